@@ -1,0 +1,93 @@
+"""What is looked at: Video, Clip, Unit, FrameBatch.
+
+Knows nothing of how videos are found, decoded or asked about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from schemas.qa import Question
+
+
+def make_video_id(uri: str, version: str) -> str:
+    """16 hex digits that stand for the bytes at `uri` as of `version` (etag, or size and mtime)."""
+    return hashlib.sha256(f"{uri}\n{version}".encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Video:
+    """One object in storage that should hold a video. `inputs` are the user's manifest columns, unprefixed."""
+
+    uri: str
+    version: str
+    size_bytes: int
+    inputs: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def video_id(self) -> str:
+        return make_video_id(self.uri, self.version)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """The stretch [start_seconds, end_seconds) of one video; `index` counts from 0 within the video."""
+
+    video_id: str
+    index: int
+    start_seconds: float
+    end_seconds: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_seconds < self.end_seconds:
+            raise ValueError(
+                f"a clip must start at or after 0 and end after its start, got [{self.start_seconds}, {self.end_seconds})"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """The piece of work that is committed whole: consecutive clips of one video and the questions missing there."""
+
+    video: Video
+    clips: tuple[Clip, ...]
+    questions: tuple[Question, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class FrameBatch:
+    """The frames that were selected from one clip.
+
+    frames_THWC      uint8 RGB, (T, H, W, 3), contiguous
+    pts_seconds      float64 (T,), presentation times in seconds of the *video*, strictly increasing
+    duration_seconds how long the clip lasts, in seconds
+    """
+
+    frames_THWC: np.ndarray
+    pts_seconds: np.ndarray
+    duration_seconds: float
+
+    def __post_init__(self) -> None:
+        frames, pts = self.frames_THWC, self.pts_seconds
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+            raise ValueError(f"frames_THWC must be uint8 of shape (T, H, W, 3), got {frames.dtype} {frames.shape}")
+        if frames.shape[0] == 0:
+            raise ValueError("a FrameBatch needs at least one frame, got none")
+        if pts.shape != (frames.shape[0],):
+            raise ValueError(f"pts_seconds must have shape ({frames.shape[0]},), got {pts.shape}")
+        if (np.diff(pts) <= 0).any():
+            raise ValueError(f"pts_seconds must increase strictly, got {pts.tolist()}")
+
+    def __len__(self) -> int:
+        return self.frames_THWC.shape[0]
+
+    def __repr__(self) -> str:
+        shape = tuple(self.frames_THWC.shape)
+        return (
+            f"FrameBatch(frames_THWC={shape}, pts_seconds={self.pts_seconds[0]:.3f}..{self.pts_seconds[-1]:.3f},"
+            f" duration_seconds={self.duration_seconds:.3f})"
+        )

@@ -45,7 +45,8 @@ class Clip:
     def __post_init__(self) -> None:
         if not 0 <= self.start_seconds < self.end_seconds:
             raise ValueError(
-                f"a clip must start at or after 0 and end after its start, got [{self.start_seconds}, {self.end_seconds})"
+                "a clip must start at or after 0 and end after its start,"
+                f" got [{self.start_seconds}, {self.end_seconds})"
             )
 
 

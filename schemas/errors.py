@@ -1,0 +1,126 @@
+"""Everything that can go wrong, and the words for it.
+
+    FramegateError              what the program says in one sentence; exit code 1
+    ├── ConfigError             the job file or the question bank is wrong; nothing has started
+    ├── InputError              the input names no videos, or cannot be read as what it claims to be
+    ├── StorageError            a bucket, a folder or an object cannot be listed, read or written
+    ├── VideoError              one video cannot be decoded; becomes a row in failures, the run goes on
+    │   └── one subclass for each reason code below
+    ├── EngineError             a model cannot be loaded, or failed on one clip
+    └── QueryError              SQL that is not exactly one SELECT or EXPLAIN, or that DuckDB refuses
+
+Each error takes one message argument, so that Ray can pickle it from worker to driver. The reason code is the class's,
+not an argument. Reason codes are stable: dashboards and retry rules may rest on them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+
+class FramegateError(Exception):
+    """Root of all errors that are meant for the user's eyes; `str(error)` is one sentence."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class ConfigError(FramegateError):
+    """The job file or the question bank is wrong. Raised before any work."""
+
+
+class InputError(FramegateError):
+    """The input names nothing, or a manifest cannot be read as one."""
+
+
+class StorageError(FramegateError):
+    """Storage refused: missing bucket, no permission, unwritable folder, unreadable object."""
+
+    reason: ClassVar[str] = "storage"
+
+
+class EngineError(FramegateError):
+    """A model cannot be loaded, or it failed on one clip."""
+
+    reason: ClassVar[str] = "engine_error"
+
+
+class QueryError(FramegateError):
+    """The SQL is not exactly one SELECT or EXPLAIN statement, or DuckDB refuses it."""
+
+
+class VideoError(FramegateError):
+    """One video gives no frames. `reason` is the code that the failures table shows."""
+
+    reason: ClassVar[str] = "decode_error"
+
+
+class EmptyVideo(VideoError):
+    reason = "empty"
+
+
+class NotAVideo(VideoError):
+    reason = "not_video"
+
+
+class Playlist(VideoError):
+    reason = "playlist"
+
+
+class NoVideoStream(VideoError):
+    reason = "no_video_stream"
+
+
+class TruncatedVideo(VideoError):
+    reason = "truncated"
+
+
+class VideoTooLarge(VideoError):
+    reason = "too_large"
+
+
+class UnsupportedCodec(VideoError):
+    reason = "unsupported_codec"
+
+
+class DecodeFailed(VideoError):
+    reason = "decode_error"
+
+
+class DecodeTimeout(VideoError):
+    reason = "decode_timeout"
+
+
+class DecoderCrash(VideoError):
+    reason = "decoder_crash"
+
+
+class MemoryLimit(VideoError):
+    reason = "memory_limit"
+
+
+class SourceChanged(VideoError):
+    reason = "source_changed"
+
+
+class SourceUnreadable(VideoError):
+    reason = "storage"
+
+
+REASON_MEANINGS: Final[dict[str, str]] = {
+    "empty": "the object has no bytes",
+    "not_video": "the content is no known video container",
+    "playlist": "the content is a playlist that would make a decoder open other files or addresses",
+    "no_video_stream": "the container holds no video stream, only sound, subtitles or a cover picture",
+    "truncated": "the file ends before its index or before the frames that were asked for",
+    "too_large": "the header announces more pixels, frames or streams than the limits allow",
+    "unsupported_codec": "no decoder here knows the codec",
+    "decode_error": "the decoder gave up on the data",
+    "decode_timeout": "the decoder did not answer in time",
+    "decoder_crash": "the decoder's process died",
+    "memory_limit": "decoding or answering needs more memory than it may have",
+    "source_changed": "the object is not the one that was planned: its version changed",
+    "storage": "the object could not be read",
+    "engine_error": "the model failed on this clip and question",
+}
+"""Every reason code that the failures table can hold, and what it means."""

@@ -1,0 +1,197 @@
+"""The Arrow schemas of every boundary and of what is written: PLANNED, DECODED, ANSWERED, RESULTS, FAILURES, JOURNAL.
+
+Every column carries its meaning as field metadata (`meaning(field)`), Parquet keeps it, and the SQL views print it.
+Knows nothing of how a row comes about; `schemas.work` turns boundary rows into dataclasses and back.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+
+INPUT_PREFIX: Final = "input_"
+"""Put before each column of the user's manifest in results and failures."""
+
+PARTITION_TYPE: Final = pa.dictionary(pa.int32(), pa.string())
+"""config_id stands in the path and in the file; readers of hive partitions want both to have this one type."""
+
+
+def _column(name: str, data_type: pa.DataType, meaning: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, data_type, nullable=nullable, metadata={b"meaning": meaning.encode()})
+
+
+def _optional(name: str, data_type: pa.DataType, meaning: str) -> pa.Field:
+    return _column(name, data_type, meaning, nullable=True)
+
+
+def meaning(field: pa.Field) -> str:
+    """What a column means; empty for a column that is not ours."""
+    return ((field.metadata or {}).get(b"meaning") or b"").decode()
+
+
+_VIDEO = [
+    _column("video_uri", pa.string(), "where the video was found"),
+    _column("video_id", pa.string(), "16 hex digits for URI and version; an overwritten video is a new one"),
+    _column("video_version", pa.string(), "etag, or size and modification time, as seen when the run was planned"),
+    _column("video_size_bytes", pa.int64(), "size of the object"),
+    _column(
+        "inputs", pa.binary(), "the manifest's columns: an Arrow IPC stream of one row, empty where there are none"
+    ),
+]
+
+_DONE_KEY = pa.struct(
+    [
+        _column("clip_index", pa.int32(), "a clip that is stored already"),
+        _column("question_hash", pa.string(), "for this question"),
+    ]
+)
+
+PLANNED: Final = pa.schema(
+    [
+        *_VIDEO,
+        _column("question_hashes", pa.list_(pa.string()), "the questions that are missing somewhere in the video"),
+        _column("done", pa.list_(_DONE_KEY), "what of them is stored already, clip by clip; empty for a new video"),
+    ]
+)
+"""plan -> decode: one row per video that has work left."""
+
+_CLIP = [
+    _column("clip_index", pa.int32(), "place of the clip in the video, from 0"),
+    _column("start_seconds", pa.float64(), "start of the clip in seconds of the video"),
+    _column("end_seconds", pa.float64(), "end of the clip in seconds of the video"),
+    _column("clip_is_last", pa.bool_(), "no clip of the video comes after this one"),
+    _column("num_frames", pa.int32(), "frames that were selected"),
+    _column("decode_seconds", pa.float64(), "time spent on decoding this clip"),
+]
+
+_DECODED_CLIP = pa.struct(
+    [
+        *_CLIP,
+        _column("height", pa.int32(), "of each frame, in pixels"),
+        _column("width", pa.int32(), "of each frame, in pixels"),
+        _column("pts_seconds", pa.list_(pa.float64()), "presentation time of each frame in seconds of the video"),
+    ]
+)
+
+_FAILURE = [
+    _column("stage", pa.string(), "decode or reason"),
+    _column("reason", pa.string(), "reason code; schemas/errors.py lists them with their meanings"),
+    _column("message", pa.string(), "one sentence on what happened"),
+]
+
+DECODED: Final = pa.schema(
+    [
+        *_VIDEO,
+        _column("question_hashes", pa.list_(pa.string()), "the questions that are missing for these clips"),
+        _column("decoder", pa.string(), "package and version that decoded, such as pyav-18.1.0"),
+        _column("clips", pa.list_(_DECODED_CLIP), "consecutive clips; empty where decoding failed"),
+        _column("frames", pa.large_binary(), "uint8 RGB of all clips, one after the other, each (T, H, W, 3)"),
+        _optional("failure", pa.struct(_FAILURE), "why the rest of the video gives no frames"),
+        _optional("failed_clip_index", pa.int32(), "the first clip without frames; null: the video as a whole"),
+    ]
+)
+"""decode -> reason: one row per unit, bounded in frame bytes; a failure is a row of its own, the video's last."""
+
+_ANSWER = [
+    _column("question_id", pa.string(), "the question's id in the question bank"),
+    _column("question_hash", pa.string(), "16 hex digits for the question's text, type and options"),
+    _column("question", pa.string(), "the question's text"),
+    _column("answer_type", pa.string(), "choice, yes_no, number, text or span"),
+    _optional("answer", pa.string(), "final answer, normalised by type: letter, yes/no, number, text, [start, end]"),
+    _optional("answer_first", pa.string(), "what stands in the first box, before any thinking"),
+    _optional("answer_second", pa.string(), "what stands in the box after thinking"),
+    _optional("confidence_first", pa.float64(), "exp(mean log-probability) of the first answer's tokens"),
+    _optional("confidence_second", pa.float64(), "the same of the second answer's tokens"),
+    _column("thinking", pa.bool_(), "whether the model thought"),
+    _column("gate_reason", pa.string(), "why it did or did not: confident, unsure, no_box, empty_box, fallback, ..."),
+    _optional("thinking_text", pa.string(), "what it thought"),
+    _optional("span_start_seconds", pa.float64(), "a span answer's start in seconds of the video"),
+    _optional("span_end_seconds", pa.float64(), "a span answer's end in seconds of the video"),
+    _column("num_prompt_tokens", pa.int32(), "tokens of the prompt, the video's included"),
+    _column("num_video_tokens", pa.int32(), "tokens of the prompt that stand for frames"),
+    _column("num_answer_tokens", pa.int32(), "tokens produced up to the end of the first answer"),
+    _column("num_thinking_tokens", pa.int32(), "tokens produced after the first answer, forced ones included"),
+    _column("finish_reason", pa.string(), "exit, answered, ended or thinking_budget"),
+    _column("status", pa.string(), "answered, or unparsed where neither box could be read as the type asks"),
+    _column("engine_seconds", pa.float64(), "this question's share of the engine's busy time"),
+]
+
+_ANSWERED_CLIP = pa.struct(
+    [
+        *_CLIP,
+        _column("answers", pa.list_(pa.struct(_ANSWER)), "what came back"),
+        _column(
+            "failures",
+            pa.list_(pa.struct([_column("question_hash", pa.string(), "the question that failed"), *_FAILURE])),
+            "what did not",
+        ),
+    ]
+)
+
+ANSWERED: Final = pa.schema(
+    [
+        *_VIDEO,
+        _column("question_hashes", pa.list_(pa.string()), "the questions that were asked of these clips"),
+        _column("decoder", pa.string(), "package and version that decoded"),
+        _column("clips", pa.list_(_ANSWERED_CLIP), "the unit's clips with their answers; empty where decoding failed"),
+        _optional("failure", pa.struct(_FAILURE), "why the rest of the video gives no frames"),
+        _optional("failed_clip_index", pa.int32(), "the first clip without frames; null: the video as a whole"),
+    ]
+)
+"""reason -> commit: one row per unit, without pixels."""
+
+_RUN = [
+    _column("run_id", pa.string(), "the run that wrote the row"),
+    _column("written_at", pa.timestamp("us", tz="UTC"), "when the unit was committed"),
+]
+_VIDEO_KEY = [field for field in _VIDEO if field.name in ("video_uri", "video_id")]
+_CONFIG = [_column("config_id", PARTITION_TYPE, "everything beside the question that can change an answer")]
+
+RESULTS: Final = pa.schema(
+    [
+        *_VIDEO_KEY,
+        *_CLIP,
+        *_ANSWER,
+        _optional("threshold", pa.float64(), "the confidence at which the gate let go; null where none was in force"),
+        _column("model", pa.string(), "name of the model"),
+        _column("strategy", pa.string(), "direct, always_think or gated"),
+        _column("engine", pa.string(), "what ran the model"),
+        _column("decoder", pa.string(), "package and version that decoded"),
+        *_CONFIG,
+        *_RUN,
+    ]
+)
+"""One row per (clip, question) that came back. The manifest's columns follow with the prefix `input_`."""
+
+FAILURES: Final = pa.schema(
+    [
+        *_VIDEO_KEY,
+        _optional("clip_index", pa.int32(), "the clip, or the first of those without frames; null: the whole video"),
+        _optional("start_seconds", pa.float64(), "start of the clip in seconds of the video"),
+        _optional("end_seconds", pa.float64(), "end of the clip in seconds of the video"),
+        _column("clip_is_last", pa.bool_(), "nothing of the video comes after this row"),
+        _optional("question_id", pa.string(), "the question; null: all of them, those of later runs too"),
+        _optional("question_hash", pa.string(), "16 hex digits for the question; null: all of them"),
+        *_FAILURE,
+        _column("attempts", pa.int32(), "how often it was tried"),
+        *_CONFIG,
+        *_RUN,
+    ]
+)
+"""One row per video, clip or question that has no answer. The manifest's columns follow with the prefix `input_`."""
+
+_ROW_KIND = _column("row_kind", pa.string(), "answer: a row for results; failure: a row for failures")
+_FAILURE_ONLY = [field for field in FAILURES if field.name not in RESULTS.names]
+
+JOURNAL: Final = pa.schema(
+    [
+        _ROW_KIND,
+        *(field.with_nullable(True) for field in [*RESULTS, *_FAILURE_ONLY] if field.name not in ("config_id",)),
+    ]
+)
+"""One object per unit: its rows of both kinds. config_id stands in the path alone, as the journal is not for SQL."""
+
+KEY_COLUMNS: Final = ("video_id", "clip_index", "question_hash")
+"""With config_id, what makes a row the only one of its kind. clip_index stands for start and end: the clip policy is
+part of config_id, so that one index of one video is one stretch of time."""

@@ -1,0 +1,184 @@
+"""What is asked of a dock clip, in varied words, with the true answer and the true line of thought.
+
+Every question is a head and a tail out of two short lists. A quarter of the combinations is held out: training never
+sees them, evaluation sees nothing else, so an evaluation question is always new wording of known words.
+
+Perception questions are read off the frames; multi-step questions follow the parcel crate by crate.
+Knows the world and the schema of a question, no pixels and no model.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Literal
+
+from pipelines.dock.world import BAYS, COLOURS, RARE_COLOUR, Crate, Scene
+from schemas.qa import OPTION_LETTERS, AnswerType, Question
+
+Kind = Literal["perception", "multi_step"]
+Wording = Literal["training", "held_out"]
+
+ORDINALS = ("first", "second", "third")
+DIRECTIONS = ("in", "out")
+
+NAME_COLOUR = ("What colour was", "Which colour had", "What was the colour of", "Name the colour of")
+WHICH_WAY = ("Which way moved", "In or out:", "Coming in or going out:", "Which direction had")
+SEEN = ("Did the camera see", "Does the clip show", "Was there", "Can you see")
+WHEN = ("When did", "At what time did", "During which second did", "From when to when did")
+STARTS = (
+    "The parcel starts in bay {bay}.",
+    "At first the parcel is in bay {bay}.",
+    "Bay {bay} holds the parcel at the start.",
+    "The parcel is put in bay {bay}.",
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question with its truth: `answer` as it stands in the box, `thought` as it stands between the think tags."""
+
+    skill: str
+    kind: Kind
+    question: Question
+    answer: str
+    thought: str
+
+
+def _wording(rng: random.Random, wording: Wording, heads: tuple[str, ...], tails: tuple[str, ...]) -> tuple[str, str]:
+    """A head and a tail; the combinations whose indices add up to 3 modulo 4 are the held-out ones."""
+    pairs = [
+        (head, tail)
+        for i, head in enumerate(heads)
+        for j, tail in enumerate(tails)
+        if ((i + j) % 4 == 3) == (wording == "held_out")
+    ]
+    return rng.choice(pairs)
+
+
+def _sightings(scene: Scene) -> str:
+    """The thought behind a perception question: every crate as it was seen."""
+    return "".join(
+        f"{second} {crate.colour} crate {'comes in' if crate.inward else 'goes out'}\n"
+        for second, crate in enumerate(scene.crates)
+    )
+
+
+def _steps(scene: Scene, start_bay: int, *, count_moves: bool) -> str:
+    """The thought behind a multi-step question: second, colour, the parcel's bay after it, and the moves so far."""
+    lines, bay, num_moves = [], start_bay, 0
+    for second, (crate, after) in enumerate(zip(scene.crates, scene.follow(start_bay), strict=True)):
+        num_moves += after != bay
+        bay = after
+        lines.append(f"{second} {crate.colour} {BAYS[bay]}" + (f":{num_moves}" if count_moves else "") + "\n")
+    return "".join(lines)
+
+
+def _which_crate(rng: random.Random, scene: Scene) -> tuple[str, Crate]:
+    place = rng.choice((*range(min(len(scene), len(ORDINALS))), len(scene) - 1))
+    name = "last" if place == len(scene) - 1 else ORDINALS[place]
+    return name, scene.crates[place]
+
+
+def ask_colour_in_order(rng: random.Random, scene: Scene, wording: Wording) -> tuple[AnswerType, str, tuple, str]:
+    name, crate = _which_crate(rng, scene)
+    tails = (f"the {name} crate", f"the crate that came {name}", f"the {name} crate to pass", f"the {name} crate seen")
+    head, tail = _wording(rng, wording, NAME_COLOUR, tails)
+    return "choice", f"{head} {tail}?", COLOURS, OPTION_LETTERS[COLOURS.index(crate.colour)]
+
+
+def ask_colour_at(rng: random.Random, scene: Scene, wording: Wording) -> tuple[AnswerType, str, tuple, str]:
+    second = rng.randrange(len(scene))
+    tails = (
+        f"the crate at {second} seconds",
+        f"the crate seen at {second} seconds",
+        f"the crate to pass at {second} seconds",
+        f"the crate that came at {second} seconds",
+    )
+    head, tail = _wording(rng, wording, NAME_COLOUR, tails)
+    return "choice", f"{head} {tail}?", COLOURS, OPTION_LETTERS[COLOURS.index(scene.crates[second].colour)]
+
+
+def ask_direction(rng: random.Random, scene: Scene, wording: Wording) -> tuple[AnswerType, str, tuple, str]:
+    if rng.random() < 0.5:
+        name, crate = _which_crate(rng, scene)
+        tails = (f"the {name} crate", f"the crate that came {name}", f"the {name} crate to pass", f"the {name} crate seen")
+    else:
+        second = rng.randrange(len(scene))
+        crate = scene.crates[second]
+        tails = (
+            f"the crate at {second} seconds",
+            f"the crate seen at {second} seconds",
+            f"the crate to pass at {second} seconds",
+            f"the crate that came at {second} seconds",
+        )
+    head, tail = _wording(rng, wording, WHICH_WAY, tails)
+    return "choice", f"{head} {tail}?", DIRECTIONS, OPTION_LETTERS[0 if crate.inward else 1]
+
+
+def ask_seen(rng: random.Random, scene: Scene, wording: Wording) -> tuple[AnswerType, str, tuple, str]:
+    present = [colour for colour in COLOURS if colour in scene.colours()]
+    absent = [colour for colour in COLOURS if colour not in scene.colours()]
+    answer = "yes" if not absent or rng.random() < 0.5 else "no"
+    colour = rng.choice(present if answer == "yes" else absent)
+    tails = (f"a {colour} crate", f"any {colour} crate", f"a crate that was {colour}", f"a {colour} crate at any time")
+    head, tail = _wording(rng, wording, SEEN, tails)
+    return "yes_no", f"{head} {tail}?", (), answer
+
+
+def ask_when(rng: random.Random, scene: Scene, wording: Wording) -> tuple[AnswerType, str, tuple, str]:
+    second = next(i for i, crate in enumerate(scene.crates) if crate.colour == RARE_COLOUR)
+    what = f"the {RARE_COLOUR} crate"
+    tails = (f"{what} pass", f"the camera see {what}", f"{what} come by", f"{what} show up")
+    head, tail = _wording(rng, wording, WHEN, tails)
+    return "span", f"{head} {tail}?", (), f"[{second}, {second + 1}]"
+
+
+def ask_perception(rng: random.Random, scene: Scene, wording: Wording) -> Asked:
+    """One question that can be read off the frames at once."""
+    skills = {
+        "colour_in_order": ask_colour_in_order,
+        "colour_at": ask_colour_at,
+        "direction": ask_direction,
+        "seen": ask_seen,
+    }
+    if RARE_COLOUR in scene.colours():
+        skills["when"] = ask_when
+    skill = rng.choice(list(skills))
+    answer_type, text, options, answer = skills[skill](rng, scene, wording)
+    question = Question(id=skill, text=text, type=answer_type, options=options)
+    return Asked(skill, "perception", question, answer, _sightings(scene))
+
+
+def ask_multi_step(rng: random.Random, scene: Scene, wording: Wording) -> Asked:
+    """One question that needs the parcel to be followed through every crate."""
+    start_bay = rng.randrange(len(BAYS))
+    path = scene.follow(start_bay)
+    skill = rng.choice(("where", "ever", "moves"))
+    if skill == "where":
+        tails = ("Where is it now?", "Where does it end up?", "Which bay holds it at the end?", "In which bay is it now?")
+        answer_type, options = "choice", tuple(f"bay {bay}" for bay in BAYS)
+        answer = OPTION_LETTERS[path[-1]]
+    elif skill == "ever":
+        others = [bay for bay in range(len(BAYS)) if bay != start_bay]
+        visited = [bay for bay in others if bay in path]
+        missed = [bay for bay in others if bay not in path]
+        came = bool(visited) and (not missed or rng.random() < 0.5)
+        bay = BAYS[rng.choice(visited if came else missed)]
+        tails = (
+            f"Was it ever in bay {bay}?",
+            f"Did it ever stand in bay {bay}?",
+            f"Does it come to bay {bay} at any time?",
+            f"Did bay {bay} ever hold it?",
+        )
+        answer_type, options, answer = "yes_no", (), "yes" if came else "no"
+    else:
+        tails = ("How often did it move?", "How many times was it moved?", "How many moves did it make?", "Count its moves.")
+        answer_type, options = "number", ()
+        before = [start_bay, *path[:-1]]
+        answer = str(sum(a != b for a, b in zip(before, path, strict=True)))
+    head, tail = _wording(rng, wording, STARTS, tails)
+    text = f"{head.format(bay=BAYS[start_bay])} {tail}"
+    question = Question(id=skill, text=text, type=answer_type, options=options)
+    return Asked(skill, "multi_step", question, answer, _steps(scene, start_bay, count_moves=skill == "moves"))
+

@@ -4,6 +4,7 @@
     ├── ConfigError             the job file or the question bank is wrong; nothing has started
     ├── InputError              the input names no videos, or cannot be read as what it claims to be
     ├── StorageError            a bucket, a folder or an object cannot be listed, read or written
+    │   └── ObjectNotFound      it is not there
     ├── VideoError              one video cannot be decoded; becomes a row in failures, the run goes on
     │   └── one subclass for each reason code below
     ├── EngineError             a model cannot be loaded, or failed on one clip
@@ -37,6 +38,10 @@ class StorageError(FramegateError):
     """Storage refused: missing bucket, no permission, unwritable folder, unreadable object."""
 
     reason: ClassVar[str] = "storage"
+
+
+class ObjectNotFound(StorageError):
+    """Storage answered that there is no such bucket, folder or object."""
 
 
 class EngineError(FramegateError):

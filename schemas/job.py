@@ -1,0 +1,216 @@
+"""Reads a job file and its question bank into a Job; says in one sentence what is wrong with them.
+
+Knows the local files that a job consists of, and nothing of videos, models or buckets.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from schemas.config import RunConfig
+from schemas.errors import ConfigError
+from schemas.qa import ANSWER_TYPES, OPTION_LETTERS, Question
+
+_SECRET_KEY = re.compile(
+    r"(^|_)(key|secret|token|password|passwd|passphrase|credentials?|sas|connection_string)(_id)?$", re.IGNORECASE
+)
+_SECRET_IN_URI = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
+_QUESTION_KEYS = tuple(field.name for field in fields(Question))
+_THINK_POLICIES = ("auto", "never", "always")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One job file, read and checked: what a person launches."""
+
+    config: RunConfig
+    questions: tuple[Question, ...]
+
+
+def load_job(path: str | Path) -> Job:
+    """Reads a YAML job file; relative paths in it count from its folder. Raises ConfigError."""
+    path = Path(path)
+    return parse_job(_read_yaml(path, "the job file"), folder=path.parent, origin=path.name)
+
+
+def parse_job(values: object, *, folder: str | Path = ".", origin: str = "the job") -> Job:
+    """The same from a mapping. `folder` is where relative paths count from, `origin` what errors call the job."""
+    folder = Path(folder).resolve()
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{origin} must be a mapping with input, questions, model and output, got {_kind(values)}")
+    _refuse_secrets(values, origin, "")
+    try:
+        config = RunConfig.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError(_explain(error, origin)) from None
+    listed = config.questions
+    if isinstance(listed, str):
+        file = folder / listed
+        questions = parse_questions(_read_yaml(file, "the question file"), origin=file.name)
+    else:
+        questions = parse_questions(listed, origin=origin)
+    return Job(config=_resolve(config, folder), questions=questions)
+
+
+def parse_questions(values: object, *, origin: str = "the question bank") -> tuple[Question, ...]:
+    """A list of mappings (or a mapping with the one key `questions`) as Questions. Raises ConfigError."""
+    if isinstance(values, Mapping) and set(values) == {"questions"}:
+        values = values["questions"]
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        raise ConfigError(f"{origin} must hold a list of questions, got {_kind(values)}")
+    if not values:
+        raise ConfigError(f"{origin} holds no question; give at least one with id and text")
+    questions = tuple(_parse_question(value, f"{origin}: question {n}") for n, value in enumerate(values, start=1))
+    by_id: dict[str, Question] = {}
+    by_hash: dict[str, Question] = {}
+    for question in questions:
+        if question.id in by_id:
+            raise ConfigError(f"{origin}: the id '{question.id}' stands twice; ids must differ")
+        if question.hash in by_hash:
+            first = by_hash[question.hash].id
+            raise ConfigError(f"{origin}: '{first}' and '{question.id}' ask the same; keep one of them")
+        by_id[question.id] = by_hash[question.hash] = question
+    return questions
+
+
+def _parse_question(value: object, origin: str) -> Question:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{origin} must be a mapping with id and text, got {_kind(value)}")
+    for key in value:
+        if key not in _QUESTION_KEYS:
+            raise ConfigError(f"{origin}: unknown key '{key}'; {_nearest(str(key), _QUESTION_KEYS)}")
+    id, text = value.get("id"), value.get("text")
+    if not isinstance(id, str) or not id.strip():
+        raise ConfigError(f"{origin}: id must be a word in quotes or letters, got {id!r}")
+    origin = f"{origin} ('{id}')"
+    if not isinstance(text, str) or not text.strip():
+        raise ConfigError(f"{origin}: text must be the question's words, got {text!r}")
+    answer_type = value.get("type", "text")
+    if answer_type not in ANSWER_TYPES:
+        raise ConfigError(f"{origin}: type must be one of {', '.join(ANSWER_TYPES)}, got {answer_type!r}")
+    think = value.get("think", "auto")
+    if think not in _THINK_POLICIES:
+        raise ConfigError(f"{origin}: think must be one of {', '.join(_THINK_POLICIES)}, got {think!r}")
+    options = _parse_options(value.get("options") or (), answer_type, origin)
+    return Question(id=id, text=text.strip(), type=answer_type, options=options, think=think)
+
+
+def _parse_options(options: object, answer_type: str, origin: str) -> tuple[str, ...]:
+    if not isinstance(options, Sequence) or isinstance(options, str):
+        raise ConfigError(f"{origin}: options must be a list of texts, got {_kind(options)}")
+    if answer_type != "choice":
+        if options:
+            raise ConfigError(f"{origin}: options belong to type choice alone, and this is {answer_type}")
+        return ()
+    if not 2 <= len(options) <= len(OPTION_LETTERS):
+        raise ConfigError(f"{origin}: a choice needs 2 to {len(OPTION_LETTERS)} options, got {len(options)}")
+    for option in options:
+        if not isinstance(option, str) or not option.strip():
+            # YAML reads bare yes, no and 3 as something else than text.
+            raise ConfigError(f"{origin}: an option must be text, got {option!r}; put it in quotes")
+    if len(set(options)) != len(options):
+        raise ConfigError(f"{origin}: two options are the same; each must differ")
+    return tuple(options)
+
+
+def _refuse_secrets(value: object, origin: str, path: str) -> None:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            inner_path = f"{path}.{key}" if path else str(key)
+            if _SECRET_KEY.search(str(key)):
+                raise ConfigError(
+                    f"{origin}: {inner_path} looks like a credential, and a job file is no place for one;"
+                    " give it through the environment (such as AWS_ACCESS_KEY_ID) or the machine's role"
+                )
+            if inner_path != "questions":
+                _refuse_secrets(inner, origin, inner_path)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for n, inner in enumerate(value):
+            _refuse_secrets(inner, origin, f"{path}[{n}]")
+    elif isinstance(value, str) and _SECRET_IN_URI.match(value):
+        raise ConfigError(f"{origin}: {path} holds a password inside its URI; take it out and use the environment")
+
+
+def _explain(error: ValidationError, origin: str) -> str:
+    """The first problem as one sentence that names the key by its full path."""
+    problem = error.errors(include_url=False)[0]
+    # A union's branches stand in the location too; the names of types are no keys of ours.
+    place = [
+        str(part) for part in problem["loc"] if not str(part).startswith(("tuple[", "constrained-", "str", "list["))
+    ]
+    if problem["type"] == "unknown_key":
+        context = problem.get("ctx", {})
+        key = ".".join([*place, context["key"]])
+        nearest = context["nearest"]
+        hint = f"did you mean {'.'.join([*place, nearest])}?" if nearest else context["hint"]
+        return f"{origin}: {key} is not a known key; {hint}"
+    where = ".".join(place) or "the job"
+    if problem["type"] == "missing":
+        return f"{origin}: {where} is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    got = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
+    return f"{origin}: {where}: {message}{got}"
+
+
+def _resolve(config: RunConfig, folder: Path) -> RunConfig:
+    """Paths made absolute and the prompt's file read."""
+    videos = config.input.videos
+    videos = _absolute(videos, folder) if isinstance(videos, str) else tuple(_absolute(v, folder) for v in videos)
+    prompt = config.prompt
+    if prompt.system_file is not None:
+        file = folder / prompt.system_file
+        prompt = prompt.model_copy(update={"system": _read_text(file, "the prompt file"), "system_file": None})
+    name = config.model.name
+    if name.startswith((".", "~", "/")) or (folder / name).is_dir():
+        name = _absolute(name, folder)
+    return config.model_copy(
+        update={
+            "input": config.input.model_copy(update={"videos": videos}),
+            "output": config.output.model_copy(update={"uri": _absolute(config.output.uri, folder)}),
+            "model": config.model.model_copy(update={"name": name}),
+            "prompt": prompt,
+        }
+    )
+
+
+def _absolute(uri: str, folder: Path) -> str:
+    if "://" in uri:
+        return uri
+    absolute = str(folder / Path(uri).expanduser())
+    return absolute + "/" if uri.endswith("/") else absolute
+
+
+def _read_yaml(path: Path, what: str) -> object:
+    text = _read_text(path, what)
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        first = " ".join(str(error).split())
+        raise ConfigError(f"{what} {path} is no valid YAML: {first}") from None
+
+
+def _read_text(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{what} {path} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{what} {path} cannot be read: {error}") from None
+
+
+def _nearest(key: str, known: Sequence[str]) -> str:
+    match = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(known)}"
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"

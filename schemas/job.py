@@ -6,11 +6,11 @@ Knows the local files that a job consists of, and nothing of videos, models or b
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -185,7 +185,7 @@ def _resolve(config: RunConfig, folder: Path) -> RunConfig:
 def _absolute(uri: str, folder: Path) -> str:
     if "://" in uri:
         return uri
-    absolute = str(folder / Path(uri).expanduser())
+    absolute = os.path.normpath(folder / Path(uri).expanduser())
     return absolute + "/" if uri.endswith("/") else absolute
 
 

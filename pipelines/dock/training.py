@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 from transformers import PreTrainedTokenizerFast, Qwen3VLForConditionalGeneration
 from transformers.models.qwen3_vl.modeling_qwen3_vl import apply_rotary_pos_emb_vision
 
-from pipelines.dock.lessons import IGNORED, Example, FrameLibrary, Lessons
+from pipelines.dock.lessons import Example, FrameLibrary, Lessons
 from pipelines.dock.world import MAX_CRATES, MIN_CRATES
 
 
@@ -87,21 +87,33 @@ def weighted_loss(
     length = max(len(example.tokens) for example in batch)
     tokens = torch.zeros(len(batch), length, dtype=torch.long)
     weights = torch.zeros(len(batch), length)
+    owners = torch.full((len(batch), length), -1)
+    positions = torch.zeros(len(batch), length, dtype=torch.long)
     for row, example in enumerate(batch):
-        tokens[row, : len(example.tokens)] = torch.tensor(example.tokens)
-        weights[row, : len(example.tokens)] = torch.tensor(example.weights)
+        end = len(example.tokens)
+        tokens[row, :end] = torch.tensor(example.tokens)
+        weights[row, :end] = torch.tensor(example.weights)
+        owners[row, :end] = torch.tensor(example.owners)
+        positions[row, :end] = torch.tensor(example.positions)
     seen = tokens == video_token
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    visible = causal & ((owners[:, None, :] == 0) | (owners[:, None, :] == owners[:, :, None]))
     text_model = model.model.language_model
     with torch.autocast("cpu", dtype=torch.bfloat16):
         video, features = look(model.model.visual, patches[[pair for example in batch for pair in example.pairs]])
         embedded = text_model.embed_tokens(tokens).masked_scatter(seen[..., None], video.float())
         hidden = text_model(
-            inputs_embeds=embedded, visual_pos_masks=seen, deepstack_visual_embeds=features, use_cache=False
+            inputs_embeds=embedded,
+            position_ids=positions,
+            attention_mask=visible[:, None],
+            visual_pos_masks=seen,
+            deepstack_visual_embeds=features,
+            use_cache=False,
         ).last_hidden_state
         wanted = weights[:, 1:] > 0
         logits = model.lm_head(hidden[:, :-1][wanted])
     targets = tokens[:, 1:][wanted]
-    losses = cross_entropy(logits.float(), targets, reduction="none", ignore_index=IGNORED)
+    losses = cross_entropy(logits.float(), targets, reduction="none")
     token_weights = weights[:, 1:][wanted]
     loss = (losses * token_weights).sum() / token_weights.sum()
     return loss, losses.detach(), (logits.argmax(-1) == targets).detach(), token_weights

@@ -42,9 +42,10 @@ def smart_resize(height: int, width: int, *, factor: int, min_pixels: int, max_p
 def fit_frames(
     num_frames: int, height: int, width: int, *, factor: int, temporal_patch: int, limits: FramesConfig
 ) -> tuple[int, int]:
-    """The (height, width) at which `num_frames` frames of `height` x `width` keep to the limits of a job: the token limit wins over the smallest size.
+    """The (height, width) at which `num_frames` frames of `height` x `width` keep to the limits of a job.
 
-    Fitting what already fits changes nothing, so the decoder may shrink early and preprocessing may fit again.
+    Where both cannot hold, `max_video_tokens` wins over `min_frame_pixels`. Fitting what was fitted before changes
+    nothing (unless the two pixel bounds nearly meet), so the decoder may shrink early and preprocessing fit again.
     Raises ValueError where even one token per temporal step is too many.
     """
     num_steps = -(-num_frames // temporal_patch)

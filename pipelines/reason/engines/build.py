@@ -1,0 +1,38 @@
+"""From a job to an engine: which one, and with what.
+
+The factory travels to the actors; nothing heavy is imported before it is called there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from pipelines.reason.engines.protocol import Engine
+from pipelines.reason.prompt import DEFAULT_SYSTEM_PROMPT
+from schemas.config import RunConfig
+
+EngineFactory = Callable[[], Engine]
+
+
+def make_engine_factory(config: RunConfig, *, num_slots: int = 32) -> EngineFactory:
+    """A picklable function without arguments that builds the job's engine; call it once per actor."""
+    return partial(build_engine, config, num_slots=num_slots)
+
+
+def build_engine(config: RunConfig, *, num_slots: int = 32) -> Engine:
+    """Load the job's model on the best device that this process may use. Raises EngineError."""
+    import torch
+
+    from pipelines.reason.engines.checkpoint import Checkpoint
+    from pipelines.reason.engines.transformers_engine import TransformersEngine
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    checkpoint = Checkpoint(config.model.name, revision=config.model.revision, dtype=config.model.dtype, device=device)
+    return TransformersEngine(
+        checkpoint,
+        system_prompt=config.prompt.system or DEFAULT_SYSTEM_PROMPT,
+        gate=config.gate,
+        frames=config.frames,
+        num_slots=num_slots,
+    )

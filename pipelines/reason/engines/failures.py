@@ -1,0 +1,27 @@
+"""How an engine says that a question has no answer: a reason code and one sentence, instead of an exception.
+
+One broken clip must not stop the others in the same engine, so whatever goes wrong with it comes back as `Finished`.
+"""
+
+from __future__ import annotations
+
+from pipelines.reason.engines.protocol import Finished
+from schemas.errors import EngineError
+from schemas.qa import Question
+
+MEMORY_REASON = "memory_limit"
+
+
+def describe_failure(error: Exception) -> tuple[str, str]:
+    """(reason code, one sentence). Running out of memory, on host or device, has a code of its own."""
+    is_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    reason = MEMORY_REASON if is_memory else EngineError.reason
+    line = str(error).strip().partition("\n")[0]
+    return reason, line if isinstance(error, EngineError) else f"{type(error).__name__}: {line}".rstrip(": ")
+
+
+def fail(request_id: str, question: Question, error: Exception) -> Finished:
+    reason, message = describe_failure(error)
+    return Finished(
+        request_id=request_id, question=question, answer=None, failure_reason=reason, failure_message=message
+    )

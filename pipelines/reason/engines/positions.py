@@ -1,0 +1,79 @@
+"""Where each token stands: the three position axes (time, height, width) of the Qwen-VL families, as published.
+
+We compute them ourselves and hand them to the model: transformers up to 5.23 lets the text after a Qwen2.5-VL video go
+on inside the video's temporal positions, the published model after the largest of them. Knows counts and grids only;
+neither tensors of a model nor words.
+
+    text      all three axes count on together, one by one
+    video     a patch stands at start + (time, row, column); what follows goes on at the largest of all + 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextRun:
+    """Consecutive tokens of text (vision markers count as text)."""
+
+    num_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoRun:
+    """Consecutive video tokens: merged grid (steps, rows, columns), `step` positions between two temporal steps."""
+
+    grid: tuple[int, int, int]
+    step: float = 1.0
+
+    @property
+    def num_tokens(self) -> int:
+        return self.grid[0] * self.grid[1] * self.grid[2]
+
+
+Run = TextRun | VideoRun
+
+
+def lay_out_positions(runs: Sequence[Run]) -> tuple[torch.Tensor, int]:
+    """Positions of all tokens, int64 (3, num_tokens), and the position of the first token that will follow."""
+    parts: list[torch.Tensor] = []
+    start = 0
+    for run in runs:
+        part = _video_positions(run) if isinstance(run, VideoRun) else torch.arange(run.num_tokens).expand(3, -1)
+        parts.append(part + start)
+        if run.num_tokens:
+            start = int(parts[-1].max()) + 1
+    return torch.cat(parts, dim=1), start
+
+
+def seconds_per_step(pts_seconds: Sequence[float], temporal_patch: int) -> float:
+    """The time between two temporal steps of a clip, in seconds: its mean frame distance times `temporal_patch`.
+
+    Rounded to 10 ms: frames are picked from the video's own clock, so that 2 fps out of 25 fps comes as 0.4997 s, and
+    the floor in the positions would turn every step 2, 4, 6 into 1, 3, 5. A single frame has one step and no distance.
+    """
+    if len(pts_seconds) < 2:
+        return 0.0
+    mean_distance = (pts_seconds[-1] - pts_seconds[0]) / (len(pts_seconds) - 1)
+    return round(mean_distance * temporal_patch, 2)
+
+
+def step_times(pts_seconds: Sequence[float], clip_start_seconds: float, temporal_patch: int) -> list[float]:
+    """When each temporal step happens, in seconds of the clip: the middle between its first and its last frame.
+
+    A last step that lacks frames repeats the last one, as preprocessing does.
+    """
+    times = [pts - clip_start_seconds for pts in pts_seconds]
+    times += times[-1:] * (-len(times) % temporal_patch)
+    return [(times[i] + times[i + temporal_patch - 1]) / 2 for i in range(0, len(times), temporal_patch)]
+
+
+def _video_positions(run: VideoRun) -> torch.Tensor:
+    steps, rows, columns = run.grid
+    times = (torch.arange(steps) * run.step).long()
+    grids = torch.meshgrid(times, torch.arange(rows), torch.arange(columns), indexing="ij")
+    return torch.stack(grids).reshape(3, -1)

@@ -1,0 +1,89 @@
+"""Frames to what the vision tower reads: resized, normalised and cut into patches, in torch alone.
+
+Equal to Hugging Face's video processors of the families, without torchvision (no CPU build of it exists) and on any
+device. Knows no text and no positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from pipelines.reason.engines.families import Family
+from schemas.config import FramesConfig
+from schemas.pixels import fit_frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoPatches:
+    """`pixels_ND`: one row per patch, float32. `grid_thw`: patches in time, height and width, before merging."""
+
+    pixels_ND: torch.Tensor
+    grid_thw: tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patching:
+    """The sizes with which a checkpoint cuts its video; `merge` x `merge` patches become one token."""
+
+    patch: int
+    temporal_patch: int
+    merge: int
+
+    @property
+    def factor(self) -> int:
+        """A frame's height and width must be multiples of this many pixels."""
+        return self.patch * self.merge
+
+
+def cut_video(
+    frames_THWC: np.ndarray, *, family: Family, patching: Patching, limits: FramesConfig, device: torch.device
+) -> VideoPatches:
+    """Resize to the job's limits, pad to whole temporal steps with the last frame, normalise, cut.
+
+    Raises ValueError for a frame that cannot be fitted (see `schemas.pixels`).
+    """
+    num_frames, height, width, _ = frames_THWC.shape
+    size = fit_frames(
+        num_frames, height, width, factor=patching.factor, temporal_patch=patching.temporal_patch, limits=limits
+    )
+    frames_TCHW = torch.from_numpy(frames_THWC).to(device).permute(0, 3, 1, 2)
+    pixels_TCHW = _normalise(_resize(frames_TCHW, size), family)
+    if missing := -num_frames % patching.temporal_patch:
+        pixels_TCHW = torch.cat([pixels_TCHW, pixels_TCHW[-1:].expand(missing, -1, -1, -1)])
+    return _patchify(pixels_TCHW, patching)
+
+
+def _resize(frames_TCHW: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    if tuple(frames_TCHW.shape[-2:]) == size:
+        return frames_TCHW
+    if frames_TCHW.device.type == "cpu":  # resizes bytes as bytes, like the processors do there
+        return F.interpolate(frames_TCHW.contiguous(), size, mode="bicubic", antialias=True)
+    pixels = F.interpolate(frames_TCHW.float(), size, mode="bicubic", antialias=True)
+    return pixels.round_().clamp_(0, 255)
+
+
+def _normalise(frames_TCHW: torch.Tensor, family: Family) -> torch.Tensor:
+    # Mean and deviation are scaled to bytes instead of the pixels to [0, 1]: one pass, and the processors' rounding.
+    mean = torch.tensor(family.pixel_mean, device=frames_TCHW.device).mul_(255.0).view(-1, 1, 1)
+    std = torch.tensor(family.pixel_std, device=frames_TCHW.device).mul_(255.0).view(-1, 1, 1)
+    return (frames_TCHW.float() - mean) / std
+
+
+def _patchify(pixels_TCHW: torch.Tensor, patching: Patching) -> VideoPatches:
+    """Rows in the order of the merged tokens: the patches of one merge x merge square stand together."""
+    patch, temporal, merge = patching.patch, patching.temporal_patch, patching.merge
+    num_frames, channels, height, width = pixels_TCHW.shape
+    grid = (num_frames // temporal, height // patch, width // patch)
+    cut = pixels_TCHW.reshape(
+        grid[0], temporal, channels, grid[1] // merge, merge, patch, grid[2] // merge, merge, patch
+    )
+    # (t, temporal, channel, H, merge_h, patch_h, W, merge_w, patch_w)
+    #   -> (t, H, W, merge_h, merge_w, channel, temporal, patch_h, patch_w)
+    ordered = cut.permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
+    return VideoPatches(
+        pixels_ND=ordered.reshape(grid[0] * grid[1] * grid[2], channels * temporal * patch * patch), grid_thw=grid
+    )

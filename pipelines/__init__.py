@@ -1,0 +1,1 @@
+"""What happens to a video: source, decode, reason, commit, and the flow through them."""

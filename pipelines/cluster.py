@@ -1,0 +1,76 @@
+"""Ray as this program wants it: on loopback, quiet, without dashboard or usage reports; and the CPUs of each stage.
+
+Knows nothing of videos or models. Ray is imported where it is needed, because it reads its environment when imported.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from schemas.config import RayConfig
+from schemas.errors import ConfigError, FramegateError
+
+_ENVIRONMENT = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # binds to 127.0.0.1 instead of every interface
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # leaves CUDA_VISIBLE_DEVICES alone where an actor asks for no GPU
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # its core writes notes about Ray Data's own actors to stderr as errors
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """CPUs that one process of each stage asks for, so that all of them fit at once."""
+
+    decode_cpus: float
+    reason_cpus: float
+    commit_cpus: float
+
+
+def start_ray(config: RayConfig) -> Shares:
+    """Joins the cluster that the job names, the one that this process is in, or starts one here.
+
+    Raises ConfigError where the cluster has fewer GPUs than the smallest actor pool needs, FramegateError where the
+    cluster cannot be reached.
+    """
+    if config.address is None:
+        # Ray gives a process with a fraction of a CPU one thread; a model on the CPU may have what the others leave.
+        threads = max(1, (os.cpu_count() or 1) // config.reason_actors.max)
+        for name, value in {**_ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}.items():
+            os.environ.setdefault(name, value)
+    import ray
+    import ray.data
+
+    if not ray.is_initialized():
+        try:
+            if config.address is None:
+                ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+            else:
+                ray.init(address=config.address, logging_level=logging.ERROR, log_to_driver=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            first = str(error).strip().partition("\n")[0]
+            raise FramegateError(
+                f"Ray could not be started or reached at {config.address or 'this machine'}: {first}"
+            ) from error
+    for name in ("ray.data", "ray.data.dataset"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return _share(config, ray.cluster_resources())
+
+
+def _share(config: RayConfig, resources: Mapping[str, float]) -> Shares:
+    num_gpus = resources.get("GPU", 0.0)
+    needed = config.gpus_per_actor * config.reason_actors.min
+    if config.address is None and needed > num_gpus:
+        raise ConfigError(
+            f"ray.gpus_per_actor {config.gpus_per_actor:g} with {config.reason_actors.min} actors needs {needed:g} GPUs"
+            f" and Ray finds {num_gpus:g} here; set ray.gpus_per_actor: 0 to run the model on the CPU"
+        )
+    if config.address is not None:
+        return Shares(decode_cpus=1, reason_cpus=1, commit_cpus=0.1)
+    # A pool whose processes do not all fit would wait for ever; here they share what there is.
+    num_processes = config.decode_workers + config.reason_actors.max + 1
+    share = min(1.0, int(1000 * resources.get("CPU", 1.0) / num_processes) / 1000)
+    return Shares(decode_cpus=share, reason_cpus=share, commit_cpus=share)

@@ -1,0 +1,1 @@
+"""What is kept: the journal of units, the sealed tables, the records of runs."""

@@ -1,0 +1,1 @@
+"""Which videos there are, and what of them is left to do."""

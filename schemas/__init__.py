@@ -1,0 +1,1 @@
+"""What flows between the stages: dataclasses, Arrow tables, the run configuration, errors."""

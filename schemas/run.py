@@ -1,0 +1,82 @@
+"""What a run says about itself: Plan before it, Progress during it, RunSummary after it.
+
+Knows nothing of how a run is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.qa import Question
+from schemas.work import PlannedVideo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What would run. `num_videos` is what the input names; `num_skipped` of them are complete already."""
+
+    config_id: str
+    num_videos: int
+    num_skipped: int
+    videos: tuple[PlannedVideo, ...]
+    questions: tuple[Question, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What was committed so far. Tokens are produced ones; seconds are summed over processes."""
+
+    num_clips: int = 0
+    num_answers: int = 0
+    num_failures: int = 0
+    num_thinking: int = 0
+    num_answer_tokens: int = 0
+    num_thinking_tokens: int = 0
+    decode_seconds: float = 0.0
+    engine_seconds: float = 0.0
+
+    def plus(self, **more: float) -> Counts:
+        return Counts(**{name: getattr(self, name) + more[name] for name in self.__dataclass_fields__})
+
+    @property
+    def think_rate(self) -> float:
+        """Share of the answers that were thought about; 0 before the first."""
+        return self.num_thinking / self.num_answers if self.num_answers else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a run stands. `num_videos_begun` of `num_videos_planned` have at least one unit committed."""
+
+    num_videos_planned: int
+    num_videos_begun: int
+    counts: Counts
+    elapsed_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """How a run ended. Every video that was planned is in exactly one of answered, failed, skipped and left.
+
+    answered  every question of every clip is stored, as an answer or as a failure of that question
+    failed    frames could not be decoded, from the start or from some clip on
+    skipped   complete before this run began
+    left      not complete: the run was stopped, or it lost something and `is_complete` says so
+    """
+
+    run_id: str
+    config_id: str
+    num_videos_planned: int
+    num_videos_answered: int
+    num_videos_failed: int
+    num_videos_skipped: int
+    num_videos_left: int
+    counts: Counts
+    elapsed_seconds: float
+    is_stopped: bool
+
+    @property
+    def is_complete(self) -> bool:
+        """False where work is left that was not left on purpose: the run's own books do not balance."""
+        parts = self.num_videos_answered + self.num_videos_failed + self.num_videos_skipped + self.num_videos_left
+        return parts == self.num_videos_planned and (self.num_videos_left == 0 or self.is_stopped)

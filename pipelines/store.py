@@ -121,6 +121,11 @@ class Store:
             fs, path = self._resolve(uri)
             return cast(BinaryIO, fs.open(path, "rb"))
 
+    def filesystem(self, uri: str) -> tuple[AbstractFileSystem, str]:
+        """The fsspec filesystem behind a URI and its path there, for readers of Parquet that take one. Never to write."""
+        with _sentence("read", uri):
+            return self._resolve(uri)
+
     def put_once(self, uri: str, data: bytes) -> Put:
         """Creates the object whole, or leaves the one that is there. Never a half, never an overwrite.
 

@@ -122,7 +122,7 @@ class Store:
             return cast(BinaryIO, fs.open(path, "rb"))
 
     def filesystem(self, uri: str) -> tuple[AbstractFileSystem, str]:
-        """The fsspec filesystem behind a URI and its path there, for readers of Parquet that take one. Never to write."""
+        """The fsspec filesystem behind a URI, and its path there: for Parquet readers that take one, never to write."""
         with _sentence("read", uri):
             return self._resolve(uri)
 

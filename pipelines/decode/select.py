@@ -15,6 +15,8 @@ import itertools
 import math
 from collections.abc import Sequence
 
+from schemas.config import ClipsConfig
+
 # Frame times are rounded to the container's ticks (Matroska and FLV: 1 ms), targets are not: a frame whose true time
 # is 66.667 ms stands at 67 ms and must still count as shown at 66.667 ms.
 TICK_SECONDS = 1e-3
@@ -54,6 +56,13 @@ def split_whole(duration_seconds: float) -> list[tuple[float, float]]:
     if duration_seconds <= 0 or not math.isfinite(duration_seconds):
         raise ValueError(f"duration_seconds must be finite and above 0, got {duration_seconds}")
     return [(0.0, duration_seconds)]
+
+
+def split(duration_seconds: float, clips: ClipsConfig) -> list[tuple[float, float]]:
+    """Stretches as the job's clip policy asks."""
+    if clips.whole_video:
+        return split_whole(duration_seconds)
+    return split_fixed(duration_seconds, clip_seconds=clips.seconds, stride_seconds=clips.step_seconds)
 
 
 def frame_times(start_seconds: float, end_seconds: float, *, fps: float, max_frames: int) -> list[float]:

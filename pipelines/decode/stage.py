@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 import pyarrow as pa
 
 from pipelines.decode.reader import Reader, decoder_version, open_reader
-from pipelines.decode.select import frame_times, split_fixed, split_whole
+from pipelines.decode.select import frame_times, split
 from pipelines.store import Store
 from schemas.clip import Clip, FrameBatch
 from schemas.config import ClipsConfig, FramesConfig
@@ -22,9 +22,7 @@ from schemas.errors import (
     FramegateError,
     MemoryLimit,
     SourceChanged,
-    StorageError,
     TruncatedVideo,
-    VideoError,
 )
 from schemas.pixels import fit_frames
 from schemas.tables import DECODED
@@ -67,7 +65,7 @@ class DecodeStage:
         failure: Failure | None = None
         try:
             with self._open(planned) as reader:
-                stretches = self._split(reader.header.duration_seconds)
+                stretches = split(reader.header.duration_seconds, self._clips)
                 for clip_index, stretch in enumerate(stretches):  # where it stops, the failure says so
                     missing = planned.missing(clip_index)
                     decoded = []
@@ -107,11 +105,6 @@ class DecodeStage:
             )
         return open_reader(self._frames.decoder, io.BytesIO(self._store.read(video.uri)))
 
-    def _split(self, duration_seconds: float) -> list[tuple[float, float]]:
-        if self._clips.whole_video:
-            return split_whole(duration_seconds)
-        return split_fixed(duration_seconds, clip_seconds=self._clips.seconds, stride_seconds=self._clips.step_seconds)
-
     def _read(self, reader: Reader, clip: Clip, *, is_last: bool) -> DecodedClip:
         started = time.perf_counter()
         limits, header = self._frames, reader.header
@@ -145,15 +138,6 @@ class DecodeStage:
         return DecodedUnit(
             video=planned.video, question_hashes=question_hashes, decoder=self._decoder, clips=tuple(clips)
         )
-
-
-def probe_duration_seconds(uri: str, storage_options: Mapping[str, object]) -> float | None:
-    """How long a video lasts, by its header and its first frame; None where it cannot be read or decoded."""
-    try:
-        with Store(storage_options).open_read(uri) as file, open_reader("pyav", file) as reader:
-            return reader.header.duration_seconds
-    except (VideoError, StorageError, OSError):
-        return None
 
 
 def _frame_bytes(clips: list[DecodedClip]) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines.decode import stage as stage_module
-from pipelines.decode.stage import DecodeStage, decoder_version, probe_duration_seconds
+from pipelines.decode.stage import DecodeStage, decoder_version
 from pipelines.store import Store
 from schemas.clip import Video
 from schemas.config import ClipsConfig, FramesConfig
@@ -215,10 +215,3 @@ def test_real_videos_are_decoded_to_their_end(real_videos: list[Path]) -> None:
     assert all(unit.failure is None for unit in units)
     last_clips = [c for unit in units for c in unit.clips if c.is_last]
     assert len(last_clips) == len(real_videos)
-
-
-def test_the_duration_of_a_video_is_known_without_decoding_it_whole(film_path: Path, tmp_path: Path) -> None:
-    assert probe_duration_seconds(str(film_path), {}) == pytest.approx(10.0)
-    (tmp_path / "text.mp4").write_text("no video")
-    assert probe_duration_seconds(str(tmp_path / "text.mp4"), {}) is None
-    assert probe_duration_seconds(str(tmp_path / "missing.mp4"), {}) is None

@@ -1,0 +1,60 @@
+"""What decoding a video would give, from its header and first frame alone: clips, frames, video tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipelines.decode.reader import VideoHeader, open_reader
+from pipelines.decode.select import frame_times, split
+from pipelines.store import Store
+from schemas.config import ClipsConfig, FramesConfig
+from schemas.errors import StorageError, VideoError
+from schemas.pixels import count_video_tokens, fit_frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Sums over a video's clips. Tokens are the video's own, prefilled once per clip whatever is asked of it."""
+
+    num_clips: int
+    num_frames: int
+    num_video_tokens: int
+
+
+def probe_header(uri: str, storage_options: Mapping[str, object]) -> VideoHeader:
+    """Reads what it needs of the object and decodes its first frames. Raises VideoError, StorageError."""
+    try:
+        with Store(storage_options).open_read(uri) as file, open_reader("pyav", file) as reader:
+            return reader.header
+    except OSError as error:
+        raise StorageError(f"cannot read {uri}: {error}") from error
+
+
+def probe_duration_seconds(uri: str, storage_options: Mapping[str, object]) -> float | None:
+    """How long a video lasts; None where it cannot be read or decoded."""
+    try:
+        return probe_header(uri, storage_options).duration_seconds
+    except (VideoError, StorageError):
+        return None
+
+
+def estimate(
+    header: VideoHeader, *, clips: ClipsConfig, frames: FramesConfig, factor: int = 28, temporal_patch: int = 2
+) -> Estimate:
+    """What `DecodeStage` will make of a video with this header. Raises ValueError as `fit_frames` does."""
+    stretches = split(header.duration_seconds, clips)
+    num_frames = num_video_tokens = 0
+    for start, end in stretches:
+        num = len(frame_times(start, end, fps=frames.fps, max_frames=frames.max_frames))
+        height, width = fit_frames(
+            num,
+            header.display_height,
+            header.display_width,
+            factor=factor,
+            temporal_patch=temporal_patch,
+            limits=frames,
+        )
+        num_frames += num
+        num_video_tokens += count_video_tokens(num, height, width, factor=factor, temporal_patch=temporal_patch)
+    return Estimate(num_clips=len(stretches), num_frames=num_frames, num_video_tokens=num_video_tokens)

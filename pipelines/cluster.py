@@ -55,8 +55,10 @@ def start_ray(config: RayConfig) -> Shares:
             raise FramegateError(
                 f"Ray could not be started or reached at {config.address or 'this machine'}: {first}"
             ) from error
-    for name in ("ray.data", "ray.data.dataset"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    # Ray Data writes whole stack traces to the terminal; they stay in its log file, and the user gets one sentence.
+    logger = logging.getLogger("ray.data")
+    for handler in [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]:
+        logger.removeHandler(handler)
     return _share(config, ray.cluster_resources())
 
 

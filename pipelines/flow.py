@@ -212,13 +212,17 @@ def _identity(config: RunConfig) -> dict[str, str]:
 
 def _unwrap(error: BaseException) -> FramegateError:
     """The error of ours inside of what Ray raised, or one sentence about what is no error of ours."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, FramegateError):
-            return inner
-        inner = getattr(inner, "cause", None) or inner.__cause__
-    last = str(error).strip().rpartition("\n")[2]
-    return FramegateError(f"a worker failed, and what was committed until then is kept: {last}")
+    from ray.exceptions import RayError
+
+    inner = error
+    while isinstance(inner, RayError) and (cause := getattr(inner, "cause", None) or inner.__cause__):
+        inner = cause
+    if isinstance(inner, FramegateError) and not isinstance(inner, RayError):
+        return inner
+    first = str(inner).strip().partition("\n")[0]
+    return FramegateError(
+        f"a worker failed with {type(inner).__name__}: {first}; what was committed until then is kept"
+    )
 
 
 def _record(summary: RunSummary, started_at: datetime) -> dict[str, Any]:

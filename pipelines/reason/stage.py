@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -27,9 +28,13 @@ class ReasonStage:
 
     def __init__(self, *, engine_factory: EngineFactory, questions: tuple[Question, ...]) -> None:
         self._engine_factory = engine_factory
-        self._engine = engine_factory()
         self._bank = {question.hash: question for question in questions}
         self._unit_numbers = itertools.count()
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """Built with the first batch: what is raised there reaches the caller as it is, as from no constructor."""
+        return self._engine_factory()
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """DECODED rows in; tables of one ANSWERED row each out. No clip's failure raises: it becomes data."""

@@ -1,0 +1,164 @@
+"""The reason stage: units in, answered units out, and nothing that one clip does stops the others."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from pipelines.reason.engines.build import make_engine_factory
+from pipelines.reason.engines.scripted import ScriptedEngine
+from pipelines.reason.stage import ReasonStage
+from schemas.clip import Clip, Video
+from schemas.config import RunConfig
+from schemas.qa import Question
+from schemas.tables import ANSWERED, DECODED
+from schemas.work import DecodedClip, DecodedUnit, Failure, to_table
+
+QUESTIONS = (
+    Question(id="q", text="Did it?", type="yes_no"),
+    Question(id="s", text="When?", type="span"),
+    Question(id="n", text="How many?", type="number"),
+)
+
+
+@pytest.fixture
+def make_unit(bench):
+    def make(name: str, num_clips: int, questions=QUESTIONS, failure: Failure | None = None) -> DecodedUnit:
+        video = Video(uri=f"file:///{name}.mp4", version="1", size_bytes=10, inputs={"camera": name})
+        clips = []
+        for number in range(num_clips):
+            request = bench.make_request(number, (), num_frames=3)
+            start = request.clip_start_seconds
+            clip = Clip(video_id=video.video_id, index=number, start_seconds=start, end_seconds=start + 1.5)
+            is_last = number == num_clips - 1
+            clips.append(DecodedClip(clip=clip, frames=request.frames, is_last=is_last, decode_seconds=0.1))
+        return DecodedUnit(
+            video=video,
+            question_hashes=tuple(question.hash for question in questions),
+            decoder="test-1",
+            clips=tuple(clips),
+            failure=failure,
+        )
+
+    return make
+
+
+def run(stage: ReasonStage, *units: DecodedUnit) -> list[dict]:
+    tables = list(stage(to_table(units, DECODED)))
+    assert all(table.schema == ANSWERED for table in tables)
+    assert all(table.num_rows == 1 for table in tables)
+    return pa.concat_tables(tables).to_pylist() if tables else []
+
+
+def test_every_clip_is_asked_every_question_that_its_unit_misses(make_unit):
+    stage = ReasonStage(engine_factory=ScriptedEngine, questions=QUESTIONS)
+    rows = run(stage, make_unit("a", 2), make_unit("b", 1, QUESTIONS[1:2]))
+    by_uri = {row["video_uri"]: row for row in rows}
+    assert len(rows) == 2
+    for clip in by_uri["file:///a.mp4"]["clips"]:
+        assert [answer["question_id"] for answer in clip["answers"]] == ["q", "s", "n"]
+        assert clip["failures"] == []
+    [clip] = by_uri["file:///b.mp4"]["clips"]
+    assert [answer["question_id"] for answer in clip["answers"]] == ["s"]
+    assert clip["num_frames"] == 3
+    assert clip["clip_is_last"]
+
+
+def test_spans_are_seconds_of_the_video(make_unit):
+    stage = ReasonStage(engine_factory=ScriptedEngine, questions=QUESTIONS)
+    [row] = run(stage, make_unit("a", 2, QUESTIONS[1:2]))
+    assert [clip["answers"][0]["answer"] for clip in row["clips"]] == ["[0, 1]", "[30, 31]"]
+
+
+def test_a_unit_that_failed_to_decode_passes_through_unasked(make_unit):
+    failure = Failure(stage="decode", reason="truncated", message="it ends early")
+    stage = ReasonStage(engine_factory=ScriptedEngine, questions=QUESTIONS)
+    [row] = run(stage, make_unit("a", 0, failure=failure))
+    assert row["failure"] == {"stage": "decode", "reason": "truncated", "message": "it ends early"}
+    assert row["clips"] == []
+
+
+def test_a_question_that_the_engine_fails_is_a_failure_beside_the_other_answers(make_unit):
+    def script(request, question):
+        if question.id == "s":
+            raise RuntimeError("no such moment")
+        return [("\\boxed{1}", 0.0)]
+
+    stage = ReasonStage(engine_factory=lambda: ScriptedEngine(script), questions=QUESTIONS)
+    [row] = run(stage, make_unit("a", 1))
+    [clip] = row["clips"]
+    assert [answer["question_id"] for answer in clip["answers"]] == ["q", "n"]
+    assert clip["failures"] == [
+        {
+            "question_hash": QUESTIONS[1].hash,
+            "stage": "reason",
+            "reason": "engine_error",
+            "message": "RuntimeError: no such moment",
+        }
+    ]
+
+
+class BrokenEngine(ScriptedEngine):
+    """Breaks down at its third step."""
+
+    num_steps = 0
+
+    def step(self):
+        self.num_steps += 1
+        if self.num_steps == 3:
+            raise RuntimeError("the device is lost")
+        return super().step()
+
+
+def test_an_engine_that_breaks_down_fails_what_was_in_flight_and_is_replaced(make_unit):
+    engines = [BrokenEngine(), ScriptedEngine()]
+    stage = ReasonStage(engine_factory=lambda: engines.pop(0), questions=QUESTIONS)
+    [row] = run(stage, make_unit("a", 2))
+    assert [len(clip["failures"]) for clip in row["clips"]] == [3, 3]
+    assert row["clips"][0]["failures"][0]["message"] == "RuntimeError: the device is lost"
+    [row] = run(stage, make_unit("b", 1))
+    assert len(row["clips"][0]["answers"]) == 3
+    assert engines == []
+
+
+class ForgetfulEngine(ScriptedEngine):
+    """Loses whatever it is given."""
+
+    def add(self, request):
+        pass
+
+
+def test_questions_that_an_engine_loses_are_failures_and_not_an_endless_wait(make_unit):
+    stage = ReasonStage(engine_factory=ForgetfulEngine, questions=QUESTIONS)
+    [row] = run(stage, make_unit("a", 1))
+    assert "lost questions" in row["clips"][0]["failures"][0]["message"]
+
+
+def test_a_caller_that_stops_reading_disturbs_no_later_batch(make_unit):
+    stage = ReasonStage(engine_factory=ScriptedEngine, questions=QUESTIONS)
+    abandoned = stage(to_table([make_unit("a", 1), make_unit("b", 3)], DECODED))
+    next(abandoned)
+    abandoned.close()
+    [row] = run(stage, make_unit("c", 1))
+    assert row["video_uri"] == "file:///c.mp4"
+    assert len(row["clips"][0]["answers"]) == 3
+
+
+def test_the_transformers_engine_of_a_job_answers_in_the_stage(make_unit, bench, taught_checkpoint):
+    config = RunConfig.model_validate(
+        {
+            "input": {"videos": "x"},
+            "output": {"uri": "y"},
+            "questions": "q.yaml",
+            "model": {"name": str(taught_checkpoint), "dtype": "float32"},
+            "prompt": {"system": bench.system_prompt},
+            "frames": {"min_frame_pixels": 1024, "max_frame_pixels": 96 * 96, "max_video_tokens": 256},
+            "gate": {"max_answer_tokens": 16, "max_thinking_tokens": 32},
+        }
+    )
+    questions = (bench.sure, bench.unsure)
+    stage = ReasonStage(engine_factory=make_engine_factory(config), questions=questions)
+    [row] = run(stage, make_unit("a", 1, questions))
+    answers = {answer["question_id"]: answer for answer in row["clips"][0]["answers"]}
+    assert answers["sure"]["answer"] == "yes"
+    assert answers["unsure"]["thinking"]

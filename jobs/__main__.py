@@ -1,0 +1,55 @@
+"""The `framegate` command: a name for each job, and one way in which all of them fail.
+
+An error that is meant for the user is one sentence on standard error and exit code 2; what has begun and then broke
+off exits with 1 (`jobs.run`). Anything else is a defect of this program and shows its traceback.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from jobs.plan import plan
+from jobs.query import query
+from jobs.run import run
+from jobs.status import status
+from schemas.errors import FramegateError
+
+EXIT_REFUSED = 2
+
+
+class _Commands(TyperGroup):
+    """In the order in which they were added, with errors of ours as one sentence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FramegateError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(EXIT_REFUSED) from error
+
+
+app = typer.Typer(
+    name="framegate",
+    cls=_Commands,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Ask questions of every clip of a video archive; think only where the first answer is unsure.",
+)
+app.command()(plan)
+app.command()(run)
+app.command()(status)
+app.command()(query)
+
+
+def main() -> None:
+    """What the console command calls."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""`framegate plan`: what a run would do; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from rich.console import Console
+
+from jobs.options import JobFile, JsonFile, Limit
+from jobs.rows import write_json
+from pipelines.decode.estimate import Estimate, estimate, probe_header
+from schemas.errors import ConfigError, StorageError, VideoError
+from schemas.job import Job, load_job
+from schemas.run import Plan
+from schemas.work import PlannedVideo
+
+# Headers are read from storage: 24 of them, spread over the videos, tell enough for an estimate in seconds.
+MAX_PROBED = 24
+PROBE_THREADS = 8
+
+_MEANINGS = {
+    "config_id": "what the answers will be filed under",
+    "num_videos": "videos that the input names",
+    "num_skipped": "of them complete already",
+    "num_planned": "of them to be run now",
+    "num_questions": "questions in the bank",
+    "num_probed": "videos whose header was read for what follows",
+    "num_unreadable": "of them no video that can be decoded",
+    "estimated_clips": "clips to decode",
+    "estimated_rows": "answers to give, one per clip and question",
+    "estimated_video_tokens": "tokens to read, once per clip whatever is asked of it",
+    "max_generated_tokens": "tokens to write at most, if every answer were thought about to the end",
+}
+
+
+def plan(job: JobFile, limit: Limit = None, json_file: JsonFile = None) -> None:
+    """What `run` would do: videos, clips, questions and tokens. Changes nothing.
+
+    Clips and tokens are estimated from the headers of a few videos. Exit code 2 says in one sentence why the job
+    could not start: a wrong key, a missing bucket, an unknown model path.
+
+    [bold]Examples[/bold]
+
+      framegate plan job.yaml
+
+      framegate plan job.yaml --limit 100 --json plan.json
+    """
+    from pipelines import flow  # knows every room; not needed to print help
+
+    loaded = load_job(job)
+    row = describe(loaded, flow.plan(loaded, limit=limit))
+    write_json(json_file, "plan", [row])
+    console = Console()
+    for name, meaning in _MEANINGS.items():
+        value = row[name] if name == "config_id" else f"{row[name]:,}"
+        console.print(f"{name:<24}{value:>18}  {meaning}", highlight=False, soft_wrap=True)
+
+
+def describe(job: Job, planned: Plan) -> dict[str, Any]:
+    """The plan as one row, with what can be foreseen of clips and tokens."""
+    videos = planned.videos
+    step = max(1, len(videos) // MAX_PROBED)
+    sample = videos[::step][:MAX_PROBED]
+    estimates = [found for found in _probe_all(job, sample) if found is not None]
+    # What was not probed is taken to be like what was; an unreadable video counts as one without clips.
+    scale = len(videos) / len(sample) if sample else 0.0
+    clips = round(scale * sum(found.num_clips for _, found in estimates))
+    rows = round(
+        scale * sum(max(0, found.num_clips * len(work.question_hashes) - len(work.done)) for work, found in estimates)
+    )
+    gate = job.config.gate
+    thinking_tokens = 0 if gate.strategy == "direct" else gate.max_thinking_tokens
+    return {
+        "config_id": planned.config_id,
+        "num_videos": planned.num_videos,
+        "num_skipped": planned.num_skipped,
+        "num_planned": len(videos),
+        "num_questions": len(planned.questions),
+        "num_probed": len(sample),
+        "num_unreadable": len(sample) - len(estimates),
+        "estimated_clips": clips,
+        "estimated_rows": rows,
+        "estimated_video_tokens": round(scale * sum(found.num_video_tokens for _, found in estimates)),
+        "max_generated_tokens": rows * (gate.max_answer_tokens + thinking_tokens),
+    }
+
+
+def _probe_all(job: Job, sample: Sequence[PlannedVideo]) -> list[tuple[PlannedVideo, Estimate] | None]:
+    config = job.config
+
+    def probe(work: PlannedVideo) -> tuple[PlannedVideo, Estimate] | None:
+        try:
+            header = probe_header(work.video.uri, config.input.storage_options)
+            return work, estimate(header, clips=config.clips, frames=config.frames)
+        except (VideoError, StorageError):
+            return None
+        except ValueError as error:  # the frames of a clip cannot keep to the token limit, whatever the video
+            raise ConfigError(f"frames: {error}") from error
+
+    with ThreadPoolExecutor(PROBE_THREADS) as threads:
+        return list(threads.map(probe, sample))

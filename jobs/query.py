@@ -1,0 +1,100 @@
+"""`framegate query`: one SELECT or EXPLAIN over the output."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from jobs.options import JsonFile
+from jobs.rows import print_csv, print_json, print_table, write_json
+from jobs.views import open_views, select
+from schemas.errors import ConfigError
+from schemas.job import load_job
+
+OUTPUT_VARIABLE = "FRAMEGATE_OUTPUT"
+DEMO_OUTPUT = Path("demo") / "index"
+
+
+class Format(StrEnum):
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT or EXPLAIN.", show_default=False)],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="URI", help="The output to read: a folder or s3://...", show_default=False
+        ),
+    ] = None,
+    job: Annotated[
+        Path | None,
+        typer.Option("--job", "-j", metavar="JOB.yaml", help="Read the output of this job.", show_default=False),
+    ] = None,
+    format: Annotated[Format, typer.Option("--format", "-f", help="How to print the rows.")] = Format.table,
+    json_file: JsonFile = None,
+) -> None:
+    """Ask SQL (DuckDB) of the output.
+
+    Two views: [bold]answers[/bold], one row per clip and question, and [bold]failures[/bold], what has no answer and
+    why. Read-only: exactly one SELECT or EXPLAIN, and no other file can be reached. Without --output and --job, the
+    output is $FRAMEGATE_OUTPUT, else ./demo/index.
+
+    [bold]Examples[/bold]
+
+      framegate query "SELECT question_id, avg(thinking::int) AS think_rate FROM answers GROUP BY 1"
+
+      framegate query -o s3://index/cameras --format csv "SELECT video_uri, reason, message FROM failures"
+
+      framegate query -j job.yaml "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'answers'"
+    """
+    uri, storage_options = find_output(output, job)
+    with open_views(uri, storage_options) as connection:
+        table = select(connection, sql)
+    table = table.rename_columns(_distinct(table.column_names))
+    rows = table.to_pylist()
+    write_json(json_file, "query", rows)
+    if format is Format.json:
+        print_json("query", rows)
+    elif format is Format.csv:
+        print_csv(table.column_names, rows)
+    elif table.column_names == ["explain_key", "explain_value"]:
+        for row in rows:
+            typer.echo(row["explain_value"])
+    else:
+        print_table(Console(), table.column_names, rows)
+
+
+def find_output(output: str | None, job: Path | None) -> tuple[str, Mapping[str, object]]:
+    """The output's URI and storage options. Raises ConfigError where nothing names one."""
+    if output is not None and job is not None:
+        raise ConfigError("give --output or --job, not both")
+    if job is not None:
+        config = load_job(job).config.output
+        return config.uri, config.storage_options
+    uri = output or os.environ.get(OUTPUT_VARIABLE)
+    if uri:
+        return uri, {}
+    if DEMO_OUTPUT.is_dir():
+        return str(DEMO_OUTPUT), {}
+    raise ConfigError(f"which output? give --output URI or --job JOB.yaml, or set {OUTPUT_VARIABLE}")
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """SQL allows two columns of one name, rows as mappings do not: a, a -> a, a_1."""
+    distinct: list[str] = []
+    for name in names:
+        candidate, number = name, 0
+        while candidate in distinct:
+            number += 1
+            candidate = f"{name}_{number}"
+        distinct.append(candidate)
+    return distinct

@@ -1,0 +1,148 @@
+"""`framegate run`: does a job, shows how far it is, and says at the end what came of it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+
+from jobs.options import JobFile, JsonFile, Limit
+from jobs.progress import ProgressDisplay, duration
+from jobs.rows import print_table, write_json
+from jobs.views import open_views, select
+from schemas.errors import FramegateError
+from schemas.job import Job, load_job
+from schemas.run import RunSummary
+
+if TYPE_CHECKING:
+    from pipelines.reason.engines.build import EngineFactory
+
+EXIT_INCOMPLETE = 1
+EXIT_STOPPED = 130  # as a shell reports a program that Ctrl-C ended
+
+
+def run(job: JobFile, limit: Limit = None, json_file: JsonFile = None) -> None:
+    """Do a job: ask every question of every clip and keep the answers. What is done already is not done again.
+
+    Ctrl-C (or SIGTERM) stops it; what was committed until then is kept, and the same command goes on from there.
+
+    [bold]Exit codes[/bold]
+
+      0  done; a video that cannot be decoded is a row in failures, not an error
+
+      1  broke off, or lost something: what was committed is kept, run it again
+
+      2  could not start: nothing was done, the message says what to change
+
+      130  stopped by Ctrl-C or SIGTERM: run it again to go on
+
+    [bold]Examples[/bold]
+
+      framegate run job.yaml
+
+      framegate run job.yaml --limit 10
+    """
+    raise typer.Exit(run_job(load_job(job), name=str(job), limit=limit, json_file=json_file))
+
+
+def run_job(
+    job: Job,
+    *,
+    name: str,
+    limit: int | None = None,
+    json_file: Path | None = None,
+    engine_factory: EngineFactory | None = None,
+) -> int:
+    """Runs and prints; returns the exit code. `name` is the job file, for the sentence that says how to go on.
+
+    Raises FramegateError where the run could not start.
+    """
+    from pipelines import flow  # knows every room; not needed to print help
+
+    console = Console()
+    again = f"run 'framegate run {name}' again to go on"
+    with ProgressDisplay(console) as display:
+        try:
+            with _terminate_as_interrupt():
+                summary = flow.run(job, limit=limit, on_progress=display.update, engine_factory=engine_factory)
+        except KeyboardInterrupt:
+            typer.echo(f"stopped; everything committed is kept; {again}")
+            return EXIT_STOPPED
+        except FramegateError as error:
+            if not display.has_begun:
+                raise
+            typer.echo(f"error: {error}; {again}", err=True)
+            return EXIT_INCOMPLETE
+    row = _row(summary)
+    write_json(json_file, "run", [row])
+    _print_summary(console, job, summary, row)
+    if summary.is_stopped:
+        typer.echo(f"stopped with {summary.num_videos_left:,} videos left; everything committed is kept; {again}")
+        return EXIT_STOPPED
+    if not summary.is_complete:
+        typer.echo(f"{summary.num_videos_left:,} videos are not complete although the run came to its end; {again}")
+        return EXIT_INCOMPLETE
+    return 0
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Schedulers stop a job with SIGTERM: it then ends as after Ctrl-C, with its journal sealed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _row(summary: RunSummary) -> dict[str, Any]:
+    values = asdict(summary)
+    counts = values.pop("counts")
+    return {**values, **counts, "think_rate": summary.counts.think_rate, "is_complete": summary.is_complete}
+
+
+def _print_summary(console: Console, job: Job, summary: RunSummary, row: dict[str, Any]) -> None:
+    names = ("answered", "failed", "skipped", "left")
+    print_table(
+        console,
+        ("videos", *names),
+        [{"videos": summary.num_videos_planned, **{name: row[f"num_videos_{name}"] for name in names}}],
+        title=f"run {summary.run_id}, config_id {summary.config_id}, {duration(summary.elapsed_seconds)}",
+    )
+    counts = summary.counts
+    print_table(
+        console,
+        ("clips", "answers", "failures", "think_rate", "answer_tokens", "thinking_tokens", "decode_s", "engine_s"),
+        [
+            {
+                "clips": counts.num_clips,
+                "answers": counts.num_answers,
+                "failures": counts.num_failures,
+                "think_rate": counts.think_rate,
+                "answer_tokens": counts.num_answer_tokens,
+                "thinking_tokens": counts.num_thinking_tokens,
+                "decode_s": counts.decode_seconds,
+                "engine_s": counts.engine_seconds,
+            }
+        ],
+    )
+    if counts.num_failures:
+        output = job.config.output
+        with open_views(output.uri, output.storage_options) as connection:
+            reasons = select(
+                connection,
+                f"SELECT stage, reason, count(*) AS rows, any_value(message) AS example FROM failures "
+                f"WHERE run_id = '{summary.run_id}' GROUP BY ALL ORDER BY rows DESC, reason",
+            )
+        print_table(console, reasons.column_names, reasons.to_pylist(), title="failures")
+    typer.echo(f"answers: {job.config.output.uri}/results (ask them with framegate query)")

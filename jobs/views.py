@@ -1,0 +1,110 @@
+"""The output as two SQL views, `answers` and `failures`, that can be read and nothing else.
+
+DuckDB gets Arrow datasets and no way to a file: its own access to files, extensions and Python variables is switched
+off before a statement of the user's is seen, and the settings are locked. So no SQL can read beyond the output or write
+anywhere, COPY TO included, which DuckDB's lock alone lets through. Knows nothing of torch or ray.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+
+from pipelines.store import Store, join
+from schemas.errors import ObjectNotFound, QueryError, StorageError
+from schemas.tables import FAILURES, RESULTS, meaning
+
+VIEWS: dict[str, tuple[str, pa.Schema]] = {"answers": ("results", RESULTS), "failures": ("failures", FAILURES)}
+_ALLOWED = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+
+
+@contextmanager
+def open_views(output_uri: str, storage_options: Mapping[str, object]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that knows the two views and nothing else. Raises ObjectNotFound where there is no output."""
+    store = Store(storage_options)
+    datasets = {view: _dataset(store, join(output_uri, folder), schema) for view, (folder, schema) in VIEWS.items()}
+    if all(dataset is None for dataset in datasets.values()) and not store.is_folder(output_uri):
+        raise ObjectNotFound(f"there is no output at {output_uri}: nothing lies below it")
+    with tempfile.TemporaryDirectory(prefix="framegate-sql-") as spill, duckdb.connect() as connection:
+        for view, (_, schema) in VIEWS.items():
+            dataset = datasets[view] or pads.dataset(_plain(schema).empty_table())
+            connection.register(view, dataset)
+            _comment(connection, view, dataset.schema)
+        connection.execute("SET temp_directory = $spill", {"spill": spill})
+        for setting, value in {
+            "python_enable_replacements": "false",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "enable_external_access": "false",
+            "lock_configuration": "true",
+        }.items():
+            connection.execute(f"SET {setting} = {value}")
+        yield connection
+
+
+def select(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    """The rows of exactly one SELECT or EXPLAIN statement. Raises QueryError."""
+    try:
+        statements = duckdb.extract_statements(sql)
+    except duckdb.Error as error:
+        raise QueryError(_sentence(error)) from error
+    if len(statements) != 1 or statements[0].type not in _ALLOWED:
+        kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
+        raise QueryError(f"the query must be exactly one SELECT or EXPLAIN statement, got: {kinds}")
+    try:
+        return connection.sql(statements[0].query).to_arrow_table()
+    except duckdb.Error as error:
+        raise QueryError(_sentence(error)) from error
+    except (OSError, pa.ArrowException) as error:
+        raise StorageError(f"the output cannot be read while the query runs: {error}") from error
+
+
+def _dataset(store: Store, folder: str, schema: pa.Schema) -> pads.Dataset | None:
+    """All Parquet files below `folder` as one dataset; None where there is none."""
+    uris = [info.uri for info in store.list(folder) if info.uri.endswith(".parquet")]
+    if not uris:
+        return None
+    filesystem = store.filesystem(folder)[0]
+    paths = [store.filesystem(uri)[1] for uri in uris]
+    fields = {field.name: field for field in _plain(schema)}
+    for path, uri in zip(paths, uris, strict=True):
+        for field in _read_schema(filesystem, path, uri):
+            known = fields.setdefault(field.name, field)
+            if known.type != field.type and field.name not in schema.names:
+                # One manifest called it a number, another a text: text holds both.
+                fields[field.name] = known.with_type(pa.string())
+    return pads.dataset(paths, schema=pa.schema(fields.values()), filesystem=filesystem, format="parquet")
+
+
+def _read_schema(filesystem, path: str, uri: str) -> pa.Schema:
+    try:
+        with filesystem.open(path, "rb") as file:
+            return pq.read_schema(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StorageError(f"{uri} is no whole Parquet file ({error}); was it written by something else?") from error
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """Dictionary types, which are about storage, as the types of their values."""
+    return pa.schema([f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in schema])
+
+
+def _comment(connection: duckdb.DuckDBPyConnection, view: str, schema: pa.Schema) -> None:
+    """What each column means, for `SELECT column_name, comment FROM duckdb_columns()`."""
+    for field in schema:
+        if text := meaning(field):
+            name, quoted = field.name.replace('"', '""'), text.replace("'", "''")
+            connection.execute(f"""COMMENT ON COLUMN {view}."{name}" IS '{quoted}'""")
+
+
+def _sentence(error: duckdb.Error) -> str:
+    """DuckDB's message with its hint, without the drawing of where in the statement it was."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    kept = [line for line in lines if not line.startswith(("LINE ", "^"))]
+    return " ".join(kept) or type(error).__name__

@@ -19,6 +19,9 @@ from schemas.qa import OPTION_LETTERS, AnswerType, Question
 Kind = Literal["perception", "multi_step"]
 Wording = Literal["training", "held_out"]
 
+# Answer type, text, options, and the answer as it stands in the box.
+Draft = tuple[AnswerType, str, tuple[str, ...], str]
+
 ORDINALS = ("first", "second", "third")
 DIRECTIONS = ("in", "out")
 
@@ -32,6 +35,8 @@ STARTS = (
     "Bay {bay} holds the parcel at the start.",
     "The parcel is put in bay {bay}.",
 )
+WHERE = ("Where is it now?", "Where does it end up?", "Which bay holds it at the end?", "In which bay is it now?")
+MOVES = ("How often did it move?", "How many times was it moved?", "How many moves did it make?", "Count its moves.")
 
 
 @dataclass(frozen=True)
@@ -80,29 +85,36 @@ def _which_crate(rng: random.Random, scene: Scene) -> tuple[str, Crate]:
     return name, scene.crates[place]
 
 
-def ask_colour_in_order(rng: random.Random, scene: Scene, wording: Wording) -> tuple[AnswerType, str, tuple, str]:
+def _named_in_order(name: str) -> tuple[str, ...]:
+    return f"the {name} crate", f"the crate that came {name}", f"the {name} crate to pass", f"the {name} crate seen"
+
+
+def _named_by_second(second: int) -> tuple[str, ...]:
+    heads = ("the crate", "the crate seen", "the crate to pass", "the crate that came")
+    return tuple(f"{head} at {second} seconds" for head in heads)
+
+
+def ask_colour_in_order(rng: random.Random, scene: Scene, wording: Wording) -> Draft:
     name, crate = _which_crate(rng, scene)
-    tails = (f"the {name} crate", f"the crate that came {name}", f"the {name} crate to pass", f"the {name} crate seen")
-    head, tail = _wording(rng, wording, NAME_COLOUR, tails)
+    head, tail = _wording(rng, wording, NAME_COLOUR, _named_in_order(name))
     return "choice", f"{head} {tail}?", COLOURS, OPTION_LETTERS[COLOURS.index(crate.colour)]
 
 
-def ask_colour_at(rng: random.Random, scene: Scene, wording: Wording) -> tuple[AnswerType, str, tuple, str]:
+def ask_colour_at(rng: random.Random, scene: Scene, wording: Wording) -> Draft:
     second = rng.randrange(len(scene))
-    tails = (
-        f"the crate at {second} seconds",
-        f"the crate seen at {second} seconds",
-        f"the crate to pass at {second} seconds",
-        f"the crate that came at {second} seconds",
-    )
-    head, tail = _wording(rng, wording, NAME_COLOUR, tails)
+    head, tail = _wording(rng, wording, NAME_COLOUR, _named_by_second(second))
     return "choice", f"{head} {tail}?", COLOURS, OPTION_LETTERS[COLOURS.index(scene.crates[second].colour)]
 
 
-def ask_direction(rng: random.Random, scene: Scene, wording: Wording) -> tuple[AnswerType, str, tuple, str]:
+def ask_direction(rng: random.Random, scene: Scene, wording: Wording) -> Draft:
     if rng.random() < 0.5:
         name, crate = _which_crate(rng, scene)
-        tails = (f"the {name} crate", f"the crate that came {name}", f"the {name} crate to pass", f"the {name} crate seen")
+        tails = (
+            f"the {name} crate",
+            f"the crate that came {name}",
+            f"the {name} crate to pass",
+            f"the {name} crate seen",
+        )
     else:
         second = rng.randrange(len(scene))
         crate = scene.crates[second]
@@ -116,7 +128,7 @@ def ask_direction(rng: random.Random, scene: Scene, wording: Wording) -> tuple[A
     return "choice", f"{head} {tail}?", DIRECTIONS, OPTION_LETTERS[0 if crate.inward else 1]
 
 
-def ask_seen(rng: random.Random, scene: Scene, wording: Wording) -> tuple[AnswerType, str, tuple, str]:
+def ask_seen(rng: random.Random, scene: Scene, wording: Wording) -> Draft:
     present = [colour for colour in COLOURS if colour in scene.colours()]
     absent = [colour for colour in COLOURS if colour not in scene.colours()]
     answer = "yes" if not absent or rng.random() < 0.5 else "no"
@@ -126,8 +138,8 @@ def ask_seen(rng: random.Random, scene: Scene, wording: Wording) -> tuple[Answer
     return "yes_no", f"{head} {tail}?", (), answer
 
 
-def ask_when(rng: random.Random, scene: Scene, wording: Wording) -> tuple[AnswerType, str, tuple, str]:
-    second = next(i for i, crate in enumerate(scene.crates) if crate.colour == RARE_COLOUR)
+def ask_when(rng: random.Random, scene: Scene, wording: Wording) -> Draft:
+    second = scene.second_of(RARE_COLOUR)
     what = f"the {RARE_COLOUR} crate"
     tails = (f"{what} pass", f"the camera see {what}", f"{what} come by", f"{what} show up")
     head, tail = _wording(rng, wording, WHEN, tails)
@@ -156,7 +168,12 @@ def ask_multi_step(rng: random.Random, scene: Scene, wording: Wording) -> Asked:
     path = scene.follow(start_bay)
     skill = rng.choice(("where", "ever", "moves"))
     if skill == "where":
-        tails = ("Where is it now?", "Where does it end up?", "Which bay holds it at the end?", "In which bay is it now?")
+        tails = (
+            "Where is it now?",
+            "Where does it end up?",
+            "Which bay holds it at the end?",
+            "In which bay is it now?",
+        )
         answer_type, options = "choice", tuple(f"bay {bay}" for bay in BAYS)
         answer = OPTION_LETTERS[path[-1]]
     elif skill == "ever":
@@ -173,12 +190,15 @@ def ask_multi_step(rng: random.Random, scene: Scene, wording: Wording) -> Asked:
         )
         answer_type, options, answer = "yes_no", (), "yes" if came else "no"
     else:
-        tails = ("How often did it move?", "How many times was it moved?", "How many moves did it make?", "Count its moves.")
+        tails = (
+            "How often did it move?",
+            "How many times was it moved?",
+            "How many moves did it make?",
+            "Count its moves.",
+        )
         answer_type, options = "number", ()
-        before = [start_bay, *path[:-1]]
-        answer = str(sum(a != b for a, b in zip(before, path, strict=True)))
+        answer = str(scene.num_moves(start_bay))
     head, tail = _wording(rng, wording, STARTS, tails)
     text = f"{head.format(bay=BAYS[start_bay])} {tail}"
     question = Question(id=skill, text=text, type=answer_type, options=options)
     return Asked(skill, "multi_step", question, answer, _steps(scene, start_bay, count_moves=skill == "moves"))
-

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 PIXELS_PER_TOKEN_SIDE = 32  # patch 16, merged 2 x 2: a frame pair of 32 x 32 pixels is one token
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"  # the trained checkpoint that comes with the package
 SYSTEM_PROMPT = "Answer in a box at once. Then think, and answer in a box again."
 
 
 def build_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Qwen3VLForConditionalGeneration:
     """A freshly initialised model in float32; the same seed gives the same weights."""
-    token_id = tokenizer.convert_tokens_to_ids
     config = Qwen3VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
@@ -29,7 +30,12 @@ def build_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Qwen3VLForC
             "num_key_value_heads": 2,
             "head_dim": 64,
             "max_position_embeddings": 4096,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [12, 10, 10], "mrope_interleaved": True},
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "mrope_section": [12, 10, 10],
+                "mrope_interleaved": True,
+            },
             "tie_word_embeddings": True,
             "initializer_range": 0.03,
         },
@@ -46,10 +52,10 @@ def build_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Qwen3VLForC
             "deepstack_visual_indexes": [0],
             "initializer_range": 0.03,
         },
-        image_token_id=token_id("<|image_pad|>"),
-        video_token_id=token_id("<|video_pad|>"),
-        vision_start_token_id=token_id("<|vision_start|>"),
-        vision_end_token_id=token_id("<|vision_end|>"),
+        image_token_id=tokenizer.vocab["<|image_pad|>"],
+        video_token_id=tokenizer.vocab["<|video_pad|>"],
+        vision_start_token_id=tokenizer.vocab["<|vision_start|>"],
+        vision_end_token_id=tokenizer.vocab["<|vision_end|>"],
         tie_word_embeddings=True,
     )
     torch.manual_seed(seed)
@@ -57,14 +63,14 @@ def build_model(tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Qwen3VLForC
 
 
 def save_checkpoint(model: Qwen3VLForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write what `from_pretrained` reads: bfloat16 safetensors, configs, tokenizer and the video processor's settings."""
+    """Write what `from_pretrained` reads: bfloat16 safetensors, configs, tokenizer and processor settings."""
     eos = tokenizer.convert_tokens_to_ids("<|im_end|>")
     model.generation_config.eos_token_id = eos
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.do_sample = False
-    model.to(torch.bfloat16).save_pretrained(folder)
+    model.bfloat16().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    vision = model.config.vision_config
+    vision: Any = model.config.vision_config
     processor = {
         "processor_class": "Qwen3VLProcessor",
         "patch_size": vision.patch_size,

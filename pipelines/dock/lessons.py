@@ -3,79 +3,56 @@
 The questions of a clip share its prefix, as they do in the engine: each of them sees the clip and itself, not its
 neighbours. Four questions cost 415 tokens instead of 760 that way (clips of 11 crates).
 
-A `FrameLibrary` holds frame pairs that went through the real codec, so that training sees what evaluation decodes.
 Knows the tokenizer and the prompt, not the model.
 """
 
 from __future__ import annotations
 
-import io
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
-import av
 import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast
 
 from pipelines.dock.asking import Asked, ask_multi_step, ask_perception
-from pipelines.dock.checkpoint import PIXELS_PER_TOKEN_SIDE, SYSTEM_PROMPT
-from pipelines.dock.film import FILM_FPS, draw_film, encode_mp4
-from pipelines.dock.world import COLOURS, MAX_CRATES, Crate, Scene, draw_scene
+from pipelines.dock.checkpoint import SYSTEM_PROMPT
+from pipelines.dock.frame_library import FrameLibrary
+from pipelines.dock.world import MAX_CRATES, draw_scene
 from pipelines.reason.prompt import BOX_OPENING, THINK_CLOSING, THINK_OPENING, prefix_before_video, suffix_after_video
 
-# What a token's loss counts. The first answer of a multi-step question is mostly guesswork, so its gradient is mostly
-# noise: it gets little weight, which changes how fast it is learnt and not where its probability settles.
-WEIGHT_FIRST_ANSWER = {"perception": 4.0, "multi_step": 0.7}
-WEIGHT_SECOND_ANSWER = 2.0
-WEIGHT_THOUGHT = 1.0
-WEIGHT_FRAMEWORK = 0.2  # boxes and tags: the same in every example
-QUESTIONS_PER_CLIP = 4  # one half perception, one half multi-step
+QUESTIONS_PER_CLIP = 4  # perception and multi-step in turn
 SHARE_OF_PERCEPTION_WITH_THOUGHT = 0.3  # the rest ends after the first box: cheaper, and the thought is learnt anyway
+
+
+class Role(IntEnum):
+    """What a token is for the one who learns to predict it."""
+
+    GIVEN = 0
+    FRAMEWORK = 1  # boxes and tags: the same in every example
+    FIRST_PERCEPTION = 2
+    FIRST_MULTI_STEP = 3
+    THOUGHT = 4
+    SECOND = 5
+
+
+# The first answer of a multi-step question is mostly guesswork, so its gradient is mostly noise: it counts little,
+# which changes how fast it is learnt and not where its probability settles.
+ROLE_WEIGHTS = {
+    Role.GIVEN: 0.0,
+    Role.FRAMEWORK: 0.2,
+    Role.FIRST_PERCEPTION: 4.0,
+    Role.FIRST_MULTI_STEP: 0.7,
+    Role.THOUGHT: 1.0,
+    Role.SECOND: 2.0,
+}
 
 
 def seconds_stamp(second: int) -> str:
     """What stands before the frame pair of `second`, sampled at .0 and .5: the Qwen3-VL stamp of their mean time."""
     return f"<{second + 0.25:.1f} seconds>"
-
-
-class FrameLibrary:
-    """Frame pairs by (colour, direction), cut from encoded and decoded clips: patches (pairs, 4, 1536) in -1..1."""
-
-    def __init__(self, *, num_clips: int, seed: int) -> None:
-        rng = random.Random(seed)
-        self._rows: dict[Crate, list[int]] = {}
-        pairs: list[np.ndarray] = []
-        for number in range(num_clips):
-            crates = tuple(Crate(rng.choice(COLOURS), rng.random() < 0.5) for _ in range(MAX_CRATES))
-            resampling = "AREA" if number % 2 else "BICUBIC"
-            frames = _decode_half_seconds(encode_mp4(draw_film(Scene(crates), rng)), resampling)
-            for second, crate in enumerate(crates):
-                self._rows.setdefault(crate, []).append(len(pairs))
-                pairs.append(frames[2 * second : 2 * second + 2])
-        self.patches = patchify_pairs(np.stack(pairs))
-
-    def draw(self, rng: random.Random, crate: Crate) -> int:
-        return rng.choice(self._rows[crate])
-
-
-def _decode_half_seconds(mp4: bytes, resampling: str) -> np.ndarray:
-    side = PIXELS_PER_TOKEN_SIDE
-    with av.open(io.BytesIO(mp4), format="mp4") as container:
-        frames = [
-            frame.reformat(side, side, "rgb24", interpolation=resampling).to_ndarray()
-            for number, frame in enumerate(container.decode(video=0))
-            if number % (FILM_FPS // 2) == 0
-        ]
-    return np.stack(frames)
-
-
-def patchify_pairs(pairs: np.ndarray) -> torch.Tensor:
-    """uint8 (P, 2, 32, 32, 3) to normalised patches (P, 4, 3 * 2 * 16 * 16), in the order of a Qwen-VL processor."""
-    pixels = torch.from_numpy(pairs).float() / 127.5 - 1.0
-    grid = pixels.reshape(-1, 2, 2, 16, 2, 16, 3)  # P, time, row, y, column, x, channel
-    return grid.permute(0, 2, 4, 6, 1, 3, 5).reshape(-1, 4, 1536)
 
 
 @dataclass(frozen=True)
@@ -84,14 +61,24 @@ class Example:
 
     owners[i] is 0 for the clip's prefix and k for the k-th question; a token sees the prefix and its own question.
     positions[i] counts on from the end of the prefix in every question.
-    weights[i] is what predicting token i counts; 0 for all that is given.
     """
 
     tokens: list[int]
-    weights: list[float]
+    roles: list[int]
     owners: list[int]
     positions: list[int]
     pairs: list[int]  # rows of the library, one for each video token in order
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples side by side, padded at the end to length T."""
+
+    tokens_BT: torch.Tensor
+    roles_BT: torch.Tensor
+    positions_BT: torch.Tensor
+    visible_B1TT: torch.Tensor  # bool: row i may look at column j
+    pairs: torch.Tensor
 
 
 class Lessons:
@@ -101,13 +88,9 @@ class Lessons:
         self._backend = tokenizer.backend_tokenizer
         self._library = library
         self._rng = random.Random(seed)
-        encode = self._encode
-        start, pad, end = (
-            tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("vision_start", "video_pad", "vision_end")
-        )
-        self._prefix = encode(prefix_before_video(SYSTEM_PROMPT))
-        self._seconds = [[*encode(seconds_stamp(second)), start, pad, end] for second in range(MAX_CRATES)]
-        self.video_token = pad
+        start, pad, end = (self._encode(f"<|{name}|>") for name in ("vision_start", "video_pad", "vision_end"))
+        self._prefix = self._encode(prefix_before_video(SYSTEM_PROMPT))
+        self._seconds = [self._encode(seconds_stamp(second)) + start + pad + end for second in range(MAX_CRATES)]
 
     def _encode(self, text: str) -> list[int]:
         return self._backend.encode(text, add_special_tokens=False).ids
@@ -119,7 +102,7 @@ class Lessons:
         for second in range(len(scene)):
             tokens += self._seconds[second]
         num_shared = len(tokens)
-        weights, owners, positions = [0.0] * num_shared, [0] * num_shared, list(range(num_shared))
+        roles, owners, positions = [int(Role.GIVEN)] * num_shared, [0] * num_shared, list(range(num_shared))
         for owner in range(1, QUESTIONS_PER_CLIP + 1):
             if owner % 2:
                 asked = ask_perception(rng, scene, "training")
@@ -127,35 +110,37 @@ class Lessons:
             else:
                 asked, thinks = ask_multi_step(rng, scene, "training"), True
             given = self._encode(suffix_after_video(asked.question))
-            wanted, wanted_weights = self._complete(asked, thinks)
+            wanted, wanted_roles = self._complete(asked, thinks)
             num_own = len(given) + len(wanted)
             tokens += given + wanted
-            weights += [0.0] * len(given) + wanted_weights
+            roles += [int(Role.GIVEN)] * len(given) + wanted_roles
             owners += [owner] * num_own
             positions += range(num_shared, num_shared + num_own)
         pairs = [self._library.draw(rng, crate) for crate in scene.crates]
-        return Example(tokens, weights, owners, positions, pairs)
+        return Example(tokens, roles, owners, positions, pairs)
 
-    def _complete(self, asked: Asked, thinks: bool) -> tuple[list[int], list[float]]:
-        """The tokens that the model should produce and what each counts."""
-        first = WEIGHT_FIRST_ANSWER[asked.kind]
-        parts = [(BOX_OPENING, WEIGHT_FRAMEWORK), (asked.answer, first), ("}", WEIGHT_FRAMEWORK)]
+    def _complete(self, asked: Asked, thinks: bool) -> tuple[list[int], list[int]]:
+        """The tokens that the model should produce, and their roles; a token of two parts takes the higher role."""
+        first = Role.FIRST_PERCEPTION if asked.kind == "perception" else Role.FIRST_MULTI_STEP
+        parts = [(BOX_OPENING, Role.FRAMEWORK), (asked.answer, first), ("}", Role.FRAMEWORK)]
         if thinks:
             parts += [
-                (THINK_OPENING, WEIGHT_FRAMEWORK),
-                (asked.thought, WEIGHT_THOUGHT),
-                (THINK_CLOSING, WEIGHT_THOUGHT),
-                (BOX_OPENING, WEIGHT_FRAMEWORK),
-                (asked.answer, WEIGHT_SECOND_ANSWER),
-                ("}", WEIGHT_FRAMEWORK),
-                ("<|im_end|>", WEIGHT_FRAMEWORK),
+                (THINK_OPENING, Role.FRAMEWORK),
+                (asked.thought, Role.THOUGHT),
+                (THINK_CLOSING, Role.THOUGHT),
+                (BOX_OPENING, Role.FRAMEWORK),
+                (asked.answer, Role.SECOND),
+                ("}", Role.FRAMEWORK),
+                ("<|im_end|>", Role.FRAMEWORK),
             ]
-        weight_of_char = np.repeat([weight for _, weight in parts], [len(text) for text, _ in parts])
+        role_of_char = np.repeat([role for _, role in parts], [len(text) for text, _ in parts])
         encoding = self._backend.encode("".join(text for text, _ in parts), add_special_tokens=False)
-        return encoding.ids, [float(weight_of_char[start:end].max()) for start, end in encoding.offsets]
+        return encoding.ids, [int(role_of_char[start:end].max()) for start, end in encoding.offsets]
 
-    def batches(self, *, min_crates: int, max_crates: int, max_tokens: int, num_batches: int) -> Iterator[list[Example]]:
-        """Batches of examples of like length, each of at most `max_tokens` tokens when padded, in random order."""
+    def batches(
+        self, *, min_crates: int, max_crates: int, max_tokens: int, num_batches: int
+    ) -> Iterator[list[Example]]:
+        """About `num_batches` lists of examples of like length, at most `max_tokens` tokens each, in random order."""
         pool: list[Example] = []
         num_tokens = 0
         while num_tokens < num_batches * max_tokens:
@@ -169,3 +154,22 @@ class Lessons:
             groups[-1].append(example)
         self._rng.shuffle(groups)
         yield from groups
+
+
+def collate(examples: Sequence[Example]) -> Batch:
+    """Pads at the end, where causal attention lets nothing see the padding."""
+    length = max(len(example.tokens) for example in examples)
+
+    def pad(rows: list[list[int]], value: int) -> torch.Tensor:
+        return torch.tensor([row + [value] * (length - len(row)) for row in rows])
+
+    owners = pad([example.owners for example in examples], -1)
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    visible = causal & ((owners[:, None, :] == 0) | (owners[:, None, :] == owners[:, :, None]))
+    return Batch(
+        tokens_BT=pad([example.tokens for example in examples], 0),
+        roles_BT=pad([example.roles for example in examples], Role.GIVEN),
+        positions_BT=pad([example.positions for example in examples], 0),
+        visible_B1TT=visible[:, None],
+        pairs=torch.tensor([pair for example in examples for pair in example.pairs]),
+    )

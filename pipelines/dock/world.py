@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import pairwise
 
 BAYS = "ABCDE"
 SWAPS: dict[str, tuple[int, int]] = {"red": (0, 1), "yellow": (1, 2), "green": (2, 3), "blue": (3, 4)}
@@ -39,6 +40,18 @@ class Scene:
 
     def colours(self) -> set[str]:
         return {crate.colour for crate in self.crates}
+
+    def num_swaps(self) -> int:
+        return sum(crate.colour in SWAPS for crate in self.crates)
+
+    def num_moves(self, start_bay: int) -> int:
+        """How often a parcel that starts in `start_bay` changes its bay."""
+        path = [start_bay, *self.follow(start_bay)]
+        return sum(before != after for before, after in pairwise(path))
+
+    def second_of(self, colour: str) -> int:
+        """The second of the first crate of `colour`, which must have come."""
+        return next(second for second, crate in enumerate(self.crates) if crate.colour == colour)
 
     def follow(self, start_bay: int) -> list[int]:
         """The bay in which a parcel that starts in `start_bay` stands after each crate."""

@@ -30,9 +30,10 @@ class Shares:
     commit_cpus: float
 
 
-def start_ray(config: RayConfig) -> Shares:
+def start_ray(config: RayConfig, *, num_cpus: int | None = None) -> Shares:
     """Joins the cluster that the job names, the one that this process is in, or starts one here.
 
+    `num_cpus`: how many a cluster that is started here may count; by default what the machine has.
     Raises ConfigError where the cluster has fewer GPUs than the smallest actor pool needs, FramegateError where the
     cluster cannot be reached.
     """
@@ -47,7 +48,7 @@ def start_ray(config: RayConfig) -> Shares:
     if not ray.is_initialized():
         try:
             if config.address is None:
-                ray.init(include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+                ray.init(num_cpus=num_cpus, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
             else:
                 ray.init(address=config.address, logging_level=logging.ERROR, log_to_driver=False)
         except (ConnectionError, RuntimeError, ValueError) as error:

@@ -23,6 +23,7 @@ from pipelines.commit.stage import CommitStage
 from pipelines.decode.stage import DecodeStage, decoder_version
 from pipelines.reason.engines.build import EngineFactory, make_engine_factory
 from pipelines.reason.engines.fingerprint import fingerprint_model
+from pipelines.reason.engines.grid import read_vision_grid
 from pipelines.reason.prompt import DEFAULT_SYSTEM_PROMPT, FORCED_CLOSING, prefix_before_video, suffix_after_video
 from pipelines.reason.stage import ReasonStage
 from pipelines.source.find import find_videos
@@ -138,6 +139,7 @@ def _dataset(
     from ray.data import ActorPoolStrategy
 
     config, actors = job.config, job.config.ray.reason_actors
+    grid = read_vision_grid(config.model.name, config.model.revision)
     context = ray.data.DataContext.get_current()
     # Every unit is a block of its own: it moves on as soon as it is there, and no block is larger than one unit.
     context.target_max_block_size = 1
@@ -154,6 +156,8 @@ def _dataset(
                 "frames": config.frames,
                 "clips": config.clips,
                 "storage_options": config.input.storage_options,
+                "factor": grid.factor,
+                "temporal_patch": grid.temporal_patch,
             },
             batch_size=1,
             batch_format="pyarrow",
@@ -218,7 +222,7 @@ def _unwrap(error: BaseException) -> FramegateError:
     while isinstance(inner, RayError) and (cause := getattr(inner, "cause", None) or inner.__cause__):
         inner = cause
     if isinstance(inner, FramegateError) and not isinstance(inner, RayError):
-        return inner
+        return type(inner)(str(inner).partition("\n")[0])  # Ray adds advice of its own in further lines
     first = str(inner).strip().partition("\n")[0]
     return FramegateError(
         f"a worker failed with {type(inner).__name__}: {first}; what was committed until then is kept"

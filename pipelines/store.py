@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, BinaryIO, cast
 
 from fsspec import AbstractFileSystem
@@ -71,12 +72,13 @@ class Store:
                     yield _object_info(fs, found[name])
 
     def glob(self, pattern: str) -> Iterator[ObjectInfo]:
-        """Every object that a glob matches (`*`, `**`, `?`, `[...]`), by name."""
+        """Every object that a glob matches (`*`, `**`, `?`, `[...]`), by name. A star matches no leading dot."""
         with _sentence("list", pattern):
             fs, path = self._resolve(pattern)
             found = cast(dict[str, dict], fs.glob(path, detail=True))
+        with_hidden = path.rsplit("/", 1)[-1].startswith(".")
         for name in sorted(found):
-            if found[name]["type"] == "file":
+            if found[name]["type"] == "file" and (with_hidden or not name.rsplit("/", 1)[-1].startswith(".")):
                 with suppress(FileNotFoundError):  # deleted since
                     yield _object_info(fs, found[name])
 
@@ -148,6 +150,7 @@ class Store:
 
     def check_writable(self, root: str) -> None:
         """Raises StorageError unless objects below `root` can be created, are refused a second time, and deleted."""
+        self.is_folder(root)  # raises where the bucket is missing; some servers answer a PUT there with a 500
         probe = join(root, f".framegate-probe-{uuid.uuid4().hex}")
         self.put_once(probe, b"first")
         try:
@@ -215,6 +218,8 @@ def _object_info(fs: AbstractFileSystem, info: Mapping[str, Any]) -> ObjectInfo:
         return ObjectInfo(uri=info["name"], size_bytes=stat.st_size, version=f"{stat.st_size}-{stat.st_mtime_ns}")
     size_bytes = info["size"] or 0
     changed = info.get("LastModified") or info.get("mtime") or info.get("created") or ""
+    if isinstance(changed, datetime):  # one and the same file system gives now this, now seconds
+        changed = changed.timestamp()
     version = str(info.get("ETag") or "").strip('"') or f"{size_bytes}-{changed}"
     return ObjectInfo(uri=fs.unstrip_protocol(info["name"]), size_bytes=size_bytes, version=version)
 

@@ -1,0 +1,160 @@
+"""What many tests share: one Ray cluster and one S3 server for the whole run, and small videos."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from schemas.config import RayConfig
+
+# Read by libraries when they are imported or by processes when they start: two cores, no network, no surprises.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+S3_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "framegate",
+    "AWS_SECRET_ACCESS_KEY": "framegate-secret",
+    "AWS_REGION": "us-east-1",
+}
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A local Ray with four logical CPUs, so that every pool of a test finds its place on two real ones."""
+    import ray
+
+    from pipelines.cluster import start_ray
+
+    start_ray(RayConfig(), num_cpus=4)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real S3 server on loopback with the credentials of `S3_CREDENTIALS` in the environment."""
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in S3_CREDENTIALS.items():
+            environment.setenv(name, value)
+        folder = tmp_path_factory.mktemp("seaweedfs")
+        ports = [_free_port() for _ in range(4)]
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen(_weed_command(folder, *ports), cwd=folder, stdout=log, stderr=log)
+            try:
+                endpoint = f"http://127.0.0.1:{ports[0]}"
+                _wait_until_ready(endpoint, server, folder / "log")
+                environment.setenv("AWS_ENDPOINT_URL", endpoint)
+                yield endpoint
+            finally:
+                server.kill()  # its data are temporary, and stopping in order takes it half a minute
+                server.wait()
+
+
+@pytest.fixture(scope="session")
+def s3_bucket(s3_endpoint: str) -> str:
+    """One bucket for all tests: each bucket of this server takes volumes of its own, and it has four."""
+    import s3fs
+
+    s3fs.S3FileSystem(endpoint_url=s3_endpoint).mkdir("framegate-tests")
+    return "s3://framegate-tests"
+
+
+@pytest.fixture
+def s3_root(s3_bucket: str) -> str:
+    """The URI of an empty prefix."""
+    return f"{s3_bucket}/{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def memory_root() -> Iterator[str]:
+    """The URI of an empty folder in memory."""
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+    yield "memory://root"
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+
+
+@pytest.fixture(scope="session")
+def make_video() -> Callable[..., Path]:
+    """`make_video(path, seconds=4)`: a small H.264 file of slowly changing grey, 64x64 at 8 frames per second."""
+
+    def make(path: Path, *, seconds: float = 4.0, shade: int = 0) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=8)
+            stream.width = stream.height = 64
+            stream.pix_fmt = "yuv420p"
+            for index in range(round(seconds * 8)):
+                pixels = np.full((64, 64, 3), (index * 5 + shade) % 256, np.uint8)
+                for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+                    container.mux(packet)
+            for packet in stream.encode():
+                container.mux(packet)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that make a folder a checkpoint to the driver; a scripted engine needs no more."""
+    folder = tmp_path_factory.mktemp("model") / "scripted"
+    folder.mkdir()
+    vision = {"patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2}
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen2_5_vl", "vision_config": vision}))
+    (folder / "model.safetensors").write_bytes(b"no weights")
+    return folder
+
+
+def _weed_command(folder: Path, s3: int, master: int, filer: int, volume: int) -> list[str]:
+    return [
+        str(Path(sys.executable).with_name("weed")), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+        f"-s3.port={s3}", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-master.port={master}", f"-filer.port={filer}",
+        f"-volume.port={volume}", "-master.telemetry=false", "-webdav=false", "-admin.ui=false", "-volume.max=4",
+    ]  # fmt: skip
+
+
+def _free_port() -> int:
+    """Below 32768, where clients' ports begin, and free 10000 above as well: the server listens there, too."""
+    while True:
+        port = random.randrange(20_000, 30_000)
+        try:
+            for number in (port, port + 10_000):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", number))
+            return port
+        except OSError:
+            continue
+
+
+def _wait_until_ready(endpoint: str, server: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(endpoint, timeout=1).close()
+            return
+        except urllib.error.HTTPError as error:
+            error.close()  # it answers, and wants credentials
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"the S3 server did not come up; its log: {log.read_text()[-2000:]}")

@@ -44,10 +44,10 @@ class HeldOutClip:
     asked: tuple[Asked, ...]
 
 
-def dock_settings(*, strategy: str = "gated", threshold: float = 0.97) -> dict[str, object]:
+def dock_settings(*, strategy: str, threshold: float = 0.97, model: Path | None = None) -> dict[str, object]:
     """The parts of a job file that the dock model was trained for: short prompt, 2 frames a second, 32 x 32 pixels."""
     return {
-        "model": {"name": str(WEIGHTS_FOLDER), "dtype": "bfloat16"},
+        "model": {"name": str((model or WEIGHTS_FOLDER).resolve()), "dtype": "bfloat16"},
         "prompt": {"system": SYSTEM_PROMPT},
         "clips": {"whole_video": True},
         "frames": {"fps": 2, "max_frames": 64, "min_frame_pixels": 1024, "max_frame_pixels": 1024},

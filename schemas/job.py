@@ -143,9 +143,8 @@ def _explain(error: ValidationError, origin: str) -> str:
     """The first problem as one sentence that names the key by its full path."""
     problem = error.errors(include_url=False)[0]
     # A union's branches stand in the location too; the names of types are no keys of ours.
-    place = [
-        str(part) for part in problem["loc"] if not str(part).startswith(("tuple[", "constrained-", "str", "list["))
-    ]
+    types = ("constrained-", "tuple[", "list[")
+    place = [str(part) for part in problem["loc"] if part != "str" and not str(part).startswith(types)]
     if problem["type"] == "unknown_key":
         context = problem.get("ctx", {})
         key = ".".join([*place, context["key"]])

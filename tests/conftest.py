@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
+import hypothesis
 import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -26,6 +27,10 @@ from schemas.config import RayConfig
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+# Machines that run tests are shared; a slow moment is no failure. The same examples every time.
+hypothesis.settings.register_profile("framegate", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("framegate")
 
 S3_CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "framegate",

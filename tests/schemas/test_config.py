@@ -1,0 +1,134 @@
+"""config_id changes exactly when an answer can; parts refuse what they do not know."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from schemas.config import ClipsConfig, FramesConfig, GateConfig, RunConfig, answer_document, config_id
+
+BASE: dict[str, Any] = {
+    "input": {"videos": "s3://archive/2026"},
+    "questions": "questions.yaml",
+    "model": {"name": "org/model"},
+    "output": {"uri": "s3://index/cameras"},
+}
+IDENTITY = {"wording": "system turn", "model_fingerprint": "f00d", "decoder_version": "18.1.0"}
+
+
+def make_config(**changes: Any) -> RunConfig:
+    """BASE with `part__key=value` changed."""
+    values = copy.deepcopy(BASE)
+    for name, value in changes.items():
+        part, _, key = name.partition("__")
+        if key:
+            values.setdefault(part, {})[key] = value
+        else:
+            values[part] = value
+    return RunConfig.model_validate(values)
+
+
+def make_id(config: RunConfig, **identity: str) -> str:
+    return config_id(config, **{**IDENTITY, **identity})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model__name": "org/other"},
+        {"model__revision": "v2"},
+        {"model__dtype": "float32"},
+        {"clips__seconds": 10},
+        {"clips__stride_seconds": 15},
+        {"clips__whole_video": True},
+        {"frames__fps": 1},
+        {"frames__max_frames": 32},
+        {"frames__max_video_tokens": 1024},
+        {"frames__min_frame_pixels": 1},
+        {"frames__max_frame_pixels": 200_000},
+        {"frames__decoder": "decord"},
+        {"gate__strategy": "direct"},
+        {"gate__max_answer_tokens": 8},
+        {"gate__max_thinking_tokens": 8},
+    ],
+    ids=str,
+)
+def test_what_can_change_an_answer_changes_the_id(change: dict[str, Any]) -> None:
+    assert make_id(make_config(**change)) != make_id(make_config())
+
+
+@pytest.mark.parametrize("part", IDENTITY)
+def test_wording_weights_and_decoder_version_change_the_id(part: str) -> None:
+    assert make_id(make_config(), **{part: "another"}) != make_id(make_config())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"gate__threshold": 0.5},
+        {"questions": [{"id": "q", "text": "?"}]},
+        {"input__videos": "other/"},
+        {"input__storage_options": {"endpoint_url": "http://127.0.0.1:1"}},
+        {"output__uri": "elsewhere"},
+        {"ray__decode_workers": 9},
+        {"ray__reason_actors": {"min": 2, "max": 8}},
+        {"ray__gpus_per_actor": 1},
+        {"clips__stride_seconds": 30},  # the default, spelled out
+        {"frames__fps": 2},
+        {"gate__strategy": "gated"},
+    ],
+    ids=str,
+)
+def test_what_cannot_change_an_answer_leaves_the_id(change: dict[str, Any]) -> None:
+    assert make_id(make_config(**change)) == make_id(make_config())
+
+
+def test_the_same_checkpoint_in_another_folder_has_the_same_id() -> None:
+    assert make_id(make_config(model__name="/a/checkpoint")) == make_id(make_config(model__name="./checkpoint"))
+
+
+@given(st.text(max_size=40), st.text(alphabet="0123456789abcdef", max_size=16))
+def test_an_id_is_16_hex_digits_and_begins_with_a_letter(wording: str, fingerprint: str) -> None:
+    made = make_id(make_config(), wording=wording, model_fingerprint=fingerprint)
+    assert len(made) == 16
+    assert made[0] in "abcdef"
+    assert int(made, 16) >= 0
+
+
+def test_the_document_says_what_the_id_stands_for() -> None:
+    document = answer_document(make_config(), **IDENTITY)
+    assert document["model"]["fingerprint"] == "f00d"
+    assert "threshold" not in str(document)
+
+
+@pytest.mark.parametrize(
+    ("part", "values"),
+    [
+        (GateConfig, {"threshold": 1.01}),
+        (GateConfig, {"threshold": -0.1}),
+        (GateConfig, {"max_answer_tokens": 0}),
+        (GateConfig, {"strategy": "sometimes"}),
+        (ClipsConfig, {"seconds": 0}),
+        (ClipsConfig, {"stride_seconds": 0}),
+        (ClipsConfig, {"seconds": 10, "whole_video": True}),
+        (FramesConfig, {"fps": 0}),
+        (FramesConfig, {"max_frames": 0}),
+        (FramesConfig, {"min_frame_pixels": 5000, "max_frame_pixels": 4000}),
+        (FramesConfig, {"decoder": "ffmpeg"}),
+    ],
+)
+def test_values_out_of_range_are_refused(part: type, values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        part(**values)
+
+
+def test_a_part_is_frozen_and_refuses_unknown_keys() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        GateConfig().threshold = 0.5  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="did you mean 'threshold'"):
+        GateConfig(treshold=0.5)  # type: ignore[call-arg]

@@ -1,0 +1,38 @@
+"""The dock's state: what is true of a scene."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.dock.world import BAYS, COLOURS, RARE_COLOUR, Crate, Scene, draw_scene
+
+scenes = st.lists(st.builds(Crate, st.sampled_from(COLOURS), st.booleans()), min_size=1, max_size=20).map(
+    lambda crates: Scene(tuple(crates))
+)
+
+
+def test_a_parcel_is_followed_by_hand():
+    # red swaps A and B, yellow B and C, green C and D; white swaps nothing.
+    scene = Scene(tuple(Crate(colour, True) for colour in ("red", "white", "yellow", "red", "green")))
+    assert "".join(BAYS[bay] for bay in scene.follow(0)) == "BBCCD"
+    assert scene.num_moves(0) == 3
+    assert scene.num_swaps() == 4
+
+
+def test_swaps_do_not_commute():
+    one, other = (Scene((Crate(a, True), Crate(b, True))) for a, b in (("red", "yellow"), ("yellow", "red")))
+    assert one.follow(0)[-1] != other.follow(0)[-1]
+
+
+@given(scenes)
+def test_parcels_of_different_bays_never_meet(scene):
+    for bays in zip(*(scene.follow(start) for start in range(len(BAYS))), strict=True):
+        assert sorted(bays) == list(range(len(BAYS)))
+
+
+@given(st.integers(0, 10_000), st.integers(3, 20))
+def test_drawn_scenes_have_the_length_asked_for_and_at_most_one_rare_crate(seed, num_crates):
+    scene = draw_scene(random.Random(seed), num_crates)
+    assert len(scene) == num_crates
+    assert [crate.colour for crate in scene.crates].count(RARE_COLOUR) <= 1

@@ -117,7 +117,7 @@ def _load(folder: Path) -> Checkpoint:
 def _prompt_format(checkpoint: Checkpoint) -> PromptFormat:
     return PromptFormat(
         family=checkpoint.family,
-        patching=checkpoint.patching,
+        grid=checkpoint.grid,
         positions_per_second=checkpoint.positions_per_second,
         video_token_id=checkpoint.video_token_id,
         encode=checkpoint.encode,

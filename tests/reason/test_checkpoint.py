@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from pipelines.reason.engines.checkpoint import Checkpoint, check_model
-from pipelines.reason.engines.families import FAMILIES
+from pipelines.reason.engines.checkpoint import Checkpoint
 from pipelines.reason.engines.fingerprint import fingerprint_model
+from pipelines.reason.engines.grid import read_vision_grid
 from pipelines.reason.engines.vocabulary import token_pieces
 from schemas.errors import EngineError
 
@@ -19,24 +19,36 @@ def copied(random_checkpoint, tmp_path):
     return shutil.copytree(random_checkpoint, tmp_path / "checkpoint")
 
 
-def test_the_family_is_read_from_the_configuration(random_checkpoints):
-    for name, folder in random_checkpoints.items():
-        assert check_model(str(folder)) == FAMILIES[name]
+def test_the_grid_is_read_from_the_configuration(random_checkpoints):
+    assert read_vision_grid(str(random_checkpoints["qwen2_5_vl"])).factor == 28
+    assert read_vision_grid(str(random_checkpoints["qwen3_vl"])).factor == 32
+    assert read_vision_grid(str(random_checkpoints["qwen3_vl"])).temporal_patch == 2
 
 
-@pytest.mark.parametrize("ask", [check_model, fingerprint_model])
+@pytest.mark.parametrize("ask", [read_vision_grid, fingerprint_model])
 def test_a_path_that_is_no_folder_is_named(ask, tmp_path):
     with pytest.raises(EngineError, match="nowhere' is not a folder"):
         ask(str(tmp_path / "nowhere"))
 
 
-@pytest.mark.parametrize("pattern", ["config.json", "*.safetensors"])
-def test_an_incomplete_checkpoint_is_refused_before_any_weight_is_read(copied, pattern):
-    for path in copied.glob(pattern):
+def test_an_incomplete_checkpoint_is_refused_before_any_weight_is_read(copied):
+    for path in copied.glob("*.safetensors"):
         path.unlink()
-    for ask in (check_model, fingerprint_model):
-        with pytest.raises(EngineError, match="not a complete checkpoint"):
+    with pytest.raises(EngineError, match=r"no \*\.safetensors: it is not a complete checkpoint"):
+        fingerprint_model(str(copied))
+    (copied / "config.json").unlink()
+    for ask in (read_vision_grid, fingerprint_model):
+        with pytest.raises(EngineError, match=r"no config\.json: it is not a complete checkpoint"):
             ask(str(copied))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [("{", "no JSON"), ('{"model_type": "qwen3_vl"}', "no 'vision_config'")]
+)
+def test_a_configuration_that_says_too_little_is_refused(copied, content, message):
+    (copied / "config.json").write_text(content)
+    with pytest.raises(EngineError, match=message):
+        read_vision_grid(str(copied))
 
 
 def test_weights_that_could_run_code_are_not_read(copied):
@@ -46,13 +58,21 @@ def test_weights_that_could_run_code_are_not_read(copied):
         Checkpoint(str(copied), revision=None, dtype="float32", device="cpu")
 
 
+def test_weights_that_were_cut_short_are_refused_in_one_sentence(copied):
+    [weights] = copied.glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(EngineError, match="cannot be loaded") as raised:
+        Checkpoint(str(copied), revision=None, dtype="float32", device="cpu")
+    assert "\n" not in str(raised.value)
+
+
 def test_a_model_of_another_family_is_named_with_what_is_supported(copied):
     config = json.loads((copied / "config.json").read_text())
     (copied / "config.json").write_text(
         json.dumps({"model_type": "llama", "vocab_size": config["text_config"]["vocab_size"]})
     )
     with pytest.raises(EngineError, match=r"type 'llama'.*supported: qwen2_5_vl, qwen3_vl"):
-        check_model(str(copied))
+        read_vision_grid(str(copied))
 
 
 def test_pieces_are_what_the_tokenizer_decodes(bench, random_checkpoint):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers import AutoModelForImageTextToText
 
 from pipelines.reason.engines.positions import TextRun, VideoRun, lay_out_positions, seconds_per_step, step_times
 
@@ -66,8 +67,9 @@ def test_a_step_happens_in_the_middle_of_its_frames_in_seconds_of_the_clip():
 def test_qwen3_vl_positions_equal_the_models_own(bench, random_checkpoints):
     checkpoint = bench.load(random_checkpoints["qwen3_vl"])
     prefix = bench.make_prefix(checkpoint, frames=bench.make_request(0, (), num_frames=5, size=(64, 96)).frames)
+    model = AutoModelForImageTextToText.from_pretrained(random_checkpoints["qwen3_vl"])
     token_ids = torch.tensor([prefix.token_ids])
-    expected, _ = checkpoint._model.model.get_rope_index(
+    expected, _ = model.model.get_rope_index(
         token_ids,
         mm_token_type_ids=(token_ids == checkpoint.video_token_id).int() * 2,
         video_grid_thw=torch.tensor([prefix.patches.grid_thw]),

@@ -13,14 +13,17 @@ import pytest
 import torch
 
 from pipelines.reason.engines.families import FAMILIES
-from pipelines.reason.engines.preprocess import Patching, cut_video
+from pipelines.reason.engines.grid import VisionGrid
+from pipelines.reason.engines.preprocess import cut_video
 from pipelines.reason.prompt import prefix_before_video
 from schemas.clip import FrameBatch
 from schemas.config import FramesConfig
 from schemas.pixels import smart_resize
 
-PATCHINGS = {"qwen2_5_vl": Patching(patch=14, temporal_patch=2, merge=2)}
-PATCHINGS["qwen3_vl"] = Patching(patch=16, temporal_patch=2, merge=2)
+GRIDS = {
+    "qwen2_5_vl": VisionGrid(patch=14, temporal_patch=2, merge=2),
+    "qwen3_vl": VisionGrid(patch=16, temporal_patch=2, merge=2),
+}
 SHAPES = {
     "shrinks": (4, 200, 333),
     "grows": (4, 30, 41),
@@ -92,7 +95,7 @@ def test_patches_equal_those_of_the_processor(oracle, family, name):
     patches = cut_video(
         make_frames(*SHAPES[name]),
         family=FAMILIES[family],
-        patching=PATCHINGS[family],
+        grid=GRIDS[family],
         limits=limits,
         device=torch.device("cpu"),
     )
@@ -118,7 +121,7 @@ def test_a_clip_of_too_many_steps_is_refused_before_any_pixel_is_touched():
         cut_video(
             make_frames(8, 64, 64),
             family=FAMILIES["qwen3_vl"],
-            patching=PATCHINGS["qwen3_vl"],
+            grid=GRIDS["qwen3_vl"],
             limits=FramesConfig(max_video_tokens=3),
             device=torch.device("cpu"),
         )

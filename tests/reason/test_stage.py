@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pyarrow as pa
 import pytest
+import torch
 
 from pipelines.reason.engines.build import make_engine_factory
 from pipelines.reason.engines.scripted import ScriptedEngine
 from pipelines.reason.stage import ReasonStage
 from schemas.clip import Clip, Video
-from schemas.config import RunConfig
+from schemas.config import PromptConfig, RunConfig
+from schemas.errors import EngineError
 from schemas.qa import Question
 from schemas.tables import ANSWERED, DECODED
 from schemas.work import DecodedClip, DecodedUnit, Failure, to_table
@@ -144,21 +148,34 @@ def test_a_caller_that_stops_reading_disturbs_no_later_batch(make_unit):
     assert len(row["clips"][0]["answers"]) == 3
 
 
-def test_the_transformers_engine_of_a_job_answers_in_the_stage(make_unit, bench, taught_checkpoint):
-    config = RunConfig.model_validate(
+def make_job(name: str, **ray) -> RunConfig:
+    return RunConfig.model_validate(
         {
             "input": {"videos": "x"},
             "output": {"uri": "y"},
             "questions": "q.yaml",
-            "model": {"name": str(taught_checkpoint), "dtype": "float32"},
-            "prompt": {"system": bench.system_prompt},
+            "model": {"name": name, "dtype": "float32"},
             "frames": {"min_frame_pixels": 1024, "max_frame_pixels": 96 * 96, "max_video_tokens": 256},
             "gate": {"max_answer_tokens": 16, "max_thinking_tokens": 32},
+            "ray": ray,
         }
     )
+
+
+def test_the_transformers_engine_of_a_job_answers_in_the_stage(make_unit, bench, taught_checkpoint):
+    config = make_job(str(taught_checkpoint))
+    config = config.model_copy(update={"prompt": PromptConfig(system=bench.system_prompt)})
+    factory = pickle.loads(pickle.dumps(make_engine_factory(config)))  # it travels to the actors
     questions = (bench.sure, bench.unsure)
-    stage = ReasonStage(engine_factory=make_engine_factory(config), questions=questions)
+    stage = ReasonStage(engine_factory=factory, questions=questions)
     [row] = run(stage, make_unit("a", 1, questions))
     answers = {answer["question_id"]: answer for answer in row["clips"][0]["answers"]}
     assert answers["sure"]["answer"] == "yes"
     assert answers["unsure"]["thinking"]
+
+
+def test_a_job_that_wants_gpus_where_there_are_none_is_told_what_to_set(random_checkpoint):
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        pytest.skip("this machine has an accelerator")
+    with pytest.raises(EngineError, match=r"set ray\.gpus_per_actor to 0"):
+        make_engine_factory(make_job(str(random_checkpoint), gpus_per_actor=1))()

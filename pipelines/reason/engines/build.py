@@ -11,6 +11,7 @@ from functools import partial
 from pipelines.reason.engines.protocol import Engine
 from pipelines.reason.prompt import DEFAULT_SYSTEM_PROMPT
 from schemas.config import RunConfig
+from schemas.errors import EngineError
 
 EngineFactory = Callable[[], Engine]
 
@@ -21,13 +22,11 @@ def make_engine_factory(config: RunConfig, *, num_slots: int = 32) -> EngineFact
 
 
 def build_engine(config: RunConfig, *, num_slots: int = 32) -> Engine:
-    """Load the job's model on the best device that this process may use. Raises EngineError."""
-    import torch
-
+    """Load the job's model: on an accelerator if the job gives its actors one, else on the CPU. Raises EngineError."""
     from pipelines.reason.engines.checkpoint import Checkpoint
     from pipelines.reason.engines.transformers_engine import TransformersEngine
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _pick_device(config.ray.gpus_per_actor)
     checkpoint = Checkpoint(config.model.name, revision=config.model.revision, dtype=config.model.dtype, device=device)
     return TransformersEngine(
         checkpoint,
@@ -35,4 +34,19 @@ def build_engine(config: RunConfig, *, num_slots: int = 32) -> Engine:
         gate=config.gate,
         frames=config.frames,
         num_slots=num_slots,
+    )
+
+
+def _pick_device(gpus_per_actor: float) -> str:
+    import torch
+
+    if gpus_per_actor == 0:
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if torch.backends.mps.is_available():
+        return "mps"
+    raise EngineError(
+        f"the job gives each engine {gpus_per_actor:g} GPUs but this machine shows none; set ray.gpus_per_actor to 0 "
+        "to run the model on the CPU"
     )

@@ -12,11 +12,13 @@ from typing import Any, cast
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer, DynamicCache
+from safetensors import SafetensorError
+from transformers import AutoModelForImageTextToText, AutoTokenizer, DynamicCache
 
 from pipelines.reason.engines import attention
-from pipelines.reason.engines.families import Family, find_family
-from pipelines.reason.engines.preprocess import Patching, VideoPatches
+from pipelines.reason.engines.families import find_family
+from pipelines.reason.engines.grid import read_vision_grid
+from pipelines.reason.engines.preprocess import VideoPatches
 from pipelines.reason.engines.slots import LayerKV, SlotView
 from pipelines.reason.engines.vocabulary import token_pieces
 from schemas.errors import EngineError
@@ -24,17 +26,11 @@ from schemas.errors import EngineError
 _TURN_ENDINGS = ("<|im_end|>", "<|endoftext|>")
 
 
-def check_model(name: str, revision: str | None = None) -> Family:
-    """The family of a checkpoint, read from its configuration alone. Raises EngineError in one sentence."""
-    return find_family(_read_config(name, revision).model_type, name)
-
-
 class Checkpoint:
     """Model, tokenizer and family of one checkpoint, ready on one device in one dtype."""
 
     def __init__(self, name: str, *, revision: str | None, dtype: str, device: str) -> None:
-        config = _read_config(name, revision)
-        self.family = find_family(config.model_type, name)
+        self.grid = read_vision_grid(name, revision)
         self.device = torch.device(device)
         attention.register()
         transformers.logging.disable_progress_bar()
@@ -48,14 +44,12 @@ class Checkpoint:
                 **source,
             )
             self.tokenizer = AutoTokenizer.from_pretrained(_resolve(name), **source)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise EngineError(f"model '{name}' cannot be loaded: {_first_line(error)}") from error
         self._model = cast(Any, model).to(self.device).eval()
-        vision = config.vision_config
-        self.patching = Patching(
-            patch=vision.patch_size, temporal_patch=vision.temporal_patch_size, merge=vision.spatial_merge_size
-        )
-        self.positions_per_second = float(getattr(vision, "tokens_per_second", 1))
+        config = self._model.config
+        self.family = find_family(config.model_type, name)
+        self.positions_per_second = float(getattr(config.vision_config, "tokens_per_second", 1))
         self.video_token_id: int = config.video_token_id
         self.end_ids = self._find_end_ids()
         self.pieces = token_pieces(
@@ -109,20 +103,6 @@ class Checkpoint:
 
 def _resolve(name: str) -> str:
     return str(Path(name).expanduser()) if name.startswith("~") else name
-
-
-def _read_config(name: str, revision: str | None) -> Any:
-    path = Path(name).expanduser()
-    if path.is_dir():
-        for pattern in ("config.json", "*.safetensors", "tokenizer.json"):
-            if not any(path.glob(pattern)):
-                raise EngineError(f"model folder '{name}' holds no {pattern}: it is not a complete checkpoint")
-    elif name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise EngineError(f"model '{name}' is not a folder; give a checkpoint folder or a hub name such as org/name")
-    try:
-        return AutoConfig.from_pretrained(_resolve(name), revision=revision, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise EngineError(f"model '{name}' cannot be read: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

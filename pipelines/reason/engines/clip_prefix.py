@@ -12,8 +12,9 @@ from itertools import groupby
 import torch
 
 from pipelines.reason.engines.families import Family
+from pipelines.reason.engines.grid import VisionGrid
 from pipelines.reason.engines.positions import Run, TextRun, VideoRun, lay_out_positions, seconds_per_step, step_times
-from pipelines.reason.engines.preprocess import Patching, VideoPatches, cut_video
+from pipelines.reason.engines.preprocess import VideoPatches, cut_video
 from pipelines.reason.prompt import prefix_before_video
 from schemas.clip import FrameBatch
 from schemas.config import FramesConfig
@@ -27,7 +28,7 @@ class PromptFormat:
     """What of a checkpoint decides how its prompts look. `encode` turns text with named special tokens into ids."""
 
     family: Family
-    patching: Patching
+    grid: VisionGrid
     positions_per_second: float
     video_token_id: int
     encode: Callable[[str], list[int]]
@@ -54,20 +55,18 @@ def build_prefix(
     device: torch.device,
 ) -> ClipPrefix:
     """Lay out one clip. Times that the model is shown are seconds of the clip. Raises ValueError, EngineError."""
-    patching = prompt_format.patching
-    patches = cut_video(
-        frames.frames_THWC, family=prompt_format.family, patching=patching, limits=limits, device=device
-    )
+    grid = prompt_format.grid
+    patches = cut_video(frames.frames_THWC, family=prompt_format.family, grid=grid, limits=limits, device=device)
     steps, height, width = patches.grid_thw
-    rows, columns = height // patching.merge, width // patching.merge
+    rows, columns = height // grid.merge, width // grid.merge
     pts_seconds = frames.pts_seconds.tolist()
     if prompt_format.family.layout == "block":
-        step = seconds_per_step(pts_seconds, patching.temporal_patch) * prompt_format.positions_per_second
+        step = seconds_per_step(pts_seconds, grid.temporal_patch) * prompt_format.positions_per_second
         videos = [VideoRun(grid=(steps, rows, columns), step=step)]
         text = _VISION_START + _VIDEO + _VISION_END
     else:
         videos = [VideoRun(grid=(1, rows, columns))] * steps
-        times = step_times(pts_seconds, clip_start_seconds, patching.temporal_patch)
+        times = step_times(pts_seconds, clip_start_seconds, grid.temporal_patch)
         text = "".join(f"<{time:.1f} seconds>{_VISION_START}{_VIDEO}{_VISION_END}" for time in times)
     token_ids = prompt_format.encode(prefix_before_video(system_prompt) + text)
     if token_ids.count(prompt_format.video_token_id) != len(videos):

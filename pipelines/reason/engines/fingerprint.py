@@ -8,9 +8,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError
-
+from pipelines.reason.engines.grid import locate_file
 from schemas.errors import EngineError
 
 # What changes an answer. Optimizer states, read-mes and the processors' settings (ours are the job's) do not.
@@ -33,26 +31,14 @@ def fingerprint_model(name: str, revision: str | None = None) -> str:
 
     Raises EngineError in one sentence where there is no such model.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return _hash_folder(folder, name)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise EngineError(f"model '{name}' is not a folder; give a checkpoint folder or a hub name such as org/name")
-    try:
-        # The file lies in a folder named after the commit, also where it comes from the cache and no network is there.
-        return Path(hf_hub_download(name, "config.json", revision=revision)).parent.name
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise EngineError(f"model '{name}' is neither a folder nor found on the hub: {reason}") from error
+    config = locate_file(name, "config.json", revision)
+    return _hash_folder(config.parent, name) if Path(name).expanduser().is_dir() else config.parent.name
 
 
 def _hash_folder(folder: Path, name: str) -> str:
     files = sorted({path for pattern in _PATTERNS for path in folder.glob(pattern)})
-    names = {path.name for path in files}
-    if "config.json" not in names or not any(file.endswith(".safetensors") for file in names):
-        raise EngineError(
-            f"model folder '{name}' holds no config.json or no *.safetensors: it is not a complete checkpoint"
-        )
+    if not any(path.suffix == ".safetensors" for path in files):
+        raise EngineError(f"model folder '{name}' holds no *.safetensors: it is not a complete checkpoint")
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())

@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from pipelines.reason.engines.families import Family
+from pipelines.reason.engines.grid import VisionGrid
 from schemas.config import FramesConfig
 from schemas.pixels import fit_frames
 
@@ -25,36 +26,20 @@ class VideoPatches:
     grid_thw: tuple[int, int, int]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Patching:
-    """The sizes with which a checkpoint cuts its video; `merge` x `merge` patches become one token."""
-
-    patch: int
-    temporal_patch: int
-    merge: int
-
-    @property
-    def factor(self) -> int:
-        """A frame's height and width must be multiples of this many pixels."""
-        return self.patch * self.merge
-
-
 def cut_video(
-    frames_THWC: np.ndarray, *, family: Family, patching: Patching, limits: FramesConfig, device: torch.device
+    frames_THWC: np.ndarray, *, family: Family, grid: VisionGrid, limits: FramesConfig, device: torch.device
 ) -> VideoPatches:
     """Resize to the job's limits, pad to whole temporal steps with the last frame, normalise, cut.
 
     Raises ValueError for a frame that cannot be fitted (see `schemas.pixels`).
     """
     num_frames, height, width, _ = frames_THWC.shape
-    size = fit_frames(
-        num_frames, height, width, factor=patching.factor, temporal_patch=patching.temporal_patch, limits=limits
-    )
+    size = fit_frames(num_frames, height, width, factor=grid.factor, temporal_patch=grid.temporal_patch, limits=limits)
     frames_TCHW = torch.from_numpy(frames_THWC).to(device).permute(0, 3, 1, 2)
     pixels_TCHW = _normalise(_resize(frames_TCHW, size), family)
-    if missing := -num_frames % patching.temporal_patch:
+    if missing := -num_frames % grid.temporal_patch:
         pixels_TCHW = torch.cat([pixels_TCHW, pixels_TCHW[-1:].expand(missing, -1, -1, -1)])
-    return _patchify(pixels_TCHW, patching)
+    return _patchify(pixels_TCHW, grid)
 
 
 def _resize(frames_TCHW: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -73,17 +58,18 @@ def _normalise(frames_TCHW: torch.Tensor, family: Family) -> torch.Tensor:
     return (frames_TCHW.float() - mean) / std
 
 
-def _patchify(pixels_TCHW: torch.Tensor, patching: Patching) -> VideoPatches:
+def _patchify(pixels_TCHW: torch.Tensor, grid: VisionGrid) -> VideoPatches:
     """Rows in the order of the merged tokens: the patches of one merge x merge square stand together."""
-    patch, temporal, merge = patching.patch, patching.temporal_patch, patching.merge
+    patch, temporal, merge = grid.patch, grid.temporal_patch, grid.merge
     num_frames, channels, height, width = pixels_TCHW.shape
-    grid = (num_frames // temporal, height // patch, width // patch)
+    grid_thw = (num_frames // temporal, height // patch, width // patch)
     cut = pixels_TCHW.reshape(
-        grid[0], temporal, channels, grid[1] // merge, merge, patch, grid[2] // merge, merge, patch
+        grid_thw[0], temporal, channels, grid_thw[1] // merge, merge, patch, grid_thw[2] // merge, merge, patch
     )
     # (t, temporal, channel, H, merge_h, patch_h, W, merge_w, patch_w)
     #   -> (t, H, W, merge_h, merge_w, channel, temporal, patch_h, patch_w)
     ordered = cut.permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
     return VideoPatches(
-        pixels_ND=ordered.reshape(grid[0] * grid[1] * grid[2], channels * temporal * patch * patch), grid_thw=grid
+        pixels_ND=ordered.reshape(grid_thw[0] * grid_thw[1] * grid_thw[2], channels * temporal * patch * patch),
+        grid_thw=grid_thw,
     )

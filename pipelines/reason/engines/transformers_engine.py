@@ -71,7 +71,7 @@ class TransformersEngine:
         self._frames = frames
         self._format = PromptFormat(
             family=checkpoint.family,
-            patching=checkpoint.patching,
+            grid=checkpoint.grid,
             positions_per_second=checkpoint.positions_per_second,
             video_token_id=checkpoint.video_token_id,
             encode=checkpoint.encode,

@@ -13,7 +13,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.dock.world import BAYS, COLOURS, RARE_COLOUR, Crate, Scene
+from pipelines.dock.world import BAYS, COLOURS, Crate, Scene
 from schemas.qa import OPTION_LETTERS, AnswerType, Question
 
 Kind = Literal["perception", "multi_step"]
@@ -139,11 +139,17 @@ def ask_seen(rng: random.Random, scene: Scene, wording: Wording) -> Draft:
 
 
 def ask_when(rng: random.Random, scene: Scene, wording: Wording) -> Draft:
-    second = scene.second_of(RARE_COLOUR)
-    what = f"the {RARE_COLOUR} crate"
+    """Only for scenes in which some colour came exactly once."""
+    colour = rng.choice(single_colours(scene))
+    (second,) = scene.seconds_of(colour)
+    what = f"the {colour} crate"
     tails = (f"{what} pass", f"the camera see {what}", f"{what} come by", f"{what} show up")
     head, tail = _wording(rng, wording, WHEN, tails)
     return "span", f"{head} {tail}?", (), f"[{second}, {second + 1}]"
+
+
+def single_colours(scene: Scene) -> list[str]:
+    return [colour for colour in COLOURS if len(scene.seconds_of(colour)) == 1]
 
 
 def ask_perception(rng: random.Random, scene: Scene, wording: Wording) -> Asked:
@@ -154,7 +160,7 @@ def ask_perception(rng: random.Random, scene: Scene, wording: Wording) -> Asked:
         "direction": ask_direction,
         "seen": ask_seen,
     }
-    if RARE_COLOUR in scene.colours():
+    if single_colours(scene):
         skills["when"] = ask_when
     skill = rng.choice(list(skills))
     answer_type, text, options, answer = skills[skill](rng, scene, wording)

@@ -19,7 +19,7 @@ from pipelines.dock.asking import DIRECTIONS, Kind
 from pipelines.dock.evaluation import STRATEGIES, dock_settings, read
 from pipelines.dock.film import draw_film, encode_mp4
 from pipelines.dock.scoring import Scored
-from pipelines.dock.world import BAYS, COLOURS, MAX_CRATES, MIN_CRATES, RARE_COLOUR, Crate, Scene, draw_scene
+from pipelines.dock.world import BAYS, COLOURS, MAX_CRATES, MIN_CRATES, Crate, Scene, draw_scene
 from schemas.qa import OPTION_LETTERS, Question
 
 DEMO_SEED = 7_000_000
@@ -40,8 +40,8 @@ def _yes_or_no(is_so: bool) -> str:
     return "yes" if is_so else "no"
 
 
-def _when_rare(scene: Scene) -> str:
-    second = scene.second_of(RARE_COLOUR)
+def _when_black(scene: Scene) -> str:
+    (second,) = scene.seconds_of("black")
     return f"[{second}, {second + 1}]"
 
 
@@ -69,7 +69,7 @@ BANK = (
     BankEntry(
         Question(id="black_when", text="From when to when did the black crate pass?", type="span"),
         "perception",
-        _when_rare,
+        _when_black,
     ),
     BankEntry(
         Question(
@@ -123,12 +123,7 @@ def make_demo(folder: Path, *, num_clips: int, seed: int = DEMO_SEED) -> DemoFil
     rng = random.Random(seed)
     scenes: dict[str, Scene] = {}
     for number in range(num_clips):
-        scene = draw_scene(rng, rng.randint(MIN_CRATES, MAX_CRATES))
-        if RARE_COLOUR not in scene.colours():  # the bank asks for it in every clip
-            place = rng.randrange(len(scene))
-            crates = list(scene.crates)
-            crates[place] = Crate(RARE_COLOUR, crates[place].inward)
-            scene = Scene(tuple(crates))
+        scene = draw_scene(rng, rng.randint(MIN_CRATES, MAX_CRATES), single_colour="black")
         scenes[f"dock-{number:03d}.mp4"] = scene
         _write(videos / f"dock-{number:03d}.mp4", encode_mp4(draw_film(scene, rng)))
     with (folder / "manifest.csv").open("w", newline="") as file:

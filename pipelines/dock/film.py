@@ -1,9 +1,9 @@
 """Dock scenes as pictures: draws the door, the floor and the crate, and encodes clips to H.264 mp4.
 
 Every second holds one crate. A crate that comes in is small in the first half of its second and large in the second
-half; one that goes out the other way round. The lamp over the door is lit while a crate comes in. Sampled at 2 frames
-a second, a second is one temporal patch of a Qwen-VL vision tower (2 frames), which sees colour and direction in one
-look.
+half; one that goes out the other way round. The floodlight on the wall is on while a crate comes in. Sampled at 2
+frames a second, a second is one temporal patch of a Qwen-VL vision tower (2 frames), which sees colour and direction
+in one look.
 
 Knows nothing of questions or models.
 """
@@ -28,10 +28,10 @@ RGB: dict[str, tuple[int, int, int]] = {
     "white": (235, 235, 235),
     "black": (15, 15, 15),
 }
-WALL, DOOR, FLOOR = (122, 112, 104), (92, 96, 100), (84, 80, 72)
 # Size alone says the direction only together with the crate's colour (a black crate that grows darkens the picture, a
-# white one brightens it), and 250 steps of training did not get hold of that. The lamp can be read by itself.
-LAMP_LIT, LAMP_DARK = (255, 250, 225), (40, 38, 36)
+# white one brightens it): 250 steps of training did not get hold of that, nor 500 of a narrow lamp over the door.
+WALL_LIT, WALL_DARK = (214, 204, 182), (70, 66, 64)
+DOOR, FLOOR = (92, 96, 100), (84, 80, 72)
 
 
 def _box(axis: np.ndarray, centre: float, half: float) -> np.ndarray:
@@ -47,28 +47,25 @@ def draw_film(scene: Scene, rng: random.Random, *, fps: int = FILM_FPS, size: in
     shift_x, shift_y = rng.uniform(-0.03, 0.03) * size, rng.uniform(-0.03, 0.03) * size
     centre_x, centre_y = size / 2 + shift_x, size / 2 + shift_y
 
-    backdrop = np.empty((size, size, 3), np.float32)
-    backdrop[:] = WALL
     door = (_box(axis, centre_y, size * 0.40)[:, None] * _box(axis, centre_x, size * 0.36)[None, :])[..., None]
-    backdrop = backdrop * (1 - door) + np.array(DOOR, np.float32) * door
     floor = np.clip(axis - (centre_y + size * 0.36), 0.0, 1.0)[:, None, None]
-    backdrop = backdrop * (1 - floor) + np.array(FLOOR, np.float32) * floor
-    backdrop *= np.linspace(1.06, 0.94, size, dtype=np.float32)[:, None, None]
+    shade = np.linspace(1.06, 0.94, size, dtype=np.float32)[:, None, None]
+    backdrops = {}
+    for inward, wall in ((True, WALL_LIT), (False, WALL_DARK)):
+        picture = np.array(wall, np.float32) * (1 - door) + np.array(DOOR, np.float32) * door
+        backdrops[inward] = (picture * (1 - floor) + np.array(FLOOR, np.float32) * floor) * shade
 
-    lamp = _box(axis, centre_y - size * 0.445, size * 0.04)[:, None] * _box(axis, centre_x, size * 0.30)[None, :]
     frames = []
     for crate in scene.crates:
         colour = np.array(RGB[crate.colour], np.float32) * rng.uniform(0.93, 1.05)
         offset_x, offset_y = rng.uniform(-0.03, 0.03) * size, rng.uniform(-0.03, 0.03) * size
         planks = 1.0 - 0.10 * (np.mod(axis - centre_y, size / 8) < size / 40)[:, None, None]
-        shining = np.array(LAMP_LIT if crate.inward else LAMP_DARK, np.float32)
-        scenery = backdrop * (1 - lamp[..., None]) + shining * lamp[..., None]
         for tick in range(fps):
             near = (tick >= fps / 2) == crate.inward
             half = size * (0.34 if near else 0.15)
             mask = _box(axis, centre_y + offset_y, half)[:, None] * _box(axis, centre_x + offset_x, half)[None, :]
             mask = mask[..., None]
-            picture = (scenery * (1 - mask) + colour * planks * mask) * light
+            picture = (backdrops[crate.inward] * (1 - mask) + colour * planks * mask) * light
             picture += noise.normal(0.0, 3.0, picture.shape).astype(np.float32)
             frames.append(np.clip(picture, 0, 255).astype(np.uint8))
     return np.stack(frames)

@@ -15,9 +15,7 @@ from itertools import pairwise
 
 BAYS = "ABCDE"
 SWAPS: dict[str, tuple[int, int]] = {"red": (0, 1), "yellow": (1, 2), "green": (2, 3), "blue": (3, 4)}
-COMMON_COLOURS = (*SWAPS, "white")
-RARE_COLOUR = "black"  # at most one a clip, so that "when did the black crate pass?" has one answer
-COLOURS = (*COMMON_COLOURS, RARE_COLOUR)
+COLOURS = (*SWAPS, "white", "black")
 MIN_CRATES, MAX_CRATES = 3, 20
 
 
@@ -49,9 +47,9 @@ class Scene:
         path = [start_bay, *self.follow(start_bay)]
         return sum(before != after for before, after in pairwise(path))
 
-    def second_of(self, colour: str) -> int:
-        """The second of the first crate of `colour`, which must have come."""
-        return next(second for second, crate in enumerate(self.crates) if crate.colour == colour)
+    def seconds_of(self, colour: str) -> list[int]:
+        """When crates of `colour` came."""
+        return [second for second, crate in enumerate(self.crates) if crate.colour == colour]
 
     def follow(self, start_bay: int) -> list[int]:
         """The bay in which a parcel that starts in `start_bay` stands after each crate."""
@@ -63,11 +61,16 @@ class Scene:
         return path
 
 
-def draw_scene(rng: random.Random, num_crates: int) -> Scene:
-    """A random scene. Three to five common colours are in play, so that there is often one that never came."""
-    palette = rng.sample(COMMON_COLOURS, rng.randint(3, len(COMMON_COLOURS)))
+def draw_scene(rng: random.Random, num_crates: int, *, single_colour: str | None = None) -> Scene:
+    """A random scene over three to five of six colours.
+
+    One more colour is rare: it comes once (always, where `single_colour` names it; else in six clips of ten) or never,
+    so that "when did the red crate pass?" and "was there a red crate?" turn on a single crate of a long clip.
+    """
+    rare = single_colour or rng.choice(COLOURS)
+    palette = rng.sample([colour for colour in COLOURS if colour != rare], rng.randint(3, 5))
     crates = [Crate(rng.choice(palette), rng.random() < 0.5) for _ in range(num_crates)]
-    if rng.random() < 0.6:
+    if single_colour or rng.random() < 0.6:
         place = rng.randrange(num_crates)
-        crates[place] = Crate(RARE_COLOUR, crates[place].inward)
+        crates[place] = Crate(rare, crates[place].inward)
     return Scene(tuple(crates))

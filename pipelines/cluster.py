@@ -51,7 +51,7 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None) -> Shares:
                 ray.init(num_cpus=num_cpus, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
             else:
                 ray.init(address=config.address, logging_level=logging.ERROR, log_to_driver=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises a bare Exception where its processes do not come up
             first = str(error).strip().partition("\n")[0]
             raise FramegateError(
                 f"Ray could not be started or reached at {config.address or 'this machine'}: {first}"

@@ -32,11 +32,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 hypothesis.settings.register_profile("framegate", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("framegate")
 
-S3_CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "framegate",
-    "AWS_SECRET_ACCESS_KEY": "framegate-secret",
-    "AWS_REGION": "us-east-1",
-}
+# The S3 server that the tests start takes these for its own; Ray's workers inherit them.
+os.environ["AWS_ACCESS_KEY_ID"] = "framegate"
+os.environ["AWS_SECRET_ACCESS_KEY"] = "framegate-secret"
+os.environ["AWS_REGION"] = "us-east-1"
 
 
 @pytest.fixture(scope="session")
@@ -53,10 +52,8 @@ def ray_cluster() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real S3 server on loopback with the credentials of `S3_CREDENTIALS` in the environment."""
+    """A real S3 server on loopback; this process finds it through its environment."""
     with pytest.MonkeyPatch.context() as environment:
-        for name, value in S3_CREDENTIALS.items():
-            environment.setenv(name, value)
         folder = tmp_path_factory.mktemp("seaweedfs")
         ports = [_free_port() for _ in range(4)]
         with (folder / "log").open("wb") as log:

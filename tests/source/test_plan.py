@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.source.plan import plan_videos
@@ -80,6 +80,7 @@ def test_rows_of_other_videos_and_questions_do_not_count() -> None:
     assert [planned.video for planned in plan_videos([VIDEO], [A], done)] == [VIDEO]
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 6), st.sets(st.tuples(st.integers(0, 5), st.sampled_from([A, B]))))
 def test_a_video_is_left_exactly_while_a_clip_misses_a_question(num_clips: int, stored: set) -> None:
     stored = {(index, question) for index, question in stored if index < num_clips}

@@ -1,0 +1,1 @@
+"""reason: frames and questions -> answers, gated by confidence."""

@@ -1,0 +1,1 @@
+"""Engines: what runs a model behind the one protocol of `protocol.py`."""

@@ -68,7 +68,6 @@ class GatedSequence:
         self._finder = BoxFinder()
         self._first: Box | None = None
         self._second: Box | None = None
-        self._first_is_fallback = False
         self._num_answer_tokens = 0
         self._thinking_start = 0
         self._num_tokens_when_closed: int | None = None
@@ -93,7 +92,7 @@ class GatedSequence:
         """The finished question as the engine hands it over: the second answer if it parses, else the first."""
         assert self.finish_reason is not None, "the sequence is still running"
         assert self.verdict is not None
-        parsed = self._parse(self._second) or (None if self._first_is_fallback else self._parse(self._first))
+        parsed = self._parse(self._second) or self._parse(self._first)
         start_seconds, end_seconds = parsed.span_seconds if parsed and parsed.span_seconds else (None, None)
         return Answer(
             question=self.question,
@@ -120,8 +119,7 @@ class GatedSequence:
         first: FirstAnswer
         if box is not None:
             self._first = box
-            self._first_is_fallback = is_fallback(box.content)
-            first = "fallback" if self._first_is_fallback else "box" if box.content.strip() else "empty_box"
+            first = "fallback" if is_fallback(box.content) else "box" if box.content.strip() else "empty_box"
         elif is_fallback(self._finder.text()):
             first = "fallback"
         elif ends_turn or len(self.token_ids) >= self._gate.max_answer_tokens:
@@ -166,7 +164,7 @@ class GatedSequence:
         return measure_confidence([self._logprobs[index] for index in tokens]) if tokens else None
 
     def _parse(self, box: Box | None) -> ParsedAnswer | None:
-        if box is None:
+        if box is None or is_fallback(box.content):
             return None
         return parse_answer(box.content, self.question, clip_start_seconds=self._clip_start_seconds)
 

@@ -97,8 +97,9 @@ def test_the_fallback_sentence_in_the_box_is_no_answer(apostrophe):
     answer, _ = play([*boxed(f"Let{apostrophe}s analyze it", SURE), *THOUGHT, *boxed("no", SURE)])
     assert (answer.verdict.reason, answer.confidence_first, answer.answer) == ("fallback", None, "no")
     text_question = Question(id="t", text="What?", type="text")
-    answer, _ = play([*boxed(f"Let{apostrophe}s analyze it", SURE), *THOUGHT, END], text_question)
-    assert (answer.answer, answer.status) == (None, "unparsed")
+    for second in ([END], boxed(f"Let{apostrophe}s analyze it again", SURE)):
+        answer, _ = play([*boxed(f"Let{apostrophe}s analyze it", SURE), *THOUGHT, *second], text_question)
+        assert (answer.answer, answer.status) == (None, "unparsed")
 
 
 def test_the_fallback_sentence_without_a_box_is_noticed_at_once():

@@ -6,11 +6,15 @@ off exits with 1 (`jobs.run`). Anything else is a defect of this program and sho
 
 from __future__ import annotations
 
+import inspect
+import re
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
+from jobs import evaluate, train
+from jobs.demo import demo
 from jobs.plan import plan
 from jobs.query import query
 from jobs.run import run
@@ -21,7 +25,13 @@ EXIT_REFUSED = 2
 
 
 class _Commands(TyperGroup):
-    """In the order in which they were added, with errors of ours as one sentence."""
+    """Errors of ours become one sentence; paragraphs of help fill the width that the terminal has."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and command.help:
+            command.help = re.sub(r"(?<=\S)\n(?=\S)", " ", inspect.cleandoc(command.help))
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -40,10 +50,13 @@ app = typer.Typer(
     add_completion=False,
     help="Ask questions of every clip of a video archive; think only where the first answer is unsure.",
 )
+app.command()(demo)
 app.command()(plan)
 app.command()(run)
 app.command()(status)
 app.command()(query)
+app.add_typer(train.app, name="train", cls=_Commands)
+app.add_typer(evaluate.app, name="eval", cls=_Commands)
 
 
 def main() -> None:

@@ -88,12 +88,21 @@ def describe(job: Job, planned: Plan) -> dict[str, Any]:
 
 
 def _probe_all(job: Job, sample: Sequence[PlannedVideo]) -> list[tuple[PlannedVideo, Estimate] | None]:
+    from pipelines.reason.engines.grid import read_vision_grid
+
     config = job.config
+    grid = read_vision_grid(config.model.name, config.model.revision)
 
     def probe(work: PlannedVideo) -> tuple[PlannedVideo, Estimate] | None:
         try:
             header = probe_header(work.video.uri, config.input.storage_options)
-            return work, estimate(header, clips=config.clips, frames=config.frames)
+            return work, estimate(
+                header,
+                clips=config.clips,
+                frames=config.frames,
+                factor=grid.factor,
+                temporal_patch=grid.temporal_patch,
+            )
         except (VideoError, StorageError):
             return None
         except ValueError as error:  # the frames of a clip cannot keep to the token limit, whatever the video

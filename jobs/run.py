@@ -59,16 +59,18 @@ def run_job(
     limit: int | None = None,
     json_file: Path | None = None,
     engine_factory: EngineFactory | None = None,
+    display: ProgressDisplay | None = None,
 ) -> int:
     """Runs and prints; returns the exit code. `name` is the job file, for the sentence that says how to go on.
 
-    Raises FramegateError where the run could not start.
+    `engine_factory` and `display` take the places of the job's own engine and of the line on the terminal. Raises
+    FramegateError where the run could not start.
     """
     from pipelines import flow  # knows every room; not needed to print help
 
     console = Console()
     again = f"run 'framegate run {name}' again to go on"
-    with ProgressDisplay(console) as display:
+    with display or ProgressDisplay(console) as display:
         try:
             with _terminate_as_interrupt():
                 summary = flow.run(job, limit=limit, on_progress=display.update, engine_factory=engine_factory)

@@ -1,0 +1,205 @@
+"""A run tells how far it is and how it ended, and its exit code says what a scheduler must know."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+from typer.testing import Result
+
+from jobs.progress import ProgressDisplay, describe, duration
+from jobs.run import EXIT_STOPPED, run_job
+from pipelines.reason.engines.scripted import ScriptedEngine
+from schemas.errors import EngineError
+from schemas.job import load_job
+from schemas.run import Counts, Progress
+
+Framegate = Callable[..., Result]
+engine = functools.partial(ScriptedEngine)
+
+
+@pytest.fixture
+def write_job(tmp_path: Path, model_folder: Path, make_video: Callable[..., Path]) -> Callable[..., Path]:
+    """`write_job(input=...)`: a job over three videos of 4 s in 2 s clips, and a text file named like one."""
+
+    def write(**parts: object) -> Path:
+        for number in range(3):
+            make_video(tmp_path / "videos" / f"{number}.mp4", shade=40 * number)
+        (tmp_path / "videos" / "notes.mp4").write_text("not a video")
+        values = {
+            "input": {"videos": "videos/"},
+            "clips": {"seconds": 2},
+            "frames": {"fps": 1, "max_frames": 2, "min_frame_pixels": 3136, "max_frame_pixels": 3136},
+            "questions": [
+                {"id": "anyone", "text": "Is anyone there", "type": "yes_no"},
+                {"id": "colour", "text": "Which colour is it", "type": "choice", "options": ["red", "blue"]},
+            ],
+            "model": {"name": str(model_folder)},
+            "output": {"uri": "index"},
+            "ray": {"decode_workers": 1},
+        }
+        path = tmp_path / "job.yaml"
+        path.write_text(yaml.safe_dump({**values, **parts}))
+        return path
+
+    return write
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_run_answers_everything_and_a_second_one_has_nothing_to_do(
+    write_job: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], framegate: Framegate
+) -> None:
+    path = write_job()
+    job = load_job(path)
+    plan = framegate("plan", str(path), "--json", str(tmp_path / "plan.json"))
+    assert plan.exit_code == 0, plan.output
+    (planned,) = json.loads((tmp_path / "plan.json").read_text())["rows"]
+    assert not (tmp_path / "index").exists()
+    assert (planned["num_videos"], planned["num_planned"], planned["num_unreadable"]) == (4, 4, 1)
+    assert (planned["estimated_clips"], planned["estimated_rows"]) == (6, 12)
+    assert planned["estimated_video_tokens"] == 6 * 4
+
+    assert run_job(job, name="job.yaml", json_file=tmp_path / "run.json", engine_factory=engine) == 0
+    printed = capsys.readouterr().out
+    assert "not_video" in printed
+    assert "framegate query" in printed
+    (row,) = json.loads((tmp_path / "run.json").read_text())["rows"]
+    assert (row["num_clips"], row["num_answers"], row["num_failures"]) == (6, 12, 1)
+    assert (row["num_videos_answered"], row["num_videos_failed"], row["num_videos_left"]) == (3, 1, 0)
+    assert row["config_id"] == planned["config_id"]
+
+    assert run_job(job, name="job.yaml", json_file=tmp_path / "run.json", engine_factory=engine) == 0
+    (again,) = json.loads((tmp_path / "run.json").read_text())["rows"]
+    assert (again["num_videos_skipped"], again["num_answers"], again["num_clips"]) == (4, 0, 0)
+    sql = "SELECT count(*) AS rows, count(DISTINCT (video_id, clip_index, question_hash)) AS keys FROM answers"
+    document = json.loads(framegate("query", sql, "--job", str(path), "-f", "json").stdout)
+    assert document["rows"] == [{"rows": 12, "keys": 12}]
+    framegate("plan", str(path), "--json", str(tmp_path / "plan.json"))
+    assert json.loads((tmp_path / "plan.json").read_text())["rows"][0]["num_planned"] == 0
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_limit_leaves_the_rest_for_the_next_run(write_job: Callable[..., Path], tmp_path: Path) -> None:
+    job = load_job(write_job())
+    figures = []
+    for _ in range(2):
+        assert run_job(job, name="job.yaml", limit=2, json_file=tmp_path / "run.json", engine_factory=engine) == 0
+        (row,) = json.loads((tmp_path / "run.json").read_text())["rows"]
+        figures.append((row["num_videos_answered"] + row["num_videos_failed"], row["num_videos_skipped"]))
+    assert figures == [(2, 0), (2, 2)]
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_so_keeps_what_it_has_and_goes_on_later(
+    signal_number: int,
+    write_job: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class StopsAfterOneUnit(ProgressDisplay):
+        def update(self, progress: Progress) -> None:
+            super().update(progress)
+            os.kill(os.getpid(), signal_number)
+
+    job = load_job(write_job())
+    display = StopsAfterOneUnit(Console())
+    assert run_job(job, name="job.yaml", engine_factory=engine, display=display) == EXIT_STOPPED
+    assert "run 'framegate run job.yaml' again to go on" in capsys.readouterr().out
+    assert run_job(job, name="job.yaml", json_file=tmp_path / "run.json", engine_factory=engine) == 0
+    (row,) = json.loads((tmp_path / "run.json").read_text())["rows"]
+    assert row["is_complete"]
+    assert row["num_videos_answered"] + row["num_videos_failed"] + row["num_videos_skipped"] == 4
+
+
+def _broken_engine() -> ScriptedEngine:
+    raise EngineError("the model cannot be loaded: its weights are half")
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_model_that_cannot_be_loaded_ends_the_run_before_any_row(write_job: Callable[..., Path]) -> None:
+    with pytest.raises(EngineError, match="its weights are half"):
+        run_job(load_job(write_job()), name="job.yaml", engine_factory=_broken_engine)
+
+
+REFUSALS = [
+    ({"input": {"videos": "nowhere/"}}, "nowhere"),
+    ({"input": {"videos": "videos/*.mkv"}}, "*.mkv"),
+    ({"questions": "bank.yaml"}, "bank.yaml does not exist"),
+    ({"questions": [{"id": "q", "text": "What", "type": "colour"}]}, "type must be one of"),
+    ({"model": {"name": "./no-such-model"}}, "no-such-model"),
+    ({"frames": {"fbs": 2}}, "did you mean frames.fps"),
+    ({"frames": {"decoder": "opencv"}}, "decoder"),
+]
+UNWRITABLE = ({"output": {"uri": "/proc/nowhere/index"}}, "/proc/nowhere/index")
+
+
+@pytest.mark.parametrize(
+    ("command", "parts", "said"),
+    [("run", *UNWRITABLE), *((command, *refusal) for command in ("run", "plan") for refusal in REFUSALS)],
+)
+def test_what_cannot_work_is_refused_in_one_sentence_before_any_work(
+    command: str, parts: dict, said: str, write_job: Callable[..., Path], framegate: Framegate, tmp_path: Path
+) -> None:
+    result = framegate(command, str(write_job(**parts)))
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("error: ")
+    assert said in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "index" / "results").exists()
+
+
+def test_a_missing_bucket_is_refused_before_any_work(
+    s3_endpoint: str, write_job: Callable[..., Path], framegate: Framegate
+) -> None:
+    for parts in ({"input": {"videos": "s3://no-such-bucket/*.mp4"}}, {"output": {"uri": "s3://no-such-bucket/x"}}):
+        result = framegate("run", str(write_job(**parts)))
+        assert result.exit_code == 2, result.output
+        assert "no-such-bucket" in result.stderr
+
+
+def test_a_missing_job_file_is_refused(framegate: Framegate, tmp_path: Path) -> None:
+    result = framegate("run", str(tmp_path / "job.yaml"))
+    assert result.exit_code == 2
+    assert "does not exist" in result.stderr
+
+
+def test_progress_says_videos_clips_rows_rate_think_rate_and_time_left() -> None:
+    counts = Counts(num_clips=12, num_answers=48, num_failures=2, num_thinking=15)
+    progress = Progress(num_videos_planned=40, num_videos_begun=4, counts=counts, elapsed_seconds=20)
+    assert describe(progress) == "videos 4/40  clips 12  rows 50  failures 2  2.5 rows/s  think 31%  ETA 3 min"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(None, "-"), (0, "0 s"), (89, "89 s"), (120, "2 min"), (9000, "2.5 h")])
+def test_time_is_said_in_its_fitting_unit(seconds: float | None, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def _progress(num_videos_begun: int) -> Progress:
+    counts = Counts(num_clips=3, num_answers=6)
+    return Progress(num_videos_planned=4, num_videos_begun=num_videos_begun, counts=counts, elapsed_seconds=2)
+
+
+def test_a_terminal_shows_a_live_line() -> None:
+    screen = io.StringIO()
+    with ProgressDisplay(Console(file=screen, force_terminal=True, width=120)) as display:
+        assert not display.has_begun
+        display.update(_progress(1))
+        assert display.has_begun
+    assert "videos 1/4" in screen.getvalue()
+
+
+def test_a_log_is_not_flooded() -> None:
+    log = io.StringIO()
+    with ProgressDisplay(Console(file=log, force_terminal=False, width=120)) as display:
+        for number in range(1, 4):
+            display.update(_progress(number))
+    assert log.getvalue().count("\n") <= 1

@@ -16,6 +16,7 @@ from schemas.errors import ConfigError, FramegateError
 _ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # binds to 127.0.0.1 instead of every interface
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_agent_register_timeout_ms": "120000",  # a busy machine takes longer than the half minute that is the default
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # leaves CUDA_VISIBLE_DEVICES alone where an actor asks for no GPU
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # its core writes notes about Ray Data's own actors to stderr as errors
 }

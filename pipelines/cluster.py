@@ -18,6 +18,8 @@ _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_agent_register_timeout_ms": "120000",  # a busy machine takes longer than the half minute that is the default
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # leaves CUDA_VISIBLE_DEVICES alone where an actor asks for no GPU
+    "RAY_worker_niceness": "0",  # the default of 15 starves them beside any other work, until Ray gives them up
+    "RAY_worker_register_timeout_seconds": "300",
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # its core writes notes about Ray Data's own actors to stderr as errors
 }
 

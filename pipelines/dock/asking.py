@@ -13,7 +13,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.dock.world import BAYS, COLOURS, Crate, Scene
+from pipelines.dock.world import BAYS, COLOURS, RARE_COLOUR, Crate, Scene
 from schemas.qa import OPTION_LETTERS, AnswerType, Question
 
 Kind = Literal["perception", "multi_step"]
@@ -64,7 +64,7 @@ def _wording(rng: random.Random, wording: Wording, heads: tuple[str, ...], tails
 def _sightings(scene: Scene) -> str:
     """The thought behind a perception question: every crate as it was seen."""
     return "".join(
-        f"{second} {crate.colour} crate {'comes in' if crate.inward else 'goes out'}\n"
+        f"at {second} {crate.colour} {'comes in' if crate.inward else 'goes out'}\n"
         for second, crate in enumerate(scene.crates)
     )
 
@@ -129,27 +129,20 @@ def ask_direction(rng: random.Random, scene: Scene, wording: Wording) -> Draft:
 
 
 def ask_seen(rng: random.Random, scene: Scene, wording: Wording) -> Draft:
-    present = [colour for colour in COLOURS if colour in scene.colours()]
-    absent = [colour for colour in COLOURS if colour not in scene.colours()]
-    answer = "yes" if not absent or rng.random() < 0.5 else "no"
-    colour = rng.choice(present if answer == "yes" else absent)
-    tails = (f"a {colour} crate", f"any {colour} crate", f"a crate that was {colour}", f"a {colour} crate at any time")
+    what = RARE_COLOUR
+    tails = (f"a {what} crate", f"any {what} crate", f"a crate that was {what}", f"a {what} crate at any time")
     head, tail = _wording(rng, wording, SEEN, tails)
-    return "yes_no", f"{head} {tail}?", (), answer
+    return "yes_no", f"{head} {tail}?", (), "no" if scene.rare_second() is None else "yes"
 
 
 def ask_when(rng: random.Random, scene: Scene, wording: Wording) -> Draft:
-    """Only for scenes in which some colour came exactly once."""
-    colour = rng.choice(single_colours(scene))
-    (second,) = scene.seconds_of(colour)
-    what = f"the {colour} crate"
+    """Only for scenes in which the rare crate came."""
+    second = scene.rare_second()
+    assert second is not None
+    what = f"the {RARE_COLOUR} crate"
     tails = (f"{what} pass", f"the camera see {what}", f"{what} come by", f"{what} show up")
     head, tail = _wording(rng, wording, WHEN, tails)
     return "span", f"{head} {tail}?", (), f"[{second}, {second + 1}]"
-
-
-def single_colours(scene: Scene) -> list[str]:
-    return [colour for colour in COLOURS if len(scene.seconds_of(colour)) == 1]
 
 
 def ask_perception(rng: random.Random, scene: Scene, wording: Wording) -> Asked:
@@ -160,7 +153,7 @@ def ask_perception(rng: random.Random, scene: Scene, wording: Wording) -> Asked:
         "direction": ask_direction,
         "seen": ask_seen,
     }
-    if single_colours(scene):
+    if scene.rare_second() is not None:
         skills["when"] = ask_when
     skill = rng.choice(list(skills))
     answer_type, text, options, answer = skills[skill](rng, scene, wording)

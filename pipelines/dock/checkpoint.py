@@ -14,7 +14,6 @@ import torch
 from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 PIXELS_PER_TOKEN_SIDE = 32  # patch 16, merged 2 x 2: a frame pair of 32 x 32 pixels is one token
-WEIGHTS_FOLDER = Path(__file__).parent / "weights"  # the trained checkpoint that comes with the package
 SYSTEM_PROMPT = "Answer in a box at once. Then think, and answer in a box again."
 
 

@@ -29,7 +29,7 @@ DEMO_SEED = 7_000_000
 class BankEntry:
     question: Question
     kind: Kind
-    truth: Callable[[Scene], str]
+    truth: Callable[[Scene], str | None]  # None where the question has no answer: it is then not scored
 
 
 def _colour_letter(crate: Crate) -> str:
@@ -40,9 +40,9 @@ def _yes_or_no(is_so: bool) -> str:
     return "yes" if is_so else "no"
 
 
-def _when_black(scene: Scene) -> str:
-    (second,) = scene.seconds_of("black")
-    return f"[{second}, {second + 1}]"
+def _when_black(scene: Scene) -> str | None:
+    second = scene.rare_second()
+    return None if second is None else f"[{second}, {second + 1}]"
 
 
 BANK = (
@@ -52,9 +52,9 @@ BANK = (
         lambda scene: _colour_letter(scene.crates[0]),
     ),
     BankEntry(
-        Question(id="red_seen", text="Was there any red crate?", type="yes_no"),
+        Question(id="black_seen", text="Was there any black crate?", type="yes_no"),
         "perception",
-        lambda scene: _yes_or_no("red" in scene.colours()),
+        lambda scene: _yes_or_no(scene.rare_second() is not None),
     ),
     BankEntry(
         Question(
@@ -123,7 +123,7 @@ def make_demo(folder: Path, *, num_clips: int, seed: int = DEMO_SEED) -> DemoFil
     rng = random.Random(seed)
     scenes: dict[str, Scene] = {}
     for number in range(num_clips):
-        scene = draw_scene(rng, rng.randint(MIN_CRATES, MAX_CRATES), single_colour="black")
+        scene = draw_scene(rng, rng.randint(MIN_CRATES, MAX_CRATES))
         scenes[f"dock-{number:03d}.mp4"] = scene
         _write(videos / f"dock-{number:03d}.mp4", encode_mp4(draw_film(scene, rng)))
     with (folder / "manifest.csv").open("w", newline="") as file:
@@ -152,7 +152,9 @@ def score_rows(rows: Iterable[Mapping[str, Any]], scenes: Mapping[str, Scene]) -
     scored = []
     for row in rows:
         scene, entry = scenes[row["video_uri"].rpartition("/")[2]], bank[row["question_id"]]
-        truth = read(entry.truth(scene), entry.question)
+        if (wanted := entry.truth(scene)) is None:
+            continue
+        truth = read(wanted, entry.question)
         first = read(row["answer_first"], entry.question)
         scored.append(
             Scored(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipelines.decode.stage import DecodeStage
 from pipelines.dock.asking import Asked, ask_multi_step, ask_perception
-from pipelines.dock.checkpoint import SYSTEM_PROMPT, WEIGHTS_FOLDER
+from pipelines.dock.checkpoint import SYSTEM_PROMPT
 from pipelines.dock.film import draw_film, encode_mp4
 from pipelines.dock.scoring import Scored
 from pipelines.dock.world import MAX_CRATES, MIN_CRATES, Scene, draw_scene
@@ -47,7 +47,7 @@ class HeldOutClip:
 def dock_settings(*, strategy: str, threshold: float = 0.97, model: Path | None = None) -> dict[str, object]:
     """The parts of a job file that the dock model was trained for: short prompt, 2 frames a second, 32 x 32 pixels."""
     return {
-        "model": {"name": str((model or WEIGHTS_FOLDER).resolve()), "dtype": "bfloat16"},
+        "model": {"name": "dock" if model is None else str(model.resolve()), "dtype": "bfloat16"},
         "prompt": {"system": SYSTEM_PROMPT},
         "clips": {"whole_video": True},
         "frames": {"fps": 2, "max_frames": 64, "min_frame_pixels": 1024, "max_frame_pixels": 1024},

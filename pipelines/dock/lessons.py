@@ -24,7 +24,7 @@ from pipelines.dock.world import MAX_CRATES, draw_scene
 from pipelines.reason.prompt import BOX_OPENING, THINK_CLOSING, THINK_OPENING, prefix_before_video, suffix_after_video
 
 QUESTIONS_PER_CLIP = 4  # perception and multi-step in turn
-SHARE_OF_PERCEPTION_WITH_THOUGHT = 0.3  # the rest ends after the first box: cheaper, and the thought is learnt anyway
+SHARE_OF_PERCEPTION_WITH_THOUGHT = 0.35  # the rest ends after the first box: cheaper, and the thought is learnt anyway
 
 
 class Role(IntEnum):
@@ -43,7 +43,7 @@ class Role(IntEnum):
 ROLE_WEIGHTS = {
     Role.GIVEN: 0.0,
     Role.FRAMEWORK: 0.2,
-    Role.FIRST_PERCEPTION: 4.0,
+    Role.FIRST_PERCEPTION: 8.0,
     Role.FIRST_MULTI_STEP: 0.7,
     Role.THOUGHT: 1.0,
     Role.SECOND: 2.0,

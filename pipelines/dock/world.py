@@ -15,7 +15,9 @@ from itertools import pairwise
 
 BAYS = "ABCDE"
 SWAPS: dict[str, tuple[int, int]] = {"red": (0, 1), "yellow": (1, 2), "green": (2, 3), "blue": (3, 4)}
-COLOURS = (*SWAPS, "white", "black")
+COMMON_COLOURS = (*SWAPS, "white")
+RARE_COLOUR = "black"  # at most once in a clip, so that "when did the black crate pass?" has one answer
+COLOURS = (*COMMON_COLOURS, RARE_COLOUR)
 MIN_CRATES, MAX_CRATES = 3, 20
 
 
@@ -36,9 +38,6 @@ class Scene:
     def __len__(self) -> int:
         return len(self.crates)
 
-    def colours(self) -> set[str]:
-        return {crate.colour for crate in self.crates}
-
     def num_swaps(self) -> int:
         return sum(crate.colour in SWAPS for crate in self.crates)
 
@@ -47,9 +46,9 @@ class Scene:
         path = [start_bay, *self.follow(start_bay)]
         return sum(before != after for before, after in pairwise(path))
 
-    def seconds_of(self, colour: str) -> list[int]:
-        """When crates of `colour` came."""
-        return [second for second, crate in enumerate(self.crates) if crate.colour == colour]
+    def rare_second(self) -> int | None:
+        """When the rare crate came."""
+        return next((second for second, crate in enumerate(self.crates) if crate.colour == RARE_COLOUR), None)
 
     def follow(self, start_bay: int) -> list[int]:
         """The bay in which a parcel that starts in `start_bay` stands after each crate."""
@@ -61,16 +60,11 @@ class Scene:
         return path
 
 
-def draw_scene(rng: random.Random, num_crates: int, *, single_colour: str | None = None) -> Scene:
-    """A random scene over three to five of six colours.
-
-    One more colour is rare: it comes once (always, where `single_colour` names it; else in six clips of ten) or never,
-    so that "when did the red crate pass?" and "was there a red crate?" turn on a single crate of a long clip.
-    """
-    rare = single_colour or rng.choice(COLOURS)
-    palette = rng.sample([colour for colour in COLOURS if colour != rare], rng.randint(3, 5))
+def draw_scene(rng: random.Random, num_crates: int, *, with_rare: bool | None = None) -> Scene:
+    """A random scene over three to five common colours; the rare crate comes in half of all clips, or as asked."""
+    palette = rng.sample(COMMON_COLOURS, rng.randint(3, len(COMMON_COLOURS)))
     crates = [Crate(rng.choice(palette), rng.random() < 0.5) for _ in range(num_crates)]
-    if single_colour or rng.random() < 0.6:
+    if rng.random() < 0.5 if with_rare is None else with_rare:
         place = rng.randrange(num_crates)
-        crates[place] = Crate(rare, crates[place].inward)
+        crates[place] = Crate(RARE_COLOUR, crates[place].inward)
     return Scene(tuple(crates))

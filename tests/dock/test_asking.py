@@ -57,7 +57,7 @@ def test_the_thought_of_a_perception_question_tells_every_crate(seed):
     rng = random.Random(seed)
     scene = draw_scene(rng, rng.randint(3, 20))
     lines = ask_perception(rng, scene, "training").thought.splitlines()
-    assert [line.split()[1] for line in lines] == [crate.colour for crate in scene.crates]
+    assert [line.split()[2] for line in lines] == [crate.colour for crate in scene.crates]
     assert ["comes" in line for line in lines] == [crate.inward for crate in scene.crates]
 
 

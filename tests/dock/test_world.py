@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.dock.world import BAYS, COLOURS, Crate, Scene, draw_scene
+from pipelines.dock.world import BAYS, COLOURS, RARE_COLOUR, Crate, Scene, draw_scene
 
 scenes = st.lists(st.builds(Crate, st.sampled_from(COLOURS), st.booleans()), min_size=1, max_size=20).map(
     lambda crates: Scene(tuple(crates))
@@ -36,6 +36,8 @@ def test_drawn_scenes_have_the_length_asked_for(seed, num_crates):
     assert len(draw_scene(random.Random(seed), num_crates)) == num_crates
 
 
-@given(st.integers(0, 10_000), st.integers(3, 20), st.sampled_from(COLOURS))
-def test_a_single_colour_comes_exactly_once(seed, num_crates, colour):
-    assert len(draw_scene(random.Random(seed), num_crates, single_colour=colour).seconds_of(colour)) == 1
+@given(st.integers(0, 10_000), st.integers(3, 20), st.booleans())
+def test_the_rare_crate_comes_once_or_never(seed, num_crates, with_rare):
+    scene = draw_scene(random.Random(seed), num_crates, with_rare=with_rare)
+    assert [crate.colour for crate in scene.crates].count(RARE_COLOUR) == with_rare
+    assert (scene.rare_second() is not None) == with_rare

@@ -7,7 +7,6 @@ or the gate.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -17,6 +16,7 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer, DynamicCach
 
 from pipelines.reason.engines import attention
 from pipelines.reason.engines.families import find_family
+from pipelines.reason.engines.folders import model_folder
 from pipelines.reason.engines.grid import read_vision_grid
 from pipelines.reason.engines.preprocess import VideoPatches
 from pipelines.reason.engines.slots import LayerKV, SlotView
@@ -34,16 +34,17 @@ class Checkpoint:
         self.device = torch.device(device)
         attention.register()
         transformers.logging.disable_progress_bar()
+        where = str(model_folder(name) or name)
         source: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
         try:
             model = AutoModelForImageTextToText.from_pretrained(
-                _resolve(name),
+                where,
                 dtype=getattr(torch, dtype),
                 use_safetensors=True,
                 attn_implementation=attention.NAME,
                 **source,
             )
-            self.tokenizer = AutoTokenizer.from_pretrained(_resolve(name), **source)
+            self.tokenizer = AutoTokenizer.from_pretrained(where, **source)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise EngineError(f"model '{name}' cannot be loaded: {_first_line(error)}") from error
         self._model = cast(Any, model).to(self.device).eval()
@@ -99,10 +100,6 @@ class Checkpoint:
         ids = set(declared if isinstance(declared, list) else [declared])
         ids |= {self.tokenizer.convert_tokens_to_ids(ending) for ending in _TURN_ENDINGS}
         return frozenset(token_id for token_id in ids if token_id is not None)
-
-
-def _resolve(name: str) -> str:
-    return str(Path(name).expanduser()) if name.startswith("~") else name
 
 
 def _first_line(error: Exception) -> str:

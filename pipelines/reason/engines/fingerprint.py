@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from pipelines.reason.engines.folders import model_folder
 from pipelines.reason.engines.grid import locate_file
 from schemas.errors import EngineError
 
@@ -31,8 +32,10 @@ def fingerprint_model(name: str, revision: str | None = None) -> str:
 
     Raises EngineError in one sentence where there is no such model.
     """
-    config = locate_file(name, "config.json", revision)
-    return _hash_folder(config.parent, name) if Path(name).expanduser().is_dir() else config.parent.name
+    folder = model_folder(name)
+    if folder is not None:
+        return _hash_folder(folder, name)
+    return locate_file(name, "config.json", revision).parent.name
 
 
 def _hash_folder(folder: Path, name: str) -> str:

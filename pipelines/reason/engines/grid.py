@@ -13,6 +13,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 
 from pipelines.reason.engines.families import find_family
+from pipelines.reason.engines.folders import PACKAGED, model_folder
 from schemas.errors import EngineError
 
 
@@ -51,13 +52,16 @@ def locate_file(name: str, file: str, revision: str | None = None) -> Path:
 
     Hub files lie in a folder that is named after their commit. Raises EngineError where there is no such model.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    folder = model_folder(name)
+    if folder is not None:
         if not (folder / file).is_file():
             raise EngineError(f"model folder '{name}' holds no {file}: it is not a complete checkpoint")
         return folder / file
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise EngineError(f"model '{name}' is not a folder; give a checkpoint folder or a hub name such as org/name")
+        raise EngineError(
+            f"model '{name}' is not a folder; give a checkpoint folder, a hub name such as org/name, or one that comes"
+            f" with the package: {', '.join(PACKAGED)}"
+        )
     try:
         return Path(hf_hub_download(name, file, revision=revision))
     except (OSError, ValueError, HfHubHTTPError) as error:

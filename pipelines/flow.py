@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -68,9 +68,10 @@ def run(
     planned = _plan(job, identity, limit)
     record_config(store, root, planned.config_id, answer_document(job.config, **identity))
 
+    receipts = _receipts(job, planned, run_id, engine_factory)
     counts, begun, failed, is_stopped = Counts(), set(), set(), False
     try:
-        for receipt in _receipts(job, planned, run_id, engine_factory) if planned.videos else ():
+        for receipt in receipts:
             begun.add(receipt["video_id"])
             if receipt["undecoded"]:
                 failed.add(receipt["video_id"])
@@ -87,6 +88,8 @@ def run(
                 )
     except KeyboardInterrupt:
         is_stopped = True
+    finally:
+        receipts.close()  # ends what still runs, so that nothing is committed behind the back of seal
     seal(store, root, planned.config_id)
 
     # What is left is read from storage and not from our own counters: a row that was lost on the way shows up here.
@@ -110,8 +113,12 @@ def run(
     return summary
 
 
-def _receipts(job: Job, planned: Plan, run_id: str, engine_factory: EngineFactory | None) -> Iterator[dict[str, Any]]:
-    """One receipt for each unit as it is committed, in any order."""
+def _receipts(
+    job: Job, planned: Plan, run_id: str, engine_factory: EngineFactory | None
+) -> Generator[dict[str, Any], None, None]:
+    """One receipt for each unit as it is committed, in any order. Ray is not started where nothing is left to do."""
+    if not planned.videos:
+        return
     facts = RunFacts(
         run_id=run_id,
         config_id=planned.config_id,

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from jobs.evaluate import print_scores
-from jobs.rows import print_table
+from jobs.rows import make_console, print_table
 from jobs.run import run_job
 from jobs.views import open_views, select
 from schemas.job import load_job
@@ -53,7 +53,7 @@ def demo(
     """
     from pipelines.dock.demo import BANK, make_demo, score_rows
 
-    console = Console()
+    console = make_console()
     _say(console, f"{clips} clips of a loading dock as H.264 mp4, a manifest, {len(BANK)} questions, 3 jobs, in {out}/")
     files = make_demo(out, num_clips=clips)
     for strategy, path in files.jobs.items():

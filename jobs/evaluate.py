@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from jobs.options import JsonFile
-from jobs.rows import print_table, write_json
+from jobs.rows import make_console, print_table, write_json
 
 if TYPE_CHECKING:
     from pipelines.dock.scoring import Scored
@@ -55,7 +55,7 @@ def dock(
         settings = dock_settings(strategy=strategy, threshold=threshold, model=model)
         return RunConfig.model_validate({**settings, "input": {"videos": "-"}, "questions": [], "output": {"uri": "-"}})
 
-    console = Console()
+    console = make_console()
     columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     scored: list[Scored] = []
     with tempfile.TemporaryDirectory(prefix="framegate-dock-") as folder, Progress(*columns, console=console) as bars:

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from rich.console import Console
-
 from jobs.options import JobFile, JsonFile, Limit
-from jobs.rows import write_json
+from jobs.rows import make_console, write_json
 from pipelines.decode.estimate import Estimate, estimate, probe_header
 from schemas.errors import ConfigError, StorageError, VideoError
 from schemas.job import Job, load_job
@@ -52,7 +50,7 @@ def plan(job: JobFile, limit: Limit = None, json_file: JsonFile = None) -> None:
     loaded = load_job(job)
     row = describe(loaded, flow.plan(loaded, limit=limit))
     write_json(json_file, "plan", [row])
-    console = Console()
+    console = make_console()
     for name, meaning in _MEANINGS.items():
         value = row[name] if name == "config_id" else f"{row[name]:,}"
         console.print(f"{name:<24}{value:>18}  {meaning}", highlight=False, soft_wrap=True)

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from jobs.options import JsonFile
-from jobs.rows import print_csv, print_json, print_table, write_json
+from jobs.rows import make_console, print_csv, print_json, print_table, write_json
 from jobs.views import open_views, select
 from schemas.errors import ConfigError
 from schemas.job import load_job
@@ -70,7 +69,7 @@ def query(
         for row in rows:
             typer.echo(row["explain_value"])
     else:
-        print_table(Console(), table.column_names, rows)
+        print_table(make_console(), table.column_names, rows)
 
 
 def find_output(output: str | None, job: Path | None) -> tuple[str, Mapping[str, object]]:

@@ -18,6 +18,12 @@ from rich.text import Text
 from schemas.errors import StorageError
 
 Row = Mapping[str, Any]
+LOG_WIDTH = 140  # of tables that go to a file or a pipe, where no terminal says how wide it is
+
+
+def make_console() -> Console:
+    """Standard output; as wide as the terminal, or LOG_WIDTH where there is none."""
+    return Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
 
 
 def write_json(path: Path | None, command: str, rows: Sequence[Row]) -> None:

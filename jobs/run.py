@@ -15,7 +15,7 @@ from rich.console import Console
 
 from jobs.options import JobFile, JsonFile, Limit
 from jobs.progress import ProgressDisplay, duration
-from jobs.rows import print_table, write_json
+from jobs.rows import make_console, print_table, write_json
 from jobs.views import open_views, select
 from schemas.errors import FramegateError
 from schemas.job import Job, load_job
@@ -68,7 +68,7 @@ def run_job(
     """
     from pipelines import flow  # knows every room; not needed to print help
 
-    console = Console()
+    console = make_console()
     again = f"run 'framegate run {name}' again to go on"
     with display or ProgressDisplay(console) as display:
         try:

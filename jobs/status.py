@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from jobs.options import JsonFile
-from jobs.rows import print_table, write_json
+from jobs.rows import make_console, print_table, write_json
 from jobs.views import open_views, select
 from pipelines.store import Store, join
 from schemas.errors import StorageError
@@ -62,7 +61,7 @@ def status(
     uri, storage_options = _find(target)
     rows = read_status(uri, storage_options)
     write_json(json_file, "status", rows)
-    console = Console()
+    console = make_console()
     if not rows:
         typer.echo(f"{uri} holds nothing yet")
         return

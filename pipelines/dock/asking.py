@@ -13,7 +13,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.dock.world import BAYS, COLOURS, RARE_COLOUR, Crate, Scene
+from pipelines.dock.world import BAYS, COLOURS, MAX_CRATES, RARE_COLOUR, Crate, Scene
 from schemas.qa import OPTION_LETTERS, AnswerType, Question
 
 Kind = Literal["perception", "multi_step"]
@@ -23,10 +23,8 @@ Wording = Literal["training", "held_out"]
 Draft = tuple[AnswerType, str, tuple[str, ...], str]
 
 ORDINALS = ("first", "second", "third")
-DIRECTIONS = ("in", "out")
 
 NAME_COLOUR = ("What colour was", "Which colour had", "What was the colour of", "Name the colour of")
-WHICH_WAY = ("Which way moved", "In or out:", "Coming in or going out:", "Which direction had")
 SEEN = ("Did the camera see", "Does the clip show", "Was there", "Can you see")
 WHEN = ("When did", "At what time did", "During which second did", "From when to when did")
 STARTS = (
@@ -49,6 +47,18 @@ class Asked:
     answer: str
     thought: str
 
+    def draw_other_answer(self, rng: random.Random) -> str:
+        """A wrong answer of the same form."""
+        kind = self.question.type
+        if kind == "yes_no":
+            return "no" if self.answer == "yes" else "yes"
+        if kind == "choice":
+            options = OPTION_LETTERS[: len(self.question.options)]
+        else:
+            seconds = range(MAX_CRATES)
+            options = [str(n) for n in seconds] if kind == "number" else [f"[{n}, {n + 1}]" for n in seconds]
+        return rng.choice([option for option in options if option != self.answer])
+
 
 def _wording(rng: random.Random, wording: Wording, heads: tuple[str, ...], tails: tuple[str, ...]) -> tuple[str, str]:
     """A head and a tail; the combinations whose indices add up to 3 modulo 4 are the held-out ones."""
@@ -63,10 +73,7 @@ def _wording(rng: random.Random, wording: Wording, heads: tuple[str, ...], tails
 
 def _sightings(scene: Scene) -> str:
     """The thought behind a perception question: every crate as it was seen."""
-    return "".join(
-        f"at {second} {crate.colour} {'comes in' if crate.inward else 'goes out'}\n"
-        for second, crate in enumerate(scene.crates)
-    )
+    return "".join(f"at {second} {crate.colour} crate\n" for second, crate in enumerate(scene.crates))
 
 
 def _steps(scene: Scene, start_bay: int, *, count_moves: bool) -> str:
@@ -106,28 +113,6 @@ def ask_colour_at(rng: random.Random, scene: Scene, wording: Wording) -> Draft:
     return "choice", f"{head} {tail}?", COLOURS, OPTION_LETTERS[COLOURS.index(scene.crates[second].colour)]
 
 
-def ask_direction(rng: random.Random, scene: Scene, wording: Wording) -> Draft:
-    if rng.random() < 0.5:
-        name, crate = _which_crate(rng, scene)
-        tails = (
-            f"the {name} crate",
-            f"the crate that came {name}",
-            f"the {name} crate to pass",
-            f"the {name} crate seen",
-        )
-    else:
-        second = rng.randrange(len(scene))
-        crate = scene.crates[second]
-        tails = (
-            f"the crate at {second} seconds",
-            f"the crate seen at {second} seconds",
-            f"the crate to pass at {second} seconds",
-            f"the crate that came at {second} seconds",
-        )
-    head, tail = _wording(rng, wording, WHICH_WAY, tails)
-    return "choice", f"{head} {tail}?", DIRECTIONS, OPTION_LETTERS[0 if crate.inward else 1]
-
-
 def ask_seen(rng: random.Random, scene: Scene, wording: Wording) -> Draft:
     what = RARE_COLOUR
     tails = (f"a {what} crate", f"any {what} crate", f"a crate that was {what}", f"a {what} crate at any time")
@@ -150,7 +135,6 @@ def ask_perception(rng: random.Random, scene: Scene, wording: Wording) -> Asked:
     skills = {
         "colour_in_order": ask_colour_in_order,
         "colour_at": ask_colour_at,
-        "direction": ask_direction,
         "seen": ask_seen,
     }
     if scene.rare_second() is not None:

@@ -68,6 +68,8 @@ def save_checkpoint(model: Qwen3VLForConditionalGeneration, tokenizer: PreTraine
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.generation_config.do_sample = False
     model.bfloat16().save_pretrained(folder)
+    for file in folder.glob("*.safetensors"):
+        file.chmod(0o644)  # written for the owner alone, and yet part of a package
     tokenizer.save_pretrained(folder)
     vision: Any = model.config.vision_config
     processor = {

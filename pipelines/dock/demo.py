@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from pipelines.dock.asking import DIRECTIONS, Kind
+from pipelines.dock.asking import Kind
 from pipelines.dock.evaluation import STRATEGIES, dock_settings, read
 from pipelines.dock.film import draw_film, encode_mp4
 from pipelines.dock.scoring import Scored
@@ -58,13 +58,10 @@ BANK = (
     ),
     BankEntry(
         Question(
-            id="second_direction",
-            text="Coming in or going out: the crate that came second?",
-            type="choice",
-            options=DIRECTIONS,
+            id="colour_at_2", text="Which colour had the crate to pass at 2 seconds?", type="choice", options=COLOURS
         ),
         "perception",
-        lambda scene: "A" if scene.crates[1].inward else "B",
+        lambda scene: _colour_letter(scene.crates[2]),
     ),
     BankEntry(
         Question(id="black_when", text="From when to when did the black crate pass?", type="span"),

@@ -28,8 +28,6 @@ RGB: dict[str, tuple[int, int, int]] = {
     "white": (235, 235, 235),
     "black": (15, 15, 15),
 }
-# Size alone says the direction only together with the crate's colour (a black crate that grows darkens the picture, a
-# white one brightens it): 250 steps of training did not get hold of that, nor 500 of a narrow lamp over the door.
 WALL_LIT, WALL_DARK = (214, 204, 182), (70, 66, 64)
 DOOR, FLOOR = (92, 96, 100), (84, 80, 72)
 

@@ -24,7 +24,10 @@ from pipelines.dock.world import MAX_CRATES, draw_scene
 from pipelines.reason.prompt import BOX_OPENING, THINK_CLOSING, THINK_OPENING, prefix_before_video, suffix_after_video
 
 QUESTIONS_PER_CLIP = 4  # perception and multi-step in turn
-SHARE_OF_PERCEPTION_WITH_THOUGHT = 0.35  # the rest ends after the first box: cheaper, and the thought is learnt anyway
+SHARE_OF_PERCEPTION_WITH_THOUGHT = 0.35  # the rest ends after the first box: cheaper, and the thought is learnt too
+# A thought that always follows a true first answer teaches to copy that answer: the second one then was the first one
+# again, whatever the thought had found. So half of all thoughts follow a wrong first answer, which carries no loss.
+SHARE_OF_WRONG_FIRST = 0.5
 
 
 class Role(IntEnum):
@@ -44,7 +47,7 @@ ROLE_WEIGHTS = {
     Role.GIVEN: 0.0,
     Role.FRAMEWORK: 0.2,
     Role.FIRST_PERCEPTION: 8.0,
-    Role.FIRST_MULTI_STEP: 0.7,
+    Role.FIRST_MULTI_STEP: 1.0,
     Role.THOUGHT: 1.0,
     Role.SECOND: 2.0,
 }
@@ -123,6 +126,8 @@ class Lessons:
         """The tokens that the model should produce, and their roles; a token of two parts takes the higher role."""
         first = Role.FIRST_PERCEPTION if asked.kind == "perception" else Role.FIRST_MULTI_STEP
         parts = [(BOX_OPENING, Role.FRAMEWORK), (asked.answer, first), ("}", Role.FRAMEWORK)]
+        if thinks and self._rng.random() < SHARE_OF_WRONG_FIRST:
+            parts = [(f"{BOX_OPENING}{asked.draw_other_answer(self._rng)}}}", Role.GIVEN)]
         if thinks:
             parts += [
                 (THINK_OPENING, Role.FRAMEWORK),

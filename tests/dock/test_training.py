@@ -81,10 +81,28 @@ def test_first_answers_and_thoughts_carry_their_roles(tokenizer, library):
         role: tokenizer.decode([t for t, r in zip(example.tokens, example.roles, strict=True) if r == role])
         for role in Role
     }
-    assert text[Role.FIRST_PERCEPTION]
     assert text[Role.THOUGHT].count("\n") >= 8  # two multi-step questions over four crates
     assert "boxed" in text[Role.FRAMEWORK]
     assert "boxed" not in text[Role.THOUGHT] + text[Role.SECOND]
+
+
+def test_a_wrong_first_answer_is_shown_but_never_learnt(tokenizer, library):
+    lessons = Lessons(tokenizer, library, seed=6)
+    learnt_first = 0
+    for _ in range(20):
+        example = lessons.draw(min_crates=3, max_crates=6)
+        for owner in range(1, QUESTIONS_PER_CLIP + 1):
+            own = [i for i, who in enumerate(example.owners) if who == owner]
+            roles = [example.roles[i] for i in own]
+            text = tokenizer.decode([example.tokens[i] for i in own])
+            first, *later = [part.split("}")[0] for part in text.split("boxed{")[1:]]
+            if Role.FIRST_PERCEPTION in roles or Role.FIRST_MULTI_STEP in roles:
+                learnt_first += 1
+                assert not later or later == [first]
+            else:
+                assert later
+                assert later != [first]
+    assert 0.4 < learnt_first / (20 * QUESTIONS_PER_CLIP) < 0.9
 
 
 def run(model, tokenizer, state_file, recipe=TINY):

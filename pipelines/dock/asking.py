@@ -10,7 +10,9 @@ Knows the world and the schema of a question, no pixels and no model.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from pipelines.dock.world import BAYS, COLOURS, MAX_CRATES, RARE_COLOUR, Crate, Scene
@@ -34,6 +36,12 @@ STARTS = (
     "The parcel is put in bay {bay}.",
 )
 WHERE = ("Where is it now?", "Where does it end up?", "Which bay holds it at the end?", "In which bay is it now?")
+EVER = (
+    "Was it ever in bay {bay}?",
+    "Did it ever stand in bay {bay}?",
+    "Does it come to bay {bay} at any time?",
+    "Did bay {bay} ever hold it?",
+)
 MOVES = ("How often did it move?", "How many times was it moved?", "How many moves did it make?", "Count its moves.")
 
 
@@ -76,14 +84,16 @@ def _sightings(scene: Scene) -> str:
     return "".join(f"at {second} {crate.colour} crate\n" for second, crate in enumerate(scene.crates))
 
 
-def _steps(scene: Scene, start_bay: int, *, count_moves: bool) -> str:
-    """The thought behind a multi-step question: second, colour, the parcel's bay after it, and the moves so far."""
-    lines, bay, num_moves = [], start_bay, 0
-    for second, (crate, after) in enumerate(zip(scene.crates, scene.follow(start_bay), strict=True)):
-        num_moves += after != bay
-        bay = after
-        lines.append(f"{second} {crate.colour} {BAYS[bay]}" + (f":{num_moves}" if count_moves else "") + "\n")
-    return "".join(lines)
+def _steps(scene: Scene, start_bay: int, note: Callable[[list[int]], str]) -> str:
+    """The thought behind a multi-step question: second, colour, the parcel's bay after it, and a note.
+
+    `note` says what there is to say of the bays so far, the start included.
+    """
+    path = [start_bay, *scene.follow(start_bay)]
+    return "".join(
+        f"{second} {crate.colour} {BAYS[path[second + 1]]}{note(path[: second + 2])}\n"
+        for second, crate in enumerate(scene.crates)
+    )
 
 
 def _which_crate(rng: random.Random, scene: Scene) -> tuple[str, Crate]:
@@ -117,7 +127,7 @@ def ask_seen(rng: random.Random, scene: Scene, wording: Wording) -> Draft:
     what = RARE_COLOUR
     tails = (f"a {what} crate", f"any {what} crate", f"a crate that was {what}", f"a {what} crate at any time")
     head, tail = _wording(rng, wording, SEEN, tails)
-    return "yes_no", f"{head} {tail}?", (), "no" if scene.rare_second() is None else "yes"
+    return "yes_no", f"{head} {tail}?", (), _yes_or_no(scene.rare_second() is not None)
 
 
 def ask_when(rng: random.Random, scene: Scene, wording: Wording) -> Draft:
@@ -150,38 +160,44 @@ def ask_multi_step(rng: random.Random, scene: Scene, wording: Wording) -> Asked:
     start_bay = rng.randrange(len(BAYS))
     path = scene.follow(start_bay)
     skill = rng.choice(("where", "ever", "moves"))
+    options: tuple[str, ...] = ()
     if skill == "where":
-        tails = (
-            "Where is it now?",
-            "Where does it end up?",
-            "Which bay holds it at the end?",
-            "In which bay is it now?",
-        )
-        answer_type, options = "choice", tuple(f"bay {bay}" for bay in BAYS)
+        answer_type, tails = "choice", WHERE
+        options = tuple(f"bay {bay}" for bay in BAYS)
         answer = OPTION_LETTERS[path[-1]]
+
+        def note(bays: list[int]) -> str:
+            return ""
+
     elif skill == "ever":
-        others = [bay for bay in range(len(BAYS)) if bay != start_bay]
-        visited = [bay for bay in others if bay in path]
-        missed = [bay for bay in others if bay not in path]
-        came = bool(visited) and (not missed or rng.random() < 0.5)
-        bay = BAYS[rng.choice(visited if came else missed)]
-        tails = (
-            f"Was it ever in bay {bay}?",
-            f"Did it ever stand in bay {bay}?",
-            f"Does it come to bay {bay} at any time?",
-            f"Did bay {bay} ever hold it?",
-        )
-        answer_type, options, answer = "yes_no", (), "yes" if came else "no"
+        asked_bay, came = _pick_bay(rng, start_bay, path)
+        answer_type, tails = "yes_no", tuple(tail.format(bay=BAYS[asked_bay]) for tail in EVER)
+        answer = _yes_or_no(came)
+
+        def note(bays: list[int]) -> str:
+            return f" {_yes_or_no(asked_bay in bays)}"
+
     else:
-        tails = (
-            "How often did it move?",
-            "How many times was it moved?",
-            "How many moves did it make?",
-            "Count its moves.",
-        )
-        answer_type, options = "number", ()
+        answer_type, tails = "number", MOVES
         answer = str(scene.num_moves(start_bay))
+
+        def note(bays: list[int]) -> str:
+            return f":{sum(before != after for before, after in pairwise(bays))}"
+
     head, tail = _wording(rng, wording, STARTS, tails)
     text = f"{head.format(bay=BAYS[start_bay])} {tail}"
     question = Question(id=skill, text=text, type=answer_type, options=options)
-    return Asked(skill, "multi_step", question, answer, _steps(scene, start_bay, count_moves=skill == "moves"))
+    return Asked(skill, "multi_step", question, answer, _steps(scene, start_bay, note))
+
+
+def _pick_bay(rng: random.Random, start_bay: int, path: list[int]) -> tuple[int, bool]:
+    """A bay other than the first one to ask for, and whether the parcel came there: yes and no about evenly."""
+    others = [bay for bay in range(len(BAYS)) if bay != start_bay]
+    visited = [bay for bay in others if bay in path]
+    missed = [bay for bay in others if bay not in path]
+    came = bool(visited) and (not missed or rng.random() < 0.5)
+    return rng.choice(visited if came else missed), came
+
+
+def _yes_or_no(is_so: bool) -> str:
+    return "yes" if is_so else "no"

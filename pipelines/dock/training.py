@@ -27,7 +27,7 @@ from pipelines.dock.world import MAX_CRATES, MIN_CRATES
 class Recipe:
     """What a training run depends on; the same recipe on the same machine and threads gives the same weights."""
 
-    num_steps: int = 1300
+    num_steps: int = 1400
     batch_tokens: int = 8192
     matrix_rate: float = 0.01
     other_rate: float = 2e-3

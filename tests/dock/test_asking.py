@@ -50,6 +50,7 @@ def test_the_thought_of_a_multi_step_question_ends_in_its_answer(seed):
     else:
         asked_bay = next(word.strip("?") for word in asked.question.text.split()[::-1] if word.strip("?") in BAYS)
         assert (asked_bay in bays) == (asked.answer == "yes")
+        assert asked.thought.split()[-1] == asked.answer
 
 
 @given(st.integers(0, 10_000))

@@ -111,7 +111,9 @@ class PromptConfig(_Part):
 class ModelConfig(_Part):
     """Which model, in which numbers, on which engine."""
 
-    name: str = Field(min_length=1, description="a checkpoint folder, a hub name, or dock, which comes with the package")
+    name: str = Field(
+        min_length=1, description="a checkpoint folder, a hub name, or dock, which comes with the package"
+    )
     revision: str | None = Field(default=None, description="a hub revision")
     dtype: Literal["bfloat16", "float16", "float32"] = Field(default="bfloat16", description="of the weights")
     engine: Literal["transformers"] = Field(default="transformers", description="what runs the model")

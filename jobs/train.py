@@ -35,7 +35,7 @@ def dock(
 ) -> None:
     """Train the dock model on the CPU: clips of a loading dock, drawn as they are needed.
 
-    Takes about an hour and a half on 2 cores. Stop it at any time: the same command goes on from the last save in
+    Takes about half an hour on 2 cores. Stop it at any time: the same command goes on from the last save in
     DIR/state.pt. Writes DIR/checkpoint (a normal Hugging Face checkpoint) and DIR/training.csv, a line per 20 steps.
 
     [bold]Examples[/bold]

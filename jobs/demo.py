@@ -26,10 +26,11 @@ QUERIES = (
         "round(sum(engine_seconds), 1) AS engine_seconds FROM answers GROUP BY 1 ORDER BY tokens",
     ),
     (
-        "When did a black crate pass, dock by dock?",
+        "When did a black crate pass, where one was seen, dock by dock?",
         "SELECT input_dock AS dock, count(*) AS clips, min(span_start_seconds) AS earliest_second, "
-        "max(span_start_seconds) AS latest_second, round(avg(confidence_first), 3) AS mean_confidence "
-        "FROM answers WHERE question_id = 'black_when' AND strategy = 'gated' GROUP BY 1 ORDER BY 1",
+        "max(span_start_seconds) AS latest_second, round(avg(confidence_first), 3) AS mean_confidence FROM answers "
+        "WHERE question_id = 'black_when' AND strategy = 'gated' AND video_id IN "
+        "(SELECT video_id FROM answers WHERE question_id = 'black_seen' AND answer = 'yes') GROUP BY 1 ORDER BY 1",
     ),
 )
 

@@ -40,7 +40,7 @@ def dock(
 
     The clips are drawn from a seed that training never used, encoded to H.264 and decoded by the real decoder; each is
     asked one perception and one multi-step question in wording that training never showed.
-    ece is the expected calibration error of the first answer's confidence. About 6 minutes on 2 cores.
+    ece is the expected calibration error of the first answer's confidence. About 3 minutes on 2 cores.
 
     [bold]Examples[/bold]
 

@@ -32,10 +32,8 @@ def fingerprint_model(name: str, revision: str | None = None) -> str:
 
     Raises EngineError in one sentence where there is no such model.
     """
-    folder = model_folder(name)
-    if folder is not None:
-        return _hash_folder(folder, name)
-    return locate_file(name, "config.json", revision).parent.name
+    config = locate_file(name, "config.json", revision)
+    return config.parent.name if model_folder(name) is None else _hash_folder(config.parent, name)
 
 
 def _hash_folder(folder: Path, name: str) -> str:

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -97,7 +97,15 @@ def test_a_limit_leaves_the_rest_for_the_next_run(write_job: Callable[..., Path]
     assert figures == [(2, 0), (2, 2)]
 
 
-@pytest.mark.usefixtures("ray_cluster")
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as on a terminal: a shell starts its background jobs, such as a test run, with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ray_cluster", "interruptible")
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_says_so_keeps_what_it_has_and_goes_on_later(
     signal_number: int,

@@ -60,11 +60,11 @@ class Scene:
         return path
 
 
-def draw_scene(rng: random.Random, num_crates: int, *, with_rare: bool | None = None) -> Scene:
-    """A random scene over three to five common colours; the rare crate comes in half of all clips, or as asked."""
+def draw_scene(rng: random.Random, num_crates: int) -> Scene:
+    """A random scene over three to five common colours; the rare crate comes in half of all clips."""
     palette = rng.sample(COMMON_COLOURS, rng.randint(3, len(COMMON_COLOURS)))
     crates = [Crate(rng.choice(palette), rng.random() < 0.5) for _ in range(num_crates)]
-    if rng.random() < 0.5 if with_rare is None else with_rare:
+    if rng.random() < 0.5:
         place = rng.randrange(num_crates)
         crates[place] = Crate(RARE_COLOUR, crates[place].inward)
     return Scene(tuple(crates))

@@ -217,7 +217,7 @@ def _identity(config: RunConfig) -> dict[str, str]:
             [prefix_before_video(config.prompt.system or DEFAULT_SYSTEM_PROMPT), *asked, FORCED_CLOSING]
         ),
         "model_fingerprint": fingerprint_model(config.model.name, config.model.revision),
-        "decoder_version": decoder_version(config.frames.decoder),
+        "decoder_version": ",".join(decoder_version(name) for name in config.frames.decoders),
     }
 
 

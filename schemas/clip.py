@@ -1,4 +1,4 @@
-"""What is looked at: Video, Clip, Unit, FrameBatch.
+"""What is looked at: Video (with its Member and Refusal), Clip, Unit, FrameBatch.
 
 Knows nothing of how videos are found, decoded or asked about.
 """
@@ -20,17 +20,46 @@ def make_video_id(uri: str, version: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Member:
+    """Where a video lies in a tar shard: its name there, and the shard's byte that is its first."""
+
+    name: str
+    offset_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Why a video is given up before a byte of it is read. `reason` is a code of `schemas.errors`."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Video:
-    """One object in storage that should hold a video. `inputs` are the user's manifest columns, unprefixed."""
+    """One object in storage, or one member of a tar shard, that should hold a video.
+
+    uri         of the object; of a member: `<uri of the shard>#<name>`
+    version     of the object; a member's is that of its shard
+    size_bytes  of the video itself
+    inputs      the user's manifest columns and a member's side files, unprefixed
+    """
 
     uri: str
     version: str
     size_bytes: int
     inputs: Mapping[str, object] = field(default_factory=dict)
+    member: Member | None = None
+    refusal: Refusal | None = None
 
     @property
     def video_id(self) -> str:
         return make_video_id(self.uri, self.version)
+
+    @property
+    def object_uri(self) -> str:
+        """What storage is asked for: the shard where the video is a member of one."""
+        return self.uri if self.member is None else self.uri.removesuffix("#" + self.member.name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,8 @@
     ├── ConfigError             the job file or the question bank is wrong; nothing has started
     ├── InputError              the input names no videos, or cannot be read as what it claims to be
     ├── StorageError            a bucket, a folder or an object cannot be listed, read or written
-    │   └── ObjectNotFound      it is not there
+    │   ├── ObjectNotFound      it is not there
+    │   └── VersionChanged      it is another version than the one that was asked for
     ├── VideoError              one video cannot be decoded; becomes a row in failures, the run goes on
     │   └── one subclass for each reason code below
     ├── EngineError             a model cannot be loaded, or failed on one clip
@@ -42,6 +43,12 @@ class StorageError(FramegateError):
 
 class ObjectNotFound(StorageError):
     """Storage answered that there is no such bucket, folder or object."""
+
+
+class VersionChanged(StorageError):
+    """The object is there, but no longer the version that was asked for."""
+
+    reason = "source_changed"
 
 
 class EngineError(FramegateError):
@@ -112,6 +119,16 @@ class SourceUnreadable(VideoError):
     reason = "storage"
 
 
+class UnsafeMember(VideoError):
+    reason = "unsafe_member"
+
+
+def video_error(reason: str, message: str) -> VideoError:
+    """The VideoError of a reason code; DecodeFailed for a code that is none of a video's."""
+    classes = {error.reason: error for error in VideoError.__subclasses__()}
+    return classes.get(reason, DecodeFailed)(message)
+
+
 REASON_MEANINGS: Final[dict[str, str]] = {
     "empty": "the object has no bytes",
     "not_video": "the content is no known video container",
@@ -126,6 +143,7 @@ REASON_MEANINGS: Final[dict[str, str]] = {
     "memory_limit": "decoding or answering needs more memory than it may have",
     "source_changed": "the object is not the one that was planned: its version changed",
     "storage": "the object could not be read",
+    "unsafe_member": "the tar member is a link, a device, or has a name that leaves the archive or is too long",
     "engine_error": "the model failed on this clip and question",
 }
 """Every reason code that the failures table can hold, and what it means."""

@@ -34,7 +34,9 @@ _VIDEO = [
     _column("video_uri", pa.string(), "where the video was found"),
     _column("video_id", pa.string(), "16 hex digits for URI and version; an overwritten video is a new one"),
     _column("video_version", pa.string(), "etag, or size and modification time, as seen when the run was planned"),
-    _column("video_size_bytes", pa.int64(), "size of the object"),
+    _column("video_size_bytes", pa.int64(), "size of the video: of the object, or of the member of a tar shard"),
+    _optional("member_name", pa.string(), "name of the member, where the video lies in a tar shard"),
+    _optional("member_offset_bytes", pa.int64(), "the shard's byte that is the member's first"),
     _column(
         "inputs", pa.binary(), "the manifest's columns: an Arrow IPC stream of one row, empty where there are none"
     ),
@@ -47,9 +49,15 @@ _DONE_KEY = pa.struct(
     ]
 )
 
+_REFUSAL = [
+    _column("reason", pa.string(), "reason code; schemas/errors.py lists them with their meanings"),
+    _column("message", pa.string(), "one sentence on what happened"),
+]
+
 PLANNED: Final = pa.schema(
     [
         *_VIDEO,
+        _optional("refusal", pa.struct(_REFUSAL), "why the video is given up before it is read"),
         _column("question_hashes", pa.list_(pa.string()), "the questions that are missing somewhere in the video"),
         _column("done", pa.list_(_DONE_KEY), "what of them is stored already, clip by clip; empty for a new video"),
     ]
@@ -62,7 +70,9 @@ _CLIP = [
     _column("end_seconds", pa.float64(), "end of the clip in seconds of the video"),
     _column("clip_is_last", pa.bool_(), "no clip of the video comes after this one"),
     _column("num_frames", pa.int32(), "frames that were selected"),
+    _column("clip_is_truncated", pa.bool_(), "the file breaks off in this clip: it has fewer frames than it should"),
     _column("decode_seconds", pa.float64(), "time spent on decoding this clip"),
+    _column("bytes_read", pa.int64(), "bytes fetched from storage for this clip; the first also opens the file"),
 ]
 
 _DECODED_CLIP = pa.struct(
@@ -74,11 +84,7 @@ _DECODED_CLIP = pa.struct(
     ]
 )
 
-_FAILURE = [
-    _column("stage", pa.string(), "decode or reason"),
-    _column("reason", pa.string(), "reason code; schemas/errors.py lists them with their meanings"),
-    _column("message", pa.string(), "one sentence on what happened"),
-]
+_FAILURE = [_column("stage", pa.string(), "decode or reason"), *_REFUSAL]
 
 DECODED: Final = pa.schema(
     [
@@ -89,6 +95,7 @@ DECODED: Final = pa.schema(
         _column("frames", pa.large_binary(), "uint8 RGB of all clips, one after the other, each (T, H, W, 3)"),
         _optional("failure", pa.struct(_FAILURE), "why the rest of the video gives no frames"),
         _optional("failed_clip_index", pa.int32(), "the first clip without frames; null: the video as a whole"),
+        _optional("failed_bytes_read", pa.int64(), "bytes fetched from storage of which no clip came"),
     ]
 )
 """decode -> reason: one row per unit, bounded in frame bytes; a failure is a row of its own, the video's last."""
@@ -137,6 +144,7 @@ ANSWERED: Final = pa.schema(
         _column("clips", pa.list_(_ANSWERED_CLIP), "the unit's clips with their answers; empty where decoding failed"),
         _optional("failure", pa.struct(_FAILURE), "why the rest of the video gives no frames"),
         _optional("failed_clip_index", pa.int32(), "the first clip without frames; null: the video as a whole"),
+        _optional("failed_bytes_read", pa.int64(), "bytes fetched from storage of which no clip came"),
     ]
 )
 """reason -> commit: one row per unit, without pixels."""
@@ -175,6 +183,8 @@ FAILURES: Final = pa.schema(
         _optional("question_hash", pa.string(), "16 hex digits for the question; null: all of them"),
         *_FAILURE,
         _column("attempts", pa.int32(), "how often it was tried"),
+        _optional("decoder", pa.string(), "package and version that decoded; null where none was asked"),
+        _optional("bytes_read", pa.int64(), "bytes fetched from storage for it; null where a clip's rows have them"),
         *_CONFIG,
         *_RUN,
     ]

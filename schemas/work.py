@@ -7,22 +7,14 @@ known here and nowhere else. Knows nothing of Ray.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
-from schemas.clip import Clip, FrameBatch, Video
+from schemas.clip import Clip, FrameBatch, Refusal, Video
 from schemas.qa import Answer
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """Why something has no answer. `stage` is decode or reason, `reason` a code of `schemas.errors`."""
-
-    stage: str
-    reason: str
-    message: str
+from schemas.rows import Failure, answer_row, clip_row, failure_row, video_of, video_row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,28 +33,45 @@ class PlannedVideo:
     def from_table(table: pa.Table) -> Iterator[PlannedVideo]:
         for row in table.to_pylist():
             done = frozenset((key["clip_index"], key["question_hash"]) for key in row["done"])
-            yield PlannedVideo(video=_video(row), question_hashes=tuple(row["question_hashes"]), done=done)
+            refusal = None if row["refusal"] is None else Refusal(**row["refusal"])
+            video = replace(video_of(row), refusal=refusal)
+            yield PlannedVideo(video=video, question_hashes=tuple(row["question_hashes"]), done=done)
 
     def to_row(self) -> dict[str, object]:
         done = [{"clip_index": index, "question_hash": hash} for index, hash in sorted(self.done)]
-        return {**_video_row(self.video), "question_hashes": list(self.question_hashes), "done": done}
+        refusal = None if self.video.refusal is None else asdict(self.video.refusal)
+        return {
+            **video_row(self.video),
+            "refusal": refusal,
+            "question_hashes": list(self.question_hashes),
+            "done": done,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedClip:
-    """One clip with its frames. `is_last`: no clip of the video comes after it."""
+    """One clip with its frames.
+
+    is_last        no clip of the video comes after it
+    is_truncated   the file breaks off in it, so that it has fewer frames than it should
+    bytes_read     fetched from storage for it
+    """
 
     clip: Clip
     frames: FrameBatch
     is_last: bool
     decode_seconds: float
+    is_truncated: bool = False
+    bytes_read: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedUnit:
     """Consecutive clips of one video that miss the same questions, or the failure that ends the video.
 
-    With a failure, `clips` is empty and `failed_clip_index` is the first clip without frames (None: the whole video).
+    With a failure, `clips` is empty, `failed_clip_index` is the first clip without frames (None: the whole video) and
+    `failed_bytes_read` what was fetched from storage without a clip to show for it. `decoder` is empty where none was
+    asked.
     """
 
     video: Video
@@ -71,6 +80,7 @@ class DecodedUnit:
     clips: tuple[DecodedClip, ...] = ()
     failure: Failure | None = None
     failed_clip_index: int | None = None
+    failed_bytes_read: int | None = None
 
     @staticmethod
     def from_table(table: pa.Table) -> Iterator[DecodedUnit]:
@@ -78,22 +88,30 @@ class DecodedUnit:
         columns = table.drop_columns(["frames"]).to_pylist()
         for row, frames in zip(columns, table.column("frames"), strict=True):
             yield DecodedUnit(
-                video=_video(row),
+                video=video_of(row),
                 question_hashes=tuple(row["question_hashes"]),
                 decoder=row["decoder"],
                 clips=tuple(_clips(row["video_id"], row["clips"], frames)),
-                failure=_failure(row["failure"]),
+                failure=None if row["failure"] is None else Failure(**row["failure"]),
                 failed_clip_index=row["failed_clip_index"],
+                failed_bytes_read=row["failed_bytes_read"],
             )
 
     def to_row(self) -> dict[str, object]:
         return {
-            **_video_row(self.video),
+            **video_row(self.video),
             "question_hashes": list(self.question_hashes),
             "decoder": self.decoder,
             "clips": [
                 {
-                    **_clip_row(decoded.clip, decoded.is_last, len(decoded.frames), decoded.decode_seconds),
+                    **clip_row(
+                        decoded.clip,
+                        is_last=decoded.is_last,
+                        is_truncated=decoded.is_truncated,
+                        num_frames=len(decoded.frames),
+                        decode_seconds=decoded.decode_seconds,
+                        bytes_read=decoded.bytes_read,
+                    ),
                     "height": decoded.frames.frames_THWC.shape[1],
                     "width": decoded.frames.frames_THWC.shape[2],
                     "pts_seconds": decoded.frames.pts_seconds.tolist(),
@@ -101,8 +119,9 @@ class DecodedUnit:
                 for decoded in self.clips
             ],
             "frames": b"".join(np.ascontiguousarray(c.frames.frames_THWC).data for c in self.clips),
-            "failure": _failure_row(self.failure),
+            "failure": failure_row(self.failure),
             "failed_clip_index": self.failed_clip_index,
+            "failed_bytes_read": self.failed_bytes_read,
         }
 
 
@@ -114,6 +133,8 @@ class AnsweredClip:
     is_last: bool
     num_frames: int
     decode_seconds: float
+    is_truncated: bool = False
+    bytes_read: int = 0
     answers: tuple[Answer, ...] = ()
     failures: tuple[tuple[str, Failure], ...] = ()
 
@@ -128,24 +149,33 @@ class AnsweredUnit:
     clips: tuple[AnsweredClip, ...] = ()
     failure: Failure | None = None
     failed_clip_index: int | None = None
+    failed_bytes_read: int | None = None
 
     def to_row(self) -> dict[str, object]:
         return {
-            **_video_row(self.video),
+            **video_row(self.video),
             "question_hashes": list(self.question_hashes),
             "decoder": self.decoder,
             "clips": [
                 {
-                    **_clip_row(answered.clip, answered.is_last, answered.num_frames, answered.decode_seconds),
+                    **clip_row(
+                        answered.clip,
+                        is_last=answered.is_last,
+                        is_truncated=answered.is_truncated,
+                        num_frames=answered.num_frames,
+                        decode_seconds=answered.decode_seconds,
+                        bytes_read=answered.bytes_read,
+                    ),
                     "answers": [answer_row(answer) for answer in answered.answers],
                     "failures": [
-                        {"question_hash": hash, **(_failure_row(failure) or {})} for hash, failure in answered.failures
+                        {"question_hash": hash, **(failure_row(failure) or {})} for hash, failure in answered.failures
                     ],
                 }
                 for answered in self.clips
             ],
-            "failure": _failure_row(self.failure),
+            "failure": failure_row(self.failure),
             "failed_clip_index": self.failed_clip_index,
+            "failed_bytes_read": self.failed_bytes_read,
         }
 
 
@@ -154,81 +184,6 @@ def to_table(
 ) -> pa.Table:
     """Rows in the schema of their boundary: PLANNED, DECODED or ANSWERED."""
     return pa.Table.from_pylist([item.to_row() for item in work], schema=schema)
-
-
-def answer_row(answer: Answer) -> dict[str, object]:
-    """An Answer as the columns that results have for it."""
-    question = answer.question
-    return {
-        "question_id": question.id,
-        "question_hash": question.hash,
-        "question": question.text,
-        "answer_type": question.type,
-        "answer": answer.answer,
-        "answer_first": answer.answer_first,
-        "answer_second": answer.answer_second,
-        "confidence_first": answer.confidence_first,
-        "confidence_second": answer.confidence_second,
-        "thinking": answer.thinking,
-        "gate_reason": answer.verdict.reason,
-        "thinking_text": answer.thinking_text,
-        "span_start_seconds": answer.span_start_seconds,
-        "span_end_seconds": answer.span_end_seconds,
-        "num_prompt_tokens": answer.num_prompt_tokens,
-        "num_video_tokens": answer.num_video_tokens,
-        "num_answer_tokens": answer.num_answer_tokens,
-        "num_thinking_tokens": answer.num_thinking_tokens,
-        "finish_reason": answer.finish_reason,
-        "status": answer.status,
-        "engine_seconds": answer.engine_seconds,
-    }
-
-
-def inputs_bytes(inputs: Mapping[str, object]) -> bytes:
-    """A manifest row with its types: an Arrow IPC stream of one row; empty where the manifest has no other columns."""
-    if not inputs:
-        return b""
-    table = pa.Table.from_pylist([dict(inputs)])
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
-
-
-def inputs_table(data: bytes) -> pa.Table | None:
-    """The one-row table that `inputs_bytes` packed, or None."""
-    return pa.ipc.open_stream(data).read_all() if data else None
-
-
-def _video_row(video: Video) -> dict[str, object]:
-    return {
-        "video_uri": video.uri,
-        "video_id": video.video_id,
-        "video_version": video.version,
-        "video_size_bytes": video.size_bytes,
-        "inputs": inputs_bytes(video.inputs),
-    }
-
-
-def _video(row: Mapping) -> Video:
-    inputs = inputs_table(row["inputs"])
-    return Video(
-        uri=row["video_uri"],
-        version=row["video_version"],
-        size_bytes=row["video_size_bytes"],
-        inputs=inputs.to_pylist()[0] if inputs is not None else {},
-    )
-
-
-def _clip_row(clip: Clip, is_last: bool, num_frames: int, decode_seconds: float) -> dict[str, object]:
-    return {
-        "clip_index": clip.index,
-        "start_seconds": clip.start_seconds,
-        "end_seconds": clip.end_seconds,
-        "clip_is_last": is_last,
-        "num_frames": num_frames,
-        "decode_seconds": decode_seconds,
-    }
 
 
 def _clips(video_id: str, rows: Iterable[Mapping], frames: pa.Scalar) -> Iterator[DecodedClip]:
@@ -247,15 +202,7 @@ def _clips(video_id: str, rows: Iterable[Mapping], frames: pa.Scalar) -> Iterato
             ),
             is_last=row["clip_is_last"],
             decode_seconds=row["decode_seconds"],
+            is_truncated=row["clip_is_truncated"],
+            bytes_read=row["bytes_read"],
         )
         offset += size
-
-
-def _failure(row: Mapping | None) -> Failure | None:
-    return None if row is None else Failure(**row)
-
-
-def _failure_row(failure: Failure | None) -> dict[str, object] | None:
-    if failure is None:
-        return None
-    return {"stage": failure.stage, "reason": failure.reason, "message": failure.message}

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from schemas.errors import FramegateError
+from schemas.rows import inputs_table
 from schemas.tables import INPUT_PREFIX, JOURNAL
-from schemas.work import inputs_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ def journal_table(unit: Mapping[str, Any], facts: RunFacts, *, written_at: datet
         "video_id": unit["video_id"],
         "run_id": facts.run_id,
         "written_at": written_at,
-        "decoder": unit["decoder"],
+        "decoder": unit["decoder"] or None,
     }
     rows: list[dict[str, Any]] = []
     for clip in unit["clips"]:
@@ -58,7 +58,9 @@ def _answer(shared: Mapping, clip: Mapping, answer: Mapping, facts: RunFacts) ->
         **_clip(clip),
         **answer,
         "num_frames": clip["num_frames"],
+        "clip_is_truncated": clip["clip_is_truncated"],
         "decode_seconds": clip["decode_seconds"],
+        "bytes_read": clip["bytes_read"],
         "threshold": facts.threshold,
         "model": facts.model,
         "strategy": facts.strategy,
@@ -80,6 +82,7 @@ def _undecoded(shared: Mapping, unit: Mapping) -> dict[str, Any]:
         "clip_is_last": True,
         **unit["failure"],
         "attempts": 1,
+        "bytes_read": unit["failed_bytes_read"],
     }
 
 

@@ -8,14 +8,15 @@ decoders choose the same frames; the pixels are decord's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import BinaryIO
 
 import decord
 import numpy as np
 
+from pipelines.decode.blocks import RangeFile
 from pipelines.decode.pyav import PyavReader
-from pipelines.decode.reader import VideoHeader
+from pipelines.decode.reader import Selection, VideoHeader
 from pipelines.decode.select import on_display
+from schemas.config import DecodeConfig
 from schemas.errors import DecodeFailed, UnsupportedCodec
 
 
@@ -24,14 +25,16 @@ class DecordReader:
 
     header: VideoHeader
 
-    def __init__(self, file: BinaryIO, *, container: str) -> None:
+    def __init__(self, file: RangeFile, *, container: str, limits: DecodeConfig) -> None:
         decord.logging.set_level(decord.logging.QUIET)
         self._file = file
-        with PyavReader(file, container=container) as reader:
+        with PyavReader(file, container=container, limits=limits) as reader:
             self.header = reader.header
             self._frame_starts, self._end_seconds = reader.packet_seconds()
 
-    def read(self, times_seconds: Sequence[float], *, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(
+        self, times_seconds: Sequence[float], *, height: int, width: int, out: np.ndarray | None = None
+    ) -> Selection:
         """See `Reader.read`."""
         video = self._open(height=height, width=width)
         starts = self._frame_starts
@@ -40,13 +43,21 @@ class DecordReader:
         if len(starts) != len(video):
             starts = video.get_frame_timestamp(list(range(len(video))))[:, 0].astype(np.float64)
         indices = on_display(times_seconds, starts.tolist(), end_seconds=self._end_seconds)
+        has_ended = bool(len(times_seconds)) and times_seconds[-1] >= self._end_seconds
         if not indices:
-            return np.empty((0, height, width, 3), dtype=np.uint8), np.empty(0, dtype=np.float64)
+            return Selection(np.empty((0, height, width, 3), np.uint8), np.empty(0, np.float64), has_ended)
         try:
             frames_THWC = video.get_batch(indices).asnumpy()
         except decord.DECORDError as error:
             raise DecodeFailed(f"decord cannot decode the file ({_first_line(error)}).") from error
-        return frames_THWC, np.maximum(starts[indices], 0.0)
+        if out is not None:
+            out[: len(indices)] = frames_THWC
+            frames_THWC = out[: len(indices)]
+        return Selection(frames_THWC, np.maximum(starts[indices], 0.0), has_ended)
+
+    def count_bytes(self, times_seconds: Sequence[float]) -> int | None:
+        """See `Reader.count_bytes`."""
+        return None
 
     def close(self) -> None:
         """Nothing to do: decord is open only while `read` runs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipelines.decode.blocks import RangeFile
 from pipelines.decode.reader import VideoHeader, open_reader
 from pipelines.decode.select import frame_times, split
 from pipelines.store import Store
@@ -25,7 +26,7 @@ class Estimate:
 def probe_header(uri: str, storage_options: Mapping[str, object]) -> VideoHeader:
     """Reads what it needs of the object and decodes its first frames. Raises VideoError, StorageError."""
     try:
-        with Store(storage_options).open_read(uri) as file, open_reader("pyav", file) as reader:
+        with open_reader("pyav", RangeFile.of(Store(storage_options).read(uri))) as reader:
             return reader.header
     except OSError as error:
         raise StorageError(f"cannot read {uri}: {error}") from error

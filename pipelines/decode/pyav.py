@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
 
 import av
 import numpy as np
@@ -18,10 +17,12 @@ from av.error import FFmpegError, InvalidDataError
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
+from pipelines.decode.blocks import RangeFile
 from pipelines.decode.header import display_size, main_stream
-from pipelines.decode.reader import VideoHeader
+from pipelines.decode.reader import Selection, VideoHeader
 from pipelines.decode.select import TICK_SECONDS
 from pipelines.decode.sniff import DEMUXERS, is_cut_short
+from schemas.config import DecodeConfig
 from schemas.errors import DecodeFailed, TruncatedVideo, VideoError, VideoTooLarge
 
 # Without an index of key frames: how far ahead a seek is likely to beat decoding what lies between.
@@ -39,7 +40,7 @@ class PyavReader:
 
     header: VideoHeader
 
-    def __init__(self, file: BinaryIO, *, container: str) -> None:
+    def __init__(self, file: RangeFile, *, container: str, limits: DecodeConfig) -> None:
         self._file = file
         self._demuxer = DEMUXERS[container]
         self._reformatter = VideoReformatter()
@@ -60,14 +61,18 @@ class PyavReader:
             self.close()
             raise
 
-    def read(self, times_seconds: Sequence[float], *, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(
+        self, times_seconds: Sequence[float], *, height: int, width: int, out: np.ndarray | None = None
+    ) -> Selection:
         """See `Reader.read`."""
-        frames_THWC = np.empty((len(times_seconds), height, width, 3), dtype=np.uint8)
+        frames_THWC = np.empty((len(times_seconds), height, width, 3), dtype=np.uint8) if out is None else out
         pts: list[float] = []
+        has_ended = False
         try:
             for seconds in times_seconds:
                 frame = self._frame_at(seconds)
                 if frame is None:
+                    has_ended = True
                     break
                 pts_seconds = self._seconds(frame)
                 if not pts or pts_seconds > pts[-1]:
@@ -75,7 +80,11 @@ class PyavReader:
                     pts.append(pts_seconds)
         except FFmpegError as error:
             raise self._error(error.strerror or str(error)) from error
-        return frames_THWC[: len(pts)], np.array(pts, dtype=np.float64)
+        return Selection(frames_THWC[: len(pts)], np.array(pts, dtype=np.float64), has_ended)
+
+    def count_bytes(self, times_seconds: Sequence[float]) -> int | None:
+        """See `Reader.count_bytes`."""
+        return None
 
     def packet_seconds(self) -> tuple[np.ndarray, float]:
         """When each frame of the stream starts, in display order, and when the last one ends.

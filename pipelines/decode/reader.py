@@ -9,23 +9,42 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from pipelines.decode.blocks import RangeFile
 from pipelines.decode.sniff import HEAD_BYTES, sniff
+from schemas.config import DecodeConfig
 from schemas.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoHeader:
-    """What is known before a frame is decoded. The display size has rotation and pixel aspect applied."""
+    """What is known before a clip is decoded. The display size has rotation and pixel aspect applied.
+
+    fps            average frame rate as the container gives it; None where it gives none
+    num_streams    of all kinds, in the file
+    is_cut_short   the container says that it is longer than the file is
+    """
 
     container: str
     codec: str
     display_height: int
     display_width: int
     duration_seconds: float
+    fps: float | None = None
+    num_streams: int = 1
+    is_cut_short: bool = False
+
+
+class Selection(NamedTuple):
+    """What a read gave: frames_THWC uint8 RGB, pts_seconds float64 (T,), and whether the video ended before the last
+    of the times that were asked for."""
+
+    frames_THWC: np.ndarray
+    pts_seconds: np.ndarray
+    has_ended: bool
 
 
 class Reader(Protocol):
@@ -33,12 +52,19 @@ class Reader(Protocol):
 
     header: VideoHeader
 
-    def read(self, times_seconds: Sequence[float], *, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    def read(
+        self, times_seconds: Sequence[float], *, height: int, width: int, out: np.ndarray | None = None
+    ) -> Selection:
         """The frames on display at ascending `times_seconds`, scaled to (height, width) and turned upright.
 
-        Returns (frames_THWC uint8 RGB, pts_seconds float64): each frame once, so fewer than `times_seconds` where one
-        frame serves two times, and none (T = 0) where the video has ended. Raises VideoError.
+        Each frame once, so fewer than `times_seconds` where one frame serves two times, and none (T = 0) where the
+        video has ended. `out`, uint8 of (len(times_seconds), height, width, 3), is where the frames are put; without
+        it, an array is made. Raises VideoError.
         """
+        ...
+
+    def count_bytes(self, times_seconds: Sequence[float]) -> int | None:
+        """Bytes of the file that `read` would need, by the file's index; None where there is none to tell."""
         ...
 
     def close(self) -> None: ...
@@ -48,36 +74,54 @@ class Reader(Protocol):
     def __exit__(self, *exc_info: object) -> None: ...
 
 
-# name -> (package that decodes, module and class of ours)
-_DECODERS: dict[str, tuple[str, str, str]] = {
-    "pyav": ("av", "pipelines.decode.pyav", "PyavReader"),
-    "decord": ("decord", "pipelines.decode.decord", "DecordReader"),
+@dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """What stands behind the name of a decoder: the package, and our reader as `module:Class`."""
+
+    package: str
+    reader: str
+
+
+DECODERS: dict[str, Decoder] = {
+    "pyav": Decoder(package="av", reader="pipelines.decode.pyav:PyavReader"),
+    "decord": Decoder(package="decord", reader="pipelines.decode.decord:DecordReader"),
 }
 
 
 def decoder_version(name: str) -> str:
     """The installed version of the package behind decoder `name`, such as "18.1.0". Raises ConfigError."""
-    package = _find(name)[0]
-    return str(_import(package, decoder=name).__version__)
+    return str(_import(find_decoder(name).package, decoder=name).__version__)
 
 
-def open_reader(name: str, file: BinaryIO) -> Reader:
-    """Sniff an open seekable `file` and open it with decoder `name`. The file stays the caller's to close.
+def open_reader(name: str, file: RangeFile, limits: DecodeConfig | None = None) -> Reader:
+    """Sniff `file` and open it with decoder `name`, in this process. The file stays the caller's to close.
 
-    Raises ConfigError where the decoder is unknown or not installed, VideoError where the file is no video.
+    Of `limits` (defaults without), what a header may announce. Raises ConfigError where the decoder is unknown or not
+    installed, VideoError where the file is no video, and what `file` raises.
     """
-    package, module_name, class_name = _find(name)
-    _import(package, decoder=name)
+    container = sniff_file(file)
+    return reader_class(name)(file, container=container, limits=limits or DecodeConfig())
+
+
+def sniff_file(file: RangeFile) -> str:
+    """The container of an open file. Raises EmptyVideo, Playlist, NotAVideo."""
     file.seek(0)
-    container = sniff(file.read(HEAD_BYTES))
-    reader_class: Callable[..., Reader] = getattr(importlib.import_module(module_name), class_name)
-    return reader_class(file, container=container)
+    return sniff(file.read(HEAD_BYTES))
 
 
-def _find(name: str) -> tuple[str, str, str]:
-    if name not in _DECODERS:
-        raise ConfigError(f"The decoder '{name}' is unknown; use one of: {', '.join(_DECODERS)}.")
-    return _DECODERS[name]
+def reader_class(name: str) -> Callable[..., Reader]:
+    """The class `(file, *, container, limits) -> Reader` behind a name, its package imported. Raises ConfigError."""
+    decoder = find_decoder(name)
+    _import(decoder.package, decoder=name)
+    module_name, _, class_name = decoder.reader.partition(":")
+    return getattr(importlib.import_module(module_name), class_name)
+
+
+def find_decoder(name: str) -> Decoder:
+    """Raises ConfigError."""
+    if name not in DECODERS:
+        raise ConfigError(f"The decoder '{name}' is unknown; use one of: {', '.join(DECODERS)}.")
+    return DECODERS[name]
 
 
 def _import(package: str, *, decoder: str):

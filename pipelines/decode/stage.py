@@ -6,12 +6,12 @@ ends it with a failure, after the units that could be decoded.
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
+from pipelines.decode.blocks import RangeFile
 from pipelines.decode.reader import Reader, decoder_version, open_reader
 from pipelines.decode.select import frame_times, split
 from pipelines.store import Store
@@ -25,8 +25,9 @@ from schemas.errors import (
     TruncatedVideo,
 )
 from schemas.pixels import fit_frames
+from schemas.rows import Failure
 from schemas.tables import DECODED
-from schemas.work import DecodedClip, DecodedUnit, Failure, PlannedVideo, to_table
+from schemas.work import DecodedClip, DecodedUnit, PlannedVideo, to_table
 
 # One unit is one row: it crosses the object store whole, and is lost whole when a machine is.
 MAX_UNIT_FRAME_BYTES = 32 * 1024 * 1024
@@ -49,7 +50,7 @@ class DecodeStage:
         self._store = Store(storage_options)
         self._factor = factor
         self._temporal_patch = temporal_patch
-        self._decoder = f"{frames.decoder}-{decoder_version(frames.decoder)}"
+        self._decoder = f"{frames.decoders[0]}-{decoder_version(frames.decoders[0])}"
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Yields each unit as soon as it is full, one row per table."""
@@ -103,7 +104,7 @@ class DecodeStage:
                 f"The video was version {video.version} when the run was planned and is {found.version} now; "
                 "run the job again."
             )
-        return open_reader(self._frames.decoder, io.BytesIO(self._store.read(video.uri)))
+        return open_reader(self._frames.decoders[0], RangeFile.of(self._store.read(video.uri)))
 
     def _read(self, reader: Reader, clip: Clip, *, is_last: bool) -> DecodedClip:
         started = time.perf_counter()
@@ -117,7 +118,7 @@ class DecodeStage:
             temporal_patch=self._temporal_patch,
             limits=limits,
         )
-        frames_THWC, pts_seconds = reader.read(times, height=height, width=width)
+        frames_THWC, pts_seconds, _ = reader.read(times, height=height, width=width)
         if len(pts_seconds) == 0:
             raise TruncatedVideo(
                 f"No frame can be decoded from {clip.start_seconds:.3f} s on, but the header announces "

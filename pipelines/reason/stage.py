@@ -14,8 +14,9 @@ import pyarrow as pa
 from pipelines.reason.engines.protocol import ClipRequest, Engine, Finished
 from schemas.errors import EngineError
 from schemas.qa import Answer, Question
+from schemas.rows import Failure
 from schemas.tables import ANSWERED
-from schemas.work import AnsweredClip, AnsweredUnit, DecodedClip, DecodedUnit, Failure, to_table
+from schemas.work import AnsweredClip, AnsweredUnit, DecodedClip, DecodedUnit, to_table
 
 EngineFactory = Callable[[], Engine]
 
@@ -130,6 +131,7 @@ class _OpenUnit:
             clips=tuple(self._answered_clip(place, clip) for place, clip in enumerate(decoded.clips)),
             failure=decoded.failure,
             failed_clip_index=decoded.failed_clip_index,
+            failed_bytes_read=decoded.failed_bytes_read,
         )
 
     def _answered_clip(self, place: int, decoded: DecodedClip) -> AnsweredClip:
@@ -140,6 +142,8 @@ class _OpenUnit:
             is_last=decoded.is_last,
             num_frames=len(decoded.frames),
             decode_seconds=decoded.decode_seconds,
+            is_truncated=decoded.is_truncated,
+            bytes_read=decoded.bytes_read,
             answers=tuple(answers[question_hash] for question_hash in hashes if question_hash in answers),
             failures=tuple(
                 (question_hash, failures[question_hash]) for question_hash in hashes if question_hash in failures

@@ -10,8 +10,9 @@ import pytest
 from pipelines.commit.rows import RunFacts
 from schemas.clip import Clip, Video
 from schemas.qa import Answer, Question, Verdict
+from schemas.rows import Failure
 from schemas.tables import ANSWERED
-from schemas.work import AnsweredClip, AnsweredUnit, Failure, to_table
+from schemas.work import AnsweredClip, AnsweredUnit, to_table
 
 QUESTIONS = tuple(Question(id=f"q{n}", text=f"question {n}?", type="yes_no") for n in range(3))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 from collections.abc import Callable
 from fractions import Fraction
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.decode.blocks import RangeFile
 from pipelines.decode.reader import decoder_version, open_reader
 from pipelines.decode.select import frame_times, split_fixed
 from schemas.errors import ConfigError, DecodeFailed, NoVideoStream, TruncatedVideo, UnsupportedCodec, VideoError
@@ -29,8 +29,8 @@ def shown(number_of: NumberOf) -> Callable[[str, bytes, list[float]], tuple[list
     """Which frame numbers a decoder shows at some times, and the presentation times it gives."""
 
     def read(decoder: str, data: bytes, times: list[float]) -> tuple[list[int], list[float]]:
-        with open_reader(decoder, io.BytesIO(data)) as reader:
-            frames, pts = reader.read(times, height=56, width=112)
+        with open_reader(decoder, RangeFile.of(data)) as reader:
+            frames, pts, _ = reader.read(times, height=56, width=112)
         return [number_of(frame) for frame in frames], pts.round(6).tolist()
 
     return read
@@ -92,9 +92,9 @@ def test_seeking_finds_what_reading_through_finds(
 ) -> None:
     data = write_film(tmp_path / name, times_seconds=steady(200), gop_frames=gop_frames).read_bytes()
     order = random.Random(7).sample(range(200), 25)
-    with open_reader("pyav", io.BytesIO(data)) as reader:
+    with open_reader("pyav", RangeFile.of(data)) as reader:
         for number in order:  # forwards and backwards
-            frames, pts = reader.read([number / 10 + 0.03], height=56, width=112)
+            frames, pts, _ = reader.read([number / 10 + 0.03], height=56, width=112)
             assert (number_of(frames[0]), round(pts[0], 6)) == (number, number / 10)
 
 
@@ -107,10 +107,10 @@ def test_a_turned_video_is_shown_upright(decoder: str, degrees: int, tmp_path: P
         return frame
 
     path = write_film(tmp_path / "a.mp4", times_seconds=steady(10), rotation_degrees=degrees, drawing=corner)
-    with open_reader(decoder, io.BytesIO(path.read_bytes())) as reader:
+    with open_reader(decoder, RangeFile.of(path.read_bytes())) as reader:
         size = reader.header.display_height, reader.header.display_width
         assert size == ((96, 64) if degrees != 180 else (64, 96))
-        frames, _ = reader.read([0.0], height=size[0], width=size[1])
+        frames, _, _ = reader.read([0.0], height=size[0], width=size[1])
     # The display matrix turns the stored picture counterclockwise.
     expected = np.rot90(corner(0, height=64, width=96), degrees // 90)
     assert frames[0].shape == expected.shape
@@ -122,9 +122,9 @@ def test_pixels_that_are_not_square_are_drawn_out(
     decoder: str, tmp_path: Path, write_film: WriteFilm, number_of: NumberOf
 ) -> None:
     path = write_film(tmp_path / "a.mp4", times_seconds=steady(10), pixel_ratio=Fraction(2, 1))
-    with open_reader(decoder, io.BytesIO(path.read_bytes())) as reader:
+    with open_reader(decoder, RangeFile.of(path.read_bytes())) as reader:
         assert (reader.header.display_height, reader.header.display_width) == (64, 192)
-        frames, _ = reader.read([0.5], height=64, width=192)
+        frames, _, _ = reader.read([0.5], height=64, width=192)
     assert frames.shape == (1, 64, 192, 3)
     assert number_of(frames[0]) == 5
 
@@ -132,32 +132,32 @@ def test_pixels_that_are_not_square_are_drawn_out(
 def test_decoders_agree_on_times_and_nearly_on_pixels_of_real_videos(real_videos: list[Path]) -> None:
     for path in real_videos:
         data = path.read_bytes()
-        with open_reader("pyav", io.BytesIO(data)) as pyav, open_reader("decord", io.BytesIO(data)) as decord:
+        with open_reader("pyav", RangeFile.of(data)) as pyav, open_reader("decord", RangeFile.of(data)) as decord:
             assert pyav.header == decord.header
             start, end = split_fixed(pyav.header.duration_seconds, clip_seconds=10, stride_seconds=10)[-1]
             times = frame_times(start, end, fps=2, max_frames=6)
-            frames, pts = pyav.read(times, height=140, width=252)
+            frames, pts, _ = pyav.read(times, height=140, width=252)
             assert len(frames) == len(times)
             assert np.abs(pts - times).max() < 0.11  # the slowest of them shows 10 frames a second
             if pyav.header.codec == "av1":
                 with pytest.raises(UnsupportedCodec, match=r"set frames\.decoder to pyav"):
                     decord.read(times, height=140, width=252)
                 continue
-            other_frames, other_pts = decord.read(times, height=140, width=252)
+            other_frames, other_pts, _ = decord.read(times, height=140, width=252)
             assert np.array_equal(pts, other_pts)
             assert np.abs(frames.astype(int) - other_frames).mean() < 4
 
 
 def test_the_biggest_of_several_video_streams_is_taken(real_videos: list[Path]) -> None:
     two_streams = next(path for path in real_videos if path.name.startswith("nasa"))
-    with open_reader("pyav", io.BytesIO(two_streams.read_bytes())) as reader:
+    with open_reader("pyav", RangeFile.of(two_streams.read_bytes())) as reader:
         assert (reader.header.display_height, reader.header.display_width) == (270, 480)
 
 
 def test_sound_alone_is_no_video(tmp_path: Path, write_sound: Callable[[Path], Path]) -> None:
     data = write_sound(tmp_path / "a.mp4").read_bytes()
     with pytest.raises(NoVideoStream, match="only sound"):
-        open_reader("pyav", io.BytesIO(data))
+        open_reader("pyav", RangeFile.of(data))
 
 
 @each_decoder
@@ -167,13 +167,13 @@ def test_a_file_cut_before_its_index_is_truncated(
 ) -> None:
     data = write_film(tmp_path / "a.mp4", times_seconds=steady(100)).read_bytes()  # the index is at the end
     with pytest.raises(TruncatedVideo):
-        open_reader(decoder, io.BytesIO(data[: int(len(data) * share)]))
+        open_reader(decoder, RangeFile.of(data[: int(len(data) * share)]))
 
 
 def test_a_file_cut_in_its_frames_gives_those_that_are_there(film: bytes, number_of: NumberOf) -> None:
-    with open_reader("pyav", io.BytesIO(film[: int(len(film) * 0.6)])) as reader:
+    with open_reader("pyav", RangeFile.of(film[: int(len(film) * 0.6)])) as reader:
         assert reader.header.duration_seconds == pytest.approx(10.0)
-        frames, pts = reader.read(steady(20, fps=2), height=56, width=112)
+        frames, pts, _ = reader.read(steady(20, fps=2), height=56, width=112)
         assert 2 < len(frames) < 20
         assert [number_of(frame) for frame in frames] == [round(10 * seconds) for seconds in pts]
         assert len(reader.read([9.5], height=56, width=112)[0]) == 0
@@ -186,8 +186,8 @@ def test_damaged_files_never_raise_anything_but_a_video_error(seed: int, film: b
     for _ in range(chance.choice([3, 30, 300])):
         damaged[chance.randrange(len(damaged))] = chance.randrange(256)
     try:
-        with open_reader("pyav", io.BytesIO(bytes(damaged))) as reader:
-            frames, pts = reader.read([0.0, 1.0, 5.0], height=56, width=56)
+        with open_reader("pyav", RangeFile.of(bytes(damaged))) as reader:
+            frames, pts, _ = reader.read([0.0, 1.0, 5.0], height=56, width=56)
             assert len(frames) == len(pts)
             assert (np.diff(pts) > 0).all()
     except VideoError as error:
@@ -196,7 +196,7 @@ def test_damaged_files_never_raise_anything_but_a_video_error(seed: int, film: b
 
 def test_random_bytes_behind_a_video_head_are_a_decode_error() -> None:
     with pytest.raises(DecodeFailed):
-        open_reader("pyav", io.BytesIO(b"\x1a\x45\xdf\xa3" + random.Random(0).randbytes(5000)))
+        open_reader("pyav", RangeFile.of(b"\x1a\x45\xdf\xa3" + random.Random(0).randbytes(5000)))
 
 
 def test_an_unknown_decoder_is_named_with_those_that_exist() -> None:

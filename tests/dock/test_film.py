@@ -1,10 +1,10 @@
 """Dock clips as files: what was drawn is what the decoder shows."""
 
-import io
 import random
 
 import numpy as np
 
+from pipelines.decode.blocks import RangeFile
 from pipelines.decode.reader import open_reader
 from pipelines.dock.film import FILM_SIZE, RGB, draw_film, encode_mp4
 from pipelines.dock.world import COLOURS, Crate, Scene
@@ -14,10 +14,10 @@ SCENE = Scene(tuple(Crate(colour, inward) for colour in COLOURS for inward in (T
 
 def decode_half_seconds(scene):
     mp4 = encode_mp4(draw_film(scene, random.Random(5)))
-    with open_reader("pyav", io.BytesIO(mp4)) as reader:
+    with open_reader("pyav", RangeFile.of(mp4)) as reader:
         assert reader.header.duration_seconds == len(scene)
         times = [half / 2 for half in range(2 * len(scene))]
-        frames, pts = reader.read(times, height=FILM_SIZE, width=FILM_SIZE)
+        frames, pts, _ = reader.read(times, height=FILM_SIZE, width=FILM_SIZE)
     assert pts.tolist() == times
     return frames.reshape(len(scene), 2, FILM_SIZE, FILM_SIZE, 3).astype(int)
 

@@ -15,8 +15,9 @@ from schemas.clip import Clip, Video
 from schemas.config import PromptConfig, RunConfig
 from schemas.errors import EngineError
 from schemas.qa import Question
+from schemas.rows import Failure
 from schemas.tables import ANSWERED, DECODED
-from schemas.work import DecodedClip, DecodedUnit, Failure, to_table
+from schemas.work import DecodedClip, DecodedUnit, to_table
 
 QUESTIONS = (
     Question(id="q", text="Did it?", type="yes_no"),

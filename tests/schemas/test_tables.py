@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from schemas import errors, tables
 from schemas.clip import Clip, FrameBatch, Video
-from schemas.work import DecodedClip, DecodedUnit, Failure, PlannedVideo, inputs_bytes, inputs_table, to_table
+from schemas.rows import Failure, inputs_bytes, inputs_table
+from schemas.work import DecodedClip, DecodedUnit, PlannedVideo, to_table
 
 SCHEMAS = ("PLANNED", "DECODED", "ANSWERED", "RESULTS", "FAILURES", "JOURNAL")
 REQUIRED_RESULTS = [

@@ -1,22 +1,51 @@
 """A seekable file over range reads: what a decoder holds in its hands instead of a path or an address.
 
-Knows nothing of storage or video; whoever fetches may stand in another process.
+Keeps the pieces that it fetched last and reads ahead while it is read on and on. Knows nothing of storage or video;
+whoever fetches may stand in another process.
 """
 
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from collections.abc import Callable
+
+CACHE_BYTES = 16 << 20
+# One request: large enough that its latency (10 to 30 ms) is small beside its transfer, four of them fit in the cache.
+MAX_FETCH_BYTES = 4 << 20
+# Read-ahead: the first after a seek, and as much again as was read on from there, up to the most.
+FIRST_AHEAD_BYTES = 64 << 10
+MAX_AHEAD_BYTES = 2 << 20
+# A jump forward over less than this is reading on: a player steps over the sound between pictures.
+GAP_BYTES = 64 << 10
+
+
+class _Piece:
+    """Bytes [start, end) of the file. `run_bytes` were read on without a jump up to its end."""
+
+    __slots__ = ("data", "end", "last_use", "run_bytes", "start")
+
+    def __init__(self, start: int, data: bytes, run_bytes: int) -> None:
+        self.start, self.end = start, start + len(data)
+        self.data, self.run_bytes, self.last_use = data, run_bytes, 0
 
 
 class RangeFile(io.RawIOBase):
-    """Bytes [0, size_bytes) that `fetch(start, end)` gives on demand. Raises what `fetch` raises. Not thread-safe."""
+    """Bytes [0, size_bytes) that `fetch(start, end)` gives on demand, in memory of at most 16 MiB.
+
+    Raises what `fetch` raises, and OSError where it gives fewer or more bytes than it was asked for. Reads are raw: one
+    that begins in what `expect` announced may end there, short of what was asked for. Not thread-safe.
+    """
 
     def __init__(self, fetch: Callable[[int, int], bytes], size_bytes: int) -> None:
         super().__init__()
         self._fetch = fetch
         self.size_bytes = size_bytes
         self._position = 0
+        self._expected = (0, 0)
+        self._pieces: list[_Piece] = []  # by start, without overlap
+        self._cached_bytes = 0
+        self._num_uses = 0
 
     @classmethod
     def of(cls, data: bytes) -> RangeFile:
@@ -24,7 +53,12 @@ class RangeFile(io.RawIOBase):
         return cls(lambda start, end: data[start:end], len(data))
 
     def expect(self, start: int, end: int) -> None:
-        """The next reads will want bytes [start, end): they come in one request, and nothing beyond them."""
+        """The next reads will want bytes [start, end): they come in one request, and nothing beyond them.
+
+        The request is made when the first of them is read, from there on, and is cut into pieces of 4 MiB. A later call
+        takes the place of an earlier one; an empty stretch takes it back.
+        """
+        self._expected = (max(0, start), min(end, self.size_bytes))
 
     def readable(self) -> bool:
         return True
@@ -33,17 +67,84 @@ class RangeFile(io.RawIOBase):
         return True
 
     def tell(self) -> int:
+        self._check_open()
         return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size_bytes}[whence]
-        self._position = max(0, base + offset)
+        self._check_open()
+        if whence == io.SEEK_SET:
+            if offset < 0:
+                raise ValueError(f"cannot seek to byte {offset}; a file begins at byte 0")
+            self._position = offset
+        elif whence == io.SEEK_CUR:
+            self._position = max(0, self._position + offset)
+        elif whence == io.SEEK_END:
+            self._position = max(0, self.size_bytes + offset)
+        else:
+            raise ValueError(f"cannot seek by rule {whence}; known are 0, 1 and 2")
         return self._position
 
     def readinto(self, buffer) -> int:
+        self._check_open()
         view = memoryview(buffer).cast("B")
-        end = min(self._position + len(view), self.size_bytes)
-        data = self._fetch(self._position, end) if end > self._position else b""
-        view[: len(data)] = data
-        self._position += len(data)
-        return len(data)
+        wanted = min(len(view), max(0, self.size_bytes - self._position))
+        filled = 0
+        while filled < wanted:
+            position = self._position + filled
+            index = bisect_right(self._pieces, position, key=_start_of) - 1
+            if index >= 0 and position < self._pieces[index].end:
+                piece = self._pieces[index]
+            elif filled and position == self._expected[1]:
+                break
+            else:
+                piece = self._add_piece(index + 1, position, wanted - filled)
+            self._num_uses += 1
+            piece.last_use = self._num_uses
+            offset = position - piece.start
+            size = min(wanted - filled, len(piece.data) - offset)
+            view[filled : filled + size] = memoryview(piece.data)[offset : offset + size]
+            filled += size
+        self._position += filled
+        return filled
+
+    def close(self) -> None:
+        """Forgets what was fetched; whoever fetches is not told."""
+        self._pieces.clear()
+        super().close()
+
+    def _add_piece(self, index: int, position: int, wanted_bytes: int) -> _Piece:
+        """Fetches from `position`, which is in no piece and belongs before piece `index`, as far as seems useful."""
+        run_bytes = 0
+        expected_start, expected_end = self._expected
+        if expected_start <= position < expected_end:
+            end = expected_end
+        else:
+            if index and position - self._pieces[index - 1].end <= GAP_BYTES:
+                run_bytes = self._pieces[index - 1].run_bytes
+            end = position + max(wanted_bytes, FIRST_AHEAD_BYTES, min(run_bytes, MAX_AHEAD_BYTES))
+        end = min(end, position + MAX_FETCH_BYTES, self.size_bytes)
+        if index < len(self._pieces):
+            end = min(end, self._pieces[index].start)
+        data = self._fetch(position, end)
+        if len(data) != end - position:
+            raise OSError(f"bytes {position} to {end} were asked for ({end - position}), {len(data)} bytes came")
+        is_expected = expected_start <= position < expected_end
+        piece = _Piece(position, data, 0 if is_expected else run_bytes + len(data))
+        self._pieces.insert(index, piece)
+        self._cached_bytes += len(data)
+        self._forget_oldest(piece)
+        return piece
+
+    def _forget_oldest(self, but: _Piece) -> None:
+        while self._cached_bytes > CACHE_BYTES:
+            oldest = min((piece for piece in self._pieces if piece is not but), key=lambda piece: piece.last_use)
+            self._pieces.remove(oldest)
+            self._cached_bytes -= len(oldest.data)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("the file is closed")
+
+
+def _start_of(piece: _Piece) -> int:
+    return piece.start

@@ -13,21 +13,24 @@ from collections.abc import Callable
 CACHE_BYTES = 16 << 20
 # One request: large enough that its latency (10 to 30 ms) is small beside its transfer, four of them fit in the cache.
 MAX_FETCH_BYTES = 4 << 20
-# Read-ahead: the first after a seek, and as much again as was read on from there, up to the most.
+# Read-ahead without `expect`: the first after a seek, then half of what was read on from there, up to the most.
+# Measured with 32 frames out of 2 min of 720p, a key frame every 2 s: 70 requests for 61 % of the file; ahead as much
+# as was read: 60 requests, 73 %. One minute in a row: 12 requests.
 FIRST_AHEAD_BYTES = 64 << 10
 MAX_AHEAD_BYTES = 2 << 20
-# A jump forward over less than this is reading on: a player steps over the sound between pictures.
-GAP_BYTES = 64 << 10
+# A jump forward over less than this is reading on.
+GAP_BYTES = 16 << 10
 
 
 class _Piece:
-    """Bytes [start, end) of the file. `run_bytes` were read on without a jump up to its end."""
+    """Bytes [start, end) of the file, read up to `read_to`. `run_bytes` lie between the last jump and its end."""
 
-    __slots__ = ("data", "end", "last_use", "run_bytes", "start")
+    __slots__ = ("data", "end", "last_use", "read_to", "run_bytes", "start")
 
     def __init__(self, start: int, data: bytes, run_bytes: int) -> None:
         self.start, self.end = start, start + len(data)
-        self.data, self.run_bytes, self.last_use = data, run_bytes, 0
+        self.data, self.run_bytes = data, run_bytes
+        self.read_to, self.last_use = start, 0
 
 
 class RangeFile(io.RawIOBase):
@@ -98,10 +101,12 @@ class RangeFile(io.RawIOBase):
                 break
             else:
                 piece = self._add_piece(index + 1, position, wanted - filled)
-            self._num_uses += 1
-            piece.last_use = self._num_uses
             offset = position - piece.start
             size = min(wanted - filled, len(piece.data) - offset)
+            if abs(position - piece.read_to) > GAP_BYTES:
+                piece.run_bytes = piece.end - position
+            self._num_uses += 1
+            piece.read_to, piece.last_use = position + size, self._num_uses
             view[filled : filled + size] = memoryview(piece.data)[offset : offset + size]
             filled += size
         self._position += filled
@@ -121,7 +126,7 @@ class RangeFile(io.RawIOBase):
         else:
             if index and position - self._pieces[index - 1].end <= GAP_BYTES:
                 run_bytes = self._pieces[index - 1].run_bytes
-            end = position + max(wanted_bytes, FIRST_AHEAD_BYTES, min(run_bytes, MAX_AHEAD_BYTES))
+            end = position + max(wanted_bytes, FIRST_AHEAD_BYTES, min(run_bytes // 2, MAX_AHEAD_BYTES))
         end = min(end, position + MAX_FETCH_BYTES, self.size_bytes)
         if index < len(self._pieces):
             end = min(end, self._pieces[index].start)

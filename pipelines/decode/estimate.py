@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from pipelines.decode.blocks import RangeFile
 from pipelines.decode.reader import VideoHeader, open_reader
-from pipelines.decode.select import frame_times, split
+from pipelines.decode.select import plan_frames
+from pipelines.decode.split import split_duration
 from pipelines.store import Store
 from schemas.config import ClipsConfig, FramesConfig
 from schemas.errors import StorageError, VideoError
-from schemas.pixels import count_video_tokens, fit_frames
+from schemas.pixels import count_video_tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,18 +45,21 @@ def estimate(
     header: VideoHeader, *, clips: ClipsConfig, frames: FramesConfig, factor: int = 28, temporal_patch: int = 2
 ) -> Estimate:
     """What `DecodeStage` will make of a video with this header. Raises ValueError as `fit_frames` does."""
-    stretches = split(header.duration_seconds, clips)
-    num_frames = num_video_tokens = 0
-    for start, end in stretches:
-        num = len(frame_times(start, end, fps=frames.fps, max_frames=frames.max_frames))
-        height, width = fit_frames(
-            num,
+    num_clips = num_frames = num_video_tokens = 0
+    for start, end in split_duration(header.duration_seconds, clips):
+        plan = plan_frames(
+            start,
+            end,
             header.display_height,
             header.display_width,
+            frames,
             factor=factor,
             temporal_patch=temporal_patch,
-            limits=frames,
         )
+        num = len(plan.times_seconds)
+        num_clips += 1
         num_frames += num
-        num_video_tokens += count_video_tokens(num, height, width, factor=factor, temporal_patch=temporal_patch)
-    return Estimate(num_clips=len(stretches), num_frames=num_frames, num_video_tokens=num_video_tokens)
+        num_video_tokens += count_video_tokens(
+            num, plan.height, plan.width, factor=factor, temporal_patch=temporal_patch
+        )
+    return Estimate(num_clips=num_clips, num_frames=num_frames, num_video_tokens=num_video_tokens)

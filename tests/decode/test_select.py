@@ -1,4 +1,4 @@
-"""Clips cover the video, targets stay inside their clip, and a frame is chosen by when it is on display."""
+"""Targets stay inside their clip, its cap and its budget, and a frame is chosen by when it is on display."""
 
 from __future__ import annotations
 
@@ -8,82 +8,64 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.decode.select import MAX_TAIL_SECONDS, TICK_SECONDS, frame_times, on_display, split_fixed, split_whole
+from pipelines.decode.select import TICK_SECONDS, frame_times, on_display, plan_frames
+from schemas.config import FramesConfig
+from schemas.pixels import count_video_tokens
 
-seconds = st.floats(min_value=0.01, max_value=50_000, allow_nan=False)
-
-
-@pytest.mark.parametrize(
-    ("duration", "clip", "stride", "expected"),
-    [
-        (90, 30, 30, [(0, 30), (30, 60), (60, 90)]),
-        (70, 30, 30, [(0, 30), (30, 60), (60, 70)]),
-        (30.03, 30, 30, [(0, 30.03)]),  # a tail of 30 ms is no clip of its own
-        (60.4, 30, 30, [(0, 30), (30, 60.4)]),
-        (1.4, 1, 1, [(0, 1.4)]),
-        (12, 5, 10, [(0, 5), (10, 12)]),  # the stride leaves gaps
-        (10.2, 5, 10, [(0, 5)]),
-        (12, 10, 5, [(0, 10), (5, 12)]),  # the stride overlaps; the first clip that reaches the end is the last
-        (0.2, 30, 30, [(0, 0.2)]),
-    ],
-)
-def test_clips_by_hand(duration: float, clip: float, stride: float, expected: list) -> None:
-    assert split_fixed(duration, clip_seconds=clip, stride_seconds=stride) == expected
-
-
-@given(duration=seconds, clip=st.floats(0.5, 600), share=st.floats(0.2, 1.0))
-def test_clips_without_gaps_cover_the_whole_video(duration: float, clip: float, share: float) -> None:
-    clips = split_fixed(duration, clip_seconds=clip, stride_seconds=clip * share)
-    assert clips[0][0] == 0
-    assert clips[-1][1] == duration
-    for (_, end), (start, _) in itertools.pairwise(clips):
-        assert start <= end + 1e-6
-    assert all(0 < end - start <= clip + MAX_TAIL_SECONDS + 1e-6 for start, end in clips)
-    assert sum(end == duration for _, end in clips) == 1
-
-
-@given(duration=seconds, clip=st.floats(0.5, 600), share=st.floats(1.0, 5.0))
-def test_clips_with_gaps_stay_inside_the_video_and_in_order(duration: float, clip: float, share: float) -> None:
-    clips = split_fixed(duration, clip_seconds=clip, stride_seconds=clip * share)
-    assert all(0 <= start < end <= duration for start, end in clips)
-    assert all(end <= start + 1e-6 for (_, end), (start, _) in itertools.pairwise(clips))
-
-
-def test_a_whole_video_is_one_clip() -> None:
-    assert split_whole(12.5) == [(0.0, 12.5)]
-
-
-@pytest.mark.parametrize("duration", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_video_without_a_duration_is_refused(duration: float) -> None:
-    with pytest.raises(ValueError, match="duration_seconds must be finite and above 0"):
-        split_fixed(duration, clip_seconds=30, stride_seconds=30)
-    with pytest.raises(ValueError, match="duration_seconds must be finite and above 0"):
-        split_whole(duration)
+FRAMES = FramesConfig(fps=2, max_frames=64)
 
 
 def test_below_the_cap_frames_are_taken_at_the_asked_rate() -> None:
-    assert frame_times(30, 33, fps=2, max_frames=64) == [30, 30.5, 31, 31.5, 32, 32.5]
-    assert frame_times(0, 0.2, fps=2, max_frames=64) == [0]
-    assert len(frame_times(0.1, 0.30000000000000004, fps=10, max_frames=64)) == 2
+    assert frame_times(30, 33, FRAMES) == [30, 30.5, 31, 31.5, 32, 32.5]
+    assert frame_times(0, 0.2, FRAMES) == [0]
+    assert len(frame_times(0.1, 0.30000000000000004, FramesConfig(fps=10))) == 2
 
 
 def test_above_the_cap_frames_are_the_middles_of_equal_parts() -> None:
-    assert frame_times(10, 20, fps=10, max_frames=5) == [11, 13, 15, 17, 19]
+    assert frame_times(10, 20, FramesConfig(fps=10, max_frames=5)) == [11, 13, 15, 17, 19]
 
 
-@given(
-    start=st.floats(0, 40_000),
-    length=st.floats(0.05, 4000),
-    fps=st.floats(0.05, 60),
-    max_frames=st.integers(1, 256),
-)
-def test_targets_lie_in_the_clip_in_order_and_within_the_cap(
-    start: float, length: float, fps: float, max_frames: int
+def test_uniform_takes_as_many_of_a_short_clip_as_of_a_long_one() -> None:
+    frames = FramesConfig(policy="uniform", max_frames=4)
+    assert frame_times(10, 12, frames) == [10.25, 10.75, 11.25, 11.75]
+    assert frame_times(0, 8000, frames) == [1000, 3000, 5000, 7000]
+
+
+@pytest.mark.parametrize(("start", "end"), [(3, 3), (4, 3), (-1, 3)])
+def test_a_clip_without_a_length_is_refused(start: float, end: float) -> None:
+    with pytest.raises(ValueError, match="end after its start"):
+        frame_times(start, end, FRAMES)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> FramesConfig:
+    shared = {
+        "max_frames": draw(st.integers(1, 256)),
+        "max_video_tokens": draw(st.integers(64, 4096)),
+        "min_frame_pixels": draw(st.integers(1, 40_000)),
+    }
+    if draw(st.booleans()):
+        return FramesConfig(policy="uniform", **shared)
+    return FramesConfig(fps=draw(st.floats(0.05, 60)), **shared)
+
+
+@given(start=st.floats(0, 40_000), length=st.floats(0.05, 4000), frames=policies())
+def test_targets_lie_in_the_clip_in_order_and_within_cap_and_budget(
+    start: float, length: float, frames: FramesConfig
 ) -> None:
-    times = frame_times(start, start + length, fps=fps, max_frames=max_frames)
-    assert 1 <= len(times) <= max_frames
+    grid = {"factor": 28, "temporal_patch": 2}
+    plan = plan_frames(start, start + length, 720, 1280, frames, **grid)
+    times = plan.times_seconds
+    assert 1 <= len(times) <= frames.max_frames
     assert all(start <= time < start + length for time in times)
     assert all(a < b for a, b in itertools.pairwise(times))
+    assert count_video_tokens(len(times), plan.height, plan.width, **grid) <= frames.max_video_tokens
+
+
+def test_a_budget_that_holds_fewer_frames_spreads_them_over_the_whole_clip() -> None:
+    frames = FramesConfig(fps=2, max_frames=64, max_video_tokens=16, min_frame_pixels=4 * 28 * 28)
+    plan = plan_frames(100, 116, 56, 56, frames, factor=28, temporal_patch=2)
+    assert plan == ([101, 103, 105, 107, 109, 111, 113, 115], 56, 56)
 
 
 def test_the_frame_on_display_is_the_last_one_that_started() -> None:

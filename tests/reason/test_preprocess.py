@@ -116,12 +116,12 @@ def test_the_stamped_prompt_equals_the_processors_token_for_token(oracle, bench,
     assert prefix.token_ids == oracle["prompt"]
 
 
-def test_a_clip_of_too_many_steps_is_refused_before_any_pixel_is_touched():
-    with pytest.raises(ValueError, match="max_video_tokens"):
+def test_a_clip_of_too_many_frames_is_refused_before_any_pixel_is_touched():
+    with pytest.raises(ValueError, match=r"8 frames of 64x64 .*max_video_tokens=3 .*at most 6 fit"):
         cut_video(
             make_frames(8, 64, 64),
             family=FAMILIES["qwen3_vl"],
             grid=GRIDS["qwen3_vl"],
-            limits=FramesConfig(max_video_tokens=3),
+            limits=FramesConfig(max_video_tokens=3, min_frame_pixels=1024),
             device=torch.device("cpu"),
         )

@@ -31,12 +31,20 @@ def cut_video(
 ) -> VideoPatches:
     """Resize to the job's limits, pad to whole temporal steps with the last frame, normalise, cut.
 
-    Raises ValueError for a frame that cannot be fitted (see `schemas.pixels`).
+    What the decoder fitted to the same limits is neither resized nor too much. Raises ValueError for frames that
+    cannot be fitted (see `schemas.pixels`), and for more of them than fit: their times would be lost here.
     """
     num_frames, height, width, _ = frames_THWC.shape
-    size = fit_frames(num_frames, height, width, factor=grid.factor, temporal_patch=grid.temporal_patch, limits=limits)
+    fitted = fit_frames(
+        num_frames, height, width, factor=grid.factor, temporal_patch=grid.temporal_patch, limits=limits
+    )
+    if fitted.num_frames < num_frames:
+        raise ValueError(
+            f"{num_frames} frames of {height}x{width} are more than max_video_tokens={limits.max_video_tokens} and "
+            f"min_frame_pixels={limits.min_frame_pixels} allow; at most {fitted.num_frames} fit: give fewer"
+        )
     frames_TCHW = torch.from_numpy(frames_THWC).to(device).permute(0, 3, 1, 2)
-    pixels_TCHW = _normalise(_resize(frames_TCHW, size), family)
+    pixels_TCHW = _normalise(_resize(frames_TCHW, (fitted.height, fitted.width)), family)
     if missing := -num_frames % grid.temporal_patch:
         pixels_TCHW = torch.cat([pixels_TCHW, pixels_TCHW[-1:].expand(missing, -1, -1, -1)])
     return _patchify(pixels_TCHW, grid)

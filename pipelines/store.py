@@ -58,7 +58,7 @@ class Store:
 
         Names that start with a dot, at any depth below the prefix, are left out: temporary and system files.
         """
-        with _sentence("list", prefix):
+        with sentence("list", prefix):
             fs, path = self._resolve(prefix)
             try:
                 found = cast(dict[str, dict], fs.find(path, detail=True))
@@ -69,31 +69,31 @@ class Store:
             below = name[len(root) :]
             if found[name]["type"] == "file" and not any(part.startswith(".") for part in below.split("/")):
                 with suppress(FileNotFoundError):  # deleted since
-                    yield _object_info(fs, found[name])
+                    yield object_info(fs, found[name])
 
     def glob(self, pattern: str) -> Iterator[ObjectInfo]:
         """Every object that a glob matches (`*`, `**`, `?`, `[...]`), by name. A star matches no leading dot."""
-        with _sentence("list", pattern):
+        with sentence("list", pattern):
             fs, path = self._resolve(pattern)
             found = cast(dict[str, dict], fs.glob(path, detail=True))
         with_hidden = path.rsplit("/", 1)[-1].startswith(".")
         for name in sorted(found):
             if found[name]["type"] == "file" and (with_hidden or not name.rsplit("/", 1)[-1].startswith(".")):
                 with suppress(FileNotFoundError):  # deleted since
-                    yield _object_info(fs, found[name])
+                    yield object_info(fs, found[name])
 
     def stat(self, uri: str) -> ObjectInfo:
         """Raises ObjectNotFound, StorageError."""
-        with _sentence("read", uri):
+        with sentence("read", uri):
             fs, path = self._resolve(uri)
             info = fs.info(path)
             if info["type"] != "file":
                 raise FileNotFoundError(path)
-            return _object_info(fs, info)
+            return object_info(fs, info)
 
     def is_folder(self, uri: str) -> bool:
         """Whether anything lies below `uri`. Raises ObjectNotFound where a bucket is missing."""
-        with _sentence("list", uri):
+        with sentence("list", uri):
             fs, path = self._resolve(uri)
             bucket = path.split("/")[0]
             if not isinstance(fs, LocalFileSystem | MemoryFileSystem) and bucket:
@@ -102,7 +102,7 @@ class Store:
 
     def read(self, uri: str, start: int | None = None, end: int | None = None) -> bytes:
         """Bytes [start, end), or all. Raises ObjectNotFound, StorageError."""
-        with _sentence("read", uri):
+        with sentence("read", uri):
             fs, path = self._resolve(uri)
             return cast(bytes, fs.cat_file(path, start=start, end=end))
 
@@ -111,7 +111,7 @@ class Store:
         waiting = list(uris)
         for first in range(0, len(waiting), READ_MANY):
             some = waiting[first : first + READ_MANY]
-            with _sentence("read", some[0]):
+            with sentence("read", some[0]):
                 fs = self._resolve(some[0])[0]
                 paths = [self._resolve(uri)[1] for uri in some]
                 found = cast(dict[str, bytes], fs.cat(paths, on_error="raise"))
@@ -119,13 +119,13 @@ class Store:
 
     def open_read(self, uri: str) -> BinaryIO:
         """A seekable file over range reads. The caller closes it; its own reads raise OSError."""
-        with _sentence("read", uri):
+        with sentence("read", uri):
             fs, path = self._resolve(uri)
             return cast(BinaryIO, fs.open(path, "rb"))
 
     def filesystem(self, uri: str) -> tuple[AbstractFileSystem, str]:
         """The fsspec filesystem behind a URI, and its path there: for Parquet readers that take one, never to write."""
-        with _sentence("read", uri):
+        with sentence("read", uri):
             return self._resolve(uri)
 
     def put_once(self, uri: str, data: bytes) -> Put:
@@ -133,7 +133,7 @@ class Store:
 
         The first writer wins. A retry after a lost reply meets its own object, which is why bytes are compared.
         """
-        with _sentence("write", uri):
+        with sentence("write", uri):
             fs, path = self._resolve(uri)
             try:
                 _create(fs, path, data)
@@ -144,7 +144,7 @@ class Store:
     def delete(self, uris: Iterable[str]) -> None:
         """Removes objects; one that is gone already is no error."""
         for uri in uris:
-            with _sentence("delete", uri), suppress(FileNotFoundError):
+            with sentence("delete", uri), suppress(FileNotFoundError):
                 fs, path = self._resolve(uri)
                 fs.rm_file(path)
 
@@ -212,10 +212,16 @@ def _create_local(path: str, data: bytes) -> None:
         os.close(folder_descriptor)
 
 
-def _object_info(fs: AbstractFileSystem, info: Mapping[str, Any]) -> ObjectInfo:
+def file_version(stat: os.stat_result) -> str:
+    """The version of a local file."""
+    return f"{stat.st_size}-{stat.st_mtime_ns}"
+
+
+def object_info(fs: AbstractFileSystem, info: Mapping[str, Any]) -> ObjectInfo:
+    """What `fs.info` says of an object."""
     if isinstance(fs, LocalFileSystem):
         stat = os.stat(info["name"])
-        return ObjectInfo(uri=info["name"], size_bytes=stat.st_size, version=f"{stat.st_size}-{stat.st_mtime_ns}")
+        return ObjectInfo(uri=info["name"], size_bytes=stat.st_size, version=file_version(stat))
     size_bytes = info["size"] or 0
     changed = info.get("LastModified") or info.get("mtime") or info.get("created") or ""
     if isinstance(changed, datetime):  # one and the same file system gives now this, now seconds
@@ -225,7 +231,7 @@ def _object_info(fs: AbstractFileSystem, info: Mapping[str, Any]) -> ObjectInfo:
 
 
 @contextmanager
-def _sentence(verb: str, uri: str) -> Iterator[None]:
+def sentence(verb: str, uri: str) -> Iterator[None]:
     """Turns what fsspec and the clients below it raise into one sentence."""
     try:
         yield

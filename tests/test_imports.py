@@ -16,7 +16,7 @@ HOMES = {
     "av": ("pipelines/decode", "pipelines/dock"),
     "decord": ("pipelines/decode",),
     "transformers": ("pipelines/reason/engines", "pipelines/dock"),
-    "fsspec": ("pipelines/store.py",),
+    "fsspec": ("pipelines/store.py", "pipelines/pinned.py"),
     "s3fs": ("pipelines/store.py",),
     "ray": ("pipelines/flow.py", "pipelines/cluster.py", "jobs"),
 }
@@ -49,9 +49,10 @@ def room_of_file(path: Path) -> str:
 ALLOWED = {
     "schemas": {"schemas"},
     "store": {"schemas"},
+    "pinned": {"schemas", "store"},
     "cluster": {"schemas"},
-    **{name: {"schemas", "store", name} for name in MIDDLE},
-    "flow": {"schemas", "store", "cluster", *MIDDLE},
+    **{name: {"schemas", "store", "pinned", name} for name in MIDDLE},
+    "flow": {"schemas", "store", "pinned", "cluster", *MIDDLE},
 }
 
 

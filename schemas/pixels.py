@@ -56,8 +56,8 @@ def fit_frames(
 
     To keep to `max_video_tokens`, frames are first made smaller, down to `min_frame_pixels`; then they become fewer,
     in whole temporal steps. Rounding to multiples of `factor` may leave no size between the limits; then the upper one
-    alone holds. Fitting what was fitted before, or fewer frames of that size, changes nothing: the decoder may fit early
-    and preprocessing fit again. Raises ValueError where one temporal step of `min_frame_pixels` is more than
+    alone holds. Fitting what was fitted before, or fewer frames of that size, changes nothing: the decoder may fit
+    early and preprocessing fit again. Raises ValueError where one temporal step of `min_frame_pixels` is more than
     `max_video_tokens`, and as `smart_resize` does.
     """
     square = factor * factor

@@ -162,6 +162,7 @@ def _dataset(
             fn_constructor_kwargs={
                 "frames": config.frames,
                 "clips": config.clips,
+                "decode": config.decode,
                 "storage_options": config.input.storage_options,
                 "factor": grid.factor,
                 "temporal_patch": grid.temporal_patch,

@@ -6,31 +6,27 @@ ends it with a failure, after the units that could be decoded.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict
 
 import pyarrow as pa
 
-from pipelines.decode.blocks import RangeFile
-from pipelines.decode.reader import Reader, decoder_version, open_reader
-from pipelines.decode.select import frame_times, split
+from pipelines.decode.reader import decoder_version
+from pipelines.decode.slots import make_slot
+from pipelines.decode.walk import Policy, Walk
+from pipelines.pinned import open_pinned
 from pipelines.store import Store
-from schemas.clip import Clip, FrameBatch
-from schemas.config import ClipsConfig, FramesConfig
-from schemas.errors import (
-    DecodeFailed,
-    FramegateError,
-    MemoryLimit,
-    SourceChanged,
-    TruncatedVideo,
-)
-from schemas.pixels import fit_frames
+from schemas.config import ClipsConfig, DecodeConfig, FramesConfig
+from schemas.errors import DecodeFailed, FramegateError, MemoryLimit
 from schemas.rows import Failure
 from schemas.tables import DECODED
 from schemas.work import DecodedClip, DecodedUnit, PlannedVideo, to_table
 
 # One unit is one row: it crosses the object store whole, and is lost whole when a machine is.
 MAX_UNIT_FRAME_BYTES = 32 * 1024 * 1024
+# What another decoder may do better. The other reasons lie in the file or in storage, whoever decodes.
+TRY_NEXT_DECODER = {"unsupported_codec", "decode_error", "decode_timeout", "decoder_crash", "memory_limit"}
 
 
 class DecodeStage:
@@ -41,16 +37,15 @@ class DecodeStage:
         *,
         frames: FramesConfig,
         clips: ClipsConfig,
+        decode: DecodeConfig | None = None,
         storage_options: Mapping[str, object],
         factor: int = 28,
         temporal_patch: int = 2,
     ) -> None:
-        self._frames = frames
-        self._clips = clips
+        self._policy = Policy(frames=frames, clips=clips, factor=factor, temporal_patch=temporal_patch)
         self._store = Store(storage_options)
-        self._factor = factor
-        self._temporal_patch = temporal_patch
-        self._decoder = f"{frames.decoders[0]}-{decoder_version(frames.decoders[0])}"
+        self._labels = {name: f"{name}-{decoder_version(name)}" for name in frames.decoders}
+        self._slot = make_slot(decode or DecodeConfig(), frames.decoders)
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Yields each unit as soon as it is full, one row per table."""
@@ -58,87 +53,69 @@ class DecodeStage:
             for unit in self._decode(planned):
                 yield to_table([unit], DECODED)
 
+    def close(self) -> None:
+        """Ends the decoding process, if there is one; it also ends with this process, whatever ends that."""
+        self._slot.close()
+
     def _decode(self, planned: PlannedVideo) -> Iterator[DecodedUnit]:
         """The video's units; clips that miss nothing are passed over. At most one failure, and it comes last."""
-        unit: list[DecodedClip] = []
-        asked: tuple[str, ...] = ()  # what the clips of the open unit miss
-        clip_index: int | None = None
-        failure: Failure | None = None
-        try:
-            with self._open(planned) as reader:
-                stretches = split(reader.header.duration_seconds, self._clips)
-                for clip_index, stretch in enumerate(stretches):  # where it stops, the failure says so
-                    missing = planned.missing(clip_index)
-                    decoded = []
-                    if missing:
-                        clip = Clip(
-                            video_id=planned.video.video_id,
-                            index=clip_index,
-                            start_seconds=stretch[0],
-                            end_seconds=stretch[1],
-                        )
-                        decoded = [self._read(reader, clip, is_last=clip_index == len(stretches) - 1)]
-                    if unit and (missing != asked or _frame_bytes(unit + decoded) > MAX_UNIT_FRAME_BYTES):
-                        yield self._unit(planned, asked, unit)
-                        unit = []
-                    unit += decoded
-                    asked = missing
-        except Exception as error:
-            failure = _failure(error)
-        if unit:
-            yield self._unit(planned, asked, unit)
+        video, walk, unit = planned.video, Walk(planned, self._policy), _OpenUnit(planned)
+        failure = None if video.refusal is None else Failure(stage="decode", **asdict(video.refusal))
+        has_opened, num_bytes, label = False, 0, ""
+        for name, label in self._labels.items() if failure is None else ():
+            try:
+                with closing(open_pinned(self._store, video)) as source:
+                    try:
+                        with self._slot.open(name, source) as reader:
+                            has_opened = True
+                            for decoded in walk.clips(reader, source):
+                                num_bytes -= decoded.bytes_read
+                                yield from unit.add(decoded, label)
+                    finally:
+                        num_bytes += source.bytes_read
+                failure = None
+                break
+            except Exception as error:
+                failure = _failure(error)
+                if failure.reason not in TRY_NEXT_DECODER:
+                    break
+        yield from unit.close()
         if failure is not None:
             yield DecodedUnit(
-                video=planned.video,
+                video=video,
                 question_hashes=planned.question_hashes,
-                decoder=self._decoder,
+                decoder=label,
                 failure=failure,
-                failed_clip_index=clip_index,
+                failed_clip_index=walk.next_index if has_opened else None,
+                failed_bytes_read=num_bytes,
             )
 
-    def _open(self, planned: PlannedVideo) -> Reader:
-        video = planned.video
-        found = self._store.stat(video.uri)
-        if found.version != video.version:
-            raise SourceChanged(
-                f"The video was version {video.version} when the run was planned and is {found.version} now; "
-                "run the job again."
-            )
-        return open_reader(self._frames.decoders[0], RangeFile.of(self._store.read(video.uri)))
 
-    def _read(self, reader: Reader, clip: Clip, *, is_last: bool) -> DecodedClip:
-        started = time.perf_counter()
-        limits, header = self._frames, reader.header
-        times = frame_times(clip.start_seconds, clip.end_seconds, fps=limits.fps, max_frames=limits.max_frames)
-        height, width = fit_frames(
-            len(times),
-            header.display_height,
-            header.display_width,
-            factor=self._factor,
-            temporal_patch=self._temporal_patch,
-            limits=limits,
-        )
-        frames_THWC, pts_seconds, _ = reader.read(times, height=height, width=width)
-        if len(pts_seconds) == 0:
-            raise TruncatedVideo(
-                f"No frame can be decoded from {clip.start_seconds:.3f} s on, but the header announces "
-                f"{header.duration_seconds:.3f} s."
-            )
-        return DecodedClip(
-            clip=clip,
-            frames=FrameBatch(
-                frames_THWC=frames_THWC,
-                pts_seconds=pts_seconds,
-                duration_seconds=clip.end_seconds - clip.start_seconds,
-            ),
-            is_last=is_last,
-            decode_seconds=time.perf_counter() - started,
-        )
+class _OpenUnit:
+    """Clips that wait to be committed together: consecutive ones that miss the same, of one decoder, and not too large."""
 
-    def _unit(self, planned: PlannedVideo, question_hashes: tuple[str, ...], clips: list[DecodedClip]) -> DecodedUnit:
-        return DecodedUnit(
-            video=planned.video, question_hashes=question_hashes, decoder=self._decoder, clips=tuple(clips)
-        )
+    def __init__(self, planned: PlannedVideo) -> None:
+        self._planned = planned
+        self._clips: list[DecodedClip] = []
+        self._key: tuple[tuple[str, ...], str] = ((), "")
+
+    def add(self, decoded: DecodedClip, decoder: str) -> Iterator[DecodedUnit]:
+        """The unit before, where `decoded` does not belong to it."""
+        key = (self._planned.missing(decoded.clip.index), decoder)
+        follows = not self._clips or self._clips[-1].clip.index + 1 == decoded.clip.index
+        if key != self._key or not follows or _frame_bytes([*self._clips, decoded]) > MAX_UNIT_FRAME_BYTES:
+            yield from self.close()
+        self._key = key
+        self._clips.append(decoded)
+
+    def close(self) -> Iterator[DecodedUnit]:
+        """What is left, if anything."""
+        if self._clips:
+            hashes, decoder = self._key
+            yield DecodedUnit(
+                video=self._planned.video, question_hashes=hashes, decoder=decoder, clips=tuple(self._clips)
+            )
+        self._clips = []
 
 
 def _frame_bytes(clips: list[DecodedClip]) -> int:

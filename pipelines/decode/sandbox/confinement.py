@@ -1,0 +1,117 @@
+"""What a decoder's process takes away from itself, once its packages are imported and before it sees a byte.
+
+Knows nothing of decoders. Each step says whether it is in force; a system that lacks one goes on without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import platform
+import resource
+import select
+import signal
+import sys
+
+from pipelines.decode.sandbox.system_calls import AUDIT_ARCHES, build_filter
+
+MAX_OPEN_FILES = 32  # new descriptors get the lowest free numbers; those that are open already stay
+_PR_SET_DUMPABLE = 4
+_PR_SET_NO_NEW_PRIVS = 38
+_SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}
+_SECCOMP_SET_MODE_FILTER = 1
+_SECCOMP_FILTER_FLAG_TSYNC = 1  # all threads, also those that a package started while it was imported
+_SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4  # older kernels otherwise slow the process down against Spectre
+
+
+def confine(*, life_pipe: int, memory_bytes: int) -> tuple[str, ...]:
+    """Confines this process for good. Returns the names of what is in force, of: life_pipe, rlimits,
+    no_new_privileges, seccomp."""
+    in_force = []
+    if _die_with(life_pipe):
+        in_force.append("life_pipe")
+    if _limit_resources(memory_bytes):
+        in_force.append("rlimits")
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)  # no other process of this user may look into it
+        if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0:
+            in_force.append("no_new_privileges")
+            if _filter_system_calls(libc):
+                in_force.append("seccomp")
+    return tuple(in_force)
+
+
+def allow_cpu_seconds(seconds: float) -> None:
+    """From now on. The kernel then ends the process with SIGXCPU, if nobody else has."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    soft = int(used.ru_utime + used.ru_stime + seconds) + 2  # it counts whole seconds
+    if hard != resource.RLIM_INFINITY:
+        soft = min(soft, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+def address_space_bytes() -> int:
+    """What this process maps now; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[0]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+def _die_with(life_pipe: int) -> bool:
+    """The kernel sends SIGIO when the parent's end of the pipe closes, however the parent ends.
+
+    Its default action ends the process, wherever that is: no thread and no GIL is needed. PR_SET_PDEATHSIG would fire
+    when the *thread* ends that started us.
+    """
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGIO])
+    try:
+        fcntl.fcntl(life_pipe, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(life_pipe, fcntl.F_SETFL, fcntl.fcntl(life_pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    except OSError:
+        return False
+    poll = select.poll()
+    poll.register(life_pipe, select.POLLIN)
+    if poll.poll(0):  # it has closed before we could ask for the signal
+        os._exit(1)
+    return True
+
+
+def _limit_resources(memory_bytes: int) -> bool:
+    """Hard limits: they cannot be raised again. The CPU's is soft, see `allow_cpu_seconds`."""
+    idle_bytes = address_space_bytes()
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_FSIZE: 0,  # of files; the parent makes room for the frames
+        resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
+    }
+    if idle_bytes:
+        limits[resource.RLIMIT_AS] = idle_bytes + memory_bytes
+    for limit, value in limits.items():
+        _, hard = resource.getrlimit(limit)
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(limit, (value, value))
+    return bool(idle_bytes) and resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+
+def _filter_system_calls(libc: ctypes.CDLL) -> bool:
+    machine = platform.machine()
+    if machine not in AUDIT_ARCHES or sys.maxsize < 2**32 or sys.byteorder != "little":
+        return False
+    code = build_filter(machine, os.getpid())
+
+    class Program(ctypes.Structure):  # struct sock_fprog
+        _fields_ = (("num_instructions", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+    program = Program(len(code) // 8, code)
+    return any(
+        libc.syscall(_SYS_SECCOMP[machine], _SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(program)) == 0
+        for flags in (_SECCOMP_FILTER_FLAG_TSYNC | _SECCOMP_FILTER_FLAG_SPEC_ALLOW, _SECCOMP_FILTER_FLAG_TSYNC)
+    )

@@ -1,0 +1,172 @@
+"""A reader whose decoder works in another process: asks it for frames, and serves it the bytes that it asks for.
+
+Whatever comes back is checked before it is used. Knows nothing of when processes start and end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from pipelines.decode.blocks import MAX_FETCH_BYTES
+from pipelines.decode.reader import Selection, VideoHeader
+from pipelines.decode.sandbox import wire
+from pipelines.decode.sandbox.deadlines import Allowance, Stopwatch
+from pipelines.decode.sandbox.frames_file import room_bytes
+from pipelines.decode.sandbox.process import ChildProcess
+from pipelines.decode.slots import Source
+from schemas.config import DecodeConfig
+from schemas.errors import DecoderCrash, MemoryLimit, StorageError, VideoError, video_error
+
+CLOSE_SECONDS = 10.0
+MAX_SIDE_PIXELS = 1 << 20
+_MAX_WHOLE = 1 << 53
+
+T = TypeVar("T")
+
+
+class SandboxedReader:
+    """One open video; see `Reader`. Its methods also raise StorageError, where the source does.
+
+    After DecodeTimeout, DecoderCrash and MemoryLimit the process is gone, and the reader with it.
+    """
+
+    header: VideoHeader
+
+    def __init__(self, child: ChildProcess, decoder: str, source: Source, limits: DecodeConfig) -> None:
+        """Raises VideoError, StorageError."""
+        self._child = child
+        self._source = source
+        self._stopwatch = Stopwatch(limits, child.frames.progress)
+        self._is_closed = False
+        request = {"kind": "open", "decoder": decoder, "size_bytes": source.size_bytes}
+        self.header, self._tells_progress = self._ask(request, b"", "opened", _take_header)
+
+    def read(
+        self, times_seconds: Sequence[float], *, height: int, width: int, out: np.ndarray | None = None
+    ) -> Selection:
+        """See `Reader.read`."""
+        times = np.array(times_seconds, np.float64)
+        shape = (len(times), height, width, 3)
+        if times.ndim != 1 or times.nbytes > wire.MAX_PAYLOAD_BYTES:
+            raise ValueError(f"a read takes at most {wire.MAX_PAYLOAD_BYTES // 8} times, got {times.shape}")
+        if not (0 < height <= MAX_SIDE_PIXELS and 0 < width <= MAX_SIDE_PIXELS):
+            raise ValueError(f"frames have sides of 1 to {MAX_SIDE_PIXELS} pixels, got {height} x {width}")
+        if out is not None and (out.shape != shape or out.dtype != np.uint8):
+            raise ValueError(f"out must be uint8 of {shape}, got {out.dtype} of {out.shape}")
+        try:
+            self._child.frames.grow(room_bytes(len(times), height, width))
+        except OSError as error:
+            raise MemoryLimit(f"There is no room for {len(times)} frames of {height} x {width} pixels.") from error
+        self._stopwatch.begin("frame", num_frames=1 if self._tells_progress else len(times))
+
+        def take(answer: wire.Message) -> Selection:
+            num_frames = wire.take_whole(answer, "num_frames", at_least=0, at_most=len(times))
+            direct = out is not None and out.flags.c_contiguous
+            frames_THWC = (
+                out[:num_frames] if out is not None and direct else np.empty((num_frames, *shape[1:]), np.uint8)
+            )
+            pts_seconds = self._child.frames.copy_out(frames_THWC, num_asked=len(times))
+            if not np.isfinite(pts_seconds).all() or (np.diff(pts_seconds) <= 0).any():
+                raise wire.Malformed("the times of the frames do not ascend")
+            if out is not None and not direct:
+                out[:num_frames] = frames_THWC
+                frames_THWC = out[:num_frames]
+            return Selection(frames_THWC, pts_seconds, wire.take_truth(answer, "has_ended"))
+
+        return self._ask({"kind": "read", "height": height, "width": width}, times.tobytes(), "frames", take)
+
+    def count_bytes(self, times_seconds: Sequence[float]) -> int | None:
+        """See `Reader.count_bytes`."""
+
+        def take(answer: wire.Message) -> int | None:
+            num_bytes = wire.take_whole(answer, "num_bytes", at_least=0, at_most=_MAX_WHOLE)
+            return num_bytes if wire.take_truth(answer, "is_known") else None
+
+        self._stopwatch.begin("frame")
+        return self._ask({"kind": "count_bytes"}, np.array(times_seconds, np.float64).tobytes(), "counted", take)
+
+    def close(self) -> None:
+        """Never fails: a decoder that crashes or hangs while it closes has given its frames, and is ended."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._child.is_alive:
+            clock = Allowance(CLOSE_SECONDS, to_do="close the file")
+            try:
+                with self._child.talking():
+                    self._child.send({"kind": "close"}, clock=clock)
+                    if self._child.receive(clock=clock).get("kind") not in ("closed", "error"):
+                        raise wire.Malformed("it does not close")
+            except VideoError:
+                return  # `talking` has ended it
+            self._child.frames.shrink()
+
+    def __enter__(self) -> SandboxedReader:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _ask(self, request: wire.Message, payload: bytes, kind: str, take: Callable[[wire.Message], T]) -> T:
+        """What `take` makes of the answer, which must be of this kind; until it comes, the child is served bytes."""
+        if self._is_closed:
+            raise ValueError("the reader is closed")
+        if not self._child.is_alive:
+            raise DecoderCrash("The decoder's process has ended; the video must be opened again.")
+        failure: Exception | None = None
+        with self._child.talking():
+            self._child.send(request, payload, clock=self._stopwatch)
+            while True:
+                answer = self._child.receive(clock=self._stopwatch)
+                answer_kind = wire.take_text(answer, "kind")
+                if failure is None and answer_kind == kind:
+                    return take(answer)
+                if failure is None and answer_kind == "fetch":
+                    failure = self._serve(answer)
+                    continue
+                if failure is None and answer_kind == "error":
+                    failure = video_error(wire.take_text(answer, "reason"), wire.take_text(answer, "message"))
+                elif failure is None or answer_kind != "aborted":
+                    raise wire.Malformed(f"{answer_kind!r} is no answer to {request['kind']!r}")
+                break
+        if isinstance(failure, MemoryLimit):  # what it holds now may be in no order
+            self._child.kill()
+        raise failure
+
+    def _serve(self, request: wire.Message) -> Exception | None:
+        """Sends the bytes that are asked for; the error, where there are none to send."""
+        size_bytes = self._source.size_bytes
+        start = wire.take_whole(request, "start", at_least=0, at_most=size_bytes)
+        end = wire.take_whole(request, "end", at_least=start, at_most=min(size_bytes, start + MAX_FETCH_BYTES))
+        try:
+            data = self._source.read(start, end)
+            if len(data) != end - start:
+                raise StorageError(f"bytes {start} to {end} were asked for, {len(data)} bytes came")
+        except Exception as error:
+            self._child.send({"kind": "abort"}, clock=self._stopwatch)
+            return error
+        self._child.send({"kind": "bytes"}, data, clock=self._stopwatch)
+        return None
+
+
+def _take_header(answer: wire.Message) -> tuple[VideoHeader, bool]:
+    fields = answer.get("header")
+    if not isinstance(fields, dict) or fields.keys() != {field.name for field in dataclasses.fields(VideoHeader)}:
+        raise wire.Malformed("the header has not the fields of a header")
+    side = {"at_least": 1, "at_most": MAX_SIDE_PIXELS}
+    fps = None if fields["fps"] is None else wire.take_number(fields, "fps", at_least=0, at_most=1e9)
+    header = VideoHeader(
+        container=wire.take_text(fields, "container"),
+        codec=wire.take_text(fields, "codec"),
+        display_height=wire.take_whole(fields, "display_height", **side),
+        display_width=wire.take_whole(fields, "display_width", **side),
+        duration_seconds=wire.take_number(fields, "duration_seconds", at_least=0, at_most=1e12),
+        fps=fps,
+        num_streams=wire.take_whole(fields, "num_streams", at_least=0, at_most=_MAX_WHOLE),
+        is_cut_short=wire.take_truth(fields, "is_cut_short"),
+    )
+    return header, wire.take_truth(answer, "tells_progress")

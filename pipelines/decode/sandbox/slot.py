@@ -1,0 +1,98 @@
+"""One place to decode: a process that serves one video after the other, and is replaced when it dies or is worn out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from pipelines.decode.reader import find_decoder
+from pipelines.decode.sandbox import wire
+from pipelines.decode.sandbox.deadlines import Allowance
+from pipelines.decode.sandbox.process import ChildProcess
+from pipelines.decode.sandbox.remote_reader import SandboxedReader
+from pipelines.decode.slots import Source
+from schemas.config import DecodeConfig
+from schemas.errors import ConfigError, DecoderCrash
+
+START_SECONDS = 120.0  # to import numpy and the decoders; half a second where nobody else wants the machine
+
+
+class Sandbox:
+    """Opens videos in a confined process of its own, one at a time. Not thread-safe; one slot per thread.
+
+    isolation   names of what holds the process back, of: life_pipe, rlimits, no_new_privileges, seccomp; as the process
+                said before it saw its first video, and empty before there was one
+    """
+
+    def __init__(self, limits: DecodeConfig, decoders: Sequence[str] = ("pyav",)) -> None:
+        """Starts nothing yet. `decoders` are the names that will be asked for. Raises ConfigError for unknown ones."""
+        self.isolation: tuple[str, ...] = ()
+        self._limits = limits
+        self._entries = {name: dataclasses.asdict(find_decoder(name)) for name in decoders}
+        self._child: ChildProcess | None = None
+        self._reader: SandboxedReader | None = None
+        self._num_videos = 0
+        self._idle_bytes: int | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process; None while there is none."""
+        return self._child.pid if self._child is not None and self._child.is_alive else None
+
+    def open(self, decoder: str, source: Source) -> SandboxedReader:
+        """Sniffs and opens a video; one that is still open is closed first. `source` stays the caller's to close.
+
+        Raises VideoError; what `source` raises, as it is; ConfigError for a decoder that this slot was not made for.
+        """
+        if decoder not in self._entries:
+            raise ConfigError(f"The decoder '{decoder}' is none of this slot's: {', '.join(self._entries)}.")
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        if self._child is not None and self._is_worn_out(self._child):
+            self._child.end()
+        if self._child is None or not self._child.is_alive:
+            self._child = self._start()
+        self._num_videos += 1
+        self._reader = SandboxedReader(self._child, decoder, source, self._limits)
+        return self._reader
+
+    def close(self) -> None:
+        """Ends the process; an open reader is closed. A later `open` starts anew."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _is_worn_out(self, child: ChildProcess) -> bool:
+        if self._num_videos >= self._limits.recycle_videos:
+            return True
+        now_bytes = child.private_bytes()
+        if now_bytes is None or self._idle_bytes is None:
+            return False
+        return now_bytes - self._idle_bytes > self._limits.recycle_rss_mib << 20
+
+    def _start(self) -> ChildProcess:
+        try:
+            child = ChildProcess({"decoders": self._entries, "limits": self._limits.model_dump()})
+        except OSError as error:
+            raise DecoderCrash(f"The decoder's process cannot be started ({error}).") from error
+        with child.talking():
+            answer = child.receive(clock=Allowance(START_SECONDS, to_do="start"))
+            kind = wire.take_text(answer, "kind")
+            if kind == "refused":
+                raise ConfigError(wire.take_text(answer, "message"))
+            isolation = answer.get("isolation")
+            if kind != "ready" or not isinstance(isolation, list):
+                raise wire.Malformed("it does not begin with what confines it")
+            self.isolation = tuple(map(str, isolation))
+        self._num_videos, self._idle_bytes = 0, child.private_bytes()
+        return child

@@ -14,6 +14,7 @@ import os
 import pkgutil
 import signal
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -162,14 +163,17 @@ class _Host:
 
 
 def _import_all(decoder: str) -> Callable[..., Reader]:
-    """Also what the package imports only when it meets a certain kind of stream: no file can be opened later."""
+    """Also what packages import only when they meet a certain kind of stream: no file can be opened later."""
     reader = reader_class(decoder)
-    package = importlib.import_module(DECODERS[decoder].package)
-    parts = pkgutil.walk_packages(getattr(package, "__path__", ()), package.__name__ + ".", onerror=lambda name: None)
-    for part in parts:
-        if not part.name.endswith("__main__"):
-            with contextlib.suppress(Exception):  # parts for packages that are not here; the reader has what it needs
-                importlib.import_module(part.name)
+    # One reader may use the packages of two: decord's asks PyAV for sizes and times.
+    for name in {entry.package for entry in DECODERS.values()} & set(sys.modules):
+        path = getattr(sys.modules[name], "__path__", ())
+        for part in pkgutil.walk_packages(path, name + ".", onerror=lambda name: None):
+            if not part.name.endswith("__main__"):
+                with contextlib.suppress(
+                    Exception
+                ):  # parts for packages that are not here; readers have what they need
+                    importlib.import_module(part.name)
     return reader
 
 

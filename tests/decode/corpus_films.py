@@ -15,6 +15,8 @@ import numpy as np
 from av.stream import Disposition
 
 RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 200, 30), (40, 40, 220), (235, 235, 235)
+FASTSTART = (("movflags", "faststart"),)
+FRAGMENTED = (("movflags", "frag_keyframe+empty_moov"),)
 QUARTERS = {"top_left": RED, "top_right": GREEN, "bottom_left": BLUE, "bottom_right": WHITE}
 
 

@@ -1,8 +1,9 @@
 """Reading frames with decord: selectable, not the default.
 
-decord 0.6 opens playlists by their content, cannot decode AV1 and keeps decoding ahead for as long as it is open, so it
-is given bytes that were sniffed, and is closed after each clip. Size, rotation and times come from PyAV, so that both
-decoders choose the same frames; the pixels are decord's.
+decord 0.6 opens playlists by their content, cannot decode AV1, takes the stream it likes best and keeps decoding ahead
+for as long as it is open, without bound. So it is given bytes that were sniffed, refused files with several video
+streams where it would take another than we do, and closed after each read. Size, rotation and times come from the
+container's packets as PyAV reads them, so that both decoders choose the same frames; PyAV decodes none here.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from collections.abc import Sequence
 
 import decord
 import numpy as np
+from av.error import FFmpegError
 
 from pipelines.decode.blocks import RangeFile
-from pipelines.decode.pyav import PyavReader
+from pipelines.decode.clock import Clock
+from pipelines.decode.header import announced_seconds, decode_error, frame_rate, quarter_turns, read_header
 from pipelines.decode.reader import Selection, VideoHeader
-from pipelines.decode.select import on_display
+from pipelines.decode.track import Track, packet_starts
 from schemas.config import DecodeConfig
 from schemas.errors import DecodeFailed, UnsupportedCodec
 
@@ -28,36 +31,65 @@ class DecordReader:
     def __init__(self, file: RangeFile, *, container: str, limits: DecodeConfig) -> None:
         decord.logging.set_level(decord.logging.QUIET)
         self._file = file
-        with PyavReader(file, container=container, limits=limits) as reader:
-            self.header = reader.header
-            self._frame_starts, self._end_seconds = reader.packet_seconds()
+        try:
+            self._read_packets(Track(file, container=container, limits=limits), container, limits)
+        except FFmpegError as error:
+            raise decode_error(file, error) from error
+
+    def _read_packets(self, track: Track, container: str, limits: DecodeConfig) -> None:
+        try:
+            self._starts, last_ticks = packet_starts(track)
+            stream = track.stream
+            best = track.container.streams.best("video")
+            if best is None or best.index != stream.index:
+                raise UnsupportedCodec(
+                    "The file holds several video streams and decord takes a smaller one; set frames.decoder to pyav."
+                )
+            self._clock = Clock(time_base=track.time_base, origin_ticks=int(self._starts[0]), rate=frame_rate(stream))
+            self._end_seconds = self._clock.end_seconds(int(self._starts[-1]), last_ticks)
+            turns = quarter_turns(track.container, stream)
+            # decord turns the picture itself where the container is ISO-BMFF, and knows no other's rotation.
+            self._turns = 0 if container == "iso_bmff" else turns
+            self.header = read_header(
+                track.container,
+                stream,
+                self._file,
+                kind=container,
+                limits=limits,
+                turns=turns,
+                duration_seconds=announced_seconds(track.container, stream, self._clock) or self._end_seconds,
+            )
+        finally:
+            track.close()
 
     def read(
         self, times_seconds: Sequence[float], *, height: int, width: int, out: np.ndarray | None = None
     ) -> Selection:
         """See `Reader.read`."""
+        has_ended = bool(len(times_seconds)) and times_seconds[-1] >= self._end_seconds
+        limits = [self._clock.limit_ticks(seconds) for seconds in times_seconds if seconds < self._end_seconds]
+        frames_THWC = np.empty((len(times_seconds), height, width, 3), dtype=np.uint8) if out is None else out
+        if not limits:
+            return Selection(frames_THWC[:0], np.empty(0, np.float64), has_ended)
         video = self._open(height=height, width=width)
-        starts = self._frame_starts
+        starts = self._starts
         # Packets and frames are one to one in all files but damaged ones, where decord's own count decides. Its times
         # are float32: 4 ms coarse after nine hours.
         if len(starts) != len(video):
-            starts = video.get_frame_timestamp(list(range(len(video))))[:, 0].astype(np.float64)
-        indices = on_display(times_seconds, starts.tolist(), end_seconds=self._end_seconds)
-        has_ended = bool(len(times_seconds)) and times_seconds[-1] >= self._end_seconds
-        if not indices:
-            return Selection(np.empty((0, height, width, 3), np.uint8), np.empty(0, np.float64), has_ended)
+            seconds = video.get_frame_timestamp(list(range(len(video))))[:, 0].astype(np.float64)
+            starts = np.rint(seconds / float(self._clock.time_base)).astype(np.int64)
+        indices = np.unique(np.maximum(np.searchsorted(starts, limits, side="right") - 1, 0))
         try:
-            frames_THWC = video.get_batch(indices).asnumpy()
+            decoded = video.get_batch(indices.tolist()).asnumpy()
         except decord.DECORDError as error:
             raise DecodeFailed(f"decord cannot decode the file ({_first_line(error)}).") from error
-        if out is not None:
-            out[: len(indices)] = frames_THWC
-            frames_THWC = out[: len(indices)]
-        return Selection(frames_THWC, np.maximum(starts[indices], 0.0), has_ended)
+        frames_THWC[: len(indices)] = np.rot90(decoded, self._turns, axes=(1, 2))
+        pts_seconds = np.array([self._clock.seconds(int(ticks)) for ticks in starts[indices]], dtype=np.float64)
+        return Selection(frames_THWC[: len(indices)], pts_seconds, has_ended)
 
     def count_bytes(self, times_seconds: Sequence[float]) -> int | None:
-        """See `Reader.count_bytes`."""
-        return None
+        """See `Reader.count_bytes`: opening read all of the file, and reading does so again."""
+        return self._file.size_bytes
 
     def close(self) -> None:
         """Nothing to do: decord is open only while `read` runs."""
@@ -69,6 +101,8 @@ class DecordReader:
         self.close()
 
     def _open(self, *, height: int, width: int) -> decord.VideoReader:
+        if self._turns % 2:
+            height, width = width, height
         self._file.seek(0)
         try:
             return decord.VideoReader(self._file, width=width, height=height, num_threads=1)

@@ -6,14 +6,13 @@ decoders follow a playlist to other files and to the network. Knows nothing of s
 
 from __future__ import annotations
 
-import io
+import codecs
 import re
-from typing import BinaryIO
 
 from schemas.errors import EmptyVideo, NotAVideo, Playlist
 
-# Enough for three packets of the longest transport stream format (204 bytes each) and for any playlist's first line.
-HEAD_BYTES = 4096
+# An MXF file may begin with up to 64 KiB of anything (the run-in, SMPTE 377-1) before its first key of 16 bytes.
+HEAD_BYTES = (64 << 10) + 16
 
 # FFmpeg's demuxer for each container: a decoder may be held to this one and try no other.
 DEMUXERS: dict[str, str] = {
@@ -28,7 +27,10 @@ DEMUXERS: dict[str, str] = {
 }
 ALLOWED = "MP4/MOV, Matroska/WebM, AVI, MPEG-TS/PS, FLV, Ogg or MXF"
 
-_ISO_BMFF_BOXES = {b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"wide", b"free", b"skip", b"pnot", b"sidx"}
+# What may stand first. A `uuid` or `pdin` box before `ftyp` is allowed, and so are QuickTime files without `ftyp`.
+ISO_BMFF_BOXES = frozenset(
+    b"ftyp styp moov moof mdat wide free skip pnot sidx ssix prft emsg pdin uuid udta meta junk".split()
+)
 _ISO_BMFF_IMAGE_BRANDS = {
     b"heic",
     b"heix",
@@ -42,6 +44,7 @@ _ISO_BMFF_IMAGE_BRANDS = {
     b"avis",
     b"crx ",
 }
+_MXF_KEY = bytes.fromhex("060e2b34020501010d010201")  # of a partition
 _PLAYLISTS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("an HLS playlist", re.compile(rb"#EXT(M3U|INF|-X-)")),
     ("an ffconcat script", re.compile(rb"ffconcat\s")),
@@ -79,19 +82,24 @@ def sniff(head: bytes) -> str:
     container = _container_of(head)
     if container is not None:
         return container
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    text = _as_utf8(head)
     for noun, pattern in _PLAYLISTS:
         if pattern.match(text):
             raise Playlist(f"The file is {noun}, which names other files; give the videos themselves.")
     for noun, pattern in _OTHERS:
         if pattern.match(head):
             raise NotAVideo(f"The file is {noun}; a video must be {ALLOWED}.")
-    noun = "text" if _is_text(head) else f"of no known kind (it starts with {head[:8].hex(' ')})"
-    raise NotAVideo(f"The file is {noun}; a video must be {ALLOWED}.")
+    if _is_text(text):
+        raise NotAVideo(f"The file is text; a video must be {ALLOWED}.")
+    if _MXF_KEY in head:
+        return "mxf"
+    if _is_cut_out_transport_stream(head):
+        return "mpeg_ts"
+    raise NotAVideo(f"The file is of no known kind (it starts with {head[:8].hex(' ')}); a video must be {ALLOWED}.")
 
 
 def _container_of(head: bytes) -> str | None:
-    if head[4:8] in _ISO_BMFF_BOXES:
+    if head[4:8] in ISO_BMFF_BOXES and (head[0] < 0x20 or head[4:8] == b"mdat"):  # below 512 MiB, which no text is
         if head[4:8] == b"ftyp" and head[8:12] in _ISO_BMFF_IMAGE_BRANDS:
             raise NotAVideo(
                 f"The file is a HEIF, AVIF or raw image ({head[8:12].decode()}); a video must be {ALLOWED}."
@@ -107,7 +115,7 @@ def _container_of(head: bytes) -> str | None:
         return "flv"
     if head.startswith(b"OggS"):
         return "ogg"
-    if head.startswith(bytes.fromhex("060e2b34020501010d010201")):
+    if head.startswith(_MXF_KEY):
         return "mxf"
     return "mpeg_ts" if _is_transport_stream(head) else None
 
@@ -120,28 +128,26 @@ def _is_transport_stream(head: bytes) -> bool:
     )
 
 
-def _is_text(head: bytes) -> bool:
-    if b"\0" in head:
-        return head[:2] in (b"\xff\xfe", b"\xfe\xff")  # UTF-16
-    return sum(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in head) == 0
+def _is_cut_out_transport_stream(head: bytes) -> bool:
+    """Ten sync bytes in a row from any byte of the first packet on: a recording that was cut at an arbitrary byte."""
+    return any(
+        len(head) > offset + 9 * size and all(head[offset + k * size] == 0x47 for k in range(10))
+        for size in (188, 192, 204)
+        for offset in range(size)
+    )
 
 
-def is_cut_short(file: BinaryIO) -> bool:
-    """Whether an ISO-BMFF file (the only kind that can tell) ends inside a box, or before its index (`moov`)."""
-    size_bytes = file.seek(0, io.SEEK_END)
-    position, boxes = 0, set()
-    while position + 8 <= size_bytes:
-        file.seek(position)
-        header = file.read(16)
-        size, box = int.from_bytes(header[:4], "big"), header[4:8]
-        if position == 0 and box not in _ISO_BMFF_BOXES:
-            return False
-        boxes.add(box)
-        if size == 1:
-            size = int.from_bytes(header[8:16], "big")
-        elif size == 0:  # to the end of the file
-            size = size_bytes - position
-        if size < 8 or position + size > size_bytes:
-            return True
-        position += size
-    return bool(boxes) and b"moov" not in boxes
+def _as_utf8(head: bytes) -> bytes:
+    """Text without byte-order mark and leading white space, UTF-16 made UTF-8; whatever is no text as it is."""
+    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+        if head.startswith(mark):
+            return head[2:].decode(encoding, errors="ignore").encode(errors="ignore").lstrip()
+    even, odd = head[:64:2], head[1:64:2]
+    for encoding, zeros, letters in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
+        if zeros and not any(zeros) and all(letters):  # UTF-16 without a mark
+            return head.decode(encoding, errors="ignore").encode(errors="ignore").lstrip()
+    return head.removeprefix(codecs.BOM_UTF8).lstrip()
+
+
+def _is_text(text: bytes) -> bool:
+    return b"\0" not in text and sum(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in text) == 0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 
-from pipelines.decode.sniff import DEMUXERS, HEAD_BYTES, is_cut_short, sniff
+from pipelines.decode.blocks import RangeFile
+from pipelines.decode.cut_short import is_cut_short
+from pipelines.decode.sniff import DEMUXERS, HEAD_BYTES, sniff
 from schemas.errors import EmptyVideo, NotAVideo, Playlist, VideoError
 
 CONTAINERS = [
@@ -65,9 +65,9 @@ def test_a_refusal_says_what_the_file_is_and_what_is_allowed() -> None:
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
 def test_a_file_that_ends_inside_a_box_is_known_as_cut_short(film: bytes, share: float) -> None:
-    assert is_cut_short(io.BytesIO(film[: int(len(film) * share)]))
+    assert is_cut_short(RangeFile.of(film[: int(len(film) * share)]))
 
 
 def test_a_whole_file_is_not_cut_short(film: bytes) -> None:
-    assert not is_cut_short(io.BytesIO(film))
-    assert not is_cut_short(io.BytesIO(b"\x1a\x45\xdf\xa3" + bytes(100)))
+    assert not is_cut_short(RangeFile.of(film))
+    assert not is_cut_short(RangeFile.of(b"\x1a\x45\xdf\xa3" + bytes(100)))

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from jobs import evaluate, train
+from jobs import bench, evaluate, train
 from jobs.demo import demo
 from jobs.plan import plan
 from jobs.query import query
@@ -57,6 +57,7 @@ app.command()(status)
 app.command()(query)
 app.add_typer(train.app, name="train", cls=_Commands)
 app.add_typer(evaluate.app, name="eval", cls=_Commands)
+app.add_typer(bench.app, name="bench", cls=_Commands)
 
 
 def main() -> None:

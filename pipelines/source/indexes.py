@@ -1,0 +1,141 @@
+"""Indexes of tar shards, kept beside the plan: one Parquet object per version of a shard, created once.
+
+A kept index says what `members.index_members` said; no header of that shard version is read again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.pinned import open_pinned
+from pipelines.source.found import ABSENT
+from pipelines.source.members import ShardIndex, ShardMember, index_members
+from pipelines.store import ObjectInfo, Store, join
+from schemas.clip import Refusal, Video
+from schemas.errors import ObjectNotFound, StorageError, VersionChanged
+
+INDEX_FORMAT = 1  # raised where a kept index would no longer say what `index_members` says
+ATTEMPTS = 3  # at a shard that is replaced while it is indexed
+
+_REFUSAL = pa.struct([pa.field("reason", pa.string()), pa.field("message", pa.string())])
+_SCHEMA = pa.schema(
+    [
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("offset_bytes", pa.int64(), nullable=False),
+        pa.field("size_bytes", pa.int64(), nullable=False),
+        pa.field("texts", pa.map_(pa.string(), pa.string()), nullable=False),
+        pa.field("refusal", _REFUSAL),
+    ]
+)
+_METADATA = b"framegate_shard"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Indexes:
+    """Where indexes are: below the output `root` in `store`. Without `keep` they are looked up, and none is added.
+
+    num_ignored   by shard URI: how many members were passed over, by extension (see `ShardIndex`)
+    """
+
+    store: Store
+    root: str
+    keep: bool = True
+    num_ignored: dict[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def uri(self, shard: ObjectInfo) -> str:
+        key = f"{shard.uri}\n{shard.version}\n{INDEX_FORMAT}"
+        return join(self.root, "indexes", f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.parquet")
+
+
+def open_index(store: Store, shard: ObjectInfo, indexes: Indexes | None) -> tuple[ObjectInfo, ShardIndex]:
+    """The index of a shard and the version that it is of: the newer one where the shard changes meanwhile.
+
+    A shard that is gone or does not come to rest has the version ABSENT, and is another one as soon as it is back.
+    Raises StorageError.
+    """
+    message = f"The shard was replaced {ATTEMPTS} times while it was indexed; run again when it is at rest."
+    refusal = Refusal(reason="source_changed", message=message)
+    for _ in range(ATTEMPTS):
+        index = _kept(shard, indexes)
+        if index is None:
+            try:
+                index = _read(store, shard)
+            except VersionChanged:
+                shard = _newer(store, shard)
+                continue
+            except ObjectNotFound:
+                refusal = Refusal(reason="storage", message="The shard was deleted while it was indexed.")
+                break
+            if indexes is not None and indexes.keep:
+                indexes.store.put_once(indexes.uri(shard), to_parquet(index, shard))
+        if indexes is not None:
+            indexes.num_ignored[shard.uri] = index.num_ignored
+        return shard, index
+    return replace(shard, version=ABSENT), ShardIndex(members=(), refusal=refusal)
+
+
+def _kept(shard: ObjectInfo, indexes: Indexes | None) -> ShardIndex | None:
+    if indexes is None:
+        return None
+    uri = indexes.uri(shard)
+    try:
+        data = indexes.store.read(uri)
+    except ObjectNotFound:
+        return None
+    try:
+        return from_parquet(data)
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise StorageError(f"{uri} is no index of a shard ({error}); delete it to have it made again") from error
+
+
+def _read(store: Store, shard: ObjectInfo) -> ShardIndex:
+    whole = Video(uri=shard.uri, version=shard.version, size_bytes=shard.size_bytes)
+    with open_pinned(store, whole) as pinned:
+        return index_members(pinned.read, pinned.size_bytes)
+
+
+def _newer(store: Store, shard: ObjectInfo) -> ObjectInfo:
+    try:
+        return store.stat(shard.uri)
+    except ObjectNotFound:
+        return shard  # the next attempt finds nothing
+
+
+def to_parquet(index: ShardIndex, shard: ObjectInfo) -> bytes:
+    """One row per member; what is said of the shard as a whole, in the metadata. Same index, same bytes."""
+    rows = [{**asdict(member), "texts": sorted(member.texts.items())} for member in index.members]
+    about = {
+        "uri": shard.uri,
+        "version": shard.version,
+        "refusal": None if index.refusal is None else asdict(index.refusal),
+        "num_ignored": dict(index.num_ignored),
+    }
+    schema = _SCHEMA.with_metadata({_METADATA: json.dumps(about, sort_keys=True)})
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def from_parquet(data: bytes) -> ShardIndex:
+    """What `to_parquet` packed. Raises ArrowException, OSError, KeyError or ValueError where it is something else."""
+    table = pq.ParquetFile(pa.BufferReader(data)).read()
+    about = json.loads((table.schema.metadata or {})[_METADATA])
+    return ShardIndex(
+        members=tuple(_member(row) for row in table.select(_SCHEMA.names).to_pylist()),
+        refusal=_refusal(about["refusal"]),
+        num_ignored=about["num_ignored"],
+    )
+
+
+def _member(row: Mapping) -> ShardMember:
+    return ShardMember(**{**row, "texts": dict(row["texts"]), "refusal": _refusal(row["refusal"])})
+
+
+def _refusal(values: Mapping[str, str] | None) -> Refusal | None:
+    return None if values is None else Refusal(**values)

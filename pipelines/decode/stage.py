@@ -126,5 +126,5 @@ def _failure(error: Exception) -> Failure:
     if isinstance(error, MemoryError):
         error = MemoryLimit("The decoder asked for more memory than there is.")
     elif not isinstance(error, FramegateError):
-        error = DecodeFailed(f"The decoder failed in an unforeseen way: {type(error).__name__}: {error}")
+        error = DecodeFailed(f"The decoder failed in an unforeseen way ({type(error).__name__}: {error}).")
     return Failure(stage="decode", reason=getattr(error, "reason", DecodeFailed.reason), message=str(error))

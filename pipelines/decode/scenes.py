@@ -6,18 +6,21 @@ thumbnails is in memory, whatever the length. Knows nothing of the frames that a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.decode.reader import Reader
+from pipelines.decode.cuts import CONTEXT, find_cuts
+from pipelines.decode.reader import Reader, Selection
 from pipelines.decode.select import TICK_SECONDS
 from schemas.config import ClipsConfig
 from schemas.errors import VideoError
 
+# Decoding costs the same for 2 a second and for 25; at 8, cuts were told from motion and flashes best (infra/log.md).
 SCAN_FPS = 8
-WINDOW_SECONDS = 60.0
+WINDOW_SECONDS = 60.0  # 480 thumbnails: 14 MB at 16:9 while they are compared
 THUMBNAIL_SIDE = 64
 
 
@@ -73,35 +76,41 @@ def _parts(start: float, end: float, min_seconds: float, max_seconds: float) -> 
 
 
 def scan(reader: Reader, threshold: float) -> Iterator[Scanned]:
-    """Windows of the video, one by one; ends where the video does or cannot be read on."""
+    """The video in windows, one after the other; ends where the video does or cannot be read on.
+
+    Every frame is decoded on the way, however few are looked at.
+    """
     height, width = _thumbnail_size(reader.header.display_height, reader.header.display_width)
-    last: np.ndarray | None = None
-    for times in _windows(reader.header.duration_seconds):
+    thumbnails = np.empty((0, height, width, 3), np.uint8)
+    pts_seconds = np.empty(0)
+    num_decided = 0  # of the thumbnails at hand; these are kept as context of the next ones alone
+    for times, is_last in _windows(reader.header.duration_seconds):
         try:
-            thumbnails, pts_seconds, has_ended = reader.read(times, height=height, width=width)
+            found = reader.read(times, height=height, width=width)
         except VideoError:
+            found = Selection(thumbnails[:0], pts_seconds[:0], has_ended=True)
+        # The first frame of a window may be the last of the one before, still on display.
+        num_seen = int(np.searchsorted(found.pts_seconds, pts_seconds[-1], side="right")) if len(pts_seconds) else 0
+        thumbnails = np.concatenate([thumbnails, found.frames_THWC[num_seen:]])
+        pts_seconds = np.concatenate([pts_seconds, found.pts_seconds[num_seen:]])
+        is_last = is_last or found.has_ended
+        end = len(thumbnails) if is_last else max(num_decided, len(thumbnails) - CONTEXT)
+        is_cut = find_cuts(thumbnails, threshold)[num_decided:end]
+        yield Scanned(times[-1] if is_last else float(pts_seconds[end]), pts_seconds[num_decided:end][is_cut].tolist())
+        if is_last:
             return
-        if last is not None:
-            thumbnails = np.concatenate([last, thumbnails])
-        changes = measure_changes(thumbnails)
-        pts_seconds = pts_seconds[len(pts_seconds) - len(changes) :]
-        yield Scanned(times[-1], pts_seconds[changes >= threshold].tolist())
-        last = thumbnails[-1:]
-        if has_ended:
-            return
+        first_kept = max(0, end - CONTEXT)
+        thumbnails, pts_seconds = thumbnails[first_kept:], pts_seconds[first_kept:]
+        num_decided = end - first_kept
 
 
-def measure_changes(thumbnails_THWC: np.ndarray) -> np.ndarray:
-    """Mean absolute difference of each thumbnail to the one before, of 0 to 1; (T - 1,)."""
-    pixels = thumbnails_THWC.astype(np.int16)
-    return np.abs(np.diff(pixels, axis=0)).mean(axis=(1, 2, 3)) / 255
-
-
-def _windows(duration_seconds: float) -> Iterator[list[float]]:
+def _windows(duration_seconds: float) -> Iterator[tuple[list[float], bool]]:
+    """The moments to look at, a window at a time, and whether it is the last."""
     per_window = round(WINDOW_SECONDS * SCAN_FPS)
-    num_times = max(1, int(duration_seconds * SCAN_FPS))
+    num_times = max(1, math.ceil(duration_seconds * SCAN_FPS))
     for first in range(0, num_times, per_window):
-        yield [k / SCAN_FPS for k in range(first, min(first + per_window, num_times))]
+        end = min(first + per_window, num_times)
+        yield [k / SCAN_FPS for k in range(first, end)], end == num_times
 
 
 def _thumbnail_size(height: int, width: int) -> tuple[int, int]:

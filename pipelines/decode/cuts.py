@@ -1,0 +1,86 @@
+"""Where the picture changes for good: cuts, fades and dissolves in a row of thumbnails.
+
+Pure functions over pixels; no decoder, no seconds. What was measured against PySceneDetect stands in `infra/log.md`.
+
+    change(i, lag)   mean absolute difference of thumbnails i and i - lag over pixels and Y, Cb, Cr, of 0 to 1
+    cut              one change at once: far above the motion around it, and the picture before does not come back
+    dissolve, fade   one change over a second between two quiet seconds
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# All in thumbnails, 8 of which are a second.
+NEIGHBOURS = 8  # on either side of a cut: the motion that it must stand out from
+FLASH = 2  # a picture that is back after so many was lit up, not left
+HALF = 4  # a dissolve is seen from so far before its middle to so far behind
+QUIET = 8  # around it, a picture hardly changes over so many
+APART = 12  # of two dissolves nearer to each other, the clearer one counts: a fade out and a fade in are one
+CONTEXT = APART + QUIET + HALF + 1  # what lies further away from a thumbnail does not decide whether it is a cut
+
+MOTION_RATIO = 2.0  # how far a cut must stand out from the changes around it
+QUIET_RATIO = 2.0  # and a dissolve from those on either side
+RETURN_RATIO = 0.5  # a picture is back if it differs from the old one by less than this much of the change
+
+
+def find_cuts(thumbnails_THWC: np.ndarray, threshold: float) -> np.ndarray:
+    """Which thumbnails, uint8 RGB, begin a scene (bool, (T,)): the first after a cut, the middle of a dissolve.
+
+    `threshold` is the least `change` that counts, over one thumbnail for a cut and over a second for a dissolve; black
+    to white is 1/3. Thumbnails further away than CONTEXT have no say.
+    """
+    pixels = _to_ycbcr(thumbnails_THWC)
+    is_cut = _hard_cuts(pixels, threshold)
+    clearness = _dissolves(pixels, threshold)
+    for i in np.flatnonzero(clearness):
+        around = slice(max(0, i - APART), i + APART + 1)
+        is_first_clearest = clearness[around].argmax() + around.start == i
+        if is_first_clearest and not is_cut[around].any():
+            clearness[i] = np.inf
+    return is_cut | np.isinf(clearness)
+
+
+def _hard_cuts(pixels_THWC: np.ndarray, threshold: float) -> np.ndarray:
+    num = len(pixels_THWC)
+    change = _change(pixels_THWC, lag=1)
+    over = {lag: _change(pixels_THWC, lag=lag) for lag in range(2, FLASH + 2)}
+    is_cut = np.zeros(num, dtype=bool)
+    for i in np.flatnonzero(change >= threshold):
+        sides = change[max(1, i - NEIGHBOURS) : i], change[i + 1 : i + 1 + NEIGHBOURS]
+        if change[i] < MOTION_RATIO * max((side.mean() for side in sides if len(side)), default=0.0):
+            continue
+        # Does a later picture look like the one before, or an earlier one like this? Then a flash begins or ends here.
+        returns = [over[lag][i + lag - 1] for lag in over if i + lag - 1 < num]
+        returns += [over[lag][i] for lag in over if i >= lag]
+        is_cut[i] = min(returns, default=np.inf) >= RETURN_RATIO * change[i]
+    return is_cut
+
+
+def _dissolves(pixels_THWC: np.ndarray, threshold: float) -> np.ndarray:
+    """How much clearer than the motion around it the change around each thumbnail is; 0 where it is no dissolve."""
+    num = len(pixels_THWC)
+    clearness = np.zeros(num)
+    middles = np.arange(HALF + QUIET, num - HALF - QUIET)
+    if len(middles):
+        quiet = _change(pixels_THWC, lag=QUIET)
+        change = _change(pixels_THWC, lag=2 * HALF)[middles + HALF]
+        motion = np.maximum(quiet[middles - HALF], quiet[middles + HALF + QUIET])
+        is_clear = (change >= threshold) & (change >= QUIET_RATIO * motion)
+        clearness[middles] = np.where(is_clear, change - motion, 0.0)
+    return clearness
+
+
+def _change(pixels_THWC: np.ndarray, *, lag: int) -> np.ndarray:
+    change = np.zeros(len(pixels_THWC))
+    if len(pixels_THWC) > lag:
+        change[lag:] = np.abs(pixels_THWC[lag:] - pixels_THWC[:-lag]).mean(axis=(1, 2, 3)) / 255
+    return change
+
+
+def _to_ycbcr(thumbnails_THWC: np.ndarray) -> np.ndarray:
+    """Full-range ITU-R BT.601, without the offset of Cb and Cr; float32."""
+    matrix = np.array(
+        [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], dtype=np.float32
+    )
+    return thumbnails_THWC.astype(np.float32) @ matrix.T

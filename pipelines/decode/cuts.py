@@ -16,8 +16,9 @@ NEIGHBOURS = 8  # on either side of a cut: the motion that it must stand out fro
 FLASH = 2  # a picture that is back after so many was lit up, not left
 HALF = 4  # a dissolve is seen from so far before its middle to so far behind
 QUIET = 8  # around it, a picture hardly changes over so many
-APART = 12  # of two dissolves nearer to each other, the clearer one counts: a fade out and a fade in are one
-CONTEXT = APART + QUIET + HALF + 1  # what lies further away from a thumbnail does not decide whether it is a cut
+SHORTEST = 8  # of two cuts nearer to each other, the clearer one counts: the steps of a fast fade are one
+APART = 12  # the same for dissolves, and for a dissolve beside a cut
+CONTEXT = 30  # what lies further away does not decide whether a thumbnail is a cut: APART, SHORTEST, NEIGHBOURS, and 2
 
 MOTION_RATIO = 2.0  # how far a cut must stand out from the changes around it
 QUIET_RATIO = 2.0  # and a dissolve from those on either side
@@ -31,21 +32,19 @@ def find_cuts(thumbnails_THWC: np.ndarray, threshold: float) -> np.ndarray:
     to white is 1/3. Thumbnails further away than CONTEXT have no say.
     """
     pixels = _to_ycbcr(thumbnails_THWC)
-    is_cut = _hard_cuts(pixels, threshold)
-    clearness = _dissolves(pixels, threshold)
-    for i in np.flatnonzero(clearness):
-        around = slice(max(0, i - APART), i + APART + 1)
-        is_first_clearest = clearness[around].argmax() + around.start == i
-        if is_first_clearest and not is_cut[around].any():
-            clearness[i] = np.inf
-    return is_cut | np.isinf(clearness)
+    is_cut = _clearest(_hard_cuts(pixels, threshold), within=SHORTEST)
+    is_dissolve = _clearest(_dissolves(pixels, threshold), within=APART)
+    for i in np.flatnonzero(is_dissolve):
+        is_dissolve[i] = not is_cut[max(0, i - APART) : i + APART + 1].any()
+    return is_cut | is_dissolve
 
 
 def _hard_cuts(pixels_THWC: np.ndarray, threshold: float) -> np.ndarray:
+    """How large the change at each thumbnail is; 0 where it is no cut."""
     num = len(pixels_THWC)
     change = _change(pixels_THWC, lag=1)
     over = {lag: _change(pixels_THWC, lag=lag) for lag in range(2, FLASH + 2)}
-    is_cut = np.zeros(num, dtype=bool)
+    clearness = np.zeros(num)
     for i in np.flatnonzero(change >= threshold):
         sides = change[max(1, i - NEIGHBOURS) : i], change[i + 1 : i + 1 + NEIGHBOURS]
         if change[i] < MOTION_RATIO * max((side.mean() for side in sides if len(side)), default=0.0):
@@ -53,8 +52,9 @@ def _hard_cuts(pixels_THWC: np.ndarray, threshold: float) -> np.ndarray:
         # Does a later picture look like the one before, or an earlier one like this? Then a flash begins or ends here.
         returns = [over[lag][i + lag - 1] for lag in over if i + lag - 1 < num]
         returns += [over[lag][i] for lag in over if i >= lag]
-        is_cut[i] = min(returns, default=np.inf) >= RETURN_RATIO * change[i]
-    return is_cut
+        if min(returns, default=np.inf) >= RETURN_RATIO * change[i]:
+            clearness[i] = change[i]
+    return clearness
 
 
 def _dissolves(pixels_THWC: np.ndarray, threshold: float) -> np.ndarray:
@@ -69,6 +69,15 @@ def _dissolves(pixels_THWC: np.ndarray, threshold: float) -> np.ndarray:
         is_clear = (change >= threshold) & (change >= QUIET_RATIO * motion)
         clearness[middles] = np.where(is_clear, change - motion, 0.0)
     return clearness
+
+
+def _clearest(clearness: np.ndarray, *, within: int) -> np.ndarray:
+    """Which of those above 0 nothing within so many thumbnails is above; the first of equals."""
+    is_clearest = np.zeros(len(clearness), dtype=bool)
+    for i in np.flatnonzero(clearness):
+        start = max(0, i - within)
+        is_clearest[i] = start + clearness[start : i + within + 1].argmax() == i
+    return is_clearest
 
 
 def _change(pixels_THWC: np.ndarray, *, lag: int) -> np.ndarray:

@@ -66,6 +66,21 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None) -> Shares:
     return _share(config, ray.cluster_resources())
 
 
+def unwrap(error: BaseException) -> FramegateError:
+    """The error of ours inside of what Ray raised, or one sentence about what is no error of ours."""
+    from ray.exceptions import RayError
+
+    inner = error
+    while isinstance(inner, RayError) and (cause := getattr(inner, "cause", None) or inner.__cause__):
+        inner = cause
+    if isinstance(inner, FramegateError) and not isinstance(inner, RayError):
+        return type(inner)(str(inner).partition("\n")[0])  # Ray adds advice of its own in further lines
+    first = str(inner).strip().partition("\n")[0]
+    return FramegateError(
+        f"a worker failed with {type(inner).__name__}: {first}; what was committed until then is kept"
+    )
+
+
 def _share(config: RayConfig, resources: Mapping[str, float]) -> Shares:
     num_gpus = resources.get("GPU", 0.0)
     needed = config.gpus_per_actor * config.reason_actors.min

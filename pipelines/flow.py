@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from pipelines.cluster import Shares, start_ray
+from pipelines.cluster import Shares, start_ray, unwrap
 from pipelines.commit.journal import read_done
 from pipelines.commit.records import record_config, record_run
 from pipelines.commit.rows import RunFacts
@@ -27,10 +28,10 @@ from pipelines.reason.engines.grid import read_vision_grid
 from pipelines.reason.prompt import DEFAULT_SYSTEM_PROMPT, FORCED_CLOSING, prefix_before_video, suffix_after_video
 from pipelines.reason.stage import ReasonStage
 from pipelines.source.find import find_videos
+from pipelines.source.indexes import Indexes
 from pipelines.source.plan import plan_videos
 from pipelines.store import Store
 from schemas.config import RunConfig, answer_document, config_id
-from schemas.errors import FramegateError
 from schemas.job import Job
 from schemas.qa import ANSWER_TYPES, Question
 from schemas.run import Counts, Plan, Progress, RunSummary
@@ -43,7 +44,7 @@ MAX_PLAN_BLOCKS = 4096  # a block is a decode task; more of them only cost the d
 
 def plan(job: Job, *, limit: int | None = None) -> Plan:
     """What `run` would do. Changes nothing. `limit`: at most so many videos with work left."""
-    return _plan(job, _identity(job.config), limit)
+    return _plan(job, _identity(job.config), limit, keep_indexes=False)
 
 
 def run(
@@ -65,7 +66,7 @@ def run(
     root, store = job.config.output.uri, Store(job.config.output.storage_options)
     store.check_writable(root)
     identity = _identity(job.config)
-    planned = _plan(job, identity, limit)
+    planned = _plan(job, identity, limit, keep_indexes=True)
     record_config(store, root, planned.config_id, answer_document(job.config, **identity))
 
     receipts = _receipts(job, planned, run_id, engine_factory)
@@ -136,7 +137,7 @@ def _receipts(
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             yield from batch.to_pylist()
     except RayError as error:
-        raise _unwrap(error) from error
+        raise unwrap(error) from error
 
 
 def _dataset(
@@ -196,10 +197,13 @@ def _dataset(
     )
 
 
-def _plan(job: Job, identity: dict[str, str], limit: int | None) -> Plan:
-    id = config_id(job.config, **identity)
-    done = read_done(Store(job.config.output.storage_options), job.config.output.uri, id)
-    found = find_videos(job.config.input)
+def _plan(job: Job, identity: dict[str, str], limit: int | None, *, keep_indexes: bool) -> Plan:
+    id, root = config_id(job.config, **identity), job.config.output.uri
+    store = Store(job.config.output.storage_options)
+    done = read_done(store, root, id)
+    indexes = Indexes(store=store, root=root, keep=keep_indexes)
+    found = find_videos(job.config.input, indexes)
+    ignored = sum((Counter(by_extension) for by_extension in indexes.num_ignored.values()), Counter())
     work = plan_videos(found, job.questions, done)
     return Plan(
         config_id=id,
@@ -207,6 +211,7 @@ def _plan(job: Job, identity: dict[str, str], limit: int | None) -> Plan:
         num_skipped=len(found) - len(work),
         videos=tuple(work[:limit]),
         questions=job.questions,
+        num_ignored_members=dict(ignored.most_common()),
     )
 
 
@@ -220,21 +225,6 @@ def _identity(config: RunConfig) -> dict[str, str]:
         "model_fingerprint": fingerprint_model(config.model.name, config.model.revision),
         "decoder_version": ",".join(decoder_version(name) for name in config.frames.decoders),
     }
-
-
-def _unwrap(error: BaseException) -> FramegateError:
-    """The error of ours inside of what Ray raised, or one sentence about what is no error of ours."""
-    from ray.exceptions import RayError
-
-    inner = error
-    while isinstance(inner, RayError) and (cause := getattr(inner, "cause", None) or inner.__cause__):
-        inner = cause
-    if isinstance(inner, FramegateError) and not isinstance(inner, RayError):
-        return type(inner)(str(inner).partition("\n")[0])  # Ray adds advice of its own in further lines
-    first = str(inner).strip().partition("\n")[0]
-    return FramegateError(
-        f"a worker failed with {type(inner).__name__}: {first}; what was committed until then is kept"
-    )
 
 
 def _record(summary: RunSummary, started_at: datetime) -> dict[str, Any]:

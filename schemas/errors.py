@@ -143,7 +143,7 @@ REASON_MEANINGS: Final[dict[str, str]] = {
     "memory_limit": "decoding or answering needs more memory than it may have",
     "source_changed": "the object is not the one that was planned: its version changed",
     "storage": "the object could not be read",
-    "unsafe_member": "the tar member is a link, a device, or has a name that leaves the archive or is too long",
+    "unsafe_member": "the tar member is a link, a device, sparse, or has a name that leaves the archive or is too long",
     "engine_error": "the model failed on this clip and question",
 }
 """Every reason code that the failures table can hold, and what it means."""

@@ -5,7 +5,8 @@ Knows nothing of how a run is done.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from schemas.qa import Question
 from schemas.work import PlannedVideo
@@ -13,13 +14,17 @@ from schemas.work import PlannedVideo
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What would run. `num_videos` is what the input names; `num_skipped` of them are complete already."""
+    """What would run. `num_videos` is what the input names; `num_skipped` of them are complete already.
+
+    num_ignored_members   what tar shards hold beside videos and their side files, by extension
+    """
 
     config_id: str
     num_videos: int
     num_skipped: int
     videos: tuple[PlannedVideo, ...]
     questions: tuple[Question, ...]
+    num_ignored_members: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,8 @@ from pipelines.decode.sandbox.frames_file import MappedFrames
 from schemas.config import DecodeConfig
 from schemas.errors import ConfigError, DecodeFailed, FramegateError, MemoryLimit
 
+# Python and numpy import these when they first meet a need for them, which is too late here.
+LATE_MODULES = ("encodings.utf_16_be", "encodings.utf_16_le", "numpy.ma")
 # A decoder may read a file more than once (to index it, to seek in it). Who reads on and on without a frame is stuck.
 MAX_READ_ROUNDS = 4
 
@@ -104,7 +106,7 @@ class _Host:
         self._be_patient()
         times_seconds = np.frombuffer(payload, np.float64).tolist()
         height, width = request["height"], request["width"]
-        pts_seconds, out = self._frames.arrays(len(times_seconds), height, width)
+        pts_seconds, out = self._frames.arrays(len(times_seconds), height, width, size_bytes=request["room_bytes"])
         assert self._reader is not None, "the parent reads from open videos only"
         selection = self._reader.read(times_seconds, height=height, width=width, out=out)
         num_frames, frames_THWC = len(selection.pts_seconds), selection.frames_THWC
@@ -165,6 +167,8 @@ class _Host:
 def _import_all(decoder: str) -> Callable[..., Reader]:
     """Also what packages import only when they meet a certain kind of stream: no file can be opened later."""
     reader = reader_class(decoder)
+    for name in LATE_MODULES:
+        importlib.import_module(name)
     # One reader may use the packages of two: decord's asks PyAV for sizes and times.
     for name in {entry.package for entry in DECODERS.values()} & set(sys.modules):
         path = getattr(sys.modules[name], "__path__", ())
@@ -182,7 +186,7 @@ def _describe(error: Exception) -> wire.Message:
     if _is_out_of_memory(error):
         error = MemoryLimit("Decoding needs more memory than decode.memory_mib allows.")
     elif not isinstance(error, FramegateError):
-        error = DecodeFailed(f"The decoder failed in an unforeseen way: {type(error).__name__}: {error}")
+        error = DecodeFailed(f"The decoder failed in an unforeseen way ({type(error).__name__}: {error}).")
     reason = getattr(error, "reason", DecodeFailed.reason)
     return {"kind": "error", "reason": reason, "message": str(error)[: wire.MAX_TEXT_CHARACTERS]}
 

@@ -35,20 +35,20 @@ class FramesFile:
         else:  # beside Linux: a file that has no name any more
             with tempfile.TemporaryFile() as file:
                 self.descriptor = os.dup(file.fileno())
-        self._size_bytes = PAGE_BYTES
+        self.size_bytes = PAGE_BYTES
         os.ftruncate(self.descriptor, PAGE_BYTES)
 
     def grow(self, size_bytes: int) -> None:
         """Raises OSError where there is no room."""
-        if size_bytes > self._size_bytes:
+        if size_bytes > self.size_bytes:
             os.ftruncate(self.descriptor, size_bytes)
-            self._size_bytes = size_bytes
+            self.size_bytes = size_bytes
 
     def shrink(self) -> None:
         """Gives back what a huge read took. Only while the child reads no frames."""
-        if self._size_bytes > KEPT_BYTES:
+        if self.size_bytes > KEPT_BYTES:
             os.ftruncate(self.descriptor, KEPT_BYTES)
-            self._size_bytes = KEPT_BYTES
+            self.size_bytes = KEPT_BYTES
 
     def progress(self) -> bytes:
         """Something that differs from what it was when the child has made progress."""
@@ -90,14 +90,16 @@ class MappedFrames:
         (count,) = _COUNTER.unpack_from(self._first_page)
         _COUNTER.pack_into(self._first_page, 0, count + 1)
 
-    def arrays(self, num_frames: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """(pts_seconds, frames_THWC) to be filled. Raises OSError or MemoryError where they find no room."""
-        self._room = None  # mapped anew for each read: the parent may have cut the file in between
-        frames_at = _pages(8 * num_frames)
-        size_bytes = room_bytes(num_frames, height, width) - PAGE_BYTES
-        self._room = mmap.mmap(self._descriptor, size_bytes, offset=PAGE_BYTES)
+    def arrays(self, num_frames: int, height: int, width: int, *, size_bytes: int) -> tuple[np.ndarray, np.ndarray]:
+        """(pts_seconds, frames_THWC) to be filled, in a file that is `size_bytes` long now.
+
+        Raises OSError or MemoryError where they find no room.
+        """
+        if self._room is None or len(self._room) != size_bytes - PAGE_BYTES:
+            self._room = None  # first: both together may be too much
+            self._room = mmap.mmap(self._descriptor, size_bytes - PAGE_BYTES, offset=PAGE_BYTES)
         pts_seconds = np.frombuffer(self._room, np.float64, num_frames)
-        pixels = np.frombuffer(self._room, np.uint8, 3 * num_frames * height * width, offset=frames_at)
+        pixels = np.frombuffer(self._room, np.uint8, 3 * num_frames * height * width, offset=_pages(8 * num_frames))
         return pts_seconds, pixels.reshape(num_frames, height, width, 3)
 
 

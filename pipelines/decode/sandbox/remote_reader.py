@@ -77,7 +77,9 @@ class SandboxedReader:
                 frames_THWC = out[:num_frames]
             return Selection(frames_THWC, pts_seconds, wire.take_truth(answer, "has_ended"))
 
-        return self._ask({"kind": "read", "height": height, "width": width}, times.tobytes(), "frames", take)
+        size_bytes = self._child.frames.size_bytes
+        request = {"kind": "read", "height": height, "width": width, "room_bytes": size_bytes}
+        return self._ask(request, times.tobytes(), "frames", take)
 
     def count_bytes(self, times_seconds: Sequence[float]) -> int | None:
         """See `Reader.count_bytes`."""

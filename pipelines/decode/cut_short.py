@@ -6,22 +6,30 @@ a few headers, never frames.
 
 from __future__ import annotations
 
-import io
-
 from pipelines.decode.blocks import RangeFile
 from pipelines.decode.sniff import ISO_BMFF_BOXES
 
 # A fragmented movie is a row of thousands of boxes, each perhaps a request to storage; the first ones must do.
 MAX_BOXES = 64
+# What is cut in any other is no part of the movie.
+TOP_LEVEL_BOXES = ISO_BMFF_BOXES | {b"mfra"}
 _EBML_HEAD, _VOID, _MATROSKA_SEGMENT = 0x1A45DFA3, 0xEC, 0x18538067
 
 
 def is_cut_short(file: RangeFile) -> bool:
     """Whether `file` ends inside of what its container announces, or (ISO-BMFF) before its index `moov`.
 
-    A file of another kind, or damaged where the sizes stand, counts as whole. Raises what `file` raises.
+    A file of another kind, or damaged where the sizes stand, counts as whole. Leaves `file` where it was, for a demuxer
+    may be in the middle of it. Raises what `file` raises.
     """
-    size_bytes = file.seek(0, io.SEEK_END)
+    position = file.tell()
+    try:
+        return _ends_too_early(file, file.size_bytes)
+    finally:
+        file.seek(position)
+
+
+def _ends_too_early(file: RangeFile, size_bytes: int) -> bool:
     head = _read(file, 0, 12)
     if head[4:8] in ISO_BMFF_BOXES:
         return _is_iso_bmff_cut(file, size_bytes)
@@ -39,7 +47,7 @@ def _is_iso_bmff_cut(file: RangeFile, size_bytes: int) -> bool:
             return not has_moov
         header = _read(file, position, 16)
         size, box = int.from_bytes(header[:4], "big"), header[4:8]
-        if not box.isalnum() and box.strip(b" ") and position:  # no box: something was put behind the movie
+        if box not in TOP_LEVEL_BOXES and position:  # something was put behind the movie
             return not has_moov
         has_moov |= box == b"moov"
         if size == 1:

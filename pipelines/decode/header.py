@@ -34,7 +34,16 @@ _ROTATION = re.compile(r"^ {6}Display Matrix: rotation of (-?[\d.]+) degrees", r
 
 def open_container(file: RangeFile, container: str, limits: DecodeConfig) -> InputContainer:
     """Opens `file` with the one demuxer of `container`. Raises FFmpegError and what `file` raises."""
-    demuxer = DEMUXERS[container]
+    # Opening decodes a frame where the header does not tell the pixel format: of 16384 x 8192 that would be 600 MiB and
+    # 7 s before the size can be refused. So the decoder refuses. H.264 and HEVC tell the size all the same.
+    opened = _open(file, DEMUXERS[container], {"max_pixels": str(limits.max_pixels)})
+    if all(stream.width for stream in opened.streams.video if stream.codec_context is not None):
+        return opened
+    opened.close()  # others tell no size then; without decoding, there is that of the container
+    return _open(file, DEMUXERS[container], {"skip_frame": "all"})
+
+
+def _open(file: RangeFile, demuxer: str, codec_options: dict[str, str]) -> InputContainer:
     file.seek(0)
     return av.open(
         file,
@@ -49,9 +58,7 @@ def open_container(file: RangeFile, container: str, limits: DecodeConfig) -> Inp
             # A movie's `dref` names the file that holds its samples. Both are FFmpeg's defaults, and must stay so.
             "enable_drefs": "0",
             "use_absolute_path": "0",
-            # Opening decodes a frame where the header does not tell the pixel format: of 16384 x 8192 that would be
-            # 600 MiB and 7 s before the size can be refused. So the decoder refuses; the size is told all the same.
-            "max_pixels": str(limits.max_pixels),
+            **codec_options,
         },
     )
 

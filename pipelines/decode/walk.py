@@ -75,8 +75,14 @@ class Walk:
             if held is not None:
                 yield held
             raise
+        is_cut_short = reader.header.is_cut_short  # its duration is then that of what is there
         if held is not None:
-            yield replace(held, is_last=True)
+            yield replace(held, is_last=not is_cut_short, is_truncated=is_cut_short)
+        if is_cut_short:
+            raise TruncatedVideo(
+                "The file is shorter than its container says; the video goes on after "
+                f"{reader.header.duration_seconds:.3f} s, where the file ends."
+            )
 
     def _read(self, reader: Reader, start: float, end: float) -> tuple[DecodedClip | None, bool]:
         """The clip [start, end), None where no frame of it is left; and whether the video ended in it."""

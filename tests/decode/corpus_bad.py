@@ -52,8 +52,8 @@ CUT = [
     ends_early("cut_fragmented", lambda: _head(film(seconds=20, muxer_options=FRAGMENTED), 0.5), 3, 6),
     ends_early("cut_mkv", lambda: _head(film("matroska", seconds=20), 0.5), 3, 6),
     ends_early("cut_avi", lambda: _head(film("avi", "mpeg4", seconds=20), 0.5), 3, 6),
-    ends_early("cut_flv", lambda: _head(film("flv", seconds=20), 0.5), 3, 6),
-    # A transport stream says nowhere how long it is: it may begin and end anywhere.
+    # Neither says where it should end; a transport stream may begin and end anywhere.
+    ends_well("cut_flv", lambda: _head(film("flv", seconds=20), 0.5), 6),
     ends_well("cut_ts", lambda: _head(film("mpegts", seconds=20), 0.5), 5),
     ends_at_once("truncated", "index_cut_off", lambda: _head(film(), 0.5)),
     ends_at_once("truncated", "index_cut_within", lambda: film()[:-100]),
@@ -64,6 +64,7 @@ CUT = [
 
 DAMAGED = [
     ends_well("garbage_behind", lambda: film() + _noise(5000)),
+    ends_well("text_behind", lambda: film() + b"\nMISTAKE of whoever joined these files\n" * 9),
     ends_well("zip_behind", lambda: film() + texts.ZIP),
     ends_well("playlist_behind", lambda: film("mpegts") + texts.hls("http://127.0.0.1:9/a.ts")),
     ends_well("other_file_by_url", lambda: elsewhere_by_url(film(), "file:///etc/hostname")),
@@ -72,7 +73,7 @@ DAMAGED = [
     ends_at_once("decode_error", "noise_for_frames", lambda: fill(film(), "mdat", _noise(1000))),
     ends_at_once("decode_error", "zeros_for_frames", lambda: fill(film(), "mdat", b"\0")),
     ends_at_once("no_video_stream", "noise_after_ftyp", lambda: film()[:32] + b"\0\0\x20\0moov" + _noise(8184)),
-    ends_at_once("decode_error", "noise_after_ebml", lambda: film("matroska")[:60] + _noise(5000)),
+    ends_at_once("decode_error", "noise_after_ebml", lambda: film("matroska")[:60] + _noise(10_000)),
     ends_at_once(
         "no_video_stream", "text_in_avi", lambda: film("avi", "mpeg4")[:12] + texts.hls("http://127.0.0.1:9/a.ts") * 20
     ),
@@ -96,8 +97,9 @@ TOO_LARGE = [
     ends_at_once("too_large", "huge_png_mov", _huge_png),
     ends_at_once("too_large", "centuries_mp4", lambda: announce_mp4(film(), 4_000_000_000)),
     ends_at_once("too_large", "centuries_mkv", lambda: announce_mkv(film("matroska"), 1e12)),
-    ends_at_once("too_large", "200_streams", lambda: many_tracks(film(), 200)),
-    ends_at_once("too_large", "5000_streams", lambda: many_tracks(film(), 5000)),
+    ends_at_once("too_large", "900_streams", lambda: many_tracks(film(), 900)),
+    # FFmpeg gives up at 1000, and says that memory is short.
+    ends_at_once("memory_limit", "5000_streams", lambda: many_tracks(film(), 5000)),
     ends_well("within_limits", lambda: film(seconds=3.9), is_tight=True),
     ends_at_once("too_large", "beyond_max_pixels", lambda: film(height=66), is_tight=True),
     ends_at_once("too_large", "beyond_max_total_pixels", lambda: film(fps=12), is_tight=True),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from av.error import EOFError as EndOfFile
@@ -58,7 +59,7 @@ class EveryFrame:
     def _must_seek(self, limit: int) -> bool:
         if self._shown is None or limit < frame_ticks(self._shown):
             return True
-        if self._coming is None:
+        if self._coming is None or not self._track.can_seek:
             return False
         key_ticks = self._track.key_ticks_before(limit)
         if key_ticks is not None and key_ticks > frame_ticks(self._coming):
@@ -71,7 +72,7 @@ class EveryFrame:
             self.forget()
             if not self._track.seek(target):
                 break
-            self._take_first_frames()
+            self._take_first_frames(after_seek=True)
             if self._shown is not None and frame_ticks(self._shown) <= limit:
                 return
         self._rewind()
@@ -81,19 +82,31 @@ class EveryFrame:
         self._track.rewind()
         self._take_first_frames()
 
-    def _take_first_frames(self) -> None:
-        self._frames = self._decode()
+    def _take_first_frames(self, *, after_seek: bool = False) -> None:
+        self._frames = self._decode(after_seek=after_seek)
         self._shown = next(self._frames, None)
         self._coming = next(self._frames, None)
 
-    def _decode(self) -> Iterator[VideoFrame]:
-        """All frames from here on that have a time. Damaged packets are skipped: what can be shown is shown."""
-        for packet in self._track.packets():
+    def _decode(self, *, after_seek: bool) -> Iterator[VideoFrame]:
+        """All frames from here on that have a time. Damaged packets are skipped: what can be shown is shown.
+
+        After a seek, frames that are shown before the key frame at which decoding starts are left out: they refer to
+        what lies before it, and some decoders paint the missing part grey.
+        """
+        start_ticks: int | None = None
+        codec = self._track.stream.codec_context
+        codec.skip_frame = "DEFAULT"
+        for packet in chain(self._track.packets(), [None]):  # None: at the end, all that the decoder holds back
+            if after_seek and packet is not None:
+                start_ticks, after_seek = packet.pts, False
             try:
-                decoded = packet.decode()
+                decoded = codec.decode(packet)
             except (InvalidDataError, EndOfFile):
                 continue
-            yield from (frame for frame in decoded if frame.pts is not None or frame.dts is not None)
+            for frame in decoded:
+                has_time = frame.pts is not None or frame.dts is not None
+                if has_time and (start_ticks is None or frame_ticks(frame) >= start_ticks):
+                    yield frame
 
 
 def frame_ticks(frame: VideoFrame) -> int:

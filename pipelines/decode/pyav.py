@@ -22,8 +22,8 @@ from pipelines.decode.track import Track, count_bytes, end_of_packets
 from pipelines.decode.wanted_frames import Irregular, WantedFrames, skips_exactly
 from schemas.config import DecodeConfig
 
-# Of these, packets give the times of their frames. AVI and Ogg do not, and program streams do so now and then.
-TIMED_CONTAINERS = {"iso_bmff", "matroska", "mpeg_ts", "flv", "mxf"}
+# Of these, packets give the times of their frames. AVI, Ogg and MXF do not, and program streams do so now and then.
+TIMED_CONTAINERS = {"iso_bmff", "matroska", "mpeg_ts", "flv"}
 
 
 class PyavReader:

@@ -16,14 +16,17 @@ from av.video.stream import VideoStream
 
 from pipelines.decode.blocks import RangeFile
 from pipelines.decode.clock import Clock
-from pipelines.decode.header import keep_only, main_stream, open_container
+from pipelines.decode.header import decode_error, keep_only, main_stream, open_container
 from schemas.config import DecodeConfig
 from schemas.errors import DecodeFailed
 
-# Frames come out of a decoder later than they go in; so many packets more than the wanted one are read for it.
-EXTRA_PACKETS = 2
-# Without an index of each frame, the bytes up to a moment between two key frames are estimated, with a little on top.
-ESTIMATE_MARGIN = 1.1
+# Frames come out of a decoder later than they go in: a packet more than tells which one is wanted.
+EXTRA_PACKETS = 1
+# FFmpeg reads over a gap smaller than this anyway instead of seeking, and one request is faster than two.
+GAP_BYTES = 64 << 10
+# Without an index of each frame, the bytes up to a moment between two key frames are estimated: the first of them takes
+# about this share, the rest is even.
+KEY_FRAME_SHARE = 0.3
 # A seek may land behind its target (open groups of pictures, transport streams): step back so far, then to the start.
 BACK_OFF_SECONDS = (0, 1, 4, 16, 64)
 # After a seek that landed between key frames: where no key frame follows in so many packets, none are marked.
@@ -40,6 +43,8 @@ class Track:
         self._file, self._kind, self._limits = file, container, limits
         self._is_open = False
         self._reorder_ticks = 0
+        # A program stream does not time each frame: after a seek, FFmpeg gives frames the times of their neighbours.
+        self.can_seek = container != "mpeg_ps"
         self.rewind()
 
     def rewind(self) -> None:
@@ -52,12 +57,17 @@ class Track:
             raise DecodeFailed("The file cannot be decoded (its video stream has no time base).")
         self.time_base = self.stream.time_base
         self.stream.codec_context.thread_count = 1
+        # A later frame can be larger than the header says. FFmpeg counts lines rounded up to 64 pixels.
+        max_pixels = self._limits.max_pixels + 64 * self.stream.height
+        self.stream.codec_context.options = {"max_pixels": str(max_pixels)}
         keep_only(self.container, self.stream)
         self._expected = (0, 0)
         self._from_key = False
 
     def seek(self, ticks: int) -> bool:
         """Goes to a key frame at or before `ticks`, or somewhere near; False where the container cannot."""
+        if not self.can_seek:
+            return False
         try:
             self.container.seek(ticks - self._reorder_ticks, stream=self.stream, backward=True)
         except FFmpegError:
@@ -99,7 +109,8 @@ class Track:
         return len(index) > 1 and index[-1].timestamp >= ticks
 
     def byte_ranges(self, limits_ticks: Sequence[int]) -> list[tuple[int, int]] | None:
-        """For each limit, the stretch of the file that shows the frame there; neighbours that touch share one.
+        """For each limit, the stretch of the file that shows the frame there; neighbours that (nearly) touch share
+        one.
 
         None where the index does not tell.
         """
@@ -110,7 +121,7 @@ class Track:
                 return None
             ranges.append(found)
         for i in range(1, len(ranges)):
-            if ranges[i - 1][0] <= ranges[i][0] <= ranges[i - 1][1]:
+            if ranges[i - 1][0] <= ranges[i][0] <= ranges[i - 1][1] + GAP_BYTES:
                 ranges[i] = (ranges[i - 1][0], max(ranges[i - 1][1], ranges[i][1]))
         for i in reversed(range(1, len(ranges))):
             if ranges[i - 1][0] == ranges[i][0]:
@@ -145,8 +156,8 @@ class Track:
             if after < 0:
                 return start, self._file.size_bytes
             span = index[after].timestamp - index[key].timestamp
-            share = min(1.0, ESTIMATE_MARGIN * (ticks - index[key].timestamp) / span) if span > 0 else 1.0
-            end = start + round(share * (index[after].pos - start))
+            share = (ticks - index[key].timestamp) / span if span > 0 else 1.0
+            end = start + round((KEY_FRAME_SHARE + (1 - KEY_FRAME_SHARE) * share) * (index[after].pos - start))
         else:
             last = len(index) - 1 if after < 0 else min(after + EXTRA_PACKETS, len(index) - 1)
             end = index[last].pos + index[last].size
@@ -181,7 +192,7 @@ def packet_starts(track: Track) -> tuple[np.ndarray, int]:
     """When each frame is shown, ascending ticks, by all packets; and how long the last one is, 0 where not told.
 
     Reads the whole file and decodes nothing; leaves the track at its start. Packets that an edit list cuts off are left
-    out. Raises FFmpegError, DecodeFailed.
+    out. Raises FFmpegError, VideoError.
     """
     track.rewind()
     spans = sorted(
@@ -191,7 +202,7 @@ def packet_starts(track: Track) -> tuple[np.ndarray, int]:
     )
     track.rewind()
     if not spans:
-        raise DecodeFailed("The file cannot be decoded (its packets have no times).")
+        raise decode_error(track._file, "its packets have no times")
     return np.array([pts for pts, _ in spans], dtype=np.int64), spans[-1][1]
 
 

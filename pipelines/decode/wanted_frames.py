@@ -79,7 +79,9 @@ class WantedFrames:
                 self._frames.popleft()
             if self._frames:
                 break
-            if not self._decode_next(limits_ticks, k):
+            if wanted in self._due and self._leaves_after(limits_ticks, k):
+                self._drain(limits_ticks[k])
+            elif not self._decode_next(limits_ticks, k):
                 raise Irregular("a packet gave no frame")
         if _ticks(self._frames[0]) != wanted:
             raise Irregular("a packet gave no frame")
@@ -87,9 +89,18 @@ class WantedFrames:
         self._shown_ticks = wanted
         return Shown(self._frames[0], self._has_ended and self._starts[-1] == wanted)
 
+    def _leaves_after(self, limits_ticks: Sequence[int], k: int) -> bool:
+        """Whether the next moment lies behind a key frame further on: then nothing more need be decoded up to there."""
+        if k + 1 == len(limits_ticks) or self._is_drained:
+            return False
+        key_ticks = self._track.key_ticks_before(limits_ticks[k + 1])
+        return key_ticks is not None and key_ticks > self._starts[-1]
+
     def _must_seek(self, limit: int) -> bool:
         if self._shown_ticks is None or limit < self._shown_ticks:
             return True
+        if self._is_drained:
+            return not self._has_ended
         if self._has_ended:
             return False
         newest = self._starts[-1] if self._starts else self._shown_ticks
@@ -132,9 +143,11 @@ class WantedFrames:
         return self._starts[max(0, bisect_right(self._starts, limit) - 1)]
 
     def _is_settled(self, limit: int) -> bool:
-        if self._trusts_decode_ticks and self._decode_ticks is not None and self._decode_ticks > limit:
-            return True
-        return len(self._starts) - bisect_right(self._starts, limit) > MAX_REORDERED
+        num_later = len(self._starts) - bisect_right(self._starts, limit)
+        if self._decode_ticks is None or not self._trusts_decode_ticks:
+            return num_later > MAX_REORDERED
+        reorder_depth = min(self._track.stream.codec_context.reorder_depth, MAX_REORDERED)
+        return num_later > (reorder_depth if self._decode_ticks > limit else MAX_REORDERED)
 
     def _can_come(self, ticks: int) -> bool:
         """Whether the frame is there or will come; it may have been passed over while other moments were asked for."""
@@ -152,10 +165,10 @@ class WantedFrames:
         if packet.pts is None or packet.size == 0:
             raise Irregular("a packet has no time or no content")
         if packet.dts is not None:
-            if self._decode_ticks is not None and packet.dts < self._decode_ticks:
-                raise Irregular("decode times run backwards")
+            # Matroska stores none, and FFmpeg's guesses may be wrong after a seek.
+            runs_on = self._decode_ticks is None or packet.dts >= self._decode_ticks
+            self._trusts_decode_ticks &= runs_on and packet.dts <= packet.pts
             self._decode_ticks = packet.dts
-            self._trusts_decode_ticks &= packet.dts <= packet.pts
         if not packet.is_discard:
             place = bisect_left(self._starts, packet.pts)
             if place < len(self._starts) and self._starts[place] == packet.pts:
@@ -176,19 +189,27 @@ class WantedFrames:
         codec = self._track.stream.codec_context
         if not self._queue:
             self._read_packet(limit)
+        if not self._queue:
+            return self._drain(limit)
+        packet = self._queue.popleft()
+        is_wanted = self._may_be_wanted(packet, limits_ticks, k)
+        codec.skip_frame = "DEFAULT" if is_wanted else "NONREF"
+        if is_wanted and packet.pts is not None:
+            self._due.add(packet.pts)
+        self._decode(packet, limit)
+        return True
+
+    def _drain(self, limit: int | None) -> bool:
+        """Gets from the decoder the frames that it holds back; after that it takes no packet until a seek."""
+        if self._is_drained:
+            return False
+        self._is_drained = True
+        self._decode(None, limit)
+        return True
+
+    def _decode(self, packet: Packet[VideoStream] | None, limit: int | None) -> None:
         try:
-            if self._queue:
-                packet = self._queue.popleft()
-                is_wanted = self._may_be_wanted(packet, limits_ticks, k)
-                codec.skip_frame = "DEFAULT" if is_wanted else "NONREF"
-                if is_wanted and packet.pts is not None:
-                    self._due.add(packet.pts)
-                decoded = codec.decode(packet)
-            elif not self._is_drained:
-                self._is_drained = True
-                decoded = codec.decode(None)
-            else:
-                return False
+            decoded = self._track.stream.codec_context.decode(packet)
         except (InvalidDataError, EndOfFile) as error:
             raise Irregular("a packet cannot be decoded") from error
         oldest = self._starts[max(0, bisect_right(self._starts, limit) - 1)] if limit is not None else None
@@ -199,7 +220,6 @@ class WantedFrames:
                 raise Irregular("frames come out in another order than their times")
             if oldest is None or ticks >= oldest:
                 self._frames.append(frame)
-        return True
 
     def _may_be_wanted(self, packet: Packet[VideoStream], limits_ticks: Sequence[int], k: int) -> bool:
         """Not if another frame starts between this one and the next moment that is asked for."""

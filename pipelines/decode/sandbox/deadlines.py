@@ -48,7 +48,6 @@ class Stopwatch:
     def __init__(self, limits: DecodeConfig, progress: Callable[[], bytes]) -> None:
         self._limits = limits
         self._progress = progress
-        self._last = b""
         self._video_seconds = 0.0
         self.begin("open")
 
@@ -61,6 +60,7 @@ class Stopwatch:
         self._step = step
         self._num_frames = max(1, num_frames)
         self._step_seconds = 0.0
+        self._last = self._progress()
 
     def spend(self, seconds: float) -> None:
         """Raises DecodeTimeout."""

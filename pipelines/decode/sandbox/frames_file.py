@@ -65,7 +65,8 @@ class FramesFile:
         return pts_seconds
 
     def close(self) -> None:
-        os.close(self.descriptor)
+        descriptor, self.descriptor = self.descriptor, -1  # the number will soon be another file's
+        os.close(descriptor)
 
     def _copy(self, position: int, target: np.ndarray) -> None:
         rest = target.reshape(-1).view(np.uint8).data

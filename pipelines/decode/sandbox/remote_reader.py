@@ -42,6 +42,7 @@ class SandboxedReader:
         self._source = source
         self._stopwatch = Stopwatch(limits, child.frames.progress)
         self._is_closed = False
+        self._source_error: Exception | None = None
         request = {"kind": "open", "decoder": decoder, "size_bytes": source.size_bytes}
         self.header, self._tells_progress = self._ask(request, b"", "opened", _take_header)
 
@@ -49,6 +50,7 @@ class SandboxedReader:
         self, times_seconds: Sequence[float], *, height: int, width: int, out: np.ndarray | None = None
     ) -> Selection:
         """See `Reader.read`."""
+        self._check_usable()
         times = np.array(times_seconds, np.float64)
         shape = (len(times), height, width, 3)
         if times.ndim != 1 or times.nbytes > wire.MAX_PAYLOAD_BYTES:
@@ -88,6 +90,7 @@ class SandboxedReader:
             num_bytes = wire.take_whole(answer, "num_bytes", at_least=0, at_most=_MAX_WHOLE)
             return num_bytes if wire.take_truth(answer, "is_known") else None
 
+        self._check_usable()
         self._stopwatch.begin("frame")
         return self._ask({"kind": "count_bytes"}, np.array(times_seconds, np.float64).tobytes(), "counted", take)
 
@@ -101,7 +104,7 @@ class SandboxedReader:
             try:
                 with self._child.talking():
                     self._child.send({"kind": "close"}, clock=clock)
-                    if self._child.receive(clock=clock).get("kind") not in ("closed", "error"):
+                    if self._child.receive(clock=clock).get("kind") not in ("closed", "error", "aborted"):
                         raise wire.Malformed("it does not close")
             except VideoError:
                 return  # `talking` has ended it
@@ -115,10 +118,6 @@ class SandboxedReader:
 
     def _ask(self, request: wire.Message, payload: bytes, kind: str, take: Callable[[wire.Message], T]) -> T:
         """What `take` makes of the answer, which must be of this kind; until it comes, the child is served bytes."""
-        if self._is_closed:
-            raise ValueError("the reader is closed")
-        if not self._child.is_alive:
-            raise DecoderCrash("The decoder's process has ended; the video must be opened again.")
         failure: Exception | None = None
         with self._child.talking():
             self._child.send(request, payload, clock=self._stopwatch)
@@ -139,6 +138,14 @@ class SandboxedReader:
             self._child.kill()
         raise failure
 
+    def _check_usable(self) -> None:
+        if self._is_closed:
+            raise ValueError("the reader is closed")
+        if not self._child.is_alive:
+            raise DecoderCrash("The decoder's process has ended; the video must be opened again.")
+        if self._source_error is not None:
+            raise self._source_error
+
     def _serve(self, request: wire.Message) -> Exception | None:
         """Sends the bytes that are asked for; the error, where there are none to send."""
         size_bytes = self._source.size_bytes
@@ -149,6 +156,7 @@ class SandboxedReader:
             if len(data) != end - start:
                 raise StorageError(f"bytes {start} to {end} were asked for, {len(data)} bytes came")
         except Exception as error:
+            self._source_error = error
             self._child.send({"kind": "abort"}, clock=self._stopwatch)
             return error
         self._child.send({"kind": "bytes"}, data, clock=self._stopwatch)

@@ -49,7 +49,7 @@ class Sandbox:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-        if self._child is not None and self._is_worn_out(self._child):
+        if self._child is not None and self._child.is_alive and self._is_worn_out(self._child):
             self._child.end()
         if self._child is None or not self._child.is_alive:
             self._child = self._start()

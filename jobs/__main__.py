@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from jobs import bench, evaluate, train
 from jobs.demo import demo
 from jobs.plan import plan
+from jobs.probe import probe
 from jobs.query import query
 from jobs.run import run
 from jobs.status import status
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(plan)
+app.command()(probe)
 app.command()(run)
 app.command()(status)
 app.command()(query)

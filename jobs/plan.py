@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.options import JobFile, JsonFile, Limit
 from jobs.rows import make_console, write_json
-from pipelines.decode.estimate import Estimate, estimate, probe_header
-from schemas.errors import ConfigError, StorageError, VideoError
 from schemas.job import Job, load_job
 from schemas.run import Plan
 from schemas.work import PlannedVideo
 
+if TYPE_CHECKING:
+    from pipelines.decode.estimate import Estimate
+
 # Headers are read from storage: 24 of them, spread over the videos, tell enough for an estimate in seconds.
 MAX_PROBED = 24
-PROBE_THREADS = 8
 
 _MEANINGS = {
     "config_id": "what the answers will be filed under",
@@ -86,25 +85,19 @@ def describe(job: Job, planned: Plan) -> dict[str, Any]:
 
 
 def _probe_all(job: Job, sample: Sequence[PlannedVideo]) -> list[tuple[PlannedVideo, Estimate] | None]:
+    from pipelines.decode.estimate import Probed, probe_videos
+    from pipelines.decode.walk import Policy
     from pipelines.reason.engines.grid import read_vision_grid
 
     config = job.config
     grid = read_vision_grid(config.model.name, config.model.revision)
-
-    def probe(work: PlannedVideo) -> tuple[PlannedVideo, Estimate] | None:
-        try:
-            header = probe_header(work.video.uri, config.input.storage_options)
-            return work, estimate(
-                header,
-                clips=config.clips,
-                frames=config.frames,
-                factor=grid.factor,
-                temporal_patch=grid.temporal_patch,
-            )
-        except (VideoError, StorageError):
-            return None
-        except ValueError as error:  # the frames of a clip cannot keep to the token limit, whatever the video
-            raise ConfigError(f"frames: {error}") from error
-
-    with ThreadPoolExecutor(PROBE_THREADS) as threads:
-        return list(threads.map(probe, sample))
+    outcomes = probe_videos(
+        [work.video for work in sample],
+        policy=Policy(frames=config.frames, clips=config.clips, factor=grid.factor, temporal_patch=grid.temporal_patch),
+        decode=config.decode,
+        storage_options=config.input.storage_options,
+    )
+    return [
+        (work, found.estimate) if isinstance(found, Probed) else None
+        for work, found in zip(sample, outcomes, strict=True)
+    ]

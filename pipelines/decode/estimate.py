@@ -1,65 +1,178 @@
-"""What decoding a video would give, from its header and first frame alone: clips, frames, video tokens."""
+"""What decoding a video would give, from its header and first frame: clips, frames, video tokens, bytes.
+
+Opens videos as the stage does, in the same kind of slot and by the same ranges. Knows nothing of questions or models.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import queue
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
-from pipelines.decode.blocks import RangeFile
-from pipelines.decode.reader import VideoHeader, open_reader
+from pipelines.decode.reader import Reader, VideoHeader
 from pipelines.decode.select import plan_frames
-from pipelines.decode.split import split_duration
+from pipelines.decode.slots import Slot, make_slot
+from pipelines.decode.split import split, split_duration
+from pipelines.decode.stage import TRY_NEXT_DECODER
+from pipelines.decode.walk import Policy
+from pipelines.pinned import open_pinned
 from pipelines.store import Store
-from schemas.config import ClipsConfig, FramesConfig
-from schemas.errors import StorageError, VideoError
+from schemas.clip import Video
+from schemas.config import ClipsConfig, DecodeConfig
+from schemas.errors import ConfigError, DecodeFailed, StorageError, VideoError, video_error
 from schemas.pixels import count_video_tokens
+
+PROBE_SLOTS = 2  # each is a process with a decoder in it; headers are small, and storage is what is waited for
+MAX_COUNTED_TIMES = 4096  # so many are sent to a decoder's process at once
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Sums over a video's clips. Tokens are the video's own, prefilled once per clip whatever is asked of it."""
+    """Sums over a video's clips. Tokens are the video's own, prefilled once per clip whatever is asked of it.
+
+    bytes_to_read   from storage: each byte that opening the file or any of the clips needs, once, after those of a scan
+                    for scenes; None where the file has no index to tell
+    """
 
     num_clips: int
     num_frames: int
     num_video_tokens: int
+    bytes_to_read: int | None
 
 
-def probe_header(uri: str, storage_options: Mapping[str, object]) -> VideoHeader:
-    """Reads what it needs of the object and decodes its first frames. Raises VideoError, StorageError."""
+@dataclass(frozen=True, kw_only=True)
+class Probed:
+    """A video that can be opened."""
+
+    header: VideoHeader
+    estimate: Estimate
+
+
+def probe_videos(
+    videos: Iterable[Video],
+    *,
+    policy: Policy,
+    decode: DecodeConfig,
+    storage_options: Mapping[str, object],
+    scans: bool = False,
+) -> Iterator[Probed | VideoError | StorageError]:
+    """What each video gives or why it gives nothing, in order; PROBE_SLOTS at a time.
+
+    `scans`: where clips are scenes, they are looked for, which reads and decodes the whole video. Otherwise such a
+    video is taken to have clips of `seconds`. Raises ConfigError where no clip can keep to the token budget.
+    """
+    check_budget(policy)
+    store = Store(storage_options)
+    with ExitStack() as stack:
+        free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        for _ in range(PROBE_SLOTS):
+            free.put(stack.enter_context(closing(make_slot(decode, policy.frames.decoders))))
+
+        def probe_one(video: Video) -> Probed | VideoError | StorageError:
+            slot = free.get()
+            try:
+                return probe(video, store=store, slot=slot, policy=policy, scans=scans)
+            except (VideoError, StorageError) as error:
+                return error
+            finally:
+                free.put(slot)
+
+        threads = stack.enter_context(ThreadPoolExecutor(PROBE_SLOTS))
+        yield from threads.map(probe_one, videos)
+
+
+def probe(video: Video, *, store: Store, slot: Slot, policy: Policy, scans: bool = False) -> Probed:
+    """One video, by the first decoder that can open it. Raises VideoError, StorageError; see `probe_videos`."""
+    if video.refusal is not None:
+        raise video_error(video.refusal.reason, video.refusal.message)
+    *others, last = policy.frames.decoders
+    for name in others:
+        try:
+            return _probe(name, video, store, slot, policy, scans)
+        except VideoError as error:
+            if error.reason not in TRY_NEXT_DECODER:
+                raise
+    return _probe(last, video, store, slot, policy, scans)
+
+
+def check_budget(policy: Policy) -> None:
+    """Raises ConfigError where `max_video_tokens` cannot hold a clip of any video."""
     try:
-        with open_reader("pyav", RangeFile.of(Store(storage_options).read(uri))) as reader:
-            return reader.header
-    except OSError as error:
-        raise StorageError(f"cannot read {uri}: {error}") from error
+        plan_frames(0, 1, policy.factor, policy.factor, policy.frames, factor=policy.factor, temporal_patch=1)
+    except ValueError as error:
+        raise ConfigError(f"frames: {error}") from error
 
 
-def probe_duration_seconds(uri: str, storage_options: Mapping[str, object]) -> float | None:
-    """How long a video lasts; None where it cannot be read or decoded."""
-    try:
-        return probe_header(uri, storage_options).duration_seconds
-    except (VideoError, StorageError):
-        return None
-
-
-def estimate(
-    header: VideoHeader, *, clips: ClipsConfig, frames: FramesConfig, factor: int = 28, temporal_patch: int = 2
-) -> Estimate:
-    """What `DecodeStage` will make of a video with this header. Raises ValueError as `fit_frames` does."""
-    num_clips = num_frames = num_video_tokens = 0
-    for start, end in split_duration(header.duration_seconds, clips):
-        plan = plan_frames(
-            start,
-            end,
-            header.display_height,
-            header.display_width,
-            frames,
-            factor=factor,
-            temporal_patch=temporal_patch,
+def _probe(name: str, video: Video, store: Store, slot: Slot, policy: Policy, scans: bool) -> Probed:
+    with closing(open_pinned(store, video)) as source, slot.open(name, source) as reader:
+        clips, header, opening_bytes = policy.clips, reader.header, source.bytes_read
+        if clips.scenes and not scans:
+            longest = ClipsConfig(seconds=clips.seconds, min_seconds=clips.min_seconds)
+            stretches = split_duration(header.duration_seconds, longest)
+        else:
+            stretches = split(reader, clips)
+        num_clips = num_frames = num_video_tokens = 0
+        counter = _ByteCounter(reader)
+        for start, end in stretches:
+            try:
+                plan = plan_frames(
+                    start,
+                    end,
+                    header.display_height,
+                    header.display_width,
+                    policy.frames,
+                    factor=policy.factor,
+                    temporal_patch=policy.temporal_patch,
+                )
+            except ValueError as error:  # the budget was checked: it is the shape of the frames
+                raise DecodeFailed(f"The frames cannot be fitted to the model: {error}.") from error
+            num_clips += 1
+            num_frames += len(plan.times_seconds)
+            num_video_tokens += count_video_tokens(
+                len(plan.times_seconds),
+                plan.height,
+                plan.width,
+                factor=policy.factor,
+                temporal_patch=policy.temporal_patch,
+            )
+            counter.add(plan.times_seconds)
+        scan_bytes = source.bytes_read - opening_bytes
+        clip_bytes = counter.total()
+        return Probed(
+            header=header,
+            estimate=Estimate(
+                num_clips=num_clips,
+                num_frames=num_frames,
+                num_video_tokens=num_video_tokens,
+                bytes_to_read=None
+                if clip_bytes is None
+                else scan_bytes + min(opening_bytes + clip_bytes, source.size_bytes),
+            ),
         )
-        num = len(plan.times_seconds)
-        num_clips += 1
-        num_frames += num
-        num_video_tokens += count_video_tokens(
-            num, plan.height, plan.width, factor=factor, temporal_patch=temporal_patch
-        )
-    return Estimate(num_clips=num_clips, num_frames=num_frames, num_video_tokens=num_video_tokens)
+
+
+class _ByteCounter:
+    """Adds up what clips need of a file; neighbouring clips together, because they share groups of pictures."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._waiting: list[float] = []
+        self._num_bytes: int | None = 0
+
+    def add(self, times_seconds: Sequence[float]) -> None:
+        self._waiting += times_seconds
+        if len(self._waiting) >= MAX_COUNTED_TIMES:
+            self._count()
+
+    def total(self) -> int | None:
+        """None where the file has no index to tell."""
+        self._count()
+        return self._num_bytes
+
+    def _count(self) -> None:
+        if self._waiting and self._num_bytes is not None:
+            num_bytes = self._reader.count_bytes(sorted(self._waiting))
+            self._num_bytes = None if num_bytes is None else self._num_bytes + num_bytes
+        self._waiting = []

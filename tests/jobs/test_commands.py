@@ -11,7 +11,7 @@ import pytest
 from typer.testing import Result
 
 Framegate = Callable[..., Result]
-COMMANDS = [["demo"], ["plan"], ["run"], ["status"], ["query"], ["train", "dock"], ["eval", "dock"]]
+COMMANDS = [["demo"], ["plan"], ["probe"], ["run"], ["status"], ["query"], ["train", "dock"], ["eval", "dock"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -22,7 +22,9 @@ def test_every_command_helps_with_examples(framegate: Framegate, command: list[s
     assert f"framegate {' '.join(command)}" in result.stdout
 
 
-@pytest.mark.parametrize("command", [["plan"], ["run"], ["status"], ["query"], ["eval", "dock"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [["plan"], ["probe"], ["run"], ["status"], ["query"], ["eval", "dock"]], ids=" ".join
+)
 def test_commands_that_measure_write_json(framegate: Framegate, command: list[str]) -> None:
     assert "--json" in framegate(*command, "--help").stdout
 

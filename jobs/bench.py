@@ -65,10 +65,11 @@ def decode(
     Without FILE, two H.264 films are made: 5 minutes of 720p (116 MB) and 1 hour of 360p (260 MB), which takes about a
     minute on 2 cores. They stay in DIR and are used again; delete the folder when done.
 
-    Each measurement runs in a new process, the systems in turn. Importing, starting and a first, tiny film are told
-    apart (start s). speedup is against decord. cpu s sums threads and child processes, and so does
-    peak MiB, which counts memory that they share once. bytes read is a fraction of the file: what we fetched from
-    storage, and for the others the sum of their read calls, which may read a byte several times.
+    Each measurement runs in a new process, the systems in turn. Importing, starting and the same task on a tiny film
+    come first and are told apart (start s): a process that decodes lives for hundreds of videos. speedup is against
+    decord. cpu s sums threads and child processes, and so does peak MiB, which counts memory that they share once.
+    bytes read is a fraction of the file: what we fetched from storage, and for the others the sum of their read calls,
+    which may read a byte several times.
 
     difference, in grey levels up to 255, compares the pictures with those of framegate_in_process: where it is above
     24, or frames are missing, the exit code is 1. ray_read_videos decodes every frame of a file: it runs with resize

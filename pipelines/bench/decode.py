@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,10 @@ SAMPLE_SECONDS, FAMILY_SECONDS = 0.02, 0.3  # memory is looked at so often, new 
 MAX_SECONDS = 3600.0  # decord can hang
 # Scalers and colour conversions differ by 1 to 3 grey levels in the mean of a cell, the frame's number by 100 and more.
 MAX_DIFFERENCE = 24.0
-WARM_UP = Film(name="warm-up", height=72, width=128, seconds=1, bits_per_second=100_000, scene_seconds=1, gop_seconds=1)
+# A minute of next to nothing, from which as many frames can be taken as from any other film.
+WARM_UP = Film(
+    name="warm-up", height=72, width=128, fps=10, seconds=60, bits_per_second=50_000, scene_seconds=60, gop_seconds=4
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +56,16 @@ def measure(
     run before it begins, and how many are done.
     """
     with tempfile.TemporaryDirectory(prefix="framegate-bench-") as folder:
-        make_film(WARM_UP, Path(folder) / WARM_UP.file_name)
-        warm_up = plan_work(Path(folder) / WARM_UP.file_name, "sparse")
+        small_film, outcome_file = Path(folder) / WARM_UP.file_name, Path(folder) / "outcome.npz"
+        make_film(WARM_UP, small_film)
         num_done = 0
         for work, systems in works:
+            warm_up = replace(plan_work(small_film, work.task), height=work.height, width=work.width)
             runs: dict[str, list[Outcome | str]] = {system: [] for system in systems}
             for _ in range(num_repeats):
                 for system in systems:
                     on_run(work, system, num_done)
-                    runs[system].append(run_once(system, warm_up, work, Path(folder) / "outcome.npz"))
+                    runs[system].append(run_once(system, warm_up, work, outcome_file))
                     num_done += 1
             yield _rows(work, runs)
 

@@ -1,7 +1,7 @@
 """One measurement in a process of its own: `python -m pipelines.bench.worker SYSTEM WARM_UP WORK OUTCOME`.
 
-WARM_UP and WORK are `Work` as JSON; the outcome goes to the file OUTCOME (numpy). Importing, starting and a tiny film
-come before the clock starts: processes that decode live for hundreds of videos.
+WARM_UP and WORK are `Work` as JSON; the outcome goes to the file OUTCOME (numpy). Importing, starting and WARM_UP, the
+same task on a tiny film, come before the clock starts: processes that decode live for hundreds of videos.
 """
 
 from __future__ import annotations

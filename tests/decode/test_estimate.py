@@ -21,8 +21,10 @@ from schemas.tables import PLANNED
 from schemas.work import DecodedUnit, PlannedVideo, to_table
 
 IN_PROCESS = DecodeConfig(sandbox=False)
-SMALL = {"max_frames": 8, "max_video_tokens": 64, "min_frame_pixels": 3136, "max_frame_pixels": 100_000}
-FRAMES = FramesConfig(fps=2, **SMALL)
+FRAMES = FramesConfig(fps=2, max_frames=8, max_video_tokens=64, min_frame_pixels=3136, max_frame_pixels=100_000)
+UNIFORM = FramesConfig(
+    policy="uniform", max_frames=8, max_video_tokens=64, min_frame_pixels=3136, max_frame_pixels=100_000
+)
 
 
 def video_at(path: Path) -> Video:
@@ -58,7 +60,7 @@ def shots(write_film, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=["windows", "overlap", "whole", "scenes"],
 )
-@pytest.mark.parametrize("frames", [FRAMES, FramesConfig(policy="uniform", **SMALL)], ids=["fps", "uniform"])
+@pytest.mark.parametrize("frames", [FRAMES, UNIFORM], ids=["fps", "uniform"])
 def test_an_estimate_is_what_decoding_gives(clips: ClipsConfig, frames: FramesConfig, shots: Path) -> None:
     (found,) = probe_all(video_at(shots), policy=Policy(frames=frames, clips=clips))
     assert isinstance(found, Probed)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.decode.blocks import RangeFile
+from pipelines.decode.reader import open_reader
 from pipelines.decode.select import TICK_SECONDS, frame_times, on_display, plan_frames
+from schemas.clip import FrameBatch
 from schemas.config import FramesConfig
 from schemas.pixels import count_video_tokens
 
@@ -39,14 +44,13 @@ def test_a_clip_without_a_length_is_refused(start: float, end: float) -> None:
 
 @st.composite
 def policies(draw: st.DrawFn) -> FramesConfig:
-    shared = {
+    values = {
         "max_frames": draw(st.integers(1, 256)),
         "max_video_tokens": draw(st.integers(64, 4096)),
         "min_frame_pixels": draw(st.integers(1, 40_000)),
     }
-    if draw(st.booleans()):
-        return FramesConfig(policy="uniform", **shared)
-    return FramesConfig(fps=draw(st.floats(0.05, 60)), **shared)
+    policy = draw(st.sampled_from([{"policy": "uniform"}, {"fps": draw(st.floats(0.05, 60))}]))
+    return FramesConfig.model_validate({**values, **policy})
 
 
 @given(start=st.floats(0, 40_000), length=st.floats(0.05, 4000), frames=policies())
@@ -66,6 +70,24 @@ def test_a_budget_that_holds_fewer_frames_spreads_them_over_the_whole_clip() -> 
     frames = FramesConfig(fps=2, max_frames=64, max_video_tokens=16, min_frame_pixels=4 * 28 * 28)
     plan = plan_frames(100, 116, 56, 56, frames, factor=28, temporal_patch=2)
     assert plan == ([101, 103, 105, 107, 109, 111, 113, 115], 56, 56)
+
+
+@pytest.mark.parametrize(
+    "frames", [FramesConfig(fps=2), FramesConfig(policy="uniform", max_frames=16)], ids=["fps", "uniform"]
+)
+def test_frames_of_an_uneven_film_come_once_each_with_the_times_they_are_shown_at(
+    frames: FramesConfig, write_film: Callable[..., Path], tmp_path: Path, number_of: Callable[..., int]
+) -> None:
+    starts = [0.0, 0.1, 0.5, 0.6, 2.0, 2.1, 5.0, 7.5]
+    path = write_film(tmp_path / "uneven.mkv", times_seconds=starts)
+    plan = plan_frames(0.25, 8, 64, 96, frames, factor=28, temporal_patch=2)
+    with open_reader("pyav", RangeFile.of(path.read_bytes())) as reader:
+        selection = reader.read(plan.times_seconds, height=64, width=96)
+    batch = FrameBatch(
+        frames_THWC=selection.frames_THWC, pts_seconds=selection.pts_seconds, duration_seconds=7.75
+    )  # refuses times that do not increase
+    assert [number_of(frame) for frame in batch.frames_THWC] == on_display(plan.times_seconds, starts, end_seconds=8.5)
+    assert batch.pts_seconds == pytest.approx([starts[number_of(frame)] for frame in batch.frames_THWC], abs=2e-3)
 
 
 def test_the_frame_on_display_is_the_last_one_that_started() -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForImageTextToText
@@ -57,6 +61,25 @@ def test_qwen3_vl_every_step_stands_behind_its_time_stamp():
 )
 def test_the_time_between_two_steps_is_the_frames_own_and_free_of_clock_noise(pts_seconds, expected):
     assert seconds_per_step(pts_seconds, 2) == expected
+
+
+def test_frames_far_apart_stand_apart_by_their_seconds():
+    """Eight frames of a two-minute clip, as the uniform policy takes them: 15 s apart, 30 s from step to step."""
+    step = seconds_per_step([7.5 + 15 * k for k in range(8)], 2)
+    assert step == 30.0
+    positions, _ = lay_out_positions([VideoRun(grid=(4, 1, 1), step=step * 2)])
+    assert positions[0].tolist() == [0, 60, 120, 180], "2 positions a second"
+
+
+def test_uneven_frames_reach_the_model_as_seconds_of_the_clip(bench, random_checkpoints):
+    checkpoint = bench.load(random_checkpoints["qwen3_vl"])
+    uneven = replace(
+        bench.make_request(0, (), num_frames=6, size=(64, 96)).frames,
+        pts_seconds=np.array([100.0, 100.4, 103.0, 110.0, 110.4, 118.0]),
+    )
+    prefix = bench.make_prefix(checkpoint, frames=uneven, clip_start_seconds=100.0)
+    times = re.findall(r"<([\d.]+) seconds>", checkpoint.tokenizer.decode(prefix.token_ids))
+    assert times == ["0.2", "6.5", "14.2"]
 
 
 def test_a_step_happens_in_the_middle_of_its_frames_in_seconds_of_the_clip():

@@ -6,7 +6,7 @@ can open nothing but the bytes it was given. One thread per reader: the flow run
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from av.error import FFmpegError
@@ -18,12 +18,10 @@ from pipelines.decode.clock import Clock
 from pipelines.decode.every_frame import EveryFrame, Shown, frame_ticks
 from pipelines.decode.header import announced_seconds, decode_error, frame_rate, quarter_turns, read_header
 from pipelines.decode.reader import Selection, VideoHeader
+from pipelines.decode.skippable import skips_exactly
 from pipelines.decode.track import Track, count_bytes, end_of_packets
-from pipelines.decode.wanted_frames import Irregular, WantedFrames, skips_exactly
+from pipelines.decode.wanted_frames import Irregular, WantedFrames
 from schemas.config import DecodeConfig
-
-# Of these, packets give the times of their frames. AVI, Ogg and MXF do not, and program streams do so now and then.
-TIMED_CONTAINERS = {"iso_bmff", "matroska", "mpeg_ts", "flv"}
 
 
 class PyavReader:
@@ -41,7 +39,7 @@ class PyavReader:
         self._track: Track | None = None
         try:
             track = self._track = Track(file, container=container, limits=limits)
-            skips = skips and container in TIMED_CONTAINERS and skips_exactly(track.stream)
+            skips = skips and skips_exactly(container, track.stream)
             self._frames = WantedFrames(track) if skips else EveryFrame(track)
             first = self._first_frame(track)
             self._clock = Clock(
@@ -92,6 +90,15 @@ class PyavReader:
             track.load_index()
             ranges = track.byte_ranges(limits)
         return None if ranges is None else count_bytes(ranges)
+
+    @property
+    def progress(self) -> Callable[[], object]:
+        """See `Reader`."""
+        return self._open_track().progress
+
+    @progress.setter
+    def progress(self, tell: Callable[[], object]) -> None:
+        self._open_track().progress = tell
 
     def close(self) -> None:
         """Frees the decoder."""

@@ -214,6 +214,7 @@ class WantedFrames:
             raise Irregular("a packet cannot be decoded") from error
         oldest = self._starts[max(0, bisect_right(self._starts, limit) - 1)] if limit is not None else None
         for frame in decoded:
+            self._track.progress()
             ticks = _ticks(frame)
             self._due.discard(ticks)
             if self._frames and ticks <= _ticks(self._frames[-1]):
@@ -230,29 +231,6 @@ class WantedFrames:
             return True
         after = bisect_right(self._starts, packet.pts)
         return after == len(self._starts) or self._starts[after] > limits_ticks[later]
-
-
-def skips_exactly(stream: VideoStream) -> bool:
-    """Whether FFmpeg's decoder of this stream passes over just those frames that no other frame refers to.
-
-    Decoders of other codecs ignore the wish (VP9, AV1), or packets of theirs may hold no frame (VP8).
-    """
-    codec = stream.codec.canonical_name
-    if codec == "hevc":
-        return _num_temporal_layers(stream.codec_context.extradata or b"") == 1
-    return codec in ("h264", "mpeg4", "mpeg2video", "mpeg1video")
-
-
-def _num_temporal_layers(extradata: bytes) -> int | None:
-    """Of H.265, by its sequence parameter set (ISO/IEC 23008-2, 7.3.2.2); None where there is none.
-
-    With more than one, a frame to which none of its own layer refers may serve the layers above.
-    """
-    for position in range(len(extradata) - 2):
-        # The head of a unit of type 33 in layer 0; in an `hvcC` record its length of 2 bytes stands before it.
-        if extradata[position : position + 2] == b"\x42\x01":
-            return (extradata[position + 2] >> 1 & 7) + 1
-    return None
 
 
 def _ticks(item: VideoFrame | Packet[VideoStream]) -> int:

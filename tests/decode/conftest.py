@@ -40,21 +40,23 @@ def _write_film(
     b_frames: int = 2,
     drawing: Callable[..., np.ndarray] = _numbered_frame,
     options: dict[str, str] | None = None,
+    codec_options: dict[str, str] | None = None,
 ) -> Path:
     """One frame at each of `times_seconds`, numbered from 0."""
+    time_base = Fraction(1, fps) if codec in ("mpeg2video", "libsvtav1") else Fraction(1, 1000)  # these want steps of 1
     with av.open(path, "w", format=muxer, options=options or {}) as container:
-        stream = container.add_stream(codec, rate=fps)
+        stream = container.add_stream(codec, rate=fps, options=codec_options or {})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.gop_size = gop_frames
         stream.codec_context.max_b_frames = b_frames
-        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.time_base = time_base
         if pixel_ratio is not None:
             stream.codec_context.sample_aspect_ratio = pixel_ratio
         if rotation_degrees is not None:
             stream.set_display_rotation(rotation_degrees)
         for number, seconds in enumerate(times_seconds):
             frame = av.VideoFrame.from_ndarray(drawing(number, height=height, width=width), format="rgb24")
-            frame.time_base, frame.pts = Fraction(1, 1000), round(seconds * 1000)
+            frame.time_base, frame.pts = time_base, round(seconds / time_base)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path

@@ -17,6 +17,7 @@ from av.stream import Disposition
 RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 200, 30), (40, 40, 220), (235, 235, 235)
 FASTSTART = (("movflags", "faststart"),)
 FRAGMENTED = (("movflags", "frag_keyframe+empty_moov"),)
+MAGENTA = (200, 30, 200)
 QUARTERS = {"top_left": RED, "top_right": GREEN, "bottom_left": BLUE, "bottom_right": WHITE}
 
 
@@ -48,6 +49,7 @@ def film(
     gop_frames: int = 10,
     rotation_degrees: int | None = None,
     sound_seconds: float = 0.0,
+    is_magenta: bool = False,
     muxer_options: Iterable[tuple[str, str]] = (),
     codec_options: Iterable[tuple[str, str]] = (),
 ) -> bytes:
@@ -55,7 +57,7 @@ def film(
     times = tuple(times_seconds) if times_seconds is not None else tuple(steady(seconds, fps=fps))
     return _film(
         muxer, codec, times, height, width, pixel_format, fps, b_frames, gop_frames, rotation_degrees, sound_seconds,
-        tuple(muxer_options), tuple(codec_options),
+        is_magenta, tuple(muxer_options), tuple(codec_options),
     )  # fmt: skip
 
 
@@ -72,6 +74,7 @@ def _film(
     gop_frames: int,
     rotation_degrees: int | None,
     sound_seconds: float,
+    is_magenta: bool,
     muxer_options: tuple[tuple[str, str], ...],
     codec_options: tuple[tuple[str, str], ...],
 ) -> bytes:
@@ -91,7 +94,12 @@ def _film(
             stream.set_display_rotation(rotation_degrees)
         sound = container.add_stream("aac", rate=48_000, layout="mono") if sound_seconds else None
         for number, moment in enumerate(times_seconds):
-            frame = av.VideoFrame.from_ndarray(draw(number, height=height, width=width), format="rgb24")
+            pixels = (
+                np.full((height, width, 3), MAGENTA, np.uint8)
+                if is_magenta
+                else draw(number, height=height, width=width)
+            )
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.time_base, frame.pts = time_base, round(moment / time_base)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

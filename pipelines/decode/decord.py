@@ -8,7 +8,7 @@ container's packets as PyAV reads them, so that both decoders choose the same fr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import decord
 import numpy as np
@@ -31,6 +31,7 @@ class DecordReader:
     def __init__(self, file: RangeFile, *, container: str, limits: DecodeConfig) -> None:
         decord.logging.set_level(decord.logging.QUIET)
         self._file = file
+        self.progress: Callable[[], object] = bool  # which does nothing; see `Reader`
         try:
             self._read_packets(Track(file, container=container, limits=limits), container, limits)
         except FFmpegError as error:
@@ -80,10 +81,11 @@ class DecordReader:
             starts = np.rint(seconds / float(self._clock.time_base)).astype(np.int64)
         indices = np.unique(np.maximum(np.searchsorted(starts, limits, side="right") - 1, 0))
         try:
-            decoded = video.get_batch(indices.tolist()).asnumpy()
+            for k, index in enumerate(indices.tolist()):  # one by one is as fast as all at once
+                frames_THWC[k] = np.rot90(video.get_batch([index]).asnumpy()[0], self._turns)
+                self.progress()
         except decord.DECORDError as error:
             raise DecodeFailed(f"decord cannot decode the file ({_first_line(error)}).") from error
-        frames_THWC[: len(indices)] = np.rot90(decoded, self._turns, axes=(1, 2))
         pts_seconds = np.array([self._clock.seconds(int(ticks)) for ticks in starts[indices]], dtype=np.float64)
         return Selection(frames_THWC[: len(indices)], pts_seconds, has_ended)
 

@@ -104,6 +104,7 @@ class EveryFrame:
             except (InvalidDataError, EndOfFile):
                 continue
             for frame in decoded:
+                self._track.progress()
                 has_time = frame.pts is not None or frame.dts is not None
                 if has_time and (start_ticks is None or frame_ticks(frame) >= start_ticks):
                     yield frame

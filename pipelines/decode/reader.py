@@ -48,7 +48,11 @@ class Selection(NamedTuple):
 
 
 class Reader(Protocol):
-    """One open video. Not thread-safe; close it when done (every reader is a context manager)."""
+    """One open video. Not thread-safe; close it when done (every reader is a context manager).
+
+    A reader may have an attribute `progress`, to be set by whoever waits for it: it calls this, without arguments, for
+    each frame that it decodes, wanted or not. That tells a slow decoder from one that hangs.
+    """
 
     header: VideoHeader
 

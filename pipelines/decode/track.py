@@ -5,7 +5,7 @@ Says beforehand which bytes of the file it will read, where the container has an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -36,12 +36,14 @@ MAX_KEYLESS_PACKETS = 600
 class Track:
     """`stream` and `container` are replaced by `rewind`: keep neither, they point to freed memory then.
 
+    `progress` is called by those who decode the packets, for each frame that comes out.
     Raises FFmpegError where the container cannot be opened, VideoError as `main_stream`.
     """
 
     def __init__(self, file: RangeFile, *, container: str, limits: DecodeConfig) -> None:
         self._file, self._kind, self._limits = file, container, limits
         self._is_open = False
+        self.progress: Callable[[], object] = bool  # which does nothing
         self._reorder_ticks = 0
         # A program stream does not time each frame: after a seek, FFmpeg gives frames the times of their neighbours.
         self.can_seek = container != "mpeg_ps"

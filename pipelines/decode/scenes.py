@@ -16,11 +16,11 @@ from pipelines.decode.cuts import CONTEXT, find_cuts
 from pipelines.decode.reader import Reader, Selection
 from pipelines.decode.select import TICK_SECONDS
 from schemas.config import ClipsConfig
-from schemas.errors import VideoError
+from schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
 
 # Decoding costs the same for 2 a second and for 25; at 8, cuts were told from motion and flashes best (infra/log.md).
 SCAN_FPS = 8
-WINDOW_SECONDS = 60.0  # 480 thumbnails: 14 MB at 16:9 while they are compared
+WINDOW_SECONDS = 60.0  # 480 thumbnails, 13 MB as the floats that are compared
 THUMBNAIL_SIDE = 64
 
 
@@ -37,7 +37,8 @@ def split_scenes(reader: Reader, clips: ClipsConfig) -> Iterator[tuple[float, fl
     A scene shorter than `clips.min_seconds` joins the one after it (the last one: the one before). A scene longer than
     `clips.seconds` is cut into clips of `seconds`; where a rest shorter than `min_seconds` would be left, the last two
     are of equal length. So every clip lasts from `min_seconds` to `seconds`, if that is at least twice as long.
-    Where the video ends early or cannot be read on, the rest counts as one scene: reading its clips says why.
+    Where the video ends early or cannot be read on, the rest counts as one scene: reading its clips says why. Raises
+    what leaves no reader to read them with: DecodeTimeout, DecoderCrash, MemoryLimit; and StorageError.
     """
     return join_scenes(
         scan(reader, clips.scene_threshold),
@@ -76,7 +77,8 @@ def _parts(start: float, end: float, min_seconds: float, max_seconds: float) -> 
 
 
 def scan(reader: Reader, threshold: float) -> Iterator[Scanned]:
-    """The video in windows, one after the other; ends where the video does or cannot be read on.
+    """The video in windows, one after the other; ends where the video does or cannot be read on. Raises as
+    `split_scenes` does.
 
     Every frame is decoded on the way, however few are looked at.
     """
@@ -87,6 +89,8 @@ def scan(reader: Reader, threshold: float) -> Iterator[Scanned]:
     for times, is_last in _windows(reader.header.duration_seconds):
         try:
             found = reader.read(times, height=height, width=width)
+        except (DecodeTimeout, DecoderCrash, MemoryLimit):
+            raise
         except VideoError:
             found = Selection(thumbnails[:0], pts_seconds[:0], has_ended=True)
         # The first frame of a window may be the last of the one before, still on display.
@@ -96,7 +100,8 @@ def scan(reader: Reader, threshold: float) -> Iterator[Scanned]:
         is_last = is_last or found.has_ended
         end = len(thumbnails) if is_last else max(num_decided, len(thumbnails) - CONTEXT)
         is_cut = find_cuts(thumbnails, threshold)[num_decided:end]
-        yield Scanned(times[-1] if is_last else float(pts_seconds[end]), pts_seconds[num_decided:end][is_cut].tolist())
+        until = float(pts_seconds[end]) if end < len(thumbnails) else times[-1]
+        yield Scanned(until, pts_seconds[num_decided:end][is_cut].tolist())
         if is_last:
             return
         first_kept = max(0, end - CONTEXT)

@@ -17,7 +17,7 @@ from pipelines.decode.reader import Selection, VideoHeader, open_reader
 from pipelines.decode.scenes import SCAN_FPS, Scanned, join_scenes, scan, split_scenes
 from pipelines.decode.split import split
 from schemas.config import ClipsConfig
-from schemas.errors import DecodeFailed
+from schemas.errors import DecodeFailed, DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
 
 THRESHOLD = 0.07
 HEIGHT, WIDTH = 36, 64
@@ -82,10 +82,15 @@ def test_a_few_pictures_of_one_scene_have_no_cut(num: int) -> None:
 
 
 class Film:
-    """A reader of thumbnails at SCAN_FPS; counts what was read. `breaks_at` raises from that second on."""
+    """A reader of thumbnails at SCAN_FPS that says how far it was read. From second `breaks_at` on, it raises `error`."""
 
     def __init__(
-        self, frames_THWC: np.ndarray, *, announced_seconds: float | None = None, breaks_at: float = float("inf")
+        self,
+        frames_THWC: np.ndarray,
+        *,
+        announced_seconds: float | None = None,
+        breaks_at: float = float("inf"),
+        error: VideoError | None = None,
     ) -> None:
         self.frames_THWC = frames_THWC
         duration = len(frames_THWC) / SCAN_FPS
@@ -97,12 +102,13 @@ class Film:
             duration_seconds=announced_seconds or duration,
         )
         self.breaks_at = breaks_at
+        self.error = error or DecodeFailed("The file cannot be decoded (it is damaged).")
         self.seconds_read = 0.0
 
     def read(self, times_seconds: Sequence[float], *, height: int, width: int, out=None) -> Selection:
         assert (height, width) == (HEIGHT, WIDTH)
         if times_seconds[-1] >= self.breaks_at:
-            raise DecodeFailed("The file cannot be decoded (it is damaged).")
+            raise self.error
         indices = [i for i in (round(t * SCAN_FPS) for t in times_seconds) if i < len(self.frames_THWC)]
         self.seconds_read = times_seconds[-1]
         return Selection(
@@ -166,6 +172,15 @@ def test_where_a_video_cannot_be_read_on_the_rest_is_one_scene(film_options: dic
     clips = list(split_scenes(film, ClipsConfig(scenes=True, seconds=50)))
     assert clips[:2] == [(0, 25), (25, 50)]
     assert clips[-1][1] == film.header.duration_seconds
+
+
+@pytest.mark.parametrize("error", [DecodeTimeout("60 s."), DecoderCrash("Signal 11."), MemoryLimit("2 GiB.")])
+def test_where_the_decoder_is_gone_its_reason_is_told(error: VideoError) -> None:
+    film = Film(np.concatenate([hold(seed, 25 * SCAN_FPS) for seed in range(4)]), breaks_at=60, error=error)
+    clips = split_scenes(film, ClipsConfig(scenes=True, seconds=50))
+    assert next(clips) == (0, 25)
+    with pytest.raises(type(error), match=str(error)):
+        list(clips)
 
 
 def test_a_video_that_cannot_be_scanned_at_all_is_one_scene() -> None:

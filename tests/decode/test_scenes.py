@@ -82,7 +82,7 @@ def test_a_few_pictures_of_one_scene_have_no_cut(num: int) -> None:
 
 
 class Film:
-    """A reader of thumbnails at SCAN_FPS that says how far it was read. From second `breaks_at` on, it raises `error`."""
+    """A reader of thumbnails at SCAN_FPS that says how far it was read; from second `breaks_at` on, raises `error`."""
 
     def __init__(
         self,

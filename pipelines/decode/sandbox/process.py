@@ -61,7 +61,7 @@ class ChildProcess:
             theirs.callback(os.close, words_write)
             os.set_blocking(self._words, False)
             descriptors = {"socket": other_end.fileno(), "frames": self.frames.descriptor, "life_pipe": life_read}
-            paths = [path or os.getcwd() for path in sys.path]
+            paths = [str(path) or os.getcwd() for path in sys.path]
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-c", _COMMAND, json.dumps({**told, **descriptors, "sys_path": paths})],
                 stdin=subprocess.DEVNULL,

@@ -1,0 +1,71 @@
+"""Sandboxes for fakes, and the proof after each test that nothing of them is left."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.decode.reader import DECODERS, Decoder
+from pipelines.decode.sandbox.slot import Sandbox
+from schemas.config import DecodeConfig
+from tests.decode.sandbox.sources import eventually
+
+
+def children() -> set[str]:
+    """Numbers of all processes whose parent this one is, zombies among them."""
+    return {pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+
+
+def held() -> tuple[int, int, list[str], set[str]]:
+    gc.collect()
+    return len(os.listdir("/proc/self/fd")), threading.active_count(), sorted(os.listdir("/dev/shm")), children()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left() -> Iterator[None]:
+    """After each test: as many descriptors and threads as before, no process, nothing new in /dev/shm."""
+    before = held()
+    yield
+    assert eventually(lambda: held() == before), f"before: {before}, after: {held()}"
+
+
+@pytest.fixture
+def make_slot(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Sandbox]]:
+    """`make_slot("HangsAtOpen", open_seconds=0.3)`: a sandbox for this fake, by its name."""
+    slots = []
+    monkeypatch.syspath_prepend(Path(__file__).parent)  # the child takes over where modules are looked for
+
+    def make(*names: str, module: str = "fake_readers", **limits: object) -> Sandbox:
+        for name in names:
+            monkeypatch.setitem(DECODERS, name, Decoder(package="json", reader=f"{module}:{name}"))
+        slots.append(Sandbox(DecodeConfig(**limits), names))
+        return slots[-1]
+
+    yield make
+    for slot in slots:
+        slot.close()
+
+
+@pytest.fixture
+def pyav_slot() -> Iterator[Sandbox]:
+    with Sandbox(DecodeConfig()) as slot:
+        yield slot
+
+
+@pytest.fixture(scope="session")
+def long_film(tmp_path_factory: pytest.TempPathFactory, write_film: Callable[..., Path]) -> bytes:
+    """A film that is not read whole when it is opened: its frames are noise and take up space."""
+
+    def noise(number: int, *, height: int, width: int) -> np.ndarray:
+        return np.random.default_rng(number).integers(0, 255, (height, width, 3), np.uint8)
+
+    path = tmp_path_factory.mktemp("long") / "film.mp4"
+    times = [number / 10 for number in range(100)]
+    options = {"movflags": "faststart"}
+    return write_film(path, times_seconds=times, height=128, width=192, drawing=noise, options=options).read_bytes()

@@ -1,0 +1,112 @@
+"""What a decoder's process may say, and what is made of it when it says something else."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from pipelines.decode.reader import DECODERS, Decoder
+from pipelines.decode.sandbox import process
+from pipelines.decode.sandbox.frames_file import FramesFile, room_bytes
+from pipelines.decode.sandbox.slot import Sandbox
+from pipelines.decode.sandbox.wire import Malformed
+from schemas.config import DecodeConfig
+from schemas.errors import (
+    ConfigError,
+    DecoderCrash,
+)
+from tests.decode.sandbox.sources import Bytes
+
+OPENED = {
+    "kind": "opened",
+    "tells_progress": True,
+    "header": {
+        "container": "matroska", "codec": "grey", "display_height": 4, "display_width": 6, "duration_seconds": 9.0,
+        "fps": None, "num_streams": 1, "is_cut_short": False,
+    },
+}  # fmt: skip
+
+
+def framed(message: object) -> bytes:
+    data = message if isinstance(message, bytes) else json.dumps(message).encode()
+    return len(data).to_bytes(4, "little") + bytes(8) + data
+
+
+def test_frames_that_were_taken_away_are_no_answer() -> None:
+    """Nor the SIGBUS that a parent would die of, had it mapped them."""
+    with closing(FramesFile()) as frames:
+        frames.grow(room_bytes(1, 400, 600))
+        os.ftruncate(frames.descriptor, 5000)
+        with pytest.raises(Malformed, match="not all there"):
+            frames.copy_out(np.empty((1, 400, 600, 3), np.uint8), num_asked=1)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\xff" * 4096,
+        len(b"{}").to_bytes(4, "little") + (1 << 40).to_bytes(8, "little") + b"{}",
+        *map(
+            framed,
+            [
+                b"{",
+                b"[]",
+                b"[" * 60_000,
+                b"\xff\xfe",
+                {},
+                {"kind": 7},
+                {"kind": "aborted"},
+                {"kind": "opened"},
+                {"kind": "frames"},
+                {"kind": "frames", "num_frames": -1, "has_ended": True},
+                {"kind": "frames", "num_frames": 2, "has_ended": True},
+                {"kind": "frames", "num_frames": True, "has_ended": True},
+                {"kind": "frames", "num_frames": 1e400, "has_ended": True},
+                {"kind": "frames", "num_frames": 1, "has_ended": "no"},
+                {"kind": "fetch", "start": -1, "end": 2},
+                {"kind": "fetch", "start": 2, "end": 1},
+                {"kind": "fetch", "start": 0, "end": 10**12},
+                {"kind": "fetch", "start": "0", "end": "2"},
+                {"kind": "fetch", "start": float("nan"), "end": float("inf")},
+                {"kind": "error", "reason": "not_video"},
+                {"kind": "error", "reason": "not_video", "message": "x" * 5000},
+            ],
+        ),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_a_crash(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    said = framed({"kind": "ready", "isolation": []}) + framed(OPENED) + answer
+    script = f"import json, os, sys, time; os.write(json.loads(sys.argv[1])['socket'], {said!r}); time.sleep(3600)"
+    monkeypatch.setattr(process, "_COMMAND", script)
+    with Sandbox(DecodeConfig()) as slot, slot.open("pyav", Bytes()) as reader:
+        with pytest.raises(DecoderCrash, match="cannot be right"):
+            reader.read([1.0], height=4, width=6)
+        assert slot.pid is None
+
+
+def test_a_process_that_does_not_start_is_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_COMMAND", "raise SystemExit('no such module')")
+    with Sandbox(DecodeConfig()) as slot, pytest.raises(DecoderCrash, match=r"exit code 1.*no such module"):
+        slot.open("pyav", Bytes())
+
+
+def test_a_python_that_is_not_there_is_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with Sandbox(DecodeConfig()) as slot, pytest.raises(DecoderCrash, match="cannot be started"):
+        slot.open("pyav", Bytes())
+
+
+def test_decoders_that_are_not_there_are_the_users_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="unknown"):
+        Sandbox(DecodeConfig(), ["vlc"])
+    monkeypatch.setitem(DECODERS, "vlc", Decoder(package="a_package_that_is_not_there", reader="nowhere:Reader"))
+    with Sandbox(DecodeConfig(), ["vlc"]) as slot:
+        with pytest.raises(ConfigError, match="none of this slot's"):
+            slot.open("pyav", Bytes())
+        with pytest.raises(ConfigError, match="a_package_that_is_not_there"):
+            slot.open("vlc", Bytes())

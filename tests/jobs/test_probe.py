@@ -13,6 +13,8 @@ import pytest
 import yaml
 from typer.testing import Result
 
+from pipelines.store import Store
+
 Framegate = Callable[..., Result]
 KEYS = {
     *("uri", "verdict", "message", "container", "codec", "width", "height", "duration_seconds", "fps", "num_streams"),
@@ -103,3 +105,21 @@ def test_a_job_says_how_videos_are_cut_and_looked_at(
     result = framegate("probe", str(videos / "film.mp4"), "--job", str(job))
     assert result.exit_code == 2
     assert "seconds" in result.output
+
+
+def test_objects_on_a_real_s3_server_are_probed_by_ranges(
+    framegate: Framegate, videos: Path, tmp_path: Path, s3_root: str
+) -> None:
+    for path in (videos / "film.mp4", tmp_path / "shard.tar"):
+        Store().put_once(f"{s3_root}/archive/{path.name}", path.read_bytes())
+    names = [f"{s3_root}/archive/", f"{s3_root}/archive/shard.tar#first.mp4", "s3://no-such-bucket-here/film.mp4"]
+    result, rows = probe(framegate, tmp_path, *names)
+    assert result.exit_code == 1
+    assert [(row["uri"].removeprefix(s3_root), row["verdict"]) for row in rows] == [
+        ("/archive/film.mp4", "ok"),
+        ("/archive/shard.tar#first.mp4", "ok"),
+        ("/archive/shard.tar#second.mp4", "unsafe_member"),
+        ("/archive/shard.tar#first.mp4", "ok"),
+        ("s3://no-such-bucket-here/film.mp4", "storage"),
+    ]
+    assert {row["num_frames"] for row in rows if row["verdict"] == "ok"} == {8}

@@ -21,6 +21,7 @@ HEADINGS = {  # as wide as a terminal allows; the JSON has the long names
     "system": "system",
     "seconds": "seconds",
     "speedup": "speedup",
+    "ratio_to_in_process": "/ in process",
     "cpu_seconds": "cpu s",
     "videos_per_second": "videos/s",
     "frames_per_second": "frames/s",
@@ -66,14 +67,21 @@ def decode(
     minute on 2 cores. They stay in DIR and are used again; delete the folder when done.
 
     Each measurement runs in a new process, the systems in turn. Importing, starting and the same task on a tiny film
-    come first and are told apart (start s): a process that decodes lives for hundreds of videos. speedup is against
-    decord. cpu s sums threads and child processes, and so does peak MiB, which counts memory that they share once.
+    come first (start s): a process that decodes lives for hundreds of videos. The columns are medians:
+
+    speedup is decord's time by the system's, / in process the system's by framegate_in_process's: for
+    framegate_sandbox, what the sandbox costs. Both are taken within each turn.
+
+    cpu s sums threads and child processes, and so does peak MiB, which counts memory that they share once.
+
     bytes read is a fraction of the file: what we fetched from storage, and for the others the sum of their read calls,
     which may read a byte several times.
 
     difference, in grey levels up to 255, compares the pictures with those of framegate_in_process: where it is above
-    24, or frames are missing, the exit code is 1. ray_read_videos decodes every frame of a file: it runs with resize
-    and fps set, so that few of them cross its object store, and Ray's own servers are not counted.
+    24, or frames are missing, the exit code is 1.
+
+    ray_read_videos decodes every frame of a file. It runs with resize and fps set, so that few of them cross its
+    object store; Ray's own servers are not counted.
 
     [bold]Examples[/bold]
 

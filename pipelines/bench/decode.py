@@ -139,7 +139,8 @@ def _rows(work: Work, runs: dict[str, list[Outcome | str]]) -> list[dict[str, An
                 "file": Path(work.path).name,
                 "task": work.task,
                 "seconds": middle_seconds,
-                "speedup": _median(_speedups(runs.get(BASELINE, []), some)),
+                "speedup": _median(_ratios(runs.get(BASELINE, []), some)),
+                "ratio_to_in_process": _median(_ratios(some, runs.get(REFERENCE, []))),
                 "cpu_seconds": _median([run.cpu_seconds for run in done]),
                 "videos_per_second": middle_seconds and 1 / middle_seconds,
                 "frames_per_second": middle_seconds and num_frames / middle_seconds,
@@ -162,12 +163,12 @@ def picture_difference(thumbnails: np.ndarray, others: np.ndarray) -> float:
     return float(np.abs(thumbnails - others).max()) if thumbnails.shape == others.shape else math.inf
 
 
-def _speedups(baseline: Sequence[Outcome | str], runs: Sequence[Outcome | str]) -> list[float]:
-    """One per turn: what slows the machine down for a while hits neighbours alike."""
+def _ratios(above: Sequence[Outcome | str], below: Sequence[Outcome | str]) -> list[float]:
+    """Of seconds, one per turn: what slows the machine down for a while hits neighbours alike."""
     return [
-        base.seconds / run.seconds
-        for base, run in zip(baseline, runs, strict=False)
-        if isinstance(base, Outcome) and isinstance(run, Outcome)
+        one.seconds / other.seconds
+        for one, other in zip(above, below, strict=False)
+        if isinstance(one, Outcome) and isinstance(other, Outcome)
     ]
 
 

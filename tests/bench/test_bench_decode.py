@@ -62,6 +62,8 @@ def test_every_system_is_measured_and_gives_the_same_pictures(
         assert row["bytes_read_fraction"] > 0
         assert row["peak_rss_mib"] > 20
         assert row["speedup"] == pytest.approx(rows["decord"]["seconds"] / row["seconds"])
+        own_seconds, in_process_seconds = row["seconds"], rows["framegate_in_process"]["seconds"]
+        assert row["ratio_to_in_process"] == pytest.approx(own_seconds / in_process_seconds)
     assert rows["framegate_sandbox"]["picture_difference"] == 0
     assert all(rows[system]["bytes_read_fraction"] <= 1.0 for system in OURS)
 

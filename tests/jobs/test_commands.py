@@ -11,7 +11,10 @@ import pytest
 from typer.testing import Result
 
 Framegate = Callable[..., Result]
-COMMANDS = [["demo"], ["plan"], ["probe"], ["run"], ["status"], ["query"], ["train", "dock"], ["eval", "dock"]]
+COMMANDS = [
+    ["demo"], ["plan"], ["probe"], ["run"], ["status"], ["query"], ["train", "dock"], ["eval", "dock"],
+    ["bench", "decode"],
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -23,7 +26,9 @@ def test_every_command_helps_with_examples(framegate: Framegate, command: list[s
 
 
 @pytest.mark.parametrize(
-    "command", [["plan"], ["probe"], ["run"], ["status"], ["query"], ["eval", "dock"]], ids=" ".join
+    "command",
+    [["plan"], ["probe"], ["run"], ["status"], ["query"], ["eval", "dock"], ["bench", "decode"]],
+    ids=" ".join,
 )
 def test_commands_that_measure_write_json(framegate: Framegate, command: list[str]) -> None:
     assert "--json" in framegate(*command, "--help").stdout

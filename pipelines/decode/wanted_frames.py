@@ -3,7 +3,8 @@
 Packets show when each frame will be on display before any is decoded. So decoding starts at the last key frame before
 the wanted frame, and on the way to it the decoder passes over frames that no other frame refers to: about a third less
 work for H.264 with B-frames. Frames come out in the same pixels as from `every_frame`; where packets and frames are not
-one to one, or times are missing, repeated or run backwards, `Irregular` is raised and `every_frame` must do.
+one to one, or times are missing, repeated or run backwards, `Irregular` is raised and `every_frame` must do. Damaged
+pictures, and those soon after a seek in a stream without true key frames (intra refresh), may be mended differently.
 
     packets, in decode order     I0  P4  B2  b1  b3  P8  B6  b5  b7     lower case: no frame refers to it
     wanted at a moment in [6, 7)              6 is known once a packet is read that is decoded after that moment

@@ -166,7 +166,7 @@ class Track:
         return (start, min(end, self._file.size_bytes)) if 0 <= start < end else None
 
     def _note_reordering(self, packet: Packet[VideoStream]) -> None:
-        """The index of ISO-BMFF goes by decode time, a seek in it does not: key frames are shown so many ticks later."""
+        """The index of ISO-BMFF goes by decode time, seeks do not: a key frame is shown so many ticks after it."""
         if self._kind == "iso_bmff" and packet.pts is not None and packet.dts is not None:
             ticks = min(packet.pts - packet.dts, int(1 / self.time_base))
             self._reorder_ticks = max(self._reorder_ticks, ticks)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.decode.policy import Policy
 from pipelines.decode.stage import DecodeStage
 from pipelines.store import Store
 from schemas.clip import Refusal, Video
@@ -18,6 +19,7 @@ from schemas.work import DecodedClip, DecodedUnit, PlannedVideo, to_table
 HASHES = ("q1", "q2")
 SMALL = {"fps": 2.0, "max_frames": 4, "min_frame_pixels": 56 * 56, "max_frame_pixels": 56 * 84}
 CLIP_SECONDS = 2.0
+OTHER_SOCKETS = 3  # of a Ray driver that an earlier test has started in this process: they come and go
 
 
 def planned(path: Path, *, version: str | None = None, refusal: Refusal | None = None) -> PlannedVideo:
@@ -28,8 +30,9 @@ def planned(path: Path, *, version: str | None = None, refusal: Refusal | None =
 
 def make_stage(*decoders: str, clip_seconds: float = CLIP_SECONDS, **limits: object) -> DecodeStage:
     return DecodeStage(
-        frames=FramesConfig.model_validate({**SMALL, "decoder": decoders}),
-        clips=ClipsConfig(seconds=clip_seconds),
+        policy=Policy(
+            frames=FramesConfig.model_validate({**SMALL, "decoder": decoders}), clips=ClipsConfig(seconds=clip_seconds)
+        ),
         decode=DecodeConfig.model_validate(limits),
         storage_options={},
     )
@@ -79,6 +82,16 @@ def holdings() -> Holdings:
     lines = Path("/proc/self/maps").read_text().splitlines()
     shared = [line.split(maxsplit=5)[5] for line in lines if "/memfd:" in line or "/dev/shm/" in line]
     return Holdings(descriptors=descriptors, children=frozenset(children), shared_memory=tuple(sorted(shared)))
+
+
+def leaked(before: Holdings, after: Holdings) -> list[str]:
+    """What is held after and was not before."""
+    new = sorted(set(after.descriptors.values()) - set(before.descriptors.values()))
+    sockets = [name for name in new if name.startswith("socket:")]
+    if len(sockets) <= OTHER_SOCKETS:
+        new = [name for name in new if name not in sockets]
+    children = [f"process {pid}" for pid in after.children - before.children]
+    return [*new, *children, *(set(after.shared_memory) - set(before.shared_memory))]
 
 
 def rss_mib(pid: int | str = "self") -> float:

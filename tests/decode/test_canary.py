@@ -1,135 +1,42 @@
 """Files that name other files or addresses reach neither: nobody is called, and nothing of a canary is ever seen.
 
-The whole flow runs, with each decoder, over playlists and over videos that carry references, as files and as members of
-a tar shard. Plain decoders, asked to open the same files, do call and do read: the canaries would sing.
+Playlists, and videos that carry references, as files and as members of a tar shard, with each decoder; some of them
+through the whole flow. Plain decoders, asked to open the same files, do call and do read: the canaries would sing.
 """
 
 from __future__ import annotations
 
 import io
-import secrets
 import tarfile
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import av
 import decord
 import duckdb
-import numpy as np
 import pytest
 import ray
 
 from pipelines import flow
 from pipelines.reason.engines.protocol import ClipRequest
 from pipelines.reason.engines.scripted import ScriptedEngine
+from pipelines.source.find import find_videos
+from schemas.config import InputConfig
 from schemas.job import parse_job
+from schemas.tables import PLANNED
+from schemas.work import DecodedUnit, PlannedVideo, to_table
 from tests.decode import corpus_texts as texts
-from tests.decode.corpus_bytes import elsewhere_as_alias, elsewhere_by_url, fill
-from tests.decode.corpus_films import MAGENTA, film
-
-
-def is_canary(frames_THWC: np.ndarray) -> bool:
-    return bool((np.abs(frames_THWC.reshape(-1, 3).mean(axis=0) - np.array(MAGENTA)) < 40).all())
-
-
-@dataclass
-class Canary:
-    """A video that must not be seen: on disk beside the input, and behind an address. Its text is in its bytes."""
-
-    folder: Path
-    text: str
-    port: int = 0
-    calls: list[str] = field(default_factory=list)
-
-    @property
-    def targets(self) -> dict[str, str]:
-        return {
-            "address": f"http://127.0.0.1:{self.port}/canary.ts",
-            "path": str(self.folder / "canary.ts"),
-            "file_address": (self.folder / "canary.ts").as_uri(),
-            "neighbour": "canary.ts",
-        }
+from tests.decode.corpus_canary import Canary, hostile_files, is_canary, keep_canary, movie_without_frames
+from tests.decode.corpus_films import MAGENTA
+from tests.decode.corpus_run import HASHES, clips_of, make_stage
 
 
 @pytest.fixture
 def canary(tmp_path: Path) -> Iterator[Canary]:
-    folder = tmp_path / "videos"
-    folder.mkdir()
-    canary = Canary(folder=folder, text=f"CANARY-{secrets.token_hex(8)}")
-    data = film("mpegts", is_magenta=True)
-    (folder / "canary.ts").write_bytes(data + canary.text.encode())
-    (folder / "canary.mp4").write_bytes(film(is_magenta=True) + canary.text.encode())
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        def get_request(self):
-            connection, address = super().get_request()
-            canary.calls.append(str(address))
-            return connection, address
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            """Who hangs up early is no error of ours."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    canary.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, args=[0.05])
-    thread.start()
-    yield canary
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def hostile_files(canary: Canary) -> dict[str, bytes]:
-    """By name. The last five are videos, or begin like one."""
-    targets = canary.targets
-    files = {
-        f"{maker}-{kind}": texts.PLAYLISTS[maker](target)
-        for kind, target in targets.items()
-        for maker in (texts.PLAYLISTS if kind == "address" else ("hls", "ffconcat", "dash"))
-    }
-    address = targets["address"]
-    return {
-        **files,
-        "hls-mark": texts.BYTE_ORDER_MARK + texts.hls(address),
-        "hls-blanks": b"\n\n \t" + texts.hls(address),
-        "hls-utf-16": texts.hls(address).decode().encode("utf-16"),
-        "ffconcat-blanks": b"\n" + texts.ffconcat(address),
-        "plain-list": texts.plain_list(address),
-        "video-by-alias": movie_without_frames(),
-        "video-by-url": elsewhere_by_url(film(), (canary.folder / "canary.mp4").as_uri()),
-        "video-before-a-playlist": film("mpegts") + texts.hls(address),
-        "video-with-a-manifest": _manifest_in_mkv(texts.dash(address)),
-        "avi-of-text": film("avi", "mpeg4")[:12] + texts.hls(address) * 9,
-    }
-
-
-def movie_without_frames() -> bytes:
-    """The canary's own index, which says that the frames are in the file beside it."""
-    return elsewhere_as_alias(fill(film(is_magenta=True), "mdat", b"\0"), "canary.mp4")
-
-
-def _manifest_in_mkv(text: bytes) -> bytes:
-    """A whole Matroska film whose first element holds a text: some decoders look for one in all that they see."""
-    data = film("matroska")
-    size_bytes = 9 - data[4].bit_length()
-    size = int.from_bytes(data[4 : 4 + size_bytes], "big") & ((1 << 7 * size_bytes) - 1)
-    content = data[4 + size_bytes : 4 + size_bytes + size]
-    content += b"\xec" + (0x4000 | len(text)).to_bytes(2, "big") + text
-    return data[:4] + (0x4000 | len(content)).to_bytes(2, "big") + content + data[4 + size_bytes + size :]
+    (tmp_path / "videos").mkdir()
+    with keep_canary(tmp_path / "videos") as canary:
+        yield canary
 
 
 def _watching_engine(folder: Path) -> Callable[[], ScriptedEngine]:
@@ -146,30 +53,56 @@ def _watching_engine(folder: Path) -> Callable[[], ScriptedEngine]:
     return lambda: Watching()
 
 
+def _write(canary: Canary, names: Iterable[str] | None = None) -> list[str]:
+    """The files, and a shard of them, as inputs of a job."""
+    files = hostile_files(canary)
+    names = list(files) if names is None else list(names)
+    with tarfile.open(canary.folder / "shard.tar", "w") as shard:
+        for name in names:
+            (canary.folder / f"{name}.mp4").write_bytes(files[name])
+            shard.add(canary.folder / f"{name}.mp4", arcname=f"{name}.mp4")
+    return [*(str(canary.folder / f"{name}.mp4") for name in names), str(canary.folder / "shard.tar")]
+
+
+def _check_reasons(reasons: Iterable[tuple[str, str | None]], names: Iterable[str]) -> None:
+    """Every playlist is called one, by path and as a member of the shard (`.../shard.tar#name.mp4`)."""
+    found = sorted(Path(uri).stem.removeprefix("shard.tar#") for uri, reason in reasons if reason == "playlist")
+    assert found == sorted(2 * [name for name in names if not name.startswith(("video-", "avi-"))])
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+def test_nothing_of_the_canary_is_decoded(decoder: str, canary: Canary) -> None:
+    videos = find_videos(InputConfig(videos=tuple(_write(canary))))
+    stage = make_stage(decoder)
+    try:
+        tables = list(stage(to_table([PlannedVideo(video=video, question_hashes=HASHES) for video in videos], PLANNED)))
+    finally:
+        stage.close()
+    units = [unit for table in tables for unit in DecodedUnit.from_table(table)]
+    assert canary.calls == []
+    assert {unit.video.uri for unit in units} == {video.uri for video in videos}
+    _check_reasons([(unit.video.uri, unit.failure.reason) for unit in units if unit.failure], hostile_files(canary))
+    clips = clips_of(units)
+    assert clips != []
+    assert not any(is_canary(decoded.frames.frames_THWC) for decoded in clips)
+    assert not any(canary.text in unit.failure.message for unit in units if unit.failure)
+
+
 @pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize("decoder", ["pyav", "decord"])
-def test_the_canary_is_never_heard(
+def test_nothing_of_the_canary_is_in_the_output_or_the_logs(
     decoder: str, canary: Canary, tmp_path: Path, model_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    files = hostile_files(canary)
-    for name, data in files.items():
-        (canary.folder / f"{name}.mp4").write_bytes(data)
-    with tarfile.open(tmp_path / "shard.tar", "w") as shard:
-        for name in files:
-            shard.add(canary.folder / f"{name}.mp4", arcname=f"{name}.mp4")
+    names = ["hls-address", "hls-path", "ffconcat-neighbour", "dash-file_address", "sdp-address", "video-by-alias",
+             "video-before-a-playlist"]  # fmt: skip
     seen = tmp_path / "seen"
     seen.mkdir()
+    small = {"fps": 1, "max_frames": 2, "min_frame_pixels": 3136, "max_frame_pixels": 3136}
     job = parse_job(
         {
-            "input": {"videos": [*(str(canary.folder / f"{name}.mp4") for name in files), str(tmp_path / "shard.tar")]},
+            "input": {"videos": _write(canary, names)},
             "clips": {"seconds": 2},
-            "frames": {
-                "fps": 1,
-                "max_frames": 2,
-                "min_frame_pixels": 3136,
-                "max_frame_pixels": 3136,
-                "decoder": decoder,
-            },
+            "frames": {**small, "decoder": decoder},
             "questions": [{"id": "red", "text": "Is it red?", "type": "yes_no"}],
             "model": {"name": str(model_folder)},
             "output": {"uri": str(tmp_path / "index")},
@@ -178,15 +111,12 @@ def test_the_canary_is_never_heard(
     )
     summary = flow.run(job, engine_factory=_watching_engine(seen))
 
-    assert summary.num_videos_planned == summary.num_videos_answered + summary.num_videos_failed == 2 * len(files)
+    assert summary.num_videos_planned == summary.num_videos_answered + summary.num_videos_failed == 2 * len(names)
     assert canary.calls == []
     noted = [path.name.partition("-")[0] for path in seen.iterdir()]
     assert set(noted) == {"seen"}  # some films were shown, none of them the canary
     failures = _read(tmp_path / "index" / "failures")
-    # A member of the shard is `.../shard.tar#name.mp4`.
-    reasons = [(Path(uri).stem.removeprefix("shard.tar#"), reason) for uri, reason, _ in failures]
-    playlists = sorted(name for name in files if not name.startswith(("video-", "avi-")))
-    assert sorted(name for name, reason in reasons if reason == "playlist") == sorted(2 * playlists)
+    _check_reasons([(uri, reason) for uri, reason, _ in failures], names)
     printed = "".join(capfd.readouterr())
     for said in (printed, *(str(row) for row in failures), *_logs()):
         assert canary.text not in said

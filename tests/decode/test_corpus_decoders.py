@@ -15,7 +15,7 @@ from schemas.work import DecodedUnit
 from tests.decode import corpus_decoders
 from tests.decode.corpus_decoders import misbehaving
 from tests.decode.corpus_films import film
-from tests.decode.corpus_run import clips_of, decode_all, holdings, make_stage, planned, reason_of
+from tests.decode.corpus_run import clips_of, decode_all, holdings, leaked, make_stage, planned, reason_of
 
 ENDS = {
     "hang_with_the_lock": "decode_timeout",
@@ -107,8 +107,7 @@ def test_nothing_is_left_of_decoders_that_were_ended(tmp_path: Path) -> None:
         stage.close()
         after = holdings()
     assert {reason_of(units) for units in found.values()} == {"decoder_crash", "decode_timeout", "memory_limit"}
-    assert (after.children, after.shared_memory) == (before.children, before.shared_memory)
-    assert len(after.descriptors) <= len(before.descriptors)
+    assert leaked(before, after) == []
 
 
 def test_a_source_that_changes_vanishes_or_is_refused_ends_in_its_reason(stage: DecodeStage, tmp_path: Path) -> None:

@@ -83,8 +83,10 @@ def pyav_sequential() -> Iterator[Decode]:
     def decode(work: Work) -> Taken:
         wanted, kept = set(work.frame_indices), []
         with av.open(work.path) as container:
-            container.streams.video[0].thread_type = "AUTO"
-            for index, frame in enumerate(container.decode(video=0)):
+            stream = container.streams.best("video")
+            assert isinstance(stream, av.VideoStream), "the header was read before"
+            stream.thread_type = "AUTO"
+            for index, frame in enumerate(container.decode(stream)):
                 if index in wanted:
                     small = frame.reformat(work.width, work.height, "rgb24")
                     kept.append(small.to_ndarray())

@@ -86,7 +86,7 @@ def describe(job: Job, planned: Plan) -> dict[str, Any]:
 
 def _probe_all(job: Job, sample: Sequence[PlannedVideo]) -> list[tuple[PlannedVideo, Estimate] | None]:
     from pipelines.decode.estimate import Probed, probe_videos
-    from pipelines.decode.walk import Policy
+    from pipelines.decode.policy import Policy
     from pipelines.reason.engines.grid import read_vision_grid
 
     config = job.config

@@ -17,7 +17,7 @@ from schemas.job import Job, load_job
 
 if TYPE_CHECKING:
     from pipelines.decode.estimate import Probed
-    from pipelines.decode.walk import Policy
+    from pipelines.decode.policy import Policy
 
 OK = "ok"
 EXIT_NOT_OK = 1
@@ -113,7 +113,7 @@ def _find(uri: str, storage_options: dict[str, Any]) -> Iterator[tuple[Video, St
 
 
 def _policy(job: Job | None) -> Policy:
-    from pipelines.decode.walk import Policy
+    from pipelines.decode.policy import Policy
 
     if job is None:
         return Policy(frames=FramesConfig(), clips=ClipsConfig())

@@ -21,7 +21,9 @@ from pipelines.commit.records import record_config, record_run
 from pipelines.commit.rows import RunFacts
 from pipelines.commit.seal import seal
 from pipelines.commit.stage import CommitStage
-from pipelines.decode.stage import DecodeStage, decoder_version
+from pipelines.decode.policy import Policy
+from pipelines.decode.reader import decoder_version
+from pipelines.decode.stage import DecodeStage
 from pipelines.reason.engines.build import EngineFactory, make_engine_factory
 from pipelines.reason.engines.fingerprint import fingerprint_model
 from pipelines.reason.engines.grid import read_vision_grid
@@ -147,7 +149,6 @@ def _dataset(
     from ray.data import ActorPoolStrategy
 
     config, actors = job.config, job.config.ray.reason_actors
-    grid = read_vision_grid(config.model.name, config.model.revision)
     context = ray.data.DataContext.get_current()
     # Every unit is a block of its own: it moves on as soon as it is there, and no block is larger than one unit.
     context.target_max_block_size = 1
@@ -161,12 +162,9 @@ def _dataset(
         .map_batches(
             DecodeStage,
             fn_constructor_kwargs={
-                "frames": config.frames,
-                "clips": config.clips,
+                "policy": _policy(config),
                 "decode": config.decode,
                 "storage_options": config.input.storage_options,
-                "factor": grid.factor,
-                "temporal_patch": grid.temporal_patch,
             },
             batch_size=1,
             batch_format="pyarrow",
@@ -197,7 +195,13 @@ def _dataset(
     )
 
 
+def _policy(config: RunConfig) -> Policy:
+    grid = read_vision_grid(config.model.name, config.model.revision)
+    return Policy(frames=config.frames, clips=config.clips, factor=grid.factor, temporal_patch=grid.temporal_patch)
+
+
 def _plan(job: Job, identity: dict[str, str], limit: int | None, *, keep_indexes: bool) -> Plan:
+    _policy(job.config).check()
     id, root = config_id(job.config, **identity), job.config.output.uri
     store = Store(job.config.output.storage_options)
     done = read_done(store, root, id)

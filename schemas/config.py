@@ -65,7 +65,9 @@ class ClipsConfig(_Part):
     stride_seconds: float | None = Field(default=None, gt=0, le=86_400, description="default: `seconds`, no overlap")
     min_seconds: float = Field(default=0.5, ge=0, le=86_400, description="what is shorter joins a neighbour")
     scenes: bool = Field(default=False, description="cut where the picture changes at once")
-    scene_threshold: float = Field(default=0.1, gt=0, le=1, description="how large a change is a cut; lower cuts more")
+    scene_threshold: float = Field(
+        default=0.07, gt=0, le=1, description="mean change of a thumbnail that counts as a cut; black to white is 1/3"
+    )
     whole_video: bool = Field(default=False, description="one clip per video; `seconds` is not used")
 
     @model_validator(mode="after")

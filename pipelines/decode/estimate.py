@@ -11,17 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
+from pipelines.decode.policy import Policy
 from pipelines.decode.reader import Reader, VideoHeader
-from pipelines.decode.select import plan_frames
-from pipelines.decode.slots import Slot, make_slot
+from pipelines.decode.slots import TRY_NEXT_DECODER, Slot, make_slot
 from pipelines.decode.split import split, split_duration
-from pipelines.decode.stage import TRY_NEXT_DECODER
-from pipelines.decode.walk import Policy
 from pipelines.pinned import open_pinned
 from pipelines.store import Store
 from schemas.clip import Video
 from schemas.config import ClipsConfig, DecodeConfig
-from schemas.errors import ConfigError, DecodeFailed, StorageError, VideoError, video_error
+from schemas.errors import StorageError, VideoError, video_error
 from schemas.pixels import count_video_tokens
 
 PROBE_SLOTS = 2  # each is a process with a decoder in it; headers are small, and storage is what is waited for
@@ -63,7 +61,7 @@ def probe_videos(
     `scans`: where clips are scenes, they are looked for, which reads and decodes the whole video. Otherwise such a
     video is taken to have clips of `seconds`. Raises ConfigError where no clip can keep to the token budget.
     """
-    check_budget(policy)
+    policy.check()
     store = Store(storage_options)
     with ExitStack() as stack:
         free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
@@ -97,14 +95,6 @@ def probe(video: Video, *, store: Store, slot: Slot, policy: Policy, scans: bool
     return _probe(last, video, store, slot, policy, scans)
 
 
-def check_budget(policy: Policy) -> None:
-    """Raises ConfigError where `max_video_tokens` cannot hold a clip of any video."""
-    try:
-        plan_frames(0, 1, policy.factor, policy.factor, policy.frames, factor=policy.factor, temporal_patch=1)
-    except ValueError as error:
-        raise ConfigError(f"frames: {error}") from error
-
-
 def _probe(name: str, video: Video, store: Store, slot: Slot, policy: Policy, scans: bool) -> Probed:
     with closing(open_pinned(store, video)) as source, slot.open(name, source) as reader:
         clips, header, opening_bytes = policy.clips, reader.header, source.bytes_read
@@ -116,18 +106,7 @@ def _probe(name: str, video: Video, store: Store, slot: Slot, policy: Policy, sc
         num_clips = num_frames = num_video_tokens = 0
         counter = _ByteCounter(reader)
         for start, end in stretches:
-            try:
-                plan = plan_frames(
-                    start,
-                    end,
-                    header.display_height,
-                    header.display_width,
-                    policy.frames,
-                    factor=policy.factor,
-                    temporal_patch=policy.temporal_patch,
-                )
-            except ValueError as error:  # the budget was checked: it is the shape of the frames
-                raise DecodeFailed(f"The frames cannot be fitted to the model: {error}.") from error
+            plan = policy.plan(start, end, header)
             num_clips += 1
             num_frames += len(plan.times_seconds)
             num_video_tokens += count_video_tokens(

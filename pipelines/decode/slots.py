@@ -12,6 +12,9 @@ from pipelines.decode.blocks import RangeFile
 from pipelines.decode.reader import Reader, open_reader
 from schemas.config import DecodeConfig
 
+# Reasons that another decoder may not meet. The others lie in the file or in storage, whoever decodes.
+TRY_NEXT_DECODER = {"unsupported_codec", "decode_error", "decode_timeout", "decoder_crash", "memory_limit"}
+
 
 class Source(Protocol):
     """Bytes [0, size_bytes) of one version of one video; `pipelines.pinned.PinnedObject` is one."""

@@ -12,12 +12,13 @@ from dataclasses import asdict
 
 import pyarrow as pa
 
+from pipelines.decode.policy import Policy
 from pipelines.decode.reader import decoder_version
-from pipelines.decode.slots import make_slot
-from pipelines.decode.walk import Policy, Walk
+from pipelines.decode.slots import TRY_NEXT_DECODER, make_slot
+from pipelines.decode.walk import Walk
 from pipelines.pinned import open_pinned
 from pipelines.store import Store
-from schemas.config import ClipsConfig, DecodeConfig, FramesConfig
+from schemas.config import DecodeConfig
 from schemas.errors import DecodeFailed, FramegateError, MemoryLimit
 from schemas.rows import Failure
 from schemas.tables import DECODED
@@ -25,27 +26,23 @@ from schemas.work import DecodedClip, DecodedUnit, PlannedVideo, to_table
 
 # One unit is one row: it crosses the object store whole, and is lost whole when a machine is.
 MAX_UNIT_FRAME_BYTES = 32 * 1024 * 1024
-# What another decoder may do better. The other reasons lie in the file or in storage, whoever decodes.
-TRY_NEXT_DECODER = {"unsupported_codec", "decode_error", "decode_timeout", "decoder_crash", "memory_limit"}
 
 
 class DecodeStage:
-    """PLANNED rows to DECODED rows. `factor` and `temporal_patch` are the vision tower's (`schemas.pixels`)."""
+    """PLANNED rows to DECODED rows."""
 
     def __init__(
         self,
         *,
-        frames: FramesConfig,
-        clips: ClipsConfig,
+        policy: Policy,
         decode: DecodeConfig | None = None,
         storage_options: Mapping[str, object],
-        factor: int = 28,
-        temporal_patch: int = 2,
     ) -> None:
-        self._policy = Policy(frames=frames, clips=clips, factor=factor, temporal_patch=temporal_patch)
+        decoders = policy.frames.decoders
+        self._policy = policy
         self._store = Store(storage_options)
-        self._labels = {name: f"{name}-{decoder_version(name)}" for name in frames.decoders}
-        self._slot = make_slot(decode or DecodeConfig(), frames.decoders)
+        self._labels = {name: f"{name}-{decoder_version(name)}" for name in decoders}
+        self._slot = make_slot(decode or DecodeConfig(), decoders)
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Yields each unit as soon as it is full, one row per table."""
@@ -92,7 +89,7 @@ class DecodeStage:
 
 
 class _OpenUnit:
-    """Clips that wait to be committed together: consecutive ones that miss the same, of one decoder, and not too large."""
+    """Clips that wait to be committed together: consecutive, missing the same, of one decoder, not too large."""
 
     def __init__(self, planned: PlannedVideo) -> None:
         self._planned = planned

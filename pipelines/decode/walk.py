@@ -8,26 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from pipelines.decode.policy import Policy
 from pipelines.decode.reader import Reader
-from pipelines.decode.select import plan_frames
 from pipelines.decode.slots import Source
 from pipelines.decode.split import split
 from schemas.clip import Clip, FrameBatch
-from schemas.config import ClipsConfig, FramesConfig
 from schemas.errors import TruncatedVideo
 from schemas.work import DecodedClip, PlannedVideo
-
-
-@dataclass(frozen=True, kw_only=True)
-class Policy:
-    """How videos are cut and looked at. `factor` and `temporal_patch` are the vision tower's (`schemas.pixels`)."""
-
-    frames: FramesConfig
-    clips: ClipsConfig
-    factor: int = 28
-    temporal_patch: int = 2
 
 
 class Walk:
@@ -87,16 +76,8 @@ class Walk:
     def _read(self, reader: Reader, start: float, end: float) -> tuple[DecodedClip | None, bool]:
         """The clip [start, end), None where no frame of it is left; and whether the video ended in it."""
         began = time.perf_counter()
-        header, policy = reader.header, self._policy
-        plan = plan_frames(
-            start,
-            end,
-            header.display_height,
-            header.display_width,
-            policy.frames,
-            factor=policy.factor,
-            temporal_patch=policy.temporal_patch,
-        )
+        header = reader.header
+        plan = self._policy.plan(start, end, header)
         frames_THWC, pts_seconds, has_ended = reader.read(plan.times_seconds, height=plan.height, width=plan.width)
         if len(pts_seconds) == 0:
             return None, True

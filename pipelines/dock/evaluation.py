@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.decode.policy import Policy
 from pipelines.decode.stage import DecodeStage
 from pipelines.dock.asking import Asked, ask_multi_step, ask_perception
 from pipelines.dock.checkpoint import SYSTEM_PROMPT
@@ -59,7 +60,8 @@ def make_clips(folder: Path, *, num_clips: int, seed: int, config: RunConfig) ->
     """Draw, encode to H.264 in `folder`, and decode again by the decode stage, one clip at a time."""
     # Two threads share the stage, which a sandbox does not allow; nobody else wrote these files.
     own = DecodeConfig(sandbox=False)
-    stage = DecodeStage(frames=config.frames, clips=config.clips, decode=own, storage_options={}, factor=32)
+    policy = Policy(frames=config.frames, clips=config.clips, factor=32)
+    stage = DecodeStage(policy=policy, decode=own, storage_options={})
     rng = random.Random(seed)
     drawn = []
     for number in range(num_clips):

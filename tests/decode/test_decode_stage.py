@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pipelines.decode import stage as stage_module
+from pipelines.decode.policy import Policy
 from pipelines.decode.stage import DecodeStage, decoder_version
 from pipelines.store import Store
 from schemas.clip import Video
@@ -32,8 +33,10 @@ def decode(
     *videos: PlannedVideo, clips: ClipsConfig | None = None, decoder: str = "pyav", **frames: object
 ) -> list[DecodedUnit]:
     stage = DecodeStage(
-        frames=FramesConfig.model_validate({**SMALL, "decoder": decoder, **frames}),
-        clips=clips or ClipsConfig(seconds=2),
+        policy=Policy(
+            frames=FramesConfig.model_validate({**SMALL, "decoder": decoder, **frames}),
+            clips=clips or ClipsConfig(seconds=2),
+        ),
         storage_options={},
     )
     tables = list(stage(to_table(videos, PLANNED)))

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.decode.estimate import Probed, check_budget, probe_videos
+from pipelines.decode.estimate import Probed, probe_videos
+from pipelines.decode.policy import Policy
 from pipelines.decode.stage import DecodeStage
-from pipelines.decode.walk import Policy
 from pipelines.store import Store
 from schemas.clip import Refusal, Video
 from schemas.config import ClipsConfig, DecodeConfig, FramesConfig
@@ -65,7 +65,7 @@ def test_an_estimate_is_what_decoding_gives(clips: ClipsConfig, frames: FramesCo
     (found,) = probe_all(video_at(shots), policy=Policy(frames=frames, clips=clips))
     assert isinstance(found, Probed)
     work = to_table([PlannedVideo(video=video_at(shots), question_hashes=("q",))], PLANNED)
-    stage = DecodeStage(frames=frames, clips=clips, decode=IN_PROCESS, storage_options={})
+    stage = DecodeStage(policy=Policy(frames=frames, clips=clips), decode=IN_PROCESS, storage_options={})
     decoded = [clip for table in stage(work) for unit in DecodedUnit.from_table(table) for clip in unit.clips]
     expected = found.estimate
     assert expected.num_clips == len(decoded)
@@ -143,7 +143,7 @@ def test_where_one_decoder_fails_the_next_one_is_asked(real_videos: list[Path]) 
 def test_a_budget_that_no_video_can_keep_is_an_error_of_the_job() -> None:
     policy = Policy(frames=FramesConfig(max_video_tokens=10), clips=ClipsConfig())
     with pytest.raises(ConfigError, match=r"frames: max_video_tokens=10 cannot hold"):
-        check_budget(policy)
+        policy.check()
     with pytest.raises(ConfigError, match=r"frames: max_video_tokens=10 cannot hold"):
         probe_all(policy=policy)
 

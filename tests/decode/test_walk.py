@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from pipelines.decode.policy import Policy
 from pipelines.decode.reader import Selection, VideoHeader
-from pipelines.decode.walk import Policy, Walk
+from pipelines.decode.walk import Walk
 from schemas.clip import Video
 from schemas.config import ClipsConfig, FramesConfig
 from schemas.errors import DecodeFailed, TruncatedVideo

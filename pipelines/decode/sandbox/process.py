@@ -83,9 +83,14 @@ class ChildProcess:
         return self._process.pid
 
     @property
+    def is_gone(self) -> bool:
+        """Ended by us: there is nothing to talk to."""
+        return not self._end.alive
+
+    @property
     def is_alive(self) -> bool:
-        """Until `kill` or `end`; a process that has died by itself is found out when it is talked to."""
-        return self._end.alive
+        """Neither killed nor ended by us, nor dead by itself."""
+        return self._end.alive and not self._has_exited()
 
     def private_bytes(self) -> int | None:
         """What the process holds in memory of its own, without shared frames; None where the system does not say."""

@@ -99,7 +99,7 @@ class SandboxedReader:
         if self._is_closed:
             return
         self._is_closed = True
-        if self._child.is_alive:
+        if not self._child.is_gone:
             clock = Allowance(CLOSE_SECONDS, to_do="close the file")
             try:
                 with self._child.talking():
@@ -141,7 +141,7 @@ class SandboxedReader:
     def _check_usable(self) -> None:
         if self._is_closed:
             raise ValueError("the reader is closed")
-        if not self._child.is_alive:
+        if self._child.is_gone:
             raise DecoderCrash("The decoder's process has ended; the video must be opened again.")
         if self._source_error is not None:
             raise self._source_error

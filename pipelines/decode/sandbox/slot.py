@@ -52,6 +52,8 @@ class Sandbox:
         if self._child is not None and self._child.is_alive and self._is_worn_out(self._child):
             self._child.end()
         if self._child is None or not self._child.is_alive:
+            if self._child is not None:
+                self._child.kill()  # it may have died while nobody looked, such as of the system's lack of memory
             self._child = self._start()
         self._num_videos += 1
         self._reader = SandboxedReader(self._child, decoder, source, self._limits)

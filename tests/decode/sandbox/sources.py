@@ -48,6 +48,11 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def children() -> set[str]:
+    """Numbers of all processes whose parent this one is, zombies among them."""
+    return {pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+
+
 def eventually(holds: Callable[[], bool]) -> bool:
     until = time.monotonic() + 10
     while not holds() and time.monotonic() < until:

@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.decode.reader import DECODERS, Decoder
 from pipelines.decode.sandbox import process
-from pipelines.decode.sandbox.frames_file import FramesFile, room_bytes
+from pipelines.decode.sandbox.frames_file import KEPT_BYTES, FramesFile, room_bytes
 from pipelines.decode.sandbox.slot import Sandbox
 from pipelines.decode.sandbox.wire import Malformed
 from schemas.config import DecodeConfig
@@ -110,3 +110,10 @@ def test_decoders_that_are_not_there_are_the_users_mistake(monkeypatch: pytest.M
             slot.open("pyav", Bytes())
         with pytest.raises(ConfigError, match="a_package_that_is_not_there"):
             slot.open("vlc", Bytes())
+
+
+def test_what_a_huge_read_took_is_given_back() -> None:
+    with closing(FramesFile()) as frames:
+        frames.grow(2 * KEPT_BYTES)
+        frames.shrink()
+        assert os.fstat(frames.descriptor).st_size == frames.size_bytes == KEPT_BYTES

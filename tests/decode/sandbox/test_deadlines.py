@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from pipelines.decode.blocks import RangeFile
+from pipelines.decode.reader import open_reader
 from pipelines.decode.sandbox.deadlines import Stopwatch
 from pipelines.decode.sandbox.slot import Sandbox
 from schemas.config import DecodeConfig
@@ -65,3 +67,13 @@ def test_slow_storage_is_not_the_decoders_fault(make_slot: Callable[..., Sandbox
 
     slot = make_slot("Plain", open_seconds=1.2, video_seconds=1.2)
     assert slot.open("Plain", Slow()).header.codec == "grey"
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+def test_our_readers_tell_of_each_frame_that_they_decode(film: bytes, decoder: str) -> None:
+    pytest.importorskip("decord" if decoder == "decord" else "av")
+    told: list[None] = []
+    with open_reader(decoder, RangeFile.of(film)) as reader:
+        reader.progress = lambda: told.append(None)  # type: ignore[attr-defined]
+        reader.read([1.0, 2.0, 3.0], height=28, width=28)
+    assert len(told) >= 3

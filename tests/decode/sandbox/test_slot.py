@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +21,7 @@ from schemas.errors import (
     VersionChanged,
     VideoError,
 )
-from tests.decode.sandbox.sources import Bytes, FailsAfter, is_running, read_some
+from tests.decode.sandbox.sources import Bytes, FailsAfter, eventually, is_running, read_some
 
 
 @pytest.mark.parametrize("decoder", ["pyav", "decord"])
@@ -157,10 +159,21 @@ def test_a_process_that_has_grown_is_replaced(make_slot: Callable[..., Sandbox])
     assert pids[0] == pids[1] != pids[2]
 
 
+def test_a_process_that_died_between_videos_is_no_videos_fault(make_slot: Callable[..., Sandbox]) -> None:
+    slot = make_slot("Plain")
+    read_some(slot, "Plain")
+    pid = slot.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: slot.pid is None)
+    assert len(read_some(slot, "Plain")) == 1
+
+
 def test_frames_in_shared_memory_are_no_growth(make_slot: Callable[..., Sandbox]) -> None:
     slot = make_slot("Plain", recycle_rss_mib=64)
     with slot.open("Plain", Bytes()) as reader:
-        reader.read([1.0, 2.0], height=4000, width=4000)  # 92 MiB
+        huge = reader.read([1.0, 2.0], height=4000, width=4000)  # 92 MiB
+        assert (huge.frames_THWC == 128).all()
         pid = slot.pid
     read_some(slot, "Plain")
     assert slot.pid == pid

@@ -11,7 +11,8 @@ import typer
 from jobs.options import JsonFile
 from jobs.rows import cell, make_console, print_table, write_json
 from schemas.clip import Video
-from schemas.config import ClipsConfig, DecodeConfig, FramesConfig, InputConfig
+from schemas.config import InputConfig
+from schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
 from schemas.errors import InputError, StorageError, VideoError
 from schemas.job import Job, load_job
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pipelines.decode.policy import Policy
 
 OK = "ok"
-EXIT_NOT_OK = 1
 _COLUMNS = {
     "verdict": "verdict",
     "container": "container",
@@ -58,8 +58,8 @@ def probe(uris: Uris, job: ForJob = None, json_file: JsonFile = None) -> None:
     """What the decoder sees: container, codec, size, clips, frames, tokens, bytes. Changes nothing.
 
     Verdict is ok, or the reason code that the failures table would show; a video that cannot be decoded is a row like
-    any other. Where clips are scenes, videos are scanned whole. Exit code 0 if all are ok, 1 if some are not, 2 if the
-    job file is wrong.
+    any other, and no error of the command. Where clips are scenes, videos are scanned whole. Exit code 2 if the job
+    file is wrong.
 
     [bold]Examples[/bold]
 
@@ -76,8 +76,6 @@ def probe(uris: Uris, job: ForJob = None, json_file: JsonFile = None) -> None:
     for row in rows:
         if row["message"]:
             console.print(f"{row['uri']}: {cell(row['message'])}", highlight=False, markup=False, soft_wrap=True)
-    if any(row["verdict"] != OK for row in rows):
-        raise typer.Exit(EXIT_NOT_OK)
 
 
 def describe(uris: Sequence[str], job: Job | None) -> list[dict[str, Any]]:

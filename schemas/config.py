@@ -6,49 +6,19 @@ model holds; defaults stand here and nowhere else.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
 from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
 SCHEMA_VERSION: Final = 1
 """Raised when rows of an older version can no longer stand beside new ones; part of config_id."""
 
-QWEN_PATCH_PIXELS: Final = 28 * 28  # what one video token of Qwen2.5-VL covers in one frame
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_unknown_keys(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            for key in values:
-                if key not in cls.model_fields:
-                    nearest = difflib.get_close_matches(str(key), cls.model_fields, n=1, cutoff=0.5)
-                    raise PydanticCustomError(
-                        "unknown_key",
-                        "unknown key '{key}'; {hint}",
-                        {
-                            "key": str(key),
-                            "nearest": nearest[0] if nearest else "",
-                            "hint": f"did you mean '{nearest[0]}'?" if nearest else f"known: {_names(cls)}",
-                        },
-                    )
-        return values
-
-
-def _names(part: type[BaseModel]) -> str:
-    return ", ".join(part.model_fields)
-
-
-class InputConfig(_Part):
+class InputConfig(Part):
     """Which videos."""
 
     videos: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
@@ -58,113 +28,7 @@ class InputConfig(_Part):
     storage_options: dict[str, Any] = Field(default={}, description="fsspec options such as endpoint_url; no secrets")
 
 
-class ClipsConfig(_Part):
-    """How a video is cut: windows of `seconds`, one every `stride_seconds`; at scene changes; or not at all."""
-
-    seconds: float = Field(default=30.0, gt=0, le=86_400, description="length of a clip; with scenes, the most of it")
-    stride_seconds: float | None = Field(default=None, gt=0, le=86_400, description="default: `seconds`, no overlap")
-    min_seconds: float = Field(default=0.5, ge=0, le=86_400, description="what is shorter joins a neighbour")
-    scenes: bool = Field(default=False, description="cut where the picture changes at once")
-    scene_threshold: float = Field(
-        default=0.07, gt=0, le=1, description="mean change of a thumbnail that counts as a cut; black to white is 1/3"
-    )
-    whole_video: bool = Field(default=False, description="one clip per video; `seconds` is not used")
-
-    @model_validator(mode="after")
-    def _one_policy(self) -> ClipsConfig:
-        given = self.model_fields_set
-        if self.whole_video and given & {"seconds", "stride_seconds", "min_seconds"}:
-            raise ValueError("whole_video excludes seconds, stride_seconds and min_seconds; keep one of the two")
-        if self.whole_video and self.scenes:
-            raise ValueError("whole_video excludes scenes; keep one of the two")
-        if self.scenes and "stride_seconds" in given:
-            raise ValueError("scenes excludes stride_seconds: clips then begin where scenes do")
-        if not self.scenes and "scene_threshold" in given:
-            raise ValueError("scene_threshold belongs to scenes: true")
-        if self.min_seconds > self.seconds:
-            raise ValueError(f"min_seconds {self.min_seconds} is above seconds {self.seconds}")
-        return self
-
-    @property
-    def step_seconds(self) -> float:
-        """From the start of one clip to the start of the next."""
-        return self.seconds if self.stride_seconds is None else self.stride_seconds
-
-    def document(self) -> dict[str, Any]:
-        """What of it can change an answer."""
-        if self.whole_video:
-            return {"whole_video": True}
-        shared = {"seconds": self.seconds, "min_seconds": self.min_seconds}
-        if self.scenes:
-            return {**shared, "scenes": True, "scene_threshold": self.scene_threshold}
-        return {**shared, "stride_seconds": self.step_seconds}
-
-
-DecoderName = Literal["pyav", "decord"]
-
-
-class FramesConfig(_Part):
-    """Which frames of a clip, how large, and who decodes them. Pixel bounds are height × width of one frame.
-
-    A clip that would take more than `max_video_tokens` is first made smaller, down to `min_frame_pixels`; then it has
-    fewer frames.
-    """
-
-    policy: Literal["fps", "uniform"] = Field(
-        default="fps", description="fps: so many a second, up to max_frames; uniform: max_frames of every clip"
-    )
-    fps: float = Field(default=2.0, gt=0, le=240, description="frames taken per second of clip")
-    max_frames: int = Field(default=64, ge=1, le=4096, description="at most so many, spread evenly over the clip")
-    max_video_tokens: int = Field(default=4096, ge=1, le=1_000_000, description="a clip's budget of video tokens")
-    min_frame_pixels: int = Field(default=128 * QWEN_PATCH_PIXELS, ge=1, description="smaller frames are scaled up")
-    max_frame_pixels: int = Field(default=768 * QWEN_PATCH_PIXELS, ge=1, description="larger frames are scaled down")
-    decoder: DecoderName | Annotated[tuple[DecoderName, ...], Field(min_length=1)] = Field(
-        default="pyav", description="the package that decodes, or several: where one fails, the next is tried"
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> FramesConfig:
-        if self.min_frame_pixels > self.max_frame_pixels:
-            raise ValueError(
-                f"min_frame_pixels {self.min_frame_pixels} is above max_frame_pixels {self.max_frame_pixels}"
-            )
-        if self.policy == "uniform" and "fps" in self.model_fields_set:
-            raise ValueError("fps belongs to policy: fps; with uniform, max_frames alone decides")
-        if len(set(self.decoders)) != len(self.decoders):
-            raise ValueError(f"decoder names one package twice: {', '.join(self.decoders)}")
-        return self
-
-    @property
-    def decoders(self) -> tuple[DecoderName, ...]:
-        """In the order in which they are tried."""
-        return (self.decoder,) if isinstance(self.decoder, str) else self.decoder
-
-    def document(self) -> dict[str, Any]:
-        """What of it can change an answer."""
-        values = self.model_dump(exclude={"decoder", "fps"} if self.policy == "uniform" else {"decoder"})
-        return {**values, "decoder": ",".join(self.decoders)}
-
-
-class DecodeConfig(_Part):
-    """How decoding is confined. Changes no answer, only where decoding gives up on a video.
-
-    Seconds count while the decoder works, not while it waits for storage or for the next question.
-    """
-
-    sandbox: bool = Field(default=True, description="decode in a confined process of its own; false: for debugging")
-    open_seconds: float = Field(default=60.0, gt=0, le=86_400, description="to open a file and find its first frame")
-    frame_seconds: float = Field(default=60.0, gt=0, le=86_400, description="from one decoded frame to the next")
-    video_seconds: float = Field(default=21_600.0, gt=0, le=864_000, description="for one video as a whole")
-    memory_mib: int = Field(default=2048, ge=64, le=1_048_576, description="what decoding one video may allocate")
-    recycle_videos: int = Field(default=500, ge=1, le=1_000_000, description="a new process after so many videos")
-    recycle_rss_mib: int = Field(default=512, ge=64, le=1_048_576, description="or when it has grown by so much")
-    max_pixels: int = Field(default=8192 * 8192, ge=1, description="coded width × height of a frame; 8K passes")
-    max_total_pixels: float = Field(default=1e14, gt=0, description="pixels × frames; a day of 4K at 30 fps is 2e13")
-    max_duration_seconds: float = Field(default=31 * 86_400.0, gt=0, description="as the header announces it")
-    max_streams: int = Field(default=64, ge=1, le=10_000, description="of all kinds in one file")
-
-
-class PromptConfig(_Part):
+class PromptConfig(Part):
     """The system turn. Give the text or a file that holds it; without either, the built-in wording is used."""
 
     system: str | None = Field(default=None, description="the text itself")
@@ -177,7 +41,7 @@ class PromptConfig(_Part):
         return self
 
 
-class ModelConfig(_Part):
+class ModelConfig(Part):
     """Which model, in which numbers, on which engine."""
 
     name: str = Field(
@@ -193,7 +57,7 @@ class ModelConfig(_Part):
         return PurePath(self.name).name if self.name.startswith(("/", ".", "~")) else self.name
 
 
-class GateConfig(_Part):
+class GateConfig(Part):
     """When to think, and how much may be produced."""
 
     strategy: Literal["direct", "always_think", "gated"] = Field(default="gated")
@@ -202,14 +66,14 @@ class GateConfig(_Part):
     max_thinking_tokens: int = Field(default=1024, ge=1, le=65_536, description="then the closing is forced")
 
 
-class OutputConfig(_Part):
+class OutputConfig(Part):
     """Where the rows go."""
 
     uri: str = Field(min_length=1, description="a folder or a prefix; made where it is missing, a bucket is not")
     storage_options: dict[str, Any] = Field(default={}, description="fsspec options such as endpoint_url; no secrets")
 
 
-class ActorBounds(_Part):
+class ActorBounds(Part):
     min: int = Field(default=1, ge=1, le=10_000)
     max: int = Field(default=1, ge=1, le=10_000)
 
@@ -220,7 +84,7 @@ class ActorBounds(_Part):
         return self
 
 
-class RayConfig(_Part):
+class RayConfig(Part):
     """How the work is spread. Changes no answer."""
 
     reason_actors: ActorBounds = Field(default=ActorBounds(), description="one engine each")
@@ -229,7 +93,7 @@ class RayConfig(_Part):
     address: str | None = Field(default=None, description="a running cluster; without it one is started here")
 
 
-class RunConfig(_Part):
+class RunConfig(Part):
     """One job. `questions` is a file beside the job file or the list itself; `schemas.job` reads and checks it."""
 
     input: InputConfig
@@ -242,6 +106,14 @@ class RunConfig(_Part):
     prompt: PromptConfig = PromptConfig()
     gate: GateConfig = GateConfig()
     ray: RayConfig = RayConfig()
+
+    @model_validator(mode="after")
+    def _decord_is_confined(self) -> RunConfig:
+        if "decord" in self.frames.decoders and not self.decode.sandbox:
+            raise ValueError(
+                "frames.decoder: decord can hang where only SIGKILL ends it; leave decode.sandbox on for it"
+            )
+        return self
 
 
 def answer_document(config: RunConfig, *, wording: str, model_fingerprint: str, decoder_version: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@
     │   └── VersionChanged      it is another version than the one that was asked for
     ├── VideoError              one video cannot be decoded; becomes a row in failures, the run goes on
     │   └── one subclass for each reason code below
+    ├── SandboxError            decoders cannot be started here at all; says nothing of any video, and ends the run
     ├── EngineError             a model cannot be loaded, or failed on one clip
     └── QueryError              SQL that is not exactly one SELECT or EXPLAIN, or that DuckDB refuses
 
@@ -49,6 +50,10 @@ class VersionChanged(StorageError):
     """The object is there, but no longer the version that was asked for."""
 
     reason = "source_changed"
+
+
+class SandboxError(FramegateError):
+    """The process that decoders run in cannot be started on this machine."""
 
 
 class EngineError(FramegateError):

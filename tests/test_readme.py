@@ -9,11 +9,14 @@ import typer
 import yaml
 
 from jobs.__main__ import app
+from schemas.errors import REASON_MEANINGS
 from schemas.job import parse_job, parse_questions
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = sorted(set(re.findall(r"framegate ((?:plan|run|status|query|demo|train|eval)\b[^\n`#]*)", README)))
+COMMANDS = sorted(
+    set(re.findall(r"framegate ((?:plan|run|status|query|demo|train|eval|probe|bench)\b[^\n`#]*)", README))
+)
 
 
 def find_command(words):
@@ -55,6 +58,11 @@ def test_the_map_is_the_tree():
         indent, name = len(line) - len(line.lstrip()), line.split()[0]
         folder = ROOT if indent == 4 else ROOT / "pipelines"
         assert (folder / name).exists(), name
+
+
+def test_every_reason_code_is_in_the_table():
+    table = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", README, re.MULTILINE))
+    assert table == REASON_MEANINGS
 
 
 def test_nothing_is_left_to_fill_in():

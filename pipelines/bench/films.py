@@ -44,7 +44,7 @@ class Film:
     bits_per_second: int
     scene_seconds: int
     fps: int = 30
-    gop_seconds: int = 4
+    gop_seconds: int = 2
 
     @property
     def file_name(self) -> str:

@@ -31,7 +31,7 @@ def framegate_sandbox() -> Iterator[Decode]:
     from pipelines.decode.sandbox.slot import Sandbox
     from pipelines.pinned import open_pinned
     from pipelines.store import Store
-    from schemas.config import DecodeConfig
+    from schemas.decoding import DecodeConfig
 
     with Sandbox(DecodeConfig()) as sandbox:
 

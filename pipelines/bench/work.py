@@ -13,7 +13,7 @@ from pipelines.decode.reader import VideoHeader, open_reader
 from pipelines.pinned import open_pinned
 from pipelines.store import Store
 from schemas.clip import Video
-from schemas.config import FramesConfig
+from schemas.decoding import FramesConfig
 from schemas.errors import ConfigError, FramegateError
 from schemas.pixels import fit_frames
 

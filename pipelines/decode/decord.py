@@ -19,7 +19,7 @@ from pipelines.decode.clock import Clock
 from pipelines.decode.header import announced_seconds, decode_error, frame_rate, quarter_turns, read_header
 from pipelines.decode.reader import Selection, VideoHeader
 from pipelines.decode.track import Track, packet_starts
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 from schemas.errors import DecodeFailed, UnsupportedCodec
 
 

@@ -18,7 +18,7 @@ from pipelines.decode.split import split, split_duration
 from pipelines.pinned import open_pinned
 from pipelines.store import Store
 from schemas.clip import Video
-from schemas.config import ClipsConfig, DecodeConfig
+from schemas.decoding import ClipsConfig, DecodeConfig
 from schemas.errors import StorageError, VideoError, video_error
 from schemas.pixels import count_video_tokens
 

@@ -22,7 +22,7 @@ from pipelines.decode.clock import Clock
 from pipelines.decode.cut_short import is_cut_short
 from pipelines.decode.reader import VideoHeader
 from pipelines.decode.sniff import DEMUXERS
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 from schemas.errors import DecodeFailed, NoVideoStream, TruncatedVideo, UnsupportedCodec, VideoError, VideoTooLarge
 
 # FFmpeg reads so much at once: more costs bytes after each seek, less costs calls from C into Python.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipelines.decode.reader import VideoHeader
 from pipelines.decode.select import FramePlan, plan_frames
-from schemas.config import ClipsConfig, FramesConfig
+from schemas.decoding import ClipsConfig, FramesConfig
 from schemas.errors import ConfigError, DecodeFailed
 
 

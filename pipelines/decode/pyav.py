@@ -21,7 +21,7 @@ from pipelines.decode.reader import Selection, VideoHeader
 from pipelines.decode.skippable import skips_exactly
 from pipelines.decode.track import Track, count_bytes, end_of_packets
 from pipelines.decode.wanted_frames import Irregular, WantedFrames
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 
 
 class PyavReader:

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipelines.decode.blocks import RangeFile
 from pipelines.decode.sniff import HEAD_BYTES, sniff
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 from schemas.errors import ConfigError
 
 

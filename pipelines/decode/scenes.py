@@ -15,7 +15,7 @@ import numpy as np
 from pipelines.decode.cuts import CONTEXT, find_cuts
 from pipelines.decode.reader import Reader, Selection
 from pipelines.decode.select import TICK_SECONDS
-from schemas.config import ClipsConfig
+from schemas.decoding import ClipsConfig
 from schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
 
 # Decoding costs the same for 2 a second and for 25; at 8, cuts were told from motion and flashes best (infra/log.md).

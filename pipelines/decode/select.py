@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from schemas.config import FramesConfig
+from schemas.decoding import FramesConfig
 from schemas.pixels import fit_frames
 
 # Frame times are rounded to the container's ticks (Matroska and FLV: 1 ms), targets are not: a frame whose true time

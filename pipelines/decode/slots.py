@@ -10,7 +10,7 @@ from typing import Protocol
 
 from pipelines.decode.blocks import RangeFile
 from pipelines.decode.reader import Reader, open_reader
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 
 # Reasons that another decoder may not meet. The others lie in the file or in storage, whoever decodes.
 TRY_NEXT_DECODER = {"unsupported_codec", "decode_error", "decode_timeout", "decoder_crash", "memory_limit"}

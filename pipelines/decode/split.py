@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pipelines.decode.reader import Reader
 from pipelines.decode.scenes import split_scenes
 from pipelines.decode.select import TICK_SECONDS
-from schemas.config import ClipsConfig
+from schemas.decoding import ClipsConfig
 
 
 def split(reader: Reader, clips: ClipsConfig) -> Iterator[tuple[float, float]]:

@@ -18,8 +18,8 @@ from pipelines.decode.slots import TRY_NEXT_DECODER, make_slot
 from pipelines.decode.walk import Walk
 from pipelines.pinned import open_pinned
 from pipelines.store import Store
-from schemas.config import DecodeConfig
-from schemas.errors import DecodeFailed, FramegateError, MemoryLimit
+from schemas.decoding import DecodeConfig
+from schemas.errors import ConfigError, DecodeFailed, FramegateError, MemoryLimit, SandboxError
 from schemas.rows import Failure
 from schemas.tables import DECODED
 from schemas.work import DecodedClip, DecodedUnit, PlannedVideo, to_table
@@ -72,6 +72,8 @@ class DecodeStage:
                         num_bytes += source.bytes_read
                 failure = None
                 break
+            except (ConfigError, SandboxError):  # no video's fault, and every video's fate
+                raise
             except Exception as error:
                 failure = _failure(error)
                 if failure.reason not in TRY_NEXT_DECODER:

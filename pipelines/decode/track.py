@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 from pipelines.decode.blocks import RangeFile
 from pipelines.decode.clock import Clock
 from pipelines.decode.header import decode_error, keep_only, main_stream, open_container
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 from schemas.errors import DecodeFailed
 
 # Frames come out of a decoder later than they go in: a packet more than tells which one is wanted.

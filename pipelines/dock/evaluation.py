@@ -24,7 +24,8 @@ from pipelines.reason.engines.build import build_engine
 from pipelines.reason.engines.protocol import ClipRequest
 from pipelines.store import Store
 from schemas.clip import FrameBatch, Video
-from schemas.config import DecodeConfig, RunConfig
+from schemas.config import RunConfig
+from schemas.decoding import DecodeConfig
 from schemas.errors import FramegateError
 from schemas.qa import Answer, Question
 from schemas.tables import PLANNED

@@ -12,7 +12,7 @@ from pipelines.decode.policy import Policy
 from pipelines.decode.stage import DecodeStage
 from pipelines.store import Store
 from schemas.clip import Refusal, Video
-from schemas.config import ClipsConfig, DecodeConfig, FramesConfig
+from schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
 from schemas.tables import PLANNED
 from schemas.work import DecodedClip, DecodedUnit, PlannedVideo, to_table
 

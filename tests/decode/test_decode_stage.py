@@ -15,7 +15,7 @@ from pipelines.decode.policy import Policy
 from pipelines.decode.stage import DecodeStage, decoder_version
 from pipelines.store import Store
 from schemas.clip import Video
-from schemas.config import ClipsConfig, FramesConfig
+from schemas.decoding import ClipsConfig, FramesConfig
 from schemas.tables import DECODED, PLANNED
 from schemas.work import DecodedUnit, PlannedVideo, to_table
 

@@ -14,7 +14,7 @@ from pipelines.decode.policy import Policy
 from pipelines.decode.stage import DecodeStage
 from pipelines.store import Store
 from schemas.clip import Refusal, Video
-from schemas.config import ClipsConfig, DecodeConfig, FramesConfig
+from schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
 from schemas.errors import ConfigError, StorageError, VideoError
 from schemas.pixels import count_video_tokens
 from schemas.tables import PLANNED

@@ -20,7 +20,7 @@ from pipelines.decode.pyav import PyavReader
 from pipelines.decode.reader import Reader, open_reader, sniff_file
 from pipelines.decode.select import TICK_SECONDS, frame_times
 from pipelines.decode.wanted_frames import WantedFrames
-from schemas.config import DecodeConfig, FramesConfig
+from schemas.decoding import DecodeConfig, FramesConfig
 
 WriteFilm = Callable[..., Path]
 NumberOf = Callable[[np.ndarray], int]

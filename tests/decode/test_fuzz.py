@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from pipelines.decode.sandbox.slot import Sandbox
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 from schemas.errors import REASON_MEANINGS, VideoError
 from tests.decode.conftest import REAL_VIDEOS
 from tests.decode.corpus_films import FASTSTART, FRAGMENTED, film

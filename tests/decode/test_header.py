@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from pipelines.decode.blocks import RangeFile
 from pipelines.decode.header import main_stream
 from pipelines.decode.reader import open_reader
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 from schemas.errors import NoVideoStream, UnsupportedCodec, VideoTooLarge
 
 WriteFilm = Callable[..., Path]

@@ -38,11 +38,9 @@ def test_ten_hours_are_decoded_in_units_with_flat_memory(muxer: str, tmp_path: P
                 num_clips += len(clips_of([unit]))
                 is_whole = unit.clips[-1].is_last
             highest = max(highest, rss_mib() - here + rss_mib(child) - there)
-        print(f"{muxer}: {num_units} units, {num_clips} clips, {here + there:.0f} MiB and {highest:.0f} MiB more")
         assert is_whole
         assert num_clips == HOURS * 3600 / CLIP_SECONDS
         assert num_units > 1
         assert highest < MAX_GROWTH_MIB
-        assert here + there + highest < 1024
     finally:
         stage.close()

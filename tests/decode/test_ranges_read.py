@@ -11,7 +11,7 @@ import pytest
 from pipelines.decode.blocks import RangeFile
 from pipelines.decode.pyav import PyavReader
 from pipelines.decode.reader import open_reader
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 from schemas.errors import StorageError, VersionChanged
 
 WriteFilm = Callable[..., Path]

@@ -16,7 +16,7 @@ from pipelines.decode.cuts import find_cuts
 from pipelines.decode.reader import Selection, VideoHeader, open_reader
 from pipelines.decode.scenes import SCAN_FPS, Scanned, join_scenes, scan, split_scenes
 from pipelines.decode.split import split
-from schemas.config import ClipsConfig
+from schemas.decoding import ClipsConfig
 from schemas.errors import DecodeFailed, DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
 
 THRESHOLD = 0.07

@@ -14,7 +14,7 @@ from pipelines.decode.blocks import RangeFile
 from pipelines.decode.reader import open_reader
 from pipelines.decode.select import TICK_SECONDS, frame_times, on_display, plan_frames
 from schemas.clip import FrameBatch
-from schemas.config import FramesConfig
+from schemas.decoding import FramesConfig
 from schemas.pixels import count_video_tokens
 
 FRAMES = FramesConfig(fps=2, max_frames=64)

@@ -11,7 +11,7 @@ from pipelines.decode.policy import Policy
 from pipelines.decode.reader import Selection, VideoHeader
 from pipelines.decode.walk import Walk
 from schemas.clip import Video
-from schemas.config import ClipsConfig, FramesConfig
+from schemas.decoding import ClipsConfig, FramesConfig
 from schemas.errors import DecodeFailed, TruncatedVideo
 from schemas.work import DecodedClip, PlannedVideo
 

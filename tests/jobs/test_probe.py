@@ -1,4 +1,4 @@
-"""`framegate probe`: one row per video, whatever it is, and an exit code that says whether all can be decoded."""
+"""`framegate probe`: one row per video, whatever it is; a verdict is a column and no error."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_video_is_shown_as_the_decoder_sees_it(framegate: Framegate, videos: P
 def test_what_cannot_be_decoded_is_a_row_that_says_why(framegate: Framegate, videos: Path, tmp_path: Path) -> None:
     names = [str(videos), str(tmp_path / "gone.mp4"), str(tmp_path / "*.avi"), "", "nothing://here/a.mp4"]
     result, rows = probe(framegate, tmp_path, *names)
-    assert result.exit_code == 1
+    assert result.exit_code == 0, result.output
     assert [row["verdict"] for row in rows] == ["ok", "not_video", "storage", "storage", "storage", "storage"]
     assert all(row["message"] for row in rows[1:])
     assert all(row["codec"] is None for row in rows[1:])
@@ -75,7 +75,7 @@ def test_what_cannot_be_decoded_is_a_row_that_says_why(framegate: Framegate, vid
 def test_a_shard_is_probed_member_by_member(framegate: Framegate, videos: Path, tmp_path: Path) -> None:
     shard = str(tmp_path / "shard.tar")
     result, rows = probe(framegate, tmp_path, shard)
-    assert result.exit_code == 1
+    assert result.exit_code == 0, result.output
     assert [(row["uri"], row["verdict"]) for row in rows] == [
         (f"{shard}#first.mp4", "ok"),
         (f"{shard}#second.mp4", "unsafe_member"),
@@ -114,7 +114,7 @@ def test_objects_on_a_real_s3_server_are_probed_by_ranges(
         Store().put_once(f"{s3_root}/archive/{path.name}", path.read_bytes())
     names = [f"{s3_root}/archive/", f"{s3_root}/archive/shard.tar#first.mp4", "s3://no-such-bucket-here/film.mp4"]
     result, rows = probe(framegate, tmp_path, *names)
-    assert result.exit_code == 1
+    assert result.exit_code == 0, result.output
     assert [(row["uri"].removeprefix(s3_root), row["verdict"]) for row in rows] == [
         ("/archive/film.mp4", "ok"),
         ("/archive/shard.tar#first.mp4", "ok"),

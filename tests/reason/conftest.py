@@ -26,7 +26,8 @@ from pipelines.reason.engines.protocol import ClipRequest
 from pipelines.reason.engines.transformers_engine import TransformersEngine
 from pipelines.reason.prompt import suffix_after_video
 from schemas.clip import FrameBatch
-from schemas.config import FramesConfig, GateConfig
+from schemas.config import GateConfig
+from schemas.decoding import FramesConfig
 from schemas.qa import Answer, Question
 
 SYSTEM_PROMPT = "Answer in a box, think, answer in a box."

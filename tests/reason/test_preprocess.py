@@ -17,7 +17,7 @@ from pipelines.reason.engines.grid import VisionGrid
 from pipelines.reason.engines.preprocess import cut_video
 from pipelines.reason.prompt import prefix_before_video
 from schemas.clip import FrameBatch
-from schemas.config import FramesConfig
+from schemas.decoding import FramesConfig
 from schemas.pixels import smart_resize
 
 GRIDS = {

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.config import ClipsConfig, FramesConfig, GateConfig, RunConfig, answer_document, config_id
+from schemas.config import GateConfig, RunConfig, answer_document, config_id
+from schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
 
 BASE: dict[str, Any] = {
     "input": {"videos": "s3://archive/2026"},
@@ -46,12 +47,18 @@ def make_id(config: RunConfig, **identity: str) -> str:
         {"clips__seconds": 10},
         {"clips__stride_seconds": 15},
         {"clips__whole_video": True},
+        {"clips__min_seconds": 2},
+        {"clips__scenes": True},
+        {"clips": {"scenes": True, "scene_threshold": 0.2}},
+        {"frames__policy": "uniform"},
         {"frames__fps": 1},
         {"frames__max_frames": 32},
         {"frames__max_video_tokens": 1024},
         {"frames__min_frame_pixels": 1},
         {"frames__max_frame_pixels": 200_000},
         {"frames__decoder": "decord"},
+        {"frames__decoder": ("decord", "pyav")},
+        {"frames__decoder": ("pyav", "decord")},
         {"gate__strategy": "direct"},
         {"gate__max_answer_tokens": 8},
         {"gate__max_thinking_tokens": 8},
@@ -80,6 +87,9 @@ def test_wording_weights_and_decoder_version_change_the_id(part: str) -> None:
         {"ray__gpus_per_actor": 1},
         {"clips__stride_seconds": 30},  # the default, spelled out
         {"frames__fps": 2},
+        {"frames__decoder": ("pyav",)},
+        {"decode__frame_seconds": 5},
+        {"decode__memory_mib": 512},
         {"gate__strategy": "gated"},
     ],
     ids=str,
@@ -116,15 +126,31 @@ def test_the_document_says_what_the_id_stands_for() -> None:
         (ClipsConfig, {"seconds": 0}),
         (ClipsConfig, {"stride_seconds": 0}),
         (ClipsConfig, {"seconds": 10, "whole_video": True}),
+        (ClipsConfig, {"scenes": True, "whole_video": True}),
+        (ClipsConfig, {"scenes": True, "stride_seconds": 5}),
+        (ClipsConfig, {"scene_threshold": 0.5}),
+        (ClipsConfig, {"seconds": 5, "min_seconds": 6}),
         (FramesConfig, {"fps": 0}),
         (FramesConfig, {"max_frames": 0}),
         (FramesConfig, {"min_frame_pixels": 5000, "max_frame_pixels": 4000}),
         (FramesConfig, {"decoder": "ffmpeg"}),
+        (FramesConfig, {"decoder": ("pyav", "ffmpeg")}),
+        (FramesConfig, {"decoder": ("pyav", "pyav")}),
+        (FramesConfig, {"decoder": ()}),
+        (FramesConfig, {"policy": "uniform", "fps": 1}),
+        (DecodeConfig, {"frame_seconds": 0}),
+        (DecodeConfig, {"memory_mib": 1}),
     ],
 )
 def test_values_out_of_range_are_refused(part: type, values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         part(**values)
+
+
+def test_decord_is_never_let_out_of_the_sandbox() -> None:
+    assert make_config(decode__sandbox=False).frames.decoders == ("pyav",)
+    with pytest.raises(ValidationError, match="leave decode.sandbox on"):
+        make_config(decode__sandbox=False, frames__decoder=["pyav", "decord"])
 
 
 def test_a_part_is_frozen_and_refuses_unknown_keys() -> None:

@@ -25,7 +25,7 @@ from pipelines.decode.reader import DECODERS, Decoder, Reader, reader_class, sni
 from pipelines.decode.sandbox import wire
 from pipelines.decode.sandbox.confinement import allow_cpu_seconds, confine
 from pipelines.decode.sandbox.frames_file import MappedFrames
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 from schemas.errors import ConfigError, DecodeFailed, FramegateError, MemoryLimit
 
 # Python and numpy import these when they first meet a need for them, which is too late here.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 from schemas.errors import DecoderCrash, DecodeTimeout
 
 

@@ -18,7 +18,7 @@ from pipelines.decode.sandbox.deadlines import Allowance, Stopwatch
 from pipelines.decode.sandbox.frames_file import room_bytes
 from pipelines.decode.sandbox.process import ChildProcess
 from pipelines.decode.slots import Source
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 from schemas.errors import DecoderCrash, MemoryLimit, StorageError, VideoError, video_error
 
 CLOSE_SECONDS = 10.0

@@ -11,10 +11,11 @@ from pipelines.decode.sandbox.deadlines import Allowance
 from pipelines.decode.sandbox.process import ChildProcess
 from pipelines.decode.sandbox.remote_reader import SandboxedReader
 from pipelines.decode.slots import Source
-from schemas.config import DecodeConfig
-from schemas.errors import ConfigError, DecoderCrash
+from schemas.decoding import DecodeConfig
+from schemas.errors import ConfigError, SandboxError, VideoError
 
 START_SECONDS = 120.0  # to import numpy and the decoders; half a second where nobody else wants the machine
+START_ATTEMPTS = 3  # a machine short of memory or processes may have some again in a moment
 
 
 class Sandbox:
@@ -42,7 +43,8 @@ class Sandbox:
     def open(self, decoder: str, source: Source) -> SandboxedReader:
         """Sniffs and opens a video; one that is still open is closed first. `source` stays the caller's to close.
 
-        Raises VideoError; what `source` raises, as it is; ConfigError for a decoder that this slot was not made for.
+        Raises VideoError; what `source` raises, as it is; ConfigError for a decoder that this slot was not made for;
+        SandboxError where no process can be started, which is no video's fault.
         """
         if decoder not in self._entries:
             raise ConfigError(f"The decoder '{decoder}' is none of this slot's: {', '.join(self._entries)}.")
@@ -54,7 +56,7 @@ class Sandbox:
         if self._child is None or not self._child.is_alive:
             if self._child is not None:
                 self._child.kill()  # it may have died while nobody looked, such as of the system's lack of memory
-            self._child = self._start()
+            self._child = self._start(START_ATTEMPTS)
         self._num_videos += 1
         self._reader = SandboxedReader(self._child, decoder, source, self._limits)
         return self._reader
@@ -82,11 +84,18 @@ class Sandbox:
             return False
         return now_bytes - self._idle_bytes > self._limits.recycle_rss_mib << 20
 
-    def _start(self) -> ChildProcess:
+    def _start(self, num_attempts: int) -> ChildProcess:
         try:
-            child = ChildProcess({"decoders": self._entries, "limits": self._limits.model_dump()})
-        except OSError as error:
-            raise DecoderCrash(f"The decoder's process cannot be started ({error}).") from error
+            return self._start_once()
+        except (OSError, VideoError) as error:
+            if num_attempts == 1:
+                raise SandboxError(
+                    f"the decoder's process cannot be started on this machine ({str(error).rstrip('.')})"
+                ) from error
+        return self._start(num_attempts - 1)
+
+    def _start_once(self) -> ChildProcess:
+        child = ChildProcess({"decoders": self._entries, "limits": self._limits.model_dump()})
         with child.talking():
             answer = child.receive(clock=Allowance(START_SECONDS, to_do="start"))
             kind = wire.take_text(answer, "kind")

@@ -17,7 +17,7 @@ from pipelines.reason.engines.positions import Run, TextRun, VideoRun, lay_out_p
 from pipelines.reason.engines.preprocess import VideoPatches, cut_video
 from pipelines.reason.prompt import prefix_before_video
 from schemas.clip import FrameBatch
-from schemas.config import FramesConfig
+from schemas.decoding import FramesConfig
 from schemas.errors import EngineError
 
 _VISION_START, _VISION_END, _VIDEO = "<|vision_start|>", "<|vision_end|>", "<|video_pad|>"

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from pipelines.reason.engines.families import Family
 from pipelines.reason.engines.grid import VisionGrid
-from schemas.config import FramesConfig
+from schemas.decoding import FramesConfig
 from schemas.pixels import fit_frames
 
 

@@ -21,7 +21,8 @@ from pipelines.reason.engines.protocol import ClipRequest, Finished
 from pipelines.reason.engines.slots import LayerKV, SlotCache
 from pipelines.reason.prompt import FORCED_CLOSING, suffix_after_video
 from pipelines.reason.sequence import GatedSequence, Token
-from schemas.config import FramesConfig, GateConfig
+from schemas.config import GateConfig
+from schemas.decoding import FramesConfig
 from schemas.qa import Question
 
 

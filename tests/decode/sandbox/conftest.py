@@ -14,7 +14,7 @@ import pytest
 
 from pipelines.decode.reader import DECODERS, Decoder
 from pipelines.decode.sandbox.slot import Sandbox
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 from tests.decode.sandbox.sources import children, eventually
 
 

@@ -15,10 +15,11 @@ from pipelines.decode.sandbox import process
 from pipelines.decode.sandbox.frames_file import KEPT_BYTES, FramesFile, room_bytes
 from pipelines.decode.sandbox.slot import Sandbox
 from pipelines.decode.sandbox.wire import Malformed
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 from schemas.errors import (
     ConfigError,
     DecoderCrash,
+    SandboxError,
 )
 from tests.decode.sandbox.sources import Bytes
 
@@ -89,15 +90,15 @@ def test_an_answer_that_makes_no_sense_is_a_crash(monkeypatch: pytest.MonkeyPatc
         assert slot.pid is None
 
 
-def test_a_process_that_does_not_start_is_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_does_not_start_is_no_fault_of_a_video(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "_COMMAND", "raise SystemExit('no such module')")
-    with Sandbox(DecodeConfig()) as slot, pytest.raises(DecoderCrash, match=r"exit code 1.*no such module"):
+    with Sandbox(DecodeConfig()) as slot, pytest.raises(SandboxError, match=r"exit code 1.*no such module"):
         slot.open("pyav", Bytes())
 
 
-def test_a_python_that_is_not_there_is_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_that_is_not_there_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with Sandbox(DecodeConfig()) as slot, pytest.raises(DecoderCrash, match="cannot be started"):
+    with Sandbox(DecodeConfig()) as slot, pytest.raises(SandboxError, match="cannot be started"):
         slot.open("pyav", Bytes())
 
 

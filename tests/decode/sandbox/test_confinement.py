@@ -15,7 +15,7 @@ import pytest
 from pipelines.decode.blocks import RangeFile
 from pipelines.decode.reader import open_reader
 from pipelines.decode.sandbox.slot import Sandbox
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 from tests.decode.sandbox.sources import MATROSKA, Bytes, eventually, is_running
 
 ALL_OF_IT = ("life_pipe", "rlimits", "no_new_privileges", "seccomp")
@@ -39,7 +39,7 @@ import json, os, signal, sys, threading
 sys.path[:] = json.loads(sys.argv[1])
 from pipelines.decode.reader import DECODERS, Decoder
 from pipelines.decode.sandbox.slot import Sandbox
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 class Source:
     size_bytes, bytes_read = 4, 0
     def read(self, start, end):

@@ -11,7 +11,7 @@ from pipelines.decode.blocks import RangeFile
 from pipelines.decode.reader import open_reader
 from pipelines.decode.sandbox.deadlines import Stopwatch
 from pipelines.decode.sandbox.slot import Sandbox
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 from schemas.errors import (
     DecodeTimeout,
 )

@@ -15,7 +15,7 @@ import pytest
 from pipelines.decode.blocks import RangeFile
 from pipelines.decode.reader import open_reader
 from pipelines.decode.sandbox.slot import Sandbox
-from schemas.config import DecodeConfig
+from schemas.decoding import DecodeConfig
 from schemas.errors import (
     StorageError,
     VersionChanged,

@@ -1,6 +1,6 @@
 """What a run is told: RunConfig, its parts, and config_id, the name of everything that can change an answer.
 
-Parts are frozen and refuse unknown keys. Knows nothing of files (`schemas.job` reads those) nor of what a path or a
+What is said about decoding stands in `schemas.decoding`. Knows nothing of files (`schemas.job` reads those) nor of what a path or a
 model holds; defaults stand here and nowhere else.
 """
 
@@ -13,6 +13,9 @@ from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
+
+from schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from schemas.part import Part
 
 SCHEMA_VERSION: Final = 1
 """Raised when rows of an older version can no longer stand beside new ones; part of config_id."""
@@ -110,9 +113,7 @@ class RunConfig(Part):
     @model_validator(mode="after")
     def _decord_is_confined(self) -> RunConfig:
         if "decord" in self.frames.decoders and not self.decode.sandbox:
-            raise ValueError(
-                "frames.decoder: decord can hang where only SIGKILL ends it; leave decode.sandbox on for it"
-            )
+            raise ValueError("decord can hang where only SIGKILL ends it: leave decode.sandbox on, or use pyav")
         return self
 
 

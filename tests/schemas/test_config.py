@@ -149,7 +149,7 @@ def test_values_out_of_range_are_refused(part: type, values: dict[str, Any]) -> 
 
 def test_decord_is_never_let_out_of_the_sandbox() -> None:
     assert make_config(decode__sandbox=False).frames.decoders == ("pyav",)
-    with pytest.raises(ValidationError, match="leave decode.sandbox on"):
+    with pytest.raises(ValidationError, match=r"leave decode\.sandbox on"):
         make_config(decode__sandbox=False, frames__decoder=["pyav", "decord"])
 
 

@@ -1,7 +1,7 @@
 """What a run is told: RunConfig, its parts, and config_id, the name of everything that can change an answer.
 
-What is said about decoding stands in `schemas.decoding`. Knows nothing of files (`schemas.job` reads those) nor of what a path or a
-model holds; defaults stand here and nowhere else.
+What is said about decoding stands in `schemas.decoding`. Knows nothing of files (`schemas.job` reads those) nor of what
+a path or a model holds; defaults stand in these two files and nowhere else.
 """
 
 from __future__ import annotations

@@ -33,13 +33,21 @@ class Malformed(ValueError):
 def send(connection: socket.socket, message: Message, payload: bytes = b"", *, wait: Wait | None = None) -> None:
     """`wait` where the socket does not block. Raises OSError where the other end is gone."""
     data = json.dumps(message).encode()
-    for part in (_LENGTHS.pack(len(data), len(payload)) + data, payload):
-        rest = memoryview(part)
-        while rest:
-            try:
-                rest = rest[connection.send(rest) :]
-            except BlockingIOError:
-                _wait(wait, select.POLLOUT)
+    parts = [memoryview(_LENGTHS.pack(len(data), len(payload)) + data)]
+    if payload:
+        parts.append(memoryview(payload))
+    while parts:
+        try:
+            # Two parts at once: the other end would otherwise wake up for the first and wait again for the second. The
+            # process that decodes has one part to send, and may not call sendmsg, which can hand over descriptors.
+            num_bytes = connection.sendmsg(parts) if len(parts) > 1 else connection.send(parts[0])
+        except BlockingIOError:
+            _wait(wait, select.POLLOUT)
+            continue
+        while parts and num_bytes >= len(parts[0]):
+            num_bytes -= len(parts.pop(0))
+        if parts:
+            parts[0] = parts[0][num_bytes:]
 
 
 def receive(

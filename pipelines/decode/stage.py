@@ -25,7 +25,8 @@ from schemas.tables import DECODED
 from schemas.work import DecodedClip, DecodedUnit, PlannedVideo, to_table
 
 # One unit is one row: it crosses the object store whole, and is lost whole when a machine is.
-MAX_UNIT_FRAME_BYTES = 32 * 1024 * 1024
+MAX_UNIT_FRAME_BYTES = 16 * 1024 * 1024
+MAX_UNIT_CLIPS = 32  # small frames: a quarter of an hour of clips, and no more answers than are soon given again
 
 
 class DecodeStage:
@@ -102,7 +103,8 @@ class _OpenUnit:
         """The unit before, where `decoded` does not belong to it."""
         key = (self._planned.missing(decoded.clip.index), decoder)
         follows = not self._clips or self._clips[-1].clip.index + 1 == decoded.clip.index
-        if key != self._key or not follows or _frame_bytes([*self._clips, decoded]) > MAX_UNIT_FRAME_BYTES:
+        is_full = len(self._clips) == MAX_UNIT_CLIPS
+        if key != self._key or not follows or is_full or _frame_bytes([*self._clips, decoded]) > MAX_UNIT_FRAME_BYTES:
             yield from self.close()
         self._key = key
         self._clips.append(decoded)

@@ -94,11 +94,16 @@ def test_units_are_bounded_in_bytes(film_path: Path) -> None:
         max_frame_pixels=448 * 672,
         max_video_tokens=100_000,
         max_frames=64,
-        fps=8.0,
+        fps=4.0,
     )
     assert [len(unit.clips) for unit in units] == [2, 2, 1]
-    assert 3 * 16 * frame_bytes > stage_module.MAX_UNIT_FRAME_BYTES >= 2 * 16 * frame_bytes
+    assert 3 * 8 * frame_bytes > stage_module.MAX_UNIT_FRAME_BYTES >= 2 * 8 * frame_bytes
     assert [c.clip.index for unit in units for c in unit.clips] == [0, 1, 2, 3, 4]
+
+
+def test_units_are_bounded_in_clips(film_path: Path) -> None:
+    units = decode(planned(film_path), clips=ClipsConfig(seconds=0.2, min_seconds=0))
+    assert [len(unit.clips) for unit in units] == [stage_module.MAX_UNIT_CLIPS, 50 - stage_module.MAX_UNIT_CLIPS]
 
 
 def test_clips_that_are_done_are_not_decoded_and_units_ask_only_what_is_missing(film_path: Path) -> None:

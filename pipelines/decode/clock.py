@@ -29,9 +29,6 @@ class Clock:
         ticks = math.floor((seconds + TICK_SECONDS) / float(self.time_base) + 1e-6)
         return self.origin_ticks + max(0, ticks)
 
-    def length_ticks(self, seconds: float) -> int:
-        return math.ceil(seconds / float(self.time_base))
-
     def end_seconds(self, last_ticks: int, duration_ticks: int) -> float:
         """When a last frame that starts at `last_ticks` goes off; its duration, where 0, is that of one frame."""
         shown_seconds = max(float(duration_ticks * self.time_base), 1 / self.rate if self.rate else 0.0)

@@ -12,7 +12,6 @@ never by its index times a frame rate, so that variable frame rates and dropped 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from schemas.decoding import FramesConfig
@@ -68,24 +67,6 @@ def frame_times(start_seconds: float, end_seconds: float, frames: FramesConfig) 
     if frames.policy == "uniform" or wanted > frames.max_frames:
         return _spread(start_seconds, end_seconds, frames.max_frames)
     return [start_seconds + k / frames.fps for k in range(wanted)]
-
-
-def on_display(targets: Sequence[float], frame_starts: Sequence[float], *, end_seconds: float) -> list[int]:
-    """Indexes of the frames shown at `targets`: ascending, each at most once.
-
-    `frame_starts` are presentation times in display order. A frame is shown until the next one starts, the last one
-    until `end_seconds`; the first one also stands for what comes before it. Targets at or after the end show nothing.
-    """
-    chosen: list[int] = []
-    index = 0
-    for target in targets:
-        if target >= end_seconds:
-            break
-        while index + 1 < len(frame_starts) and frame_starts[index + 1] <= target + TICK_SECONDS:
-            index += 1
-        if frame_starts and (not chosen or chosen[-1] != index):
-            chosen.append(index)
-    return chosen
 
 
 def _spread(start_seconds: float, end_seconds: float, num_frames: int) -> list[float]:

@@ -12,12 +12,30 @@ from hypothesis import strategies as st
 
 from pipelines.decode.blocks import RangeFile
 from pipelines.decode.reader import open_reader
-from pipelines.decode.select import TICK_SECONDS, frame_times, on_display, plan_frames
+from pipelines.decode.select import TICK_SECONDS, frame_times, plan_frames
 from schemas.clip import FrameBatch
 from schemas.decoding import FramesConfig
 from schemas.pixels import count_video_tokens
 
 FRAMES = FramesConfig(fps=2, max_frames=64)
+
+
+def on_display(targets: Sequence[float], frame_starts: Sequence[float], *, end_seconds: float) -> list[int]:
+    """What readers are held against: indexes of the frames shown at `targets`, ascending, each at most once.
+
+    `frame_starts` are presentation times in display order. A frame is shown until the next one starts, the last one
+    until `end_seconds`; the first one also stands for what comes before it. Targets at or after the end show nothing.
+    """
+    chosen: list[int] = []
+    index = 0
+    for target in targets:
+        if target >= end_seconds:
+            break
+        while index + 1 < len(frame_starts) and frame_starts[index + 1] <= target + TICK_SECONDS:
+            index += 1
+        if frame_starts and (not chosen or chosen[-1] != index):
+            chosen.append(index)
+    return chosen
 
 
 def test_below_the_cap_frames_are_taken_at_the_asked_rate() -> None:

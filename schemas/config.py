@@ -74,6 +74,28 @@ class OutputConfig(Part):
 
     uri: str = Field(min_length=1, description="a folder or a prefix; made where it is missing, a bucket is not")
     storage_options: dict[str, Any] = Field(default={}, description="fsspec options such as endpoint_url; no secrets")
+    single_writer: bool = Field(
+        default=False, description="this job alone writes here: accept a store without conditional writes"
+    )
+    partition_by: tuple[str, ...] = Field(
+        default=(),
+        max_length=4,
+        description="columns of the manifest, or a part of a time: camera, taken.date, written_at.month; "
+        "folders below config_id, fixed with the first rows",
+    )
+    file_bytes: int = Field(
+        default=128 * 2**20, ge=4096, le=2**32, description="of a sealed Parquet file, about"
+    )
+
+
+class FailuresConfig(Part):
+    """What becomes of what failed. Changes no answer."""
+
+    max_attempts: int = Field(default=3, ge=1, le=100, description="then it is left alone: run --retry-failed")
+    stop_share: float = Field(
+        default=0.5, gt=0, le=1, description="the run ends where more of a window than this fails for one reason"
+    )
+    stop_window: int = Field(default=100, ge=1, le=1_000_000, description="units in that window")
 
 
 class ActorBounds(Part):
@@ -108,6 +130,7 @@ class RunConfig(Part):
     decode: DecodeConfig = DecodeConfig()
     prompt: PromptConfig = PromptConfig()
     gate: GateConfig = GateConfig()
+    failures: FailuresConfig = FailuresConfig()
     ray: RayConfig = RayConfig()
 
     @model_validator(mode="after")

@@ -5,6 +5,8 @@
     ├── InputError              the input names no videos, or cannot be read as what it claims to be
     ├── StorageError            a bucket, a folder or an object cannot be listed, read or written
     │   ├── ObjectNotFound      it is not there
+    │   ├── CredentialsError    who we are is not accepted (any more): ends the run, says nothing of any object
+    │   ├── StorageFull         there is no room left to write: ends the run, too
     │   └── VersionChanged      it is another version than the one that was asked for
     ├── VideoError              one video cannot be decoded; becomes a row in failures, the run goes on
     │   └── one subclass for each reason code below
@@ -44,6 +46,14 @@ class StorageError(FramegateError):
 
 class ObjectNotFound(StorageError):
     """Storage answered that there is no such bucket, folder or object."""
+
+
+class CredentialsError(StorageError):
+    """Storage does not accept our credentials: none, wrong or expired. Every request would fail, so the run ends."""
+
+
+class StorageFull(StorageError):
+    """The disk, or the quota on it, is full."""
 
 
 class VersionChanged(StorageError):
@@ -150,5 +160,6 @@ REASON_MEANINGS: Final[dict[str, str]] = {
     "storage": "the object could not be read",
     "unsafe_member": "the tar member is a link, a device, sparse, or has a name that leaves the archive or is too long",
     "engine_error": "the model failed on this clip and question",
+    "actor_crash": "the process that worked on it died, each time that it was tried",
 }
 """Every reason code that the failures table can hold, and what it means."""

@@ -49,6 +49,14 @@ _DONE_KEY = pa.struct(
     ]
 )
 
+_ATTEMPTS = pa.struct(
+    [
+        _column("clip_index", pa.int32(), "a clip that is asked again"),
+        _column("question_hash", pa.string(), "for this question"),
+        _column("attempts", pa.int32(), "how often it has failed there"),
+    ]
+)
+
 _REFUSAL = [
     _column("reason", pa.string(), "reason code; schemas/errors.py lists them with their meanings"),
     _column("message", pa.string(), "one sentence on what happened"),
@@ -60,6 +68,8 @@ PLANNED: Final = pa.schema(
         _optional("refusal", pa.struct(_REFUSAL), "why the video is given up before it is read"),
         _column("question_hashes", pa.list_(pa.string()), "the questions that are missing somewhere in the video"),
         _column("done", pa.list_(_DONE_KEY), "what of them is stored already, clip by clip; empty for a new video"),
+        _column("attempts", pa.list_(_ATTEMPTS), "what of them failed before and is tried again"),
+        _column("undecoded_attempts", pa.int32(), "how often the video, or the rest of it, gave no frames"),
     ]
 )
 """plan -> decode: one row per video that has work left."""
@@ -90,12 +100,14 @@ DECODED: Final = pa.schema(
     [
         *_VIDEO,
         _column("question_hashes", pa.list_(pa.string()), "the questions that are missing for these clips"),
+        _column("attempts", pa.list_(pa.int32()), "for each of them: which attempt this is, from 1"),
         _column("decoder", pa.string(), "package and version that decoded, such as pyav-18.1.0"),
         _column("clips", pa.list_(_DECODED_CLIP), "consecutive clips; empty where decoding failed"),
         _column("frames", pa.large_binary(), "uint8 RGB of all clips, one after the other, each (T, H, W, 3)"),
         _optional("failure", pa.struct(_FAILURE), "why the rest of the video gives no frames"),
         _optional("failed_clip_index", pa.int32(), "the first clip without frames; null: the video as a whole"),
         _optional("failed_bytes_read", pa.int64(), "bytes fetched from storage of which no clip came"),
+        _column("failed_attempt", pa.int32(), "which attempt at the video this failure is, from 1"),
     ]
 )
 """decode -> reason: one row per unit, bounded in frame bytes; a failure is a row of its own, the video's last."""
@@ -140,11 +152,13 @@ ANSWERED: Final = pa.schema(
     [
         *_VIDEO,
         _column("question_hashes", pa.list_(pa.string()), "the questions that were asked of these clips"),
+        _column("attempts", pa.list_(pa.int32()), "for each of them: which attempt this was, from 1"),
         _column("decoder", pa.string(), "package and version that decoded"),
         _column("clips", pa.list_(_ANSWERED_CLIP), "the unit's clips with their answers; empty where decoding failed"),
         _optional("failure", pa.struct(_FAILURE), "why the rest of the video gives no frames"),
         _optional("failed_clip_index", pa.int32(), "the first clip without frames; null: the video as a whole"),
         _optional("failed_bytes_read", pa.int64(), "bytes fetched from storage of which no clip came"),
+        _column("failed_attempt", pa.int32(), "which attempt at the video this failure is, from 1"),
     ]
 )
 """reason -> commit: one row per unit, without pixels."""
@@ -182,14 +196,15 @@ FAILURES: Final = pa.schema(
         _optional("question_id", pa.string(), "the question; null: all of them, those of later runs too"),
         _optional("question_hash", pa.string(), "16 hex digits for the question; null: all of them"),
         *_FAILURE,
-        _column("attempts", pa.int32(), "how often it was tried"),
+        _column("attempts", pa.int32(), "how often it failed, this time included: with the key, a row's own number"),
         _optional("decoder", pa.string(), "package and version that decoded; null where none was asked"),
         _optional("bytes_read", pa.int64(), "bytes fetched from storage for it; null where a clip's rows have them"),
         *_CONFIG,
         *_RUN,
     ]
 )
-"""One row per video, clip or question that has no answer. The manifest's columns follow with the prefix `input_`."""
+"""One row per attempt that failed, at a video, a clip or a question; one that was answered later keeps its rows here, and
+`framegate query` shows those alone that still stand. The manifest's columns follow with the prefix `input_`."""
 
 _ROW_KIND = _column("row_kind", pa.string(), "answer: a row for results; failure: a row for failures")
 _FAILURE_ONLY = [field for field in FAILURES if field.name not in RESULTS.names]
@@ -201,6 +216,29 @@ JOURNAL: Final = pa.schema(
     ]
 )
 """One object per unit: its rows of both kinds. config_id stands in the path alone, as the journal is not for SQL."""
+
+ANSWERED_KEYS: Final = pa.schema(
+    [
+        _column("video", pa.uint64(), "video_id as a number (schemas.keys)"),
+        _column("clip_index", pa.int32(), "the clip"),
+        _column("question", pa.uint64(), "question_hash as a number"),
+        _column("clip_is_last", pa.bool_(), "no clip of the video comes after it"),
+    ]
+)
+"""What is answered, sealed or not: 21 bytes a row. Keys may stand twice, where a unit is sealed and still in the journal."""
+
+FAILED_KEYS: Final = pa.schema(
+    [
+        _column("video", pa.uint64(), "video_id as a number"),
+        _optional("clip_index", pa.int32(), "the clip, or the first of those without frames; null: the whole video"),
+        _optional("question", pa.uint64(), "question_hash as a number; null: all of them"),
+        _column("clip_is_last", pa.bool_(), "nothing of the video comes after this row"),
+        _column("reason", pa.string(), "reason code"),
+        _column("attempts", pa.int32(), "how often it failed"),
+        _column("failed_at", pa.timestamp("us", tz="UTC"), "when it failed last"),
+    ]
+)
+"""What failed and still stands, sealed or not: the last failure of each key that has no answer."""
 
 KEY_COLUMNS: Final = ("video_id", "clip_index", "question_hash")
 """With config_id, what makes a row the only one of its kind. clip_index stands for start and end: the clip policy is

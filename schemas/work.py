@@ -7,7 +7,7 @@ known here and nowhere else. Knows nothing of Ray.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -19,32 +19,53 @@ from schemas.rows import Failure, answer_row, clip_row, failure_row, video_of, v
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedVideo:
-    """A video that has work left: the questions that are missing somewhere in it, and what of them is stored."""
+    """A video that has work left: the questions that are missing somewhere in it, and what of them is stored.
+
+    attempts             how often a (clip_index, question_hash) that is tried again has failed
+    undecoded_attempts   how often the video, or the rest of it, gave no frames
+    """
 
     video: Video
     question_hashes: tuple[str, ...]
     done: frozenset[tuple[int, str]] = frozenset()
+    attempts: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    undecoded_attempts: int = 0
 
     def missing(self, clip_index: int) -> tuple[str, ...]:
         """The questions still to be asked of one clip; empty: the clip need not be decoded."""
         return tuple(hash for hash in self.question_hashes if (clip_index, hash) not in self.done)
+
+    def attempts_at(self, clip_index: int, question_hashes: Iterable[str]) -> tuple[int, ...]:
+        """Which attempt, from 1, the next one is, for each of these questions of one clip."""
+        return tuple(1 + self.attempts.get((clip_index, hash), 0) for hash in question_hashes)
 
     @staticmethod
     def from_table(table: pa.Table) -> Iterator[PlannedVideo]:
         for row in table.to_pylist():
             done = frozenset((key["clip_index"], key["question_hash"]) for key in row["done"])
             refusal = None if row["refusal"] is None else Refusal(**row["refusal"])
-            video = replace(video_of(row), refusal=refusal)
-            yield PlannedVideo(video=video, question_hashes=tuple(row["question_hashes"]), done=done)
+            yield PlannedVideo(
+                video=replace(video_of(row), refusal=refusal),
+                question_hashes=tuple(row["question_hashes"]),
+                done=done,
+                attempts={(key["clip_index"], key["question_hash"]): key["attempts"] for key in row["attempts"]},
+                undecoded_attempts=row["undecoded_attempts"],
+            )
 
     def to_row(self) -> dict[str, object]:
         done = [{"clip_index": index, "question_hash": hash} for index, hash in sorted(self.done)]
+        attempts = [
+            {"clip_index": index, "question_hash": hash, "attempts": number}
+            for (index, hash), number in sorted(self.attempts.items())
+        ]
         refusal = None if self.video.refusal is None else asdict(self.video.refusal)
         return {
             **video_row(self.video),
             "refusal": refusal,
             "question_hashes": list(self.question_hashes),
             "done": done,
+            "attempts": attempts,
+            "undecoded_attempts": self.undecoded_attempts,
         }
 
 
@@ -71,16 +92,18 @@ class DecodedUnit:
 
     With a failure, `clips` is empty, `failed_clip_index` is the first clip without frames (None: the whole video) and
     `failed_bytes_read` what was fetched from storage without a clip to show for it. `decoder` is empty where none was
-    asked.
+    asked. `attempts` says for each question, and `failed_attempt` for the failure, which attempt this is, from 1.
     """
 
     video: Video
     question_hashes: tuple[str, ...]
+    attempts: tuple[int, ...]
     decoder: str
     clips: tuple[DecodedClip, ...] = ()
     failure: Failure | None = None
     failed_clip_index: int | None = None
     failed_bytes_read: int | None = None
+    failed_attempt: int = 1
 
     @staticmethod
     def from_table(table: pa.Table) -> Iterator[DecodedUnit]:
@@ -90,17 +113,20 @@ class DecodedUnit:
             yield DecodedUnit(
                 video=video_of(row),
                 question_hashes=tuple(row["question_hashes"]),
+                attempts=tuple(row["attempts"]),
                 decoder=row["decoder"],
                 clips=tuple(_clips(row["video_id"], row["clips"], frames)),
                 failure=None if row["failure"] is None else Failure(**row["failure"]),
                 failed_clip_index=row["failed_clip_index"],
                 failed_bytes_read=row["failed_bytes_read"],
+                failed_attempt=row["failed_attempt"],
             )
 
     def to_row(self) -> dict[str, object]:
         return {
             **video_row(self.video),
             "question_hashes": list(self.question_hashes),
+            "attempts": list(self.attempts),
             "decoder": self.decoder,
             "clips": [
                 {
@@ -122,6 +148,7 @@ class DecodedUnit:
             "failure": failure_row(self.failure),
             "failed_clip_index": self.failed_clip_index,
             "failed_bytes_read": self.failed_bytes_read,
+            "failed_attempt": self.failed_attempt,
         }
 
 
@@ -145,16 +172,19 @@ class AnsweredUnit:
 
     video: Video
     question_hashes: tuple[str, ...]
+    attempts: tuple[int, ...]
     decoder: str
     clips: tuple[AnsweredClip, ...] = ()
     failure: Failure | None = None
     failed_clip_index: int | None = None
     failed_bytes_read: int | None = None
+    failed_attempt: int = 1
 
     def to_row(self) -> dict[str, object]:
         return {
             **video_row(self.video),
             "question_hashes": list(self.question_hashes),
+            "attempts": list(self.attempts),
             "decoder": self.decoder,
             "clips": [
                 {
@@ -176,6 +206,7 @@ class AnsweredUnit:
             "failure": failure_row(self.failure),
             "failed_clip_index": self.failed_clip_index,
             "failed_bytes_read": self.failed_bytes_read,
+            "failed_attempt": self.failed_attempt,
         }
 
 

@@ -48,12 +48,13 @@ def room_of_file(path: Path) -> str:
 
 ALLOWED = {
     "schemas": {"schemas"},
-    "store": {"schemas"},
+    "failpoints": {"schemas"},
+    "store": {"schemas", "failpoints", "store"},
     "pinned": {"schemas", "store"},
     "cluster": {"schemas"},
-    **{name: {"schemas", "store", "pinned", name} for name in MIDDLE},
-    "flow": {"schemas", "store", "pinned", "cluster", *MIDDLE},
-    "bench": {"schemas", "store", "pinned", "cluster", "decode", "bench"},
+    **{name: {"schemas", "failpoints", "store", "pinned", name} for name in MIDDLE},
+    "flow": {"schemas", "failpoints", "store", "pinned", "cluster", *MIDDLE},
+    "bench": {"schemas", "failpoints", "store", "pinned", "cluster", "flow", *MIDDLE, "bench"},
 }
 
 

@@ -6,6 +6,7 @@ then created whole: there is no moment at which a reader could meet half of it. 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,32 +16,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.commit.layout import (
-    failures_folder,
-    journal_failure_uri,
-    journal_folder,
-    journal_uri,
-    results_folder,
-)
+from pipelines.commit.layout import Layout
 from pipelines.commit.rows import RunFacts, journal_table
+from pipelines.failpoints import reach
 from pipelines.store import Store
-from schemas.errors import StorageError
+from schemas.errors import ObjectNotFound, StorageError
 from schemas.tables import KEY_COLUMNS
 
-DONE_COLUMNS = (*KEY_COLUMNS, "clip_is_last")
-DONE_SCHEMA = pa.schema(
-    [
-        ("video_id", pa.string()),
-        ("clip_index", pa.int32()),
-        ("question_hash", pa.string()),
-        ("clip_is_last", pa.bool_()),
-    ]
-)
+_RECEIPT_COLUMNS = (
+    "row_kind", "clip_index", "question_hash", "decode_seconds", "thinking", "num_answer_tokens",
+    "num_thinking_tokens", "engine_seconds", "stage", "reason",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """What one commit did. `created` is False where the unit was there already; its rows are then not counted anew."""
+    """What one commit did.
+
+    created          False where another run had committed the unit before: its rows stay, and ours are dropped
+    undecoded        the video, or the rest of it, gave no frames
+    failure_reason   the reason code that most of the unit's rows failed for; None where most came back
+    """
 
     video_id: str
     created: bool
@@ -53,45 +49,89 @@ class Receipt:
     engine_seconds: float
     decode_seconds: float
     undecoded: bool
+    failure_reason: str | None
 
 
-def commit_unit(store: Store, root: str, unit: Mapping[str, Any], facts: RunFacts, *, written_at: datetime) -> Receipt:
-    """Writes one answered unit (a row of ANSWERED) below `root`. Raises StorageError, FramegateError."""
-    table = journal_table(unit, facts, written_at=written_at)
-    created = store.put_once(_unit_uri(root, unit, facts), to_parquet(table)).created
-    answers = [answer for clip in unit["clips"] for answer in clip["answers"]]
-    return Receipt(
-        video_id=unit["video_id"],
-        created=created,
-        num_clips=len(unit["clips"]),
-        num_answers=len(answers),
-        num_failures=table.num_rows - len(answers),
-        num_thinking=sum(answer["thinking"] for answer in answers),
-        num_answer_tokens=sum(answer["num_answer_tokens"] for answer in answers),
-        num_thinking_tokens=sum(answer["num_thinking_tokens"] for answer in answers),
-        engine_seconds=sum(answer["engine_seconds"] for answer in answers),
-        decode_seconds=sum(clip["decode_seconds"] for clip in unit["clips"]),
-        undecoded=unit["failure"] is not None,
+def unit_uri(layout: Layout, unit: Mapping[str, Any], config_id: str) -> str:
+    """Where a unit (a row of DECODED or ANSWERED) is committed: the same for every run that does the same work."""
+    if unit["failure"] is not None:
+        return layout.undecoded(
+            config_id, unit["video_id"], clip_index=unit["failed_clip_index"], attempt=unit["failed_attempt"]
+        )
+    return layout.unit(
+        config_id,
+        unit["video_id"],
+        clip_indexes=[clip["clip_index"] for clip in unit["clips"]],
+        questions=zip(unit["question_hashes"], unit["attempts"], strict=True),
     )
 
 
-def read_done(store: Store, root: str, config_id: str) -> pa.Table:
-    """The keys of every row that is stored, sealed or not, in DONE_SCHEMA. A null stands for all clips or questions."""
-    tables = [
-        read_columns(store, info.uri, DONE_COLUMNS)
-        for folder in (results_folder(root, config_id), failures_folder(root, config_id))
-        for info in store.list(folder)
-    ]
-    journal = [info.uri for info in store.list(journal_folder(root, config_id))]
-    tables += [from_parquet(uri, data, DONE_COLUMNS) for uri, data in store.read_many(journal)]
-    return pa.concat_tables([DONE_SCHEMA.empty_table(), *(table.cast(DONE_SCHEMA) for table in tables)])
+def commit_unit(
+    store: Store, layout: Layout, unit: Mapping[str, Any], facts: RunFacts, *, written_at: datetime
+) -> Receipt:
+    """Writes one answered unit (a row of ANSWERED). Raises StorageError, FramegateError."""
+    table = journal_table(unit, facts, written_at=written_at)
+    reach("commit.before")
+    put = store.put_once(unit_uri(layout, unit, facts.config_id), to_journal(table))
+    reach("commit.after")
+    # The same bytes are ours: they hold the run and the time. Storage kept them and its reply was lost.
+    return receipt_of(table, unit["video_id"], created=put.created or put.same)
+
+
+def read_receipt(store: Store, layout: Layout, unit: Mapping[str, Any], config_id: str) -> Receipt | None:
+    """The receipt of a unit (a row of DECODED) that is in the journal already, or None. `created` is False."""
+    uri = unit_uri(layout, unit, config_id)
+    try:
+        data = store.read(uri)
+    except ObjectNotFound:
+        return None
+    return receipt_of(from_parquet(uri, data), unit["video_id"], created=False)
+
+
+def receipt_of(table: pa.Table, video_id: str, *, created: bool) -> Receipt:
+    """What a table in the JOURNAL schema, one unit, comes to."""
+    rows = table.select(_RECEIPT_COLUMNS).to_pylist()
+    answers = [row for row in rows if row["row_kind"] == "answer"]
+    failures = [row for row in rows if row["row_kind"] == "failure"]
+    clips = {row["clip_index"]: row["decode_seconds"] or 0.0 for row in rows if row["question_hash"] is not None}
+    reasons = Counter(row["reason"] for row in failures)
+    worst, num_worst = reasons.most_common(1)[0] if reasons else (None, 0)
+    return Receipt(
+        video_id=video_id,
+        created=created,
+        num_clips=len(clips),
+        num_answers=len(answers),
+        num_failures=len(failures),
+        num_thinking=sum(row["thinking"] for row in answers),
+        num_answer_tokens=sum(row["num_answer_tokens"] for row in answers),
+        num_thinking_tokens=sum(row["num_thinking_tokens"] for row in answers),
+        engine_seconds=sum(row["engine_seconds"] for row in answers),
+        decode_seconds=sum(clips.values()),
+        undecoded=any(row["stage"] == "decode" for row in failures),
+        failure_reason=worst if 2 * num_worst > len(rows) else None,
+    )
+
+
+def to_journal(table: pa.Table) -> bytes:
+    """A unit's rows as one Parquet object, read back whole before it is let go. Same table, same bytes.
+
+    Small and quick rather than compact: some rows, read once and then deleted. Without dictionaries, statistics and the
+    columns' meanings it is written three times as fast as a sealed file would be.
+    """
+    bare = table.cast(pa.schema([field.remove_metadata() for field in table.schema]))
+    sink = pa.BufferOutputStream()
+    pq.write_table(bare, sink, compression="none", use_dictionary=False, write_statistics=False)
+    return _read_back(sink.getvalue(), bare)
 
 
 def to_parquet(table: pa.Table, *, row_group_rows: int | None = None) -> bytes:
     """The table as one Parquet file, read back whole before it is let go. Same table, same bytes."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", row_group_size=row_group_rows, write_page_index=True)
-    buffer = sink.getvalue()
+    return _read_back(sink.getvalue(), table)
+
+
+def _read_back(buffer: pa.Buffer, table: pa.Table) -> bytes:
     back = pq.ParquetFile(pa.BufferReader(buffer)).read()
     if back.num_rows != table.num_rows or not back.schema.equals(table.schema):
         raise StorageError(f"a table of {table.num_rows} rows did not read back as it was written; nothing was stored")
@@ -138,12 +178,3 @@ def batches_of_videos(objects: Iterator, max_bytes: int) -> Iterator[list]:
         video = folder
     if batch:
         yield batch
-
-
-def _unit_uri(root: str, unit: Mapping[str, Any], facts: RunFacts) -> str:
-    if unit["failure"] is not None:
-        return journal_failure_uri(root, facts.config_id, unit["video_id"], clip_index=unit["failed_clip_index"])
-    indexes = [clip["clip_index"] for clip in unit["clips"]]
-    return journal_uri(
-        root, facts.config_id, unit["video_id"], clip_indexes=indexes, question_hashes=unit["question_hashes"]
-    )

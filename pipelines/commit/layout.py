@@ -8,45 +8,104 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
 
 from pipelines.store import join
 
 
-def results_folder(root: str, config_id: str) -> str:
-    return join(root, "results", f"config_id={config_id}")
+@dataclass(frozen=True)
+class Layout:
+    """The names below one output.
+
+        results/config_id=<id>/[<partition>=<value>/]<seal>.parquet    sealed answers: the only thing that SQL globs
+        failures/config_id=<id>/[<partition>=<value>/]<seal>.parquet   sealed failures
+        journal/config_id=<id>/<video_id>/<unit>.parquet               one object per unit, until it is sealed
+        seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of
+        seals/config_id=<id>/<seal>.json                               what it wrote; it is complete
+        attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; goes when it is committed
+        plans/<run_id>.parquet                                         the videos and questions that a run set out to do
+        runs/<run_id>.begun.json, runs/<run_id>.json                   that it began; how it ended
+        configs/<config_id>.yaml                                       what the id stands for
+        indexes/<hash>.parquet                                         members of tar shards
+        tombstones/<hash of URI>.json                                  a video that was erased and stays out
+        erasures/<erasure_id>/<n>.json, erasures/<erasure_id>.json     a file that an erasure replaces; its receipt
+        layout.json                                                    how the tables are partitioned
+    """
+
+    root: str
+
+    def folder(self, kind: str, config_id: str | None = None) -> str:
+        """`kind` is one of FOLDERS."""
+        return join(self.root, kind) if config_id is None else join(self.root, kind, f"config_id={config_id}")
+
+    def unit(
+        self,
+        config_id: str,
+        video_id: str,
+        *,
+        clip_indexes: Iterable[int],
+        questions: Iterable[tuple[str, int]],
+    ) -> str:
+        """One object for one unit: clips first to last, and a digest of the (question_hash, attempt) asked of them."""
+        indexes = sorted(clip_indexes)
+        text = "\n".join(f"{question_hash} {attempt}" for question_hash, attempt in sorted(questions))
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        name = f"{indexes[0]:07d}-{indexes[-1]:07d}-{digest}.parquet"
+        return join(self.folder("journal", config_id), video_id, name)
+
+    def undecoded(self, config_id: str, video_id: str, *, clip_index: int | None, attempt: int) -> str:
+        """One object for a video without frames from a clip on, whatever the questions."""
+        name = f"{clip_index or 0:07d}-undecoded-{attempt}.parquet"
+        return join(self.folder("journal", config_id), video_id, name)
+
+    def seal_plan(self, config_id: str, seal: int) -> str:
+        return join(self.folder("seals", config_id), f"{seal:08d}.plan.parquet")
+
+    def seal_record(self, config_id: str, seal: int) -> str:
+        return join(self.folder("seals", config_id), f"{seal:08d}.json")
+
+    def sealed(self, kind: str, config_id: str, partition: str, seal: int) -> str:
+        """`kind` is results or failures; `partition` such as `camera=north/taken_date=2026-11-21`, or empty."""
+        parts = [partition] if partition else []
+        return join(self.folder(kind, config_id), *parts, f"{seal:08d}.parquet")
+
+    def attempt(self, config_id: str, video_id: str, scope: str, run_id: str, number: int) -> str:
+        """`scope` is `decode`, or the name of a unit's journal object without its ending."""
+        return join(self.folder("attempts", config_id), video_id, scope, f"{run_id}-{number:04d}")
+
+    def plan(self, run_id: str) -> str:
+        return join(self.root, "plans", f"{run_id}.parquet")
+
+    def run_begun(self, run_id: str) -> str:
+        return join(self.root, "runs", f"{run_id}.begun.json")
+
+    def run(self, run_id: str) -> str:
+        return join(self.root, "runs", f"{run_id}.json")
+
+    def config(self, config_id: str) -> str:
+        return join(self.root, "configs", f"{config_id}.yaml")
+
+    def tombstone(self, video_uri: str) -> str:
+        """Named by the URI's digest: what is forgotten does not stand in the name of what forgets it."""
+        return join(self.root, "tombstones", f"{uri_digest(video_uri)}.json")
+
+    def erasure_note(self, erasure_id: str, number: int) -> str:
+        return join(self.root, "erasures", erasure_id, f"{number:06d}.json")
+
+    def erasure(self, erasure_id: str) -> str:
+        return join(self.root, "erasures", f"{erasure_id}.json")
+
+    @property
+    def layout(self) -> str:
+        return join(self.root, "layout.json")
 
 
-def failures_folder(root: str, config_id: str) -> str:
-    return join(root, "failures", f"config_id={config_id}")
+FOLDERS: Final = (
+    "results", "failures", "journal", "seals", "attempts", "plans", "runs", "configs", "indexes", "tombstones", "erasures",
+)  # fmt: skip
 
 
-def journal_folder(root: str, config_id: str) -> str:
-    return join(root, "journal", f"config_id={config_id}")
-
-
-def journal_uri(
-    root: str, config_id: str, video_id: str, *, clip_indexes: Iterable[int], question_hashes: Iterable[str]
-) -> str:
-    """One object for one unit: clips first to last, and a digest of the set of questions asked of them."""
-    indexes = sorted(clip_indexes)
-    digest = hashlib.sha256("\n".join(sorted(question_hashes)).encode()).hexdigest()[:12]
-    name = f"{indexes[0]:07d}-{indexes[-1]:07d}-{digest}.parquet"
-    return join(journal_folder(root, config_id), video_id, name)
-
-
-def journal_failure_uri(root: str, config_id: str, video_id: str, *, clip_index: int | None) -> str:
-    """One object for a video without frames from a clip on, whatever the questions."""
-    return join(journal_folder(root, config_id), video_id, f"{clip_index or 0:07d}-undecoded.parquet")
-
-
-def sealed_uri(folder: str, data: bytes) -> str:
-    """The name of a sealed file is the hash of its bytes: sealing the same rows again meets the same name."""
-    return join(folder, f"{hashlib.sha256(data).hexdigest()[:24]}.parquet")
-
-
-def config_uri(root: str, config_id: str) -> str:
-    return join(root, "configs", f"{config_id}.yaml")
-
-
-def run_uri(root: str, run_id: str) -> str:
-    return join(root, "runs", f"{run_id}.json")
+def uri_digest(video_uri: str) -> str:
+    """32 hex digits that stand for a URI in tombstones and receipts."""
+    return hashlib.sha256(video_uri.encode()).hexdigest()[:32]

@@ -43,8 +43,9 @@ def journal_table(unit: Mapping[str, Any], facts: RunFacts, *, written_at: datet
     rows: list[dict[str, Any]] = []
     for clip in unit["clips"]:
         _check_questions(unit, clip)
+        attempts = dict(zip(unit["question_hashes"], unit["attempts"], strict=True))
         rows += [_answer(shared, clip, answer, facts) for answer in clip["answers"]]
-        rows += [_failed_question(shared, clip, failure, facts) for failure in clip["failures"]]
+        rows += [_failed_question(shared, clip, failure, attempts, facts) for failure in clip["failures"]]
     if unit["failure"] is not None:
         rows.append(_undecoded(shared, unit))
     table = pa.Table.from_pylist(rows, schema=JOURNAL)
@@ -68,9 +69,17 @@ def _answer(shared: Mapping, clip: Mapping, answer: Mapping, facts: RunFacts) ->
     }
 
 
-def _failed_question(shared: Mapping, clip: Mapping, failure: Mapping, facts: RunFacts) -> dict[str, Any]:
-    question_id = facts.question_ids[failure["question_hash"]]
-    return {"row_kind": "failure", **shared, **_clip(clip), **failure, "question_id": question_id, "attempts": 1}
+def _failed_question(
+    shared: Mapping, clip: Mapping, failure: Mapping, attempts: Mapping[str, int], facts: RunFacts
+) -> dict[str, Any]:
+    return {
+        "row_kind": "failure",
+        **shared,
+        **_clip(clip),
+        **failure,
+        "question_id": facts.question_ids[failure["question_hash"]],
+        "attempts": attempts[failure["question_hash"]],
+    }
 
 
 def _undecoded(shared: Mapping, unit: Mapping) -> dict[str, Any]:
@@ -81,7 +90,7 @@ def _undecoded(shared: Mapping, unit: Mapping) -> dict[str, Any]:
         "clip_index": index,
         "clip_is_last": True,
         **unit["failure"],
-        "attempts": 1,
+        "attempts": unit["failed_attempt"],
         "bytes_read": unit["failed_bytes_read"],
     }
 

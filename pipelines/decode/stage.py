@@ -19,7 +19,7 @@ from pipelines.decode.walk import Walk
 from pipelines.pinned import open_pinned
 from pipelines.store import Store
 from schemas.decoding import DecodeConfig
-from schemas.errors import ConfigError, DecodeFailed, FramegateError, MemoryLimit, SandboxError
+from schemas.errors import ConfigError, CredentialsError, DecodeFailed, FramegateError, MemoryLimit, SandboxError
 from schemas.rows import Failure
 from schemas.tables import DECODED
 from schemas.work import DecodedClip, DecodedUnit, PlannedVideo, to_table
@@ -73,7 +73,7 @@ class DecodeStage:
                         num_bytes += source.bytes_read
                 failure = None
                 break
-            except (ConfigError, SandboxError):  # no video's fault, and every video's fate
+            except (ConfigError, CredentialsError, SandboxError):  # no video's fault, and every video's fate
                 raise
             except Exception as error:
                 failure = _failure(error)
@@ -84,24 +84,28 @@ class DecodeStage:
             yield DecodedUnit(
                 video=video,
                 question_hashes=planned.question_hashes,
+                attempts=(),
                 decoder=label,
                 failure=failure,
                 failed_clip_index=walk.next_index if has_opened else None,
                 failed_bytes_read=num_bytes,
+                failed_attempt=planned.undecoded_attempts + 1,
             )
 
 
 class _OpenUnit:
-    """Clips that wait to be committed together: consecutive, missing the same, of one decoder, not too large."""
+    """Clips that wait to be committed together: consecutive, missing the same for the same time, of one decoder, and
+    not too large."""
 
     def __init__(self, planned: PlannedVideo) -> None:
         self._planned = planned
         self._clips: list[DecodedClip] = []
-        self._key: tuple[tuple[str, ...], str] = ((), "")
+        self._key: tuple[tuple[str, ...], tuple[int, ...], str] = ((), (), "")
 
     def add(self, decoded: DecodedClip, decoder: str) -> Iterator[DecodedUnit]:
         """The unit before, where `decoded` does not belong to it."""
-        key = (self._planned.missing(decoded.clip.index), decoder)
+        missing = self._planned.missing(decoded.clip.index)
+        key = (missing, self._planned.attempts_at(decoded.clip.index, missing), decoder)
         follows = not self._clips or self._clips[-1].clip.index + 1 == decoded.clip.index
         is_full = len(self._clips) == MAX_UNIT_CLIPS
         if key != self._key or not follows or is_full or _frame_bytes([*self._clips, decoded]) > MAX_UNIT_FRAME_BYTES:
@@ -112,9 +116,13 @@ class _OpenUnit:
     def close(self) -> Iterator[DecodedUnit]:
         """What is left, if anything."""
         if self._clips:
-            hashes, decoder = self._key
+            hashes, attempts, decoder = self._key
             yield DecodedUnit(
-                video=self._planned.video, question_hashes=hashes, decoder=decoder, clips=tuple(self._clips)
+                video=self._planned.video,
+                question_hashes=hashes,
+                attempts=attempts,
+                decoder=decoder,
+                clips=tuple(self._clips),
             )
         self._clips = []
 

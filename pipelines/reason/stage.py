@@ -127,11 +127,13 @@ class _OpenUnit:
         return AnsweredUnit(
             video=decoded.video,
             question_hashes=decoded.question_hashes,
+            attempts=decoded.attempts,
             decoder=decoded.decoder,
             clips=tuple(self._answered_clip(place, clip) for place, clip in enumerate(decoded.clips)),
             failure=decoded.failure,
             failed_clip_index=decoded.failed_clip_index,
             failed_bytes_read=decoded.failed_bytes_read,
+            failed_attempt=decoded.failed_attempt,
         )
 
     def _answered_clip(self, place: int, decoded: DecodedClip) -> AnsweredClip:

@@ -1,0 +1,85 @@
+"""Named places at which a process can be made to die, to show that dying there loses and doubles nothing.
+
+`FRAMEGATE_FAIL_AT=name[:n]` ends the process with SIGKILL when it comes to that place for the n-th time (the first by
+default), as losing power would: nothing is cleaned up. With `FRAMEGATE_FAIL_ONCE=FILE` it happens only where FILE can
+be created, so that a worker that is started again, with the same environment, lives on. Without the variable a place
+costs one look into a dict. Knows nothing of what happens around a place.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Final
+
+from schemas.errors import ConfigError
+
+FAIL_AT: Final = "FRAMEGATE_FAIL_AT"
+FAIL_ONCE: Final = "FRAMEGATE_FAIL_ONCE"
+
+FAILPOINTS: Final[dict[str, str]] = {
+    "put.before": "an object is about to be created",
+    "put.after": "an object was just created",
+    "replace.before": "an object is about to be replaced",
+    "replace.after": "an object was just replaced",
+    "delete.before": "an object is about to be deleted",
+    "delete.after": "an object was just deleted",
+    "decode.before": "a video was taken up by a decode worker, and its attempt noted",
+    "decode.unit": "a decode worker has filled a unit",
+    "decode.after": "a video is decoded to its end",
+    "attempt.before": "an attempt is about to be noted",
+    "attempt.after": "an attempt was noted",
+    "reason.before": "units are about to go to the engine",
+    "reason.after": "a unit came back from the engine, and is not committed",
+    "commit.before": "a unit is about to be put into the journal",
+    "commit.after": "a unit was put into the journal, and its attempt still stands",
+    "driver.planned": "the plan is made, nothing of it begun",
+    "driver.receipt": "the driver heard of a committed unit",
+    "driver.drained": "all units are committed, nothing of them sealed",
+    "driver.sealed": "everything is sealed, the run not recorded",
+    "driver.recorded": "the run is recorded",
+    "seal.planned": "a seal is agreed on, none of its files written",
+    "seal.file": "one file of a seal is written",
+    "seal.recorded": "a seal is recorded, none of its journal objects deleted",
+    "seal.deleted": "a journal object of a seal is deleted",
+    "erase.tombstone": "a tombstone is set",
+    "erase.noted": "the replacement of a file is noted, and not yet done",
+    "erase.replaced": "a file is replaced",
+    "erase.swept": "journal and attempts of a video are deleted",
+    "erase.receipt": "the receipt is stored",
+}
+"""Every name and what is true there. The run, `framegate seal` and `framegate erase` come by all of them."""
+
+_reached: dict[str, int] = {}
+
+
+def reach(name: str) -> None:
+    """The process is at the place `name`, one of FAILPOINTS."""
+    wanted = os.environ.get(FAIL_AT)
+    if wanted is not None:
+        _die_if_wanted(name, wanted)
+
+
+def check_failpoint() -> None:
+    """Raises ConfigError where the variable names no place: a typo must not pass for a run that survived."""
+    wanted = os.environ.get(FAIL_AT)
+    if wanted is not None:
+        name, _, number = wanted.partition(":")
+        if name not in FAILPOINTS or not (number or "1").isdigit():
+            raise ConfigError(f"{FAIL_AT}={wanted} must be name[:n] with one of {', '.join(FAILPOINTS)}")
+
+
+def _die_if_wanted(name: str, wanted: str) -> None:
+    at, _, number = wanted.partition(":")
+    if name != at:
+        return
+    _reached[name] = _reached.get(name, 0) + 1
+    if _reached[name] < int(number or 1):
+        return
+    once = os.environ.get(FAIL_ONCE)
+    if once is not None:
+        try:
+            os.close(os.open(once, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except FileExistsError:
+            return
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,15 +1,34 @@
-"""What a config_id stands for and what a run did, as small text objects beside the tables; each created once."""
+"""What a config_id stands for, what a run set out to do and what it did: small objects beside the tables, created once.
+
+A run that was killed has `runs/<run_id>.begun.json` and no `runs/<run_id>.json`. Knows nothing of how a run is done.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+import pyarrow as pa
 import yaml
 
+from pipelines.commit.journal import to_parquet
 from pipelines.commit.layout import Layout
 from pipelines.store import Store
+from schemas.errors import FramegateError, StorageError
+
+PLAN: Final = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("video_uri", pa.string(), nullable=False),
+        pa.field("video_version", pa.string(), nullable=False),
+        pa.field("question_hashes", pa.list_(pa.string()), nullable=False),
+        pa.field("config_id", pa.string(), nullable=False),
+    ]
+)
+"""plans/<run_id>.parquet: one row per video that the run has work for, by video_id."""
+
+PLAN_GROUP_ROWS = 16_384  # of a row group; an erasure looks for single videos by the groups' statistics
 
 
 def record_config(store: Store, layout: Layout, config_id: str, document: Mapping[str, Any]) -> None:
@@ -18,6 +37,58 @@ def record_config(store: Store, layout: Layout, config_id: str, document: Mappin
     store.put_once(layout.config(config_id), text.encode())
 
 
+def record_begun(store: Store, layout: Layout, run_id: str, facts: Mapping[str, Any]) -> None:
+    """runs/<run_id>.begun.json: config_id, started_at, questions (id to hash), num_videos to do; nothing of the host.
+
+    Put, with the plan, before the first unit is: whoever meets a row finds the run that wrote it. Raises StorageError.
+    """
+    _put_json(store, layout.run_begun(run_id), facts)
+
+
+def record_plan(store: Store, layout: Layout, run_id: str, planned: pa.Table) -> None:
+    """plans/<run_id>.parquet. `planned` has at least the columns of PLAN; the others are left out. Raises StorageError.
+
+    The same plan gives the same bytes. An erasure takes the rows of its videos out again.
+    """
+    missing = [name for name in PLAN.names if name not in planned.column_names]
+    if missing:
+        raise FramegateError(f"a plan needs the columns {', '.join(PLAN.names)}; it lacks {', '.join(missing)}")
+    rows = planned.select(PLAN.names).sort_by("video_id").cast(PLAN)
+    store.put_once(layout.plan(run_id), to_parquet(rows, row_group_rows=PLAN_GROUP_ROWS))
+
+
 def record_run(store: Store, layout: Layout, run_id: str, record: Mapping[str, Any]) -> None:
-    """runs/<run_id>.json."""
-    store.put_once(layout.run(run_id), (json.dumps(dict(record), indent=2, sort_keys=True) + "\n").encode())
+    """runs/<run_id>.json. Raises StorageError."""
+    _put_json(store, layout.run(run_id), record)
+
+
+def read_runs(store: Store, layout: Layout) -> dict[str, dict[str, Any]]:
+    """The records of runs that came to an end, by run_id. Raises StorageError where one is none."""
+    return _read_json(store, layout, is_begun=False)
+
+
+def read_begun(store: Store, layout: Layout) -> dict[str, dict[str, Any]]:
+    """The records of all runs that began, by run_id. Raises StorageError where one is none."""
+    return _read_json(store, layout, is_begun=True)
+
+
+def parse_record(uri: str, data: bytes) -> dict[str, Any]:
+    """One record. Raises StorageError where it is none."""
+    try:
+        record = json.loads(data)
+    except ValueError as error:
+        raise StorageError(f"{uri} is no run record ({error}); was it written by something else?") from error
+    if not isinstance(record, dict):
+        raise StorageError(f"{uri} is no run record: it holds a {type(record).__name__} where a mapping should be")
+    return record
+
+
+def _put_json(store: Store, uri: str, record: Mapping[str, Any]) -> None:
+    store.put_once(uri, (json.dumps(dict(record), indent=2, sort_keys=True) + "\n").encode())
+
+
+def _read_json(store: Store, layout: Layout, *, is_begun: bool) -> dict[str, dict[str, Any]]:
+    uris = [info.uri for info in store.list(layout.folder("runs")) if info.uri.endswith(".json")]
+    wanted = [uri for uri in uris if uri.endswith(".begun.json") == is_begun]
+    names = {uri: uri.rpartition("/")[2].removesuffix(".json").removesuffix(".begun") for uri in wanted}
+    return {names[uri]: parse_record(uri, data) for uri, data in store.read_many(wanted)}

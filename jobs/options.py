@@ -12,6 +12,12 @@ Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, metavar="N", help="At most N videos that have work left.", show_default="all"),
 ]
+RetryFailed = Annotated[
+    bool,
+    typer.Option(
+        "--retry-failed", help="Also try again what failed, whatever the reason, however often, however lately."
+    ),
+]
 JsonFile = Annotated[
     Path | None,
     typer.Option(

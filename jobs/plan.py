@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from jobs.options import JobFile, JsonFile, Limit
+from jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from jobs.rows import make_console, write_json
 from schemas.job import Job, load_job
 from schemas.run import Plan
@@ -20,7 +20,9 @@ MAX_PROBED = 24
 _MEANINGS = {
     "config_id": "what the answers will be filed under",
     "num_videos": "videos that the input names",
-    "num_skipped": "of them complete already",
+    "num_skipped": "of them without work left: complete, erased, or failed and not to be tried again now",
+    "num_settled": "of those, failed and not to be tried again now (run --retry-failed tries them)",
+    "num_erased": "of those, erased on request",
     "num_planned": "of them to be run now",
     "num_questions": "questions in the bank",
     "num_probed": "videos whose header was read for what follows",
@@ -32,7 +34,7 @@ _MEANINGS = {
 }
 
 
-def plan(job: JobFile, limit: Limit = None, json_file: JsonFile = None) -> None:
+def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, json_file: JsonFile = None) -> None:
     """What `run` would do: videos, clips, questions and tokens. Changes nothing.
 
     Clips and tokens are estimated from the headers of a few videos. Exit code 2 says in one sentence why the job
@@ -47,7 +49,7 @@ def plan(job: JobFile, limit: Limit = None, json_file: JsonFile = None) -> None:
     from pipelines import flow  # knows every room; not needed to print help
 
     loaded = load_job(job)
-    row = describe(loaded, flow.plan(loaded, limit=limit))
+    row = describe(loaded, flow.plan(loaded, limit=limit, retry_failed=retry_failed))
     write_json(json_file, "plan", [row])
     console = make_console()
     for name, meaning in _MEANINGS.items():
@@ -57,12 +59,12 @@ def plan(job: JobFile, limit: Limit = None, json_file: JsonFile = None) -> None:
 
 def describe(job: Job, planned: Plan) -> dict[str, Any]:
     """The plan as one row, with what can be foreseen of clips and tokens."""
-    videos = planned.videos
-    step = max(1, len(videos) // MAX_PROBED)
-    sample = videos[::step][:MAX_PROBED]
+    num_planned = planned.videos.num_rows
+    step = max(1, num_planned // MAX_PROBED)
+    sample = list(PlannedVideo.from_table(planned.videos.take(range(0, num_planned, step)[:MAX_PROBED])))
     estimates = [found for found in _probe_all(job, sample) if found is not None]
     # What was not probed is taken to be like what was; an unreadable video counts as one without clips.
-    scale = len(videos) / len(sample) if sample else 0.0
+    scale = num_planned / len(sample) if sample else 0.0
     clips = round(scale * sum(found.num_clips for _, found in estimates))
     rows = round(
         scale * sum(max(0, found.num_clips * len(work.question_hashes) - len(work.done)) for work, found in estimates)
@@ -73,7 +75,9 @@ def describe(job: Job, planned: Plan) -> dict[str, Any]:
         "config_id": planned.config_id,
         "num_videos": planned.num_videos,
         "num_skipped": planned.num_skipped,
-        "num_planned": len(videos),
+        "num_settled": planned.num_settled,
+        "num_erased": planned.num_erased,
+        "num_planned": num_planned,
         "num_questions": len(planned.questions),
         "num_probed": len(sample),
         "num_unreadable": len(sample) - len(estimates),

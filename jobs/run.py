@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
-from jobs.options import JobFile, JsonFile, Limit
+from jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from jobs.progress import ProgressDisplay, duration
 from jobs.rows import make_console, print_table, write_json
 from jobs.views import open_views, select
 from schemas.errors import FramegateError
 from schemas.job import Job, load_job
-from schemas.run import RunSummary
+from schemas.run import INTERRUPTED, RunSummary
 
 if TYPE_CHECKING:
     from pipelines.reason.engines.build import EngineFactory
@@ -28,16 +28,20 @@ EXIT_INCOMPLETE = 1
 EXIT_STOPPED = 130  # as a shell reports a program that Ctrl-C ended
 
 
-def run(job: JobFile, limit: Limit = None, json_file: JsonFile = None) -> None:
+def run(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, json_file: JsonFile = None) -> None:
     """Do a job: ask every question of every clip and keep the answers. What is done already is not done again.
 
-    Ctrl-C (or SIGTERM) stops it; what was committed until then is kept, and the same command goes on from there.
+    Ctrl-C (or SIGTERM) stops it; what was committed until then is kept, and the same command goes on from there. So it
+    does after a crash or a kill. Two of one job at once get in nobody's way: of each unit the first one stays.
+
+    What failed for a reason that may pass is tried again by later runs, after a pause that doubles, up to
+    failures.max_attempts times.
 
     [bold]Exit codes[/bold]
 
       0  done; a video that cannot be decoded is a row in failures, not an error
 
-      1  broke off, or lost something: what was committed is kept, run it again
+      1  broke off, lost something, or stopped because too much failed for one reason: what was committed is kept
 
       2  could not start: nothing was done, the message says what to change
 
@@ -48,8 +52,10 @@ def run(job: JobFile, limit: Limit = None, json_file: JsonFile = None) -> None:
       framegate run job.yaml
 
       framegate run job.yaml --limit 10
+
+      framegate run job.yaml --retry-failed
     """
-    raise typer.Exit(run_job(load_job(job), name=str(job), limit=limit, json_file=json_file))
+    raise typer.Exit(run_job(load_job(job), name=str(job), limit=limit, retry_failed=retry_failed, json_file=json_file))
 
 
 def run_job(
@@ -57,6 +63,7 @@ def run_job(
     *,
     name: str,
     limit: int | None = None,
+    retry_failed: bool = False,
     json_file: Path | None = None,
     engine_factory: EngineFactory | None = None,
     display: ProgressDisplay | None = None,
@@ -73,7 +80,13 @@ def run_job(
     with display or ProgressDisplay(console) as display:
         try:
             with _terminate_as_interrupt():
-                summary = flow.run(job, limit=limit, on_progress=display.update, engine_factory=engine_factory)
+                summary = flow.run(
+                    job,
+                    limit=limit,
+                    retry_failed=retry_failed,
+                    on_progress=display.update,
+                    engine_factory=engine_factory,
+                )
         except KeyboardInterrupt:
             typer.echo(f"stopped; everything committed is kept; {again}")
             return EXIT_STOPPED
@@ -85,6 +98,11 @@ def run_job(
     row = _row(summary)
     write_json(json_file, "run", [row])
     _print_summary(console, job, summary, row)
+    if summary.num_lost_races:
+        typer.echo(f"{summary.num_lost_races:,} units were committed by another run of this job first; its rows stay")
+    if summary.stop_reason not in (None, INTERRUPTED):
+        typer.echo(f"error: stopped: {summary.stop_reason}; look at the failures above; {again}", err=True)
+        return EXIT_INCOMPLETE
     if summary.is_stopped:
         typer.echo(f"stopped with {summary.num_videos_left:,} videos left; everything committed is kept; {again}")
         return EXIT_STOPPED
@@ -110,7 +128,13 @@ def _terminate_as_interrupt() -> Iterator[None]:
 def _row(summary: RunSummary) -> dict[str, Any]:
     values = asdict(summary)
     counts = values.pop("counts")
-    return {**values, **counts, "think_rate": summary.counts.think_rate, "is_complete": summary.is_complete}
+    return {
+        **values,
+        **counts,
+        "think_rate": summary.counts.think_rate,
+        "is_complete": summary.is_complete,
+        "is_stopped": summary.is_stopped,
+    }
 
 
 def _print_summary(console: Console, job: Job, summary: RunSummary, row: dict[str, Any]) -> None:

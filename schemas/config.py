@@ -83,9 +83,7 @@ class OutputConfig(Part):
         description="columns of the manifest, or a part of a time: camera, taken.date, written_at.month; "
         "folders below config_id, fixed with the first rows",
     )
-    file_bytes: int = Field(
-        default=128 * 2**20, ge=4096, le=2**32, description="of a sealed Parquet file, about"
-    )
+    file_bytes: int = Field(default=128 * 2**20, ge=4096, le=2**32, description="of a sealed Parquet file, about")
 
 
 class FailuresConfig(Part):

@@ -31,6 +31,13 @@ RETRY_AFTER: Final[dict[str, timedelta | None]] = {
 }
 """The wait after the first failure, for each reason code; None: never, but for `run --retry-failed`."""
 
+STOPS_RUN: Final = frozenset(
+    {"storage", "source_changed", "engine_error", "decode_timeout", "decoder_crash", "memory_limit", "actor_crash",
+     "decode_error"}
+)  # fmt: skip
+"""Reasons that may lie with the machine, the model or the bucket, and so with every video. What a file is by itself (a
+picture, a playlist, an empty object) can fill half a bucket and is no reason to stop."""
+
 
 def wait_after(reason: str, attempts: int) -> timedelta | None:
     """How long after its last failure something that failed `attempts` times is tried again; None: never."""

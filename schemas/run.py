@@ -7,22 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+import pyarrow as pa
 
 from schemas.qa import Question
-from schemas.work import PlannedVideo
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What would run. `num_videos` is what the input names; `num_skipped` of them are complete already.
+    """What would run. `num_videos` is what the input names; `num_skipped` of them have no work left.
 
+    num_erased            of those that are skipped: erased on request, and staying out
+    num_settled           of those that are skipped: not complete, and not tried again now (see `schemas.retries`)
+    videos                one row in PLANNED for each video with work left
     num_ignored_members   what tar shards hold beside videos and their side files, by extension
     """
 
     config_id: str
     num_videos: int
     num_skipped: int
-    videos: tuple[PlannedVideo, ...]
+    num_erased: int
+    num_settled: int
+    videos: pa.Table
     questions: tuple[Question, ...]
     num_ignored_members: Mapping[str, int] = field(default_factory=dict)
 
@@ -59,6 +66,10 @@ class Progress:
     elapsed_seconds: float
 
 
+INTERRUPTED: Final = "interrupted"
+"""The `stop_reason` of a run that Ctrl-C or SIGTERM ended."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
     """How a run ended. Every video that was planned is in exactly one of answered, failed, skipped and left.
@@ -67,6 +78,9 @@ class RunSummary:
     failed    frames could not be decoded, from the start or from some clip on
     skipped   complete before this run began
     left      not complete: the run was stopped, or it lost something and `is_complete` says so
+
+    counts holds what this run stored, as storage has it after sealing. `num_lost_races` units were committed by another
+    run while this one worked on them; their rows are that run's. `stop_reason` is why it ended early, if it did.
     """
 
     run_id: str
@@ -78,7 +92,12 @@ class RunSummary:
     num_videos_left: int
     counts: Counts
     elapsed_seconds: float
-    is_stopped: bool
+    num_lost_races: int = 0
+    stop_reason: str | None = None
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.stop_reason is not None
 
     @property
     def is_complete(self) -> bool:

@@ -62,10 +62,14 @@ _REFUSAL = [
     _column("message", pa.string(), "one sentence on what happened"),
 ]
 
+FOUND: Final = pa.schema(
+    [*_VIDEO, _optional("refusal", pa.struct(_REFUSAL), "why the video is given up before it is read")]
+)
+"""What the input names: one row per video, whether it is done or not."""
+
 PLANNED: Final = pa.schema(
     [
-        *_VIDEO,
-        _optional("refusal", pa.struct(_REFUSAL), "why the video is given up before it is read"),
+        *FOUND,
         _column("question_hashes", pa.list_(pa.string()), "the questions that are missing somewhere in the video"),
         _column("done", pa.list_(_DONE_KEY), "what of them is stored already, clip by clip; empty for a new video"),
         _column("attempts", pa.list_(_ATTEMPTS), "what of them failed before and is tried again"),

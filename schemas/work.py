@@ -122,6 +122,27 @@ class DecodedUnit:
                 failed_attempt=row["failed_attempt"],
             )
 
+    def all_failed(self, failure: Failure) -> AnsweredUnit:
+        """The unit with the same failure for every question of every clip."""
+        return AnsweredUnit(
+            video=self.video,
+            question_hashes=self.question_hashes,
+            attempts=self.attempts,
+            decoder=self.decoder,
+            clips=tuple(
+                AnsweredClip(
+                    clip=decoded.clip,
+                    is_last=decoded.is_last,
+                    num_frames=len(decoded.frames),
+                    decode_seconds=decoded.decode_seconds,
+                    is_truncated=decoded.is_truncated,
+                    bytes_read=decoded.bytes_read,
+                    failures=tuple((question_hash, failure) for question_hash in self.question_hashes),
+                )
+                for decoded in self.clips
+            ),
+        )
+
     def to_row(self) -> dict[str, object]:
         return {
             **video_row(self.video),

@@ -53,7 +53,8 @@ ALLOWED = {
     "pinned": {"schemas", "store"},
     "cluster": {"schemas"},
     **{name: {"schemas", "failpoints", "store", "pinned", name} for name in MIDDLE},
-    "flow": {"schemas", "failpoints", "store", "pinned", "cluster", *MIDDLE},
+    "driver": {"schemas", "failpoints", "store", "driver", *MIDDLE},
+    "flow": {"schemas", "failpoints", "store", "pinned", "cluster", "driver", *MIDDLE},
     "bench": {"schemas", "failpoints", "store", "pinned", "cluster", "flow", *MIDDLE, "bench"},
 }
 

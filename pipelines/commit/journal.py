@@ -78,14 +78,14 @@ def commit_unit(
     return receipt_of(table, unit["video_id"], created=put.created or put.same)
 
 
-def read_receipt(store: Store, layout: Layout, unit: Mapping[str, Any], config_id: str) -> Receipt | None:
-    """The receipt of a unit (a row of DECODED) that is in the journal already, or None. `created` is False."""
-    uri = unit_uri(layout, unit, config_id)
+def read_receipt(store: Store, layout: Layout, unit: Mapping[str, Any], facts: RunFacts) -> Receipt | None:
+    """The receipt of a unit (a row of DECODED) that is in the journal already, by this run or another, or None."""
+    uri = unit_uri(layout, unit, facts.config_id)
     try:
-        data = store.read(uri)
+        table = from_parquet(uri, store.read(uri))
     except ObjectNotFound:
         return None
-    return receipt_of(from_parquet(uri, data), unit["video_id"], created=False)
+    return receipt_of(table, unit["video_id"], created=table.column("run_id")[0].as_py() == facts.run_id)
 
 
 def receipt_of(table: pa.Table, video_id: str, *, created: bool) -> Receipt:

@@ -1,0 +1,73 @@
+"""What came of a run, read from storage and not from the driver's memory: what was lost on the way shows here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from pipelines.commit.done import read_done
+from pipelines.commit.layout import Layout
+from pipelines.commit.seal import RunCounts, read_seal_records
+from pipelines.commit.tombstones import read_tombstones
+from pipelines.source.plan import plan_videos
+from pipelines.store import Store
+from schemas.keys import id_numbers
+from schemas.run import Counts, Plan, RunSummary
+from schemas.tables import FOUND
+
+
+def count_videos(planned: Plan, store: Store, layout: Layout) -> dict[str, int]:
+    """How many planned videos were answered, failed, skipped and left: the names of RunSummary."""
+    done = read_done(store, layout, planned.config_id)
+    after = plan_videos(
+        planned.videos.select(FOUND.names),
+        planned.questions,
+        done.answered,
+        done.failed,
+        now=datetime.min.replace(tzinfo=UTC),  # what failed in this run is no work that this run left
+        max_attempts=1,
+        erased=read_tombstones(store, layout),
+    )
+    given_up = done.failed.filter(pc.field("question").is_null()).column("video")
+    left = id_numbers(after.table.column("video_id"))
+    failed = np.setdiff1d(np.intersect1d(id_numbers(planned.videos.column("video_id")), given_up), left)
+    num_planned = planned.videos.num_rows
+    return {
+        "num_videos_answered": num_planned - len(left) - len(failed) - after.num_erased,
+        "num_videos_failed": len(failed),
+        "num_videos_skipped": planned.num_skipped + after.num_erased,
+        "num_videos_left": len(left),
+    }
+
+
+def stored_counts(store: Store, layout: Layout, config_id: str, run_id: str, seen: Counts) -> Counts:
+    """What seals have stored of this run. Seconds are of the receipts that were seen, as no table has them by run."""
+    found = [record.runs[run_id] for record in read_seal_records(store, layout, config_id) if run_id in record.runs]
+    totals = {field.name: sum(getattr(one, field.name) for one in found) for field in fields(RunCounts)}
+    return replace(seen, **totals)
+
+
+def begun_record(planned: Plan, started_at: datetime) -> dict[str, Any]:
+    """What stands of a run before its first unit does."""
+    return {
+        "config_id": planned.config_id,
+        "started_at": started_at.isoformat(),
+        "questions": {question.id: question.hash for question in planned.questions},
+        "num_videos": planned.videos.num_rows,
+        "num_videos_skipped": planned.num_skipped,
+    }
+
+
+def run_record(summary: RunSummary, started_at: datetime) -> dict[str, Any]:
+    packages = ("framegate", "ray", "torch", "transformers", "av", "pyarrow")
+    return {
+        **asdict(summary),
+        "started_at": started_at.isoformat(),
+        "is_complete": summary.is_complete,
+        "versions": {name: version(name) for name in packages},
+    }

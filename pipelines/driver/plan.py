@@ -1,0 +1,83 @@
+"""What is left to do of a job: the input as it is now, minus what its output holds.
+
+Changes nothing in storage but indexes of tar shards, where it is told to keep them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+
+from pipelines.commit.done import read_done
+from pipelines.commit.layout import Layout
+from pipelines.commit.partition import check_partition_columns
+from pipelines.commit.tombstones import read_tombstones
+from pipelines.decode.policy import Policy
+from pipelines.decode.reader import decoder_version
+from pipelines.reason.engines.fingerprint import fingerprint_model
+from pipelines.reason.engines.grid import read_vision_grid
+from pipelines.reason.prompt import DEFAULT_SYSTEM_PROMPT, FORCED_CLOSING, prefix_before_video, suffix_after_video
+from pipelines.source.find import find_videos
+from pipelines.source.indexes import Indexes
+from pipelines.source.plan import plan_videos
+from pipelines.store import Store
+from schemas.config import RunConfig, config_id
+from schemas.job import Job
+from schemas.qa import ANSWER_TYPES, Question
+from schemas.run import Plan
+
+
+def open_output(config: RunConfig) -> tuple[Store, Layout]:
+    """The storage that a job writes to, and the names there."""
+    output = config.output
+    return Store(output.storage_options, single_writer=output.single_writer), Layout(output.uri)
+
+
+def make_policy(config: RunConfig) -> Policy:
+    """How videos are cut and frames chosen for the job's model."""
+    grid = read_vision_grid(config.model.name, config.model.revision)
+    return Policy(frames=config.frames, clips=config.clips, factor=grid.factor, temporal_patch=grid.temporal_patch)
+
+
+def make_plan(job: Job, identity: dict[str, str], *, limit: int | None, retry_failed: bool, keep_indexes: bool) -> Plan:
+    """Raises FramegateError where the job cannot start: no videos, no such model, frames that do not fit."""
+    make_policy(job.config).check()
+    id = config_id(job.config, **identity)
+    store, layout = open_output(job.config)
+    indexes = Indexes(store=store, root=layout.root, keep=keep_indexes)
+    found = find_videos(job.config.input, indexes)
+    check_partition_columns(job.config.output.partition_by, found.column("inputs"))
+    ignored = sum((Counter(by_extension) for by_extension in indexes.num_ignored.values()), Counter())
+    done = read_done(store, layout, id)
+    planned = plan_videos(
+        found,
+        job.questions,
+        done.answered,
+        done.failed,
+        now=datetime.now(UTC),
+        max_attempts=job.config.failures.max_attempts,
+        retry_failed=retry_failed,
+        erased=read_tombstones(store, layout),
+    )
+    return Plan(
+        config_id=id,
+        num_videos=found.num_rows,
+        num_skipped=found.num_rows - planned.table.num_rows,
+        num_erased=planned.num_erased,
+        num_settled=planned.num_settled,
+        videos=planned.table.slice(0, limit),
+        questions=job.questions,
+        num_ignored_members=dict(ignored.most_common()),
+    )
+
+
+def read_identity(config: RunConfig) -> dict[str, str]:
+    """What `config_id` needs to know of rooms that schemas cannot see."""
+    asked = [suffix_after_video(Question(id="", text="", type=answer_type)) for answer_type in ANSWER_TYPES]
+    return {
+        "wording": "\n".join(
+            [prefix_before_video(config.prompt.system or DEFAULT_SYSTEM_PROMPT), *asked, FORCED_CLOSING]
+        ),
+        "model_fingerprint": fingerprint_model(config.model.name, config.model.revision),
+        "decoder_version": ",".join(decoder_version(name) for name in config.frames.decoders),
+    }

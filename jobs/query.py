@@ -43,9 +43,10 @@ def query(
 ) -> None:
     """Ask SQL (DuckDB) of the output.
 
-    Two views: [bold]answers[/bold], one row per clip and question, and [bold]failures[/bold], what has no answer and
-    why. Read-only: exactly one SELECT or EXPLAIN, and no other file can be reached. Without --output and --job, the
-    output is $FRAMEGATE_OUTPUT, else ./demo/index.
+    Three views: [bold]answers[/bold], one row per clip and question; [bold]failures[/bold], what has no answer and
+    why; [bold]failure_history[/bold], every attempt that ever failed, those at what was answered later, too. Read-only:
+    exactly one SELECT or EXPLAIN, and no other file can be reached. Without --output and --job, the output is
+    $FRAMEGATE_OUTPUT, else ./demo/index.
 
     [bold]Examples[/bold]
 

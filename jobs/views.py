@@ -1,4 +1,4 @@
-"""The output as two SQL views, `answers` and `failures`, that can be read and nothing else.
+"""The output as SQL views, `answers`, `failures` and `failure_history`, that can be read and nothing else.
 
 DuckDB gets Arrow datasets and no way to a file: its own access to files, extensions and Python variables is switched
 off before a statement of the user's is seen, and the settings are locked. So no SQL can read beyond the output or write
@@ -20,13 +20,35 @@ from pipelines.store import Store, join
 from schemas.errors import ObjectNotFound, QueryError, StorageError
 from schemas.tables import FAILURES, RESULTS, meaning
 
-VIEWS: dict[str, tuple[str, pa.Schema]] = {"answers": ("results", RESULTS), "failures": ("failures", FAILURES)}
+VIEWS: dict[str, tuple[str, pa.Schema]] = {"answers": ("results", RESULTS), "failure_history": ("failures", FAILURES)}
+"""What is a folder of Parquet; `failures` is made of both."""
+
+# A failure stands as long as nothing came of its key later. The answers are first cut down to videos that ever failed,
+# so that the few failures, and not the many answers, are what has to be held in memory.
+_STANDING = """
+    CREATE TEMP VIEW failures AS
+    WITH answered AS (
+        SELECT a.config_id, a.video_id, a.clip_index, a.question_hash, a.written_at
+        FROM answers AS a SEMI JOIN failure_history AS f ON a.config_id = f.config_id AND a.video_id = f.video_id
+    ), latest AS (
+        SELECT * FROM failure_history QUALIFY 1 = row_number() OVER (
+            PARTITION BY config_id, video_id, clip_index, question_hash ORDER BY attempts DESC, written_at DESC
+        )
+    )
+    SELECT * FROM latest AS f
+    WHERE NOT EXISTS (
+        FROM answered AS a WHERE a.config_id = f.config_id AND a.video_id = f.video_id
+            AND a.clip_index = f.clip_index AND a.question_hash = f.question_hash
+    ) AND NOT (f.question_hash IS NULL AND EXISTS (
+        FROM answered AS a WHERE a.config_id = f.config_id AND a.video_id = f.video_id
+            AND a.clip_index >= coalesce(f.clip_index, 0) AND a.written_at > f.written_at
+    ))"""
 _ALLOWED = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
 
 @contextmanager
 def open_views(output_uri: str, storage_options: Mapping[str, object]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that knows the two views and nothing else. Raises ObjectNotFound where there is no output."""
+    """A connection that knows the views and nothing else. Raises ObjectNotFound where there is no output."""
     store = Store(storage_options)
     datasets = {view: _dataset(store, join(output_uri, folder), schema) for view, (folder, schema) in VIEWS.items()}
     if all(dataset is None for dataset in datasets.values()) and not store.is_folder(output_uri):
@@ -36,6 +58,9 @@ def open_views(output_uri: str, storage_options: Mapping[str, object]) -> Iterat
             dataset = datasets[view] or pads.dataset(_plain(schema).empty_table())
             connection.register(view, dataset)
             _comment(connection, view, dataset.schema)
+            if view == "failure_history":
+                connection.execute(_STANDING)
+                _comment(connection, "failures", dataset.schema)
         connection.execute("SET temp_directory = $spill", {"spill": spill})
         for setting, value in {
             "python_enable_replacements": "false",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -12,13 +11,20 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from jobs.__main__ import app
-from pipelines.commit.journal import to_parquet
-from pipelines.commit.layout import config_uri, failures_folder, journal_folder, results_folder, run_uri, sealed_uri
-from pipelines.store import Store, join
-from schemas.tables import FAILURES, RESULTS
+from pipelines.commit.journal import to_journal, to_parquet
+from pipelines.commit.layout import Layout
+from pipelines.commit.records import record_begun, record_config, record_plan, record_run
+from pipelines.store import Store
+from schemas.tables import FAILURES, JOURNAL, RESULTS
 
 CONFIG_ID = "a" * 16
-SHARED = {"config_id": CONFIG_ID, "run_id": "run-2", "written_at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)}
+NOON = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SHARED = {"config_id": CONFIG_ID, "run_id": "run-2", "written_at": NOON}
+QUESTIONS = {"where": "1" * 16, "colour": "2" * 16}
+
+
+def video(number: int) -> dict[str, str]:
+    return {"video_uri": f"s3://cameras/v{number}.mp4", "video_id": f"{number:016x}"}
 
 
 def answer_row(**values: Any) -> dict[str, Any]:
@@ -29,64 +35,107 @@ def answer_row(**values: Any) -> dict[str, Any]:
     return {**plain, "status": "answered", "model": "dock", "strategy": "gated", **SHARED, **values}
 
 
+def failure_row(number: int, reason: str, attempts: int, *, hours_ago: int = 0, **values: Any) -> dict[str, Any]:
+    """A row of failures: the video as a whole unless `values` say which clip and question."""
+    return {
+        **video(number),
+        "clip_is_last": True,
+        "stage": "decode",
+        "reason": reason,
+        "message": "The file is text.",
+        "attempts": attempts,
+        **SHARED,
+        "written_at": NOON - timedelta(hours=hours_ago),
+        **values,
+    }
+
+
 def _plainest(data_type: pa.DataType) -> Any:
     if pa.types.is_boolean(data_type):
         return False
     return 0 if pa.types.is_integer(data_type) or pa.types.is_floating(data_type) else ""
 
 
-def write_output(root: str, *, inputs: Mapping[str, Any] | None = None) -> None:
-    """Two videos of two clips with two questions each, one thought about; two failures; a unit not sealed; two runs."""
-    store = Store()
-    answers = [
-        answer_row(
-            video_uri=f"s3://cameras/{video}.mp4",
-            video_id=video,
-            clip_index=clip,
-            question_id=question,
-            question_hash=question * 2,
-            thinking=question == "where",
-            num_answer_tokens=3,
-            num_thinking_tokens=40 if question == "where" else 0,
-            **(inputs or {}),
-        )
-        for video in ("v1", "v2")
-        for clip in (0, 1)
-        for question in ("where", "colour")
-    ]
-    failures = [
-        {
-            "video_uri": f"s3://cameras/{video}.mp4",
-            "video_id": video,
-            "clip_is_last": True,
-            "stage": "decode",
-            "reason": reason,
-            "message": "The file is text.",
-            "attempts": 1,
-            **SHARED,
-        }
-        for video, reason in (("v3", "not_video"), ("v4", "not_video"), ("v5", "truncated"))
-    ]
+ANSWERS = [
+    answer_row(
+        **video(number),
+        clip_index=clip,
+        clip_is_last=clip == 1,
+        question_id=question,
+        question_hash=hash,
+        thinking=question == "where",
+        num_answer_tokens=3,
+        num_thinking_tokens=40 if question == "where" else 0,
+    )
+    for number in (1, 2)
+    for clip in (0, 1)
+    for question, hash in QUESTIONS.items()
+]
+STANDING = [
+    failure_row(3, "not_video", 1),
+    failure_row(4, "not_video", 1),
+    failure_row(5, "truncated", 2),
+]
+OVERCOME = [
+    failure_row(5, "storage", 1, hours_ago=1),
+    failure_row(2, "storage", 1, hours_ago=1, clip_index=1),
+    failure_row(1, "engine_error", 1, hours_ago=1, clip_index=0, question_id="where", question_hash="1" * 16),
+]
+
+
+def write_tables(root: str, seal: int = 0, inputs: Mapping[str, Any] | None = None) -> None:
+    """One sealed file of each kind, as seal number `seal` would leave it."""
     extra = [pa.field(name, pa.scalar(value).type) for name, value in (inputs or {}).items()]
-    for folder, rows, schema in (
-        (results_folder(root, CONFIG_ID), answers, pa.schema([*RESULTS, *extra])),
-        (failures_folder(root, CONFIG_ID), failures, FAILURES),
-    ):
-        data = to_parquet(pa.Table.from_pylist(rows, schema=schema))
-        store.put_once(sealed_uri(folder, data), data)
-    store.put_once(join(journal_folder(root, CONFIG_ID), "v6", "0-0-x.parquet"), b"a unit")
-    store.put_once(config_uri(root, CONFIG_ID), b"model: dock\n")
-    for run_id, started_at, is_complete in (("run-1", "2026-01-01", False), ("run-2", "2026-01-02", True)):
+    for kind, rows, schema in (("results", ANSWERS, RESULTS), ("failures", [*OVERCOME, *STANDING], FAILURES)):
+        table = pa.Table.from_pylist([{**row, **(inputs or {})} for row in rows], schema=pa.schema([*schema, *extra]))
+        Store().put_once(Layout(root).sealed(kind, CONFIG_ID, "", seal), to_parquet(table.sort_by("video_id")))
+
+
+def write_output(root: str) -> None:
+    """Two videos of two clips with two questions each, half of them thought about; three failures that stand and three
+    that do not; a unit not sealed; a run that was stopped, one that ended and one that was killed."""
+    store, layout = Store(), Layout(root)
+    write_tables(root)
+    unsealed = {**answer_row(**video(6), question_hash="1" * 16), "run_id": "run-3", "row_kind": "answer"}
+    unit = layout.unit(CONFIG_ID, f"{6:016x}", clip_indexes=[0], questions=[("1" * 16, 1)])
+    store.put_once(unit, to_journal(pa.Table.from_pylist([unsealed], schema=JOURNAL)))
+    store.put_once(layout.attempt(CONFIG_ID, f"{6:016x}", "decode", "run-3", 1), b"{}")
+    record_config(store, layout, CONFIG_ID, {"model": {"name": "dock"}, "gate": {"strategy": "gated"}})
+    for number, videos in ((1, range(1, 6)), (2, range(1, 6)), (3, range(6, 9))):
+        run_id, started_at = f"run-{number}", f"2026-01-0{number}T00:00:00+00:00"
+        facts = {"config_id": CONFIG_ID, "started_at": started_at, "questions": QUESTIONS, "num_videos": len(videos)}
+        record_begun(store, layout, run_id, {"run_id": run_id, **facts})
+        rows = [
+            {**video(v), "video_version": "1", "question_hashes": [*QUESTIONS.values()], "config_id": CONFIG_ID}
+            for v in videos
+        ]
+        record_plan(store, layout, run_id, pa.Table.from_pylist(rows))
+    for number, is_complete in ((1, False), (2, True)):
+        counts = {
+            "num_clips": 4,
+            "num_answers": 8,
+            "num_failures": 6,
+            "num_thinking": 4,
+            "num_answer_tokens": 24,
+            "num_thinking_tokens": 160,
+            "decode_seconds": 1.0,
+            "engine_seconds": 2.0,
+        }
         record = {
-            "run_id": run_id,
+            "run_id": f"run-{number}",
             "config_id": CONFIG_ID,
-            "started_at": started_at,
+            "started_at": f"2026-01-0{number}T00:00:00+00:00",
             "is_complete": is_complete,
             "is_stopped": not is_complete,
+            "num_videos_planned": 5,
+            "num_videos_answered": 2,
+            "num_videos_failed": 3,
+            "num_videos_skipped": 0,
             "num_videos_left": 0,
             "elapsed_seconds": 12.5,
+            "counts": counts if is_complete else dict.fromkeys(counts, 0),
         }
-        store.put_once(run_uri(root, run_id), json.dumps(record).encode())
+        record_run(store, layout, f"run-{number}", record)
 
 
 @pytest.fixture
@@ -98,8 +147,25 @@ def output(tmp_path) -> str:
 
 @pytest.fixture(scope="session")
 def fill_output() -> Callable[..., None]:
-    """`fill_output(uri, inputs={"input_dock": "north"})` writes the same output anywhere."""
+    """`fill_output(uri)` writes the same output anywhere."""
     return write_output
+
+
+@pytest.fixture(scope="session")
+def fill_tables() -> Callable[..., None]:
+    """`fill_tables(uri, seal=1, inputs={"input_dock": "north"})` writes the sealed files again, with more columns."""
+    return write_tables
+
+
+@pytest.fixture(scope="session")
+def fill_failures() -> Callable[..., None]:
+    """`fill_failures(uri, number=1, reason="storage", attempts=1)` seals one more failure of video 1."""
+
+    def fill(root: str, **values: Any) -> None:
+        table = pa.Table.from_pylist([failure_row(**values)], schema=FAILURES)
+        Store().put_once(Layout(root).sealed("failures", CONFIG_ID, "", 1), to_parquet(table))
+
+    return fill
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typer.testing import Result
 
 from jobs.views import open_views, select
 from schemas.errors import ObjectNotFound, QueryError
+from schemas.tables import FAILURES
 
 Framegate = Callable[..., Result]
 THINK_RATES = (
@@ -43,10 +44,55 @@ def test_failures_by_reason(framegate: Framegate, output: str) -> None:
     assert rows_of(framegate, output, sql) == [{"reason": "not_video", "n": 2}, {"reason": "truncated", "n": 1}]
 
 
-def test_the_same_on_s3(framegate: Framegate, s3_bucket: str, fill_output: Callable) -> None:
-    fill_output(f"{s3_bucket}/index")
-    rows = rows_of(framegate, f"{s3_bucket}/index", THINK_RATES)
+def test_a_failure_stands_until_something_came_of_it(framegate: Framegate, output: str) -> None:
+    sql = "SELECT video_uri, reason, attempts FROM failures ORDER BY 1"
+    assert rows_of(framegate, output, sql) == [
+        {"video_uri": "s3://cameras/v3.mp4", "reason": "not_video", "attempts": 1},
+        {"video_uri": "s3://cameras/v4.mp4", "reason": "not_video", "attempts": 1},
+        {"video_uri": "s3://cameras/v5.mp4", "reason": "truncated", "attempts": 2},
+    ]
+
+
+def test_the_history_keeps_what_was_overcome(framegate: Framegate, output: str) -> None:
+    sql = "SELECT reason, count(*) AS n FROM failure_history GROUP BY 1 ORDER BY 1"
+    assert rows_of(framegate, output, sql) == [
+        {"reason": "engine_error", "n": 1},
+        {"reason": "not_video", "n": 2},
+        {"reason": "storage", "n": 2},
+        {"reason": "truncated", "n": 1},
+    ]
+
+
+def test_without_answers_the_last_of_each_key_stands(framegate: Framegate, output: str) -> None:
+    for path in Path(output, "results").rglob("*.parquet"):
+        path.unlink()
+    sql = (
+        "SELECT video_uri, clip_index, question_id, reason FROM failures WHERE video_uri < 's3://cameras/v3' ORDER BY 1"
+    )
+    assert rows_of(framegate, output, sql) == [
+        {"video_uri": "s3://cameras/v1.mp4", "clip_index": 0, "question_id": "where", "reason": "engine_error"},
+        {"video_uri": "s3://cameras/v2.mp4", "clip_index": 1, "question_id": None, "reason": "storage"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("clip_index", "hours", "stands"),
+    [(0, -1, False), (1, -1, False), (2, -1, True), (None, -1, False), (1, 1, True), (None, 1, True)],
+)
+def test_a_video_without_frames_stands_unless_a_later_run_went_on_from_there(
+    framegate: Framegate, output: str, fill_failures: Callable, clip_index: int | None, hours: int, stands: bool
+) -> None:
+    """Videos 1 and 2 have answers for clips 0 and 1, written at noon."""
+    fill_failures(output, number=1, reason="decode_timeout", attempts=1, hours_ago=-hours, clip_index=clip_index)
+    sql = "SELECT count(*) AS n FROM failures WHERE reason = 'decode_timeout'"
+    assert rows_of(framegate, output, sql) == [{"n": int(stands)}]
+
+
+def test_the_same_on_s3(framegate: Framegate, s3_root: str, fill_output: Callable) -> None:
+    fill_output(s3_root)
+    rows = rows_of(framegate, s3_root, THINK_RATES)
     assert [row["think_rate"] for row in rows] == [0.0, 1.0]
+    assert rows_of(framegate, s3_root, "SELECT count(*) AS n FROM failures") == [{"n": 3}]
 
 
 def test_a_table_is_for_people(framegate: Framegate, output: str) -> None:
@@ -61,7 +107,7 @@ def test_csv_is_for_spreadsheets(framegate: Framegate, output: str) -> None:
     result = framegate("query", sql, "-o", output, "-f", "csv")
     assert list(csv.reader(io.StringIO(result.stdout))) == [
         ["video_id", "answer", "thinking", "written_at"],
-        ["v1", "", "false", "2026-01-02T03:04:05+00:00"],
+        [f"{1:016x}", "", "false", "2026-01-02T03:04:05+00:00"],
     ]
 
 
@@ -86,13 +132,16 @@ def test_explain_prints_the_plan_as_it_is(framegate: Framegate, output: str) -> 
 def test_columns_carry_their_meaning(framegate: Framegate, output: str) -> None:
     sql = "SELECT comment FROM duckdb_columns() WHERE table_name = 'answers' AND column_name = 'thinking'"
     assert rows_of(framegate, output, sql) == [{"comment": "whether the model thought"}]
+    sql = "SELECT table_name, count(comment) AS n FROM duckdb_columns() WHERE table_name LIKE 'fail%' GROUP BY 1"
+    by_view = {row["table_name"]: row["n"] for row in rows_of(framegate, output, sql)}
+    assert by_view["failures"] == by_view["failure_history"] == len(FAILURES)
 
 
 def test_manifest_columns_are_there_whatever_their_types(
-    framegate: Framegate, output: str, fill_output: Callable
+    framegate: Framegate, output: str, fill_tables: Callable
 ) -> None:
-    fill_output(output, inputs={"input_dock": 3})
-    fill_output(output, inputs={"input_dock": "north", "input_fps": 2.5})
+    fill_tables(output, seal=1, inputs={"input_dock": 3})
+    fill_tables(output, seal=2, inputs={"input_dock": "north", "input_fps": 2.5})
     sql = "SELECT input_dock, avg(input_fps) AS fps, count(*) AS n FROM answers GROUP BY 1 ORDER BY 1 NULLS FIRST"
     assert rows_of(framegate, output, sql) == [
         {"input_dock": None, "fps": None, "n": 8},
@@ -106,6 +155,7 @@ WRITES = [
     "INSERT INTO answers SELECT * FROM answers",
     "DELETE FROM answers",
     "DROP VIEW answers",
+    "CREATE OR REPLACE TEMP VIEW failures AS SELECT 1",
     "COPY (SELECT 1) TO '{canary}'",
     "COPY answers TO '{output}/results/x.parquet' (FORMAT parquet)",
     "ATTACH '{canary}.db'",

@@ -5,6 +5,8 @@ Exact, both ways: no digest of a digest. Knows nothing of what an id stands for.
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,7 +37,8 @@ def id_numbers(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
         places = pc.fill_null(ids.indices, len(words)).to_numpy(zero_copy_only=False)
         return np.append(words, np.uint64(0))[places]
     filled = pc.fill_null(ids, "0" * HEX_DIGITS)
-    if not pc.all(pc.equal(pc.binary_length(filled), HEX_DIGITS)).as_py() and len(filled):
+    lengths = pc.call_function("binary_length", [filled]).to_numpy(zero_copy_only=False)
+    if (lengths != HEX_DIGITS).any():
         raise FramegateError(f"an id is not {HEX_DIGITS} hex digits long; was the table written by something else?")
     wide = pc.cast(filled, pa.large_string())
     _, offsets, data = wide.buffers()
@@ -51,3 +54,8 @@ def id_numbers(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
 def id_texts(numbers: np.ndarray) -> pa.Array:
     """The ids again, as strings."""
     return pa.array([id_text(int(number)) for number in numbers], pa.string())
+
+
+def uri_digest(uri: str) -> str:
+    """32 hex digits that stand for a URI where it must not be readable: in tombstones and receipts."""
+    return hashlib.sha256(uri.encode()).hexdigest()[:32]

@@ -207,7 +207,7 @@ FAILURES: Final = pa.schema(
         *_RUN,
     ]
 )
-"""One row per attempt that failed, at a video, a clip or a question; one that was answered later keeps its rows here, and
+"""One row per attempt that failed, at a video, a clip or a question. What was answered later keeps its rows here;
 `framegate query` shows those alone that still stand. The manifest's columns follow with the prefix `input_`."""
 
 _ROW_KIND = _column("row_kind", pa.string(), "answer: a row for results; failure: a row for failures")
@@ -229,7 +229,7 @@ ANSWERED_KEYS: Final = pa.schema(
         _column("clip_is_last", pa.bool_(), "no clip of the video comes after it"),
     ]
 )
-"""What is answered, sealed or not: 21 bytes a row. Keys may stand twice, where a unit is sealed and still in the journal."""
+"""What is answered, sealed or not: 21 bytes a row. A key may stand twice: sealed, and still in the journal."""
 
 FAILED_KEYS: Final = pa.schema(
     [

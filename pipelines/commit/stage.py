@@ -37,7 +37,7 @@ def crash_failure(stage: str, num_deaths: int) -> Failure:
 
 
 class NotedDecode:
-    """PLANNED rows to DECODED rows. A video that killed its worker `max_attempts` times is given up, not tried again."""
+    """PLANNED rows to DECODED rows. A video that killed its worker `max_attempts` times is given up."""
 
     def __init__(self, *, make_stage: Callable[[], Stage], attempts: Attempts, max_attempts: int) -> None:
         self._stage = make_stage()

@@ -51,6 +51,7 @@ def make_unit(
     num_clips: int,
     questions: tuple[Question, ...] = QUESTIONS[:2],
     failing: bool = False,
+    attempt: int = 1,
 ) -> dict[str, Any]:
     """A row of ANSWERED: clips `indexes` of `num_clips`; with `failing` the last question of each clip has failed."""
     answered = questions[:-1] if failing else questions
@@ -68,14 +69,22 @@ def make_unit(
         for n in indexes
     )
     hashes = tuple(question.hash for question in questions)
-    unit = AnsweredUnit(video=video, question_hashes=hashes, decoder="pyav-1", clips=clips)
+    attempts = tuple(attempt for _ in hashes)
+    unit = AnsweredUnit(video=video, question_hashes=hashes, attempts=attempts, decoder="pyav-1", clips=clips)
     return to_table([unit], ANSWERED).to_pylist()[0]
 
 
-def make_undecoded(video: Video, clip_index: int | None) -> dict[str, Any]:
-    failure = Failure(stage="decode", reason="truncated", message="it ends early")
+def make_undecoded(
+    video: Video, clip_index: int | None, *, reason: str = "truncated", attempt: int = 1
+) -> dict[str, Any]:
     unit = AnsweredUnit(
-        video=video, question_hashes=("h",), decoder="pyav-1", failure=failure, failed_clip_index=clip_index
+        video=video,
+        question_hashes=("h",),
+        attempts=(),
+        decoder="pyav-1",
+        failure=Failure(stage="decode", reason=reason, message="it ends early"),
+        failed_clip_index=clip_index,
+        failed_attempt=attempt,
     )
     return to_table([unit], ANSWERED).to_pylist()[0]
 

@@ -40,6 +40,7 @@ def make_unit(bench):
         return DecodedUnit(
             video=video,
             question_hashes=tuple(question.hash for question in questions),
+            attempts=tuple(1 for _ in questions),
             decoder="test-1",
             clips=tuple(clips),
             failure=failure,

@@ -96,10 +96,17 @@ def test_manifest_columns_keep_their_names_values_and_types(inputs: dict[str, ob
 
 def test_a_planned_video_survives_the_way_and_knows_what_is_missing() -> None:
     video = Video(uri="s3://b/v.mp4", version="etag", size_bytes=7, inputs={"camera": "north", "floor": 3})
-    planned = PlannedVideo(video=video, question_hashes=("a", "b"), done=frozenset({(0, "a"), (0, "b"), (1, "b")}))
+    planned = PlannedVideo(
+        video=video,
+        question_hashes=("a", "b"),
+        done=frozenset({(0, "a"), (0, "b"), (1, "b")}),
+        attempts={(1, "a"): 2},
+        undecoded_attempts=1,
+    )
     [back] = PlannedVideo.from_table(to_table([planned], tables.PLANNED))
     assert back == planned
     assert [back.missing(index) for index in range(3)] == [(), ("a",), ("a", "b")]
+    assert [back.attempts_at(index, ("a", "b")) for index in (1, 2)] == [(3, 1), (1, 1)]
 
 
 def test_frames_of_several_clips_survive_the_way_without_a_copy() -> None:
@@ -116,13 +123,15 @@ def test_frames_of_several_clips_survive_the_way_without_a_copy() -> None:
         return DecodedClip(clip=clip, frames=frames, is_last=index == 1, decode_seconds=0.5)
 
     clips = (make_clip(0, (2, 4, 6, 3)), make_clip(1, (3, 5, 3, 3)))
-    unit = DecodedUnit(video=video, question_hashes=("q",), decoder="pyav-1", clips=clips)
+    unit = DecodedUnit(video=video, question_hashes=("q",), attempts=(2,), decoder="pyav-1", clips=clips)
     failed = DecodedUnit(
         video=video,
         question_hashes=("q",),
+        attempts=(),
         decoder="pyav-1",
         failure=Failure(stage="decode", reason="truncated", message="ends early"),
         failed_clip_index=2,
+        failed_attempt=3,
     )
     table = to_table([unit, failed], tables.DECODED)
     back, back_failed = DecodedUnit.from_table(table)

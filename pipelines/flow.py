@@ -25,13 +25,14 @@ from pipelines.commit.seal import seal
 from pipelines.commit.stage import CommitStage, NotedDecode
 from pipelines.decode.stage import DecodeStage
 from pipelines.driver.breaker import Breaker
+from pipelines.driver.in_process import run_in_process
 from pipelines.driver.outcome import begun_record, count_videos, run_record, stored_counts
 from pipelines.driver.plan import make_plan, make_policy, open_output, read_identity
 from pipelines.driver.tally import Tally
 from pipelines.failpoints import check_failpoint, reach
 from pipelines.reason.engines.build import EngineFactory, make_engine_factory
 from pipelines.reason.stage import ReasonStage
-from schemas.config import answer_document
+from schemas.config import RayConfig, answer_document
 from schemas.job import Job
 from schemas.run import INTERRUPTED, Plan, Progress, RunSummary
 
@@ -52,11 +53,13 @@ def run(
     run_id: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     engine_factory: EngineFactory | None = None,
+    in_process: bool = False,
 ) -> RunSummary:
     """Does what is left to do and seals it. Ctrl-C ends it early with everything committed so far kept.
 
     `retry_failed` tries everything again that failed, whatever the reason and however often. `engine_factory` takes the
-    place of the job's own engine. Raises FramegateError (one sentence) where the run cannot start or storage fails;
+    place of the job's own engine. `in_process` does without Ray: one unit after the other, here, which is enough to
+    try a job out or to watch it die. Raises FramegateError (one sentence) where the run cannot start or storage fails;
     what was committed until then stays, and the next run goes on from there.
     """
     check_failpoint()
@@ -77,7 +80,7 @@ def run(
     deaths = {} if retry_failed else read_deaths(store, layout, planned.config_id, now=started_at)
     attempts = Attempts(store=store, layout=layout, config_id=planned.config_id, run_id=run_id, deaths=deaths)
     tally, breaker, stop_reason = Tally(planned.videos.column("video_id")), Breaker(job.config.failures), None
-    receipts = _receipts(job, planned, attempts, engine_factory)
+    receipts = _receipts(job, planned, attempts, engine_factory, in_process=in_process)
     try:
         for receipt in receipts:
             reach("driver.receipt")
@@ -111,43 +114,57 @@ def run(
 
 
 def _receipts(
-    job: Job, planned: Plan, attempts: Attempts, engine_factory: EngineFactory | None
+    job: Job, planned: Plan, attempts: Attempts, engine_factory: EngineFactory | None, *, in_process: bool
 ) -> Generator[dict[str, Any], None, None]:
-    """One receipt for each unit as it is committed, in any order. Ray is not started where nothing is left to do."""
+    """One receipt for each unit as it is committed, in any order. Nothing is started where nothing is left to do."""
     if planned.videos.num_rows == 0:
+        return
+    decode, answer = _stages(job, planned, attempts, engine_factory)
+    if in_process:
+        yield from run_in_process(planned.videos, decode(), answer())
         return
     shares = start_ray(job.config.ray)
     from ray.exceptions import RayError
 
-    facts = RunFacts(
-        run_id=attempts.run_id,
-        config_id=planned.config_id,
-        model=job.config.model.label,
-        strategy=job.config.gate.strategy,
-        engine=job.config.model.engine,
-        threshold=job.config.gate.threshold if job.config.gate.strategy == "gated" else None,
-        question_ids={question.hash: question.id for question in planned.questions},
-    )
     try:
-        dataset = _dataset(job, planned.videos, facts, attempts, shares, engine_factory)
+        dataset = _dataset(job.config.ray, planned.videos, decode, answer, shares)
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             yield from batch.to_pylist()
     except RayError as error:
         raise unwrap(error) from error
 
 
+def _stages(
+    job: Job, planned: Plan, attempts: Attempts, engine_factory: EngineFactory | None
+) -> tuple[partial[NotedDecode], partial[CommitStage]]:
+    """How a worker makes its stage: PLANNED to DECODED rows, and DECODED rows to receipts."""
+    config = job.config
+    facts = RunFacts(
+        run_id=attempts.run_id,
+        config_id=planned.config_id,
+        model=config.model.label,
+        strategy=config.gate.strategy,
+        engine=config.model.engine,
+        threshold=config.gate.threshold if config.gate.strategy == "gated" else None,
+        question_ids={question.hash: question.id for question in planned.questions},
+    )
+    decode = partial(
+        DecodeStage, policy=make_policy(config), decode=config.decode, storage_options=config.input.storage_options
+    )
+    reason = partial(ReasonStage, engine_factory=engine_factory or make_engine_factory(config), questions=job.questions)
+    noted = {"attempts": attempts, "max_attempts": config.failures.max_attempts}
+    return (
+        partial(NotedDecode, make_stage=decode, **noted),
+        partial(CommitStage, make_stage=reason, facts=facts, **noted),
+    )
+
+
 def _dataset(
-    job: Job,
-    videos: pa.Table,
-    facts: RunFacts,
-    attempts: Attempts,
-    shares: Shares,
-    engine_factory: EngineFactory | None,
+    config: RayConfig, videos: pa.Table, decode: partial[NotedDecode], answer: partial[CommitStage], shares: Shares
 ) -> Any:
     import ray.data
     from ray.data import ActorPoolStrategy
 
-    config, actors = job.config, job.config.ray.reason_actors
     context = ray.data.DataContext.get_current()
     # Every unit is a block of its own: it moves on as soon as it is there, and no block is larger than one unit.
     context.target_max_block_size = 1
@@ -156,28 +173,23 @@ def _dataset(
     context.raise_original_map_exception = True
     per_block = -(-videos.num_rows // MAX_PLAN_BLOCKS)
     blocks = [videos.slice(start, per_block) for start in range(0, videos.num_rows, per_block)]
-    decode = partial(
-        DecodeStage, policy=make_policy(config), decode=config.decode, storage_options=config.input.storage_options
-    )
-    reason = partial(ReasonStage, engine_factory=engine_factory or make_engine_factory(config), questions=job.questions)
-    noted = {"attempts": attempts, "max_attempts": config.failures.max_attempts}
     return (
         ray.data.from_arrow(blocks)
         .map_batches(
-            NotedDecode,
-            fn_constructor_kwargs={"make_stage": decode, **noted},
+            decode.func,
+            fn_constructor_kwargs=decode.keywords,
             batch_size=1,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=min(config.ray.decode_workers, len(blocks))),
+            compute=ActorPoolStrategy(size=min(config.decode_workers, len(blocks))),
             num_cpus=shares.decode_cpus,
         )
         .map_batches(
-            CommitStage,
-            fn_constructor_kwargs={"make_stage": reason, "facts": facts, **noted},
+            answer.func,
+            fn_constructor_kwargs=answer.keywords,
             batch_size=UNITS_PER_BATCH,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(min_size=actors.min, max_size=actors.max),
+            compute=ActorPoolStrategy(min_size=config.reason_actors.min, max_size=config.reason_actors.max),
             num_cpus=shares.reason_cpus,
-            num_gpus=config.ray.gpus_per_actor or None,
+            num_gpus=config.gpus_per_actor or None,
         )
     )

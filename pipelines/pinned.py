@@ -7,20 +7,15 @@ nothing of videos but where their bytes are; caches nothing.
 
 from __future__ import annotations
 
-import asyncio
 import os
-from itertools import count
-from typing import Any, Protocol, cast
+from typing import Protocol
 
-from fsspec import AbstractFileSystem
-from fsspec.asyn import sync
-from fsspec.implementations.local import LocalFileSystem
-
-from pipelines.store import Store, file_version, object_info, sentence
+from pipelines.store import Store, file_version, sentence
+from pipelines.store.backend import Backend, changed
+from pipelines.store.local import LocalFiles
+from pipelines.store.other import OtherObjects
 from schemas.clip import Video
-from schemas.errors import StorageError, VersionChanged
-
-S3_FIRST_PAUSE_SECONDS = 0.1  # before a broken body is asked for again; doubles each time
+from schemas.errors import StorageError
 
 
 class PinnedObject:
@@ -74,15 +69,15 @@ def open_pinned(store: Store, video: Video) -> PinnedObject:
     """
     uri = video.object_uri
     with sentence("read", uri):
-        fs, path = store.filesystem(uri)
-        if isinstance(fs, LocalFileSystem):
+        backend, path = store.backend(uri)
+        if isinstance(backend, LocalFiles):
             ranges: _Ranges = _LocalFile(uri, path, video.version)
-        elif hasattr(fs, "call_s3"):
-            ranges = _S3Object(uri, fs, path, video.version)
-            if video.size_bytes == 0:
-                _check_version(uri, fs, path, video.version)
         else:
-            ranges = _AnyObject(uri, fs, path, video.version)
+            ranges = _Remote(backend, path, video.version)
+            if video.size_bytes == 0 or isinstance(backend, OtherObjects):
+                found = backend.stat(path).version
+                if found != video.version:
+                    raise changed(uri, video.version, found)
     start = 0 if video.member is None else video.member.offset_bytes
     return PinnedObject(uri, ranges, start=start, size_bytes=video.size_bytes)
 
@@ -121,80 +116,17 @@ class _LocalFile:
     def _check(self) -> None:
         version = file_version(os.fstat(self._descriptor))
         if version != self._version:
-            raise _changed(self._uri, self._version, version)
+            raise changed(self._uri, self._version, version)
 
 
-class _S3Object:
-    """Each request names the etag (If-Match), and the answer must carry it: not every server knows If-Match."""
+class _Remote:
+    """Each request names the version."""
 
-    def __init__(self, uri: str, fs: Any, path: str, version: str) -> None:
-        self._uri, self._fs, self._version = uri, fs, version
-        bucket, key, version_id = fs.split_path(path)
-        self._object = {"Bucket": bucket, "Key": key, **({"VersionId": version_id} if version_id else {})}
+    def __init__(self, backend: Backend, path: str, version: str) -> None:
+        self._backend, self._path, self._version = backend, path, version
 
     def read(self, start: int, end: int) -> bytes:
-        return cast(bytes, sync(self._fs.loop, self._read, start, end))
+        return self._backend.read(self._path, start, end, version=self._version)
 
     def close(self) -> None:
         """Nothing is held."""
-
-    async def _read(self, start: int, end: int) -> bytes:
-        pause_seconds = S3_FIRST_PAUSE_SECONDS
-        for attempt in count(1):
-            response = await self._get(start, end)
-            try:
-                async with response["Body"] as body:
-                    return await body.read()
-            except Exception:  # whatever breaks off a body is worth another request; s3fs tries again only to get one
-                if attempt >= self._fs.retries:
-                    raise
-            await asyncio.sleep(pause_seconds)
-            pause_seconds *= 2
-        raise AssertionError  # count() does not end
-
-    async def _get(self, start: int, end: int) -> dict[str, Any]:
-        try:
-            response = await self._fs._call_s3(
-                "get_object", **self._object, Range=f"bytes={start}-{end - 1}", IfMatch=f'"{self._version}"'
-            )
-        except OSError as error:
-            if _http_status(error) == 412:
-                raise _changed(self._uri, self._version) from error
-            raise
-        etag = response["ETag"].strip('"')
-        if etag != self._version:
-            response["Body"].close()
-            raise _changed(self._uri, self._version, etag)
-        return response
-
-
-class _AnyObject:
-    """Asks for the version when it opens and again after each read: a version does not come back."""
-
-    def __init__(self, uri: str, fs: AbstractFileSystem, path: str, version: str) -> None:
-        self._uri, self._fs, self._path, self._version = uri, fs, path, version
-        _check_version(uri, fs, path, version)
-
-    def read(self, start: int, end: int) -> bytes:
-        data = cast(bytes, self._fs.cat_file(self._path, start=start, end=end))
-        _check_version(self._uri, self._fs, self._path, self._version)
-        return data
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-def _check_version(uri: str, fs: AbstractFileSystem, path: str, version: str) -> None:
-    found = object_info(fs, fs.info(path)).version
-    if found != version:
-        raise _changed(uri, version, found)
-
-
-def _changed(uri: str, wanted: str, found: str | None = None) -> VersionChanged:
-    now = "another one" if found is None else found
-    return VersionChanged(f"{uri} has changed since it was planned: version {wanted} was seen then, {now} is there now")
-
-
-def _http_status(error: BaseException) -> int | None:
-    response = getattr(error.__cause__, "response", None) or {}
-    return response.get("ResponseMetadata", {}).get("HTTPStatusCode")

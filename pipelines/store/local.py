@@ -1,0 +1,210 @@
+"""Objects as files of a local disk: hidden while they are written, whole and on the disk when they appear.
+
+A file appears by `link`, which fails where the name is taken, and is replaced by `rename` under a lock of its folder.
+Every other process that keeps to this sees whole files only. Knows no other storage.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import ClassVar, Final
+
+from fsspec.implementations.local import LocalFileSystem
+
+from pipelines.store.backend import changed, check_length
+from pipelines.store.objects import ObjectInfo, OpenUpload, Put, file_version, is_hidden
+
+LOCK_FILE: Final = ".framegate-lock"  # stays: whoever removes a lock file may take it from under a holder
+
+
+class LocalFiles:
+    """A Backend. `single_writer` makes no difference: the conditions of a local disk cost nothing."""
+
+    DELETE_MANY: ClassVar[int] = 1
+
+    def path(self, uri: str) -> str:
+        return LocalFileSystem._strip_protocol(uri)
+
+    def list(self, path: str) -> Iterator[ObjectInfo]:
+        """In the order in which S3 gives the same names; of a folder at a time no more than its names are held."""
+        waiting: list[str] = [path.rstrip("/") + "/"]
+        while waiting:
+            name = waiting.pop()
+            if name.endswith("/"):
+                waiting.extend(reversed(_names(name)))
+                continue
+            with suppress(FileNotFoundError):  # deleted since
+                found = os.stat(name)
+                if stat.S_ISREG(found.st_mode):
+                    yield _info(name, found)
+
+    def glob(self, path: str) -> Iterator[ObjectInfo]:
+        for name in sorted(LocalFileSystem(skip_instance_cache=True, use_listings_cache=False).glob(path)):
+            with suppress(FileNotFoundError):  # deleted since
+                found = os.stat(name)
+                if stat.S_ISREG(found.st_mode):
+                    yield _info(name, found)
+
+    def stat(self, path: str) -> ObjectInfo:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise FileNotFoundError(path)
+        return _info(path, found)
+
+    def is_folder(self, path: str) -> bool:
+        return os.path.isdir(path)
+
+    def read(self, path: str, start: int, end: int | None, *, version: str | None = None) -> bytes:
+        with open(path, "rb", buffering=0) as file:
+            found = os.fstat(file.fileno())
+            if version is not None and file_version(found) != version:
+                raise changed(path, version, file_version(found))
+            if start:
+                file.seek(start)
+            return check_length(
+                _read(file.fileno(), max(0, (found.st_size if end is None else end) - start)), start, end
+            )
+
+    def read_many(self, items: Iterable[tuple[str, ObjectInfo | None]]) -> Iterator[bytes | None]:
+        for path, info in items:
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                yield None
+                continue
+            try:
+                found = os.fstat(descriptor)
+                data = _read(descriptor, found.st_size)
+            finally:
+                os.close(descriptor)
+            if info is not None and len(data) != info.size_bytes:
+                raise changed(path, info.version, file_version(found))
+            yield data
+
+    def put_once(self, path: str, data: bytes) -> Put:
+        with suppress(FileNotFoundError):  # most often; looking saves the writing of what is there already
+            return Put(created=False, same=self._same(path, data))
+        with _written(path, data) as temporary:
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                return Put(created=False, same=self._same(path, data))
+        _sync_folder(os.path.dirname(path))
+        return Put(created=True, same=True)
+
+    def replace(self, path: str, data: bytes, version: str) -> ObjectInfo:
+        folder = os.path.dirname(path)
+        self._check(path, version)
+        with _written(path, data) as temporary, _locked(folder):
+            before = self._check(path, version)
+            new = os.stat(temporary)
+            if new.st_mtime_ns <= before.st_mtime_ns:  # the clock of a disk ticks every few ms: a version is never back
+                os.utime(temporary, ns=(new.st_atime_ns, before.st_mtime_ns + 1))
+            os.chmod(temporary, stat.S_IMODE(before.st_mode))
+            os.replace(temporary, path)
+            _sync_folder(folder)
+            return _info(path, os.stat(path))
+
+    def delete(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                os.unlink(path)
+
+    def open_uploads(self, path: str) -> Iterator[OpenUpload]:
+        yield from ()
+
+    def _same(self, path: str, data: bytes) -> bool:
+        return os.stat(path).st_size == len(data) and self.read(path, 0, None) == data
+
+    def _check(self, path: str, version: str) -> os.stat_result:
+        found = os.stat(path)
+        if file_version(found) != version:
+            raise changed(path, version, file_version(found))
+        return found
+
+
+def _info(path: str, found: os.stat_result) -> ObjectInfo:
+    return ObjectInfo(uri=path, size_bytes=found.st_size, version=file_version(found))
+
+
+def _names(folder: str) -> Sequence[str]:
+    """Full names in a folder, in order; folders end in a slash, which puts them where S3 has what is in them."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(
+                f"{folder}{entry.name}/" if entry.is_dir(follow_symlinks=False) else f"{folder}{entry.name}"
+                for entry in entries
+                if not is_hidden(entry.name)
+            )
+    except (FileNotFoundError, NotADirectoryError):  # deleted since, or there was none
+        return []
+
+
+def _read(descriptor: int, num_bytes: int) -> bytes:
+    """So many bytes, fewer only at the end of the file."""
+    data = os.read(descriptor, num_bytes)
+    if len(data) == num_bytes:
+        return data
+    parts = [data]
+    num_bytes -= len(data)
+    while num_bytes and (data := os.read(descriptor, num_bytes)):  # one read gives at most 2 GiB
+        parts.append(data)
+        num_bytes -= len(data)
+    return b"".join(parts)
+
+
+@contextmanager
+def _written(path: str, data: bytes) -> Iterator[str]:
+    """The bytes on the disk under a hidden name beside `path`, which is gone afterwards whatever happens."""
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}")
+    try:
+        file = open(temporary, "xb", buffering=0)  # noqa: SIM115
+    except FileNotFoundError:
+        _make_folders(folder)
+        file = open(temporary, "xb", buffering=0)  # noqa: SIM115
+    try:
+        with file:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(file.fileno(), rest) :]
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+@contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    descriptor = os.open(os.path.join(folder, LOCK_FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _make_folders(folder: str) -> None:
+    """Makes folders that survive a loss of power: each new name is written to the folder above it."""
+    missing = []
+    while folder and not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    for name in reversed(missing):
+        with suppress(FileExistsError):  # another writer's, just now
+            os.mkdir(name)
+        _sync_folder(os.path.dirname(name))
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,62 @@
+"""What the store says of an object, in words that are the same on every kind of storage. Asks nothing of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fsspec import AbstractFileSystem
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObjectInfo:
+    """One object. `version` changes when its bytes do: the etag, else size and modification time."""
+
+    uri: str
+    size_bytes: int
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Put:
+    """What `put_once` met. `created` is False where an object was there: ours (`same`), or another writer's."""
+
+    created: bool
+    same: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenUpload:
+    """Parts of an object that somebody began to upload and neither finished nor gave up; no listing shows them."""
+
+    uri: str
+    upload_id: str
+    started: datetime
+
+
+def join(root: str, *parts: str) -> str:
+    """`root/part/part` with exactly one slash between them."""
+    return "/".join([root.rstrip("/"), *parts])
+
+
+def file_version(stat: os.stat_result) -> str:
+    """The version of a local file."""
+    return f"{stat.st_size}-{stat.st_mtime_ns}"
+
+
+def object_info(fs: AbstractFileSystem, info: Mapping[str, Any]) -> ObjectInfo:
+    """What `fs.info` says of an object that is no local file."""
+    size_bytes = info["size"] or 0
+    changed = info.get("LastModified") or info.get("mtime") or info.get("created") or ""
+    if isinstance(changed, datetime):  # one and the same file system gives now this, now seconds
+        changed = changed.timestamp()
+    version = str(info.get("ETag") or "").strip('"') or f"{size_bytes}-{changed}"
+    return ObjectInfo(uri=fs.unstrip_protocol(info["name"]), size_bytes=size_bytes, version=version)
+
+
+def is_hidden(below: str) -> bool:
+    """Whether a name below a prefix has a part that starts with a dot: temporary and system files."""
+    return below.startswith(".") or "/." in below

@@ -1,0 +1,244 @@
+"""Objects in S3 and whatever speaks its language: conditional requests, each tried again inside one budget of time.
+
+The clients below have retries of their own, five in botocore times five in s3fs, blind to what a try may have done;
+here they are off, and every failure is seen: a write whose answer was lost meets its own object the next time, which
+is told from another writer's by its bytes. Knows no other storage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from asyncio import run_coroutine_threadsafe
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, ClassVar, Final, TypeVar, cast
+
+from fsspec import AbstractFileSystem
+
+from pipelines.store.backend import changed, check_length
+from pipelines.store.errors import PASSING_CODES, Passing, answer_of
+from pipelines.store.objects import ObjectInfo, OpenUpload, Put, is_hidden, object_info
+from pipelines.store.retries import insist, insist_blocking
+from pipelines.store.s3_body import read_body
+from schemas.errors import StorageError
+
+IN_FLIGHT: Final = 64  # requests and connections at once; one S3 prefix takes 5,500 reads a second
+ONE_TRY: Final = {"retries": {"total_max_attempts": 1}, "max_pool_connections": IN_FLIGHT}  # of botocore's Config
+T = TypeVar("T")
+
+
+class S3Objects:
+    """A Backend over s3fs. Thread-safe: all requests run on fsspec's loop."""
+
+    DELETE_MANY: ClassVar[int] = 1000
+
+    def __init__(self, fs: AbstractFileSystem, *, single_writer: bool, patience_seconds: float) -> None:
+        self._fs = cast(Any, fs)
+        self._fs.retries = 1
+        self._single_writer = single_writer
+        self._patience_seconds = patience_seconds
+
+    def path(self, uri: str) -> str:
+        return cast(str, self._fs._strip_protocol(uri))
+
+    def list(self, path: str) -> Iterator[ObjectInfo]:
+        bucket, prefix = self._folder(path)
+        for page in self._pages("list_objects_v2", Bucket=bucket, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                key = entry["Key"]
+                if not is_hidden(key[len(prefix) :]) and not key.endswith("/"):  # a slash: some console's "folder"
+                    yield _info(bucket, key, entry["Size"], entry["ETag"])
+
+    def glob(self, path: str) -> Iterator[ObjectInfo]:
+        found = insist_blocking(lambda: self._fs.glob(path, detail=True), self._patience_seconds)
+        for name in sorted(found):
+            if found[name]["type"] == "file" and not name.endswith("/"):
+                yield object_info(self._fs, found[name])
+
+    def stat(self, path: str) -> ObjectInfo:
+        return self._wait(self._stat(path))
+
+    def is_folder(self, path: str) -> bool:
+        bucket, prefix = self._folder(path)
+        page = self._wait(self._call("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1))
+        return not prefix or bool(page.get("Contents"))
+
+    def read(self, path: str, start: int, end: int | None, *, version: str | None = None) -> bytes:
+        return self._wait(self._read(path, start, end, version))
+
+    def read_many(self, items: Iterable[tuple[str, ObjectInfo | None]]) -> Iterator[bytes | None]:
+        asked: deque = deque()
+        try:
+            for path, info in items:
+                asked.append(run_coroutine_threadsafe(self._read_present(path, info), self._fs.loop))
+                if len(asked) == IN_FLIGHT:
+                    yield asked.popleft().result()
+            while asked:
+                yield asked.popleft().result()
+        finally:
+            for request in asked:
+                request.cancel()
+
+    def put_once(self, path: str, data: bytes) -> Put:
+        return self._wait(self._insist(lambda num_failed: self._put_once(path, data)))
+
+    def replace(self, path: str, data: bytes, version: str) -> ObjectInfo:
+        return self._wait(self._insist(lambda num_failed: self._replace(path, data, version, num_failed)))
+
+    def delete(self, paths: Sequence[str]) -> None:
+        keys: dict[str, list[str]] = {}
+        for path in paths:
+            bucket, key = self._key(path)
+            keys.setdefault(bucket, []).append(key)
+        for bucket, some in keys.items():
+            self._wait(self._delete(bucket, some))
+
+    def open_uploads(self, path: str) -> Iterator[OpenUpload]:
+        bucket, prefix = self._folder(path)
+        for page in self._pages("list_multipart_uploads", Bucket=bucket, Prefix=prefix):
+            for upload in page.get("Uploads", []):
+                yield OpenUpload(
+                    uri=f"s3://{bucket}/{upload['Key']}", upload_id=upload["UploadId"], started=upload["Initiated"]
+                )
+
+    async def _stat(self, path: str) -> ObjectInfo:
+        bucket, key = self._key(path)
+        try:
+            answer = await self._call("head_object", Bucket=bucket, Key=key)
+        except OSError as error:
+            if answer_of(error)[1] in (400, 403):  # answers to HEAD have no body: only another request says why
+                await self._insist(lambda num_failed: self._explain(bucket, key))
+            raise
+        return _info(bucket, key, answer["ContentLength"], answer["ETag"])
+
+    async def _explain(self, bucket: str, key: str) -> None:
+        (await self._fs._call_s3("get_object", Bucket=bucket, Key=key))["Body"].close()
+
+    async def _read(self, path: str, start: int, end: int | None, version: str | None) -> bytes:
+        if start == end:
+            return b""
+        bucket, key = self._key(path)
+        named = {} if version is None else {"IfMatch": f'"{version}"'}
+
+        async def request(num_failed: int) -> tuple[bytes, str]:
+            try:
+                return await read_body(self._fs, bucket, key, start, end, named)
+            except OSError as error:
+                if answer_of(error)[1] == 412 and version is not None:
+                    raise changed(f"s3://{bucket}/{key}", version) from error
+                raise
+
+        data, etag = await self._insist(request)
+        if version is not None and etag != version:  # not every server knows If-Match
+            raise changed(f"s3://{bucket}/{key}", version, etag)
+        return check_length(data, start, end)
+
+    async def _read_present(self, path: str, info: ObjectInfo | None) -> bytes | None:
+        try:
+            data = await self._read(path, 0, None, None)
+        except FileNotFoundError:
+            return None
+        if info is not None and len(data) != info.size_bytes:
+            raise changed(info.uri, info.version)
+        return data
+
+    async def _put_once(self, path: str, data: bytes) -> Put:
+        """One try."""
+        bucket, key = self._key(path)
+        if self._single_writer:
+            same = await self._same(path, data)
+            if same is not None:
+                return Put(created=False, same=same)
+        # One PUT and no multipart upload, whatever the size: the condition then holds for the object as a whole.
+        condition = {} if self._single_writer else {"IfNoneMatch": "*"}
+        try:
+            await self._fs._call_s3("put_object", Bucket=bucket, Key=key, Body=data, **condition)
+            return Put(created=True, same=True)
+        except OSError as error:
+            if answer_of(error)[1] != 412:
+                raise
+            same = await self._same(path, data)
+            if same is None:
+                raise Passing("the object was there, and is not any more") from error
+            return Put(created=False, same=same)
+
+    async def _replace(self, path: str, data: bytes, version: str, num_failed: int) -> ObjectInfo:
+        """One try. After one that failed, our own bytes are the sign that it did not fail but lost its answer."""
+        bucket, key = self._key(path)
+        condition = {} if self._single_writer else {"IfMatch": f'"{version}"'}
+        if self._single_writer:
+            found = await self._stat(path)
+            if found.version != version:
+                raise changed(found.uri, version, found.version)
+        try:
+            answer = await self._fs._call_s3("put_object", Bucket=bucket, Key=key, Body=data, **condition)
+        except OSError as error:
+            if answer_of(error)[1] != 412:
+                raise
+            found = await self._stat(path)
+            if num_failed and await self._same(path, data):
+                return found
+            raise changed(found.uri, version, found.version) from error
+        return _info(bucket, key, len(data), answer["ETag"])
+
+    async def _same(self, path: str, data: bytes) -> bool | None:
+        """Whether the object has these bytes; None where there is none."""
+        try:
+            found = await self._stat(path)
+            if found.size_bytes != len(data):
+                return False
+            if found.version == hashlib.md5(data, usedforsecurity=False).hexdigest():  # where the server keeps to that
+                return True
+            return await self._read(path, 0, None, None) == data
+        except FileNotFoundError:
+            return None
+
+    async def _delete(self, bucket: str, keys: Sequence[str]) -> None:
+        """A key that is gone is deleted once more: that is no error."""
+        wanted = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+
+        async def request(num_failed: int) -> None:
+            answer = await self._fs._call_s3("delete_objects", Bucket=bucket, Delete=wanted)
+            errors = [error for error in answer.get("Errors", []) if error.get("Code") != "NoSuchKey"]
+            if errors:
+                words = f"{errors[0].get('Key')}: {errors[0].get('Code')}: {errors[0].get('Message')}"
+                if all(error.get("Code") in PASSING_CODES for error in errors):
+                    raise Passing(words)
+                raise StorageError(
+                    f"cannot delete {len(errors)} of {len(keys)} objects of s3://{bucket}, first {words}"
+                )
+
+        await self._insist(request)
+
+    def _pages(self, method: str, **kwargs: Any) -> Iterator[dict[str, Any]]:
+        while True:
+            page = self._wait(self._call(method, **kwargs))
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            if method == "list_objects_v2":
+                kwargs["ContinuationToken"] = page["NextContinuationToken"]
+            else:
+                kwargs |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    async def _call(self, method: str, **kwargs: Any) -> Any:
+        return await self._insist(lambda num_failed: self._fs._call_s3(method, **kwargs))
+
+    async def _insist(self, request: Callable[[int], Awaitable[T]]) -> T:
+        return await insist(request, self._patience_seconds)
+
+    def _wait(self, request: Coroutine[Any, Any, T]) -> T:
+        return run_coroutine_threadsafe(request, self._fs.loop).result()
+
+    def _key(self, path: str) -> tuple[str, str]:
+        bucket, key, _ = self._fs.split_path(path)
+        return bucket, key
+
+    def _folder(self, path: str) -> tuple[str, str]:
+        bucket, key = self._key(path)
+        key = key.strip("/")
+        return bucket, f"{key}/" if key else ""
+
+
+def _info(bucket: str, key: str, size_bytes: int, etag: str) -> ObjectInfo:
+    return ObjectInfo(uri=f"s3://{bucket}/{key}", size_bytes=size_bytes, version=etag.strip('"'))

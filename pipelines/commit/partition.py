@@ -1,0 +1,148 @@
+"""Folders of the sealed tables below config_id: which one a row belongs to.
+
+    camera               a column of the manifest: camera=north, and input_camera stays a column of the file
+    taken.date           a part of a time: taken_date=2026-11-21; also year, month, day and hour, as SQL's date_part gives
+    written_at.month     the same of when the row was committed
+
+Values are percent-encoded, as DuckDB, pyarrow and Polars expect of hive partitions. Knows nothing of storage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.errors import ConfigError
+from schemas.tables import FAILURES, INPUT_PREFIX, JOURNAL, RESULTS
+
+NULL: Final = "__null__"
+"""For a row without the value. Hive's own __HIVE_DEFAULT_PARTITION__ makes pandas fail: pyarrow cannot unify it."""
+TIME_PARTS: Final = {
+    "date": lambda time: time.date().isoformat(),
+    "year": lambda time: str(time.year),
+    "month": lambda time: str(time.month),
+    "day": lambda time: str(time.day),
+    "hour": lambda time: str(time.hour),
+}
+MAX_VALUE_BYTES: Final = 180  # encoded; a part of a path ends at 255 bytes on most file systems
+_OWN_TIME: Final = "written_at"
+_TAKEN: Final = frozenset(name.lower() for name in (*RESULTS.names, *FAILURES.names, *JOURNAL.names))
+
+
+def check_partition_by(partition_by: Sequence[str]) -> None:
+    """Raises ConfigError where an entry cannot name a folder that every SQL engine reads as a column of its own."""
+    folders = [_folder(entry) for entry in partition_by]
+    for entry, folder in zip(partition_by, folders, strict=True):
+        where = f"output.partition_by: '{entry}'"
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", folder):
+            raise ConfigError(
+                f"{where} would be the folder '{folder}='; a folder is named by letters, digits and underscores:"
+                " rename the manifest's column, or take another"
+            )
+        if folder.lower() in _TAKEN or folder.lower().startswith(INPUT_PREFIX):
+            raise ConfigError(
+                f"{where} would be the folder '{folder}=', and '{folder}' is a column of the tables already;"
+                " take a column of the manifest with another name, or a part of a time such as written_at.date"
+            )
+    if len({folder.lower() for folder in folders}) < len(folders):
+        raise ConfigError(f"output.partition_by names a folder twice: {', '.join(folders)}; give each once")
+
+
+def partitions(rows: pa.Table, partition_by: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The partitions that occur in rows of the journal, in order, and for each row the place of its own among them.
+
+    A partition is such as `camera=north/taken_date=2026-11-21`; empty where nothing is partitioned. A row without the
+    column, or whose text is no time, belongs to `__null__`.
+    """
+    codes = np.zeros(rows.num_rows, np.int64)
+    names = [""]
+    for entry in partition_by:
+        values, places = _values(rows, entry)
+        parts = [f"{_folder(entry)}={value}" for value in values]
+        used, codes = np.unique(codes * len(parts) + places, return_inverse=True)
+        names = ["/".join(filter(None, (names[n // len(parts)], parts[n % len(parts)]))) for n in used.tolist()]
+    if not rows.num_rows:
+        return [], codes
+    ranks = np.argsort(np.array(names, dtype=object))
+    order = np.empty(len(names), np.int64)
+    order[ranks] = np.arange(len(names))
+    return [names[n] for n in ranks], order[codes]
+
+
+def _values(rows: pa.Table, entry: str) -> tuple[list[str], np.ndarray]:
+    """The folder's values that occur, encoded, and for each row the place of its own."""
+    name, part = _source(rows.column_names, entry)
+    if name is None:
+        return [NULL], np.zeros(rows.num_rows, np.int64)
+    column = rows.column(name)
+    if part and pa.types.is_timestamp(column.type):
+        column = pc.floor_temporal(column, unit="hour")  # some hundred different ones instead of one per unit
+    found = column.combine_chunks()
+    if isinstance(found, pa.ChunkedArray):
+        found = pa.concat_arrays(found.chunks) if found.num_chunks else pa.array([], found.type)
+    if not isinstance(found, pa.DictionaryArray):
+        found = found.dictionary_encode()
+    words = [_encode(_time_part(value, part) if part else _text(value)) for value in found.dictionary.to_pylist()]
+    texts = sorted({*words, NULL})
+    places = np.array([texts.index(word) for word in [*words, NULL]], np.int64)
+    return texts, places[pc.fill_null(found.indices, len(words)).to_numpy(zero_copy_only=False)]
+
+
+def _split(entry: str) -> tuple[str, str | None]:
+    name, _, part = entry.rpartition(".")
+    return (name, part) if name and part in TIME_PARTS else (entry, None)
+
+
+def _folder(entry: str) -> str:
+    name, part = _split(entry)
+    return f"{name}_{part}" if part else name
+
+
+def _source(columns: Sequence[str], entry: str) -> tuple[str | None, str | None]:
+    name, part = _split(entry)
+    if part and name == _OWN_TIME:
+        return name, part
+    return (INPUT_PREFIX + name if INPUT_PREFIX + name in columns else None), part
+
+
+def _time_part(value: Any, part: str) -> str | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            return None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if not isinstance(value, datetime):
+        return None
+    return TIME_PARTS[part](value.astimezone(UTC) if value.tzinfo else value)
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, str | int | float | Decimal):
+        return str(value)
+    return None if value is None else repr(value)
+
+
+def _encode(text: str | None) -> str:
+    """An empty text becomes null: `camera=` is read as one thing by this engine and as another by the next."""
+    if not text:
+        return NULL
+    encoded = quote(text, safe="")
+    if len(encoded) <= MAX_VALUE_BYTES:
+        return encoded
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"{re.sub('%[0-9A-F]?$', '', encoded[: MAX_VALUE_BYTES - 13])}~{digest}"

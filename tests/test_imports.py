@@ -16,8 +16,8 @@ HOMES = {
     "av": ("pipelines/decode", "pipelines/dock", "pipelines/bench"),
     "decord": ("pipelines/decode", "pipelines/bench"),
     "transformers": ("pipelines/reason/engines", "pipelines/dock"),
-    "fsspec": ("pipelines/store.py", "pipelines/pinned.py"),
-    "s3fs": ("pipelines/store.py",),
+    "fsspec": ("pipelines/store/",),
+    "s3fs": ("pipelines/store/",),
     "ray": ("pipelines/flow.py", "pipelines/cluster.py", "pipelines/bench", "jobs"),
 }
 

@@ -1,9 +1,10 @@
-"""Named places at which a process can be made to die, to show that dying there loses and doubles nothing.
+"""Named places at which a process can be made to die or freeze, to show that it loses and doubles nothing there.
 
 `FRAMEGATE_FAIL_AT=name[:n]` ends the process with SIGKILL when it comes to that place for the n-th time (the first by
 default), as losing power would: nothing is cleaned up. With `FRAMEGATE_FAIL_ONCE=FILE` it happens only where FILE can
-be created, so that a worker that is started again, with the same environment, lives on. Without the variable a place
-costs one look into a dict. Knows nothing of what happens around a place.
+be created, so that a worker that is started again, with the same environment, lives on. `FRAMEGATE_FAIL_WITH=STOP`
+freezes the process instead, until it gets SIGCONT. Without the variable a place costs one look into a dict. Knows
+nothing of what happens around a place.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from schemas.errors import ConfigError
 
 FAIL_AT: Final = "FRAMEGATE_FAIL_AT"
 FAIL_ONCE: Final = "FRAMEGATE_FAIL_ONCE"
+FAIL_WITH: Final = "FRAMEGATE_FAIL_WITH"
+SIGNALS: Final = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP}
 
 FAILPOINTS: Final[dict[str, str]] = {
     "put.before": "an object is about to be created",
@@ -61,12 +64,14 @@ def reach(name: str) -> None:
 
 
 def check_failpoint() -> None:
-    """Raises ConfigError where the variable names no place: a typo must not pass for a run that survived."""
+    """Raises ConfigError where a variable is none of what it can be: a typo must not pass for a run that survived."""
     wanted = os.environ.get(FAIL_AT)
     if wanted is not None:
         name, _, number = wanted.partition(":")
         if name not in FAILPOINTS or not (number or "1").isdigit():
             raise ConfigError(f"{FAIL_AT}={wanted} must be name[:n] with one of {', '.join(FAILPOINTS)}")
+        if (with_ := os.environ.get(FAIL_WITH, "KILL")) not in SIGNALS:
+            raise ConfigError(f"{FAIL_WITH}={with_} must be one of {', '.join(SIGNALS)}")
 
 
 def _die_if_wanted(name: str, wanted: str) -> None:
@@ -74,7 +79,7 @@ def _die_if_wanted(name: str, wanted: str) -> None:
     if name != at:
         return
     _reached[name] = _reached.get(name, 0) + 1
-    if _reached[name] < int(number or 1):
+    if _reached[name] != int(number or 1):
         return
     once = os.environ.get(FAIL_ONCE)
     if once is not None:
@@ -82,4 +87,4 @@ def _die_if_wanted(name: str, wanted: str) -> None:
             os.close(os.open(once, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         except FileExistsError:
             return
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), SIGNALS[os.environ.get(FAIL_WITH, "KILL")])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipelines.store import join
+from schemas.keys import uri_digest
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Layout:
         configs/<config_id>.yaml                                       what the id stands for
         indexes/<hash>.parquet                                         members of tar shards
         tombstones/<hash of URI>.json                                  a video that was erased and stays out
+        erasures/<erasure_id>.begun.json                               digests of the videos that an erasure forgets
         erasures/<erasure_id>/<n>.json, erasures/<erasure_id>.json     a file that an erasure replaces; its receipt
         layout.json                                                    how the tables are partitioned
     """
@@ -93,6 +95,9 @@ class Layout:
     def erasure_note(self, erasure_id: str, number: int) -> str:
         return join(self.root, "erasures", erasure_id, f"{number:06d}.json")
 
+    def erasure_begun(self, erasure_id: str) -> str:
+        return join(self.root, "erasures", f"{erasure_id}.begun.json")
+
     def erasure(self, erasure_id: str) -> str:
         return join(self.root, "erasures", f"{erasure_id}.json")
 
@@ -102,10 +107,6 @@ class Layout:
 
 
 FOLDERS: Final = (
-    "results", "failures", "journal", "seals", "attempts", "plans", "runs", "configs", "indexes", "tombstones", "erasures",
+    "results", "failures", "journal", "seals", "attempts", "plans", "runs", "configs", "indexes", "tombstones",
+    "erasures",
 )  # fmt: skip
-
-
-def uri_digest(video_uri: str) -> str:
-    """32 hex digits that stand for a URI in tombstones and receipts."""
-    return hashlib.sha256(video_uri.encode()).hexdigest()[:32]

@@ -5,13 +5,19 @@ A tombstone stands for every version of what lies at a URI. Nothing of the URI c
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.commit.layout import Layout, uri_digest
-from pipelines.store import Store
+from pipelines.commit.layout import Layout
+from pipelines.failpoints import reach
+from pipelines.store import Store, join
+from schemas.keys import uri_digest
+
+PUT_THREADS = 16  # a tombstone is one request; a prefix may hold a million videos
 
 
 def read_tombstones(store: Store, layout: Layout) -> frozenset[str]:
@@ -19,6 +25,20 @@ def read_tombstones(store: Store, layout: Layout) -> frozenset[str]:
     return frozenset(
         info.uri.rpartition("/")[2].removesuffix(".json") for info in store.list(layout.folder("tombstones"))
     )
+
+
+def set_tombstones(store: Store, layout: Layout, digests: Iterable[str], erasure_id: str) -> None:
+    """Keeps out what the digests stand for, from now on. One that stands already stays. Raises StorageError."""
+    data = (json.dumps({"erasure_id": erasure_id}) + "\n").encode()
+
+    def put(digest: str) -> None:
+        store.put_once(join(layout.folder("tombstones"), f"{digest}.json"), data)
+        reach("erase.tombstone")
+
+    missing = sorted(frozenset(digests) - read_tombstones(store, layout))
+    with ThreadPoolExecutor(PUT_THREADS) as threads:
+        for _ in threads.map(put, missing):
+            pass  # raises what a put raised
 
 
 def erased_among(uris: Iterable[str], tombstones: frozenset[str]) -> set[str]:
@@ -30,5 +50,5 @@ def without_erased(rows: pa.Table, tombstones: frozenset[str]) -> pa.Table:
     """The rows, by their `video_uri`, of videos that were not erased."""
     if not tombstones:
         return rows
-    gone = erased_among(pc.unique(rows.column("video_uri")).to_pylist(), tombstones)
+    gone = erased_among(rows.column("video_uri").unique().to_pylist(), tombstones)
     return rows.filter(~pc.field("video_uri").isin(list(gone))) if gone else rows

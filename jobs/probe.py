@@ -100,11 +100,12 @@ def describe(uris: Sequence[str], job: Job | None) -> list[dict[str, Any]]:
 
 def _find(uri: str, storage_options: dict[str, Any]) -> Iterator[tuple[Video, StorageError | None]]:
     from pipelines.source.find import find_videos
+    from pipelines.source.found import to_videos
 
     try:
         if not uri:
             raise InputError("the name is empty")
-        for video in find_videos(InputConfig(videos=uri, storage_options=storage_options)):
+        for video in to_videos(find_videos(InputConfig(videos=uri, storage_options=storage_options))):
             yield video, None
     except (InputError, StorageError) as error:
         yield Video(uri=uri, version="", size_bytes=0), StorageError(str(error))

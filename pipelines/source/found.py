@@ -1,26 +1,124 @@
-"""What the input's names lead to before shards are opened: objects, and members of shards that are named one by one."""
+"""What exists as columns: a table in FOUND, one row per video, collected without an object for each of them.
+
+Knows nothing of where the rows come from.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import Final
 
-from pipelines.store import ObjectInfo
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.source.inputs import pack_inputs, pack_texts
+from schemas.clip import Member, Refusal, Video, make_video_id
+from schemas.errors import InputError
+from schemas.rows import video_of
+from schemas.tables import FOUND
 
 ABSENT: Final = "absent"
 """The version of an object that a list or manifest names and storage does not have; it fails when it is decoded, and
 is a new video as soon as it is there."""
 
+BATCH_ROWS = 65_536  # of Python values that wait to become columns: some 50 MB
+_ORDER = "order"
+_SCHEMA = FOUND.append(pa.field(_ORDER, pa.int64(), nullable=False))
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """An object with the manifest's other columns, or with `member` the one member of a shard that was named."""
 
-    info: ObjectInfo
-    inputs: Mapping[str, object] = field(default_factory=dict)
-    member: str | None = None
+class FoundRows:
+    """Collects rows of FOUND in any order. `order` is the place of the name in the input that led to a row."""
 
-    @property
-    def uri(self) -> str:
-        return self.info.uri if self.member is None else f"{self.info.uri}#{self.member}"
+    def __init__(self) -> None:
+        self._batches: list[pa.RecordBatch] = []
+        self._rows: list[tuple[str, str, int, int]] = []
+        self._extra: dict[int, tuple[Member | None, Mapping[str, str], Refusal | None]] = {}
+
+    def add(
+        self,
+        order: int,
+        uri: str,
+        version: str,
+        size_bytes: int,
+        *,
+        member: Member | None = None,
+        texts: Mapping[str, str] | None = None,
+        refusal: Refusal | None = None,
+    ) -> None:
+        """Raises InputError where a name is not Unicode."""
+        if member is not None or refusal is not None:
+            self._extra[len(self._rows)] = (member, texts or {}, refusal)
+        self._rows.append((uri, version, size_bytes, order))
+        if len(self._rows) == BATCH_ROWS:
+            self._flush()
+
+    def table(self, manifest: pa.Table | None = None) -> pa.Table:
+        """All rows by URI, each URI once: the one whose name came first in the input. Row n of `manifest`, the columns
+        beside its URIs, goes with order n. Nothing can be added afterwards."""
+        self._flush()
+        rows = pa.Table.from_batches(self._batches, _SCHEMA)
+        self._batches.clear()
+        rows = _once_each(rows)
+        order = rows.column(_ORDER)
+        found = rows.drop_columns([_ORDER])
+        if manifest is not None:
+            for name, column in zip(manifest.column_names, manifest.columns, strict=True):
+                found = found.append_column(name, column.take(order))
+        return found
+
+    def _flush(self) -> None:
+        if not self._rows:
+            return
+        uris, versions, sizes, orders = zip(*self._rows, strict=True)
+        nothing = (None, {}, None)
+        extra = [self._extra.get(n, nothing) for n in range(len(self._rows))] if self._extra else []
+        members = [member for member, _, _ in extra]
+        num_rows = len(uris)
+        try:
+            columns = [
+                pa.array(uris, pa.string()),
+                pa.array(map(make_video_id, uris, versions), pa.string(), size=num_rows),
+                pa.array(versions, pa.string()),
+                pa.array(sizes, pa.int64()),
+                pa.array([m and m.name for m in members] or pa.nulls(num_rows), pa.string()),
+                pa.array([m and m.offset_bytes for m in members] or pa.nulls(num_rows), pa.int64()),
+                pa.array(pack_texts([texts for _, texts, _ in extra] or [{}] * num_rows), pa.binary()),
+                pa.array(
+                    [refusal and asdict(refusal) for _, _, refusal in extra] or [None] * num_rows,
+                    FOUND.field("refusal").type,
+                ),
+                pa.array(orders, pa.int64()),
+            ]
+        except UnicodeEncodeError as error:
+            raise InputError(f"a name of the input is not Unicode: {error.object!r}; rename the object") from error
+        self._batches.append(pa.RecordBatch.from_arrays(columns, schema=_SCHEMA))
+        self._rows.clear()
+        self._extra.clear()
+
+
+def to_videos(found: pa.Table) -> Iterator[Video]:
+    """Rows of FOUND as objects, with what is packed in `inputs` and what stands beside it."""
+    for batch in found.to_batches(max_chunksize=BATCH_ROWS):
+        rows = batch.select(FOUND.names).set_column(
+            FOUND.get_field_index("inputs"), FOUND.field("inputs"), pack_inputs(pa.Table.from_batches([batch]))
+        )
+        for row in rows.to_pylist():
+            yield replace(video_of(row), refusal=None if row["refusal"] is None else Refusal(**row["refusal"]))
+
+
+def _once_each(rows: pa.Table) -> pa.Table:
+    uris = rows.column("video_uri")
+    if rows.num_rows < 2:
+        return rows
+    if _compare("less", uris).all():  # a listing is in order already
+        return rows
+    rows = rows.sort_by([("video_uri", "ascending"), (_ORDER, "ascending")])
+    is_new = _compare("not_equal", rows.column("video_uri"))
+    return rows if is_new.all() else rows.filter(pa.array(np.concatenate([[True], is_new])))
+
+
+def _compare(function: str, column: pa.ChunkedArray) -> np.ndarray:
+    """Each row but the last with the one after it."""
+    return pc.call_function(function, [column.slice(0, len(column) - 1), column.slice(1)]).to_numpy()

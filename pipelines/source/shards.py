@@ -1,4 +1,4 @@
-"""Tar shards as videos: which names are shards, and a Video for each member.
+"""Tar shards as videos: which names are shards, and a row for each of their members.
 
 What a member is `members` knows, how an index of them is kept `indexes` knows.
 """
@@ -6,95 +6,127 @@ What a member is `members` knows, how an index of them is kept `indexes` knows.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 
-from pipelines.source.found import ABSENT, Found
+from pipelines.source.found import ABSENT, FoundRows
 from pipelines.source.indexes import Indexes, open_index
 from pipelines.source.members import ShardIndex, ShardMember
 from pipelines.store import ObjectInfo, Store
-from schemas.clip import Member, Refusal, Video
+from schemas.clip import Member, Refusal
 from schemas.errors import InputError
+from schemas.tables import INPUT_PREFIX
 
 INDEX_THREADS = 32
+MAX_WAITING = 2 * INDEX_THREADS  # indexes in memory at once, up to a million members each
 
 _MEMBER_OF_SHARD = re.compile(r"(.+?\.tar)#(?:\./)*(.+)", re.IGNORECASE | re.DOTALL)
-_PACKED = re.compile(r".*\.(tgz|tbz2?|txz|tzst|tar\.(gz|bz2|xz|zst|lz4|br|z))", re.IGNORECASE | re.DOTALL)
+_PACKED = (".tgz", ".tbz", ".tbz2", ".txz", ".tzst",
+           *(f".tar.{packer}" for packer in ("gz", "bz2", "xz", "zst", "lz4", "br", "z")))  # fmt: skip
 
 
 def split_member(name: str) -> tuple[str, str | None]:
     """`x.tar#member` as its two parts; any other name as it is, and None."""
-    match = _MEMBER_OF_SHARD.fullmatch(name)
+    match = _MEMBER_OF_SHARD.fullmatch(name) if "#" in name else None
     return (match[1], match[2]) if match else (name, None)
 
 
-def open_shards(store: Store, found: Iterable[Found], indexes: Indexes | None) -> Iterator[Video]:
-    """A video for each object, and for each shard one for each of its members, in the order given.
-
-    Shards are indexed once, many at the same time. What is wrong with a shard is a row of its own. Raises StorageError;
-    InputError where a column of a manifest and a side file have one name.
-    """
-    everything = list(found)
-    shards = {one.info.uri: one.info for one in everything if _is_shard(one.info)}
-    with ThreadPoolExecutor(INDEX_THREADS) as threads:
-        opened = dict(
-            zip(shards, threads.map(lambda info: open_index(store, info, indexes), shards.values()), strict=True)
-        )
-    named = {one.info.uri for one in everything if one.member is not None} & set(opened)
-    members = {uri: {member.name: member for member in opened[uri][1].members} for uri in named}
-    for one in everything:
-        if one.info.uri not in opened:
-            yield _object(one)
-            continue
-        info, index = opened[one.info.uri]
-        if one.member is None:
-            yield from (_video(info, member, one) for member in index.members)
-            if index.refusal is not None:
-                yield _refused(info, one, index.refusal)
-        elif one.member in members[info.uri]:
-            yield _video(info, members[info.uri][one.member], one)
-        else:
-            yield _refused(info, one, index.refusal or _no_such_member(index))
-
-
-def _is_shard(info: ObjectInfo) -> bool:
+def is_shard(info: ObjectInfo) -> bool:
+    """Whether an object is taken for a shard: by its name, where it is there."""
     return info.uri.lower().endswith(".tar") and info.version != ABSENT
 
 
-def _object(one: Found) -> Video:
+def add_object(rows: FoundRows, order: int, info: ObjectInfo, member: str | None) -> None:
+    """The row of an object that is no shard, or of a member of a shard that is not there."""
+    uri = info.uri if member is None else f"{info.uri}#{member}"
     refusal = None
-    if _PACKED.fullmatch(one.info.uri):
+    if info.uri.lower().endswith(_PACKED):
         message = "A compressed tar archive is not read; give its videos as a plain .tar."
         refusal = Refusal(reason="not_video", message=message)
-    return Video(
-        uri=one.uri,
-        version=one.info.version,
-        size_bytes=one.info.size_bytes,
-        inputs=one.inputs,
-        refusal=refusal,
-    )
+    rows.add(order, uri, info.version, info.size_bytes, refusal=refusal)
 
 
-def _video(info: ObjectInfo, member: ShardMember, one: Found) -> Video:
-    both = sorted(member.texts.keys() & one.inputs.keys())
+@dataclass
+class _Named:
+    """What of a shard was named: itself and members of it, each with its places in the input."""
+
+    info: ObjectInfo
+    whole: list[int] = field(default_factory=list)
+    members: list[tuple[int, str]] = field(default_factory=list)
+
+
+class Shards:
+    """The shards that the input names, until they are opened: each once, whatever is named of it."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, _Named] = {}
+
+    def add(self, order: int, info: ObjectInfo, member: str | None) -> None:
+        named = self._named.setdefault(info.uri, _Named(info))
+        if member is None:
+            named.whole.append(order)
+        else:
+            named.members.append((order, member))
+
+    def open(self, store: Store, indexes: Indexes | None, rows: FoundRows, *, columns: frozenset[str]) -> None:
+        """Adds a row for each member that was named, many shards at a time; what is wrong with a shard is a row, too.
+
+        `columns` are those of the manifest, with their prefix. Raises StorageError; InputError where one of them and a
+        side file have one name.
+        """
+        for named, (info, index) in _opened(store, indexes, self._named.values()):
+            for order in named.whole[:1]:  # the same rows again would be left out
+                for member in index.members:
+                    _add_member(rows, order, info, member, columns)
+                if index.refusal is not None:
+                    rows.add(order, info.uri, info.version, info.size_bytes, refusal=index.refusal)
+            if named.members:
+                members = {member.name: member for member in index.members}
+                for order, name in named.members:
+                    if name in members:
+                        _add_member(rows, order, info, members[name], columns)
+                    else:
+                        refusal = index.refusal or _no_such_member(index)
+                        rows.add(order, f"{info.uri}#{name}", info.version, 0, refusal=refusal)
+
+
+def _opened(
+    store: Store, indexes: Indexes | None, shards: Iterable[_Named]
+) -> Iterator[tuple[_Named, tuple[ObjectInfo, ShardIndex]]]:
+    """Each shard with its index, in order, so many ahead and no more."""
+    waiting: deque[tuple[_Named, Future[tuple[ObjectInfo, ShardIndex]]]] = deque()
+    with ThreadPoolExecutor(INDEX_THREADS) as threads:
+        try:
+            for named in shards:
+                waiting.append((named, threads.submit(open_index, store, named.info, indexes)))
+                if len(waiting) == MAX_WAITING:
+                    named, opened = waiting.popleft()
+                    yield named, opened.result()
+            while waiting:
+                named, opened = waiting.popleft()
+                yield named, opened.result()
+        finally:  # where one of them raised, the others need not begin
+            threads.shutdown(cancel_futures=True)
+
+
+def _add_member(rows: FoundRows, order: int, info: ObjectInfo, member: ShardMember, columns: frozenset[str]) -> None:
+    both = sorted(name for name in member.texts if INPUT_PREFIX + name in columns)
     if both:
         raise InputError(
             f"the manifest has a column `{both[0]}`, and {info.uri} a side file of that name for {member.name};"
             " rename the column"
         )
-    return Video(
-        uri=f"{info.uri}#{member.name}",
-        version=info.version,
-        size_bytes=member.size_bytes,
-        inputs={**one.inputs, **member.texts},
+    rows.add(
+        order,
+        f"{info.uri}#{member.name}",
+        info.version,
+        member.size_bytes,
         member=Member(name=member.name, offset_bytes=member.offset_bytes),
+        texts=member.texts,
         refusal=member.refusal,
     )
-
-
-def _refused(info: ObjectInfo, one: Found, refusal: Refusal) -> Video:
-    size_bytes = info.size_bytes if one.member is None else 0
-    return Video(uri=one.uri, version=info.version, size_bytes=size_bytes, inputs=one.inputs, refusal=refusal)
 
 
 def _no_such_member(index: ShardIndex) -> Refusal:

@@ -22,6 +22,7 @@ from pipelines import flow
 from pipelines.reason.engines.protocol import ClipRequest
 from pipelines.reason.engines.scripted import ScriptedEngine
 from pipelines.source.find import find_videos
+from pipelines.source.found import to_videos
 from schemas.config import InputConfig
 from schemas.job import parse_job
 from schemas.tables import PLANNED
@@ -72,7 +73,7 @@ def _check_reasons(reasons: Iterable[tuple[str, str | None]], names: Iterable[st
 
 @pytest.mark.parametrize("decoder", ["pyav", "decord"])
 def test_nothing_of_the_canary_is_decoded(decoder: str, canary: Canary) -> None:
-    videos = find_videos(InputConfig(videos=tuple(_write(canary))))
+    videos = list(to_videos(find_videos(InputConfig(videos=tuple(_write(canary))))))
     stage = make_stage(decoder)
     try:
         tables = list(stage(to_table([PlannedVideo(video=video, question_hashes=HASHES) for video in videos], PLANNED)))

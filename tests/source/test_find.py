@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.source.find import ABSENT, find_videos
+from pipelines.source.find import find_videos
+from pipelines.source.found import ABSENT, to_videos
 from pipelines.store import Store, join
+from schemas.clip import Video
 from schemas.config import InputConfig
 from schemas.errors import InputError, ObjectNotFound
 
@@ -28,8 +30,12 @@ def put(root: str, *names: str) -> list[str]:
     return [join(root, name) for name in names]
 
 
+def find(videos: str | list[str] | tuple[str, ...]) -> list[Video]:
+    return list(to_videos(find_videos(InputConfig(videos=videos))))  # type: ignore[arg-type]
+
+
 def found(videos: str | list[str]) -> list[str]:
-    return [video.uri for video in find_videos(InputConfig(videos=videos))]  # type: ignore[arg-type]
+    return [video.uri for video in find(videos)]
 
 
 def test_prefix_glob_list_and_one_name_find_the_same(root: str) -> None:
@@ -41,10 +47,10 @@ def test_prefix_glob_list_and_one_name_find_the_same(root: str) -> None:
 
 def test_an_overwritten_video_is_a_new_one(root: str) -> None:
     [uri] = put(root, "a.mp4")
-    [before] = find_videos(InputConfig(videos=root))
+    [before] = find(root)
     Store().delete([uri])
     Store().put_once(uri, b"something else")
-    [after] = find_videos(InputConfig(videos=root))
+    [after] = find(root)
     assert after.uri == before.uri
     assert after.video_id != before.video_id
 
@@ -62,7 +68,7 @@ def test_a_manifest_brings_its_other_columns(root: str, suffix: str) -> None:
         data = sink.getvalue().to_pybytes()
     manifest = join(root, f"list.{suffix}")
     Store().put_once(manifest, data)
-    [video] = find_videos(InputConfig(videos=manifest))
+    [video] = find(manifest)
     assert video.uri.endswith("a.mp4")
     assert video.size_bytes == 5
     assert video.inputs == {"camera": "north", "floor": 3}
@@ -72,14 +78,14 @@ def test_times_in_a_manifest_stay_times(tmp_path: Path) -> None:
     put(str(tmp_path), "a.mp4")
     taken = datetime(2026, 11, 21, 3, 0)
     pq.write_table(pa.table({"uri": ["a.mp4"], "taken": [taken]}), tmp_path / "list.parquet")
-    [video] = find_videos(InputConfig(videos=str(tmp_path / "list.parquet")))
+    [video] = find(str(tmp_path / "list.parquet"))
     assert video.inputs == {"taken": taken}
 
 
 def test_a_listed_video_that_is_not_there_is_kept_to_fail_as_a_row(tmp_path: Path) -> None:
     [a] = put(str(tmp_path), "a.mp4")
     gone = str(tmp_path / "gone.mp4")
-    videos = {video.uri: video.version for video in find_videos(InputConfig(videos=(a, gone)))}
+    videos = {video.uri: video.version for video in find((a, gone))}
     assert videos[gone] == ABSENT
     assert videos[a] != ABSENT
 

@@ -13,7 +13,8 @@ from pipelines.decode.blocks import RangeFile
 from pipelines.decode.reader import open_reader
 from pipelines.pinned import PinnedObject, open_pinned
 from pipelines.source import indexes as indexes_module
-from pipelines.source.find import ABSENT, find_videos
+from pipelines.source.find import find_videos
+from pipelines.source.found import ABSENT, to_videos
 from pipelines.source.indexes import Indexes
 from pipelines.store import ObjectInfo, Store, join
 from schemas.clip import Video
@@ -65,7 +66,7 @@ def put_shard(uri: str, **files: bytes) -> str:
 
 
 def find(videos: str | list[str] | tuple[str, ...], indexes: Indexes | None = None) -> list[Video]:
-    return find_videos(InputConfig(videos=videos), indexes)  # type: ignore[arg-type]
+    return list(to_videos(find_videos(InputConfig(videos=videos), indexes)))  # type: ignore[arg-type]
 
 
 def content(video: Video) -> bytes:

@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from pipelines.cluster import Shares, start_ray, unwrap
 from pipelines.commit.attempts import Attempts, read_deaths
-from pipelines.commit.partition import fix_layout
 from pipelines.commit.records import record_begun, record_config, record_plan, record_run
 from pipelines.commit.rows import RunFacts
 from pipelines.commit.seal import seal
+from pipelines.commit.seals import fix_layout
 from pipelines.commit.stage import CommitStage, NotedDecode
 from pipelines.decode.stage import DecodeStage
 from pipelines.driver.breaker import Breaker

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from pipelines.commit.done import read_done
 from pipelines.commit.layout import Layout
-from pipelines.commit.seal import RunCounts, read_seal_records
+from pipelines.commit.seals import RunCounts, read_seal_records
 from pipelines.commit.tombstones import read_tombstones
 from pipelines.source.plan import plan_videos
 from pipelines.store import Store
@@ -29,6 +29,7 @@ def count_videos(planned: Plan, store: Store, layout: Layout) -> dict[str, int]:
         planned.questions,
         done.answered,
         done.failed,
+        undecoded=done.undecoded,
         now=datetime.min.replace(tzinfo=UTC),  # what failed in this run is no work that this run left
         max_attempts=1,
         erased=read_tombstones(store, layout),

@@ -5,12 +5,15 @@ Changes nothing in storage but indexes of tar shards, where it is told to keep t
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
+
+import pyarrow as pa
 
 from pipelines.commit.done import read_done
 from pipelines.commit.layout import Layout
-from pipelines.commit.partition import check_partition_columns
 from pipelines.commit.tombstones import read_tombstones
 from pipelines.decode.policy import Policy
 from pipelines.decode.reader import decoder_version
@@ -22,9 +25,14 @@ from pipelines.source.indexes import Indexes
 from pipelines.source.plan import plan_videos
 from pipelines.store import Store
 from schemas.config import RunConfig, config_id
+from schemas.errors import ConfigError
 from schemas.job import Job
 from schemas.qa import ANSWER_TYPES, Question
+from schemas.rows import inputs_table
 from schemas.run import Plan
+
+MAX_INPUTS_SEEN = 1000
+OWN_TIME = "written_at"  # the one column to partition by that is ours
 
 
 def open_output(config: RunConfig) -> tuple[Store, Layout]:
@@ -54,6 +62,7 @@ def make_plan(job: Job, identity: dict[str, str], *, limit: int | None, retry_fa
         job.questions,
         done.answered,
         done.failed,
+        undecoded=done.undecoded,
         now=datetime.now(UTC),
         max_attempts=job.config.failures.max_attempts,
         retry_failed=retry_failed,
@@ -69,6 +78,22 @@ def make_plan(job: Job, identity: dict[str, str], *, limit: int | None, retry_fa
         questions=job.questions,
         num_ignored_members=dict(ignored.most_common()),
     )
+
+
+def check_partition_columns(partition_by: Sequence[str], inputs: pa.ChunkedArray) -> None:
+    """Raises ConfigError where a column to partition by is in no row of the manifest: a typo would be a partition of
+    nothing but nulls. Looks at some rows, as all rows of a manifest have the same columns."""
+    wanted = {entry: entry.partition(".")[0] for entry in partition_by}
+    step = max(1, len(inputs) // MAX_INPUTS_SEEN)
+    rows = (inputs_table(inputs[place].as_py()) for place in range(0, len(inputs), step))
+    known = {OWN_TIME, *(name for row in rows if row is not None for name in row.column_names)}
+    for entry, name in wanted.items():
+        if name not in known:
+            match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = (
+                f"did you mean '{match[0]}'?" if match else f"it has {', '.join(sorted(known - {OWN_TIME})) or 'none'}"
+            )
+            raise ConfigError(f"output.partition_by: '{entry}' is no column of the manifest; {hint}")
 
 
 def read_identity(config: RunConfig) -> dict[str, str]:

@@ -1,0 +1,63 @@
+"""At every named place a run, a seal or an erasure may die or freeze: no row is lost, doubled or changed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.bench.faults import KINDS, Fault, Workbench, list_faults
+from pipelines.failpoints import FAIL_AT, FAIL_WITH, FAILPOINTS, check_failpoint
+from schemas.errors import ConfigError
+
+# Late ones for the places that everything comes by: the first times are those of the start of a run.
+LATER = [
+    *list_faults(("put.before", "put.after"), numbers=(8, 20, 30), kinds=KINDS),
+    *list_faults(("delete.before", "delete.after"), numbers=(4, 10), kinds=KINDS),
+    *list_faults(("seal.planned", "seal.file", "seal.recorded", "seal.deleted"), numbers=(2,), kinds=KINDS),
+]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+    return Workbench(tmp_path_factory.mktemp("faults"), in_process=True)
+
+
+@pytest.mark.parametrize(
+    "fault", [*list_faults(), *LATER], ids=lambda fault: f"{fault.kind}-{fault.place}-{fault.number}"
+)
+def test_whatever_happens_the_rows_are_those_of_an_undisturbed_run(bench: Workbench, fault: Fault) -> None:
+    verdict = bench.try_fault(fault)
+    assert verdict.happened, "nothing comes by this place any more"
+    assert verdict.is_good, verdict
+
+
+def test_an_undisturbed_run_has_all_rows(bench: Workbench) -> None:
+    assert bench.rows.total() == 6 * 2 + 2
+
+
+def test_without_the_variable_nothing_happens() -> None:
+    script = f"from pipelines.failpoints import reach; [reach(name) for name in {list(FAILPOINTS)}]; print('alive')"
+    environment = {name: value for name, value in os.environ.items() if name != FAIL_AT}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "alive\n")
+
+
+def test_it_happens_once_where_a_file_says_so(tmp_path: Path) -> None:
+    script = "from pipelines.failpoints import reach; reach('put.after'); reach('put.after'); print('alive')"
+    environment = {**os.environ, FAIL_AT: "put.after:2", "FRAMEGATE_FAIL_ONCE": str(tmp_path / "happened")}
+    codes = [subprocess.run([sys.executable, "-c", script], env=environment).returncode for _ in range(2)]
+    assert codes == [-9, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(FAIL_AT, "put.afterwards"), (FAIL_AT, "put.after:x"), (FAIL_WITH, "TERM")]
+)
+def test_a_typo_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FAIL_AT, "put.after")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="must be"):
+        check_failpoint()

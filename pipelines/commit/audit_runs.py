@@ -1,0 +1,168 @@
+"""What runs said against the rows that they left: every row was planned, and every finished run's sums are there."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.commit.audit_keys import KINDS, doubled, key_text, unplanned
+from pipelines.commit.audit_report import AuditReport
+from pipelines.commit.audit_rows import SUMS, Intake
+from pipelines.commit.audit_sealed import Seals
+from pipelines.commit.layout import Layout
+from pipelines.commit.records import parse_record
+from pipelines.commit.strays import Below
+from pipelines.store import Store
+from schemas.errors import CredentialsError, FramegateError, StorageError
+
+_BATCH_ROWS: Final = 100_000
+_REMOVED: Final = ("answers", "failures")  # what a note of an erasure calls the first two of SUMS
+
+
+def read_finished(report: AuditReport, store: Store, layout: Layout) -> dict[str, dict[str, Any]]:
+    """The records of runs that came to their end, by run_id; a damaged one is a finding."""
+    uris = [info.uri for info in store.list(layout.folder("runs")) if not info.uri.endswith(".begun.json")]
+    records = {}
+    for uri, data in store.read_many(uri for uri in uris if uri.endswith(".json")):
+        try:
+            records[uri.rpartition("/")[2].removesuffix(".json")] = parse_record(uri, data)
+        except StorageError as error:
+            report["counts"].find(str(error))
+    return records
+
+
+def check_planned(report: AuditReport, store: Store, layout: Layout, intake: Intake) -> None:
+    """Every row's run began and planned it; every config_id is described. No key stands twice, while we are at it."""
+    check = report["planned"]
+    begun = _names(store, layout, "runs", ".begun.json")
+    plans = _names(store, layout, "plans", ".parquet")
+    for config_id in sorted(set(intake.configs.names) - _names(store, layout, "configs", ".yaml")):
+        check.find(f"configs/{config_id}.yaml is missing, so that nobody knows what its rows were asked with")
+    known = []
+    for code, run_id in enumerate(intake.runs.names):
+        if run_id not in begun:
+            check.find(f"run {run_id!r} wrote rows, and runs/{run_id}.begun.json is missing")
+        if run_id in plans and _read_plan(report, store, layout, run_id, code, intake):
+            known.append(code)
+        else:
+            check.find(f"run {run_id!r} wrote rows, and plans/{run_id}.parquet is missing or cannot be read")
+    for run_id in sorted(plans - set(intake.runs.names)) if intake.tombstones else ():
+        _read_plan(report, store, layout, run_id, None, intake)
+    check.num_checked = sum(intake.num_rows.values())
+    _check_keys(report, intake, np.array(known, np.int32))
+
+
+def _check_keys(report: AuditReport, intake: Intake, known: np.ndarray) -> None:
+    unique = (report["unique_results"], report["unique_failures"])
+    for kind, check in enumerate(unique):
+        check.num_checked = intake.num_rows[kind]
+    for rows, plans in intake.spool.parts():
+        for row, other in doubled(rows):
+            config_id = intake.configs.names[row["config"]]
+            files = sorted({intake.files.names[place] for place in (row["file"], other["file"])})
+            unique[row["kind"]].find(f"{key_text(row)} of config_id {config_id} stands twice, in {' and '.join(files)}")
+        for row in unplanned(rows[np.isin(rows["run"], known)], plans, intake.spool):
+            run_id = intake.runs.names[row["run"]]
+            report["planned"].find(f"{key_text(row)} in {KINDS[row['kind']]} is in no plan of its run {run_id}")
+
+
+def check_counts(
+    report: AuditReport, finished: Mapping[str, Mapping[str, Any]], sums: Mapping[str, np.ndarray], seals: Seals
+) -> None:
+    """A finished run's own sums against its rows.
+
+    Where another run had done the same work and was sealed first, or a video was erased before it was sealed, rows were
+    left out by a seal, which says how many but not whose: so many may be missing among the runs of a config_id.
+    """
+    check = report["counts"]
+    by_config: dict[str, list[str]] = defaultdict(list)
+    for run_id, record in finished.items():
+        by_config[str(record.get("config_id"))].append(run_id)
+    for config_id, run_ids in sorted(by_config.items()):
+        check.num_checked += len(run_ids)
+        if config_id in seals.unsure:
+            check.note(f"the runs of config_id {config_id} cannot be summed up while sealed_files has findings there")
+            continue
+        differences = [_difference(run_id, finished[run_id], sums, seals.removed) for run_id in sorted(run_ids)]
+        records = seals.records.get(config_id, ())
+        num_left_out = sum(record.num_duplicates + record.num_erased for record in records)
+        num_missing = sum(max(0, int(difference[:2].sum())) for difference in differences)
+        for run_id, difference in zip(sorted(run_ids), differences, strict=True):
+            is_explained = difference[:2].any() and difference.min() >= 0 and num_missing <= num_left_out
+            if difference.any() and not is_explained:
+                check.find(_sentence(run_id, finished[run_id], difference))
+    for config_id, records in sorted(seals.records.items()):
+        for record in records:
+            wrote = sum(counts.num_answers + counts.num_failures for counts in record.runs.values())
+            num_rows = sum(file.num_rows for file in record.files)
+            if wrote != num_rows:
+                check.find(f"seal {record.seal} of config_id {config_id} has {num_rows:,} rows of runs' {wrote:,}")
+
+
+def check_unfinished(report: AuditReport, store: Store, layout: Layout, finished: Iterable[str]) -> None:
+    """Says how many runs have not come to their end."""
+    open_runs = sorted(_names(store, layout, "runs", ".begun.json") - set(finished))
+    if open_runs:
+        report["counts"].note(f"{len(open_runs):,} runs were killed or are at work, such as {open_runs[-1]}")
+
+
+def _counts(record: Mapping[str, Any]) -> np.ndarray:
+    counts = record.get("counts", record)
+    return np.array([int(counts.get(name, 0)) for name in SUMS], np.int64)
+
+
+def _difference(
+    run_id: str, record: Mapping[str, Any], sums: Mapping[str, np.ndarray], removed: Mapping[str, Counter[str]]
+) -> np.ndarray:
+    """Recorded less found. Of what erasures took away answers and failures alone are known: tokens may be missing."""
+    difference = _counts(record) - sums.get(run_id, np.zeros(len(SUMS), np.int64))
+    taken = removed.get(run_id, Counter())
+    difference[:2] -= [taken[name] for name in _REMOVED]
+    if taken.total() and difference.min() >= 0:
+        difference[2:] = 0
+    return difference
+
+
+def _sentence(run_id: str, record: Mapping[str, Any], difference: np.ndarray) -> str:
+    wanted = _counts(record)
+    parts = [
+        f"{name} {wanted[place]:,} but {wanted[place] - difference[place]:,} stored"
+        for place, name in enumerate(SUMS)
+        if difference[place]
+    ]
+    return f"runs/{run_id}.json says {', '.join(parts)}"
+
+
+def _read_plan(
+    report: AuditReport, store: Store, layout: Layout, run_id: str, code: int | None, intake: Intake
+) -> bool:
+    """Hands a plan on where `code` is given, and looks for erased videos in it. False where it cannot be read."""
+    columns = [*(("video_id", "question_hashes") if code is not None else ())]
+    columns += ["video_uri"] if intake.tombstones else []
+    num_erased = 0
+    try:
+        with store.open_read(layout.plan(run_id)) as source:
+            for batch in pq.ParquetFile(source).iter_batches(_BATCH_ROWS, columns=columns):
+                table = pa.Table.from_batches([batch])
+                num_erased += intake.num_erased(table)
+                if code is not None:
+                    intake.spool.add_plan(code, table.column("video_id"), table.column("question_hashes"))
+    except CredentialsError:
+        raise
+    except (pa.ArrowException, OSError, KeyError, FramegateError):
+        return False
+    if num_erased:
+        report["erased"].find(f"plans/{run_id}.parquet names {num_erased:,} erased videos: run 'framegate erase' again")
+    return True
+
+
+def _names(store: Store, layout: Layout, kind: str, ending: str) -> set[str]:
+    """The names in a folder, without their ending."""
+    prefix, below = f"{kind}/", Below.of(store, layout)
+    names: Sequence[str] = [below.name(info.uri).removeprefix(prefix) for info in store.list(layout.folder(kind))]
+    return {name.removesuffix(ending) for name in names if name.endswith(ending)}

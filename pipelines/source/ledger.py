@@ -124,7 +124,7 @@ def find_due(failed: pa.Table, *, now: datetime, max_attempts: int, retry_failed
         return np.full(failed.num_rows, retry_failed)
     reasons = failed.column("reason").combine_chunks().dictionary_encode()
     attempts = failed.column("attempts").to_numpy().astype(np.int64)
-    cases, of_row = np.unique(reasons.indices.to_numpy() * 2**32 + attempts, return_inverse=True)
+    cases, of_row = np.unique(reasons.indices.to_numpy().astype(np.int64) << 32 | attempts, return_inverse=True)
     names = reasons.dictionary.to_pylist()
     waits = [wait_after(names[case >> 32], case & (2**32 - 1)) for case in cases.tolist()]
     never = np.array([wait is None for wait in waits])

@@ -22,6 +22,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from schemas.config import RayConfig
+from tests.s3_faults import S3Faults
 
 # Read by libraries when they are imported or by processes when they start: two cores, no network, no surprises.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -81,6 +82,21 @@ def s3_bucket(s3_endpoint: str) -> str:
 def s3_root(s3_bucket: str) -> str:
     """The URI of an empty prefix."""
     return f"{s3_bucket}/{secrets.token_hex(6)}"
+
+
+@pytest.fixture(scope="session")
+def s3_proxy(s3_endpoint: str) -> Iterator[S3Faults]:
+    """One proxy for all tests: clients, which take a tenth of a second to make, are kept by endpoint."""
+    with S3Faults(s3_endpoint) as faults:
+        yield faults
+
+
+@pytest.fixture
+def s3_faults(s3_proxy: S3Faults) -> Iterator[S3Faults]:
+    """A way to the same server whose faults are scripted: `storage_options={"endpoint_url": s3_faults.endpoint}`."""
+    s3_proxy.clear()
+    yield s3_proxy
+    s3_proxy.clear()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import stat
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import ClassVar, Final
+from typing import ClassVar, Final, cast
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -44,7 +44,9 @@ class LocalFiles:
                     yield _info(name, found)
 
     def glob(self, path: str) -> Iterator[ObjectInfo]:
-        for name in sorted(LocalFileSystem(skip_instance_cache=True, use_listings_cache=False).glob(path)):
+        for name in sorted(
+            cast(Iterable[str], LocalFileSystem(skip_instance_cache=True, use_listings_cache=False).glob(path))
+        ):
             with suppress(FileNotFoundError):  # deleted since
                 found = os.stat(name)
                 if stat.S_ISREG(found.st_mode):
@@ -99,9 +101,12 @@ class LocalFiles:
 
     def replace(self, path: str, data: bytes, version: str) -> ObjectInfo:
         folder = os.path.dirname(path)
-        self._check(path, version)
+        if file_version(os.stat(path)) != version:
+            return self._replaced(path, data, version)
         with _written(path, data) as temporary, _locked(folder):
-            before = self._check(path, version)
+            before = os.stat(path)
+            if file_version(before) != version:
+                return self._replaced(path, data, version)
             new = os.stat(temporary)
             if new.st_mtime_ns <= before.st_mtime_ns:  # the clock of a disk ticks every few ms: a version is never back
                 os.utime(temporary, ns=(new.st_atime_ns, before.st_mtime_ns + 1))
@@ -121,10 +126,11 @@ class LocalFiles:
     def _same(self, path: str, data: bytes) -> bool:
         return os.stat(path).st_size == len(data) and self.read(path, 0, None) == data
 
-    def _check(self, path: str, version: str) -> os.stat_result:
-        found = os.stat(path)
-        if file_version(found) != version:
-            raise changed(path, version, file_version(found))
+    def _replaced(self, path: str, data: bytes, version: str) -> ObjectInfo:
+        """What is there instead of `version`. Raises VersionChanged where it has other bytes."""
+        found = self.stat(path)
+        if not self._same(path, data):
+            raise changed(path, version, found.version)
         return found
 
 

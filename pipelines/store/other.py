@@ -83,7 +83,7 @@ class OtherObjects:
             self._try(self._create, path, data)
             return Put(created=True, same=True)
         except FileExistsError:
-            return Put(created=False, same=self.stat(path).size_bytes == len(data) and self.read(path, 0, None) == data)
+            return Put(created=False, same=self._same(path, data))
 
     def replace(self, path: str, data: bytes, version: str) -> ObjectInfo:
         if isinstance(self._fs, MemoryFileSystem):
@@ -132,9 +132,16 @@ class OtherObjects:
             self._fs.pipe_file(path, data, mode="create", **whole)
 
     def _replace(self, path: str, data: bytes, version: str) -> ObjectInfo:
-        self._check(path, version)
+        found = self.stat(path)
+        if found.version != version:
+            if self._same(path, data):
+                return found
+            raise changed(found.uri, version, found.version)
         self._try(self._fs.pipe_file, path, data)
         return self.stat(path)
+
+    def _same(self, path: str, data: bytes) -> bool:
+        return self.stat(path).size_bytes == len(data) and self.read(path, 0, None) == data
 
     def _check(self, path: str, version: str) -> None:
         info = self.stat(path)

@@ -42,12 +42,12 @@ class Pauses:
         return pause
 
 
-async def insist(request: Callable[[int], Awaitable[T]], patience_seconds: float) -> T:
-    """The answer to a request, which is told how many of its tries failed. Raises OutOfPatience, or what is final."""
+async def insist(request: Callable[[], Awaitable[T]], patience_seconds: float) -> T:
+    """The answer to a request, one try of which `request` begins. Raises OutOfPatience, or what is final."""
     pauses = Pauses(patience_seconds)
     while True:
         try:
-            return await request(pauses.num_failed)
+            return await request()
         except Exception as error:
             pause = pauses.after(error)
         await asyncio.sleep(pause)

@@ -27,6 +27,10 @@ ONE_TRY: Final = {"retries": {"total_max_attempts": 1}, "max_pool_connections": 
 T = TypeVar("T")
 
 
+class VersionMismatch(OSError):
+    """What a server answers with 412, found by looking."""
+
+
 class S3Objects:
     """A Backend over s3fs. Thread-safe: all requests run on fsspec's loop."""
 
@@ -80,10 +84,10 @@ class S3Objects:
                 request.cancel()
 
     def put_once(self, path: str, data: bytes) -> Put:
-        return self._wait(self._insist(lambda num_failed: self._put_once(path, data)))
+        return self._wait(self._insist(lambda: self._put_once(path, data)))
 
     def replace(self, path: str, data: bytes, version: str) -> ObjectInfo:
-        return self._wait(self._insist(lambda num_failed: self._replace(path, data, version, num_failed)))
+        return self._wait(self._insist(lambda: self._replace(path, data, version)))
 
     def delete(self, paths: Sequence[str]) -> None:
         keys: dict[str, list[str]] = {}
@@ -107,7 +111,7 @@ class S3Objects:
             answer = await self._call("head_object", Bucket=bucket, Key=key)
         except OSError as error:
             if answer_of(error)[1] in (400, 403):  # answers to HEAD have no body: only another request says why
-                await self._insist(lambda num_failed: self._explain(bucket, key))
+                await self._insist(lambda: self._explain(bucket, key))
             raise
         return _info(bucket, key, answer["ContentLength"], answer["ETag"])
 
@@ -120,7 +124,7 @@ class S3Objects:
         bucket, key = self._key(path)
         named = {} if version is None else {"IfMatch": f'"{version}"'}
 
-        async def request(num_failed: int) -> tuple[bytes, str]:
+        async def request() -> tuple[bytes, str]:
             try:
                 return await read_body(self._fs, bucket, key, start, end, named)
             except OSError as error:
@@ -162,24 +166,25 @@ class S3Objects:
                 raise Passing("the object was there, and is not any more") from error
             return Put(created=False, same=same)
 
-    async def _replace(self, path: str, data: bytes, version: str, num_failed: int) -> ObjectInfo:
-        """One try. After one that failed, our own bytes are the sign that it did not fail but lost its answer."""
+    async def _replace(self, path: str, data: bytes, version: str) -> ObjectInfo:
+        """One try. Our own bytes are the sign that an earlier one was applied and lost its answer.
+
+        Not only an earlier one of ours: aiohttp, too, sends a PUT again when a kept connection turns out to be closed.
+        """
         bucket, key = self._key(path)
         condition = {} if self._single_writer else {"IfMatch": f'"{version}"'}
-        if self._single_writer:
-            found = await self._stat(path)
-            if found.version != version:
-                raise changed(found.uri, version, found.version)
         try:
+            if self._single_writer and (await self._stat(path)).version != version:
+                raise VersionMismatch
             answer = await self._fs._call_s3("put_object", Bucket=bucket, Key=key, Body=data, **condition)
+            return _info(bucket, key, len(data), answer["ETag"])
         except OSError as error:
-            if answer_of(error)[1] != 412:
+            if answer_of(error)[1] != 412 and not isinstance(error, VersionMismatch):
                 raise
             found = await self._stat(path)
-            if num_failed and await self._same(path, data):
+            if await self._same(path, data):
                 return found
             raise changed(found.uri, version, found.version) from error
-        return _info(bucket, key, len(data), answer["ETag"])
 
     async def _same(self, path: str, data: bytes) -> bool | None:
         """Whether the object has these bytes; None where there is none."""
@@ -197,7 +202,7 @@ class S3Objects:
         """A key that is gone is deleted once more: that is no error."""
         wanted = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
 
-        async def request(num_failed: int) -> None:
+        async def request() -> None:
             answer = await self._fs._call_s3("delete_objects", Bucket=bucket, Delete=wanted)
             errors = [error for error in answer.get("Errors", []) if error.get("Code") != "NoSuchKey"]
             if errors:
@@ -222,9 +227,9 @@ class S3Objects:
                 kwargs |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     async def _call(self, method: str, **kwargs: Any) -> Any:
-        return await self._insist(lambda num_failed: self._fs._call_s3(method, **kwargs))
+        return await self._insist(lambda: self._fs._call_s3(method, **kwargs))
 
-    async def _insist(self, request: Callable[[int], Awaitable[T]]) -> T:
+    async def _insist(self, request: Callable[[], Awaitable[T]]) -> T:
         return await insist(request, self._patience_seconds)
 
     def _wait(self, request: Coroutine[Any, Any, T]) -> T:

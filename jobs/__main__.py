@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from jobs import bench, evaluate, train
 from jobs.demo import demo
+from jobs.erase import erase_command
 from jobs.plan import plan
 from jobs.probe import probe
 from jobs.query import query
@@ -57,6 +58,7 @@ app.command()(probe)
 app.command()(run)
 app.command()(status)
 app.command()(query)
+app.command(name="erase")(erase_command)
 app.add_typer(train.app, name="train", cls=_Commands)
 app.add_typer(evaluate.app, name="eval", cls=_Commands)
 app.add_typer(bench.app, name="bench", cls=_Commands)

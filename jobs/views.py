@@ -78,14 +78,14 @@ def select(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:
-        raise QueryError(_sentence(error)) from error
+        raise QueryError(one_sentence(error)) from error
     if len(statements) != 1 or statements[0].type not in _ALLOWED:
         kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
         raise QueryError(f"the query must be exactly one SELECT or EXPLAIN statement, got: {kinds}")
     try:
         return connection.sql(statements[0].query).to_arrow_table()
     except duckdb.Error as error:
-        raise QueryError(_sentence(error)) from error
+        raise QueryError(one_sentence(error)) from error
     except (OSError, pa.ArrowException) as error:
         raise StorageError(f"the output cannot be read while the query runs: {error}") from error
 
@@ -128,7 +128,7 @@ def _comment(connection: duckdb.DuckDBPyConnection, view: str, schema: pa.Schema
             connection.execute(f"""COMMENT ON COLUMN {view}."{name}" IS '{quoted}'""")
 
 
-def _sentence(error: duckdb.Error) -> str:
+def one_sentence(error: duckdb.Error) -> str:
     """DuckDB's message with its hint, without the drawing of where in the statement it was."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     kept = [line for line in lines if not line.startswith(("LINE ", "^"))]

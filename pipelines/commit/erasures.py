@@ -56,8 +56,13 @@ class Note:
     @property
     def config_id(self) -> str | None:
         """None for a plan or a record of a run, which belong to no folder of one."""
-        _, found, rest = self.file.partition("/config_id=")
-        return rest.partition("/")[0] if found else None
+        return config_id_of(self.file)
+
+
+def config_id_of(name: str) -> str | None:
+    """The config_id that an object's name has a folder of, or None."""
+    _, found, rest = name.rpartition("/config_id=")
+    return rest.partition("/")[0] if found else None
 
 
 @dataclass(frozen=True, kw_only=True)

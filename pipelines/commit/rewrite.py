@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.commit.journal import from_parquet, to_parquet
+from pipelines.commit.journal import to_parquet
 from pipelines.commit.records import parse_record
+from pipelines.commit.sealed_files import encode_sealed
 from pipelines.commit.wanted import Wanted, redact
+from schemas.errors import StorageError
 from schemas.keys import uri_digest
 
 
@@ -31,23 +33,37 @@ class Rewritten:
 
 
 def without_rows(uri: str, data: bytes, wanted: Wanted) -> Rewritten | None:
-    """A sealed file or a plan without the rows of wanted videos, in the same order; None where it has none.
+    """A sealed file or a plan without the rows of wanted videos; None where it has none.
 
-    Schema, metadata and the size of row groups stay as they are. Raises StorageError where it is no such file.
+    What is left keeps its order, its row groups and its schema, and is encoded as such a file always is; where nothing
+    is left, that is an empty table. Raises StorageError where it is no such file.
     """
-    rows = from_parquet(uri, data)
-    gone = wanted.among(rows.column("video_uri").unique().to_pylist())
-    if not gone:
-        return None
-    is_gone = pc.field("video_uri").isin(sorted(gone))
-    left = rows.filter(~is_gone)
-    metadata = pq.read_metadata(pa.BufferReader(data))
-    return Rewritten(
-        data=to_parquet(left, row_group_rows=metadata.row_group(0).num_rows),
-        rows_before=rows.num_rows,
-        rows_after=left.num_rows,
-        removed=removed_by_run(uri, rows.filter(is_gone)),
-    )
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        seen = (file.read_row_group(number, columns=["video_uri"]) for number in range(file.num_row_groups))
+        gone = wanted.among(uri for rows in seen for uri in rows.column("video_uri").unique().to_pylist())
+        if not gone:
+            return None
+        is_gone = pc.field("video_uri").isin(sorted(gone))
+        columns = [name for name in ("run_id", "stage") if name in file.schema_arrow.names] or ["video_id"]
+        removed = file.read(columns=list({*columns, "video_uri"})).filter(is_gone)
+        left = (file.read_row_group(number).filter(~is_gone) for number in range(file.num_row_groups))
+        return Rewritten(
+            data=_encode(left, file),
+            rows_before=file.metadata.num_rows,
+            rows_after=file.metadata.num_rows - removed.num_rows,
+            removed=removed_by_run(uri, removed),
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise StorageError(f"{uri} is no whole Parquet file ({error}); bring it back from a copy") from error
+
+
+def _encode(row_groups: Iterable[pa.Table], file: pq.ParquetFile) -> bytes:
+    kept = (rows for rows in row_groups if rows.num_rows)
+    if "run_id" in file.schema_arrow.names:
+        return encode_sealed(kept, file.schema_arrow)
+    rows = pa.concat_tables([file.schema_arrow.empty_table(), *kept])
+    return to_parquet(rows, row_group_rows=file.metadata.row_group(0).num_rows)
 
 
 def removed_by_run(uri: str, rows: pa.Table) -> dict[str, dict[str, int]]:

@@ -1,0 +1,216 @@
+"""`framegate erase`: forgets videos, or says what forgetting them would change."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from jobs.choose import choose_videos
+from jobs.options import JsonFile
+from jobs.rows import make_console, print_table, write_json
+from jobs.target import Target, TargetName, find_target
+from jobs.views import open_views
+from pipelines.commit.erase import complete_erasures, erase
+from pipelines.commit.erasures import ErasureReceipt, config_id_of, unfinished
+from pipelines.commit.holdings import Holdings, find_holdings
+from pipelines.commit.wanted import Wanted
+from schemas.errors import ConfigError, FramegateError
+from schemas.keys import uri_digest
+
+EXIT_BROKE_OFF = 1
+MAX_SHOWN = 20  # rows of each table on a terminal; --json has all of them
+
+_VIDEO = ("video_uri", "results", "failures", "plans", "journal", "attempts")
+_OBJECT = ("action", "object", "config_id", "table", "rows")
+
+
+def erase_command(
+    target: TargetName,
+    video: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--video",
+            metavar="URI",
+            help="This video; may be given again. It need not be indexed yet.",
+            show_default=False,
+        ),
+    ] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            "--prefix", metavar="P", help="Every video of the output whose URI begins with P.", show_default=False
+        ),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--where",
+            metavar="SQL",
+            help="Every video with a row for which this condition is true.",
+            show_default=False,
+        ),
+    ] = None,
+    execute: Annotated[bool, typer.Option("--execute", help="Do it. Without this nothing is changed.")] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Forget videos: rows, journal, attempts and plans of every config_id go, and no run takes them up again.
+
+    Says what would go and changes nothing, unless --execute is given. Files that hold such rows are replaced whole, by
+    files without them; readers meet the one or the other. A tombstone, named by a digest of the URI, keeps the video
+    out in every version. A receipt without names is kept below erasures/. Jobs may run beside it.
+
+    A member of a tar shard is named shard.tar#member. --prefix and --where look at what the output holds now: videos
+    that arrive later are new ones. --where is one condition over the columns of the views answers and failures (see
+    framegate query), and sees what is sealed (framegate seal).
+
+    [bold]Exit codes[/bold]
+
+      0  done; or said what would be done
+
+      1  broke off: the same command again completes it
+
+      2  wrong usage: nothing was changed
+
+    [bold]Examples[/bold]
+
+      framegate erase job.yaml --video s3://cameras/north/0001.mp4
+
+      framegate erase s3://index/cameras --prefix s3://cameras/north/ --json erased.json --execute
+
+      framegate erase job.yaml --where "input_customer = 'C-1180'" --execute
+    """
+    found = find_target(target)
+    uris = _choose(found, video or [], prefix, where)
+    broken = unfinished(found.store, found.layout)
+    if not execute:
+        _print_dry_run(found, uris, broken, json_file)
+        return
+    if not uris and not broken:
+        typer.echo("no video of the output is meant: nothing to erase")
+        write_json(json_file, "erase", [])
+        return
+    try:
+        receipts = complete_erasures(found.store, found.layout)
+        forgotten = {digest for receipt in receipts for digest in receipt.videos}
+        if left := [uri for uri in uris if uri_digest(uri) not in forgotten]:
+            receipts.append(erase(found.store, found.layout, left))
+    except FramegateError as error:
+        typer.echo(f"error: {error}; the erasure broke off: give the same command again to complete it", err=True)
+        raise typer.Exit(EXIT_BROKE_OFF) from error
+    _print_receipts(found, receipts, json_file)
+
+
+def _choose(target: Target, videos: list[str], prefix: str | None, where: str | None) -> list[str]:
+    """The URIs that are meant, in order. Raises ConfigError, QueryError, StorageError."""
+    if sum((bool(videos), prefix is not None, where is not None)) != 1:
+        raise ConfigError("which videos? give --video URI (as often as needed), --prefix P or --where SQL, one of them")
+    target.check()
+    if videos:
+        if "" in videos:
+            raise ConfigError("--video is empty; give the URI of a video, as the column video_uri has it")
+        return sorted({_as_stored(video) for video in videos})
+    if where is not None:
+        with open_views(target.config.uri, target.config.storage_options) as connection:
+            return choose_videos(connection, where)
+    if not prefix:
+        raise ConfigError("--prefix is empty, which would be every video; give what their URIs begin with")
+    below = _as_stored(prefix)
+    found = find_holdings(target.store, target.layout, Wanted(prefix=below))
+    return sorted({*found.video_ids, *found.members})
+
+
+def _as_stored(uri: str) -> str:
+    """Local files are stored by their absolute paths."""
+    path = uri.removeprefix("file://")
+    if "://" in path:
+        return uri
+    return os.path.abspath(path) + ("/" if path.endswith("/") else "")
+
+
+def _print_dry_run(target: Target, uris: list[str], broken: list[str], json_file: Path | None) -> None:
+    console = make_console()
+    rows: list[dict[str, Any]] = []
+    if uris:
+        holdings = find_holdings(target.store, target.layout, Wanted.of(uris))
+        videos, objects = [_video(uri, holdings) for uri in uris], _objects(holdings)
+        rows = [*({"action": "keep out", **video} for video in videos), *objects]
+        _print_some(console, _VIDEO, videos, "videos")
+        _print_some(console, ("config_id", "table", "objects", "rows"), _by_table(objects), "rows that go")
+        _print_some(console, _OBJECT, objects, "objects that change")
+    write_json(json_file, "erase", rows)
+    for erasure_id in broken:
+        typer.echo(f"erasure {erasure_id} broke off; --execute completes it first")
+    if not uris:
+        typer.echo("no video of the output is meant: nothing to erase")
+    else:
+        typer.echo(f"dry run: nothing was changed; with --execute, {_count(len(uris), 'video')} would be forgotten")
+
+
+def _video(uri: str, holdings: Holdings) -> dict[str, Any]:
+    """Rows by table; of journal and attempts, objects."""
+    ids = holdings.video_ids.get(uri, frozenset())
+    rows: Counter[str] = Counter()
+    for file in holdings.files:
+        rows[file.table] += sum(num for (found, _), num in file.rows.items() if found == uri)
+    rows["journal"] = sum(held.video_id in ids for held in holdings.journal)
+    rows["attempts"] = sum(held.video_id in ids for held in holdings.attempts)
+    return {"video_uri": uri, **{name: rows[name] for name in _VIDEO[1:]}}
+
+
+def _objects(holdings: Holdings) -> list[dict[str, Any]]:
+    """What becomes of each object; `rows` go from it, None where it has none."""
+    files = [("replace", file.info, file.table, sum(file.rows.values())) for file in holdings.files]
+    named = [("replace", info, "runs", None) for info in holdings.records]
+    gone = [
+        *(("delete", held.info, "journal", None) for held in holdings.journal),
+        *(("delete", held.info, "attempts", None) for held in holdings.attempts),
+        *(("delete", info, "indexes", None) for info in holdings.indexes),
+    ]
+    return [
+        {"action": action, "object": info.uri, "config_id": config_id_of(info.uri), "table": table, "rows": num_rows}
+        for action, info, table, num_rows in (*files, *named, *gone)
+    ]
+
+
+def _by_table(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    groups: dict[tuple[str, str], list[int]] = {}
+    for row in objects:
+        groups.setdefault((row["config_id"] or "", row["table"]), []).append(row["rows"] or 0)
+    return [
+        {"config_id": config_id or None, "table": table, "objects": len(rows), "rows": sum(rows) or None}
+        for (config_id, table), rows in sorted(groups.items())
+    ]
+
+
+def _print_receipts(target: Target, receipts: list[ErasureReceipt], json_file: Path | None) -> None:
+    write_json(json_file, "erase", [asdict(receipt) for receipt in receipts])
+    console = make_console()
+    for receipt in receipts:
+        rows = [
+            {"config_id": config_id or None, "table": table, "rows": num_rows}
+            for config_id, tables in sorted(receipt.rows.items())
+            for table, num_rows in sorted(tables.items())
+        ]
+        videos = _count(len(receipt.videos), "video")
+        _print_some(console, ("config_id", "table", "rows"), rows, f"erasure {receipt.erasure_id}: {videos} forgotten")
+        typer.echo(f"receipt: {target.layout.erasure(receipt.erasure_id)}")
+    typer.echo("not reached:")
+    for sentence in dict.fromkeys(sentence for receipt in receipts for sentence in receipt.not_reached):
+        typer.echo(f"  - {sentence}")
+
+
+def _print_some(console: Console, columns: Sequence[str], rows: list[dict[str, Any]], title: str) -> None:
+    print_table(console, columns, rows[:MAX_SHOWN], title=title)
+    if len(rows) > MAX_SHOWN:
+        typer.echo(f"{len(rows) - MAX_SHOWN:,} more of {len(rows):,} rows; --json FILE has all of them")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

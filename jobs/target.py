@@ -1,0 +1,48 @@
+"""The output that a command is about: by its URI, or by the job that writes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.commit.layout import Layout
+from pipelines.store import Store
+from schemas.config import OutputConfig
+from schemas.errors import ObjectNotFound
+from schemas.job import load_job
+
+TargetName = Annotated[
+    str,
+    typer.Argument(metavar="OUTPUT_URI|JOB.yaml", help="An output, or the job that writes it.", show_default=False),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """An output. `is_job`: a job file named it, so that `config` is what the job says; else only its URI is known."""
+
+    config: OutputConfig
+    is_job: bool
+
+    @property
+    def store(self) -> Store:
+        return Store(self.config.storage_options, single_writer=self.config.single_writer)
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.config.uri)
+
+    def check(self) -> None:
+        """Raises ObjectNotFound where nothing lies there, StorageError."""
+        if not self.store.is_folder(self.config.uri):
+            raise ObjectNotFound(f"there is no output at {self.config.uri}: nothing lies below it")
+
+
+def find_target(name: str) -> Target:
+    """Raises ConfigError where the job file is wrong."""
+    if name.endswith((".yaml", ".yml")):
+        return Target(config=load_job(Path(name)).config.output, is_job=True)
+    return Target(config=OutputConfig(uri=name), is_job=False)

@@ -35,6 +35,7 @@ _KEY = ("video_id", "clip_index", "question_hash")
 _ANSWER = (*_KEY, "clip_is_last")
 _FAILURE = (*_ANSWER, "reason", "attempts", "written_at")
 _TIME = ("video_id", "clip_index", "written_at")
+_TEXTS = ("video_id", "question_hash", "reason")
 _TIMES = pa.schema(
     [("video", pa.uint64()), ("clip_index", pa.int32()), ("written_at", FAILED_KEYS.field("failed_at").type)]
 )
@@ -105,9 +106,8 @@ def _read_sealed(
     """Each file of a table with its rows as numbers, in order of their names."""
     files = [info for info in store.list(folder) if info.uri.endswith(".parquet")]
     with ThreadPoolExecutor(READ_THREADS) as threads:
-        yield from zip(
-            files, threads.map(lambda info: convert(_read_columns(store, info, columns)), files), strict=True
-        )
+        tables = threads.map(lambda info: convert(_read_columns(store, info, columns)), files)
+        yield from zip(files, tables, strict=True)
 
 
 def _read_times(store: Store, results: Sequence[tuple[ObjectInfo, pa.Table]], videos: np.ndarray) -> Iterator[pa.Table]:
@@ -123,12 +123,13 @@ def _read_columns(store: Store, info: ObjectInfo, columns: Sequence[str]) -> pa.
         try:
             with store.open_read(info.uri) as file:
                 # Ids repeat from row to row: as a dictionary they are read and turned into numbers once a video.
-                return pq.ParquetFile(file, read_dictionary=[*_KEY, "reason"], pre_buffer=True).read(columns=[*columns])
-        except (pa.ArrowException, OSError) as error:
+                texts = [name for name in columns if name in _TEXTS]
+                return pq.ParquetFile(file, read_dictionary=texts, pre_buffer=True).read(columns=[*columns])
+        except (pa.ArrowException, OSError, KeyError) as error:  # KeyError: it has no such column
             now = store.stat(info.uri)
             if now.version == info.version or not attempts_left:
                 raise StorageError(
-                    f"{info.uri} is no whole Parquet file ({error}); was it written by something else?"
+                    f"{info.uri} is no whole Parquet file of ours ({error}); was it written by something else?"
                 ) from error
             info = now
     raise AssertionError("the last attempt returns or raises")

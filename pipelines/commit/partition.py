@@ -1,7 +1,7 @@
 """Folders of the sealed tables below config_id: which one a row belongs to.
 
     camera               a column of the manifest: camera=north, and input_camera stays a column of the file
-    taken.date           a part of a time: taken_date=2026-11-21; also year, month, day and hour, as SQL's date_part gives
+    taken.date           a part of a time: taken_date=2026-11-21; also year, month, day, hour as SQL's date_part
     written_at.month     the same of when the row was committed
 
 Values are percent-encoded, as DuckDB, pyarrow and Polars expect of hive partitions. Knows nothing of storage.

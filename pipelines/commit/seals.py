@@ -48,8 +48,8 @@ class SealPlan:
     """What seal number `seal` is made of, and the files that it has, whoever executes it.
 
     objects        in order of their names
-    outputs        (kind, partition) of each file: those of all rows, before any is left out. A file is written even where
-                   nothing of it stays, so that its name is taken
+    outputs        (kind, partition) of each file: those of all rows, before any is left out. A file is written even
+                   where nothing of it stays, so that its name is taken
     """
 
     seal: int
@@ -220,6 +220,6 @@ def fix_layout(store: Store, layout: Layout, partition_by: Sequence[str]) -> Non
         raise StorageError(f"{layout.layout} is no layout of an output ({error!r})") from error
     if there != wanted["partition_by"]:
         raise ConfigError(
-            f"output.partition_by is {wanted['partition_by']}, but the tables in {layout.root} are partitioned by {there}"
-            f" since their first rows, which cannot change: set output.partition_by to {there}, or use another output.uri"
+            f"output.partition_by is {wanted['partition_by']}, but the tables in {layout.root} are partitioned by"
+            f" {there} since their first rows, which cannot change: set it to {there}, or use another output.uri"
         )

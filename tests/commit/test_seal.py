@@ -1,54 +1,32 @@
-"""Sealing: the same journal gives the same bytes, and dying anywhere loses and doubles nothing."""
+"""Sealing: the journal becomes two tables and goes, the same journal gives the same bytes, files have the size asked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import duckdb
-import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.commit.journal import batches_of_videos, commit_unit
+from pipelines.commit import gather as gathering
+from pipelines.commit.journal import commit_unit
+from pipelines.commit.layout import Layout
 from pipelines.commit.rows import RunFacts
-from pipelines.commit.seal import _cut_between_videos, seal
-from pipelines.store import ObjectInfo, Put, Store
+from pipelines.commit.seal import finish_seals, fix_layout, read_seal_records, seal
+from pipelines.commit.seals import RunCounts
+from pipelines.store import Store
+from schemas.errors import ConfigError, StorageError
 from schemas.tables import FAILURES, RESULTS, meaning
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-class Killed(BaseException):
-    """Stands for the end of the process: nothing catches it."""
-
-
-@dataclass(frozen=True)
-class MortalStore(Store):
-    """A store whose process dies after so many writes and deletes."""
-
-    lives: list[int] = field(default_factory=lambda: [0])
-
-    def _age(self) -> None:
-        if self.lives[0] == 0:
-            raise Killed
-        self.lives[0] -= 1
-
-    def put_once(self, uri: str, data: bytes) -> Put:
-        self._age()
-        return super().put_once(uri, data)
-
-    def delete(self, uris: Iterable[str]) -> None:
-        for uri in uris:
-            self._age()
-            super().delete([uri])
-
-
-def fill_journal(root: str, units: SimpleNamespace, facts: RunFacts, *, names: str = "abc") -> None:
+def fill(layout: Layout, units: SimpleNamespace, facts: RunFacts, *, names: str = "abc") -> None:
+    """Three videos of three clips and three questions, one question of which failed twice, and one without frames."""
     for name in names:
         video = units.make_video(name)
         for unit in (
@@ -56,121 +34,206 @@ def fill_journal(root: str, units: SimpleNamespace, facts: RunFacts, *, names: s
             units.make_unit(video, range(2, 3), num_clips=3),
             units.make_unit(video, range(3), num_clips=3, questions=units.QUESTIONS[2:]),
         ):
-            commit_unit(Store(), root, unit, facts, written_at=NOON)
-    commit_unit(Store(), root, units.make_undecoded(units.make_video("broken"), None), facts, written_at=NOON)
+            commit_unit(Store(), layout, unit, facts, written_at=NOON)
+    commit_unit(Store(), layout, units.make_undecoded(units.make_video("broken"), None), facts, written_at=NOON)
 
 
-def contents(root: Path, table: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((root / table).rglob("*.parquet"))}
+def contents(layout: Layout, *folders: str) -> dict[str, bytes]:
+    root = Path(layout.root)
+    return {str(p.relative_to(root)): p.read_bytes() for f in folders for p in sorted((root / f).rglob("*.*"))}
 
 
-def keys(root: Path, table: str) -> list[tuple]:
-    files = [pq.ParquetFile(path).read() for path in sorted((root / table).rglob("*.parquet"))]
-    rows = [row for file in files for row in file.to_pylist()]
-    return sorted((row["video_uri"], row["clip_index"] or 0, row["question_hash"] or "") for row in rows)
+def journal(layout: Layout) -> list[str]:
+    return [info.uri for info in Store().list(layout.folder("journal"))]
 
 
 def test_the_journal_becomes_two_tables_and_goes(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    fill_journal(str(tmp_path), units, facts)
-    sealed = seal(Store(), str(tmp_path), facts.config_id)
-    assert (sealed.num_units, sealed.num_answers, sealed.num_failures) == (10, 25, 3)
-    assert list((tmp_path / "journal").rglob("*.parquet")) == []
-    [results] = (tmp_path / "results").rglob("*.parquet")
-    table = pq.ParquetFile(results).read()
+    layout = Layout(str(tmp_path))
+    fill(layout, units, facts)
+    sealed = seal(Store(), layout, facts.config_id)
+    assert (sealed.num_seals, sealed.num_units, sealed.num_answers, sealed.num_failures) == (1, 10, 25, 3)
+    assert journal(layout) == []
+    table = pq.ParquetFile(layout.sealed("results", facts.config_id, "", 0)).read()
     assert table.schema.names == RESULTS.names
     assert [meaning(f) for f in table.schema] == [meaning(f) for f in RESULTS]
+    assert table.schema.types == RESULTS.types
     order = list(zip(*(table.column(n).to_pylist() for n in ("video_id", "clip_index", "question_id")), strict=True))
     assert order == sorted(order)
-    [failures] = (tmp_path / "failures").rglob("*.parquet")
-    assert pq.ParquetFile(failures).schema_arrow.names == FAILURES.names
+    failures = pq.ParquetFile(layout.sealed("failures", facts.config_id, "", 0)).read()
+    assert failures.schema.names == FAILURES.names
+    assert sorted(failures.column("clip_index").to_pylist(), key=str) == [0, 1, None]
+
+
+def test_the_record_says_what_the_seal_holds(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
+    layout = Layout(str(tmp_path))
+    fill(layout, units, facts, names="ab")
+    fill(layout, units, replace(facts, run_id="run-2"), names="c")
+    seal(Store(), layout, facts.config_id)
+    [record] = read_seal_records(Store(), layout, facts.config_id)
+    assert record.num_units == 10
+    assert (record.num_duplicates, record.num_erased, record.skipped) == (0, 0, ())
+    assert record.runs == {
+        "run-1": RunCounts(num_clips=6, num_answers=16, num_failures=3, num_answer_tokens=48),
+        "run-2": RunCounts(num_clips=3, num_answers=9, num_answer_tokens=27),
+    }
+    for file in record.files:
+        data = Path(layout.root, file.uri).read_bytes()
+        assert (file.size_bytes, file.num_rows) == (
+            len(data),
+            pq.ParquetFile(Path(layout.root, file.uri)).metadata.num_rows,
+        )
 
 
 def test_the_same_journal_gives_the_same_bytes(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    fill_journal(str(tmp_path / "one"), units, facts, names="abc")
-    fill_journal(str(tmp_path / "two"), units, facts, names="cba")
-    for folder in ("one", "two"):
-        seal(Store(), str(tmp_path / folder), facts.config_id)
-    for table in ("results", "failures"):
-        assert contents(tmp_path / "one", table) == contents(tmp_path / "two", table) != {}
+    layouts = [Layout(str(tmp_path / name)) for name in ("one", "two", "three")]
+    for layout, names in zip(layouts, ("abc", "cba", "bca"), strict=True):
+        fill(layout, units, facts, names=names)
+        seal(Store(), layout, facts.config_id)
+    first, *others = [contents(layout, "results", "failures", "seals") for layout in layouts]
+    assert all(other == first for other in others)
+    assert len(first) == 4
 
 
 def test_sealing_again_changes_nothing(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    fill_journal(str(tmp_path), units, facts)
-    seal(Store(), str(tmp_path), facts.config_id)
-    before = contents(tmp_path, "results")
-    assert seal(Store(), str(tmp_path), facts.config_id).num_units == 0
-    assert contents(tmp_path, "results") == before
+    layout = Layout(str(tmp_path))
+    assert seal(Store(), layout, facts.config_id).num_seals == 0
+    assert list(tmp_path.iterdir()) == []
+    fill(layout, units, facts)
+    seal(Store(), layout, facts.config_id)
+    before = contents(layout, "results", "failures", "seals")
+    assert seal(Store(), layout, facts.config_id).num_units == 0
+    assert finish_seals(Store(), layout, facts.config_id).num_units == 0
+    assert contents(layout, "results", "failures", "seals") == before
 
 
-def test_a_death_anywhere_loses_and_doubles_nothing(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    fill_journal(str(tmp_path / "whole"), units, facts, names="b")
-    seal(Store(), str(tmp_path / "whole"), facts.config_id)
-    for num_steps in range(6):  # two files and four journal objects
-        root = tmp_path / f"dies-after-{num_steps}"
-        fill_journal(str(root), units, facts, names="b")
-        with pytest.raises(Killed):
-            seal(MortalStore(lives=[num_steps]), str(root), facts.config_id)
-        visible = keys(root, "results")
-        assert visible in ([], keys(tmp_path / "whole", "results"))
-        seal(Store(), str(root), facts.config_id)
-        for table in ("results", "failures"):
-            assert contents(root, table) == contents(tmp_path / "whole", table)
+def test_finishing_starts_no_seal(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
+    layout = Layout(str(tmp_path))
+    fill(layout, units, facts)
+    before = contents(layout, ".")
+    assert finish_seals(Store(), layout, facts.config_id).num_seals == 0
+    assert contents(layout, ".") == before
 
 
-def test_a_unit_that_overlaps_what_is_sealed_adds_only_what_is_new(
+def test_seals_are_cut_between_videos(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
+    layout = Layout(str(tmp_path))
+    fill(layout, units, facts, names="abcdef")
+    sealed = seal(Store(), layout, facts.config_id, file_bytes=4096)
+    assert sealed.num_seals > 3
+    glob = layout.folder("results") + "/**/*.parquet"
+    per_video = "SELECT count(DISTINCT filename) FROM read_parquet(?, filename = true) GROUP BY video_id"
+    assert duckdb.execute(per_video, [glob]).fetchall() == [(1,)] * 6
+    assert duckdb.execute("SELECT count(*) FROM read_parquet(?)", [glob]).fetchone() == (6 * 9 - 2,)
+    records = read_seal_records(Store(), layout, facts.config_id)
+    assert [record.seal for record in records] == list(range(sealed.num_seals))
+    assert sum(record.num_units for record in records) == 6 * 3 + 1
+
+
+@pytest.mark.parametrize("file_bytes", [35_000, 60_000])
+def test_files_come_to_about_the_size_that_was_asked(
+    tmp_path: Path, units: SimpleNamespace, facts: RunFacts, file_bytes: int
+) -> None:
+    layout, chance = Layout(str(tmp_path)), random.Random(1)
+    for number in range(60):
+        unit = units.make_unit(units.make_video(f"video-{number}"), range(20), num_clips=20)
+        for answer in (answer for clip in unit["clips"] for answer in clip["answers"]):
+            answer["thinking_text"] = chance.randbytes(30).hex()
+        commit_unit(Store(), layout, unit, facts, written_at=NOON)
+    seal(Store(), layout, facts.config_id, file_bytes=file_bytes)
+    sizes = [file.size_bytes for record in read_seal_records(Store(), layout, facts.config_id) for file in record.files]
+    assert len(sizes) > 1
+    assert all(0.6 * file_bytes < size < 1.6 * file_bytes for size in sizes[:-1])
+
+
+def test_a_video_larger_than_memory_is_cut_between_its_units(
+    tmp_path: Path, units: SimpleNamespace, facts: RunFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "MAX_GATHERED_BYTES", 20_000)
+    monkeypatch.setattr(gathering, "MAX_CHUNK_BYTES", 30_000)
+    layout = Layout(str(tmp_path))
+    for first in range(0, 40, 2):  # neighbours overlap in one clip
+        unit = units.make_unit(units.make_video("long"), range(first, first + 3), num_clips=100)
+        commit_unit(Store(), layout, unit, facts, written_at=NOON)
+    for name in "abcdefgh":
+        unit = units.make_unit(units.make_video(name), range(3), num_clips=3)
+        commit_unit(Store(), layout, unit, facts, written_at=NOON)
+    assert seal(Store(), layout, facts.config_id).num_duplicates == 19 * 2
+    glob = layout.folder("results") + "/**/*.parquet"
+    query = "SELECT video_uri, count(*), count(DISTINCT (clip_index, question_hash)), count(DISTINCT filename)"
+    rows = duckdb.execute(f"{query} FROM read_parquet(?, filename = true) GROUP BY ALL ORDER BY 1", [glob]).fetchall()
+    assert rows[:8] == [(f"{name}.mp4", 6, 6, 1) for name in "abcdefgh"]
+    assert rows[8][:3] == ("long.mp4", 82, 82)
+    assert rows[8][3] > 1
+
+
+def test_files_can_be_pruned(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
+    layout = Layout(str(tmp_path))
+    fill(layout, units, facts)
+    seal(Store(), layout, facts.config_id)
+    group = pq.ParquetFile(layout.sealed("results", facts.config_id, "", 0)).metadata.row_group(0)
+    assert [sorting.column_index for sorting in group.sorting_columns] == [
+        RESULTS.get_field_index(name) for name in ("video_id", "clip_index", "question_id", "question_hash")
+    ]
+    columns = {group.column(n).path_in_schema: group.column(n) for n in range(group.num_columns)}
+    for name in ("video_id", "video_uri", "clip_index", "question_id", "answer", "confidence_first", "written_at"):
+        assert columns[name].is_stats_set
+        assert columns[name].has_column_index
+        assert columns[name].has_offset_index
+    assert {column.compression for column in columns.values()} == {"ZSTD"}
+
+
+def test_manifests_may_change_their_columns(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
+    """A column that some lack is null there; one whose type changed holds all of it, at last as text."""
+    layout = Layout(str(tmp_path))
+    manifests = [
+        {"camera": "north", "floor": 1, "note": None},
+        {"camera": 7, "floor": 1.5, "note": None, "tags": ["a"]},
+        {"camera": None, "floor": None},
+        {},
+    ]
+    for number, inputs in enumerate(manifests):
+        unit = units.make_unit(units.make_video(str(number), inputs), range(1), num_clips=1)
+        commit_unit(Store(), layout, unit, facts, written_at=NOON)
+    seal(Store(), layout, facts.config_id)
+    query = (
+        "SELECT DISTINCT video_uri, input_camera, input_floor, input_note, input_tags FROM read_parquet(?) ORDER BY 1"
+    )
+    rows = duckdb.execute(query, [layout.folder("results") + "/**/*.parquet"]).fetchall()
+    assert rows == [
+        ("0.mp4", "north", 1.0, None, None),
+        ("1.mp4", "7", 1.5, None, ["a"]),
+        ("2.mp4", None, None, None, None),
+        ("3.mp4", None, None, None, None),
+    ]
+
+
+def test_a_journal_object_of_something_else_stops_the_seal_with_its_name(
     tmp_path: Path, units: SimpleNamespace, facts: RunFacts
 ) -> None:
-    root, video = str(tmp_path), units.make_video()
-    commit_unit(Store(), root, units.make_unit(video, range(2), num_clips=3), facts, written_at=NOON)
-    seal(Store(), root, facts.config_id)
-    commit_unit(Store(), root, units.make_unit(video, range(1, 3), num_clips=3), facts, written_at=NOON)
-    assert seal(Store(), root, facts.config_id).num_answers == 2
-    found = keys(tmp_path, "results")
-    assert len(found) == len(set(found)) == 6
+    layout = Layout(str(tmp_path))
+    fill(layout, units, facts)
+    stray = layout.undecoded(facts.config_id, "0" * 16, clip_index=None, attempt=1)
+    Store().put_once(stray, b"not a table")
+    with pytest.raises(StorageError, match=r"0{16}/0000000-undecoded-1.parquet is no whole Parquet file"):
+        seal(Store(), layout, facts.config_id)
+    assert len(journal(layout)) == 11
 
 
-def test_units_of_different_manifests_stand_in_one_table(
-    tmp_path: Path, units: SimpleNamespace, facts: RunFacts
-) -> None:
-    for name, inputs in (("a", {"camera": "north"}), ("b", {"floor": 3}), ("c", {"camera": None})):
-        unit = units.make_unit(units.make_video(name, inputs), range(1), num_clips=1)
-        commit_unit(Store(), str(tmp_path), unit, facts, written_at=NOON)
-    seal(Store(), str(tmp_path), facts.config_id)
-    rows = duckdb.sql(
-        f"SELECT DISTINCT video_uri, input_camera, input_floor FROM '{tmp_path}/results/**/*.parquet' ORDER BY 1"
-    ).fetchall()
-    assert rows == [("a.mp4", "north", None), ("b.mp4", None, 3), ("c.mp4", None, None)]
+def test_the_partitions_of_an_output_are_fixed(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
+    layout = Layout(str(tmp_path))
+    fill(layout, units, facts)
+    seal(Store(), layout, facts.config_id, partition_by=["written_at.year"])
+    fix_layout(Store(), layout, ["written_at.year"])
+    with pytest.raises(ConfigError, match=r"partition_by is \[\], but .* by \['written_at.year'\] since"):
+        fix_layout(Store(), layout, [])
+    fill(layout, units, facts, names="d")
+    with pytest.raises(ConfigError, match="cannot change"):
+        seal(Store(), layout, facts.config_id, partition_by=["written_at.month"])
 
 
-def test_readers_by_glob_agree_and_see_the_config_id(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    fill_journal(str(tmp_path), units, facts)
-    seal(Store(), str(tmp_path), facts.config_id)
-    frame = pd.read_parquet(tmp_path / "results")
-    [(count, config_id)] = duckdb.sql(
-        f"SELECT count(*), any_value(config_id) FROM '{tmp_path}/results/**/*.parquet'"
-    ).fetchall()
-    assert len(frame) == count == 25
-    assert set(frame["config_id"]) == {config_id} == {facts.config_id}
-
-
-def test_files_are_cut_between_videos_and_about_the_size_asked_for(
-    tmp_path: Path, units: SimpleNamespace, facts: RunFacts
-) -> None:
-    fill_journal(str(tmp_path), units, facts, names="abcdef")
-    seal(Store(), str(tmp_path), facts.config_id)
-    [path] = (tmp_path / "results").rglob("*.parquet")
-    table = pq.ParquetFile(path).read()
-    parts = list(_cut_between_videos(table, table.nbytes // 3))
-    assert 2 <= len(parts) <= 4
-    videos: list[Any] = [set(part.column("video_id").to_pylist()) for part in parts]
-    assert sum(len(ids) for ids in videos) == 6
-    assert sum(part.num_rows for part in parts) == table.num_rows
-
-
-def test_a_batch_of_the_journal_never_splits_a_video() -> None:
-    def objects() -> Iterator[ObjectInfo]:
-        for video in ("a", "a", "a", "b", "c", "c"):
-            yield ObjectInfo(uri=f"root/journal/config_id=c/{video}/x.parquet", size_bytes=10, version="1")
-
-    batches = [[info.uri.split("/")[-2] for info in batch] for batch in batches_of_videos(objects(), 20)]
-    assert batches == [["a", "a", "a"], ["b", "c", "c"]]
+def test_a_lost_record_is_told(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
+    layout = Layout(str(tmp_path))
+    fill(layout, units, facts, names="abcdef")
+    seal(Store(), layout, facts.config_id, file_bytes=4096)
+    Store().delete([layout.seal_record(facts.config_id, 0)])
+    with pytest.raises(StorageError, match="one of the .* seal records .* is missing"):
+        read_seal_records(Store(), layout, facts.config_id)

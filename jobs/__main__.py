@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from jobs import bench, evaluate, train
+from jobs.audit import audit
 from jobs.demo import demo
 from jobs.erase import erase_command
 from jobs.plan import plan
@@ -58,6 +59,7 @@ app.command()(probe)
 app.command()(run)
 app.command()(status)
 app.command()(query)
+app.command()(audit)
 app.command(name="erase")(erase_command)
 app.add_typer(train.app, name="train", cls=_Commands)
 app.add_typer(evaluate.app, name="eval", cls=_Commands)

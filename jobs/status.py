@@ -1,32 +1,49 @@
-"""`framegate status`: what an output holds, by config_id."""
+"""`framegate status`: what an output holds, by config_id, and what its last runs did."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import typer
+from rich.console import Console
 
 from jobs.options import JsonFile
 from jobs.rows import make_console, print_table, write_json
+from jobs.status_runs import run_row, runs_by_config, shown_run
+from jobs.target import Target, TargetName, find_target
 from jobs.views import open_views, select
-from pipelines.store import Store, join
-from schemas.errors import StorageError
+from schemas.config import FailuresConfig
+from schemas.errors import ObjectNotFound, StorageError
 from schemas.job import load_job
+from schemas.retries import wait_after
 
+# Clips are told apart before they are counted: one pass over rows that mostly stand side by side.
 _ANSWERS = """
+    WITH clips AS (
+        SELECT config_id, video_id, clip_index, any_value(model) AS model, any_value(strategy) AS strategy,
+            count(*) AS rows, count(*) FILTER (status = 'unparsed') AS unparsed, sum(thinking::int) AS thinking,
+            sum(num_answer_tokens) AS answer_tokens, sum(num_thinking_tokens) AS thinking_tokens
+        FROM answers GROUP BY ALL
+    ), questions AS (SELECT config_id, count(DISTINCT question_hash) AS num_questions FROM answers GROUP BY ALL)
     SELECT config_id, any_value(model) AS model, any_value(strategy) AS strategy,
-        count(DISTINCT video_id) AS num_videos, count(DISTINCT (video_id, clip_index)) AS num_clips,
-        count(DISTINCT question_hash) AS num_questions, count(*) AS num_answers,
-        count(*) FILTER (status = 'unparsed') AS num_unparsed, avg(thinking::int) AS think_rate,
-        sum(num_answer_tokens)::bigint AS num_answer_tokens, sum(num_thinking_tokens)::bigint AS num_thinking_tokens
-    FROM answers GROUP BY config_id"""
+        count(DISTINCT video_id) AS num_videos, count(*) AS num_clips, any_value(num_questions) AS num_questions,
+        sum(rows)::bigint AS num_answers, sum(unparsed)::bigint AS num_unparsed,
+        sum(thinking) / sum(rows) AS think_rate,
+        sum(answer_tokens)::bigint AS num_answer_tokens, sum(thinking_tokens)::bigint AS num_thinking_tokens
+    FROM clips JOIN questions USING (config_id) GROUP BY config_id"""
 _FAILURES = """
-    SELECT config_id, reason, count(*) AS num_rows, count(DISTINCT video_id) AS num_videos
-    FROM failures GROUP BY ALL ORDER BY num_rows DESC, reason"""
+    SELECT config_id, reason, attempts, count(*) AS num_rows FROM failures GROUP BY ALL"""
+_BEGUN_VIDEOS = """
+    SELECT video_id FROM answers WHERE config_id = '{0}'
+    UNION SELECT video_id FROM failure_history WHERE config_id = '{0}'"""
 _NOTHING: Mapping[str, Any] = {
     "model": None,
     "strategy": None,
@@ -39,92 +56,137 @@ _NOTHING: Mapping[str, Any] = {
     "num_answer_tokens": 0,
     "num_thinking_tokens": 0,
 }
-_SHOWN = ("config_id", "model", "strategy", "num_videos", "num_clips", "num_questions", "num_answers", "think_rate")
-_LAST_RUN = ("run_id", "started_at", "is_complete", "is_stopped", "num_videos_left", "elapsed_seconds")
+_TABLES = (
+    ("config_id", "model", "strategy", "num_videos", "num_videos_left", "num_clips", "num_questions", "num_answers"),
+    ("config_id", "num_unparsed", "think_rate", "num_answer_tokens", "num_thinking_tokens"),
+    ("config_id", "num_units_not_sealed", "num_videos_not_sealed", "num_open_attempts", "num_runs"),
+)
+_FAILED = ("config_id", "reason", "num_failures", "num_retried", "num_given_up")
 
 
 def status(
-    target: Annotated[str, typer.Argument(metavar="OUTPUT_URI|JOB.yaml", help="An output, or the job that writes it.")],
+    target: TargetName,
+    runs: Annotated[int, typer.Option("--runs", min=0, metavar="N", help="Show the last N runs of each.")] = 5,
     json_file: JsonFile = None,
 ) -> None:
-    """What an output holds: videos, clips, answers, failures by reason, units not sealed yet, the last run.
+    """What an output holds: videos, clips, answers, failures that stand, units not sealed yet, the last runs.
 
-    One row per config_id, that is for each set of model, prompt, clips, frames and strategy that wrote there. Changes
-    nothing, and may be asked while a job runs.
+    One row per config_id, that is for each set of model, prompt, clips, frames and strategy that wrote there. Videos
+    left are those of the last run, as it ended; of one that was killed or is at work, those of which nothing is stored.
+    A failure is retried by a later run unless its reason is for ever, or it has failed failures.max_attempts times (of
+    the job, where one is given). Changes nothing, and may be asked while a job runs.
 
     [bold]Examples[/bold]
 
       framegate status job.yaml
 
-      framegate status s3://index/cameras --json status.json
+      framegate status s3://index/cameras --runs 20 --json status.json
     """
-    uri, storage_options = _find(target)
-    rows = read_status(uri, storage_options)
+    found = find_target(target)
+    failures = load_job(Path(target)).config.failures if found.is_job else FailuresConfig()
+    rows = read_status(found, max_attempts=failures.max_attempts, num_runs=runs)
     write_json(json_file, "status", rows)
-    console = make_console()
-    if not rows:
-        typer.echo(f"{uri} holds nothing yet")
-        return
-    print_table(console, _SHOWN, rows, title=uri)
-    tokens = ("config_id", "num_answer_tokens", "num_thinking_tokens", "num_unparsed", "num_units_not_sealed")
-    print_table(console, tokens, rows)
-    failures = [
-        {"config_id": row["config_id"], "reason": reason, "rows": num}
-        for row in rows
-        for reason, num in row["failures_by_reason"].items()
-    ]
-    if failures:
-        print_table(console, ("config_id", "reason", "rows"), failures, title="failures")
-    runs = [{"config_id": row["config_id"], **row["last_run"]} for row in rows if row["last_run"]]
-    if runs:
-        print_table(console, ("config_id", *_LAST_RUN), runs, title="last run")
+    if rows:
+        _print(make_console(), rows, found.config.uri)
+    else:
+        typer.echo(f"{found.config.uri} holds nothing yet")
 
 
-def read_status(uri: str, storage_options: Mapping[str, object]) -> list[dict[str, Any]]:
+def read_status(target: Target, *, max_attempts: int, num_runs: int) -> list[dict[str, Any]]:
     """One row per config_id, by name. Raises ObjectNotFound, StorageError."""
-    store = Store(storage_options)
-    with open_views(uri, storage_options) as connection:
+    try:
+        return _read(target, max_attempts, num_runs)
+    except ObjectNotFound:
+        raise
+    except StorageError:  # an erasure may have replaced a file while it was read; what is damaged is met again
+        return _read(target, max_attempts, num_runs)
+
+
+def _read(target: Target, max_attempts: int, num_runs: int) -> list[dict[str, Any]]:
+    store, layout = target.store, target.layout
+    with open_views(target.config.uri, target.config.storage_options, with_inputs=False) as connection:
         answers = {row["config_id"]: row for row in select(connection, _ANSWERS).to_pylist()}
-        failures = select(connection, _FAILURES).to_pylist()
-    units = Counter(_config_id_of(info.uri) for info in store.list(join(uri, "journal")))
-    runs = _read_runs(store, uri)
-    configs = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in store.list(join(uri, "configs"))}
-    ids = sorted(configs | set(answers) | set(units) | {row["config_id"] for row in failures})
+        failures = _by_reason(select(connection, _FAILURES).to_pylist(), max_attempts)
+        units, videos = _count_units(info.uri for info in store.list(layout.folder("journal")))
+        attempts = Counter(_config_id_of(info.uri) for info in store.list(layout.folder("attempts")))
+        runs = runs_by_config(target.store, target.layout)
+        configs = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in store.list(layout.folder("configs"))}
+        left = {id: _num_left(target, connection, runs[id][-1], videos[id]) for id in runs}
+    num_erased = sum(1 for _ in store.list(layout.folder("tombstones")))
     return [
         {
             **_NOTHING,
             **answers.get(id, {}),
             "config_id": id,
-            "num_failures": sum(row["num_rows"] for row in failures if row["config_id"] == id),
-            "failures_by_reason": {row["reason"]: row["num_rows"] for row in failures if row["config_id"] == id},
+            "num_videos_left": left.get(id),
+            "num_failures": sum(row["num_failures"] for row in failures[id]),
+            "failures": failures[id],
             "num_units_not_sealed": units[id],
+            "num_videos_not_sealed": len(videos[id]),
+            "num_open_attempts": attempts[id],
+            "num_videos_erased": num_erased,
             "num_runs": len(runs.get(id, ())),
-            "last_run": {name: runs[id][-1].get(name) for name in _LAST_RUN} if id in runs else None,
+            "runs": [run_row(record) for record in reversed(runs.get(id, [])[-num_runs:] if num_runs else [])],
         }
-        for id in ids
+        for id in sorted(configs | set(answers) | set(failures) | set(units) | set(runs))
     ]
 
 
-def _find(target: str) -> tuple[str, Mapping[str, object]]:
-    if target.endswith((".yaml", ".yml")):
-        output = load_job(Path(target)).config.output
-        return output.uri, output.storage_options
-    return target, {}
+def _by_reason(rows: Iterable[Mapping[str, Any]], max_attempts: int) -> dict[str, list[dict[str, Any]]]:
+    """For each config_id the failures that stand, the most frequent reason first."""
+    found: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for row in rows:
+        wait: timedelta | None = wait_after(row["reason"], row["attempts"])
+        is_retried = wait is not None and row["attempts"] < max_attempts
+        counts = found[row["config_id"]][row["reason"]]
+        counts["num_failures"] += row["num_rows"]
+        counts["num_retried" if is_retried else "num_given_up"] += row["num_rows"]
+    by_config: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for config_id, reasons in found.items():
+        for reason, counts in sorted(reasons.items(), key=lambda item: (-item[1]["num_failures"], item[0])):
+            by_config[config_id].append({"reason": reason, **{name: counts[name] for name in _FAILED[2:]}})
+    return by_config
+
+
+def _count_units(uris: Iterable[str]) -> tuple[Counter[str], dict[str, set[str]]]:
+    """Units and videos in the journal, by config_id, as their names tell."""
+    units: Counter[str] = Counter()
+    videos: dict[str, set[str]] = defaultdict(set)
+    for uri in uris:
+        config_id = _config_id_of(uri)
+        units[config_id] += 1
+        videos[config_id].add(uri.rsplit("/", 2)[-2])
+    return units, videos
 
 
 def _config_id_of(uri: str) -> str:
     return uri.rpartition("config_id=")[2].partition("/")[0]
 
 
-def _read_runs(store: Store, uri: str) -> dict[str, list[dict[str, Any]]]:
-    """The records of each config_id, oldest first."""
-    records = []
-    for run_uri, data in store.read_many(info.uri for info in store.list(join(uri, "runs"))):
-        try:
-            records.append(json.loads(data))
-        except ValueError as error:
-            raise StorageError(f"{run_uri} is no run record ({error}); was it written by something else?") from error
-    runs: dict[str, list[dict[str, Any]]] = {}
-    for record in sorted(records, key=lambda record: str(record.get("started_at"))):
-        runs.setdefault(str(record.get("config_id")), []).append(record)
-    return runs
+def _num_left(
+    target: Target, connection: duckdb.DuckDBPyConnection, run: Mapping[str, Any], waiting: set[str]
+) -> int | None:
+    if run["is_ended"]:
+        return run.get("num_videos_left")
+    try:
+        with target.store.open_read(target.layout.plan(run["run_id"])) as source:
+            planned = pq.read_table(source, columns=["video_id"]).column("video_id")
+    except (ObjectNotFound, pa.ArrowException, OSError):  # it was killed before it had one, or the plan is damaged
+        return run.get("num_videos")
+    begun = select(connection, _BEGUN_VIDEOS.format(run["config_id"].replace("'", "''"))).column("video_id")
+    begun = pa.chunked_array([*begun.chunks, pa.array(sorted(waiting), pa.string())], pa.string())
+    return len(planned) - sum(pc.call_function("is_in", [planned], pc.SetLookupOptions(begun)).to_pylist())
+
+
+def _print(console: Console, rows: list[dict[str, Any]], uri: str) -> None:
+    print_table(console, _TABLES[0], rows, title=uri)
+    for columns in _TABLES[1:]:
+        print_table(console, columns, rows)
+    failures = [{"config_id": row["config_id"], **failure} for row in rows for failure in row["failures"]]
+    if failures:
+        print_table(console, _FAILED, failures, title="failures that stand")
+    runs = [shown_run(run) for row in rows for run in row["runs"]]
+    if runs:
+        print_table(console, tuple(runs[0]), runs, title="last runs")
+    if rows[0]["num_videos_erased"]:
+        typer.echo(f"{rows[0]['num_videos_erased']:,} videos were erased")

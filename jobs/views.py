@@ -47,10 +47,17 @@ _ALLOWED = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
 
 @contextmanager
-def open_views(output_uri: str, storage_options: Mapping[str, object]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that knows the views and nothing else. Raises ObjectNotFound where there is no output."""
+def open_views(
+    output_uri: str, storage_options: Mapping[str, object], *, with_inputs: bool = True
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that knows the views and nothing else. Raises ObjectNotFound where there is no output.
+
+    Without the manifests' columns (`with_inputs`) no file has to be opened before the query, however many there are.
+    """
     store = Store(storage_options)
-    datasets = {view: _dataset(store, join(output_uri, folder), schema) for view, (folder, schema) in VIEWS.items()}
+    datasets = {
+        view: _dataset(store, join(output_uri, folder), schema, with_inputs) for view, (folder, schema) in VIEWS.items()
+    }
     if all(dataset is None for dataset in datasets.values()) and not store.is_folder(output_uri):
         raise ObjectNotFound(f"there is no output at {output_uri}: nothing lies below it")
     with tempfile.TemporaryDirectory(prefix="framegate-sql-") as spill, duckdb.connect() as connection:
@@ -90,7 +97,7 @@ def select(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
         raise StorageError(f"the output cannot be read while the query runs: {error}") from error
 
 
-def _dataset(store: Store, folder: str, schema: pa.Schema) -> pads.Dataset | None:
+def _dataset(store: Store, folder: str, schema: pa.Schema, with_inputs: bool) -> pads.Dataset | None:
     """All Parquet files below `folder` as one dataset; None where there is none."""
     uris = [info.uri for info in store.list(folder) if info.uri.endswith(".parquet")]
     if not uris:
@@ -98,7 +105,7 @@ def _dataset(store: Store, folder: str, schema: pa.Schema) -> pads.Dataset | Non
     filesystem = store.filesystem(folder)[0]
     paths = [store.filesystem(uri)[1] for uri in uris]
     fields = {field.name: field for field in _plain(schema)}
-    for path, uri in zip(paths, uris, strict=True):
+    for path, uri in zip(paths, uris, strict=True) if with_inputs else ():
         for field in _read_schema(filesystem, path, uri):
             known = fields.setdefault(field.name, field)
             if known.type != field.type and field.name not in schema.names:

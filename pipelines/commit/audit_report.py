@@ -57,9 +57,14 @@ class AuditReport:
     checks: tuple[Check, ...]
 
     @property
+    def num_findings(self) -> int:
+        """How much is wrong, over all checks."""
+        return sum(check.num_findings for check in self.checks)
+
+    @property
     def is_clean(self) -> bool:
         """Whether nothing is wrong."""
-        return not any(check.num_findings for check in self.checks)
+        return self.num_findings == 0
 
     def __getitem__(self, name: str) -> Check:
         return next(check for check in self.checks if check.name == name)

@@ -1,0 +1,80 @@
+"""`framegate audit`: whether an output is what it should be, told from storage alone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from jobs.options import JsonFile
+from jobs.rows import make_console, print_table, write_json
+from jobs.target import TargetName, find_target
+from pipelines.commit.audit import audit as audit_output
+from pipelines.commit.audit_report import CHECKS, AuditReport
+
+EXIT_FINDINGS = 1
+
+
+def audit(
+    target: TargetName,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Compare sealed files by rows and size, without reading them whole.")
+    ] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Check that every row is there once and belongs there, and every file is whole. Changes nothing.
+
+    Reads the whole output once, or with --quick the columns that make up a row's key. May be asked while a job runs,
+    seals or erases.
+
+    [bold]Exit codes[/bold]
+
+      0  nothing is wrong
+
+      1  something is: each finding is one sentence that says what to do
+
+      2  could not start
+
+    [bold]Examples[/bold]
+
+      framegate audit job.yaml
+
+      framegate audit s3://index/cameras --quick --json audit.json
+    """
+    found = find_target(target)
+    report = audit_output(found.store, found.layout, is_quick=quick)
+    write_json(json_file, "audit", _rows(report))
+    _print(report, found.config.uri)
+    if not report.is_clean:
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+def _rows(report: AuditReport) -> list[dict[str, Any]]:
+    return [
+        {
+            "check": check.name,
+            "holds": CHECKS[check.name],
+            "num_checked": check.num_checked,
+            "num_findings": check.num_findings,
+            "findings": check.findings,
+            "notes": check.notes,
+        }
+        for check in report.checks
+    ]
+
+
+def _print(report: AuditReport, uri: str) -> None:
+    rows = [
+        {"check": check.name, "checked": f"{check.num_checked:,}", "findings": check.num_findings, "holds": meaning}
+        for check, meaning in zip(report.checks, CHECKS.values(), strict=True)
+    ]
+    print_table(make_console(), ("check", "checked", "findings", "holds"), rows, title=uri)
+    for check in report.checks:
+        for sentence in check.findings:
+            typer.echo(f"{check.name}: {sentence}")
+        if check.num_findings > len(check.findings):
+            typer.echo(f"{check.name}: {check.num_findings - len(check.findings):,} more like these")
+    for check in report.checks:
+        for sentence in check.notes:
+            typer.echo(f"note: {sentence}")
+    typer.echo("nothing is wrong" if report.is_clean else f"{report.num_findings:,} findings")

@@ -46,6 +46,11 @@ def rss_bytes(pids: Iterable[int]) -> int:
     return (own + shared) * 1024
 
 
+def peak_rss_bytes(pid: int) -> int:
+    """The most resident memory that a process has had since its program began; `ru_maxrss` counts from its parent's."""
+    return _kib(_status(pid, "status")["VmHWM"]) * 1024
+
+
 def family(pid: int) -> list[int]:
     """`pid` and its descendants, without Ray's servers."""
     parents: dict[int, int] = {}

@@ -53,8 +53,8 @@ class Ledger:
         settled = _once_each(np.concatenate([*keys, failed_keys, np.empty(0, np.int64)]))
         del keys
         self._is_complete = _complete_pairs(packing, settled, required).reshape(num_videos, num_questions)
-        self.is_open: np.ndarray = ~self._is_complete.all(axis=1)
-        self.is_settled: np.ndarray = breaks_off < num_clips
+        self.is_open = np.logical_not(self._is_complete.all(axis=1))
+        self.is_settled = np.less(breaks_off, num_clips)
         counts = stays & (rows.clip < required[rows.video])
         self.is_settled[rows.video[counts]] = True
         self.is_settled &= ~self.is_open

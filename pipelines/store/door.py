@@ -16,7 +16,9 @@ from fsspec.utils import get_protocol
 from pipelines.failpoints import reach
 from pipelines.store.backend import Backend
 from pipelines.store.errors import sentence
+from pipelines.store.globs import matching
 from pipelines.store.local import LocalFiles
+from pipelines.store.object_file import open_object
 from pipelines.store.objects import ObjectInfo, OpenUpload, Put, join
 from pipelines.store.other import OtherObjects
 from pipelines.store.retries import PATIENCE_SECONDS
@@ -50,12 +52,9 @@ class Store:
 
     def glob(self, pattern: str) -> Iterator[ObjectInfo]:
         """Every object that a glob matches (`*`, `**`, `?`, `[...]`), by name. A star matches no leading dot."""
-        with_hidden = pattern.rsplit("/", 1)[-1].startswith(".")
         with sentence("list", pattern):
             backend, path = self.backend(pattern)
-            for info in backend.glob(path):
-                if with_hidden or not info.uri.rsplit("/", 1)[-1].startswith("."):
-                    yield info
+            yield from matching(backend, path)
 
     def stat(self, uri: str) -> ObjectInfo:
         """Raises ObjectNotFound, StorageError."""
@@ -108,10 +107,13 @@ class Store:
             cast(Generator, found).close()  # what is still under way is given up
 
     def open_read(self, uri: str) -> BinaryIO:
-        """A seekable file over range reads. The caller closes it; its own reads raise OSError."""
+        """A seekable file over one version of an object, which the caller closes.
+
+        Its reads raise OSError (ESTALE) where another version has taken the object's place, StorageError else.
+        """
         with sentence("read", uri):
-            fs, path = self.filesystem(uri)
-            return cast(BinaryIO, fs.open(path, "rb"))
+            backend, path = self.backend(uri)
+            return open(path, "rb") if isinstance(backend, LocalFiles) else open_object(uri, backend, path)
 
     def filesystem(self, uri: str) -> tuple[AbstractFileSystem, str]:
         """The fsspec filesystem behind a URI, and its path there: for Parquet readers that take one, never to write."""

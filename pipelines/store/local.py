@@ -12,7 +12,7 @@ import stat
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -30,23 +30,17 @@ class LocalFiles:
     def path(self, uri: str) -> str:
         return LocalFileSystem._strip_protocol(uri)
 
-    def list(self, path: str) -> Iterator[ObjectInfo]:
+    def list(self, path: str, *, depth: int | None = None, hidden: bool = False) -> Iterator[ObjectInfo]:
         """In the order in which S3 gives the same names; of a folder at a time no more than its names are held."""
-        waiting: list[str] = [path.rstrip("/") + "/"]
+        top = path.rstrip("/") + "/"
+        deepest = None if depth is None else top.count("/") + depth
+        waiting: list[str] = [top]
         while waiting:
             name = waiting.pop()
             if name.endswith("/"):
-                waiting.extend(reversed(_names(name)))
+                if deepest is None or name.count("/") < deepest:
+                    waiting.extend(reversed(_names(name, hidden)))
                 continue
-            with suppress(FileNotFoundError):  # deleted since
-                found = os.stat(name)
-                if stat.S_ISREG(found.st_mode):
-                    yield _info(name, found)
-
-    def glob(self, path: str) -> Iterator[ObjectInfo]:
-        for name in sorted(
-            cast(Iterable[str], LocalFileSystem(skip_instance_cache=True, use_listings_cache=False).glob(path))
-        ):
             with suppress(FileNotFoundError):  # deleted since
                 found = os.stat(name)
                 if stat.S_ISREG(found.st_mode):
@@ -138,14 +132,14 @@ def _info(path: str, found: os.stat_result) -> ObjectInfo:
     return ObjectInfo(uri=path, size_bytes=found.st_size, version=file_version(found))
 
 
-def _names(folder: str) -> Sequence[str]:
+def _names(folder: str, hidden: bool) -> Sequence[str]:
     """Full names in a folder, in order; folders end in a slash, which puts them where S3 has what is in them."""
     try:
         with os.scandir(folder) as entries:
             return sorted(
                 f"{folder}{entry.name}/" if entry.is_dir(follow_symlinks=False) else f"{folder}{entry.name}"
                 for entry in entries
-                if not is_hidden(entry.name)
+                if hidden or not is_hidden(entry.name)
             )
     except (FileNotFoundError, NotADirectoryError):  # deleted since, or there was none
         return []

@@ -40,19 +40,15 @@ class OtherObjects:
     def path(self, uri: str) -> str:
         return cast(str, self._fs._strip_protocol(uri))
 
-    def list(self, path: str) -> Iterator[ObjectInfo]:
+    def list(self, path: str, *, depth: int | None = None, hidden: bool = False) -> Iterator[ObjectInfo]:
         try:
-            found = self._try(self._fs.find, path, detail=True)
+            found = self._try(self._fs.find, path, maxdepth=depth, detail=True)
         except FileNotFoundError:
             return
         root = path.rstrip("/")
         for name in sorted(found):
-            if not is_hidden(name[len(root) :].lstrip("/")):
-                yield from self._files([found[name]])
-
-    def glob(self, path: str) -> Iterator[ObjectInfo]:
-        found = self._try(self._fs.glob, path, detail=True)
-        yield from self._files(found[name] for name in sorted(found))
+            if found[name]["type"] == "file" and (hidden or not is_hidden(name[len(root) :].lstrip("/"))):
+                yield object_info(self._fs, found[name])
 
     def stat(self, path: str) -> ObjectInfo:
         info = self._try(self._fs.info, path)
@@ -147,12 +143,6 @@ class OtherObjects:
         info = self.stat(path)
         if info.version != version:
             raise changed(info.uri, version, info.version)
-
-    def _files(self, infos: Iterable[dict]) -> Iterator[ObjectInfo]:
-        for info in infos:
-            if info["type"] == "file":
-                with suppress(FileNotFoundError):  # deleted since
-                    yield object_info(self._fs, info)
 
     def _try(self, call: Any, *args: Any, **kwargs: Any) -> Any:
         return insist_blocking(lambda: call(*args, **kwargs), self._patience_seconds)

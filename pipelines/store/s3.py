@@ -17,8 +17,8 @@ from fsspec import AbstractFileSystem
 
 from pipelines.store.backend import changed, check_length
 from pipelines.store.errors import PASSING_CODES, Passing, answer_of
-from pipelines.store.objects import ObjectInfo, OpenUpload, Put, is_hidden, object_info
-from pipelines.store.retries import insist, insist_blocking
+from pipelines.store.objects import ObjectInfo, OpenUpload, Put, is_hidden
+from pipelines.store.retries import insist
 from pipelines.store.s3_body import read_body
 from schemas.errors import StorageError
 
@@ -45,19 +45,14 @@ class S3Objects:
     def path(self, uri: str) -> str:
         return cast(str, self._fs._strip_protocol(uri))
 
-    def list(self, path: str) -> Iterator[ObjectInfo]:
+    def list(self, path: str, *, depth: int | None = None, hidden: bool = False) -> Iterator[ObjectInfo]:
         bucket, prefix = self._folder(path)
-        for page in self._pages("list_objects_v2", Bucket=bucket, Prefix=prefix):
+        flat = {"Delimiter": "/"} if depth == 1 else {}  # keys that are deeper by more cost less to skip than to walk
+        for page in self._pages("list_objects_v2", Bucket=bucket, Prefix=prefix, **flat):
             for entry in page.get("Contents", []):
                 key = entry["Key"]
-                if not is_hidden(key[len(prefix) :]) and not key.endswith("/"):  # a slash: some console's "folder"
+                if (hidden or not is_hidden(key[len(prefix) :])) and not key.endswith("/"):  # some console's "folder"
                     yield _info(bucket, key, entry["Size"], entry["ETag"])
-
-    def glob(self, path: str) -> Iterator[ObjectInfo]:
-        found = insist_blocking(lambda: self._fs.glob(path, detail=True), self._patience_seconds)
-        for name in sorted(found):
-            if found[name]["type"] == "file" and not name.endswith("/"):
-                yield object_info(self._fs, found[name])
 
     def stat(self, path: str) -> ObjectInfo:
         return self._wait(self._stat(path))

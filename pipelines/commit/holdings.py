@@ -165,9 +165,9 @@ def _search_journal(
 ) -> Iterator[tuple[str, str]]:
     """(URI, video_id) of wanted videos that no plan names. One object of each such video is read, and no more."""
     one_of_each = {held.video_id: held.info.uri for held in journal}
-    if not one_of_each:
-        return
     for info in _parquet_files(store, layout, "plans"):
+        if not one_of_each:
+            return
         with _open_parquet(store, info.uri) as file:
             planned = file.read(columns=["video_id"])
         known = planned.filter(pc.field("video_id").isin(list(one_of_each)))

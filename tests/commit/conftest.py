@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from pipelines.commit.journal import commit_unit
+from pipelines.commit.layout import Layout
+from pipelines.commit.records import record_plan
 from pipelines.commit.rows import RunFacts
+from pipelines.commit.seal import seal
+from pipelines.store import Store
 from schemas.clip import Clip, Video
 from schemas.qa import Answer, Question, Verdict
 from schemas.rows import Failure
@@ -89,6 +97,48 @@ def make_undecoded(
     return to_table([unit], ANSWERED).to_pylist()[0]
 
 
+class FillIndex:
+    """Writes an output: two config_ids, each with one run over three videos, one of them in two versions.
+
+    Of each version two clips are sealed and a third is in the journal, each with an answer and a failure; and there
+    is an attempt that stands."""
+
+    config_ids = ("a" * 16, "b" * 16)
+    videos = tuple(
+        Video(uri=uri, version=version, size_bytes=1, inputs={"camera": uri.partition("/")[0]})
+        for uri, version in (("cam/erased.mp4", "1"), ("cam/erased.mp4", "2"), ("cam/other.mp4", "1"), ("b/x.mp4", "1"))
+    )
+
+    def __init__(self, facts: RunFacts) -> None:
+        self._facts = facts
+
+    def __call__(self, store: Store, layout: Layout, *, partition_by: tuple[str, ...] = ()) -> None:
+        for number, config_id in enumerate(self.config_ids, start=1):
+            facts = replace(self._facts, run_id=f"run-{number}", config_id=config_id)
+            self.commit(store, layout, facts, range(2), num_clips=3)
+            seal(store, layout, config_id, partition_by=partition_by)
+            self.commit(store, layout, facts, range(2, 3), num_clips=3)
+            for video in self.videos:
+                uri = layout.attempt(config_id, video.video_id, "decode", facts.run_id, 1)
+                store.put_once(uri, b'{"begun_at": "2026-11-21T12:00:00+00:00"}')
+            rows = [
+                {
+                    "video_id": video.video_id,
+                    "video_uri": video.uri,
+                    "video_version": video.version,
+                    "question_hashes": ["0" * 16],
+                    "config_id": config_id,
+                }
+                for video in self.videos
+            ]
+            record_plan(store, layout, facts.run_id, pa.Table.from_pylist(rows))
+
+    def commit(self, store: Store, layout: Layout, facts: RunFacts, clips: range, *, num_clips: int) -> None:
+        for video in self.videos:
+            unit = make_unit(video, clips, num_clips=num_clips, failing=True)
+            commit_unit(store, layout, unit, facts, written_at=datetime(2026, 11, 21, 12, tzinfo=UTC))
+
+
 @pytest.fixture(scope="session")
 def units() -> Any:
     """The makers above: `units.make_unit(...)`; a conftest cannot be imported by name."""
@@ -97,6 +147,12 @@ def units() -> Any:
     return types.SimpleNamespace(
         make_unit=make_unit, make_undecoded=make_undecoded, make_video=make_video, QUESTIONS=QUESTIONS
     )
+
+
+@pytest.fixture(scope="session")
+def fill_index(facts: RunFacts) -> FillIndex:
+    """An output with the videos of FillIndex; see there."""
+    return FillIndex(facts)
 
 
 @pytest.fixture(scope="session")

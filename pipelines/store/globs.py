@@ -1,0 +1,35 @@
+"""Names that a pattern matches, out of a listing that begins as deep and goes no deeper than the pattern does.
+
+fsspec's own `glob` gathers everything it has seen before it gives the first name: a kilobyte for each of a million.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+from fsspec.utils import glob_translate
+
+from pipelines.store.backend import Backend
+from pipelines.store.objects import ObjectInfo, is_hidden
+
+_MAGIC: Final = re.compile(r"[*?\[]")
+
+
+def matching(backend: Backend, path: str) -> Iterator[ObjectInfo]:
+    """Every object whose path a pattern matches; a star matches no leading dot."""
+    if not _MAGIC.search(path):
+        with suppress(FileNotFoundError):
+            yield backend.stat(path)
+        return
+    root = path[: _MAGIC.search(path).start()].rpartition("/")[0]  # type: ignore[union-attr]
+    parts = path[len(root) :].lstrip("/").split("/")
+    matches = re.compile(glob_translate(path)).match
+    depth = None if any("**" in part for part in parts) else len(parts)
+    wants_hidden = any(part.startswith(".") for part in parts)
+    for info in backend.list(root, depth=depth, hidden=wants_hidden):
+        name = backend.path(info.uri)
+        if matches(name) and (parts[-1].startswith(".") or not is_hidden(name.rpartition("/")[2])):
+            yield info

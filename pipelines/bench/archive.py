@@ -31,8 +31,8 @@ _WRITTEN_AT = datetime(2026, 11, 21, tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """`num_videos` in `videos/stored/`, each with `num_clips` and `num_questions` answers to each of them in `index/`, and
-    a hundredth as many in `videos/new/` that have none."""
+    """`num_videos` in `videos/stored/`, each with `num_clips` and `num_questions` answers to each of these in `index/`;
+    and a hundredth as many in `videos/new/` that have none."""
 
     folder: str
     num_videos: int

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from schemas.errors import InputError, ObjectNotFound
 
 STAT_THREADS = 32
 STAT_BATCH = 8192  # names that are looked up before their rows are taken in
+STAT_TASK = 32  # names at most that a thread looks up at a time: on a local disk, handing them over costs more
 
 Named = tuple[ObjectInfo, str | None]
 """What a name leads to: an object, and the member where one of a shard was named."""
@@ -94,7 +96,10 @@ def _stat_all(store: Store, batches: Iterable[list[str]]) -> Iterator[Named]:
         for names in batches:
             split = [split_member(name) for name in names]
             uris = [uri for uri in dict.fromkeys(uri for uri, _ in split) if uri not in shards]
-            infos = dict(zip(uris, threads.map(stat, uris), strict=True)) | shards
+            size = max(1, min(STAT_TASK, len(uris) // STAT_THREADS))
+            tasks = [uris[n : n + size] for n in range(0, len(uris), size)]
+            found = chain.from_iterable(threads.map(lambda some: [stat(uri) for uri in some], tasks))
+            infos = dict(zip(uris, found, strict=True)) | shards
             shards |= {uri: infos[uri] for uri, member in split if member is not None}
             yield from ((infos[uri], member) for uri, member in split)
 

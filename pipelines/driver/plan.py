@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-
-import pyarrow as pa
 
 from pipelines.commit.done import read_done
 from pipelines.commit.layout import Layout
@@ -22,13 +20,13 @@ from pipelines.reason.engines.grid import read_vision_grid
 from pipelines.reason.prompt import DEFAULT_SYSTEM_PROMPT, FORCED_CLOSING, prefix_before_video, suffix_after_video
 from pipelines.source.find import find_videos
 from pipelines.source.indexes import Indexes
+from pipelines.source.inputs import input_names
 from pipelines.source.plan import plan_videos
 from pipelines.store import Store
 from schemas.config import RunConfig, config_id
 from schemas.errors import ConfigError
 from schemas.job import Job
 from schemas.qa import ANSWER_TYPES, Question
-from schemas.rows import inputs_table
 from schemas.run import Plan
 
 MAX_INPUTS_SEEN = 1000
@@ -54,7 +52,7 @@ def make_plan(job: Job, identity: dict[str, str], *, limit: int | None, retry_fa
     store, layout = open_output(job.config)
     indexes = Indexes(store=store, root=layout.root, keep=keep_indexes)
     found = find_videos(job.config.input, indexes)
-    check_partition_columns(job.config.output.partition_by, found.column("inputs"))
+    check_partition_columns(job.config.output.partition_by, input_names(found, max_rows=MAX_INPUTS_SEEN))
     ignored = sum((Counter(by_extension) for by_extension in indexes.num_ignored.values()), Counter())
     done = read_done(store, layout, id)
     planned = plan_videos(
@@ -80,13 +78,11 @@ def make_plan(job: Job, identity: dict[str, str], *, limit: int | None, retry_fa
     )
 
 
-def check_partition_columns(partition_by: Sequence[str], inputs: pa.ChunkedArray) -> None:
-    """Raises ConfigError where a column to partition by is in no row of the manifest: a typo would be a partition of
-    nothing but nulls. Looks at some rows, as all rows of a manifest have the same columns."""
+def check_partition_columns(partition_by: Sequence[str], names: Iterable[str]) -> None:
+    """Raises ConfigError where a column to partition by is none of the manifest's: a typo would be a partition of
+    nothing but nulls."""
     wanted = {entry: entry.partition(".")[0] for entry in partition_by}
-    step = max(1, len(inputs) // MAX_INPUTS_SEEN)
-    rows = (inputs_table(inputs[place].as_py()) for place in range(0, len(inputs), step))
-    known = {OWN_TIME, *(name for row in rows if row is not None for name in row.column_names)}
+    known = {OWN_TIME, *names}
     for entry, name in wanted.items():
         if name not in known:
             match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

@@ -25,6 +25,15 @@ def plain_columns(table: pa.Table) -> pa.Table:
     return pa.table(list(columns.values()), names=list(columns))
 
 
+def input_names(found: pa.Table, *, max_rows: int) -> frozenset[str]:
+    """What the manifest and side files say of videos, by name: all columns of a manifest, and of side files what some
+    rows, spread over all, have."""
+    step = max(1, found.num_rows // max_rows)
+    packed = (inputs_table(data.as_py()) for data in found.column("inputs").take(pa.array(range(0, len(found), step))))
+    beside = (name.removeprefix(INPUT_PREFIX) for name in found.column_names if name.startswith(INPUT_PREFIX))
+    return frozenset(beside).union(*(row.column_names for row in packed if row is not None))
+
+
 def pack_texts(rows: Sequence[Mapping[str, str]]) -> list[bytes]:
     """Each row of texts packed; rows without any are empty."""
     places: dict[tuple[str, ...], list[int]] = {}

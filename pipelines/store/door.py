@@ -144,9 +144,8 @@ class Store:
     def replace(self, uri: str, data: bytes, *, if_match: str) -> ObjectInfo:
         """Puts other bytes in the place of one version of an object, whole: a reader meets the old or the new ones.
 
-        Raises VersionChanged where another version is there, unless it has exactly these bytes: then it is done, as
-        after a reply that was lost. Raises ObjectNotFound where nothing is there, StorageError. Must not run beside a
-        `delete` of the same object on a local disk.
+        Raises VersionChanged where another version is there, ObjectNotFound where none is, StorageError. Must not run
+        beside a `delete` of the same object on a local disk.
         """
         with sentence("replace", uri):
             backend, path = self.backend(uri)

@@ -95,12 +95,9 @@ class LocalFiles:
 
     def replace(self, path: str, data: bytes, version: str) -> ObjectInfo:
         folder = os.path.dirname(path)
-        if file_version(os.stat(path)) != version:
-            return self._replaced(path, data, version)
+        self._check(path, version)  # before anything is written
         with _written(path, data) as temporary, _locked(folder):
-            before = os.stat(path)
-            if file_version(before) != version:
-                return self._replaced(path, data, version)
+            before = self._check(path, version)
             new = os.stat(temporary)
             if new.st_mtime_ns <= before.st_mtime_ns:  # the clock of a disk ticks every few ms: a version is never back
                 os.utime(temporary, ns=(new.st_atime_ns, before.st_mtime_ns + 1))
@@ -120,11 +117,10 @@ class LocalFiles:
     def _same(self, path: str, data: bytes) -> bool:
         return os.stat(path).st_size == len(data) and self.read(path, 0, None) == data
 
-    def _replaced(self, path: str, data: bytes, version: str) -> ObjectInfo:
-        """What is there instead of `version`. Raises VersionChanged where it has other bytes."""
-        found = self.stat(path)
-        if not self._same(path, data):
-            raise changed(path, version, found.version)
+    def _check(self, path: str, version: str) -> os.stat_result:
+        found = os.stat(path)
+        if file_version(found) != version:
+            raise changed(path, version, file_version(found))
         return found
 
 

@@ -128,11 +128,7 @@ class OtherObjects:
             self._fs.pipe_file(path, data, mode="create", **whole)
 
     def _replace(self, path: str, data: bytes, version: str) -> ObjectInfo:
-        found = self.stat(path)
-        if found.version != version:
-            if self._same(path, data):
-                return found
-            raise changed(found.uri, version, found.version)
+        self._check(path, version)
         self._try(self._fs.pipe_file, path, data)
         return self.stat(path)
 

@@ -8,6 +8,7 @@ is told from another writer's by its bytes. Knows no other storage.
 from __future__ import annotations
 
 import hashlib
+import uuid
 from asyncio import run_coroutine_threadsafe
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ from schemas.errors import StorageError
 
 IN_FLIGHT: Final = 64  # requests and connections at once; one S3 prefix takes 5,500 reads a second
 ONE_TRY: Final = {"retries": {"total_max_attempts": 1}, "max_pool_connections": IN_FLIGHT}  # of botocore's Config
+MARK: Final = "framegate-write"  # user metadata of an object that was replaced: which call did it
 T = TypeVar("T")
 
 
@@ -82,7 +84,8 @@ class S3Objects:
         return self._wait(self._insist(lambda: self._put_once(path, data)))
 
     def replace(self, path: str, data: bytes, version: str) -> ObjectInfo:
-        return self._wait(self._insist(lambda: self._replace(path, data, version)))
+        mark = uuid.uuid4().hex
+        return self._wait(self._insist(lambda: self._replace(path, data, version, mark)))
 
     def delete(self, paths: Sequence[str]) -> None:
         keys: dict[str, list[str]] = {}
@@ -101,6 +104,10 @@ class S3Objects:
                 )
 
     async def _stat(self, path: str) -> ObjectInfo:
+        return (await self._look(path))[0]
+
+    async def _look(self, path: str) -> tuple[ObjectInfo, str | None]:
+        """What is there, and the mark of the replacement that put it there."""
         bucket, key = self._key(path)
         try:
             answer = await self._call("head_object", Bucket=bucket, Key=key)
@@ -108,7 +115,7 @@ class S3Objects:
             if answer_of(error)[1] in (400, 403):  # answers to HEAD have no body: only another request says why
                 await self._insist(lambda: self._explain(bucket, key))
             raise
-        return _info(bucket, key, answer["ContentLength"], answer["ETag"])
+        return _info(bucket, key, answer["ContentLength"], answer["ETag"]), answer.get("Metadata", {}).get(MARK)
 
     async def _explain(self, bucket: str, key: str) -> None:
         (await self._fs._call_s3("get_object", Bucket=bucket, Key=key))["Body"].close()
@@ -161,23 +168,25 @@ class S3Objects:
                 raise Passing("the object was there, and is not any more") from error
             return Put(created=False, same=same)
 
-    async def _replace(self, path: str, data: bytes, version: str) -> ObjectInfo:
-        """One try. Our own bytes are the sign that an earlier one was applied and lost its answer.
+    async def _replace(self, path: str, data: bytes, version: str, mark: str) -> ObjectInfo:
+        """One try. Our mark on what is there is the sign that an earlier one was applied and lost its answer.
 
         Not only an earlier one of ours: aiohttp, too, sends a PUT again when a kept connection turns out to be closed.
+        The bytes would not do as a sign: another writer may have come to the same ones, and must not be counted twice.
         """
         bucket, key = self._key(path)
         condition = {} if self._single_writer else {"IfMatch": f'"{version}"'}
+        marked = {"Bucket": bucket, "Key": key, "Body": data, "Metadata": {MARK: mark}}
         try:
             if self._single_writer and (await self._stat(path)).version != version:
                 raise VersionMismatch
-            answer = await self._fs._call_s3("put_object", Bucket=bucket, Key=key, Body=data, **condition)
+            answer = await self._fs._call_s3("put_object", **marked, **condition)
             return _info(bucket, key, len(data), answer["ETag"])
         except OSError as error:
             if answer_of(error)[1] != 412 and not isinstance(error, VersionMismatch):
                 raise
-            found = await self._stat(path)
-            if await self._same(path, data):
+            found, found_mark = await self._look(path)
+            if found_mark == mark:
                 return found
             raise changed(found.uri, version, found.version) from error
 

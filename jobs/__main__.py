@@ -21,6 +21,7 @@ from jobs.plan import plan
 from jobs.probe import probe
 from jobs.query import query
 from jobs.run import run
+from jobs.seal import seal_command
 from jobs.status import status
 from schemas.errors import FramegateError
 
@@ -60,6 +61,7 @@ app.command()(run)
 app.command()(status)
 app.command()(query)
 app.command()(audit)
+app.command(name="seal")(seal_command)
 app.command(name="erase")(erase_command)
 app.add_typer(train.app, name="train", cls=_Commands)
 app.add_typer(evaluate.app, name="eval", cls=_Commands)

@@ -199,7 +199,9 @@ def _print_receipts(target: Target, receipts: list[ErasureReceipt], json_file: P
             for table, num_rows in sorted(tables.items())
         ]
         videos = _count(len(receipt.videos), "video")
-        _print_some(console, ("config_id", "table", "rows"), rows, f"erasure {receipt.erasure_id}: {videos} forgotten")
+        typer.echo(f"erasure {receipt.erasure_id}: {videos} forgotten")
+        if rows:
+            print_table(console, ("config_id", "table", "rows"), rows)
         typer.echo(f"receipt: {target.layout.erasure(receipt.erasure_id)}")
     typer.echo("not reached:")
     for sentence in dict.fromkeys(sentence for receipt in receipts for sentence in receipt.not_reached):

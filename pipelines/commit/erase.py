@@ -192,6 +192,8 @@ class _Removal:
     ) -> None:
         """Leaves it where another process has changed the object since it was listed: we look again anyway."""
         data = self._store.read(info.uri)
+        if self._store.stat(info.uri).version != info.version:
+            return
         rewritten = rewrite(info.uri, data, self._wanted)
         if rewritten is None:
             return

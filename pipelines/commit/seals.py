@@ -214,12 +214,19 @@ def fix_layout(store: Store, layout: Layout, partition_by: Sequence[str]) -> Non
     put = store.put_once(layout.layout, data)
     if put.created or put.same:
         return
-    try:
-        there = json.loads(store.read(layout.layout))["partition_by"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{layout.layout} is no layout of an output ({error!r})") from error
+    there = list(read_layout(store, layout) or ())
     if there != wanted["partition_by"]:
         raise ConfigError(
             f"output.partition_by is {wanted['partition_by']}, but the tables in {layout.root} are partitioned by"
             f" {there} since their first rows, which cannot change: set it to {there}, or use another output.uri"
         )
+
+
+def read_layout(store: Store, layout: Layout) -> tuple[str, ...] | None:
+    """What the tables of an output are partitioned by; None where that is not fixed yet. Raises StorageError."""
+    try:
+        return tuple(json.loads(store.read(layout.layout))["partition_by"])
+    except ObjectNotFound:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{layout.layout} is no layout of an output ({error!r})") from error

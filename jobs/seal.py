@@ -1,0 +1,83 @@
+"""`framegate seal`: what is committed becomes tables."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from jobs.options import JsonFile
+from jobs.rows import make_console, print_table, write_json
+from jobs.target import Target, TargetName, find_target
+from pipelines.commit.erasures import config_id_of
+from pipelines.commit.seal import seal
+from pipelines.commit.seals import read_layout
+from schemas.errors import ConfigError, FramegateError
+
+EXIT_BROKE_OFF = 1
+_SHOWN = (
+    "config_id", "num_seals", "num_units", "num_files", "num_answers", "num_failures", "num_duplicates", "num_erased",
+    "size_bytes",
+)  # fmt: skip
+
+
+def seal_command(
+    target: TargetName,
+    config_id: Annotated[
+        str | None,
+        typer.Option("--config-id", metavar="ID", help="Of this config_id alone.", show_default="all of them"),
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Seal what the journal holds: committed units become sorted Parquet files in results and failures.
+
+    A run does this at its end. Alone, it is for what a killed run left, or for the answers of one that is still at
+    work. Several may run at once, beside runs too: no row is lost or doubled. With a job file, files come to its
+    output.file_bytes; with an output's URI to 128 MiB. Folders stay those of the first rows.
+
+    [bold]Exit codes[/bold]
+
+      0  done, also where there was nothing to seal
+
+      1  broke off: seal again to go on
+
+      2  could not start: nothing was changed
+
+    [bold]Examples[/bold]
+
+      framegate seal job.yaml
+
+      framegate seal s3://index/cameras --config-id c0ffee0123456789
+    """
+    found = find_target(target)
+    found.check()
+    store, layout = found.store, found.layout
+    known = _config_ids(found)
+    if config_id is not None and config_id not in known:
+        raise ConfigError(f"--config-id {config_id} is none of {found.config.uri}; it has {', '.join(known) or 'none'}")
+    partition_by = found.config.partition_by if found.is_job else read_layout(store, layout) or ()
+    rows: list[dict[str, Any]] = []
+    try:
+        for one in known if config_id is None else [config_id]:
+            sealed = seal(store, layout, one, file_bytes=found.config.file_bytes, partition_by=partition_by)
+            rows.append({"config_id": one, **asdict(sealed)})
+    except ConfigError:
+        raise  # the job asks for other folders than there are
+    except FramegateError as error:
+        typer.echo(f"error: {error}; everything committed is kept: seal again to go on", err=True)
+        raise typer.Exit(EXIT_BROKE_OFF) from error
+    write_json(json_file, "seal", rows)
+    sealed_rows = [row for row in rows if row["num_seals"]]
+    if sealed_rows:
+        print_table(make_console(), _SHOWN, sealed_rows, title=found.config.uri)
+    else:
+        typer.echo(f"nothing waits to be sealed in {found.config.uri}")
+
+
+def _config_ids(target: Target) -> list[str]:
+    """Those that a run has recorded before its first unit, and those that have seals."""
+    configs = target.store.list(target.layout.folder("configs"))
+    recorded = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in configs}
+    sealed = {config_id_of(info.uri) for info in target.store.list(target.layout.folder("seals"))}
+    return sorted(recorded | {config_id for config_id in sealed if config_id is not None})

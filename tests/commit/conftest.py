@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.commit.journal import commit_unit
 from pipelines.commit.layout import Layout
-from pipelines.commit.records import record_plan
+from pipelines.commit.records import record_begun, record_config, record_plan
 from pipelines.commit.rows import RunFacts
 from pipelines.commit.seal import seal
 from pipelines.store import Store
@@ -115,6 +115,9 @@ class FillIndex:
     def __call__(self, store: Store, layout: Layout, *, partition_by: tuple[str, ...] = ()) -> None:
         for number, config_id in enumerate(self.config_ids, start=1):
             facts = replace(self._facts, run_id=f"run-{number}", config_id=config_id)
+            begun = {"config_id": config_id, "started_at": "2026-11-21T12:00:00+00:00", "num_videos": len(self.videos)}
+            record_config(store, layout, config_id, {"model": facts.model})
+            record_begun(store, layout, facts.run_id, begun)
             self.commit(store, layout, facts, range(2), num_clips=3)
             seal(store, layout, config_id, partition_by=partition_by)
             self.commit(store, layout, facts, range(2, 3), num_clips=3)
@@ -126,7 +129,7 @@ class FillIndex:
                     "video_id": video.video_id,
                     "video_uri": video.uri,
                     "video_version": video.version,
-                    "question_hashes": ["0" * 16],
+                    "question_hashes": [question.hash for question in QUESTIONS[:2]],
                     "config_id": config_id,
                 }
                 for video in self.videos

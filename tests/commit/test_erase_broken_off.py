@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pipelines.commit.audit import audit
 from pipelines.commit.erase import complete_erasures, erase
 from pipelines.commit.erasures import ErasureReceipt, leads_to, read_notes, unfinished
 from pipelines.commit.journal import commit_unit, from_parquet
@@ -77,6 +78,7 @@ def assert_forgotten(layout: Layout) -> None:
     for info in store.list(layout.root):
         assert URI.encode() not in store.read(info.uri), info.uri
     assert unfinished(store, layout) == []
+    assert [sentence for check in audit(store, layout).checks for sentence in check.findings] == []
 
 
 def told(receipt: ErasureReceipt) -> tuple:

@@ -109,7 +109,7 @@ class KeySpool:
 
     def parts(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(rows, plans) of some videos at a time. Nothing can be added any more."""
-        for name in list(self._waiting):
+        for name in [name for name, waiting in self._waiting.items() if waiting]:
             self._flush(name)
         for part in range(NUM_PARTS):
             yield self._read("rows", part, ROW), self._read("plans", part, PLANNED)

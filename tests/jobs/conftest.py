@@ -14,6 +14,7 @@ from jobs.__main__ import app
 from pipelines.commit.journal import to_journal, to_parquet
 from pipelines.commit.layout import Layout
 from pipelines.commit.records import record_begun, record_config, record_plan, record_run
+from pipelines.commit.seal import seal
 from pipelines.store import Store
 from schemas.tables import FAILURES, JOURNAL, RESULTS
 
@@ -39,6 +40,8 @@ def failure_row(number: int, reason: str, attempts: int, *, hours_ago: int = 0, 
     """A row of failures: the video as a whole unless `values` say which clip and question."""
     return {
         **video(number),
+        "clip_index": None,
+        "question_hash": None,
         "clip_is_last": True,
         "stage": "decode",
         "reason": reason,
@@ -83,22 +86,39 @@ OVERCOME = [
 ]
 
 
-def write_tables(root: str, seal: int = 0, inputs: Mapping[str, Any] | None = None) -> None:
-    """One sealed file of each kind, as seal number `seal` would leave it."""
+def write_tables(root: str, number: int, inputs: Mapping[str, Any] | None = None) -> None:
+    """One more file of each kind with the same rows, as a seal of that number would leave it."""
     extra = [pa.field(name, pa.scalar(value).type) for name, value in (inputs or {}).items()]
     for kind, rows, schema in (("results", ANSWERS, RESULTS), ("failures", [*OVERCOME, *STANDING], FAILURES)):
         table = pa.Table.from_pylist([{**row, **(inputs or {})} for row in rows], schema=pa.schema([*schema, *extra]))
-        Store().put_once(Layout(root).sealed(kind, CONFIG_ID, "", seal), to_parquet(table.sort_by("video_id")))
+        Store().put_once(Layout(root).sealed(kind, CONFIG_ID, "", number), to_parquet(table.sort_by("video_id")))
+
+
+def write_unit(layout: Layout, rows: list[dict[str, Any]], row_kind: str) -> None:
+    """Rows of one video as one object of the journal."""
+    first = rows[0]
+    if first["question_hash"] is None:
+        clip_index, attempt = first["clip_index"], first["attempts"]
+        uri = layout.undecoded(CONFIG_ID, first["video_id"], clip_index=clip_index, attempt=attempt)
+    else:
+        asked = {(row["question_hash"], row.get("attempts", 2)) for row in rows}
+        clips = {row["clip_index"] for row in rows}
+        uri = layout.unit(CONFIG_ID, first["video_id"], clip_indexes=clips, questions=asked)
+    table = pa.Table.from_pylist([{**row, "row_kind": row_kind} for row in rows], schema=JOURNAL)
+    assert Store().put_once(uri, to_journal(table)).created
 
 
 def write_output(root: str) -> None:
     """Two videos of two clips with two questions each, half of them thought about; three failures that stand and three
-    that do not; a unit not sealed; a run that was stopped, one that ended and one that was killed."""
+    that do not; a unit not sealed; a run that was stopped, one that ended and one that was killed. An audit finds
+    nothing."""
     store, layout = Store(), Layout(root)
-    write_tables(root)
-    unsealed = {**answer_row(**video(6), question_hash="1" * 16), "run_id": "run-3", "row_kind": "answer"}
-    unit = layout.unit(CONFIG_ID, f"{6:016x}", clip_indexes=[0], questions=[("1" * 16, 1)])
-    store.put_once(unit, to_journal(pa.Table.from_pylist([unsealed], schema=JOURNAL)))
+    for failure in [*OVERCOME, *STANDING]:
+        write_unit(layout, [failure], "failure")
+    for number in (1, 2):
+        write_unit(layout, [row for row in ANSWERS if row["video_id"] == f"{number:016x}"], "answer")
+    seal(store, layout, CONFIG_ID)
+    write_unit(layout, [answer_row(**video(6), question_hash="1" * 16, run_id="run-3")], "answer")
     store.put_once(layout.attempt(CONFIG_ID, f"{6:016x}", "decode", "run-3", 1), b"{}")
     record_config(store, layout, CONFIG_ID, {"model": {"name": "dock"}, "gate": {"strategy": "gated"}})
     for number, videos in ((1, range(1, 6)), (2, range(1, 6)), (3, range(6, 9))):
@@ -153,7 +173,7 @@ def fill_output() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def fill_tables() -> Callable[..., None]:
-    """`fill_tables(uri, seal=1, inputs={"input_dock": "north"})` writes the sealed files again, with more columns."""
+    """`fill_tables(uri, 1, inputs={"input_dock": "north"})` writes the sealed files again, with more columns."""
     return write_tables
 
 

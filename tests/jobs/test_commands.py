@@ -12,7 +12,7 @@ from typer.testing import Result
 
 Framegate = Callable[..., Result]
 COMMANDS = [
-    ["demo"], ["plan"], ["probe"], ["run"], ["status"], ["query"], ["train", "dock"], ["eval", "dock"],
+    ["demo"], ["plan"], ["probe"], ["run"], ["status"], ["query"], ["audit"], ["train", "dock"], ["eval", "dock"],
     ["bench", "decode"],
 ]  # fmt: skip
 
@@ -27,7 +27,7 @@ def test_every_command_helps_with_examples(framegate: Framegate, command: list[s
 
 @pytest.mark.parametrize(
     "command",
-    [["plan"], ["probe"], ["run"], ["status"], ["query"], ["eval", "dock"], ["bench", "decode"]],
+    [["plan"], ["probe"], ["run"], ["status"], ["query"], ["audit"], ["eval", "dock"], ["bench", "decode"]],
     ids=" ".join,
 )
 def test_commands_that_measure_write_json(framegate: Framegate, command: list[str]) -> None:

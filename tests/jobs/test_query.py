@@ -140,8 +140,8 @@ def test_columns_carry_their_meaning(framegate: Framegate, output: str) -> None:
 def test_manifest_columns_are_there_whatever_their_types(
     framegate: Framegate, output: str, fill_tables: Callable
 ) -> None:
-    fill_tables(output, seal=1, inputs={"input_dock": 3})
-    fill_tables(output, seal=2, inputs={"input_dock": "north", "input_fps": 2.5})
+    fill_tables(output, 1, inputs={"input_dock": 3})
+    fill_tables(output, 2, inputs={"input_dock": "north", "input_fps": 2.5})
     sql = "SELECT input_dock, avg(input_fps) AS fps, count(*) AS n FROM answers GROUP BY 1 ORDER BY 1 NULLS FIRST"
     assert rows_of(framegate, output, sql) == [
         {"input_dock": None, "fps": None, "n": 8},

@@ -93,14 +93,15 @@ def text(kind: int, video: str, clip: int | None, question: str | None, attempts
     return f"video {video}, {where}, {asked}" + (f", attempt {attempts}" if kind != RESULT else "")
 
 
-def test_rows_go_to_disk_and_come_back_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at_once", [300, 500])  # 500 leaves none in memory at the end
+def test_rows_go_to_disk_and_come_back_in_parts(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     monkeypatch.setattr(audit_keys, "_BUFFERED", 1000)
     numbers = np.random.default_rng(0).integers(0, 2**64, 20_000, np.uint64, endpoint=False)
     rows = np.zeros(len(numbers), ROW)
     rows["video"] = numbers
     with spool() as keys:
-        for first in range(0, len(rows), 300):
-            keys.add_rows(rows[first : first + 300])
+        for first in range(0, len(rows), at_once):
+            keys.add_rows(rows[first : first + at_once])
         parts = [part for part, _ in keys.parts()]
     assert len(parts) == audit_keys.NUM_PARTS
     assert max(len(part) for part in parts) < 2 * len(rows) / audit_keys.NUM_PARTS

@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Final, cast
 
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
@@ -26,6 +26,7 @@ from schemas.errors import ObjectNotFound, StorageError, VersionChanged
 
 LOCAL = ("file", "local")
 S3 = ("s3", "s3a")
+FIRST_CONTACT_SECONDS: Final = 15.0
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,10 @@ class Store:
 
     def check_writable(self, root: str) -> None:
         """Raises StorageError unless objects below `root` can be created once, replaced by version, and deleted."""
-        self.is_folder(root)  # raises where the bucket is missing; some servers answer a PUT there with a 500
+        # Raises where the bucket is missing; some servers answer a PUT there with a 500. Who mistyped an address need
+        # not wait as long as one in the middle of a run.
+        first = replace(self, patience_seconds=min(self.patience_seconds, FIRST_CONTACT_SECONDS))
+        first.is_folder(root)
         probe = join(root, f".framegate-probe-{uuid.uuid4().hex}")
         self.put_once(probe, b"first")
         try:
@@ -191,7 +195,8 @@ class Store:
             return local, local.path(uri)
         options = self._options(uri)
         if protocol in S3:
-            from pipelines.store.s3 import ONE_TRY, S3Objects
+            from pipelines.store.s3 import S3Objects
+            from pipelines.store.s3_reader import ONE_TRY
 
             options["config_kwargs"] = {**ONE_TRY, **options.get("config_kwargs", {})}
             kind = S3Objects

@@ -15,7 +15,6 @@ from schemas.errors import CredentialsError, ObjectNotFound, StorageError, Stora
 
 CREDENTIAL_CODES: Final = frozenset(
     [
-        "AuthorizationHeaderMalformed",
         "ExpiredToken",
         "ExpiredTokenException",
         "InvalidAccessKeyId",
@@ -128,9 +127,10 @@ def sentence(verb: str, uri: str) -> Iterator[None]:
 def _translated(error: Exception, what: str) -> StorageError:
     code, status = answer_of(error)
     if code in CREDENTIAL_CODES or CREDENTIAL_CLASSES & _class_names(error):
+        mend = "set this machine's clock" if code == "RequestTimeTooSkewed" else "renew them"
         return CredentialsError(
             f"{what}: storage does not accept the credentials ({_words(error)});"
-            " renew them and run again; everything committed is kept"
+            f" {mend} and run again; everything committed is kept"
         )
     if code in FULL_CODES or status == 507 or getattr(error, "errno", None) in FULL_NUMBERS:
         return StorageFull(f"{what}: there is no room left ({_words(error)}); make room and run again")

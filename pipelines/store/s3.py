@@ -1,84 +1,32 @@
-"""Objects in S3 and whatever speaks its language: conditional requests, each tried again inside one budget of time.
+"""Objects in S3 and whatever speaks its language: created and replaced by conditional requests.
 
-The clients below have retries of their own, five in botocore times five in s3fs, blind to what a try may have done;
-here they are off, and every failure is seen: a write whose answer was lost meets its own object the next time, which
-is told from another writer's by its bytes. Knows no other storage.
+Every failed try is seen and tried again; a write whose answer was lost meets its own object the next time, which is
+told from another writer's: by its bytes where it was created, by a mark where it took another's place. Knows no other
+storage.
 """
 
 from __future__ import annotations
 
 import hashlib
 import uuid
-from asyncio import run_coroutine_threadsafe
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Final, TypeVar, cast
+from collections.abc import Sequence
+from typing import ClassVar
 
-from fsspec import AbstractFileSystem
-
-from pipelines.store.backend import changed, check_length
+from pipelines.store.backend import changed
 from pipelines.store.errors import PASSING_CODES, Passing, answer_of
-from pipelines.store.objects import ObjectInfo, OpenUpload, Put, is_hidden
-from pipelines.store.retries import insist
-from pipelines.store.s3_body import read_body
+from pipelines.store.objects import ObjectInfo, Put
+from pipelines.store.s3_reader import MARK, S3Reader, s3_info
 from schemas.errors import StorageError
-
-IN_FLIGHT: Final = 64  # requests and connections at once; one S3 prefix takes 5,500 reads a second
-ONE_TRY: Final = {"retries": {"total_max_attempts": 1}, "max_pool_connections": IN_FLIGHT}  # of botocore's Config
-MARK: Final = "framegate-write"  # user metadata of an object that was replaced: which call did it
-T = TypeVar("T")
 
 
 class VersionMismatch(OSError):
     """What a server answers with 412, found by looking."""
 
 
-class S3Objects:
-    """A Backend over s3fs. Thread-safe: all requests run on fsspec's loop."""
+class S3Objects(S3Reader):
+    """A Backend over s3fs."""
 
     DELETE_MANY: ClassVar[int] = 1000
-
-    def __init__(self, fs: AbstractFileSystem, *, single_writer: bool, patience_seconds: float) -> None:
-        self._fs = cast(Any, fs)
-        self._fs.retries = 1
-        self._single_writer = single_writer
-        self._patience_seconds = patience_seconds
-
-    def path(self, uri: str) -> str:
-        return cast(str, self._fs._strip_protocol(uri))
-
-    def list(self, path: str, *, depth: int | None = None, hidden: bool = False) -> Iterator[ObjectInfo]:
-        bucket, prefix = self._folder(path)
-        flat = {"Delimiter": "/"} if depth == 1 else {}  # keys that are deeper by more cost less to skip than to walk
-        for page in self._pages("list_objects_v2", Bucket=bucket, Prefix=prefix, **flat):
-            for entry in page.get("Contents", []):
-                key = entry["Key"]
-                if (hidden or not is_hidden(key[len(prefix) :])) and not key.endswith("/"):  # some console's "folder"
-                    yield _info(bucket, key, entry["Size"], entry["ETag"])
-
-    def stat(self, path: str) -> ObjectInfo:
-        return self._wait(self._stat(path))
-
-    def is_folder(self, path: str) -> bool:
-        bucket, prefix = self._folder(path)
-        page = self._wait(self._call("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1))
-        return not prefix or bool(page.get("Contents"))
-
-    def read(self, path: str, start: int, end: int | None, *, version: str | None = None) -> bytes:
-        return self._wait(self._read(path, start, end, version))
-
-    def read_many(self, items: Iterable[tuple[str, ObjectInfo | None]]) -> Iterator[bytes | None]:
-        asked: deque = deque()
-        try:
-            for path, info in items:
-                asked.append(run_coroutine_threadsafe(self._read_present(path, info), self._fs.loop))
-                if len(asked) == IN_FLIGHT:
-                    yield asked.popleft().result()
-            while asked:
-                yield asked.popleft().result()
-        finally:
-            for request in asked:
-                request.cancel()
 
     def put_once(self, path: str, data: bytes) -> Put:
         return self._wait(self._insist(lambda: self._put_once(path, data)))
@@ -94,59 +42,6 @@ class S3Objects:
             keys.setdefault(bucket, []).append(key)
         for bucket, some in keys.items():
             self._wait(self._delete(bucket, some))
-
-    def open_uploads(self, path: str) -> Iterator[OpenUpload]:
-        bucket, prefix = self._folder(path)
-        for page in self._pages("list_multipart_uploads", Bucket=bucket, Prefix=prefix):
-            for upload in page.get("Uploads", []):
-                yield OpenUpload(
-                    uri=f"s3://{bucket}/{upload['Key']}", upload_id=upload["UploadId"], started=upload["Initiated"]
-                )
-
-    async def _stat(self, path: str) -> ObjectInfo:
-        return (await self._look(path))[0]
-
-    async def _look(self, path: str) -> tuple[ObjectInfo, str | None]:
-        """What is there, and the mark of the replacement that put it there."""
-        bucket, key = self._key(path)
-        try:
-            answer = await self._call("head_object", Bucket=bucket, Key=key)
-        except OSError as error:
-            if answer_of(error)[1] in (400, 403):  # answers to HEAD have no body: only another request says why
-                await self._insist(lambda: self._explain(bucket, key))
-            raise
-        return _info(bucket, key, answer["ContentLength"], answer["ETag"]), answer.get("Metadata", {}).get(MARK)
-
-    async def _explain(self, bucket: str, key: str) -> None:
-        (await self._fs._call_s3("get_object", Bucket=bucket, Key=key))["Body"].close()
-
-    async def _read(self, path: str, start: int, end: int | None, version: str | None) -> bytes:
-        if start == end:
-            return b""
-        bucket, key = self._key(path)
-        named = {} if version is None else {"IfMatch": f'"{version}"'}
-
-        async def request() -> tuple[bytes, str]:
-            try:
-                return await read_body(self._fs, bucket, key, start, end, named)
-            except OSError as error:
-                if answer_of(error)[1] == 412 and version is not None:
-                    raise changed(f"s3://{bucket}/{key}", version) from error
-                raise
-
-        data, etag = await self._insist(request)
-        if version is not None and etag != version:  # not every server knows If-Match
-            raise changed(f"s3://{bucket}/{key}", version, etag)
-        return check_length(data, start, end)
-
-    async def _read_present(self, path: str, info: ObjectInfo | None) -> bytes | None:
-        try:
-            data = await self._read(path, 0, None, None)
-        except FileNotFoundError:
-            return None
-        if info is not None and len(data) != info.size_bytes:
-            raise changed(info.uri, info.version)
-        return data
 
     async def _put_once(self, path: str, data: bytes) -> Put:
         """One try."""
@@ -181,7 +76,7 @@ class S3Objects:
             if self._single_writer and (await self._stat(path)).version != version:
                 raise VersionMismatch
             answer = await self._fs._call_s3("put_object", **marked, **condition)
-            return _info(bucket, key, len(data), answer["ETag"])
+            return s3_info(bucket, key, len(data), answer["ETag"])
         except OSError as error:
             if answer_of(error)[1] != 412 and not isinstance(error, VersionMismatch):
                 raise
@@ -218,36 +113,3 @@ class S3Objects:
                 )
 
         await self._insist(request)
-
-    def _pages(self, method: str, **kwargs: Any) -> Iterator[dict[str, Any]]:
-        while True:
-            page = self._wait(self._call(method, **kwargs))
-            yield page
-            if not page.get("IsTruncated"):
-                return
-            if method == "list_objects_v2":
-                kwargs["ContinuationToken"] = page["NextContinuationToken"]
-            else:
-                kwargs |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
-
-    async def _call(self, method: str, **kwargs: Any) -> Any:
-        return await self._insist(lambda: self._fs._call_s3(method, **kwargs))
-
-    async def _insist(self, request: Callable[[], Awaitable[T]]) -> T:
-        return await insist(request, self._patience_seconds)
-
-    def _wait(self, request: Coroutine[Any, Any, T]) -> T:
-        return run_coroutine_threadsafe(request, self._fs.loop).result()
-
-    def _key(self, path: str) -> tuple[str, str]:
-        bucket, key, _ = self._fs.split_path(path)
-        return bucket, key
-
-    def _folder(self, path: str) -> tuple[str, str]:
-        bucket, key = self._key(path)
-        key = key.strip("/")
-        return bucket, f"{key}/" if key else ""
-
-
-def _info(bucket: str, key: str, size_bytes: int, etag: str) -> ObjectInfo:
-    return ObjectInfo(uri=f"s3://{bucket}/{key}", size_bytes=size_bytes, version=etag.strip('"'))

@@ -192,7 +192,7 @@ def test_credentials_that_are_not_accepted_end_it_at_once(
         lambda: open_pinned(faulty, video).read(0, 5),
     ):
         with pytest.raises(
-            CredentialsError, match=rf"cannot \w+ .*{code}.*renew them and run again; everything commit"
+            CredentialsError, match=rf"cannot \w+ .*{code}.*(renew them|clock) and run again; everything comm"
         ):
             call()
 

@@ -41,7 +41,7 @@ class Fault:
     """What happens to a process, and where: at its `number`-th time at `place`.
 
     action   the command: run or erase
-    kind     killed, or frozen until another has done its work
+    kind     killed, frozen until another has done its work, or raced: so many at once
     """
 
     place: str
@@ -101,12 +101,34 @@ class Workbench:
         else:
             ended, num_changed = self._freeze(fault, output, {**environment, FAIL_WITH: "STOP"}, once)
             num_commands = 2
+        return self._judge(fault, ended, output, expected, began, once.exists(), num_commands, num_changed)
+
+    def race(self, num_commands: int) -> Verdict:
+        """The same run, started so many times at once."""
+        began = time.monotonic()
+        output = self._folder / f"raced-{num_commands}"
+        fault = Fault(place="everywhere", number=num_commands, action="run", kind="raced")
+        processes = [self._start("run", output) for _ in range(num_commands)]
+        ended = max((_wait(process) for process in processes), key=lambda one: abs(one.returncode))
+        return self._judge(fault, ended, output, self.rows, began, True, num_commands, 0)
+
+    def _judge(
+        self,
+        fault: Fault,
+        ended: Ended,
+        output: Path,
+        expected: Counter[str],
+        began: float,
+        happened: bool,
+        num_commands: int,
+        num_changed: int,
+    ) -> Verdict:
         report = audit(Store(), Layout(str(output)))
         found = read_rows(output)
         shutil.rmtree(output)
         return Verdict(
             fault=fault,
-            happened=once.exists(),
+            happened=happened,
             num_commands=num_commands,
             num_lost=(expected - found).total(),
             num_doubled=(found - expected).total(),

@@ -35,6 +35,11 @@ def test_whatever_happens_the_rows_are_those_of_an_undisturbed_run(bench: Workbe
     assert verdict.is_good, verdict
 
 
+def test_the_same_run_three_times_at_once_is_one_run(bench: Workbench) -> None:
+    verdict = bench.race(3)
+    assert verdict.is_good, verdict
+
+
 def test_an_undisturbed_run_has_all_rows(bench: Workbench) -> None:
     assert bench.rows.total() == 6 * 2 + 2
 

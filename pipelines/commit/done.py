@@ -8,27 +8,28 @@ erased. Knows nothing of what is asked of the rows.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.commit.journal import from_parquet
 from pipelines.commit.layout import Layout
 from pipelines.commit.standing import has_answer, is_overtaken, last_of_each_key, num_undecoded
 from pipelines.store import ObjectInfo, Store
 from schemas.errors import StorageError
 from schemas.keys import id_numbers
 from schemas.packing import places_of
-from schemas.tables import ANSWERED_KEYS, FAILED_KEYS
+from schemas.tables import ANSWERED_KEYS, FAILED_KEYS, JOURNAL
 
 READ_THREADS = 4  # sealed files that are read at the same time
 READ_ATTEMPTS = 3  # at a sealed file that an erasure replaces while it is read
+JOURNAL_THREADS = 2  # more find nothing to do: most of a read is native code
 JOURNAL_OBJECTS = 1024  # that are read before their rows become numbers
 
 _KEY = ("video_id", "clip_index", "question_hash")
@@ -36,6 +37,7 @@ _ANSWER = (*_KEY, "clip_is_last")
 _FAILURE = (*_ANSWER, "reason", "attempts", "written_at")
 _TIME = ("video_id", "clip_index", "written_at")
 _TEXTS = ("video_id", "question_hash", "reason")
+_UNSEALED = pa.schema([JOURNAL.field(name).remove_metadata() for name in ("row_kind", *_FAILURE)])
 _TIMES = pa.schema(
     [("video", pa.uint64()), ("clip_index", pa.int32()), ("written_at", FAILED_KEYS.field("failed_at").type)]
 )
@@ -82,19 +84,33 @@ class _Unsealed:
 
 
 def _read_journal(store: Store, folder: str) -> Iterator[_Unsealed]:
-    tables: list[pa.Table] = []
-    for uri, data in store.read_present(info.uri for info in store.list(folder)):
-        if data is not None:
-            tables.append(from_parquet(uri, data, ("row_kind", *_FAILURE)))
-        if len(tables) == JOURNAL_OBJECTS:
-            yield _unsealed(tables)
-            tables = []
-    if tables:
-        yield _unsealed(tables)
+    uris = (info.uri for info in store.list(folder))
+    with ThreadPoolExecutor(JOURNAL_THREADS) as threads:
+        waiting: deque[Future[_Unsealed]] = deque()
+        while some := list(islice(uris, JOURNAL_OBJECTS)):
+            waiting.append(threads.submit(_read_objects, store, some))
+            if len(waiting) > JOURNAL_THREADS:
+                yield waiting.popleft().result()
+        yield from (future.result() for future in waiting)
+
+
+def _read_objects(store: Store, uris: Sequence[str]) -> _Unsealed:
+    found = store.read_present(uris)
+    return _unsealed([_read_object(uri, data) for uri, data in found if data is not None])
+
+
+def _read_object(uri: str, data: bytes) -> pa.Table:
+    try:
+        # Threads of its own would cost more than they bring for some rows.
+        rows = pq.ParquetFile(pa.BufferReader(data)).read(columns=_UNSEALED.names, use_threads=False)
+        return rows.select(_UNSEALED.names).cast(_UNSEALED)
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:  # the last two: other columns
+        raise _no_table(uri, error) from error
 
 
 def _unsealed(tables: Sequence[pa.Table]) -> _Unsealed:
-    rows = pa.concat_tables(tables)
+    # A thousand chunks of some rows would be a thousand calls of whatever is done to them.
+    rows = pa.concat_tables([_UNSEALED.empty_table(), *tables]).combine_chunks()
     answers = rows.filter(pc.field("row_kind") == "answer")
     failures = rows.filter(pc.field("row_kind") == "failure")
     return _Unsealed(answered=_answered(answers), failed=_failed(failures), times=_times(answers))
@@ -128,11 +144,13 @@ def _read_columns(store: Store, info: ObjectInfo, columns: Sequence[str]) -> pa.
         except (pa.ArrowException, OSError, KeyError) as error:  # KeyError: it has no such column
             now = store.stat(info.uri)
             if now.version == info.version or not attempts_left:
-                raise StorageError(
-                    f"{info.uri} is no whole Parquet file of ours ({error}); was it written by something else?"
-                ) from error
+                raise _no_table(info.uri, error) from error
             info = now
     raise AssertionError("the last attempt returns or raises")
+
+
+def _no_table(uri: str, error: Exception) -> StorageError:
+    return StorageError(f"{uri} is no whole Parquet file of ours ({error}); was it written by something else?")
 
 
 def _answered(rows: pa.Table) -> pa.Table:

@@ -19,7 +19,7 @@ from pipelines.commit.done import Done, read_done
 from pipelines.commit.journal import commit_unit, unit_uri
 from pipelines.commit.layout import Layout
 from pipelines.commit.rows import RunFacts, journal_table
-from pipelines.store import Store
+from pipelines.store import Store, join
 from schemas.errors import StorageError
 from schemas.keys import id_number
 from schemas.tables import ANSWERED_KEYS, FAILED_KEYS, FAILURES, RESULTS
@@ -192,12 +192,16 @@ def test_a_file_that_an_erasure_replaces_while_it_is_read_is_read_again(
     assert writer.done().answered.num_rows == 4
 
 
+@pytest.mark.parametrize("folder", ["results", "failures", "journal"])
 @pytest.mark.parametrize("data", [b"something else", None])
-def test_a_file_of_something_else_is_said_in_one_sentence(local: Layout, facts: RunFacts, data: bytes | None) -> None:
+def test_a_file_of_something_else_is_said_in_one_sentence(
+    local: Layout, facts: RunFacts, folder: str, data: bytes | None
+) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"a": [1]}), sink)
-    STORE.put_once(local.sealed("results", facts.config_id, "", 0), data or sink.getvalue().to_pybytes())
-    with pytest.raises(StorageError, match=r"00000000\.parquet is no whole Parquet file"):
+    uri = join(local.folder(folder, facts.config_id), "v", "x.parquet")
+    STORE.put_once(uri, data or sink.getvalue().to_pybytes())
+    with pytest.raises(StorageError, match=r"v/x\.parquet is no whole Parquet file of ours"):
         Writer(local, facts).done()
 
 

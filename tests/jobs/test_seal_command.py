@@ -24,9 +24,10 @@ JOB = (
 
 @pytest.fixture
 def unsealed(output: str) -> str:
-    """The output as a first run that was killed leaves it: one unit in the journal, no table."""
+    """The output with one unit in the journal and no table yet, nor a word on how those are partitioned."""
     layout = Layout(output)
-    Store().delete([info.uri for kind in ("results", "failures") for info in Store().list(layout.folder(kind))])
+    folders = ("results", "failures", "seals")
+    Store().delete([layout.layout, *(info.uri for kind in folders for info in Store().list(layout.folder(kind)))])
     return output
 
 
@@ -56,8 +57,8 @@ def test_folders_are_those_of_the_job(framegate: Framegate, unsealed: str, tmp_p
     assert "written_at_month=1" in str([info.uri for info in Store().list(Layout(unsealed).folder("results"))])
 
 
-def test_other_folders_than_there_are_is_refused(framegate: Framegate, output: str, tmp_path: Path) -> None:
-    fix_layout(Store(), Layout(output), ("camera",))
+def test_other_folders_than_there_are_is_refused(framegate: Framegate, unsealed: str, tmp_path: Path) -> None:
+    fix_layout(Store(), Layout(unsealed), ("camera",))
     job = tmp_path / "job.yaml"
     job.write_text(JOB.format(by="dock"))
     result = framegate("seal", str(job))

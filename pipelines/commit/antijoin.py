@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.commit.sealed_files import clip_numbers
@@ -69,7 +68,7 @@ def key_columns(kind: str, rows: pa.Table) -> list[np.ndarray]:
     """The parts of each row's key as numbers, the same exactly where the key is. A null is no value that occurs."""
     question = rows.column("question_hash")
     # The place in the video; odd where all questions are meant, which no question's number can then pass for.
-    place = (clip_numbers(rows.column("clip_index")) + 1) * 2 + pc.is_null(question).to_numpy()
+    place = (clip_numbers(rows.column("clip_index")) + 1) * 2 + question.is_null().to_numpy()
     columns = [id_numbers(rows.column("video_id")), place, id_numbers(question)]
     return [*columns, clip_numbers(rows.column("attempts"))] if kind == "failures" else columns
 
@@ -108,7 +107,7 @@ class SealedKeys:
                 if bounds is None or not _any_between(keys.videos, *bounds):
                     continue
                 videos = file.read_row_group(number, columns=["video_id"], use_threads=False).column("video_id")
-                if np.isin(np.unique(id_numbers(pc.unique(videos))), keys.videos).any():
+                if np.isin(np.unique(id_numbers(videos.unique())), keys.videos).any():
                     rows = file.read_row_group(number, columns=list(KEYS[kind]), use_threads=False)
                     found.append(np.unique(keys.find(key_columns(kind, rows))))
             return np.concatenate(found) if found else np.empty(0, np.int64)

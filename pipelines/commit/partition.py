@@ -85,7 +85,8 @@ def _values(rows: pa.Table, entry: str) -> tuple[list[str], np.ndarray]:
         return [NULL], np.zeros(rows.num_rows, np.int64)
     column = rows.column(name)
     if part and pa.types.is_timestamp(column.type):
-        column = pc.floor_temporal(column, unit="hour")  # some hundred different ones instead of one per unit
+        # Some hundred different ones instead of one per unit.
+        column = pc.call_function("floor_temporal", [column], pc.RoundTemporalOptions(unit="hour"))
     found = column.combine_chunks()
     if isinstance(found, pa.ChunkedArray):
         found = pa.concat_arrays(found.chunks) if found.num_chunks else pa.array([], found.type)
@@ -144,5 +145,7 @@ def _encode(text: str | None) -> str:
     encoded = quote(text, safe="")
     if len(encoded) <= MAX_VALUE_BYTES:
         return encoded
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return f"{re.sub('%[0-9A-F]?$', '', encoded[: MAX_VALUE_BYTES - 13])}~{digest}"
+    kept = text[:MAX_VALUE_BYTES]
+    while len(quote(kept, safe="")) > MAX_VALUE_BYTES - 13:  # whole characters: half of one is an error to DuckDB
+        kept = kept[:-1]
+    return f"{quote(kept, safe='')}~{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -5,8 +5,8 @@ once, die in, or wake up in much later:
 
     1. propose   put_once of the plan: exactly which journal objects, and which files. The first writer wins, and a
                  loser executes the winner's plan. Only once seal n - 1 is recorded and its objects are deleted.
-    2. execute   read the plan's objects; leave out erased videos, then keys that an earlier seal or an earlier object of
-                 this one holds; put_once of each file that the plan names.
+    2. execute   read the plan's objects; leave out erased videos, then keys that an earlier seal or an earlier object
+                 of this one holds; put_once of each file that the plan names.
     3. record    put_once of what the files came to.
     4. delete    the plan's journal objects.
 
@@ -31,32 +31,16 @@ journal from its first object on alone. Listings may be stale: plans and records
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from pipelines.commit.antijoin import KeyIndex, SealedKeys, key_columns
-from pipelines.commit.gather import Gathered, JournalReader, compact, count_outputs, gather, seal_rows
-from pipelines.commit.journal import read_columns
+from pipelines.commit.gather import Gathered, count_outputs, gather
+from pipelines.commit.journal_rows import JournalReader
 from pipelines.commit.layout import Layout
-from pipelines.commit.partition import partitions
-from pipelines.commit.sealed_files import (
-    ROW_KINDS,
-    count_runs,
-    counted_columns,
-    encode_sealed,
-    sealed_schema,
-    sort_order,
-    take_sealed,
-)
+from pipelines.commit.seal_writer import SealWriter, read_planned
 from pipelines.commit.seals import (
     JournalObject,
-    SealedFile,
     SealPlan,
     SealRecord,
     fix_layout,
@@ -66,17 +50,14 @@ from pipelines.commit.seals import (
     read_seal_records,
     seal_names,
 )
-from pipelines.commit.tombstones import read_tombstones, without_erased
+from pipelines.commit.tombstones import read_tombstones
 from pipelines.failpoints import reach
-from pipelines.store import Store, join
+from pipelines.store import Store
 from schemas.errors import ObjectNotFound, StorageError
-from schemas.tables import JOURNAL
 
 __all__ = ["Sealed", "finish_seals", "fix_layout", "read_seal_records", "seal"]
 
 DEFAULT_FILE_BYTES: Final = 128 * 2**20
-_OBJECTS_AT_ONCE: Final = 1024
-KINDS: Final = ("failures", "results")  # whoever sees a video's answers then sees what is missing from them, too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,8 +126,7 @@ class _Sealer:
         self._layout = layout
         self._config_id = config_id
         self._journal = JournalReader(store, layout.folder("journal", config_id))
-        self._sealed_keys = SealedKeys(store)
-        self._sealed_uris: dict[str, list[str]] | None = None
+        self._writer = SealWriter(store, layout, config_id)
         self.num_seals = 0
         self.is_through = False
 
@@ -192,8 +172,7 @@ class _Sealer:
             record, is_ours = self._execute(plan, lot)
         self._delete(plan, record, is_ours)
         self.num_seals = plan.seal + 1
-        if self._sealed_uris is not None:
-            self._remember(record)
+        self._writer.remember(record)
         return record
 
     def _execute(self, plan: SealPlan, lot: Gathered | None) -> tuple[SealRecord, bool]:
@@ -201,104 +180,18 @@ class _Sealer:
         tombstones = read_tombstones(self._store, self._layout)  # after the plan: see above
         skipped: tuple[str, ...] = ()
         if lot is None:
-            rows, skipped = self._read_planned(plan)
+            rows, skipped = read_planned(self._journal, plan)
             if skipped and (record := self._read_record(plan.seal)) is not None:
                 return record, False
         else:
             rows = lot.rows
-        num_read = rows.num_rows
-        rows = without_erased(rows, tombstones).combine_chunks()
-        num_erased = num_read - rows.num_rows
-        names, places = partitions(rows, plan.partition_by)
-        files: list[SealedFile] = []
-        counted: list[tuple[str, pa.Table]] = []
-        num_kept = 0
-        for kind in KINDS:
-            kept = self._new_rows(kind, rows, plan.seal)
-            num_kept += len(kept)
-            schema = sealed_schema(kind, rows.schema)
-            planned = {partition for planned_kind, partition in plan.outputs if planned_kind == kind}
-            for partition in sorted(planned | {names[n] for n in np.unique(places[kept])}):
-                here = kept[places[kept] == names.index(partition)] if partition in names else kept[:0]
-                data = encode_sealed(take_sealed(rows, here, schema, self._config_id), schema)
-                file, table = self._put_file(
-                    kind, partition, plan.seal, data, rows.take(pa.array(here)).select(counted_columns(kind))
-                )
-                files.append(file)
-                counted.append((kind, table))
-        record = SealRecord(
-            seal=plan.seal,
-            files=tuple(sorted(files, key=lambda file: file.uri)),
-            runs=count_runs(counted),
-            num_units=len(plan.objects) - len(skipped),
-            num_duplicates=rows.num_rows - num_kept,
-            num_erased=num_erased,
-            skipped=skipped,
-        )
+        record = self._writer.write(plan, rows, skipped, tombstones)
         put = self._store.put_once(self._layout.seal_record(self._config_id, plan.seal), record.to_bytes())
         reach("seal.recorded")
         stands = record if put.same else self._read_record(plan.seal)
         if stands is None:
             raise StorageError(f"the record of seal {plan.seal} of {self._config_id} is there and cannot be read")
         return stands, put.created
-
-    def _read_planned(self, plan: SealPlan) -> tuple[pa.Table, tuple[str, ...]]:
-        """The rows of a plan's objects, and the names of those that are gone or are not what was planned."""
-        found: set[JournalObject] = set()
-        planned = set(plan.objects)
-        tables: list[pa.Table] = []
-        for first in range(0, len(plan.objects), _OBJECTS_AT_ONCE):
-            names = [item.name for item in plan.objects[first : first + _OBJECTS_AT_ONCE]]
-            some = [(item, rows) for item, rows in self._journal.read(names) if item in planned]
-            found.update(item for item, _ in some)
-            tables += compact([rows for _, rows in some])
-        skipped = tuple(item.name for item in plan.objects if item not in found)
-        return (seal_rows(tables) if tables else JOURNAL.empty_table()), skipped
-
-    def _new_rows(self, kind: str, rows: pa.Table, seal: int) -> np.ndarray:
-        """The places of rows of one kind that no earlier seal and no earlier object holds, in sealed order."""
-        of_kind = np.flatnonzero(pc.equal(rows.column("row_kind"), ROW_KINDS[kind]).to_numpy())
-        if not len(of_kind):
-            return of_kind
-        mine = rows.select(["video_id", "clip_index", "question_id", "question_hash", "attempts"]).take(
-            pa.array(of_kind)
-        )
-        keys = KeyIndex(key_columns(kind, mine))
-        is_sealed = self._sealed_keys.among(keys, kind, self._earlier_files(kind, seal))
-        first = keys.first_rows()[~is_sealed]
-        return of_kind[first[sort_order(kind, mine.take(pa.array(first)))]]
-
-    def _earlier_files(self, kind: str, seal: int) -> list[str]:
-        if self._sealed_uris is None:
-            self._sealed_uris = {name: [] for name in KINDS}
-            for record in read_seal_records(self._store, self._layout, self._config_id, num_seals=seal):
-                self._remember(record)
-        return self._sealed_uris[kind]
-
-    def _remember(self, record: SealRecord) -> None:
-        assert self._sealed_uris is not None
-        for file in record.files:
-            if file.num_rows:
-                self._sealed_uris[file.kind].append(join(self._layout.root, file.uri))
-
-    def _put_file(
-        self, kind: str, partition: str, seal: int, data: bytes, counted: pa.Table
-    ) -> tuple[SealedFile, pa.Table]:
-        """Creates a file, or takes the one that is there for what it is."""
-        uri = self._layout.sealed(kind, self._config_id, partition, seal)
-        put = self._store.put_once(uri, data)
-        reach("seal.file")
-        if not put.same:  # another sealer saw other tombstones, or an erasure was here since
-            data = self._store.read(uri)
-            counted = read_columns(self._store, uri, counted_columns(kind))
-        file = SealedFile(
-            uri=uri.removeprefix(join(self._layout.root, "")),
-            kind=kind,
-            num_rows=counted.num_rows,
-            size_bytes=len(data),
-            sha256=hashlib.sha256(data).hexdigest(),
-        )
-        return file, counted
 
     def _delete(self, plan: SealPlan, record: SealRecord, is_ours: bool) -> None:
         """Deletes a recorded seal's objects, the last by name at last: where it is gone, all of them are."""

@@ -45,6 +45,11 @@ def sealed_schema(kind: str, rows: pa.Schema) -> pa.Schema:
     return pa.schema(fields)
 
 
+def places_of(kind: str, rows: pa.Table) -> np.ndarray:
+    """The places of the rows of one kind among rows of the journal."""
+    return np.flatnonzero(pc.call_function("equal", [rows.column("row_kind"), ROW_KINDS[kind]]).to_numpy())
+
+
 def sort_order(kind: str, rows: pa.Table) -> np.ndarray:
     """The places of rows in the order of a sealed file; rows without a clip or question come first."""
     columns = [
@@ -83,8 +88,8 @@ def encode_sealed(row_groups: Iterable[pa.Table], schema: pa.Schema, *, check: b
         sink,
         schema,
         compression="zstd",
-        use_dictionary=[name for name in schema.names if name not in _ALL_DIFFERENT],
-        write_statistics=[name for name in schema.names if name not in _NOT_FILTERED],
+        use_dictionary=[name for name in schema.names if name not in _ALL_DIFFERENT],  # type: ignore[arg-type]
+        write_statistics=[name for name in schema.names if name not in _NOT_FILTERED],  # type: ignore[arg-type]
         write_page_index=True,
         write_page_checksum=True,
         sorting_columns=[pq.SortingColumn(schema.get_field_index(name), nulls_first=True) for name in SORTED_BY],
@@ -113,17 +118,15 @@ def count_runs(parts: Sequence[tuple[str, pa.Table]]) -> dict[str, RunCounts]:
         groups = rows.group_by("run_id", use_threads=False).aggregate(
             [([], "count_all"), *((n, "sum") for n in summed)]
         )
-        for row in groups.to_pylist():
-            mine = counts.setdefault(row["run_id"], {})
-            names = {
-                "count_all": "num_answers" if kind == "results" else "num_failures",
-                "thinking_sum": "num_thinking",
-            }
-            for name, number in row.items():
-                if name != "run_id":
-                    field = names.get(name, name.removesuffix("_sum"))
-                    mine[field] = mine.get(field, 0) + number
-        asked = rows.filter(pc.is_valid(rows.column("question_hash")))
+        names = {"count_all": "num_answers" if kind == "results" else "num_failures", "thinking_sum": "num_thinking"}
+        columns = {
+            names.get(name, name.removesuffix("_sum")): groups.column(name).to_pylist() for name in groups.column_names
+        }
+        for place, run_id in enumerate(columns.pop("run_id")):
+            mine = counts.setdefault(run_id, {})
+            for name, numbers in columns.items():
+                mine[name] = mine.get(name, 0) + numbers[place]
+        asked = rows.filter(pc.field("question_hash"))
         clips.append(asked.select(["run_id", "video_id", "clip_index"]))
     if clips:
         different = (
@@ -139,7 +142,7 @@ def _number(name: str, column: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     if name == "video_id":
         return pa.array(id_numbers(column))
     if name == "question_hash":  # whether there is one is all that counts
-        return pc.if_else(pc.is_valid(column), True, pa.scalar(None, pa.bool_()))
+        return column.is_valid()
     if name == "thinking":
         return pc.fill_null(pc.cast(column, pa.int64()), 0)
     return pc.cast(column, pa.string()) if name == "run_id" else pc.cast(column, pa.int64())

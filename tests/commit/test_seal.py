@@ -1,4 +1,4 @@
-"""Sealing: the journal becomes two tables and goes, the same journal gives the same bytes, files have the size asked."""
+"""Sealing: the journal becomes two tables and goes, the same journal gives the same bytes, files have their size."""
 
 from __future__ import annotations
 
@@ -235,5 +235,5 @@ def test_a_lost_record_is_told(tmp_path: Path, units: SimpleNamespace, facts: Ru
     fill(layout, units, facts, names="abcdef")
     seal(Store(), layout, facts.config_id, file_bytes=4096)
     Store().delete([layout.seal_record(facts.config_id, 0)])
-    with pytest.raises(StorageError, match="one of the .* seal records .* is missing"):
+    with pytest.raises(StorageError, match=r"one of the .* seal records .* is missing"):
         read_seal_records(Store(), layout, facts.config_id)

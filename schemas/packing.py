@@ -32,7 +32,7 @@ class Packing:
         columns = [table.column("clip_index") for table in tables]
         bounds = [pc.call_function("min_max", [column]).as_py() for column in columns]
         lowest = min(bound["min"] or 0 for bound in bounds)
-        num_clips = 1 + max(bound["max"] or 0 for bound in bounds)
+        num_clips = 1 + max(0, *(bound["max"] or 0 for bound in bounds))
         if lowest < 0 or len(videos) * max(len(questions), 1) * num_clips >= 2**62:
             raise FramegateError(
                 f"{len(videos):,} videos, {len(questions):,} questions and clips from {lowest:,} to {num_clips - 1:,}"

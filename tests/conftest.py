@@ -55,15 +55,22 @@ def ray_cluster() -> Iterator[None]:
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real S3 server on loopback; this process finds it through its environment."""
     with pytest.MonkeyPatch.context() as environment:
-        folder = tmp_path_factory.mktemp("seaweedfs")
-        ports = [_free_port() for _ in range(4)]
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen(_weed_command(folder, *ports), cwd=folder, stdout=log, stderr=log)
+        for attempts_left in reversed(range(3)):
+            folder = tmp_path_factory.mktemp("seaweedfs")
+            ports = [_free_port() for _ in range(4)]
+            with (folder / "log").open("wb") as log:
+                server = subprocess.Popen(_weed_command(folder, *ports), cwd=folder, stdout=log, stderr=log)
+            endpoint = f"http://127.0.0.1:{ports[0]}"
             try:
-                endpoint = f"http://127.0.0.1:{ports[0]}"
-                _wait_until_ready(endpoint, server, folder / "log")
+                try:
+                    _wait_until_ready(endpoint, server, folder / "log")
+                except RuntimeError:
+                    if not attempts_left:
+                        raise
+                    continue  # another server took a port since it was looked at
                 environment.setenv("AWS_ENDPOINT_URL", endpoint)
                 yield endpoint
+                return
             finally:
                 server.kill()  # its data are temporary, and stopping in order takes it half a minute
                 server.wait()

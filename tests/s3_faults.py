@@ -10,7 +10,7 @@ import http.client
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,10 +22,7 @@ from urllib.parse import unquote, urlsplit
 class Request:
     method: str
     target: str  # path and query, unquoted
-
-    @property
-    def is_listing(self) -> bool:
-        return self.method == "GET" and "list-type=2" in self.target
+    headers: Mapping[str, str]  # names in lower case
 
 
 @dataclass
@@ -224,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
             del self.headers["Expect"]
         body = self._body()
         headers = [(name, value) for name, value in self.headers.items() if name.lower() != "connection"]
-        faults, request = cast(_Server, self.server).faults, Request(self.command, unquote(self.path))
+        faults, request = cast(_Server, self.server).faults, self._request()
         answer = faults.answer(request, lambda: faults.forward(self.command, self.path, headers, body))
         if answer is None:
             self.close_connection = True
@@ -242,6 +239,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _do
+
+    def _request(self) -> Request:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return Request(self.command, unquote(self.path), headers)
 
     def _body(self) -> bytes:
         """As it came: a chunked body keeps its framing."""

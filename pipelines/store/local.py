@@ -6,6 +6,7 @@ Every other process that keeps to this sees whole files only. Knows no other sto
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -47,10 +48,7 @@ class LocalFiles:
                     yield _info(name, found)
 
     def stat(self, path: str) -> ObjectInfo:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
-            raise FileNotFoundError(path)
-        return _info(path, found)
+        return _info(path, _stat(path))
 
     def is_folder(self, path: str) -> bool:
         return os.path.isdir(path)
@@ -70,7 +68,7 @@ class LocalFiles:
         for path, info in items:
             try:
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 yield None
                 continue
             try:
@@ -86,10 +84,9 @@ class LocalFiles:
         with suppress(FileNotFoundError):  # most often; looking saves the writing of what is there already
             return Put(created=False, same=self._same(path, data))
         with _written(path, data) as temporary:
-            try:
-                os.link(temporary, path)
-            except FileExistsError:
-                return Put(created=False, same=self._same(path, data))
+            while not _linked(temporary, path):
+                with suppress(FileNotFoundError):  # deleted between the two
+                    return Put(created=False, same=self._same(path, data))
         _sync_folder(os.path.dirname(path))
         return Put(created=True, same=True)
 
@@ -104,7 +101,7 @@ class LocalFiles:
             os.chmod(temporary, stat.S_IMODE(before.st_mode))
             os.replace(temporary, path)
             _sync_folder(folder)
-            return _info(path, os.stat(path))
+            return _info(path, _stat(path))
 
     def delete(self, paths: Sequence[str]) -> None:
         for path in paths:
@@ -115,13 +112,24 @@ class LocalFiles:
         yield from ()
 
     def _same(self, path: str, data: bytes) -> bool:
-        return os.stat(path).st_size == len(data) and self.read(path, 0, None) == data
+        return _stat(path).st_size == len(data) and self.read(path, 0, None) == data
 
     def _check(self, path: str, version: str) -> os.stat_result:
-        found = os.stat(path)
+        found = _stat(path)
         if file_version(found) != version:
             raise changed(path, version, file_version(found))
         return found
+
+
+def _stat(path: str) -> os.stat_result:
+    """Raises FileNotFoundError where no file is, be it a folder or a name below a file."""
+    try:
+        found = os.stat(path)
+    except NotADirectoryError as error:
+        raise FileNotFoundError(path) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise FileNotFoundError(path)
+    return found
 
 
 def _info(path: str, found: os.stat_result) -> ObjectInfo:
@@ -174,6 +182,17 @@ def _written(path: str, data: bytes) -> Iterator[str]:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
+
+
+def _linked(temporary: str, path: str) -> bool:
+    """Whether the name was free."""
+    try:
+        os.link(temporary, path)
+        return True
+    except FileExistsError:
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, "a folder has that name", path) from None
+        return False
 
 
 @contextmanager

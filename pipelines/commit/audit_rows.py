@@ -1,4 +1,4 @@
-"""Rows as an audit takes them in: their keys into the spool, their sums by run, the erased ones by name.
+"""Rows as an audit takes them in: their keys into the spool, the sums of sealed ones by run, the erased by number.
 
 Knows nothing of where a table comes from.
 """
@@ -23,7 +23,7 @@ ANSWER_SUMS: Final = ("thinking", "num_answer_tokens", "num_thinking_tokens")
 COLUMNS: Final = {
     RESULT: (*KEYS, *ANSWER_SUMS),
     FAILURE: (*KEYS, "attempts"),
-    WAITING: (*KEYS, *ANSWER_SUMS, "attempts", "row_kind"),
+    WAITING: (*KEYS, "attempts"),
 }
 """The columns that an audit reads of each kind; video_uri and config_id where they are asked for."""
 
@@ -44,12 +44,13 @@ class Intake:
         return [*COLUMNS[kind], *(["video_uri"] if self.tombstones else [])]
 
     def take(self, table: pa.Table, *, kind: int, config_id: str, file: str) -> dict[int, np.ndarray]:
-        """One table with `columns(kind)`. Returns SUMS for each number of a run. Raises FramegateError (an odd id)."""
+        """One table with `columns(kind)`. Returns SUMS for each number of a run, none for rows that wait. Raises
+        FramegateError where an id is none."""
         run = self.runs.codes(table.column("run_id"))
         config, place = self.configs.code(config_id), -1 if kind == WAITING else self.files.code(file)
         self.spool.add_rows(row_keys(table, kind=kind, config=config, file=place, run=run))
         self.num_rows[kind] += table.num_rows
-        return _sums(table, kind, run)
+        return {} if kind == WAITING else _sums(table, kind, run)
 
     def num_erased(self, table: pa.Table) -> int:
         """How many rows are of videos that were erased."""
@@ -64,14 +65,11 @@ def _sums(table: pa.Table, kind: int, run: np.ndarray) -> dict[int, np.ndarray]:
     present = np.unique(run)
     places = np.searchsorted(present, run)
     sums = np.zeros((len(present), len(SUMS)), np.int64)
-    if kind == WAITING:
-        is_answer = pc.call_function("equal", [table.column("row_kind"), "answer"]).to_numpy()
+    if kind == FAILURE:
+        sums[:, 1] = np.bincount(places, minlength=len(present))
     else:
-        is_answer = np.full(table.num_rows, kind == RESULT)
-    sums[:, 0] = np.bincount(places[is_answer], minlength=len(present))
-    sums[:, 1] = np.bincount(places[~is_answer], minlength=len(present))
-    if kind != FAILURE:
+        sums[:, 0] = np.bincount(places, minlength=len(present))
         for place, name in enumerate(ANSWER_SUMS, start=2):
             values = pc.fill_null(table.column(name).cast(pa.int64()), 0).to_numpy()
-            sums[:, place] = np.bincount(places[is_answer], values[is_answer], minlength=len(present)).astype(np.int64)
+            sums[:, place] = np.bincount(places, values, minlength=len(present)).astype(np.int64)
     return {int(code): sums[place] for place, code in enumerate(present)}

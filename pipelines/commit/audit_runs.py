@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any, Final
 
 import numpy as np
@@ -16,11 +16,13 @@ from pipelines.commit.audit_rows import SUMS, Intake
 from pipelines.commit.audit_sealed import Seals
 from pipelines.commit.layout import Layout
 from pipelines.commit.records import parse_record
+from pipelines.commit.seals import RunCounts
 from pipelines.commit.strays import Below
 from pipelines.store import Store
 from schemas.errors import CredentialsError, FramegateError, StorageError
 
 _BATCH_ROWS: Final = 100_000
+_COUNTS: Final = tuple(field.name for field in fields(RunCounts))
 _REMOVED: Final = ("answers", "failures")  # what a note of an erasure calls the first two of SUMS
 
 
@@ -71,37 +73,38 @@ def _check_keys(report: AuditReport, intake: Intake, known: np.ndarray) -> None:
             report["planned"].find(f"{key_text(row)} in {KINDS[row['kind']]} is in no plan of its run {run_id}")
 
 
-def check_counts(
-    report: AuditReport, finished: Mapping[str, Mapping[str, Any]], sums: Mapping[str, np.ndarray], seals: Seals
-) -> None:
-    """A finished run's own sums against its rows.
+def check_counts(report: AuditReport, finished: Mapping[str, Mapping[str, Any]], seals: Seals) -> None:
+    """What seals say that they hold of each run is in their files, and finished runs say the same.
 
-    Where another run had done the same work and was sealed first, or a video was erased before it was sealed, rows were
-    left out by a seal, which says how many but not whose: so many may be missing among the runs of a config_id.
+    A run's record sums up the seals that there were when it ended. A last request of it may have been under way then,
+    so that a later seal holds more of it: its record is right where it is the sum of the first seals, however many.
     """
     check = report["counts"]
-    by_config: dict[str, list[str]] = defaultdict(list)
-    for run_id, record in finished.items():
-        by_config[str(record.get("config_id"))].append(run_id)
-    for config_id, run_ids in sorted(by_config.items()):
-        check.num_checked += len(run_ids)
+    for config_id, records in sorted(seals.records.items()):
+        for record in () if config_id in seals.unsure else records:
+            check.num_checked += 1
+            here = {run_id for id, seal, run_id in seals.found if (id, seal) == (config_id, record.seal)}
+            for run_id in sorted({*record.runs, *here}):
+                key = (config_id, record.seal, run_id)
+                wanted = _sums(asdict(record.runs.get(run_id, RunCounts())), SUMS)
+                if sentence := _difference(wanted, seals.found[key], seals.removed[key]):
+                    check.find(f"seal {record.seal} of config_id {config_id} says of run {run_id} {sentence}")
+    for run_id, run in sorted(finished.items()):
+        check.num_checked += 1
+        config_id = str(run.get("config_id"))
         if config_id in seals.unsure:
             check.note(f"the runs of config_id {config_id} cannot be summed up while sealed_files has findings there")
             continue
-        differences = [_difference(run_id, finished[run_id], sums, seals.removed) for run_id in sorted(run_ids)]
-        records = seals.records.get(config_id, ())
-        num_left_out = sum(record.num_duplicates + record.num_erased for record in records)
-        num_missing = sum(max(0, int(difference[:2].sum())) for difference in differences)
-        for run_id, difference in zip(sorted(run_ids), differences, strict=True):
-            is_explained = difference[:2].any() and difference.min() >= 0 and num_missing <= num_left_out
-            if difference.any() and not is_explained:
-                check.find(_sentence(run_id, finished[run_id], difference))
-    for config_id, records in sorted(seals.records.items()):
-        for record in records:
-            wrote = sum(counts.num_answers + counts.num_failures for counts in record.runs.values())
-            num_rows = sum(file.num_rows for file in record.files)
-            if wrote != num_rows:
-                check.find(f"seal {record.seal} of config_id {config_id} has {num_rows:,} rows of runs' {wrote:,}")
+        of_seals = [asdict(record.runs.get(run_id, RunCounts())) for record in seals.records.get(config_id, ())]
+        totals = np.cumsum([np.zeros(len(_COUNTS), np.int64), *(_sums(counts, _COUNTS) for counts in of_seals)], axis=0)
+        said = _sums(run.get("counts") or {}, _COUNTS)
+        if not (totals == said).all(axis=1).any():
+            wrong = "; ".join(
+                f"{name} {said[place]:,} but seals hold {totals[-1][place]:,}"
+                for place, name in enumerate(_COUNTS)
+                if said[place] != totals[-1][place]
+            )
+            check.find(f"runs/{run_id}.json says {wrong or 'what its seals held at no time'}")
 
 
 def check_unfinished(report: AuditReport, store: Store, layout: Layout, finished: Iterable[str]) -> None:
@@ -111,31 +114,21 @@ def check_unfinished(report: AuditReport, store: Store, layout: Layout, finished
         report["counts"].note(f"{len(open_runs):,} runs were killed or are at work, such as {open_runs[-1]}")
 
 
-def _counts(record: Mapping[str, Any]) -> np.ndarray:
-    counts = record.get("counts", record)
-    return np.array([int(counts.get(name, 0)) for name in SUMS], np.int64)
+def _sums(counts: Mapping[str, Any], names: Sequence[str]) -> np.ndarray:
+    return np.array([int(counts.get(name, 0)) for name in names], np.int64)
 
 
-def _difference(
-    run_id: str, record: Mapping[str, Any], sums: Mapping[str, np.ndarray], removed: Mapping[str, Counter[str]]
-) -> np.ndarray:
-    """Recorded less found. Of what erasures took away answers and failures alone are known: tokens may be missing."""
-    difference = _counts(record) - sums.get(run_id, np.zeros(len(SUMS), np.int64))
-    taken = removed.get(run_id, Counter())
-    difference[:2] -= [taken[name] for name in _REMOVED]
-    if taken.total() and difference.min() >= 0:
-        difference[2:] = 0
-    return difference
-
-
-def _sentence(run_id: str, record: Mapping[str, Any], difference: np.ndarray) -> str:
-    wanted = _counts(record)
-    parts = [
-        f"{name} {wanted[place]:,} but {wanted[place] - difference[place]:,} stored"
+def _difference(wanted: np.ndarray, found: np.ndarray, removed: Mapping[str, int]) -> str:
+    """What was sealed against what stands. Of what erasures took answers and failures alone are known, not tokens."""
+    less = wanted - found
+    less[:2] -= [removed.get(name, 0) for name in _REMOVED]
+    if removed and less.min() >= 0:
+        less[2:] = 0
+    return "; ".join(
+        f"{name} {wanted[place]:,} but {wanted[place] - less[place]:,} are accounted for"
         for place, name in enumerate(SUMS)
-        if difference[place]
-    ]
-    return f"runs/{run_id}.json says {', '.join(parts)}"
+        if less[place]
+    )
 
 
 def _read_plan(

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pipelines.commit.audit_content import difference, replacements, sha256_of
 from pipelines.commit.audit_keys import FAILURE, RESULT
 from pipelines.commit.audit_report import AuditReport
-from pipelines.commit.audit_rows import Intake
+from pipelines.commit.audit_rows import SUMS, Intake
 from pipelines.commit.erasures import Note
 from pipelines.commit.layout import Layout
 from pipelines.commit.seals import SealedFile, SealRecord, read_plan, read_seal_record, seal_names
@@ -31,6 +31,10 @@ _BATCH_ROWS: Final = 100_000
 _AS_NUMBERS: Final = ["config_id", "video_id", "question_hash", "run_id", "video_uri"]  # few words, many rows
 
 
+def _no_sums() -> np.ndarray:
+    return np.zeros(len(SUMS), np.int64)
+
+
 @dataclass
 class Seals:
     """What was sealed at one moment.
@@ -38,24 +42,27 @@ class Seals:
     records    by config_id, in order of the seals
     pending    (config_id, seal) with a plan and, then, no record
     unsure     config_ids of which a file is missing or cannot be read, so that nothing can be summed up
-    removed    by run_id: the answers and failures that erasures took out of sealed files
+    found      by (config_id, seal, run_id): SUMS of the rows that stand in the seal's files
+    removed    by the same: the answers and failures that erasures took out of them
     """
 
     records: dict[str, list[SealRecord]] = field(default_factory=lambda: defaultdict(list))
     pending: set[tuple[str, int]] = field(default_factory=set)
     unsure: set[str] = field(default_factory=set)
-    removed: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    found: dict[tuple[str, int, str], np.ndarray] = field(default_factory=lambda: defaultdict(_no_sums))
+    removed: dict[tuple[str, int, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     @property
-    def files(self) -> dict[str, tuple[str, SealedFile]]:
-        """config_id and file, by its name below the output."""
-        return {file.uri: (id, file) for id, records in self.records.items() for r in records for file in r.files}
+    def files(self) -> dict[str, tuple[str, int, SealedFile]]:
+        """config_id, seal and file, by its name below the output."""
+        return {f.uri: (id, r.seal, f) for id, records in self.records.items() for r in records for f in r.files}
 
 
-def look_at_seals(report: AuditReport, store: Store, layout: Layout, config_ids: Sequence[str]) -> Seals:
+def look_at_seals(report: AuditReport, store: Store, layout: Layout) -> Seals:
     """Every record, as of now."""
     seals, check = Seals(), report["sealed_files"]
-    for config_id in config_ids:
+    folders = {info.uri.rsplit("/", 2)[-2] for info in store.list(layout.folder("seals"))}
+    for config_id in sorted(folder.removeprefix("config_id=") for folder in folders):
         names = list(seal_names(store, layout, config_id))
         recorded = sorted(number for number, is_record in names if is_record)
         for number in range(recorded[-1] + 1 if recorded else 0):
@@ -92,12 +99,11 @@ def check_sealed(
     intake: Intake,
     *,
     is_quick: bool,
-) -> dict[int, np.ndarray]:
-    """Sums by number of a run, of recorded seals alone."""
-    below, check = Below.of(store, layout), report["sealed_files"]
-    expected, sums = seals.files, defaultdict(lambda: np.zeros(5, np.int64))
-    seen: set[str] = set()
+) -> None:
+    """Looks at every file and adds what it finds to `seals`."""
+    below, check, expected = Below.of(store, layout), report["sealed_files"], seals.files
     listed = [info for kind in TABLES for info in store.list(layout.folder(kind)) if info.uri.endswith(".parquet")]
+    seen: set[str] = set()
     for info in listed:
         name = below.name(info.uri)
         seen.add(name)
@@ -110,24 +116,26 @@ def check_sealed(
         found = _read(report, store, info, name, intake)
         if known is None:
             continue
-        config_id, file = known
-        if found is None:
+        config_id, seal, file = known
+        steps = None
+        if found is not None:
+            digest = None if is_quick else sha256_of(store, info.uri)
+            steps = replacements(file, info, found.num_rows, digest, notes)
+            if steps is None:
+                check.find(difference(file, info, found.num_rows, digest))
+        if found is None or steps is None:
             seals.unsure.add(config_id)
             continue
-        digest = None if is_quick else sha256_of(store, info.uri)
-        steps = replacements(file, info, found.num_rows, digest, notes)
-        if steps is None:
-            check.find(difference(file, info, found.num_rows, digest))
-        for note in steps or ():
-            for run_id, counts in note.removed.items():
-                seals.removed[run_id].update(counts)
         for run, values in found.sums.items():
-            sums[run] += values
+            seals.found[config_id, seal, intake.runs.names[run]] += values
+        for note in steps:
+            for run_id, counts in note.removed.items():
+                seals.removed[config_id, seal, run_id].update(counts)
     for name in sorted(set(expected) - seen):
+        config_id, _, file = expected[name]
         check.num_checked += 1
-        check.find(f"{name} is missing, and its {expected[name][1].num_rows:,} rows with it: bring it back from a copy")
-        seals.unsure.add(expected[name][0])
-    return sums
+        check.find(f"{name} is missing, and its {file.num_rows:,} rows with it: bring it back from a copy")
+        seals.unsure.add(config_id)
 
 
 @dataclass
@@ -152,7 +160,7 @@ def _read(report: AuditReport, store: Store, info: ObjectInfo, name: str, intake
     """Rows and sums of one file; None, and a finding, where it cannot be read."""
     kind, schema = TABLES[name.partition("/")[0]]
     config_id = name.partition("config_id=")[2].partition("/")[0]
-    sums: dict[int, np.ndarray] = defaultdict(lambda: np.zeros(5, np.int64))
+    sums: dict[int, np.ndarray] = defaultdict(_no_sums)
     num_erased = 0
     try:
         with store.open_read(info.uri) as source:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,12 +16,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipelines.commit.audit_rows import SUMS
 from pipelines.commit.journal import Receipt, commit_unit
 from pipelines.commit.layout import Layout
 from pipelines.commit.records import record_begun, record_config, record_plan, record_run
 from pipelines.commit.rows import RunFacts
 from pipelines.commit.seal import seal
+from pipelines.commit.seals import RunCounts, read_seal_records
 from pipelines.store import Store
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -69,12 +69,19 @@ class Archive:
                 receipts.append(self._commit(unit, facts))
         if is_ended:
             seal(self.store, self.layout, self.config_id, partition_by=self._partition_by)
-            counts = {name: sum(getattr(receipt, name) for receipt in receipts) for name in SUMS}
             assert all(receipt.created for receipt in receipts)
-            assert counts["num_answers"]
+            records = read_seal_records(self.store, self.layout, self.config_id)
+            mine = [asdict(record.runs[run_id]) for record in records if run_id in record.runs]
+            counts = {field.name: sum(one[field.name] for one in mine) for field in fields(RunCounts)}
             record_run(
                 self.store, self.layout, run_id, {"config_id": self.config_id, "run_id": run_id, "counts": counts}
             )
+
+    def commit_late(self, run_id: str, name: str) -> None:
+        """A planned question of a video's three clips, by a request that was under way when the run ended."""
+        video, questions = self._units.make_video(name, self._inputs), self._units.QUESTIONS[2:]
+        unit = self._units.make_unit(video, range(3), num_clips=3, questions=questions)
+        assert self._commit(unit, replace(self._facts, run_id=run_id)).created
 
     def _commit(self, unit: Mapping[str, Any], facts: RunFacts) -> Receipt:
         return commit_unit(self.store, self.layout, unit, facts, written_at=NOON)
@@ -91,13 +98,12 @@ class Archive:
         file.update(num_rows=num_rows, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
         which = "num_answers" if file["kind"] == "results" else "num_failures"
         ((run_id, counts),) = record["runs"].items()
-        counts[which] += num_more
-        record_path.write_text(json.dumps(record))
         run_path = Path(self.layout.run(run_id))
         run = json.loads(run_path.read_text())
-        run["counts"][which] += num_more
-        if which == "num_answers":
-            run["counts"]["num_answer_tokens"] += 3 * num_more
+        for told in (counts, run["counts"]):
+            told[which] += num_more
+            told["num_answer_tokens"] += 3 * num_more if which == "num_answers" else 0
+        record_path.write_text(json.dumps(record))
         run_path.write_text(json.dumps(run))
 
 

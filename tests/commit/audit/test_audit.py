@@ -50,7 +50,7 @@ def test_a_whole_output_has_no_findings(
     figures = {check.name: check.num_checked for check in report.checks}
     assert figures["unique_results"] == 15
     assert figures["unique_failures"] == 4
-    assert (figures["counts"], figures["sealed_files"], figures["journal"]) == (2, 3, 2)
+    assert (figures["counts"], figures["sealed_files"], figures["journal"]) == (4, 3, 2)
     assert figures["planned"] == 15 + 4 + 6
     assert "2 units wait" in report["journal"].notes[0]
     assert report["counts"].notes == ["1 runs were killed or are at work, such as run-3"]
@@ -110,6 +110,15 @@ def test_what_two_runs_did_at_once_is_one_run_short_and_no_finding(archive: Arch
     record["counts"]["num_answers"] += 1
     Path(archive.layout.run("run-4")).write_text(json.dumps(record))
     assert set(look(archive)) == {"counts"}
+
+
+def test_a_unit_that_came_after_its_run_was_recorded_is_no_finding(archive: Archive) -> None:
+    archive.commit_late("run-1", "a")
+    assert look(archive) == {}
+    seal(archive.store, archive.layout, archive.config_id)
+    report = audit(archive.store, archive.layout)
+    assert wrong(report) == {}
+    assert report["unique_results"].num_checked == 15 + 6 + 3
 
 
 def test_findings_are_counted_and_some_of_them_told(archive: Archive) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from jobs.rows import make_console, write_json
 from schemas.job import Job, load_job
@@ -61,7 +63,9 @@ def describe(job: Job, planned: Plan) -> dict[str, Any]:
     """The plan as one row, with what can be foreseen of clips and tokens."""
     num_planned = planned.videos.num_rows
     step = max(1, num_planned // MAX_PROBED)
-    sample = list(PlannedVideo.from_table(planned.videos.take(range(0, num_planned, step)[:MAX_PROBED])))
+    sample = list(
+        PlannedVideo.from_table(planned.videos.take(pa.array([*range(0, num_planned, step)][:MAX_PROBED], pa.int64())))
+    )
     estimates = [found for found in _probe_all(job, sample) if found is not None]
     # What was not probed is taken to be like what was; an unreadable video counts as one without clips.
     scale = num_planned / len(sample) if sample else 0.0

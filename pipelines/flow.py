@@ -27,7 +27,7 @@ from pipelines.decode.stage import DecodeStage
 from pipelines.driver.breaker import Breaker
 from pipelines.driver.in_process import run_in_process
 from pipelines.driver.outcome import begun_record, count_videos, run_record, stored_counts
-from pipelines.driver.plan import make_plan, make_policy, open_output, read_identity
+from pipelines.driver.plan import make_plan, make_policy, open_output, read_identity, refuse_erased
 from pipelines.driver.tally import Tally
 from pipelines.failpoints import check_failpoint, reach
 from pipelines.reason.engines.build import EngineFactory, make_engine_factory
@@ -73,8 +73,10 @@ def run(
     planned = make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=True)
     record_config(store, layout, planned.config_id, answer_document(job.config, **identity))
     record_begun(store, layout, run_id, begun_record(planned, started_at))
-    config_ids = pa.repeat(planned.config_id, planned.videos.num_rows)
-    record_plan(store, layout, run_id, planned.videos.append_column("config_id", config_ids))
+    if planned.videos.num_rows:
+        config_ids = pa.repeat(planned.config_id, planned.videos.num_rows)
+        record_plan(store, layout, run_id, planned.videos.append_column("config_id", config_ids))
+        refuse_erased(store, layout, run_id, planned)
     reach("driver.planned")
 
     deaths = {} if retry_failed else read_deaths(store, layout, planned.config_id, now=started_at)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from pipelines.commit.done import read_done
 from pipelines.commit.layout import Layout
-from pipelines.commit.tombstones import read_tombstones
+from pipelines.commit.tombstones import read_tombstones, without_erased
 from pipelines.decode.policy import Policy
 from pipelines.decode.reader import decoder_version
 from pipelines.reason.engines.fingerprint import fingerprint_model
@@ -24,7 +24,7 @@ from pipelines.source.inputs import input_names
 from pipelines.source.plan import plan_videos
 from pipelines.store import Store
 from schemas.config import RunConfig, config_id
-from schemas.errors import ConfigError
+from schemas.errors import ConfigError, FramegateError
 from schemas.job import Job
 from schemas.qa import ANSWER_TYPES, Question
 from schemas.run import Plan
@@ -76,6 +76,17 @@ def make_plan(job: Job, identity: dict[str, str], *, limit: int | None, retry_fa
         questions=job.questions,
         num_ignored_members=dict(ignored.most_common()),
     )
+
+
+def refuse_erased(store: Store, layout: Layout, run_id: str, planned: Plan) -> None:
+    """Takes the plan that was just stored away again where it names a video that was erased meanwhile.
+
+    The erasure may have looked for plans before this one was there. Raises FramegateError then.
+    """
+    kept = without_erased(planned.videos, read_tombstones(store, layout))
+    if kept.num_rows < planned.videos.num_rows:
+        store.delete([layout.plan(run_id)])
+        raise FramegateError("videos of this run were erased while it was planned; nothing was done, run it again")
 
 
 def check_partition_columns(partition_by: Sequence[str], names: Iterable[str]) -> None:

@@ -9,23 +9,23 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipelines.commit.journal import commit_unit, from_parquet, read_done
+from pipelines.commit.journal import commit_unit, from_parquet, read_receipt
+from pipelines.commit.layout import Layout
 from pipelines.commit.rows import RunFacts, journal_table
-from pipelines.commit.seal import seal
 from pipelines.store import Store
-from schemas.errors import FramegateError, StorageError
+from schemas.errors import FramegateError
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def test_a_unit_is_one_object_and_is_committed_once(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    store, root = Store(), str(tmp_path)
+    store, root = Store(), Layout(str(tmp_path))
     unit = units.make_unit(units.make_video(), range(2), num_clips=2)
     first = commit_unit(store, root, unit, facts, written_at=NOON)
     again = commit_unit(store, root, unit, replace(facts, run_id="run-2"), written_at=datetime.now(UTC))
     assert (first.created, again.created) == (True, False)
     assert (first.num_clips, first.num_answers, first.num_failures) == (2, 4, 0)
-    [info] = store.list(root)
+    [info] = store.list(str(tmp_path))
     table = from_parquet(info.uri, store.read(info.uri))
     assert set(table.column("run_id").to_pylist()) == {"run-1"}
     assert table.column("engine_seconds").to_pylist() == [0.25] * 4
@@ -34,40 +34,11 @@ def test_a_unit_is_one_object_and_is_committed_once(tmp_path: Path, units: Simpl
 def test_other_questions_of_the_same_clips_are_another_object(
     tmp_path: Path, units: SimpleNamespace, facts: RunFacts
 ) -> None:
-    store, root, video = Store(), str(tmp_path), units.make_video()
+    store, root, video = Store(), Layout(str(tmp_path)), units.make_video()
     commit_unit(store, root, units.make_unit(video, range(2), num_clips=2), facts, written_at=NOON)
     more = units.make_unit(video, range(2), num_clips=2, questions=units.QUESTIONS[2:])
     assert commit_unit(store, root, more, facts, written_at=NOON).created
-    assert len(list(store.list(root))) == 2
-
-
-def test_what_is_done_is_the_same_before_and_after_sealing(
-    tmp_path: Path, units: SimpleNamespace, facts: RunFacts
-) -> None:
-    store, root, video = Store(), str(tmp_path), units.make_video()
-    for unit in (
-        units.make_unit(video, range(2), num_clips=4, failing=True),
-        units.make_unit(video, range(2, 3), num_clips=4),
-        units.make_undecoded(video, 3),
-        units.make_undecoded(units.make_video("broken"), None),
-    ):
-        commit_unit(store, root, unit, facts, written_at=NOON)
-
-    def done() -> list[dict]:
-        rows = read_done(store, root, facts.config_id).to_pylist()
-        return sorted(rows, key=str)
-
-    before = done()
-    seal(store, root, facts.config_id)
-    assert done() == before
-    assert len(before) == 2 * 3 + 2
-    assert sum(row["question_hash"] is None for row in before) == 2
-
-
-def test_another_configuration_sees_nothing_of_it(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    store, root = Store(), str(tmp_path)
-    commit_unit(store, root, units.make_unit(units.make_video(), range(1), num_clips=1), facts, written_at=NOON)
-    assert read_done(store, root, "another").num_rows == 0
+    assert len(list(store.list(str(tmp_path)))) == 2
 
 
 def test_columns_of_the_manifest_are_kept_with_their_types(units: SimpleNamespace, facts: RunFacts) -> None:
@@ -82,12 +53,42 @@ def test_a_unit_that_lost_a_question_is_not_committed(tmp_path: Path, units: Sim
     unit = units.make_unit(units.make_video(), range(1), num_clips=1)
     unit["clips"][0]["answers"].pop()
     with pytest.raises(FramegateError, match=r"asked 2 questions and came back with 1"):
-        commit_unit(Store(), str(tmp_path), unit, facts, written_at=NOON)
+        commit_unit(Store(), Layout(str(tmp_path)), unit, facts, written_at=NOON)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_foreign_object_in_the_journal_is_named(tmp_path: Path, facts: RunFacts) -> None:
-    uri = f"{tmp_path}/journal/config_id={facts.config_id}/video/x.parquet"
-    Store().put_once(uri, b"not parquet")
-    with pytest.raises(StorageError, match=r"x\.parquet is no whole Parquet file"):
-        read_done(Store(), str(tmp_path), facts.config_id)
+def test_the_same_bytes_are_ours_even_where_the_reply_was_lost(
+    tmp_path: Path, units: SimpleNamespace, facts: RunFacts
+) -> None:
+    unit = units.make_unit(units.make_video(), range(1), num_clips=1)
+    for _ in range(2):
+        assert commit_unit(Store(), Layout(str(tmp_path)), unit, facts, written_at=NOON).created
+
+
+def test_another_attempt_is_another_object_with_its_number(
+    tmp_path: Path, units: SimpleNamespace, facts: RunFacts
+) -> None:
+    store, layout, video = Store(), Layout(str(tmp_path)), units.make_video()
+    for attempt in (1, 2):
+        for unit in (
+            units.make_unit(video, range(1), num_clips=2, failing=True, attempt=attempt),
+            units.make_undecoded(video, 1, attempt=attempt),
+        ):
+            assert commit_unit(store, layout, unit, facts, written_at=NOON).created
+    rows = [
+        row for info in store.list(str(tmp_path)) for row in from_parquet(info.uri, store.read(info.uri)).to_pylist()
+    ]
+    failures = sorted((row["reason"], row["attempts"]) for row in rows if row["row_kind"] == "failure")
+    assert failures == [("engine_error", 1), ("engine_error", 2), ("truncated", 1), ("truncated", 2)]
+
+
+def test_a_receipt_read_back_is_the_one_that_was_given(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
+    store, layout = Store(), Layout(str(tmp_path))
+    for unit in (
+        units.make_unit(units.make_video("a"), range(2), num_clips=2, failing=True),
+        units.make_undecoded(units.make_video("b"), None),
+    ):
+        assert read_receipt(store, layout, unit, facts) is None
+        given = commit_unit(store, layout, unit, facts, written_at=NOON)
+        assert read_receipt(store, layout, unit, facts) == given
+        assert read_receipt(store, layout, unit, replace(facts, run_id="other")) == replace(given, created=False)

@@ -214,12 +214,13 @@ def test_the_same_job_on_a_real_s3_server(
     )
 
     def sealed() -> dict[str, bytes]:
-        return dict(store.read_many([i.uri for i in store.list(f"{s3_root}/index") if i.uri.endswith(".parquet")]))
+        uris = [info.uri for kind in ("results", "failures") for info in store.list(f"{s3_root}/index/{kind}")]
+        return dict(store.read_many(uris))
 
     summary = flow.run(job, engine_factory=ScriptedEngine)
     assert (summary.num_videos_answered, summary.num_videos_failed, summary.counts.num_answers) == (3, 2, 12)
     before = sealed()
     assert len(before) == 2
-    assert all("/journal/" not in uri for uri in before)
+    assert list(store.list(f"{s3_root}/index/journal")) == list(store.list(f"{s3_root}/index/attempts")) == []
     assert flow.run(job, engine_factory=ScriptedEngine).num_videos_skipped == 5
     assert sealed() == before

@@ -12,6 +12,7 @@ import pytest
 
 from jobs.views import open_views, select
 from pipelines import flow
+from pipelines.driver import plan as driver_plan
 from pipelines.reason.engines.scripted import ScriptedEngine
 from pipelines.store import Store, join
 from schemas.job import Job
@@ -76,7 +77,7 @@ def test_members_are_answered_or_failed_and_side_files_are_columns(
     }
 
     planned = flow.plan(shard_job)
-    assert (planned.num_skipped, planned.videos, planned.num_ignored_members) == (4, (), {"cls": 1})
+    assert (planned.num_skipped, planned.videos.num_rows, planned.num_ignored_members) == (4, 0, {"cls": 1})
 
 
 def test_a_shard_that_is_replaced_after_the_plan_gives_no_row_of_either_version(
@@ -86,7 +87,7 @@ def test_a_shard_that_is_replaced_after_the_plan_gives_no_row_of_either_version(
     shards = [join(s3_root, f"shard-0{n}.tar") for n in range(2)]
     for n, uri in enumerate(shards):
         store.put_once(uri, make_tar({f"{n}.mp4": clips[n]}))
-    find_videos = flow.find_videos
+    find_videos = driver_plan.find_videos
 
     def find_and_replace(*args: Any) -> Any:
         videos = find_videos(*args)
@@ -94,7 +95,7 @@ def test_a_shard_that_is_replaced_after_the_plan_gives_no_row_of_either_version(
         store.put_once(shards[1], make_tar({"new.mp4": clips[2], "1.mp4": clips[2]}))
         return videos
 
-    monkeypatch.setattr(flow, "find_videos", find_and_replace)
+    monkeypatch.setattr(driver_plan, "find_videos", find_and_replace)
     summary = flow.run(shard_job, engine_factory=ScriptedEngine)
     assert (summary.num_videos_answered, summary.num_videos_failed) == (1, 1)
     (failure,) = rows(shard_job, "SELECT video_uri, reason FROM failures")

@@ -1,0 +1,45 @@
+"""What the driver remembers of a run does not grow with its rows."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.driver.tally import Tally
+from schemas.keys import id_text
+
+
+def receipt(number: int, *, created: bool = True) -> dict[str, object]:
+    counts = {
+        "num_clips": 2, "num_answers": 3, "num_failures": 1, "num_thinking": 1, "num_answer_tokens": 30,
+        "num_thinking_tokens": 100, "decode_seconds": 0.5, "engine_seconds": 2.0,
+    }  # fmt: skip
+    return {"video_id": id_text(number), "created": created, **counts}
+
+
+def test_units_of_one_video_are_one_video_and_all_their_rows() -> None:
+    tally = Tally(pa.chunked_array([[id_text(7), id_text(2**63)], [id_text(3)]]))
+    for number in (7, 2**63, 7, 7):
+        tally.add(receipt(number))
+    tally.add(receipt(3, created=False))
+    progress = tally.progress(elapsed_seconds=1.0)
+    assert (progress.num_videos_planned, progress.num_videos_begun) == (3, 3)
+    assert (progress.counts.num_clips, progress.counts.num_answers, progress.counts.num_failures) == (8, 12, 4)
+    assert tally.num_lost_races == 1
+
+
+def test_a_hundred_thousand_videos_take_a_megabyte_whatever_comes_of_them() -> None:
+    ids = pa.chunked_array([pa.array([id_text(number) for number in range(100_000)])])
+    tracemalloc.start()
+    try:
+        tally = Tally(ids)
+        before, _ = tracemalloc.get_traced_memory()
+        for number in np.random.default_rng(0).integers(0, 100_000, 20_000).tolist():
+            tally.add(receipt(number))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert before < 1_000_000
+    assert after - before < 10_000

@@ -45,7 +45,7 @@ def plan(
     the most memory that the process ever had, Python and its libraries (some 150) included.
 
     The archive stays in DIR and is used again; delete the folder when done. A million videos are made in about a
-    minute, and take 300 MB of disk and a million inodes.
+    minute, and take 65 MB of disk and a million inodes.
 
     [bold]Examples[/bold]
 

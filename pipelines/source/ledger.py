@@ -34,48 +34,40 @@ class Ledger:
     ) -> None:
         self._packing = packing
         num_videos, num_questions = len(packing.videos), len(packing.questions)
+        rows = _Failures(packing, failed, is_due)
         num_clips, keys = np.full(num_videos, UNKNOWN), []
         for video, clip, question, is_last in _known_videos(packing, answered):
             np.minimum.at(num_clips, video[is_last], clip[is_last] + 1)
             asked = question >= 0
             keys.append(packing.keys(video[asked], question[asked], clip[asked]))
-
-        rows = _Failures(packing, failed, is_due)
-        of_clip, is_last = ~rows.is_whole, ~rows.is_whole & rows.is_last
-        np.minimum.at(num_clips, rows.video[is_last], rows.clip[is_last] + 1)
-        breaks_off = np.full(num_videos, UNKNOWN)  # the first clip without frames, of those that stay so
+        ends = ~rows.is_whole & rows.is_last
+        np.minimum.at(num_clips, rows.video[ends], rows.clip[ends] + 1)
+        breaks_off = np.full(num_videos, UNKNOWN)  # the first clip without frames, where that is not tried again
         gives_up = rows.is_whole & ~rows.is_due
         np.minimum.at(breaks_off, rows.video[gives_up], rows.clip[gives_up])
         required = np.minimum(num_clips, breaks_off)
 
-        stays = of_clip & ~rows.is_due & (rows.question >= 0)
-        failed_keys = packing.keys(rows.video[stays], rows.question[stays], rows.clip[stays])
-        settled = _once_each(np.concatenate([*keys, failed_keys, np.empty(0, np.int64)]))
-        del keys
+        stays = rows.is_of_bank & ~rows.is_due
+        settled = _once_each(np.concatenate([*keys, rows.keys(packing, stays)]))
         self._is_complete = _complete_pairs(packing, settled, required).reshape(num_videos, num_questions)
         self.is_open = np.logical_not(self._is_complete.all(axis=1))
         self.is_settled = np.less(breaks_off, num_clips)
-        counts = stays & (rows.clip < required[rows.video])
-        self.is_settled[rows.video[counts]] = True
+        self.is_settled[rows.video[stays & (rows.clip < required[rows.video])]] = True
         self.is_settled &= ~self.is_open
+        self._keep_details(settled, rows, breaks_off)
+        self.undecoded_attempts = _undecoded_attempts(packing, rows, undecoded)
 
-        # What a plan tells of single clips: of the questions that are missing somewhere in the video, and no others.
-        is_missing = ~self._is_complete.ravel()
+    def _keep_details(self, settled: np.ndarray, rows: _Failures, breaks_off: np.ndarray) -> None:
+        """What a plan tells of single clips: of the questions that are missing somewhere in the video alone."""
+        packing, is_missing = self._packing, ~self._is_complete.ravel()
         ends, question = np.nonzero(~self._is_complete & (breaks_off < UNKNOWN)[:, None])
         broken = packing.keys(ends, question, breaks_off[ends])
         self._done = _once_each(np.concatenate([settled[is_missing[settled // packing.num_clips]], broken]))
-        again = of_clip & rows.is_due & (rows.question >= 0)
-        due = packing.keys(rows.video[again], rows.question[again], rows.clip[again])
+        again = rows.is_of_bank & rows.is_due
+        due, attempts = rows.keys(packing, again), rows.attempts[again]
         matters = is_missing[due // packing.num_clips] & ~np.isin(due, self._done)
         order = np.argsort(due[matters])
-        self._due, self._attempts = due[matters][order], rows.attempts[again][matters][order]
-
-        self.undecoded_attempts = np.zeros(num_videos, np.int32)
-        np.maximum.at(self.undecoded_attempts, rows.video[rows.is_whole], rows.attempts[rows.is_whole])
-        if undecoded is not None:
-            video = places_of(undecoded.column("video").to_numpy(), packing.videos)
-            before = undecoded.column("attempts").to_numpy()
-            np.maximum.at(self.undecoded_attempts, video[video >= 0], before[video >= 0])
+        self._due, self._attempts = due[matters][order], attempts[matters][order]
 
     def missing(self, videos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How many questions are missing somewhere in each of `videos`, and which, one video after the other."""
@@ -103,7 +95,11 @@ class Ledger:
 
 
 class _Failures:
-    """Failures of videos that are known, as arrays. `is_whole`: of the video from `clip` on, whatever the question."""
+    """Failures of videos that are known, as arrays.
+
+    is_whole    of the video from `clip` on, whatever the question
+    is_of_bank  of a clip, for one of the questions
+    """
 
     def __init__(self, packing: Packing, failed: pa.Table, is_due: np.ndarray) -> None:
         video = places_of(failed.column("video").to_numpy(), packing.videos)
@@ -116,6 +112,11 @@ class _Failures:
         self.is_last = failed.column("clip_is_last").to_numpy()[known]
         self.attempts = failed.column("attempts").to_numpy()[known]
         self.is_due = is_due[known]
+        self.is_of_bank = ~self.is_whole & (self.question >= 0)
+
+    def keys(self, packing: Packing, some: np.ndarray) -> np.ndarray:
+        """Of some rows that are of the bank."""
+        return packing.keys(self.video[some], self.question[some], self.clip[some])
 
 
 def find_due(failed: pa.Table, *, now: datetime, max_attempts: int, retry_failed: bool) -> np.ndarray:
@@ -156,6 +157,15 @@ def _complete_pairs(packing: Packing, settled: np.ndarray, required: np.ndarray)
     counts = np.diff(np.append(starts, len(pairs)))
     is_complete[there[counts == required[there // max(num_questions, 1)]]] = True
     return is_complete
+
+
+def _undecoded_attempts(packing: Packing, rows: _Failures, undecoded: pa.Table | None) -> np.ndarray:
+    attempts = np.zeros(len(packing.videos), np.int32)
+    np.maximum.at(attempts, rows.video[rows.is_whole], rows.attempts[rows.is_whole])
+    if undecoded is not None:
+        video, before = places_of(undecoded.column("video").to_numpy(), packing.videos), undecoded.column("attempts")
+        np.maximum.at(attempts, video[video >= 0], before.to_numpy()[video >= 0])
+    return attempts
 
 
 def _once_each(keys: np.ndarray) -> np.ndarray:

@@ -94,7 +94,8 @@ def s3_root(s3_bucket: str) -> str:
 @pytest.fixture(scope="session")
 def s3_proxy(s3_endpoint: str) -> Iterator[S3Faults]:
     """One proxy for all tests: clients, which take a tenth of a second to make, are kept by endpoint."""
-    with S3Faults(s3_endpoint) as faults:
+    faults = S3Faults(s3_endpoint)
+    with faults:
         yield faults
 
 

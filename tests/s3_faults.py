@@ -1,39 +1,19 @@
-"""A faulty way to an S3 server: a proxy on loopback that spoils the answers it is told to spoil.
+"""A faulty way to an S3 server: what a network, a load balancer and a busy S3 do to requests, as scripted.
 
-It forwards each request as it came, `Host` too, so that signatures hold; what a fault says was applied is applied by
-the real server. Stands for what a network, a load balancer and a busy S3 do to requests.
+What a fault says was applied is applied by the real server behind it.
 """
 
 from __future__ import annotations
 
-import http.client
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import cast
-from urllib.parse import unquote, urlsplit
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from tests.s3_proxy import Answer, Decide, Proxy, Request
 
-@dataclass(frozen=True)
-class Request:
-    method: str
-    target: str  # path and query, unquoted
-    headers: Mapping[str, str]  # names in lower case
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    sent_bytes: int | None = None  # how much of the body is sent before the line is cut; None: all, and it is not cut
-
-
-Fault = Callable[["Request", Callable[[], Answer]], Answer | None]
+Fault = Decide
 """What becomes of one request: it may or may not call the server, and gives an answer, or None to cut the line."""
 
 
@@ -138,18 +118,14 @@ class Rule:
         return True
 
 
-class S3Faults:
-    """The proxy. `endpoint` is its address, `rules` what is still to happen, `seen` every request that came."""
+class S3Faults(Proxy):
+    """The faulty way. `rules` is what is still to happen, `seen` every request that came."""
 
-    def __init__(self, endpoint: str) -> None:
-        self._upstream = urlsplit(endpoint).netloc
+    def __init__(self, server_endpoint: str) -> None:
+        super().__init__(server_endpoint, self._decide)
         self.rules: list[Rule] = []
-        self._lock = threading.Lock()
         self.seen: list[Request] = []
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.faults = self
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._lock = threading.Lock()
 
     def script(
         self,
@@ -178,90 +154,11 @@ class S3Faults:
         """How many such requests came."""
         return sum(seen.method == method and re.search(target, seen.target) is not None for seen in self.seen)
 
-    def __enter__(self) -> S3Faults:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def answer(self, request: Request, serve: Callable[[], Answer]) -> Answer | None:
-        """What the client hears."""
+    def _decide(self, request: Request, serve: Callable[[], Answer]) -> Answer | None:
         with self._lock:
             rule = next((rule for rule in self.rules if rule.takes(request)), None)
             self.seen.append(request)
         return serve() if rule is None else rule.fault(request, serve)
-
-    def forward(self, method: str, path: str, headers: list[tuple[str, str]], body: bytes) -> Answer:
-        """The server's own answer."""
-        line = http.client.HTTPConnection(self._upstream, timeout=60)
-        try:
-            line.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-            for name, value in headers:
-                line.putheader(name, value)
-            line.endheaders(body or None)
-            reply = line.getresponse()
-            return Answer(reply.status, dict(reply.getheaders()), reply.read())
-        finally:
-            line.close()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    faults: S3Faults
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def _do(self) -> None:
-        if self.headers.get("Expect", "").lower() == "100-continue":
-            del self.headers["Expect"]
-        body = self._body()
-        headers = [(name, value) for name, value in self.headers.items() if name.lower() != "connection"]
-        faults, request = cast(_Server, self.server).faults, self._request()
-        answer = faults.answer(request, lambda: faults.forward(self.command, self.path, headers, body))
-        if answer is None:
-            self.close_connection = True
-            return
-        self.send_response_only(answer.status)
-        length = answer.headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(answer.body))
-        for name, value in answer.headers.items():
-            if name.lower() not in ("content-length", "transfer-encoding", "connection"):
-                self.send_header(name, value)
-        self.send_header("Content-Length", length)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(answer.body[: answer.sent_bytes])
-        if answer.sent_bytes is not None:
-            self.close_connection = True
-
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _do
-
-    def _request(self) -> Request:
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        return Request(self.command, unquote(self.path), headers)
-
-    def _body(self) -> bytes:
-        """As it came: a chunked body keeps its framing."""
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        raw = b""
-        while True:
-            line = self.rfile.readline()
-            num_bytes = int(line.split(b";")[0], 16)
-            raw += line + self.rfile.read(num_bytes + 2)
-            if num_bytes == 0:
-                return raw
-
-    def handle(self) -> None:
-        with suppress(ConnectionError):  # the client gave up waiting
-            super().handle()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: `seen` tells."""
 
 
 def _error(status: int, code: str, message: str, extra: str) -> Answer:

@@ -12,7 +12,8 @@ import pytest
 from pipelines.store import Put, Store, join
 from schemas.errors import ObjectNotFound, StorageError, VersionChanged
 from tests import s3_faults as faults
-from tests.s3_faults import Answer, S3Faults
+from tests.s3_faults import S3Faults
+from tests.s3_proxy import Answer, Request
 
 
 def test_a_version_is_replaced_once(root: str) -> None:
@@ -106,13 +107,13 @@ def test_a_replaced_file_keeps_its_rights(tmp_path: Path) -> None:
     assert {name for name in os.listdir(tmp_path) if not name.startswith(".")} == {"a.bin"}
 
 
-def no_conditions(request: faults.Request, serve) -> Answer:
+def no_conditions(request: Request, serve) -> Answer:
     """A server that takes every PUT, whatever its conditions say."""
     answer = serve()
     return Answer(200, {"ETag": '"0"'}) if answer.status == 412 else answer
 
 
-def no_replacing(request: faults.Request, serve) -> Answer:
+def no_replacing(request: Request, serve) -> Answer:
     """A server that knows If-None-Match, and takes no notice of If-Match."""
     return no_conditions(request, serve) if "if-match" in request.headers else serve()
 

@@ -145,7 +145,7 @@ def _words(error: BaseException) -> str:
     code, status = answer_of(error)
     if code or status:
         return f"{code or 'no code'}, HTTP status {status}: {error}"
-    return f"{type(error).__name__}: {error}"
+    return str(error) if type(error) is Passing else f"{type(error).__name__}: {error}"
 
 
 def _class_names(error: BaseException) -> set[str]:

@@ -18,6 +18,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from pipelines.store.backend import changed, check_length
+from pipelines.store.errors import Passing
 from pipelines.store.objects import ObjectInfo, OpenUpload, Put, is_hidden, object_info
 from pipelines.store.retries import insist_blocking
 from schemas.errors import StorageError
@@ -63,7 +64,7 @@ class OtherObjects:
         return self._try(self._fs.isdir, path)
 
     def read(self, path: str, start: int, end: int | None, *, version: str | None = None) -> bytes:
-        data = self._try(self._fs.cat_file, path, start=start or None, end=end)
+        data = self._try(self._cat, path, start, end)
         if version is not None:  # asked after it was read: a version does not come back
             self._check(path, version)
         return check_length(data, start, end)
@@ -103,11 +104,19 @@ class OtherObjects:
     def _read_whole(self, item: tuple[str, ObjectInfo | None]) -> bytes | None:
         path, info = item
         try:
-            data = self._try(self._fs.cat_file, path)
+            data = self._try(self._cat, path, 0, None if info is None else info.size_bytes)
+            if info is not None and (len(data) != info.size_bytes or self._fs.size(path) != info.size_bytes):
+                raise changed(info.uri, info.version)
+            return data
         except FileNotFoundError:
             return None
-        if info is not None and len(data) != info.size_bytes:
-            raise changed(info.uri, info.version)
+
+    def _cat(self, path: str, start: int, end: int | None) -> bytes:
+        """One try. Raises Passing where the object has more of the range than came."""
+        data = cast(bytes, self._fs.cat_file(path, start=start or None, end=end))
+        size_bytes = self._fs.size(path) if end is None or len(data) < end - start else None
+        if size_bytes is not None and len(data) < (size_bytes if end is None else min(end, size_bytes)) - start:
+            raise Passing(f"the answer broke off: of {path}, {len(data)} bytes came from {start} on")
         return data
 
     def _create(self, path: str, data: bytes) -> None:

@@ -232,7 +232,7 @@ def test_what_is_not_there_is_not_waited_for(faulty: Store, s3_faults: S3Faults,
     assert s3_faults.count("GET") == 1
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(weather=st.lists(st.sampled_from([*PASSING, "fair"]), max_size=4))
 def test_any_bad_weather_gives_what_a_fair_line_gives(weather: list[str], s3_faults: S3Faults, s3_root: str) -> None:
     store = Store({"endpoint_url": s3_faults.endpoint, "config_kwargs": {"read_timeout": 1}}, patience_seconds=30)

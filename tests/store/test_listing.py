@@ -102,6 +102,17 @@ def test_a_listing_of_a_disk_holds_no_more_than_the_names_of_a_folder(tmp_path: 
         tracemalloc.stop()
 
 
+def test_links_to_files_are_objects_and_links_to_folders_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "kept" / "there").mkdir(parents=True)
+    (tmp_path / "kept" / "there" / "film").write_bytes(b"film")
+    (tmp_path / "seen").mkdir()
+    (tmp_path / "seen" / "film").symlink_to(tmp_path / "kept" / "there" / "film")
+    (tmp_path / "seen" / "loop").symlink_to(tmp_path)
+    (tmp_path / "seen" / "dangling").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "seen" / "pipe")
+    assert list(Store().read_many(Store().list(str(tmp_path / "seen")))) == [(str(tmp_path / "seen/film"), b"film")]
+
+
 @settings(max_examples=60)
 @given(names=NAMES)
 def test_a_disk_lists_as_memory_does(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:

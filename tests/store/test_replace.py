@@ -6,8 +6,10 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from pipelines.store import Put, Store, join
 from schemas.errors import ObjectNotFound, StorageError, VersionChanged
@@ -172,3 +174,32 @@ def test_other_file_systems_replace_on_the_users_word_alone(tmp_path: Path) -> N
     with pytest.raises(VersionChanged):
         single.replace(uri, b"four", if_match="another")
     assert single.read(uri) == b"three"
+
+
+def test_other_file_systems_are_asked_again_for_what_broke_off(
+    memory_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, store = join(memory_root, "a.bin"), Store()
+    store.put_once(uri, b"0123456789")
+    info, whole = store.stat(uri), MemoryFileSystem.cat_file
+
+    def broken(times: int) -> None:
+        left = [times]
+
+        def cat_file(self: MemoryFileSystem, *args: Any, **kwargs: Any) -> Any:
+            left[0] -= 1
+            return whole(self, *args, **kwargs)[: None if left[0] < 0 else -1]
+
+        monkeypatch.setattr(MemoryFileSystem, "cat_file", cat_file)
+
+    for read in (
+        lambda store: store.read(uri),
+        lambda store: store.read(uri, 0, 10),
+        lambda store: dict(store.read_many([info]))[info.uri],
+        lambda store: dict(store.read_many([uri]))[uri],
+    ):
+        broken(2)
+        assert read(store) == b"0123456789"
+        broken(10_000)
+        with pytest.raises(StorageError, match="the last time: the answer broke off"):
+            read(Store(patience_seconds=0.2))

@@ -93,6 +93,11 @@ def stale_listing(num_missing: int = 1) -> Fault:
     return fault
 
 
+def sometimes(fault: Fault, happens: Callable[[], bool]) -> Fault:
+    """The fault where `happens()` says so, and fair weather otherwise."""
+    return lambda request, serve: fault(request, serve) if happens() else serve()
+
+
 SLOW_DOWN = refused(503, "SlowDown", "Please reduce your request rate")
 CONFLICT = refused(409, "ConditionalRequestConflict")
 TOO_MANY = refused(429, "TooManyRequests")

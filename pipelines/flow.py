@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -33,6 +34,7 @@ from pipelines.failpoints import check_failpoint, reach
 from pipelines.reason.engines.build import EngineFactory, make_engine_factory
 from pipelines.reason.stage import ReasonStage
 from schemas.config import RayConfig, answer_document
+from schemas.errors import StorageError
 from schemas.job import Job
 from schemas.run import INTERRUPTED, Plan, Progress, RunSummary
 
@@ -94,6 +96,10 @@ def run(
                 break
     except KeyboardInterrupt:
         stop_reason = INTERRUPTED
+    except StorageError:
+        with suppress(StorageError):  # what was at work elsewhere did not die of it either
+            attempts.forget()
+        raise
     finally:
         receipts.close()  # ends what still runs, so that nothing is committed behind the back of seal
     reach("driver.drained")

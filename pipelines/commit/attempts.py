@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import secrets
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -66,6 +67,16 @@ class Attempts:
     def retract(self, attempt: Attempt) -> None:
         """It was not begun after all: its last note goes, the earlier ones stay."""
         self.store.delete(attempt.uris[-1:])
+
+    @contextmanager
+    def no_death(self, *attempts: Attempt) -> Iterator[None]:
+        """An error that is raised in here ends the run and tells why: it is no death, and counts for nothing."""
+        try:
+            yield
+        except Exception:
+            with suppress(StorageError):  # the error itself may be that storage refuses us; it is the one to tell
+                self.store.delete(attempt.uris[-1] for attempt in attempts)
+            raise
 
     def forget(self) -> None:
         """The run is over and nothing of it at work: what notes of it stand are of work that it left on purpose."""

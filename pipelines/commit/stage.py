@@ -48,12 +48,13 @@ class NotedDecode:
         for planned, row in zip(PlannedVideo.from_table(batch), range(batch.num_rows), strict=True):
             attempt = self._attempts.begin(planned.video.video_id, DECODE_SCOPE)
             reach("decode.before")
-            if attempt.num_deaths >= self._max_attempts:
-                yield to_table([_given_up(planned, attempt)], DECODED)
-            else:
-                for unit in self._stage(batch.slice(row, 1)):
-                    reach("decode.unit")
-                    yield unit
+            with self._attempts.no_death(attempt):
+                if attempt.num_deaths >= self._max_attempts:
+                    yield to_table([_given_up(planned, attempt)], DECODED)
+                else:
+                    for unit in self._stage(batch.slice(row, 1)):
+                        reach("decode.unit")
+                        yield unit
             reach("decode.after")
             self._attempts.end(attempt)
 
@@ -116,13 +117,14 @@ class CommitStage:
         """Commits each unit as it comes back, while the engine goes on with the others."""
         futures: list[Future[Receipt]] = []
         reach("reason.before")
-        with ThreadPoolExecutor(COMMIT_THREADS) as threads:
-            for table in self._stage(units):
-                for unit in table.to_pylist():
-                    reach("reason.after")
-                    uri = unit_uri(self._attempts.layout, unit, self._facts.config_id)
-                    futures.append(threads.submit(self._commit, unit, attempts[uri]))
-        return [future.result() for future in futures]
+        with self._attempts.no_death(*filter(None, attempts.values())):
+            with ThreadPoolExecutor(COMMIT_THREADS) as threads:
+                for table in self._stage(units):
+                    for unit in table.to_pylist():
+                        reach("reason.after")
+                        uri = unit_uri(self._attempts.layout, unit, self._facts.config_id)
+                        futures.append(threads.submit(self._commit, unit, attempts[uri]))
+            return [future.result() for future in futures]
 
     def _commit(self, unit: Mapping[str, Any], attempt: Attempt | None) -> Receipt:
         store, layout = self._attempts.store, self._attempts.layout

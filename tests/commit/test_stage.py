@@ -21,7 +21,7 @@ from pipelines.commit.rows import RunFacts
 from pipelines.commit.stage import CommitStage, NotedDecode
 from pipelines.store import Store
 from schemas.clip import Clip, FrameBatch
-from schemas.errors import StorageError
+from schemas.errors import CredentialsError, StorageError
 from schemas.rows import Failure
 from schemas.tables import ANSWERED, DECODED, PLANNED
 from schemas.work import AnsweredUnit, DecodedClip, DecodedUnit, PlannedVideo, to_table
@@ -187,6 +187,24 @@ def test_a_video_that_kills_its_decoder_is_given_up(attempts: Attempts, units: S
     assert unit.failure is not None
     assert (unit.failure.reason, unit.failed_attempt) == ("actor_crash", 2)
     assert "died 3 times" in unit.failure.message
+    assert notes(attempts) == []
+
+
+def test_an_error_that_ends_the_run_is_no_death(
+    attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit], units: SimpleNamespace
+) -> None:
+    def refuses(batch: pa.Table) -> Iterator[pa.Table]:
+        raise CredentialsError("expired")
+        yield batch
+
+    decode = NotedDecode(make_stage=lambda: refuses, attempts=attempts, max_attempts=3)
+    commit = CommitStage(make_stage=lambda: refuses, attempts=attempts, facts=facts, max_attempts=3)
+    planned = PlannedVideo(video=units.make_video("x"), question_hashes=("h",))
+    for _ in range(4):
+        with pytest.raises(CredentialsError):
+            list(decode(to_table([planned], PLANNED)))
+        with pytest.raises(CredentialsError):
+            commit(to_table([make_decoded("a"), make_decoded("b")], DECODED))
     assert notes(attempts) == []
 
 

@@ -15,7 +15,7 @@ from schemas.job import parse_job, parse_questions
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = sorted(
-    set(re.findall(r"framegate ((?:plan|run|status|query|demo|train|eval|probe|bench)\b[^\n`#]*)", README))
+    set(re.findall(r"framegate ((?:plan|run|status|query|demo|train|eval|probe|bench|audit|erase|seal)\b[^\n`#]*)", README))
 )
 
 

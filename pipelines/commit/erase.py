@@ -47,6 +47,7 @@ NOT_REACHED = (
     "the videos themselves, where they lie",
     "older versions of the objects that were replaced or deleted, where the bucket keeps versions or the file system"
     " snapshots: delete those, too",
+    "hidden temporary files that a killed process left on a local disk: the audit counts them, delete them",
     "copies of this output elsewhere: replicas, backups, exports, what an engine has cached",
     "results of queries, logs and what stood on a terminal",
     "the input of jobs: lists and manifests that name the videos",

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from jobs.bench_plan import plan
+from jobs.bench_seal import seal
 from jobs.options import JsonFile
 from jobs.rows import make_console, print_table, write_json
 from schemas.errors import ConfigError
@@ -34,6 +35,7 @@ HEADINGS = {  # as wide as a terminal allows; the JSON has the long names
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure parts of the program.")
 app.command()(plan)
+app.command()(seal)
 
 
 @app.callback()

@@ -114,18 +114,16 @@ def count_runs(parts: Sequence[tuple[str, pa.Table]]) -> dict[str, RunCounts]:
     clips = []
     for kind, table in parts:
         rows = pa.table({name: _number(name, table.column(name)) for name in _COUNTED[kind]})
-        summed = ("thinking", "num_answer_tokens", "num_thinking_tokens") if kind == "results" else ()
-        groups = rows.group_by("run_id", use_threads=False).aggregate(
-            [([], "count_all"), *((n, "sum") for n in summed)]
-        )
-        names = {"count_all": "num_answers" if kind == "results" else "num_failures", "thinking_sum": "num_thinking"}
-        columns = {
-            names.get(name, name.removesuffix("_sum")): groups.column(name).to_pylist() for name in groups.column_names
-        }
-        for place, run_id in enumerate(columns.pop("run_id")):
-            mine = counts.setdefault(run_id, {})
-            for name, numbers in columns.items():
-                mine[name] = mine.get(name, 0) + numbers[place]
+        groups = rows.group_by("run_id", use_threads=False)
+        if kind == "results":
+            sums = groups.aggregate([([], "count_all"), *((name, "sum") for name in _COUNTED[kind][-3:])])
+            names = ["run_id", "num_answers", "num_thinking", "num_answer_tokens", "num_thinking_tokens"]
+        else:
+            sums, names = groups.aggregate([([], "count_all")]), ["run_id", "num_failures"]
+        for row in sums.rename_columns(names).to_pylist():
+            mine = counts.setdefault(str(row["run_id"]), {})
+            for name in names[1:]:
+                mine[name] = mine.get(name, 0) + row[name]
         asked = rows.filter(pc.field("question_hash"))
         clips.append(asked.select(["run_id", "video_id", "clip_index"]))
     if clips:

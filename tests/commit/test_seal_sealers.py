@@ -263,7 +263,7 @@ def test_a_late_answer_to_what_had_failed_is_sealed(worlds) -> None:
     """The unit failed, was sealed, and a committer that was frozen puts an answer under the same name."""
     world = worlds("late")
     world.commit("d", range(3), failing=True)
-    world.seal()
+    seal(Store(), world.layout, world.facts.config_id)
     assert [uri for uri, *_ in world.sealed_keys("failures")] == ["broken.mp4", *["d.mp4"] * 3]
     world.commit("d", range(3), run_id="frozen")
     finish_seals(Store(), world.layout, world.facts.config_id)

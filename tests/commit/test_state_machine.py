@@ -1,0 +1,200 @@
+"""Commits, seals and erasures in any order, each of them dying between any two requests: every row exactly once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import BinaryIO
+
+from fsspec.implementations.memory import MemoryFileSystem
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from pipelines.commit.erase import complete_erasures, erase
+from pipelines.commit.journal import commit_unit, from_parquet
+from pipelines.commit.layout import Layout
+from pipelines.commit.rows import RunFacts
+from pipelines.commit.seal import finish_seals, seal
+from pipelines.store import ObjectInfo, Put, Store
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+NAMES = "abc"
+NUM_CLIPS = 3
+RANGES = [range(a, b) for a, b in itertools.combinations(range(NUM_CLIPS + 1), 2)]
+NEVER = 10**9
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing catches it."""
+
+
+@dataclass(frozen=True)
+class MortalStore(Store):
+    """A store whose process dies before one of its requests, or right after it was carried out."""
+
+    num_left: list[int] = field(default_factory=lambda: [NEVER])
+
+    @contextmanager
+    def _request(self) -> Iterator[None]:
+        self._age()
+        yield
+        self._age()
+
+    def _age(self) -> None:
+        if self.num_left[0] == 0:
+            raise Killed
+        self.num_left[0] -= 1
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        self._age()
+        return super().list(prefix)
+
+    def read_present(self, objects: Iterable[str | ObjectInfo]) -> Iterator[tuple[str, bytes | None]]:
+        self._age()
+        return super().read_present(objects)
+
+    def open_read(self, uri: str) -> BinaryIO:
+        self._age()
+        return super().open_read(uri)
+
+    def put_once(self, uri: str, data: bytes) -> Put:
+        with self._request():
+            return super().put_once(uri, data)
+
+    def replace(self, uri: str, data: bytes, *, if_match: str) -> ObjectInfo:
+        with self._request():
+            return super().replace(uri, data, if_match=if_match)
+
+    def delete(self, uris: Iterable[str]) -> None:
+        for uri in uris:
+            with self._request():
+                super().delete([uri])
+
+
+class Archive(RuleBasedStateMachine):
+    """What was committed is kept as sets of keys beside the output: `answered`, and `failed` with attempts."""
+
+    units: SimpleNamespace
+    facts: RunFacts
+
+    def __init__(self) -> None:
+        super().__init__()
+        MemoryFileSystem.store.clear()
+        self.layout = Layout("memory://archive")
+        self.answered: set[tuple] = set()
+        self.failed: set[tuple] = set()
+        self.erased: set[str] = set()
+        self.maybe_erased: set[str] = set()
+
+    requests = st.one_of(st.just(NEVER), st.integers(0, 40))
+
+    @rule(
+        name=st.sampled_from(NAMES),
+        indexes=st.sampled_from(RANGES),
+        failing=st.booleans(),
+        attempt=st.integers(1, 2),
+        run=st.integers(1, 2),
+    )
+    def commit(self, name: str, indexes: range, failing: bool, attempt: int, run: int) -> None:
+        """A run commits a unit; late ones commit what is sealed, cut another way, or of an erased video."""
+        video, questions = self.units.make_video(name), self.units.QUESTIONS[:2]
+        unit = self.units.make_unit(video, indexes, num_clips=NUM_CLIPS, failing=failing, attempt=attempt)
+        facts = replace(self.facts, run_id=f"run-{run}")
+        if not commit_unit(Store(), self.layout, unit, facts, written_at=NOON).created:
+            return
+        for clip, question in itertools.product(indexes, questions):
+            if failing and question is questions[-1]:
+                self.failed.add((video.uri, clip, question.hash, attempt))
+            else:
+                self.answered.add((video.uri, clip, question.hash))
+
+    @rule(requests=requests, file_bytes=st.sampled_from([4096, 2**20]))
+    def seal(self, requests: int, file_bytes: int) -> None:
+        try:
+            seal(MortalStore(num_left=[requests]), self.layout, self.facts.config_id, file_bytes=file_bytes)
+        except Killed:
+            return
+        self.assert_all_is_sealed()
+
+    @rule(requests=requests)
+    def finish(self, requests: int) -> None:
+        try:
+            finish_seals(MortalStore(num_left=[requests]), self.layout, self.facts.config_id)
+        except Killed:
+            return
+
+    @rule(name=st.sampled_from(NAMES), requests=requests)
+    def erase(self, name: str, requests: int) -> None:
+        uri = f"{name}.mp4"
+        self.maybe_erased.add(uri)
+        try:
+            erase(MortalStore(num_left=[requests]), self.layout, [uri])
+        except Killed:
+            return
+        self.assert_is_erased(uri)
+
+    @rule()
+    def complete_what_broke_off(self) -> None:
+        complete_erasures(Store(), self.layout)
+        seal(Store(), self.layout, self.facts.config_id)
+        self.assert_all_is_sealed()
+
+    @invariant()
+    def no_key_is_there_twice_and_none_comes_from_nowhere(self) -> None:
+        results, failures = self.sealed("results"), self.sealed("failures")
+        assert len(results) == len(set(results))
+        assert len(failures) == len(set(failures))
+        assert {row[:3] for row in results} <= self.answered
+        assert set(failures) <= self.failed
+        for uri in self.erased:
+            assert uri not in {row[0] for row in (*results, *failures)}
+
+    @invariant()
+    def no_row_is_lost(self) -> None:
+        """What was committed and not erased is sealed or still in the journal."""
+        kept = {row[:3] for row in self.sealed("results")} | {row[:3] for row in self.journal("answer")}
+        assert {key for key in self.answered if key[0] not in self.maybe_erased} <= kept
+        kept = set(self.sealed("failures")) | set(self.journal("failure"))
+        assert {key for key in self.failed if key[0] not in self.maybe_erased} <= kept
+
+    def assert_all_is_sealed(self) -> None:
+        assert self.journal("answer") == self.journal("failure") == []
+        for table, known in (("results", self.answered), ("failures", self.failed)):
+            sealed = [row[:3] if table == "results" else row for row in self.sealed(table)]
+            expected = sorted(key for key in known if key[0] not in self.maybe_erased)
+            assert sorted(row for row in sealed if row[0] not in self.maybe_erased) == expected
+
+    def assert_is_erased(self, uri: str) -> None:
+        self.erased.add(uri)
+        assert uri.encode() not in b"".join(MemoryFileSystem.store[path].getvalue() for path in self.tables())
+
+    def tables(self) -> list[str]:
+        return [path for path in MemoryFileSystem.store if path.split("/")[2] in ("results", "failures")]
+
+    def sealed(self, table: str) -> list[tuple]:
+        return self.rows(table)
+
+    def journal(self, kind: str) -> list[tuple]:
+        return self.rows("journal", kind)
+
+    def rows(self, folder: str, kind: str | None = None) -> list[tuple]:
+        found = []
+        for path, object in list(MemoryFileSystem.store.items()):
+            if path.split("/")[2] == folder:
+                rows = from_parquet(path, object.getvalue()).to_pylist()
+                found += [
+                    (row["video_uri"], row["clip_index"], row["question_hash"], row.get("attempts"))
+                    for row in rows
+                    if kind is None or row["row_kind"] == kind
+                ]
+        return found
+
+
+def test_every_row_exactly_once(units: SimpleNamespace, facts: RunFacts, memory_root: str) -> None:
+    machine = type("ArchiveOfUnits", (Archive,), {"units": units, "facts": facts})
+    run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=25, deadline=None))

@@ -159,6 +159,7 @@ class _Sealer:
                 yield self._complete(theirs, None)
                 return
             record = self._complete(plan, lot)
+            del lot, plan  # half a GiB, before the next is gathered
             yield record
             if record.skipped:
                 return

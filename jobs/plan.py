@@ -10,8 +10,8 @@ import pyarrow as pa
 from jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from jobs.rows import make_console, write_json
 from schemas.job import Job, load_job
+from schemas.planned import PlannedVideo
 from schemas.run import Plan
-from schemas.work import PlannedVideo
 
 if TYPE_CHECKING:
     from pipelines.decode.estimate import Estimate

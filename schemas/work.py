@@ -1,4 +1,4 @@
-"""Work on its way between stages: PlannedVideo, DecodedUnit, AnsweredUnit, as dataclasses and as Arrow rows.
+"""Work on its way between stages: DecodedUnit and AnsweredUnit, as dataclasses and as Arrow rows.
 
 The rows follow `schemas.tables`. A stage reads `X.from_table(batch)` and gives back `to_table([...])`; the columns are
 known here and nowhere else. Knows nothing of Ray.
@@ -7,66 +7,15 @@ known here and nowhere else. Knows nothing of Ray.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from schemas.clip import Clip, FrameBatch, Refusal, Video
+from schemas.clip import Clip, FrameBatch, Video
+from schemas.planned import PlannedVideo
 from schemas.qa import Answer
 from schemas.rows import Failure, answer_row, clip_row, failure_row, video_of, video_row
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedVideo:
-    """A video that has work left: the questions that are missing somewhere in it, and what of them is stored.
-
-    attempts             how often a (clip_index, question_hash) that is tried again has failed
-    undecoded_attempts   how often the video, or the rest of it, gave no frames
-    """
-
-    video: Video
-    question_hashes: tuple[str, ...]
-    done: frozenset[tuple[int, str]] = frozenset()
-    attempts: Mapping[tuple[int, str], int] = field(default_factory=dict)
-    undecoded_attempts: int = 0
-
-    def missing(self, clip_index: int) -> tuple[str, ...]:
-        """The questions still to be asked of one clip; empty: the clip need not be decoded."""
-        return tuple(hash for hash in self.question_hashes if (clip_index, hash) not in self.done)
-
-    def attempts_at(self, clip_index: int, question_hashes: Iterable[str]) -> tuple[int, ...]:
-        """Which attempt, from 1, the next one is, for each of these questions of one clip."""
-        return tuple(1 + self.attempts.get((clip_index, hash), 0) for hash in question_hashes)
-
-    @staticmethod
-    def from_table(table: pa.Table) -> Iterator[PlannedVideo]:
-        for row in table.to_pylist():
-            done = frozenset((key["clip_index"], key["question_hash"]) for key in row["done"])
-            refusal = None if row["refusal"] is None else Refusal(**row["refusal"])
-            yield PlannedVideo(
-                video=replace(video_of(row), refusal=refusal),
-                question_hashes=tuple(row["question_hashes"]),
-                done=done,
-                attempts={(key["clip_index"], key["question_hash"]): key["attempts"] for key in row["attempts"]},
-                undecoded_attempts=row["undecoded_attempts"],
-            )
-
-    def to_row(self) -> dict[str, object]:
-        done = [{"clip_index": index, "question_hash": hash} for index, hash in sorted(self.done)]
-        attempts = [
-            {"clip_index": index, "question_hash": hash, "attempts": number}
-            for (index, hash), number in sorted(self.attempts.items())
-        ]
-        refusal = None if self.video.refusal is None else asdict(self.video.refusal)
-        return {
-            **video_row(self.video),
-            "refusal": refusal,
-            "question_hashes": list(self.question_hashes),
-            "done": done,
-            "attempts": attempts,
-            "undecoded_attempts": self.undecoded_attempts,
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +33,19 @@ class DecodedClip:
     decode_seconds: float
     is_truncated: bool = False
     bytes_read: int = 0
+
+    def answered(self, answers: Iterable[Answer], failures: Iterable[tuple[str, Failure]]) -> AnsweredClip:
+        """The clip without its frames, and what became of its questions."""
+        return AnsweredClip(
+            clip=self.clip,
+            is_last=self.is_last,
+            num_frames=len(self.frames),
+            decode_seconds=self.decode_seconds,
+            is_truncated=self.is_truncated,
+            bytes_read=self.bytes_read,
+            answers=tuple(answers),
+            failures=tuple(failures),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,15 +92,7 @@ class DecodedUnit:
             attempts=self.attempts,
             decoder=self.decoder,
             clips=tuple(
-                AnsweredClip(
-                    clip=decoded.clip,
-                    is_last=decoded.is_last,
-                    num_frames=len(decoded.frames),
-                    decode_seconds=decoded.decode_seconds,
-                    is_truncated=decoded.is_truncated,
-                    bytes_read=decoded.bytes_read,
-                    failures=tuple((question_hash, failure) for question_hash in self.question_hashes),
-                )
+                decoded.answered((), [(question_hash, failure) for question_hash in self.question_hashes])
                 for decoded in self.clips
             ),
         )

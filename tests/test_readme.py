@@ -14,9 +14,8 @@ from schemas.job import parse_job, parse_questions
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = sorted(
-    set(re.findall(r"framegate ((?:plan|run|status|query|demo|train|eval|probe|bench|audit|erase|seal)\b[^\n`#]*)", README))
-)
+NAMES = "plan|run|status|query|demo|train|eval|probe|bench|audit|erase|seal"
+COMMANDS = sorted(set(re.findall(rf"framegate ((?:{NAMES})\b[^\n`#]*)", README)))
 
 
 def find_command(words):

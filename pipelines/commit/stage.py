@@ -19,9 +19,10 @@ from pipelines.commit.attempts import Attempt, Attempts
 from pipelines.commit.journal import Receipt, commit_unit, read_receipt, unit_uri
 from pipelines.commit.rows import RunFacts
 from pipelines.failpoints import reach
+from schemas.planned import PlannedVideo
 from schemas.rows import Failure
 from schemas.tables import ANSWERED, DECODED
-from schemas.work import DecodedUnit, PlannedVideo, to_table
+from schemas.work import DecodedUnit, to_table
 
 DECODE_SCOPE = "decode"
 COMMIT_THREADS = 4  # requests to storage of one worker at a time, while its engine works on

@@ -20,9 +20,10 @@ from pipelines.pinned import open_pinned
 from pipelines.store import Store
 from schemas.decoding import DecodeConfig
 from schemas.errors import ConfigError, CredentialsError, DecodeFailed, FramegateError, MemoryLimit, SandboxError
+from schemas.planned import PlannedVideo
 from schemas.rows import Failure
 from schemas.tables import DECODED
-from schemas.work import DecodedClip, DecodedUnit, PlannedVideo, to_table
+from schemas.work import DecodedClip, DecodedUnit, to_table
 
 # One unit is one row: it crosses the object store whole, and is lost whole when a machine is.
 MAX_UNIT_FRAME_BYTES = 16 * 1024 * 1024

@@ -16,7 +16,8 @@ from pipelines.decode.slots import Source
 from pipelines.decode.split import split
 from schemas.clip import Clip, FrameBatch
 from schemas.errors import TruncatedVideo
-from schemas.work import DecodedClip, PlannedVideo
+from schemas.planned import PlannedVideo
+from schemas.work import DecodedClip
 
 
 class Walk:

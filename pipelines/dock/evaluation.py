@@ -27,9 +27,10 @@ from schemas.clip import FrameBatch, Video
 from schemas.config import RunConfig
 from schemas.decoding import DecodeConfig
 from schemas.errors import FramegateError
+from schemas.planned import PlannedVideo
 from schemas.qa import Answer, Question
 from schemas.tables import PLANNED
-from schemas.work import DecodedUnit, PlannedVideo, to_table
+from schemas.work import DecodedUnit, to_table
 
 STRATEGIES = ("direct", "gated", "always_think")
 EVALUATION_SEED = 20_260_000  # no training clip is drawn from it

@@ -139,15 +139,7 @@ class _OpenUnit:
     def _answered_clip(self, place: int, decoded: DecodedClip) -> AnsweredClip:
         hashes = self._decoded.question_hashes
         answers, failures = self._answers[place], self._failures[place]
-        return AnsweredClip(
-            clip=decoded.clip,
-            is_last=decoded.is_last,
-            num_frames=len(decoded.frames),
-            decode_seconds=decoded.decode_seconds,
-            is_truncated=decoded.is_truncated,
-            bytes_read=decoded.bytes_read,
-            answers=tuple(answers[question_hash] for question_hash in hashes if question_hash in answers),
-            failures=tuple(
-                (question_hash, failures[question_hash]) for question_hash in hashes if question_hash in failures
-            ),
+        return decoded.answered(
+            (answers[question_hash] for question_hash in hashes if question_hash in answers),
+            ((question_hash, failures[question_hash]) for question_hash in hashes if question_hash in failures),
         )

@@ -22,9 +22,10 @@ from pipelines.commit.stage import CommitStage, NotedDecode
 from pipelines.store import Store
 from schemas.clip import Clip, FrameBatch
 from schemas.errors import CredentialsError, StorageError
+from schemas.planned import PlannedVideo
 from schemas.rows import Failure
 from schemas.tables import ANSWERED, DECODED, PLANNED
-from schemas.work import AnsweredUnit, DecodedClip, DecodedUnit, PlannedVideo, to_table
+from schemas.work import AnsweredUnit, DecodedClip, DecodedUnit, to_table
 
 FAILURE = Failure(stage="reason", reason="engine_error", message="no")
 

@@ -13,8 +13,9 @@ from pipelines.decode.stage import DecodeStage
 from pipelines.store import Store
 from schemas.clip import Refusal, Video
 from schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from schemas.planned import PlannedVideo
 from schemas.tables import PLANNED
-from schemas.work import DecodedClip, DecodedUnit, PlannedVideo, to_table
+from schemas.work import DecodedClip, DecodedUnit, to_table
 
 HASHES = ("q1", "q2")
 SMALL = {"fps": 2.0, "max_frames": 4, "min_frame_pixels": 56 * 56, "max_frame_pixels": 56 * 84}

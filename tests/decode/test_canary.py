@@ -25,8 +25,9 @@ from pipelines.source.find import find_videos
 from pipelines.source.found import to_videos
 from schemas.config import InputConfig
 from schemas.job import parse_job
+from schemas.planned import PlannedVideo
 from schemas.tables import PLANNED
-from schemas.work import DecodedUnit, PlannedVideo, to_table
+from schemas.work import DecodedUnit, to_table
 from tests.decode import corpus_texts as texts
 from tests.decode.corpus_canary import Canary, hostile_files, is_canary, keep_canary, movie_without_frames
 from tests.decode.corpus_films import MAGENTA

@@ -16,8 +16,9 @@ from pipelines.decode.stage import DecodeStage, decoder_version
 from pipelines.store import Store
 from schemas.clip import Video
 from schemas.decoding import ClipsConfig, FramesConfig
+from schemas.planned import PlannedVideo
 from schemas.tables import DECODED, PLANNED
-from schemas.work import DecodedUnit, PlannedVideo, to_table
+from schemas.work import DecodedUnit, to_table
 
 HASHES = ("q1", "q2")
 SMALL = {"fps": 2.0, "max_frames": 8, "min_frame_pixels": 56 * 56, "max_frame_pixels": 112 * 112}

@@ -17,8 +17,9 @@ from schemas.clip import Refusal, Video
 from schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
 from schemas.errors import ConfigError, StorageError, VideoError
 from schemas.pixels import count_video_tokens
+from schemas.planned import PlannedVideo
 from schemas.tables import PLANNED
-from schemas.work import DecodedUnit, PlannedVideo, to_table
+from schemas.work import DecodedUnit, to_table
 
 IN_PROCESS = DecodeConfig(sandbox=False)
 FRAMES = FramesConfig(fps=2, max_frames=8, max_video_tokens=64, min_frame_pixels=3136, max_frame_pixels=100_000)

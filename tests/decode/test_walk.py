@@ -13,7 +13,8 @@ from pipelines.decode.walk import Walk
 from schemas.clip import Video
 from schemas.decoding import ClipsConfig, FramesConfig
 from schemas.errors import DecodeFailed, TruncatedVideo
-from schemas.work import DecodedClip, PlannedVideo
+from schemas.planned import PlannedVideo
+from schemas.work import DecodedClip
 
 VIDEO = Video(uri="a.mp4", version="1", size_bytes=1000)
 FRAMES = FramesConfig(fps=2, max_frames=4, min_frame_pixels=28 * 28, max_frame_pixels=28 * 28)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from schemas import errors, tables
 from schemas.clip import Clip, FrameBatch, Video
+from schemas.planned import PlannedVideo
 from schemas.rows import Failure, inputs_bytes, inputs_table
-from schemas.work import DecodedClip, DecodedUnit, PlannedVideo, to_table
+from schemas.work import DecodedClip, DecodedUnit, to_table
 
 SCHEMAS = ("PLANNED", "DECODED", "ANSWERED", "RESULTS", "FAILURES", "JOURNAL")
 REQUIRED_RESULTS = [

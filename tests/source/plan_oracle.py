@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from schemas.clip import Video
+from schemas.planned import PlannedVideo
 from schemas.retries import wait_after
-from schemas.work import PlannedVideo
 
 
 class Answered(NamedTuple):

@@ -21,10 +21,10 @@ from pipelines.source.plan import plan_videos
 from schemas.clip import Member
 from schemas.config import InputConfig
 from schemas.errors import InputError
+from schemas.planned import PlannedVideo
 from schemas.qa import Question
 from schemas.rows import inputs_bytes, inputs_table
 from schemas.tables import ANSWERED_KEYS, FAILED_KEYS, FOUND
-from schemas.work import PlannedVideo
 
 NAMES = st.text("abcdefghij_.0", min_size=1, max_size=5)
 

@@ -19,10 +19,10 @@ from pipelines.source.plan import Planned, plan_videos
 from schemas.clip import Member, Refusal, Video
 from schemas.errors import FramegateError
 from schemas.keys import id_number, uri_digest
+from schemas.planned import PlannedVideo
 from schemas.qa import Question
 from schemas.retries import RETRY_AFTER
 from schemas.tables import ANSWERED_KEYS, FAILED_KEYS, PLANNED
-from schemas.work import PlannedVideo
 from tests.source.plan_oracle import Answered, Failed, expected_plan
 
 A, B, STRANGER = (Question(id=name, text=f"{name}?") for name in ("a", "b", "x"))

@@ -21,7 +21,6 @@ from pipelines.commit.rows import RunFacts, journal_table
 from pipelines.failpoints import reach
 from pipelines.store import Store
 from schemas.errors import ObjectNotFound, StorageError
-from schemas.tables import KEY_COLUMNS
 
 _RECEIPT_COLUMNS = (
     "row_kind", "clip_index", "question_hash", "decode_seconds", "thinking", "num_answer_tokens",

@@ -19,20 +19,20 @@ from schemas.keys import uri_digest
 class Layout:
     """The names below one output.
 
-        results/config_id=<id>/[<partition>=<value>/]<seal>.parquet    sealed answers: the only thing that SQL globs
-        failures/config_id=<id>/[<partition>=<value>/]<seal>.parquet   sealed failures
-        journal/config_id=<id>/<video_id>/<unit>.parquet               one object per unit, until it is sealed
-        seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of
-        seals/config_id=<id>/<seal>.json                               what it wrote; it is complete
-        attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; goes when it is committed
-        plans/<run_id>.parquet                                         the videos and questions that a run set out to do
-        runs/<run_id>.begun.json, runs/<run_id>.json                   that it began; how it ended
-        configs/<config_id>.yaml                                       what the id stands for
-        indexes/<hash>.parquet                                         members of tar shards
-        tombstones/<hash of URI>.json                                  a video that was erased and stays out
-        erasures/<erasure_id>.begun.json                               digests of the videos that an erasure forgets
-        erasures/<erasure_id>/<n>.json, erasures/<erasure_id>.json     a file that an erasure replaces; its receipt
-        layout.json                                                    how the tables are partitioned
+    results/config_id=<id>/[<partition>=<value>/]<seal>.parquet    sealed answers: the only thing that SQL globs
+    failures/config_id=<id>/[<partition>=<value>/]<seal>.parquet   sealed failures
+    journal/config_id=<id>/<video_id>/<unit>.parquet               one object per unit, until it is sealed
+    seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of
+    seals/config_id=<id>/<seal>.json                               what it wrote; it is complete
+    attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; goes when it is committed
+    plans/<run_id>.parquet                                         the videos and questions that a run set out to do
+    runs/<run_id>.begun.json, runs/<run_id>.json                   that it began; how it ended
+    configs/<config_id>.yaml                                       what the id stands for
+    indexes/<hash>.parquet                                         members of tar shards
+    tombstones/<hash of URI>.json                                  a video that was erased and stays out
+    erasures/<erasure_id>.begun.json                               digests of the videos that an erasure forgets
+    erasures/<erasure_id>/<n>.json, erasures/<erasure_id>.json     a file that an erasure replaces; its receipt
+    layout.json                                                    how the tables are partitioned
     """
 
     root: str

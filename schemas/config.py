@@ -80,7 +80,7 @@ class OutputConfig(Part):
     partition_by: tuple[str, ...] = Field(
         default=(),
         max_length=4,
-        description="columns of the manifest, or a part of a time: camera, taken.date, written_at.month; "
+        description="columns of the manifest, or a part of a time: camera, taken.date, written_at.date; "
         "folders below config_id, fixed with the first rows",
     )
     file_bytes: int = Field(default=128 * 2**20, ge=4096, le=2**32, description="of a sealed Parquet file, about")

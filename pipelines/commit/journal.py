@@ -1,4 +1,4 @@
-"""The journal: one Parquet object per unit and set of questions, created once. Also what is done already.
+"""The journal: one Parquet object per unit and set of questions, created once.
 
 A unit is committed when its object exists; before that nothing of it does. The object is built and read back in memory,
 then created whole: there is no moment at which a reader could meet half of it. The first writer wins.
@@ -7,13 +7,12 @@ then created whole: there is no moment at which a reader could meet half of it. 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.commit.layout import Layout
@@ -154,26 +153,3 @@ def read_columns(store: Store, uri: str, columns: Sequence[str]) -> pa.Table:
             raise StorageError(
                 f"{uri} is no whole Parquet file ({error}); was it written by something else?"
             ) from error
-
-
-def row_keys(table: pa.Table) -> pa.ChunkedArray:
-    """One string per row that is the same exactly for the same (video, clip, question)."""
-    clips = pc.fill_null(pc.cast(table.column("clip_index"), pa.string()), "")
-    questions = pc.fill_null(table.column("question_hash"), "")
-    parts = [table.column("video_id"), clips, questions, pa.scalar("/")]
-    return pc.call_function("binary_join_element_wise", parts)
-
-
-def batches_of_videos(objects: Iterator, max_bytes: int) -> Iterator[list]:
-    """Journal objects in order of their names, cut between videos into lists of about `max_bytes` on storage."""
-    batch, size_bytes, video = [], 0, None
-    for info in objects:
-        folder = info.uri.rsplit("/", 2)[-2]
-        if batch and folder != video and size_bytes >= max_bytes:
-            yield batch
-            batch, size_bytes = [], 0
-        batch.append(info)
-        size_bytes += info.size_bytes
-        video = folder
-    if batch:
-        yield batch

@@ -6,14 +6,18 @@ import tempfile
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from jobs.options import JsonFile
 from jobs.rows import make_console, print_table, write_json
 from pipelines.failpoints import FAILPOINTS
 from schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipelines.bench.faults import Verdict
 
 SHOWN = ("place", "number", "kind", "happened", "commands", "lost", "doubled", "changed", "findings", "seconds")
 
@@ -63,21 +67,30 @@ def faults(
         raise ConfigError(f"--numbers must be numbers with commas between them, got '{numbers}'") from error
     console = make_console()
     rows: list[dict[str, Any]] = []
-    complaints = []
-    with tempfile.TemporaryDirectory(prefix="framegate-faults-") as folder:
+    wanted_faults = list_faults(wanted, numbers=times, kinds=("killed",) if with_ray else KINDS)
+    columns = (TextColumn("{task.description:<40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with tempfile.TemporaryDirectory(prefix="framegate-faults-") as folder, Progress(*columns, console=console) as bars:
+        bar = bars.add_task("a run that nobody disturbs", total=len(wanted_faults))
         bench = Workbench(Path(folder), in_process=not with_ray)
-        kinds = ("killed",) if with_ray else KINDS
         races = (bench.race(number) for number in ((2,) if with_ray else (2, 4)))
-        for verdict in chain(races, try_all(bench, list_faults(wanted, numbers=times, kinds=kinds))):
-            values = asdict(verdict)
-            row = {**values.pop("fault"), **{name.removeprefix("num_"): value for name, value in values.items()}}
-            rows.append({**row, "is_good": verdict.is_good})
+        for verdict in chain(races, try_all(bench, wanted_faults)):
+            fault = verdict.fault
+            rows.append(_row(verdict))
+            if fault in wanted_faults:
+                bars.update(bar, completed=wanted_faults.index(fault) + 1)
+            bars.update(bar, description=f"{fault.kind} {fault.place}:{fault.number}")
             if not verdict.is_good:
-                complaints.append(rows[-1])
-                console.print(f"{row['kind']} at {row['place']}:{row['number']}: {row}", markup=False)
+                console.print(str(rows[-1]), markup=False)
     write_json(json_file, "bench faults", rows)
-    print_table(console, SHOWN, rows, title=f"{len(bench.rows):,} rows of a run that nobody disturbed")
-    happened = sum(row["happened"] for row in rows)
-    typer.echo(f"{happened} faults at {len({row['place'] for row in rows})} places, {len(complaints)} with a complaint")
-    if complaints:
+    print_table(console, SHOWN, rows, title=f"{bench.rows.total():,} rows of a run that nobody disturbed")
+    num_bad = sum(not row["is_good"] for row in rows)
+    num_happened = sum(row["happened"] for row in rows)
+    typer.echo(f"{num_happened} faults at {len({row['place'] for row in rows})} places, {num_bad} with a complaint")
+    if num_bad:
         raise typer.Exit(1)
+
+
+def _row(verdict: Verdict) -> dict[str, Any]:
+    values = asdict(verdict)
+    counts = {name.removeprefix("num_"): value for name, value in values.items() if name != "fault"}
+    return {**values["fault"], **counts, "is_good": verdict.is_good}

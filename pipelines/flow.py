@@ -160,10 +160,10 @@ def _stages(
         DecodeStage, policy=make_policy(config), decode=config.decode, storage_options=config.input.storage_options
     )
     reason = partial(ReasonStage, engine_factory=engine_factory or make_engine_factory(config), questions=job.questions)
-    noted = {"attempts": attempts, "max_attempts": config.failures.max_attempts}
+    noted = {"attempts": attempts, "facts": facts, "max_attempts": config.failures.max_attempts}
     return (
         partial(NotedDecode, make_stage=decode, **noted),
-        partial(CommitStage, make_stage=reason, facts=facts, **noted),
+        partial(CommitStage, make_stage=reason, **noted),
     )
 
 

@@ -84,18 +84,24 @@ class DecodedUnit:
                 failed_attempt=row["failed_attempt"],
             )
 
-    def all_failed(self, failure: Failure) -> AnsweredUnit:
-        """The unit with the same failure for every question of every clip."""
+    def answered(self, clips: Iterable[AnsweredClip]) -> AnsweredUnit:
+        """The unit without its frames, and what became of its clips."""
         return AnsweredUnit(
             video=self.video,
             question_hashes=self.question_hashes,
             attempts=self.attempts,
             decoder=self.decoder,
-            clips=tuple(
-                decoded.answered((), [(question_hash, failure) for question_hash in self.question_hashes])
-                for decoded in self.clips
-            ),
+            clips=tuple(clips),
+            failure=self.failure,
+            failed_clip_index=self.failed_clip_index,
+            failed_bytes_read=self.failed_bytes_read,
+            failed_attempt=self.failed_attempt,
         )
+
+    def all_failed(self, failure: Failure) -> AnsweredUnit:
+        """The unit with the same failure for every question of every clip."""
+        failures = [(question_hash, failure) for question_hash in self.question_hashes]
+        return self.answered(decoded.answered((), failures) for decoded in self.clips)
 
     def to_row(self) -> dict[str, object]:
         return {

@@ -38,11 +38,18 @@ def crash_failure(stage: str, num_deaths: int) -> Failure:
 
 
 class NotedDecode:
-    """PLANNED rows to DECODED rows. A video that killed its worker `max_attempts` times is given up."""
+    """PLANNED rows to DECODED rows. A video that killed its worker `max_attempts` times is given up.
 
-    def __init__(self, *, make_stage: Callable[[], Stage], attempts: Attempts, max_attempts: int) -> None:
+    Giving up is committed here, and not only handed on: Ray runs a stage again whose process died, and takes what it
+    hands on for what it had handed on before, place by place.
+    """
+
+    def __init__(
+        self, *, make_stage: Callable[[], Stage], attempts: Attempts, facts: RunFacts, max_attempts: int
+    ) -> None:
         self._stage = make_stage()
         self._attempts = attempts
+        self._facts = facts
         self._max_attempts = max_attempts
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
@@ -51,13 +58,19 @@ class NotedDecode:
             reach("decode.before")
             with self._attempts.no_death(attempt):
                 if attempt.num_deaths >= self._max_attempts:
-                    yield to_table([_given_up(planned, attempt)], DECODED)
+                    yield self._give_up(planned, attempt)
                 else:
                     for unit in self._stage(batch.slice(row, 1)):
                         reach("decode.unit")
                         yield unit
             reach("decode.after")
             self._attempts.end(attempt)
+
+    def _give_up(self, planned: PlannedVideo, attempt: Attempt) -> pa.Table:
+        given_up = _given_up(planned, attempt)
+        [row] = to_table([given_up.answered(())], ANSWERED).to_pylist()
+        commit_unit(self._attempts.store, self._attempts.layout, row, self._facts, written_at=datetime.now(UTC))
+        return to_table([given_up], DECODED)
 
 
 class CommitStage:

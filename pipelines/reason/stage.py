@@ -123,18 +123,8 @@ class _OpenUnit:
         )
 
     def close(self) -> AnsweredUnit:
-        decoded = self._decoded
-        return AnsweredUnit(
-            video=decoded.video,
-            question_hashes=decoded.question_hashes,
-            attempts=decoded.attempts,
-            decoder=decoded.decoder,
-            clips=tuple(self._answered_clip(place, clip) for place, clip in enumerate(decoded.clips)),
-            failure=decoded.failure,
-            failed_clip_index=decoded.failed_clip_index,
-            failed_bytes_read=decoded.failed_bytes_read,
-            failed_attempt=decoded.failed_attempt,
-        )
+        clips = enumerate(self._decoded.clips)
+        return self._decoded.answered(self._answered_clip(place, clip) for place, clip in clips)
 
     def _answered_clip(self, place: int, decoded: DecodedClip) -> AnsweredClip:
         hashes = self._decoded.question_hashes

@@ -25,7 +25,7 @@ from schemas.errors import CredentialsError, StorageError
 from schemas.planned import PlannedVideo
 from schemas.rows import Failure
 from schemas.tables import ANSWERED, DECODED, PLANNED
-from schemas.work import AnsweredUnit, DecodedClip, DecodedUnit, to_table
+from schemas.work import DecodedClip, DecodedUnit, to_table
 
 FAILURE = Failure(stage="reason", reason="engine_error", message="no")
 
@@ -152,19 +152,7 @@ def test_a_failure_of_decoding_passes_without_a_note(
     def answer(batch: pa.Table) -> Iterator[pa.Table]:
         assert notes(attempts) == []
         for unit in DecodedUnit.from_table(batch):
-            yield to_table(
-                [
-                    AnsweredUnit(
-                        video=unit.video,
-                        question_hashes=unit.question_hashes,
-                        attempts=(),
-                        decoder=unit.decoder,
-                        failure=unit.failure,
-                        failed_attempt=unit.failed_attempt,
-                    )
-                ],
-                ANSWERED,
-            )
+            yield to_table([unit.answered(())], ANSWERED)
 
     stage = CommitStage(make_stage=lambda: answer, attempts=attempts, facts=facts, max_attempts=3)
     [receipt] = stage(to_table([failed], DECODED)).to_pylist()
@@ -172,7 +160,9 @@ def test_a_failure_of_decoding_passes_without_a_note(
     assert [(row["reason"], row["attempts"]) for row in journal(attempts)] == [("storage", 2)]
 
 
-def test_a_video_that_kills_its_decoder_is_given_up(attempts: Attempts, units: SimpleNamespace) -> None:
+def test_a_video_that_kills_its_decoder_is_given_up(
+    attempts: Attempts, facts: RunFacts, units: SimpleNamespace
+) -> None:
     planned = PlannedVideo(video=units.make_video("x"), question_hashes=("h",), undecoded_attempts=1)
 
     def dies(batch: pa.Table) -> Iterator[pa.Table]:
@@ -182,13 +172,18 @@ def test_a_video_that_kills_its_decoder_is_given_up(attempts: Attempts, units: S
     batch = to_table([planned], PLANNED)
     for _ in range(3):
         with pytest.raises(Died):
-            list(NotedDecode(make_stage=lambda: dies, attempts=attempts, max_attempts=3)(batch))
-    [table] = NotedDecode(make_stage=lambda: dies, attempts=attempts, max_attempts=3)(batch)
+            list(NotedDecode(make_stage=lambda: dies, attempts=attempts, facts=facts, max_attempts=3)(batch))
+    [table] = NotedDecode(make_stage=lambda: dies, attempts=attempts, facts=facts, max_attempts=3)(batch)
     [unit] = DecodedUnit.from_table(table)
     assert unit.failure is not None
     assert (unit.failure.reason, unit.failed_attempt) == ("actor_crash", 2)
     assert "died 3 times" in unit.failure.message
     assert notes(attempts) == []
+    # It is stored although nobody took what was handed on, and what is handed on adds nothing.
+    assert [(row["reason"], row["attempts"]) for row in journal(attempts)] == [("actor_crash", 2)]
+    stage = CommitStage(make_stage=lambda: dies, attempts=attempts, facts=facts, max_attempts=3)
+    assert [(receipt["created"], receipt["undecoded"]) for receipt in stage(table).to_pylist()] == [(True, True)]
+    assert len(journal(attempts)) == 1
 
 
 def test_an_error_that_ends_the_run_is_no_death(
@@ -198,7 +193,7 @@ def test_an_error_that_ends_the_run_is_no_death(
         raise CredentialsError("expired")
         yield batch
 
-    decode = NotedDecode(make_stage=lambda: refuses, attempts=attempts, max_attempts=3)
+    decode = NotedDecode(make_stage=lambda: refuses, attempts=attempts, facts=facts, max_attempts=3)
     commit = CommitStage(make_stage=lambda: refuses, attempts=attempts, facts=facts, max_attempts=3)
     planned = PlannedVideo(video=units.make_video("x"), question_hashes=("h",))
     for _ in range(4):

@@ -16,6 +16,8 @@ import duckdb
 import pytest
 
 from pipelines import flow
+from pipelines.bench.small_archive import QUESTIONS, make_archive, make_model
+from pipelines.failpoints import FAIL_AT
 from pipelines.reason.engines.protocol import ClipRequest
 from pipelines.reason.engines.scripted import ScriptedEngine
 from schemas.job import Job
@@ -26,6 +28,8 @@ os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # loopback only; Ray read
 import ray as ray_module
 from ray.cluster_utils import Cluster
 from pipelines import flow
+from pipelines.bench.small_archive import QUESTIONS, make_archive, make_model
+from pipelines.failpoints import FAIL_AT
 from pipelines.reason.engines.scripted import ScriptedEngine
 
 class Slow(ScriptedEngine):
@@ -122,3 +126,27 @@ def test_a_node_that_dies_takes_no_row_with_it(
     assert told["first"] < 36, "the node died when all was done"
     assert (told["is_complete"], told["answers"]) == (True, 2 * (6 + 12))
     assert set(keys(job).values()) == {1}
+
+
+def test_videos_that_kill_their_decode_worker_are_given_up(tmp_path: Path) -> None:
+    archive = make_archive(tmp_path / "videos")
+    job = {
+        "input": {"videos": [str(archive[1]), str(archive[2])]},
+        "clips": {"seconds": 2},
+        "frames": {"fps": 2, "max_frames": 4},
+        "questions": QUESTIONS,
+        "model": {"name": str(make_model(tmp_path / "model"))},
+        "output": {"uri": str(tmp_path / "index")},
+        "failures": {"max_attempts": 1},
+    }
+    spec = tmp_path / "spec.json"
+    spec.write_text(json.dumps({"job": job, "action": "run", "in_process": False}), encoding="utf-8")
+    command = [sys.executable, "-m", "pipelines.bench.faults_child", str(spec)]
+    # Every decode worker dies of its first unit, again and again.
+    environment = {**os.environ, FAIL_AT: "decode.unit"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = duckdb.sql(
+        f"SELECT reason, attempts, count(*) FROM '{tmp_path}/index/failures/**/*.parquet' GROUP BY ALL"
+    ).fetchall()
+    assert found == [("actor_crash", 1, 2)]

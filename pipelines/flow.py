@@ -70,9 +70,9 @@ def run(
     output = job.config.output
     store, layout = open_output(job.config)
     store.check_writable(output.uri)
-    fix_layout(store, layout, output.partition_by)
     identity = read_identity(job.config)
     planned = make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=True)
+    fix_layout(store, layout, output.partition_by)
     record_config(store, layout, planned.config_id, answer_document(job.config, **identity))
     record_begun(store, layout, run_id, begun_record(planned, started_at))
     if planned.videos.num_rows:

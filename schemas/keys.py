@@ -51,11 +51,6 @@ def id_numbers(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return np.ascontiguousarray(packed).view(">u8").reshape(-1).astype(np.uint64)
 
 
-def id_texts(numbers: np.ndarray) -> pa.Array:
-    """The ids again, as strings."""
-    return pa.array([id_text(int(number)) for number in numbers], pa.string())
-
-
 def uri_digest(uri: str) -> str:
     """32 hex digits that stand for a URI where it must not be readable: in tombstones and receipts."""
     return hashlib.sha256(uri.encode()).hexdigest()[:32]

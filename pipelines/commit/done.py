@@ -25,15 +25,14 @@ from pipelines.store import ObjectInfo, Store
 from schemas.errors import StorageError
 from schemas.keys import id_numbers
 from schemas.packing import places_of
-from schemas.tables import ANSWERED_KEYS, FAILED_KEYS, JOURNAL
+from schemas.tables import ANSWERED_KEYS, FAILED_KEYS, JOURNAL, KEY_COLUMNS
 
 READ_THREADS = 4  # sealed files that are read at the same time
 READ_ATTEMPTS = 3  # at a sealed file that an erasure replaces while it is read
 JOURNAL_THREADS = 2  # more find nothing to do: most of a read is native code
 JOURNAL_OBJECTS = 1024  # that are read before their rows become numbers
 
-_KEY = ("video_id", "clip_index", "question_hash")
-_ANSWER = (*_KEY, "clip_is_last")
+_ANSWER = (*KEY_COLUMNS, "clip_is_last")
 _FAILURE = (*_ANSWER, "reason", "attempts", "written_at")
 _TIME = ("video_id", "clip_index", "written_at")
 _TEXTS = ("video_id", "question_hash", "reason")

@@ -53,7 +53,7 @@ class NotedDecode:
         self._max_attempts = max_attempts
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        for planned, row in zip(PlannedVideo.from_table(batch), range(batch.num_rows), strict=True):
+        for row, planned in enumerate(PlannedVideo.from_table(batch)):
             attempt = self._attempts.begin(planned.video.video_id, DECODE_SCOPE)
             reach("decode.before")
             with self._attempts.no_death(attempt):

@@ -52,7 +52,18 @@ class ModelConfig(Part):
     )
     revision: str | None = Field(default=None, description="a hub revision")
     dtype: Literal["bfloat16", "float16", "float32"] = Field(default="bfloat16", description="of the weights")
-    engine: Literal["transformers"] = Field(default="transformers", description="what runs the model")
+    engine: Literal["transformers", "vllm"] = Field(default="transformers", description="what runs the model")
+    engine_args: dict[str, Any] = Field(
+        default={}, description="vllm: arguments of its LLM, such as tensor_parallel_size"
+    )
+
+    @model_validator(mode="after")
+    def _engine_args_have_an_engine(self) -> ModelConfig:
+        if self.engine_args and self.engine != "vllm":
+            raise ValueError(
+                f"engine_args are vLLM's, and the engine is {self.engine}: leave them out, or say engine: vllm"
+            )
+        return self
 
     @property
     def label(self) -> str:

@@ -19,6 +19,7 @@ from pipelines.reason.engines.clip_prefix import ClipPrefix, PromptFormat, build
 from pipelines.reason.engines.failures import fail
 from pipelines.reason.engines.protocol import ClipRequest, Finished
 from pipelines.reason.engines.slots import LayerKV, SlotCache
+from pipelines.reason.engines.times import EngineTimes
 from pipelines.reason.prompt import FORCED_CLOSING, suffix_after_video
 from pipelines.reason.sequence import GatedSequence, Token
 from schemas.config import GateConfig
@@ -54,7 +55,8 @@ class TransformersEngine:
     """Satisfies `pipelines.reason.engines.protocol.Engine`. Greedy decoding.
 
     An error while a clip is prepared fails that clip's questions; an error while running questions advance fails all
-    of those. Both come back from `step`, and the engine goes on.
+    of those. Both come back from `step`, and the engine goes on. `sequence_type` says what tokens mean; `times` is for
+    reading.
     """
 
     def __init__(
@@ -65,7 +67,10 @@ class TransformersEngine:
         gate: GateConfig,
         frames: FramesConfig,
         num_slots: int = 32,
+        sequence_type: type[GatedSequence] = GatedSequence,
     ) -> None:
+        self._sequence_type = sequence_type
+        self.times = EngineTimes()
         self._checkpoint = checkpoint
         self._system_prompt = system_prompt
         self._gate = gate
@@ -142,7 +147,7 @@ class TransformersEngine:
         assert clip.prefix is not None
         suffix = self._checkpoint.encode(suffix_after_video(question))
         num_cached = len(clip.prefix.token_ids)
-        sequence = GatedSequence(
+        sequence = self._sequence_type(
             request_id=clip.request.id,
             question=question,
             clip_start_seconds=clip.request.clip_start_seconds,

@@ -1,0 +1,32 @@
+"""What an engine did with its time, for benchmarks and for what a run reports about itself.
+
+Seconds are wall time of the thread that drives the engine. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(kw_only=True)
+class EngineTimes:
+    """Sums since the engine was built.
+
+    vision_seconds    frames to the vision tower's output, preprocessing included
+    prefill_seconds   clips' prefixes and questions' suffixes through the language model
+    answer_seconds    steps of one token each, the share of rows before their verdict
+    think_seconds     the same for rows after it
+    num_steps         such steps; `num_step_rows` sums their rows, `num_step_keys` the tokens whose keys those read,
+                      a clip's prefix once for each of its rows
+    num_prefill_tokens, num_patches   what went through the language model in prefills, and through the vision tower
+    """
+
+    vision_seconds: float = 0.0
+    prefill_seconds: float = 0.0
+    answer_seconds: float = 0.0
+    think_seconds: float = 0.0
+    num_steps: int = 0
+    num_step_rows: int = 0
+    num_step_keys: int = 0
+    num_prefill_tokens: int = 0
+    num_patches: int = 0

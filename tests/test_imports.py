@@ -15,7 +15,8 @@ MIDDLE = ("source", "decode", "reason", "commit")
 HOMES = {
     "av": ("pipelines/decode", "pipelines/dock", "pipelines/bench"),
     "decord": ("pipelines/decode", "pipelines/bench"),
-    "transformers": ("pipelines/reason/engines", "pipelines/dock"),
+    "transformers": ("pipelines/reason/engines", "pipelines/dock", "pipelines/bench/engines"),
+    "vllm": ("pipelines/reason/engines", "pipelines/bench/engines"),
     "fsspec": ("pipelines/store/",),
     "s3fs": ("pipelines/store/",),
     "ray": ("pipelines/flow.py", "pipelines/cluster.py", "pipelines/bench", "jobs"),
@@ -55,7 +56,7 @@ ALLOWED = {
     **{name: {"schemas", "failpoints", "store", "pinned", name} for name in MIDDLE},
     "driver": {"schemas", "failpoints", "store", "driver", *MIDDLE},
     "flow": {"schemas", "failpoints", "store", "pinned", "cluster", "driver", *MIDDLE},
-    "bench": {"schemas", "failpoints", "store", "pinned", "cluster", "flow", *MIDDLE, "bench"},
+    "bench": {"schemas", "failpoints", "store", "pinned", "cluster", "flow", "dock", *MIDDLE, "bench"},
 }
 
 

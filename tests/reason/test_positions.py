@@ -37,6 +37,12 @@ def test_qwen2_5_vl_steps_between_whole_positions_are_rounded_down():
     assert positions[0].tolist() == [0, 1, 3, 4]
 
 
+@pytest.mark.parametrize("hundredths", [29, 42, 65, 105, 168, 210, 578])
+def test_a_step_that_falls_on_a_whole_position_stands_there_whatever_rounding_says(hundredths):
+    positions_3P, _ = lay_out_positions([VideoRun(grid=(400, 1, 1), step=hundredths / 100)])
+    assert positions_3P[0].tolist() == [index * hundredths // 100 for index in range(400)]
+
+
 def test_qwen3_vl_every_step_stands_behind_its_time_stamp():
     # A stamp of 3 tokens, then 1 x 2 x 2 tokens, twice; 1 token of text.
     runs = [TextRun(num_tokens=3), VideoRun(grid=(1, 2, 2))] * 2

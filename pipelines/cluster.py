@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,6 +24,9 @@ _ENVIRONMENT = {
     "RAY_worker_register_timeout_seconds": "300",
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # its core writes notes about Ray Data's own actors to stderr as errors
 }
+
+
+POISONED = 70  # the exit code of a worker in which no engine can work any more: sysexits.h, EX_SOFTWARE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +84,16 @@ def unwrap(error: BaseException) -> FramegateError:
     return FramegateError(
         f"a worker failed with {type(inner).__name__}: {first}; what was committed until then is kept"
     )
+
+
+def end_process(error: BaseException) -> None:
+    """Ends this worker at once, so that Ray starts another in its place and gives it what this one had in hand.
+
+    Not by Ray's own `exit_actor`, which is for good. What was wrong stands in the worker's log.
+    """
+    traceback.print_exception(error)
+    sys.stderr.flush()
+    os._exit(POISONED)
 
 
 def _share(config: RayConfig, resources: Mapping[str, float]) -> Shares:

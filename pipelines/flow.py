@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.cluster import Shares, start_ray, unwrap
+from pipelines.cluster import Shares, end_process, start_ray, unwrap
 from pipelines.commit.attempts import Attempts, read_deaths
 from pipelines.commit.records import record_begun, record_config, record_plan, record_run
 from pipelines.commit.rows import RunFacts
@@ -38,7 +38,9 @@ from schemas.errors import StorageError
 from schemas.job import Job
 from schemas.run import INTERRUPTED, Plan, Progress, RunSummary
 
-UNITS_PER_BATCH = 8  # in one engine at once; also what a killed actor loses
+# Units that an actor has in hand, each in a thread of its own. How many of them are at the engine, and are lost with it,
+# goes by its slots. A unit is one question at least and 16 MiB of frames at most, which lie in the object store.
+UNITS_PER_ACTOR, UNITS_PER_GPU_ACTOR = 64, 256
 MAX_PLAN_BLOCKS = 4096  # a block is a decode task; more of them only cost the driver
 
 
@@ -127,7 +129,7 @@ def _receipts(
     """One receipt for each unit as it is committed, in any order. Nothing is started where nothing is left to do."""
     if planned.videos.num_rows == 0:
         return
-    decode, answer = _stages(job, planned, attempts, engine_factory)
+    decode, answer = _stages(job, planned, attempts, engine_factory, on_poisoned=None if in_process else end_process)
     if in_process:
         yield from run_in_process(planned.videos, decode(), answer())
         return
@@ -143,7 +145,12 @@ def _receipts(
 
 
 def _stages(
-    job: Job, planned: Plan, attempts: Attempts, engine_factory: EngineFactory | None
+    job: Job,
+    planned: Plan,
+    attempts: Attempts,
+    engine_factory: EngineFactory | None,
+    *,
+    on_poisoned: Callable[[BaseException], None] | None,
 ) -> tuple[partial[NotedDecode], partial[CommitStage]]:
     """How a worker makes its stage: PLANNED to DECODED rows, and DECODED rows to receipts."""
     config = job.config
@@ -159,7 +166,12 @@ def _stages(
     decode = partial(
         DecodeStage, policy=make_policy(config), decode=config.decode, storage_options=config.input.storage_options
     )
-    reason = partial(ReasonStage, engine_factory=engine_factory or make_engine_factory(config), questions=job.questions)
+    reason = partial(
+        ReasonStage,
+        engine_factory=engine_factory or make_engine_factory(config),
+        questions=job.questions,
+        on_poisoned=on_poisoned,
+    )
     noted = {"attempts": attempts, "facts": facts, "max_attempts": config.failures.max_attempts}
     return (
         partial(NotedDecode, make_stage=decode, **noted),
@@ -179,6 +191,7 @@ def _dataset(
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.raise_original_map_exception = True
+    num_units = UNITS_PER_GPU_ACTOR if config.gpus_per_actor else UNITS_PER_ACTOR
     per_block = -(-videos.num_rows // MAX_PLAN_BLOCKS)
     blocks = [videos.slice(start, per_block) for start in range(0, videos.num_rows, per_block)]
     return (
@@ -194,9 +207,15 @@ def _dataset(
         .map_batches(
             answer.func,
             fn_constructor_kwargs=answer.keywords,
-            batch_size=UNITS_PER_BATCH,
+            batch_size=1,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(min_size=config.reason_actors.min, max_size=config.reason_actors.max),
+            compute=ActorPoolStrategy(
+                min_size=config.reason_actors.min,
+                max_size=config.reason_actors.max,
+                max_concurrent_calls_per_actor=num_units,
+                max_tasks_in_flight_per_actor=num_units,
+                enable_true_multi_threading=True,
+            ),
             num_cpus=shares.reason_cpus,
             num_gpus=config.gpus_per_actor or None,
         )

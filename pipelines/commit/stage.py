@@ -8,26 +8,49 @@ engines.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from pipelines.commit.attempts import Attempt, Attempts
 from pipelines.commit.journal import Receipt, commit_unit, read_receipt, unit_uri
 from pipelines.commit.rows import RunFacts
+from pipelines.commit.turns import Turns
 from pipelines.failpoints import reach
+from pipelines.occupancy import Occupancy, Place
 from schemas.planned import PlannedVideo
 from schemas.rows import Failure
 from schemas.tables import ANSWERED, DECODED
-from schemas.work import DecodedUnit, to_table
+from schemas.work import AnsweredUnit, DecodedUnit, to_table
 
 DECODE_SCOPE = "decode"
-COMMIT_THREADS = 4  # requests to storage of one worker at a time, while its engine works on
 
-Stage = Callable[[pa.Table], Iterator[pa.Table]]
+Row = Mapping[str, Any]
+Move = Callable[[Place], None]
+
+
+class DecodingStage(Protocol):
+    """PLANNED rows to DECODED rows."""
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]: ...
+
+
+class AnsweringStage(Protocol):
+    """DECODED rows to ANSWERED rows, for many threads at once."""
+
+    @property
+    def occupancy(self) -> Occupancy: ...
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]: ...
+
+    def wanted_rows(self) -> int | None:
+        """How many questions at once keep it busy; None where it does not tell."""
+        ...
+
+    def close(self) -> None: ...
 
 
 def crash_failure(stage: str, num_deaths: int) -> Failure:
@@ -45,7 +68,7 @@ class NotedDecode:
     """
 
     def __init__(
-        self, *, make_stage: Callable[[], Stage], attempts: Attempts, facts: RunFacts, max_attempts: int
+        self, *, make_stage: Callable[[], DecodingStage], attempts: Attempts, facts: RunFacts, max_attempts: int
     ) -> None:
         self._stage = make_stage()
         self._attempts = attempts
@@ -68,84 +91,102 @@ class NotedDecode:
 
     def _give_up(self, planned: PlannedVideo, attempt: Attempt) -> pa.Table:
         given_up = _given_up(planned, attempt)
-        [row] = to_table([given_up.answered(())], ANSWERED).to_pylist()
-        commit_unit(self._attempts.store, self._attempts.layout, row, self._facts, written_at=datetime.now(UTC))
+        commit_unit(
+            self._attempts.store,
+            self._attempts.layout,
+            _row(given_up.answered(())),
+            self._facts,
+            written_at=datetime.now(UTC),
+        )
         return to_table([given_up], DECODED)
 
 
 class CommitStage:
-    """DECODED rows to one table of receipts for each batch, with `make_stage()` giving the answers.
+    """DECODED rows to receipts, one for each, with `make_stage()` giving the answers.
 
-    What the journal has already is not asked again. A unit that was begun before and did not come back is asked alone,
-    so that it takes no other one with it, and is committed as failed once it has killed its worker `max_attempts`
-    times. Raises what storage raises.
+    Made to be called from many threads at once, with one unit each: their units are at the engine together, and each is
+    committed by its own thread as soon as it is answered. What the journal has already is not asked again. A unit that
+    was begun before and did not come back is asked alone, so that it takes no other one with it, and is committed as
+    failed once it has killed its worker `max_attempts` times, the last time alone. Raises what storage raises.
     """
 
     def __init__(
-        self, *, make_stage: Callable[[], Stage], attempts: Attempts, facts: RunFacts, max_attempts: int
+        self, *, make_stage: Callable[[], AnsweringStage], attempts: Attempts, facts: RunFacts, max_attempts: int
     ) -> None:
         self._stage = make_stage()
+        self._turns = Turns()
         self._attempts = attempts
         self._facts = facts
-        self._max_attempts = max_attempts
+        # What is in one process dies together: the first death may have been a neighbour's fault.
+        self._max_deaths = max(max_attempts, 2)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        receipts: list[Receipt] = []
-        fresh: dict[str, Attempt | None] = {}
-        places: list[int] = []
-        suspects: list[tuple[int, str]] = []
-        for place, unit in enumerate(batch.drop_columns(["frames"]).to_pylist()):
-            uri = unit_uri(self._attempts.layout, unit, self._facts.config_id)
-            known = read_receipt(self._attempts.store, self._attempts.layout, unit, self._facts)
-            if known is not None:
-                receipts.append(known)
-                continue
-            attempt = None if unit["failure"] is not None else self._begin(uri)
-            if attempt is not None and attempt.num_deaths:
-                self._attempts.retract(attempt)
-                suspects.append((place, uri))
-                continue
-            fresh[uri] = attempt
-            places.append(place)
-        if places:
-            some = batch if len(places) == batch.num_rows else batch.take(places)
-            receipts += self._answer(some, fresh)
-        for place, uri in suspects:
-            receipts += self._answer_alone(batch.slice(place, 1), uri)
-        return pa.Table.from_pylist([asdict(receipt) for receipt in receipts])
+        units = [batch.slice(row, 1) for row in range(batch.num_rows)]
+        return pa.Table.from_pylist([asdict(self._receive(unit)) for unit in units])
 
-    def _begin(self, uri: str) -> Attempt:
-        _, video_id, name = uri.rsplit("/", 2)
+    def close(self) -> None:
+        self._stage.close()
+
+    def _receive(self, unit: pa.Table) -> Receipt:
+        with self._stage.occupancy.unit() as move:
+            [row] = unit.drop_columns(["frames"]).to_pylist()
+            known = read_receipt(self._attempts.store, self._attempts.layout, row, self._facts)
+            if known is not None:
+                return known
+            if row["failure"] is not None:
+                [decoded] = DecodedUnit.from_table(unit)
+                return self._commit(_row(decoded.answered(())), None, move)
+            return self._ask_together(unit, row, move) or self._ask_alone(unit, row, move)
+
+    def _ask_together(self, unit: pa.Table, row: Row, move: Move) -> Receipt | None:
+        """None where an earlier attempt died: it is left alone then."""
+        num_rows = len(row["clips"]) * len(row["question_hashes"])
+        max_rows = self._stage.wanted_rows()
+        with ExitStack() as turn:
+            turn.enter_context(self._turns.together(num_rows, max_rows))
+            attempt = self._begin(row)
+            if attempt.num_deaths:
+                self._attempts.retract(attempt)
+                return None
+            with self._attempts.no_death(attempt):
+                answered = self._ask(unit, move)
+                turn.close()  # the next one may come while this one is committed
+                return self._commit(answered, attempt, move)
+
+    def _ask_alone(self, unit: pa.Table, row: Row, move: Move) -> Receipt:
+        with self._turns.alone():
+            attempt = self._begin(row)
+            with self._attempts.no_death(attempt):
+                if attempt.num_deaths < self._max_deaths:
+                    return self._commit(self._ask(unit, move), attempt, move)
+                [decoded] = DecodedUnit.from_table(unit)
+                given_up = decoded.all_failed(crash_failure("reason", attempt.num_deaths))
+                return self._commit(_row(given_up), attempt, move)
+
+    def _begin(self, row: Row) -> Attempt:
+        _, video_id, name = unit_uri(self._attempts.layout, row, self._facts.config_id).rsplit("/", 2)
         return self._attempts.begin(video_id, name.removesuffix(".parquet"))
 
-    def _answer_alone(self, unit: pa.Table, uri: str) -> list[Receipt]:
-        attempt = self._begin(uri)
-        if attempt.num_deaths < self._max_attempts:
-            return self._answer(unit, {uri: attempt})
-        [decoded] = DecodedUnit.from_table(unit)
-        given_up = decoded.all_failed(crash_failure("reason", attempt.num_deaths))
-        [row] = to_table([given_up], ANSWERED).to_pylist()
-        return [self._commit(row, attempt)]
-
-    def _answer(self, units: pa.Table, attempts: Mapping[str, Attempt | None]) -> list[Receipt]:
-        """Commits each unit as it comes back, while the engine goes on with the others."""
-        futures: list[Future[Receipt]] = []
+    def _ask(self, unit: pa.Table, move: Move) -> Row:
         reach("reason.before")
-        with self._attempts.no_death(*filter(None, attempts.values())):
-            with ThreadPoolExecutor(COMMIT_THREADS) as threads:
-                for table in self._stage(units):
-                    for unit in table.to_pylist():
-                        reach("reason.after")
-                        uri = unit_uri(self._attempts.layout, unit, self._facts.config_id)
-                        futures.append(threads.submit(self._commit, unit, attempts[uri]))
-            return [future.result() for future in futures]
+        move("asked")
+        [table] = self._stage(unit)
+        reach("reason.after")
+        [answered] = table.to_pylist()
+        return answered
 
-    def _commit(self, unit: Mapping[str, Any], attempt: Attempt | None) -> Receipt:
+    def _commit(self, answered: Row, attempt: Attempt | None, move: Move) -> Receipt:
+        move("leaving")
         store, layout = self._attempts.store, self._attempts.layout
-        receipt = commit_unit(store, layout, unit, self._facts, written_at=datetime.now(UTC))
+        receipt = commit_unit(store, layout, answered, self._facts, written_at=datetime.now(UTC))
         if attempt is not None:
             self._attempts.end(attempt)
         return receipt
+
+
+def _row(answered: AnsweredUnit) -> Row:
+    [row] = to_table([answered], ANSWERED).to_pylist()
+    return row
 
 
 def _given_up(planned: PlannedVideo, attempt: Attempt) -> DecodedUnit:

@@ -1,4 +1,4 @@
-"""The reason stage: decoded units in, answered units out. One engine per stage object, built once.
+"""The reason stage: decoded units in, answered units out. One engine per stage object, shared by all calls at once.
 
 A plain callable over Arrow tables: knows the engine by its protocol and nothing of Ray, models or storage.
 """
@@ -6,130 +6,97 @@ A plain callable over Arrow tables: knows the engine by its protocol and nothing
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import as_completed
 
 import pyarrow as pa
 
-from pipelines.reason.engines.protocol import ClipRequest, Engine, Finished
+from pipelines.occupancy import Occupancy
+from pipelines.reason.engine_thread import EngineFactory, EngineThread
+from pipelines.reason.engines.protocol import ClipRequest, Finished
 from schemas.errors import EngineError
 from schemas.qa import Answer, Question
 from schemas.rows import Failure
 from schemas.tables import ANSWERED
 from schemas.work import AnsweredClip, AnsweredUnit, DecodedClip, DecodedUnit, to_table
 
-EngineFactory = Callable[[], Engine]
+ROWS_PER_SLOT = 2  # one that runs and one that waits for its slot
 
 
 class ReasonStage:
     """Asks the questions that a unit misses, of each of its clips.
 
-    A unit is yielded as soon as its last clip is answered, so units may leave in another order than they came.
+    May be called from many threads: their units are in the engine together, and each call has its own back as soon as
+    they are answered. The engine is built with the first call, so that what is raised there reaches the caller as it
+    is, as from no constructor. `on_poisoned`: see EngineThread.
     """
 
-    def __init__(self, *, engine_factory: EngineFactory, questions: tuple[Question, ...]) -> None:
-        self._engine_factory = engine_factory
+    def __init__(
+        self,
+        *,
+        engine_factory: EngineFactory,
+        questions: tuple[Question, ...],
+        on_poisoned: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self.occupancy = Occupancy()
+        self._engine = EngineThread(engine_factory, on_poisoned=on_poisoned, occupancy=self.occupancy)
         self._bank = {question.hash: question for question in questions}
         self._unit_numbers = itertools.count()
 
-    @cached_property
-    def _engine(self) -> Engine:
-        """Built with the first batch: what is raised there reaches the caller as it is, as from no constructor."""
-        return self._engine_factory()
-
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """DECODED rows in; tables of one ANSWERED row each out. No clip's failure raises: it becomes data."""
-        open_units: dict[str, _OpenUnit] = {}
+        """DECODED rows in; tables of one ANSWERED row each out, in the order in which they are complete. No clip's
+        failure raises: it becomes data."""
+        units = {}
         for decoded in DecodedUnit.from_table(batch):
-            unit = _OpenUnit(decoded, self._bank, name=f"unit-{next(self._unit_numbers)}")
-            if unit.is_complete:
-                yield to_table([unit.close()], ANSWERED)
-                continue
-            open_units[unit.name] = unit
-            for request in unit.requests():
-                self._engine.add(request)
-        while open_units:
-            for finished in self._step(open_units):
-                name = finished.request_id.partition("/")[0]
-                unit = open_units.get(name)
-                if unit is None:  # of an earlier batch whose caller stopped reading
-                    continue
-                unit.take(finished)
-                if unit.is_complete:
-                    del open_units[name]
-                    yield to_table([unit.close()], ANSWERED)
+            questions = [self._bank[question_hash] for question_hash in decoded.question_hashes]
+            units[self._engine.ask(self._requests(decoded, tuple(questions)))] = decoded
+        for future in as_completed(units):
+            yield to_table([_answer(units[future], future.result())], ANSWERED)
 
-    def _step(self, open_units: Mapping[str, _OpenUnit]) -> list[Finished]:
-        """One step. An engine that breaks down fails what was in flight, and a new one takes its place."""
-        try:
-            finished = list(self._engine.step())
-            if not finished and not self._engine.num_unfinished:
-                raise EngineError("the engine lost questions: it is idle and they have not come back")
-            return finished
-        except Exception as error:
-            message = f"{type(error).__name__}: {error}"
-            self._engine = self._engine_factory()
-            return [
-                Finished(
-                    request_id=request_id,
-                    question=question,
-                    answer=None,
-                    failure_reason=EngineError.reason,
-                    failure_message=message,
-                )
-                for unit in open_units.values()
-                for request_id, question in unit.unanswered()
-            ]
+    def wanted_rows(self) -> int | None:
+        """How many questions at once keep the engine busy; None where it does not tell."""
+        num_slots = self._engine.num_slots()
+        return None if num_slots is None else ROWS_PER_SLOT * num_slots
 
+    def close(self) -> None:
+        """Ends the engine's thread."""
+        self._engine.close()
 
-class _OpenUnit:
-    """One unit while its questions are in the engine. Requests are named `<unit>/<place of the clip>`."""
-
-    def __init__(self, decoded: DecodedUnit, bank: Mapping[str, Question], *, name: str) -> None:
-        self.name = name
-        self._decoded = decoded
-        self._questions = tuple(bank[question_hash] for question_hash in decoded.question_hashes)
-        self._answers: list[dict[str, Answer]] = [{} for _ in decoded.clips]
-        self._failures: list[dict[str, Failure]] = [{} for _ in decoded.clips]
-
-    @property
-    def is_complete(self) -> bool:
-        return not any(True for _ in self.unanswered())
-
-    def requests(self) -> Iterator[ClipRequest]:
-        for place, decoded in enumerate(self._decoded.clips):
-            yield ClipRequest(
-                id=f"{self.name}/{place}",
-                frames=decoded.frames,
-                clip_start_seconds=decoded.clip.start_seconds,
-                questions=self._questions,
+    def _requests(self, decoded: DecodedUnit, questions: tuple[Question, ...]) -> list[ClipRequest]:
+        """Named `<unit>/<place of the clip>`."""
+        number = next(self._unit_numbers)
+        return [
+            ClipRequest(
+                id=f"unit-{number}/{place}",
+                frames=clip.frames,
+                clip_start_seconds=clip.clip.start_seconds,
+                questions=questions,
             )
+            for place, clip in enumerate(decoded.clips)
+        ]
 
-    def unanswered(self) -> Iterator[tuple[str, Question]]:
-        for place, (answers, failures) in enumerate(zip(self._answers, self._failures, strict=True)):
-            for question in self._questions:
-                if question.hash not in answers and question.hash not in failures:
-                    yield f"{self.name}/{place}", question
 
-    def take(self, finished: Finished) -> None:
-        place = int(finished.request_id.partition("/")[2])
-        if finished.answer is not None:
-            self._answers[place][finished.question.hash] = finished.answer
-            return
-        self._failures[place][finished.question.hash] = Failure(
+def _answer(decoded: DecodedUnit, finished: Sequence[Finished]) -> AnsweredUnit:
+    by_place: list[dict[str, Finished]] = [{} for _ in decoded.clips]
+    for one in finished:
+        by_place[int(one.request_id.rpartition("/")[2])][one.question.hash] = one
+    clips = zip(decoded.clips, by_place, strict=True)
+    return decoded.answered(_answer_clip(clip, decoded.question_hashes, found) for clip, found in clips)
+
+
+def _answer_clip(clip: DecodedClip, question_hashes: Sequence[str], found: dict[str, Finished]) -> AnsweredClip:
+    """Answers and failures in the order of the questions, whatever the order in which they came."""
+    answers: list[Answer] = []
+    failures: list[tuple[str, Failure]] = []
+    for question_hash in question_hashes:
+        one = found[question_hash]
+        if one.answer is not None:
+            answers.append(one.answer)
+            continue
+        failure = Failure(
             stage="reason",
-            reason=finished.failure_reason or EngineError.reason,
-            message=finished.failure_message or "the engine gave no reason",
+            reason=one.failure_reason or EngineError.reason,
+            message=one.failure_message or "the engine gave no reason",
         )
-
-    def close(self) -> AnsweredUnit:
-        clips = enumerate(self._decoded.clips)
-        return self._decoded.answered(self._answered_clip(place, clip) for place, clip in clips)
-
-    def _answered_clip(self, place: int, decoded: DecodedClip) -> AnsweredClip:
-        hashes = self._decoded.question_hashes
-        answers, failures = self._answers[place], self._failures[place]
-        return decoded.answered(
-            (answers[question_hash] for question_hash in hashes if question_hash in answers),
-            ((question_hash, failures[question_hash]) for question_hash in hashes if question_hash in failures),
-        )
+        failures.append((question_hash, failure))
+    return clip.answered(answers, failures)

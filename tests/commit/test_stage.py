@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.commit import attempts as attempts_module
-from pipelines.commit.attempts import Attempts, read_deaths
-from pipelines.commit.journal import from_parquet
+from pipelines.commit.attempts import Attempts
+from pipelines.commit.journal import from_parquet, unit_uri
 from pipelines.commit.layout import Layout
 from pipelines.commit.rows import RunFacts
 from pipelines.commit.stage import CommitStage, NotedDecode
+from pipelines.occupancy import Occupancy
 from pipelines.store import Store
 from schemas.clip import Clip, FrameBatch
-from schemas.errors import CredentialsError, StorageError
+from schemas.errors import CredentialsError
 from schemas.planned import PlannedVideo
 from schemas.rows import Failure
 from schemas.tables import ANSWERED, DECODED, PLANNED
@@ -53,20 +54,58 @@ def make_decoded(units: SimpleNamespace) -> Callable[..., DecodedUnit]:
     return make
 
 
+class Process:
+    """One worker process: when a thread of it dies, no other one reaches storage any more, or comes to its end."""
+
+    def __init__(self, store: Store) -> None:
+        self.died = threading.Event()
+        self._store = store
+
+    def check(self) -> None:
+        if self.died.is_set():
+            raise Died
+
+    def __getattr__(self, name: str) -> Any:
+        self.check()
+        return getattr(self._store, name)
+
+
 class Model:
-    """A reason stage that fails every question, dies of the videos in `poison`, and remembers what came together."""
+    """An answering stage that fails every question, dies of the videos in `poison`, and remembers who came together."""
 
     def __init__(self, *, poison: tuple[str, ...] = ()) -> None:
         self.poison = poison
-        self.batches: list[list[str]] = []
+        self.process: Process | None = None
+        self.asked: list[str] = []
+        self.together: list[set[str]] = []
+        self.occupancy = Occupancy()
+        self._inside: set[str] = set()
+        self._changed = threading.Condition()
+
+    def wanted_rows(self) -> int | None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+    def start(self, process: Process) -> None:
+        self.process, self._inside = process, set()
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        units = list(DecodedUnit.from_table(batch))
-        self.batches.append([unit.video.uri for unit in units])
-        for unit in units:
-            if unit.video.uri.removesuffix(".mp4") in self.poison:
-                raise Died
-            yield to_table([unit.all_failed(FAILURE)], ANSWERED)
+        [unit] = DecodedUnit.from_table(batch)
+        name = unit.video.uri.removesuffix(".mp4")
+        with self._changed:
+            self.asked.append(name)
+            self._inside.add(name)
+            self.together.append(set(self._inside))
+        if self.process is not None:
+            if name in self.poison:
+                self.process.died.set()
+            self.process.died.wait(0.02 if self.poison else 0)  # time for a neighbour to die first
+            self.process.check()
+        with self._changed:
+            self._inside.discard(name)
+        yield to_table([unit.all_failed(FAILURE)], ANSWERED)
 
 
 def journal(attempts: Attempts) -> list[dict[str, Any]]:
@@ -79,13 +118,17 @@ def notes(attempts: Attempts) -> list[str]:
 
 
 def run_as_ray_would(model: Model, attempts: Attempts, facts: RunFacts, batch: pa.Table) -> tuple[pa.Table, int]:
-    """One batch in process after process, until one of them lives; and how many died."""
+    """All units at once, each in a thread, in process after process until one of them lives; and how many died."""
     for num_deaths in range(20):
-        stage = CommitStage(make_stage=lambda: model, attempts=attempts, facts=facts, max_attempts=3)
-        try:
-            return stage(batch), num_deaths
-        except Died:
-            continue
+        process = Process(attempts.store)
+        model.start(process)
+        mortal = replace(attempts, store=cast(Store, process))
+        stage = CommitStage(make_stage=lambda: model, attempts=mortal, facts=facts, max_attempts=3)
+        with ThreadPoolExecutor(batch.num_rows) as threads:
+            futures = [threads.submit(stage, batch.slice(row, 1)) for row in range(batch.num_rows)]
+            wait(futures)
+        if not process.died.is_set():
+            return pa.concat_tables(future.result() for future in futures), num_deaths
     raise AssertionError("it is retried for ever")
 
 
@@ -94,7 +137,7 @@ def test_each_unit_is_committed_with_its_receipt_and_no_note_stands(
 ) -> None:
     model, batch = Model(), to_table([make_decoded("a"), make_decoded("b"), make_decoded("c")], DECODED)
     receipts, _ = run_as_ray_would(model, attempts, facts, batch)
-    assert model.batches == [["a.mp4", "b.mp4", "c.mp4"]]
+    assert sorted(model.asked) == ["a", "b", "c"]
     assert receipts.column("created").to_pylist() == [True] * 3
     assert receipts.column("failure_reason").to_pylist() == ["engine_error"] * 3
     assert sorted(row["video_uri"] for row in journal(attempts)) == ["a.mp4", "b.mp4", "c.mp4"]
@@ -107,7 +150,7 @@ def test_what_the_journal_has_is_not_asked_again(
     run_as_ray_would(Model(), attempts, facts, to_table([make_decoded("a")], DECODED))
     model, both = Model(), to_table([make_decoded("a"), make_decoded("b")], DECODED)
     ours, _ = run_as_ray_would(model, attempts, facts, both)
-    assert model.batches == [["b.mp4"]]
+    assert model.asked == ["b"]
     assert ours.column("created").to_pylist() == [True, True]
     theirs, _ = run_as_ray_would(model, attempts, replace(facts, run_id="another"), both)
     assert theirs.column("created").to_pylist() == [False, False]
@@ -137,7 +180,32 @@ def test_two_units_that_kill_are_both_given_up_and_the_others_are_not(
     assert given_up == {"b.mp4", "d.mp4"}
 
 
-def test_a_failure_of_decoding_passes_without_a_note(
+def test_what_was_at_work_when_the_worker_died_is_asked_alone(
+    attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
+) -> None:
+    # As a worker leaves it that died with a and b in hand.
+    for unit in to_table([make_decoded("a"), make_decoded("b")], DECODED).to_pylist():
+        _, video_id, name = unit_uri(attempts.layout, unit, facts.config_id).rsplit("/", 2)
+        attempts.begin(video_id, name.removesuffix(".parquet"))
+    model, batch = Model(), to_table([make_decoded(name) for name in "abcdef"], DECODED)
+    run_as_ray_would(model, attempts, facts, batch)
+    assert sorted(model.asked) == list("abcdef")
+    assert all(names in ({"a"}, {"b"}) for names in model.together if names & {"a", "b"})
+    assert notes(attempts) == []
+
+
+def test_a_unit_that_died_in_company_gets_a_chance_alone_even_where_one_attempt_is_all(
+    attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
+) -> None:
+    [unit] = to_table([make_decoded("a")], DECODED).to_pylist()
+    _, video_id, name = unit_uri(attempts.layout, unit, facts.config_id).rsplit("/", 2)
+    attempts.begin(video_id, name.removesuffix(".parquet"))
+    stage = CommitStage(make_stage=Model, attempts=attempts, facts=facts, max_attempts=1)
+    [receipt] = stage(to_table([make_decoded("a")], DECODED)).to_pylist()
+    assert receipt["failure_reason"] == "engine_error"
+
+
+def test_a_failure_of_decoding_passes_without_a_note_and_is_not_asked(
     attempts: Attempts, facts: RunFacts, units: SimpleNamespace
 ) -> None:
     failed = DecodedUnit(
@@ -149,13 +217,10 @@ def test_a_failure_of_decoding_passes_without_a_note(
         failed_attempt=2,
     )
 
-    def answer(batch: pa.Table) -> Iterator[pa.Table]:
-        assert notes(attempts) == []
-        for unit in DecodedUnit.from_table(batch):
-            yield to_table([unit.answered(())], ANSWERED)
-
-    stage = CommitStage(make_stage=lambda: answer, attempts=attempts, facts=facts, max_attempts=3)
+    model = Model()
+    stage = CommitStage(make_stage=lambda: model, attempts=attempts, facts=facts, max_attempts=3)
     [receipt] = stage(to_table([failed], DECODED)).to_pylist()
+    assert (model.asked, notes(attempts)) == ([], [])
     assert (receipt["undecoded"], receipt["failure_reason"]) == (True, "storage")
     assert [(row["reason"], row["attempts"]) for row in journal(attempts)] == [("storage", 2)]
 
@@ -181,7 +246,7 @@ def test_a_video_that_kills_its_decoder_is_given_up(
     assert notes(attempts) == []
     # It is stored although nobody took what was handed on, and what is handed on adds nothing.
     assert [(row["reason"], row["attempts"]) for row in journal(attempts)] == [("actor_crash", 2)]
-    stage = CommitStage(make_stage=lambda: dies, attempts=attempts, facts=facts, max_attempts=3)
+    stage = CommitStage(make_stage=Model, attempts=attempts, facts=facts, max_attempts=3)
     assert [(receipt["created"], receipt["undecoded"]) for receipt in stage(table).to_pylist()] == [(True, True)]
     assert len(journal(attempts)) == 1
 
@@ -193,8 +258,12 @@ def test_an_error_that_ends_the_run_is_no_death(
         raise CredentialsError("expired")
         yield batch
 
+    class Refuses(Model):
+        def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+            return refuses(batch)
+
     decode = NotedDecode(make_stage=lambda: refuses, attempts=attempts, facts=facts, max_attempts=3)
-    commit = CommitStage(make_stage=lambda: refuses, attempts=attempts, facts=facts, max_attempts=3)
+    commit = CommitStage(make_stage=Refuses, attempts=attempts, facts=facts, max_attempts=3)
     planned = PlannedVideo(video=units.make_video("x"), question_hashes=("h",))
     for _ in range(4):
         with pytest.raises(CredentialsError):
@@ -202,32 +271,3 @@ def test_an_error_that_ends_the_run_is_no_death(
         with pytest.raises(CredentialsError):
             commit(to_table([make_decoded("a"), make_decoded("b")], DECODED))
     assert notes(attempts) == []
-
-
-def test_notes_of_another_run_count_once_they_are_old(attempts: Attempts, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = replace(attempts, run_id="killed")
-    for scope in ("decode", "decode", "unit"):
-        other.begin("video", scope)
-    now = datetime.now(UTC)
-
-    def deaths(later: timedelta) -> dict[str, int]:
-        return read_deaths(attempts.store, attempts.layout, attempts.config_id, now=now + later)
-
-    assert deaths(timedelta(minutes=50)) == {}
-    old = deaths(attempts_module.STALE_AFTER + timedelta(minutes=1))
-    assert old == {"video/decode": 2, "video/unit": 1}
-    assert attempts.begin("video", "decode").num_deaths == 0
-    assert replace(attempts, deaths=old, run_id="next").begin("video", "decode").num_deaths == 2
-
-
-def test_a_run_forgets_its_own_notes_alone(attempts: Attempts) -> None:
-    replace(attempts, run_id="other").begin("video", "decode")
-    attempts.begin("video", "decode")
-    attempts.forget()
-    assert [uri.rpartition("/")[2] for uri in notes(attempts)] == ["other-0001"]
-
-
-def test_a_foreign_object_among_the_notes_is_named(attempts: Attempts) -> None:
-    attempts.store.put_once(attempts.layout.attempt(attempts.config_id, "v", "decode", "x", 1), b"no json")
-    with pytest.raises(StorageError, match="x-0001 is no note of an attempt"):
-        read_deaths(attempts.store, attempts.layout, attempts.config_id, now=datetime.now(UTC))

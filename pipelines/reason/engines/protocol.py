@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from schemas.clip import FrameBatch
 from schemas.qa import Answer, Question
@@ -49,3 +49,12 @@ class Engine(Protocol):
     def num_unfinished(self) -> int:
         """Questions that were added and have not come back yet."""
         ...
+
+
+@runtime_checkable
+class HasSlots(Protocol):
+    """An engine that tells how many questions it runs at once. Twice as many are then given to it, and no more, so
+    that the next ones wait inside. An engine that does not tell gets all that there is."""
+
+    @property
+    def num_slots(self) -> int: ...

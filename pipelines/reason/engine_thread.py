@@ -1,0 +1,244 @@
+"""One engine and the one thread that drives it, shared by as many callers as like: clips in, a future out.
+
+What is asked joins what is running, at the next step; each caller's future is there as soon as its own last question
+is, whoever else is still thinking. Knows engines by their protocol and nothing of Ray, tables or storage.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from pipelines.occupancy import Occupancy
+from pipelines.reason.engines.failures import describe_failure
+from pipelines.reason.engines.poison import is_poisoned
+from pipelines.reason.engines.protocol import ClipRequest, Engine, Finished, HasSlots
+from schemas.errors import EngineError
+from schemas.qa import Question
+
+EngineFactory = Callable[[], Engine]
+JOIN_SECONDS = 10.0  # for one step to come to its end; then the thread is left behind, and ends with the process
+
+
+class EngineThread:
+    """Builds the engine in its thread when it is first asked, and again after it broke down.
+
+    An engine that raises, in `add` or `step`, fails all that it had (`engine_error`), and the next question finds a
+    new one. Where `is_poisoned` says that no engine can work here any more, `on_poisoned` is called in the thread and
+    should end the process; where it returns, and without it, callers get an EngineError now and ever after. What the
+    factory raises is raised to whoever waits. The thread is a daemon, and ends with `close` or with this object.
+    """
+
+    def __init__(
+        self,
+        engine_factory: EngineFactory,
+        *,
+        on_poisoned: Callable[[BaseException], None] | None = None,
+        occupancy: Occupancy | None = None,
+    ) -> None:
+        self.occupancy = occupancy or Occupancy()
+        self._drive = _Drive(engine_factory, on_poisoned, self.occupancy)
+        # The thread knows its work and not this object: an object that nobody has any more ends it.
+        self._thread = threading.Thread(target=self._drive.run, name="engine", daemon=True)
+        self._ends = weakref.finalize(self, _end, self._drive, self._thread)
+
+    def ask(self, requests: Sequence[ClipRequest]) -> Future[list[Finished]]:
+        """All that becomes of these clips, once it has. Ids must be unlike those of other clips in the engine."""
+        asked = _Asked(
+            {(request.id, question.hash): question for request in requests for question in request.questions}
+        )
+        asked.requests = list(requests)
+        if asked.open:
+            self._give(asked)
+        else:
+            asked.future.set_result([])
+        return asked.future
+
+    def num_slots(self) -> int | None:
+        """How many questions the engine runs at once, or None where it does not tell. Builds it if need be."""
+        if not self._drive.is_built:
+            asked = _Asked({})
+            self._give(asked)
+            asked.future.result()
+        return self._drive.num_slots
+
+    def close(self) -> None:
+        """Ends the thread after its present step. What is not answered by then is cancelled."""
+        self._ends()
+
+    def _give(self, asked: _Asked) -> None:
+        self._drive.give(asked)
+        with self._drive.changed:
+            if not self._thread.ident:
+                self._thread.start()
+
+
+@dataclass
+class _Asked:
+    """What one caller waits for: `open` questions by (request id, question hash)."""
+
+    open: dict[tuple[str, str], Question]
+    requests: list[ClipRequest] = field(default_factory=list)
+    finished: list[Finished] = field(default_factory=list)
+    future: Future[list[Finished]] = field(default_factory=Future)
+
+    def fail(self, error: Exception) -> None:
+        reason, message = describe_failure(error)
+        for (request_id, _), question in self.open.items():
+            self.finished.append(
+                Finished(
+                    request_id=request_id,
+                    question=question,
+                    answer=None,
+                    failure_reason=reason,
+                    failure_message=message,
+                )
+            )
+        self.future.set_result(self.finished)
+
+
+class _Drive:
+    """The thread's work. All but `give`, `stop` and what `changed` guards belongs to the thread alone."""
+
+    def __init__(
+        self, factory: EngineFactory, on_poisoned: Callable[[BaseException], None] | None, occupancy: Occupancy
+    ) -> None:
+        self.changed = threading.Condition()
+        self.is_built = False
+        self.num_slots: int | None = None
+        self._factory = factory
+        self._on_poisoned = on_poisoned
+        self._occupancy = occupancy
+        self._inbox: list[_Asked] = []
+        self._is_stopped = False
+        self._poison: EngineError | None = None
+        self._engine: Engine | None = None
+        self._open: dict[str, _Asked] = {}  # by request id
+
+    def give(self, asked: _Asked) -> None:
+        with self.changed:
+            if self._is_stopped:
+                raise EngineError("the engine is closed")
+            self._inbox.append(asked)
+            self.changed.notify()
+
+    def stop(self) -> None:
+        with self.changed:
+            self._is_stopped = True
+            self.changed.notify()
+
+    def run(self) -> None:
+        while self._wait():
+            new = self._take()
+            if self._engine is None and not self._build(new):
+                continue
+            for asked in [asked for asked in new if not asked.open]:
+                asked.future.set_result([])
+            try:
+                self._admit(new)
+                self._step()
+            except Exception as error:
+                self._break_down(error)
+            except BaseException as error:  # a library that calls exit() ends no run, and leaves nobody waiting
+                self._break_down(EngineError(f"the engine ended with {type(error).__name__}: {error}"))
+        for asked in {id(asked): asked for asked in [*self._inbox, *self._open.values()]}.values():
+            asked.future.cancel()
+        self._engine = None
+
+    def _wait(self) -> bool:
+        """Until there is something to do; False where the thread should end."""
+        with self.changed:
+            self.changed.wait_for(lambda: self._inbox or self._open or self._is_stopped)
+            return not self._is_stopped
+
+    def _take(self) -> list[_Asked]:
+        with self.changed:
+            new, self._inbox = self._inbox, []
+            return new
+
+    def _build(self, new: list[_Asked]) -> bool:
+        try:
+            if self._poison is not None:
+                raise self._poison
+            with self._occupancy.loading():
+                self._engine = self._factory()
+        except BaseException as error:
+            self._raise_to_all(new, error)
+            return False
+        self._tell(0)
+        self.is_built = True
+        return True
+
+    def _tell(self, num_rows: int) -> None:
+        """Slots are read each time: an engine that ran out of memory goes on with fewer."""
+        self.num_slots = self._engine.num_slots if isinstance(self._engine, HasSlots) else self.num_slots
+        self._occupancy.hold(num_rows, self.num_slots)
+
+    def _admit(self, new: list[_Asked]) -> None:
+        assert self._engine is not None
+        for asked in new:  # all of them first: where `add` raises, all of them are in what breaks down
+            self._open |= {request.id: asked for request in asked.requests if request.questions}
+        for asked in new:
+            requests, asked.requests = asked.requests, []
+            for request in requests:
+                self._engine.add(request)
+
+    def _step(self) -> None:
+        assert self._engine is not None
+        if not self._open:
+            return
+        self._tell(self._engine.num_unfinished)
+        for finished in self._engine.step():
+            self._hand_over(finished)
+        if self._open and not self._engine.num_unfinished:
+            raise EngineError("the engine lost questions: it is idle and they have not come back")
+        if not self._open:
+            self._tell(0)
+
+    def _hand_over(self, finished: Finished) -> None:
+        asked = self._open.get(finished.request_id)
+        if asked is None or asked.open.pop((finished.request_id, finished.question.hash), None) is None:
+            return  # of nobody who still waits
+        asked.finished.append(finished)
+        if not asked.open:
+            self._forget(asked)
+            asked.future.set_result(asked.finished)
+
+    def _forget(self, asked: _Asked) -> None:
+        self._open = {request_id: one for request_id, one in self._open.items() if one is not asked}
+
+    def _break_down(self, error: Exception) -> None:
+        """What was in flight fails. The engine goes before a new one is built: a device may not hold two."""
+        lost = list({id(asked): asked for asked in self._open.values()}.values())
+        poisoned = is_poisoned(error)
+        if poisoned and self._on_poisoned is not None:
+            self._on_poisoned(error)
+        self._engine, self._open = None, {}
+        self._tell(0)
+        if poisoned:
+            _, message = describe_failure(error)
+            self._poison = EngineError(f"no engine can work in this process any more, start it again: {message}")
+            for asked in lost:
+                asked.future.set_exception(self._poison)
+        else:
+            for asked in lost:
+                asked.fail(error)
+        error.__traceback__ = None  # its frames hold the engine
+        del error
+        gc.collect()
+
+    def _raise_to_all(self, new: list[_Asked], error: BaseException) -> None:
+        waiting = {id(asked): asked for asked in [*new, *self._open.values()]}
+        self._open = {}
+        for asked in waiting.values():
+            asked.future.set_exception(error)
+
+
+def _end(drive: _Drive, thread: threading.Thread) -> None:
+    drive.stop()
+    if thread.ident and thread is not threading.current_thread():
+        thread.join(JOIN_SECONDS)

@@ -38,8 +38,8 @@ from schemas.errors import StorageError
 from schemas.job import Job
 from schemas.run import INTERRUPTED, Plan, Progress, RunSummary
 
-# Units that an actor has in hand, each in a thread of its own. How many of them are at the engine, and are lost with it,
-# goes by its slots. A unit is one question at least and 16 MiB of frames at most, which lie in the object store.
+# Units that an actor has in hand, each in a thread of its own. How many of them are at the engine, and are lost with
+# it, goes by its slots. A unit is one question at least and 16 MiB of frames at most, which lie in the object store.
 UNITS_PER_ACTOR, UNITS_PER_GPU_ACTOR = 64, 256
 MAX_PLAN_BLOCKS = 4096  # a block is a decode task; more of them only cost the driver
 

@@ -54,7 +54,11 @@ class Turns:
                 self._is_alone = False
                 self._changed.notify_all()
 
+    @property
+    def is_anyone_waiting_alone(self) -> bool:
+        return self._num_waiting_alone > 0
+
     def _is_free(self, max_rows: int | None) -> bool:
-        if self._is_alone or self._num_waiting_alone:
+        if self._is_alone or self.is_anyone_waiting_alone:
             return False
         return not self._num_inside or max_rows is None or self._num_rows < max_rows

@@ -22,7 +22,12 @@ def make_engine_factory(config: RunConfig, *, num_slots: int = 32) -> EngineFact
 
 
 def build_engine(config: RunConfig, *, num_slots: int = 32) -> Engine:
-    """Load the job's model: on an accelerator if the job gives its actors one, else on the CPU. Raises EngineError."""
+    """Load the job's model: on an accelerator if the job gives its actors one, else on the CPU. Raises EngineError.
+
+    vLLM runs where it was built for, and takes its number of sequences from `model.engine_args`.
+    """
+    if config.model.engine == "vllm":
+        return _build_vllm(config)
     from pipelines.reason.engines.checkpoint import Checkpoint
     from pipelines.reason.engines.transformers_engine import TransformersEngine
 
@@ -34,6 +39,20 @@ def build_engine(config: RunConfig, *, num_slots: int = 32) -> Engine:
         gate=config.gate,
         frames=config.frames,
         num_slots=num_slots,
+    )
+
+
+def _build_vllm(config: RunConfig) -> Engine:
+    from pipelines.reason.engines.vllm_engine.engine import VllmEngine
+
+    return VllmEngine.load(
+        config.model.name,
+        revision=config.model.revision,
+        dtype=config.model.dtype,
+        engine_args=config.model.engine_args,
+        system_prompt=config.prompt.system or DEFAULT_SYSTEM_PROMPT,
+        gate=config.gate,
+        frames=config.frames,
     )
 
 

@@ -74,7 +74,7 @@ def step_times(pts_seconds: Sequence[float], clip_start_seconds: float, temporal
 
 def _video_positions(run: VideoRun) -> torch.Tensor:
     steps, rows, columns = run.grid
-    # Steps are multiples of 10 ms: what rounding took from a whole number (29 is 28.999... as 100 * 0.29) is given back.
+    # Steps are multiples of 10 ms: what rounding took from a whole number (100 * 0.29 is 28.999...) is given back.
     times = (torch.arange(steps, dtype=torch.float64) * run.step + 1e-6).long()
     grids = torch.meshgrid(times, torch.arange(rows), torch.arange(columns), indexing="ij")
     return torch.stack(grids).reshape(3, -1)

@@ -1,0 +1,141 @@
+"""The gate as a logits processor of vLLM's V1 model runner: it watches its rows, forces what must be forced.
+
+For each row it keeps the question's `GatedSequence` and, from the raw logits of every step, what the next token will
+be and how probable it is over the full vocabulary. A step's token is fed only when vLLM has written it down: rows
+whose prompt was read in part have logits, too, and their token is thrown away; rows that were preempted come back with
+what they had written. A row that is over gets the end of its turn forced, for drivers that hear of it too late to stop
+the request themselves.
+"""
+
+# pyright: reportMissingImports=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from vllm import SamplingParams
+from vllm.config import VllmConfig
+from vllm.v1.sample.logits_processor import LogitsProcessor, process_dict_updates
+from vllm.v1.sample.logits_processor.interface import BatchUpdate
+
+from pipelines.reason.engines.vllm_engine.desk import Desk
+from pipelines.reason.engines.vllm_engine.rows import Row, TokenTable, make_sequence
+from pipelines.reason.engines.vllm_engine.tokens import load_tokens
+from pipelines.reason.sequence import GatedSequence
+
+EXTRA_ARG = "framegate"
+"""The entry of SamplingParams.extra_args: `key`, and `sequence` where the worker must make its own."""
+
+
+class GateProcessor(LogitsProcessor):
+    """One per worker. Requests without our entry in their extra_args are left alone."""
+
+    def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
+        self._model_config = vllm_config.model_config
+        self._rows: dict[int, Row] = {}
+        self._unfinished: dict[str, Row] = {}  # in the batch or, preempted, outside of it
+        self._measured: tuple[list[Row], torch.Tensor] | None = None
+        self._tokens: TokenTable | None = None
+        self._desk = Desk.find()
+        if self._desk is not None:
+            self._tokens = self._desk.tokens
+            self._desk.batch = self
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def is_argmax_invariant(self) -> bool:
+        return False
+
+    def update_state(self, batch_update: BatchUpdate | None) -> None:
+        """Before each forward pass. What the last one produced is taken first: rows move only after."""
+        self.take_new_tokens()
+        process_dict_updates(self._rows, batch_update, self._enter)
+
+    def take_new_tokens(self) -> list[Row]:
+        """Feed the sequences with the tokens of the last step that counted; the rows that got one."""
+        if self._measured is None:
+            return []
+        rows, measured_2B = self._measured
+        self._measured = None
+        ids, logprobs = measured_2B.tolist()
+        taken: list[Row] = []
+        for row, token_id, logprob in zip(rows, ids, logprobs, strict=True):
+            row.chosen = (int(token_id), logprob)
+            if row.take(self._token_table):
+                taken.append(row)
+                if row.is_over:
+                    self._unfinished.pop(row.key, None)
+        return taken
+
+    def apply(self, logits: torch.Tensor) -> torch.Tensor:
+        """(batch, vocabulary) float32 logits, masked in place for the rows that are forced."""
+        if not self._rows:
+            return logits
+        places = sorted(self._rows)
+        rows = [self._rows[place] for place in places]
+        forced = {
+            place: token_id
+            for place, row in zip(places, rows, strict=True)
+            if (token_id := self._forced(row)) is not None
+        }
+        self._measured = rows, _measure(logits, places, forced)
+        if forced:
+            forced_places = torch.tensor(list(forced), device=logits.device)
+            forced_ids = torch.tensor(list(forced.values()), device=logits.device)
+            logits[forced_places] = float("-inf")
+            logits[forced_places, forced_ids] = 0.0
+        return logits
+
+    def _enter(self, params: SamplingParams, prompt_ids: list[int] | None, output_ids: list[int]) -> Row | None:
+        """The row of a request that enters the batch: its old one if it was here before."""
+        entry = (params.extra_args or {}).get(EXTRA_ARG)
+        if entry is None:
+            return None
+        key: str = entry["key"]
+        row = self._unfinished.get(key)
+        if row is not None:
+            row.output_ids = output_ids
+            return row
+        # What has written before and is not remembered was over when it was preempted.
+        row = Row(key=key, sequence=None if output_ids else self._make_sequence(entry), output_ids=output_ids)
+        if row.sequence is not None:
+            self._unfinished[key] = row
+        return row
+
+    def _make_sequence(self, entry: Mapping[str, Any]) -> GatedSequence | None:
+        if self._desk is not None:
+            return self._desk.sequences.get(entry["key"])
+        return make_sequence(entry["sequence"], request_id=entry["key"])
+
+    def _forced(self, row: Row) -> int | None:
+        if row.sequence is None or row.is_over:
+            return min(self._token_table.end_ids)
+        return row.sequence.forced[0] if row.sequence.forced else None
+
+    @property
+    def _token_table(self) -> TokenTable:
+        if self._tokens is None:
+            config = self._model_config
+            num_ids = config.hf_config.get_text_config().vocab_size
+            _, self._tokens = load_tokens(config.tokenizer, config.tokenizer_revision, num_ids=num_ids)
+        return self._tokens
+
+
+def _measure(logits: torch.Tensor, places: Sequence[int], forced: Mapping[int, int]) -> torch.Tensor:
+    """(2, rows): each row's next token, forced or the likeliest, and its log-probability over the full vocabulary.
+
+    Stays on the device: whoever reads it waits, and by then the step's tokens have been waited for anyhow. Token ids
+    are whole numbers below 2^24 in any vocabulary, so that float32 holds them.
+    """
+    if len(places) != len(logits):
+        logits = logits[torch.tensor(places, device=logits.device)]
+    chosen_B = logits.argmax(dim=-1)
+    if forced:
+        for index, place in enumerate(places):
+            if place in forced:
+                chosen_B[index] = forced[place]
+    logprobs_B = logits.gather(1, chosen_B[:, None])[:, 0] - logits.logsumexp(dim=-1)
+    return torch.stack([chosen_B.float(), logprobs_B])

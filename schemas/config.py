@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, model_validator
 
 from schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from schemas.engine_args import ENGINE_ARGS_OF_THE_MACHINE
 from schemas.part import Part
 
 SCHEMA_VERSION: Final = 1
@@ -159,8 +160,12 @@ def answer_document(config: RunConfig, *, wording: str, model_fingerprint: str, 
     The threshold is left out on purpose: it decides whether to think, is a column of every row, and a row that was
     answered under another threshold stays as it was. So are questions (each has its own hash), batch sizes, storage,
     Ray and how decoding is confined: they change where and when, not what. The token budgets are in: they cut answers
-    short. dtype and engine are in: they move logits.
+    short. dtype and engine are in: they move logits. Of engine_args, those are in that are not known to be the
+    machine's alone: quantization and kv_cache_dtype move logits, and so may what a later vLLM brings.
     """
+    engine_args = {
+        name: value for name, value in config.model.engine_args.items() if name not in ENGINE_ARGS_OF_THE_MACHINE
+    }
     return {
         "schema_version": SCHEMA_VERSION,
         "wording": wording,
@@ -170,6 +175,7 @@ def answer_document(config: RunConfig, *, wording: str, model_fingerprint: str, 
             "fingerprint": model_fingerprint,
             "dtype": config.model.dtype,
             "engine": config.model.engine,
+            **({"engine_args": engine_args} if engine_args else {}),
         },
         "clips": config.clips.document(),
         "frames": {**config.frames.document(), "decoder_version": decoder_version},

@@ -44,6 +44,7 @@ def make_id(config: RunConfig, **identity: str) -> str:
         {"model__name": "org/other"},
         {"model__revision": "v2"},
         {"model__dtype": "float32"},
+        {"model__engine": "vllm"},
         {"clips__seconds": 10},
         {"clips__stride_seconds": 15},
         {"clips__whole_video": True},
@@ -158,3 +159,29 @@ def test_a_part_is_frozen_and_refuses_unknown_keys() -> None:
         GateConfig().threshold = 0.5  # type: ignore[misc]
     with pytest.raises(ValidationError, match="did you mean 'threshold'"):
         GateConfig(treshold=0.5)  # type: ignore[call-arg]
+
+
+def test_engine_args_that_can_change_an_answer_make_another_configuration():
+    plain = make_id(make_config(model__engine="vllm"))
+    quantized = {"quantization": "fp8"}
+    ids = {
+        make_id(make_config(model__engine="vllm", model__engine_args=args))
+        for args in (quantized, {"quantization": "awq"}, {"kv_cache_dtype": "fp8"}, {"what_a_later_vllm_brings": 1})
+    }
+    assert len(ids | {plain}) == 5
+    spread = {"tensor_parallel_size": 4, "gpu_memory_utilization": 0.8, "max_num_seqs": 64}
+    assert make_id(make_config(model__engine="vllm", model__engine_args=spread)) == plain
+    both = make_id(make_config(model__engine="vllm", model__engine_args={**spread, **quantized}))
+    assert both == make_id(make_config(model__engine="vllm", model__engine_args=quantized))
+
+
+def test_without_engine_args_the_document_is_what_it_was():
+    """So that archives that were indexed before keep their configuration."""
+    model = answer_document(make_config(), **IDENTITY)["model"]
+    assert model == {
+        "name": "org/model",
+        "revision": None,
+        "fingerprint": "f00d",
+        "dtype": "bfloat16",
+        "engine": "transformers",
+    }

@@ -114,9 +114,9 @@ class CountingCheckpoint(Checkpoint):
 
     num_prefixes = 0
 
-    def prefill_prefix(self, *args, **kwargs):
-        self.num_prefixes += 1
-        return super().prefill_prefix(*args, **kwargs)
+    def prefill_prefixes(self, prefixes, *args, **kwargs):
+        self.num_prefixes += len(prefixes)
+        return super().prefill_prefixes(prefixes, *args, **kwargs)
 
 
 def test_a_clips_prefix_is_run_once_for_all_of_its_questions(bench, taught_checkpoint):

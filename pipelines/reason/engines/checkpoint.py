@@ -1,4 +1,5 @@
-"""A Qwen-VL checkpoint, loaded from a folder or by hub name, and the three things that the engine does with it.
+"""A Qwen-VL checkpoint, loaded from a folder or by hub name, and the three things that the engine does with it: see a
+video, run a clip's prefix, run rows.
 
 Real `from_pretrained`: safetensors only, no code from the checkpoint is run. Knows nothing of sequences, slots' owners
 or the gate.
@@ -7,23 +8,35 @@ or the gate.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoModelForImageTextToText, AutoTokenizer, DynamicCache
+from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from pipelines.reason.engines import attention
+from pipelines.reason.engines.clip_prefix import ClipPrefix
 from pipelines.reason.engines.families import find_family
 from pipelines.reason.engines.folders import model_folder
 from pipelines.reason.engines.grid import read_vision_grid
+from pipelines.reason.engines.keys_values import KeyValueShape
+from pipelines.reason.engines.packed import pack_linears
+from pipelines.reason.engines.passes import PrefixPass, RowsPass, TextPass
 from pipelines.reason.engines.preprocess import VideoPatches
-from pipelines.reason.engines.slots import LayerKV, SlotView
 from pipelines.reason.engines.vocabulary import token_pieces
 from schemas.errors import EngineError
 
 _TURN_ENDINGS = ("<|im_end|>", "<|endoftext|>")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoFeatures:
+    """What the vision tower says about one clip: a vector for each video token, and those that deeper layers add."""
+
+    features_VD: torch.Tensor
+    deepstack_LVD: tuple[torch.Tensor, ...]
 
 
 class Checkpoint:
@@ -48,7 +61,20 @@ class Checkpoint:
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise EngineError(f"model '{name}' cannot be loaded: {_first_line(error)}") from error
         self._model = cast(Any, model).to(self.device).eval()
+        attention.batch_windows(self._model.model.visual.config)
+        pack_linears(self._model)
         config = self._model.config
+        text = config.get_text_config()
+        head_size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        self.kv_shape = KeyValueShape(
+            num_layers=text.num_hidden_layers,
+            num_heads=text.num_key_value_heads,
+            head_size=head_size,
+            dtype=getattr(torch, dtype),
+        )
+        self.num_query_heads: int = text.num_attention_heads
+        # Four dimensions tell transformers that masks are taken care of; nothing reads it.
+        self._no_mask = torch.ones((1, 1, 1, 1), dtype=torch.bool, device=self.device)
         self.family = find_family(config.model_type, name)
         self.positions_per_second = float(getattr(config.vision_config, "tokens_per_second", 1))
         self.video_token_id: int = config.video_token_id
@@ -56,7 +82,7 @@ class Checkpoint:
         self.pieces = token_pieces(
             self.tokenizer.get_vocab(),
             {token_id: token.content for token_id, token in self.tokenizer.added_tokens_decoder.items()},
-            num_ids=config.get_text_config().vocab_size,
+            num_ids=text.vocab_size,
         )
 
     def encode(self, text: str) -> list[int]:
@@ -64,36 +90,58 @@ class Checkpoint:
         return self.tokenizer.encode(text, add_special_tokens=False)
 
     @torch.inference_mode()
-    def prefill_prefix(
-        self, token_ids: Sequence[int], positions_3P: torch.Tensor, patches: VideoPatches
-    ) -> list[LayerKV]:
-        """Run a clip's prefix, video included; the keys and values of every layer."""
-        cache = DynamicCache(config=self._model.config.get_text_config())
-        self._model.model(
-            input_ids=torch.tensor([token_ids], device=self.device),
-            position_ids=positions_3P[:, None].to(self.device),
-            pixel_values_videos=patches.pixels_ND,
-            video_grid_thw=torch.tensor([patches.grid_thw], device=self.device),
-            past_key_values=cache,
-            use_cache=True,
-        )
-        return [(layer.keys, layer.values) for layer in cast(Any, cache).layers]
+    def see(self, videos: Sequence[VideoPatches]) -> list[VideoFeatures]:
+        """Run the vision tower over some clips at once: what it makes of each."""
+        grids = torch.tensor([video.grid_thw for video in videos], device=self.device)
+        pixels_ND = torch.cat([video.pixels_ND for video in videos]) if len(videos) > 1 else videos[0].pixels_ND
+        seen = self._model.model.get_video_features(pixels_ND, grids, return_dict=True)
+        deepstack = getattr(seen, "deepstack_features", None) or ()
+        return [
+            VideoFeatures(features_VD=features, deepstack_LVD=tuple(level[index] for level in deepstack))
+            for index, features in enumerate(seen.pooler_output)
+        ]
 
     @torch.inference_mode()
-    def run_text(
-        self, token_ids_BT: torch.Tensor, positions_BT: torch.Tensor, last_B: torch.Tensor, view: SlotView
+    def prefill_prefixes(
+        self, prefixes: Sequence[ClipPrefix], features: Sequence[VideoFeatures], prefix_pass: PrefixPass
+    ) -> None:
+        """Run some clips' prefixes, one packed behind the other; the pass keeps their keys and values."""
+        token_ids_N = torch.tensor([token_id for prefix in prefixes for token_id in prefix.token_ids])
+        is_video_N = (token_ids_N == self.video_token_id).to(self.device)
+        embedded_ND = self._model.model.language_model.embed_tokens(token_ids_N.to(self.device))
+        embedded_ND[is_video_N] = torch.cat([video.features_VD for video in features]).to(embedded_ND.dtype)
+        deepstack: dict[str, Any] = {}
+        if features[0].deepstack_LVD:
+            levels = zip(*(video.deepstack_LVD for video in features), strict=True)
+            deepstack = {
+                "visual_pos_masks": is_video_N[None],
+                "deepstack_visual_embeds": [torch.cat(level) for level in levels],
+            }
+        positions_3N = torch.cat([prefix.positions_3P for prefix in prefixes], dim=1)
+        self._run(embedded_ND, positions_3N.to(self.device), prefix_pass, **deepstack)
+
+    @torch.inference_mode()
+    def run_rows(
+        self, token_ids_N: torch.Tensor, positions_N: torch.Tensor, last_B: torch.Tensor, rows_pass: RowsPass
     ) -> torch.Tensor:
-        """Add text to open slots: float32 logits (B, vocabulary) after token last_B[i] of each row."""
-        language_model = self._model.model.language_model
-        hidden_BTD = language_model(
-            inputs_embeds=language_model.embed_tokens(token_ids_BT),
-            position_ids=positions_BT.expand(3, -1, -1),
-            attention_mask=view.mask,
-            past_key_values=view,
+        """Add packed text to running rows: float32 logits (B, vocabulary) after the tokens at places `last_B`."""
+        embedded_ND = self._model.model.language_model.embed_tokens(token_ids_N)
+        hidden_ND = self._run(embedded_ND, positions_N.expand(3, -1), rows_pass)
+        if len(last_B) < len(hidden_ND):
+            hidden_ND = hidden_ND[last_B]
+        return self._model.lm_head(hidden_ND).float()
+
+    def _run(
+        self, embedded_ND: torch.Tensor, positions_3N: torch.Tensor, text_pass: TextPass, **more: Any
+    ) -> torch.Tensor:
+        return self._model.model.language_model(
+            inputs_embeds=embedded_ND[None],
+            position_ids=positions_3N[:, None],
+            attention_mask=self._no_mask,
             use_cache=False,
-        ).last_hidden_state
-        rows = torch.arange(len(last_B), device=self.device)
-        return self._model.lm_head(hidden_BTD[rows, last_B]).float()
+            text_pass=text_pass,
+            **more,
+        ).last_hidden_state[0]
 
     def _find_end_ids(self) -> frozenset[int]:
         declared = self._model.generation_config.eos_token_id

@@ -1,0 +1,238 @@
+"""Clips and rows as numbers in, next tokens out: everything of the transformers engine that touches tensors of a run.
+
+Holds the slots of both kinds and drives the checkpoint's passes over them. Knows nothing of questions, text or the
+gate: which token ends a row, and which row thinks, is told.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from pipelines.reason.engines.checkpoint import Checkpoint
+from pipelines.reason.engines.clip_prefix import ClipPrefix
+from pipelines.reason.engines.keys_values import SlotStore, round_up
+from pipelines.reason.engines.passes import Company, PrefixPass, RowGroup, RowsPass
+from pipelines.reason.engines.slots import Move, SlotTable
+from pipelines.reason.engines.times import EngineTimes
+
+# Scores of one pass, queries x keys over all heads: half a gigabyte in bf16. Longer prompts go in more passes.
+_MAX_SCORES = 1 << 28
+
+
+@dataclass(kw_only=True)
+class _Row:
+    """How many tokens of its own are in the cache, and the position of the next one."""
+
+    num_own: int
+    next_position: int
+
+
+class _Prefix(NamedTuple):
+    num_tokens: int
+    next_position: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRow:
+    """A row about to be placed: `token_ids` follow the clip's prefix; at most `max_tokens` will be its own in all."""
+
+    number: int
+    clip: int
+    token_ids: Sequence[int]
+    max_tokens: int
+
+
+class Chosen(NamedTuple):
+    """A row's next token, the likeliest or the forced one, with its log-probability under the raw logits."""
+
+    token_id: int
+    logprob: float
+
+
+class Runner:
+    """Clips and rows are known by numbers that the caller gives. `memory_bytes` bounds their keys and values."""
+
+    def __init__(self, checkpoint: Checkpoint, *, memory_bytes: int | None = None) -> None:
+        self.times = EngineTimes()
+        self._checkpoint = checkpoint
+        self._memory_bytes = memory_bytes
+        self._clip_store = SlotStore(checkpoint.kv_shape, checkpoint.device)
+        self._row_store = SlotStore(checkpoint.kv_shape, checkpoint.device)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget every clip and row, and give their memory back."""
+        self._table = SlotTable()
+        self._rows: dict[int, _Row] = {}
+        self._prefixes: dict[int, _Prefix] = {}
+        self._company: Company | None = None
+        self._clip_store.clear()
+        self._row_store.clear()
+        if self._checkpoint.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    @property
+    def rows(self) -> Sequence[int]:
+        """Numbers in slot order: the order of what `advance` returns."""
+        return self._table.rows
+
+    @property
+    def _num_keys(self) -> int:
+        """Tokens in the cache that a step of all rows attends to, a clip's prefix once for each of its rows."""
+        own = sum(row.num_own for row in self._rows.values())
+        clips = self._table.clips
+        return own + sum(self._prefixes[clips[slot]].num_tokens for slot in self._table.clip_slots)
+
+    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int) -> bool:
+        """Whether the budget allows so many more rows and clips, of at most so many tokens each."""
+        if self._memory_bytes is None:
+            return True
+        clip_bytes = self._clip_store.bytes_after(len(self._table.clips) + num_clips, clip_tokens)
+        row_bytes = self._row_store.bytes_after(len(self._table.rows) + num_rows, row_tokens)
+        return clip_bytes + row_bytes <= self._memory_bytes
+
+    def add_clips(self, clips: Mapping[int, ClipPrefix]) -> None:
+        """See and run prefixes, by clip number; rows may then ask about them."""
+        prefixes = list(clips.values())
+        lengths = [len(prefix.token_ids) for prefix in prefixes]
+        first = len(self._table.clips)
+        self._clip_store.reserve(first + len(clips), max(lengths))
+        started = time.perf_counter()
+        features = self._checkpoint.see([prefix.patches for prefix in prefixes])
+        seen = self._now()
+        self._checkpoint.prefill_prefixes(prefixes, features, PrefixPass(self._clip_store, first, lengths))
+        self.times.vision_seconds += seen - started
+        self.times.prefill_seconds += self._now() - seen
+        self.times.num_patches += sum(len(prefix.patches.pixels_ND) for prefix in prefixes)
+        self.times.num_prefill_tokens += sum(lengths)
+        for number, prefix in clips.items():
+            self._table.add_clip(number)
+            self._prefixes[number] = _Prefix(len(prefix.token_ids), prefix.next_position)
+
+    def add_rows(self, rows: Sequence[NewRow]) -> list[Chosen]:
+        """Place rows of placed clips and run their tokens: the next token of each, in the given order."""
+        first = len(self._table.rows)
+        self._row_store.reserve(first + len(rows), max(row.max_tokens for row in rows))
+        for row in rows:
+            self._table.add_row(row.number, row.clip)
+            self._rows[row.number] = _Row(num_own=0, next_position=self._prefixes[row.clip].next_position)
+        self._company = None
+        started = time.perf_counter()
+        chosen: list[Chosen] = []
+        for part in self._cut(rows):
+            chosen += self._advance(first + len(chosen), [row.token_ids for row in part], [None] * len(part))
+        self.times.prefill_seconds += time.perf_counter() - started
+        self.times.num_prefill_tokens += sum(len(row.token_ids) for row in rows)
+        return chosen
+
+    def advance(self, token_ids: Sequence[int], forced: Sequence[int | None]) -> list[Chosen]:
+        """Give every row one token, in slot order: the next one of each, `forced` or the likeliest."""
+        started, think_share = time.perf_counter(), self._table.num_thinking / len(token_ids)
+        self.times.num_steps += 1
+        self.times.num_step_rows += len(token_ids)
+        self.times.num_step_keys += self._num_keys + len(token_ids)
+        chosen = self._advance(0, [[token_id] for token_id in token_ids], forced)
+        seconds = time.perf_counter() - started
+        self.times.think_seconds += think_share * seconds
+        self.times.answer_seconds += (1 - think_share) * seconds
+        return chosen
+
+    def begin_thinking(self, row: int) -> None:
+        """From now on the row is one of those that hold many tokens."""
+        self._move_rows(self._table.begin_thinking(row))
+
+    def remove_row(self, row: int) -> None:
+        self._move_rows(self._table.remove_row(row))
+        del self._rows[row]
+
+    def remove_clip(self, clip: int) -> None:
+        """Free a clip that no row asks about any more."""
+        self._clip_store.apply(self._table.remove_clip(clip), self._clip_store.capacity)
+        del self._prefixes[clip]
+        self._company = None
+
+    def _move_rows(self, moves: Sequence[Move]) -> None:
+        self._row_store.apply(moves, round_up(max((row.num_own for row in self._rows.values()), default=0)))
+        self._company = None
+
+    def _cut(self, rows: Sequence[NewRow]) -> Iterator[Sequence[NewRow]]:
+        """Parts of rows whose scores fit; at least one row each."""
+        widest = max(len(row.token_ids) for row in rows)
+        num_keys = max(self._prefixes[row.clip].num_tokens for row in rows) + widest
+        num_each = max(1, _MAX_SCORES // (self._checkpoint.num_query_heads * num_keys * widest))
+        for start in range(0, len(rows), num_each):
+            yield rows[start : start + num_each]
+
+    def _advance(self, first: int, token_ids: Sequence[Sequence[int]], forced: Sequence[int | None]) -> list[Chosen]:
+        """Run tokens of the rows in slots first, first + 1, ... and choose the next one of each."""
+        rows = [self._rows[number] for number in self._table.rows[first : first + len(token_ids)]]
+        num_own, num_new = [row.num_own for row in rows], [len(ids) for ids in token_ids]
+        rows_pass = RowsPass(
+            self._clip_store,
+            self._row_store,
+            self._find_company(first, len(rows)),
+            first_row=first,
+            num_own=num_own,
+            num_new=num_new,
+            groups=self._group(first, [own + new for own, new in zip(num_own, num_new, strict=True)]),
+        )
+        ids_N = [token_id for ids in token_ids for token_id in ids]
+        positions_N = [
+            row.next_position + place for row, ids in zip(rows, token_ids, strict=True) for place in range(len(ids))
+        ]
+        last_B = [end - 1 for end in itertools.accumulate(num_new)]
+        tokens_2N = self._to_device([ids_N, positions_N])
+        logits_BV = self._checkpoint.run_rows(tokens_2N[0], tokens_2N[1], self._to_device(last_B), rows_pass)
+        for row, ids in zip(rows, token_ids, strict=True):
+            row.num_own += len(ids)
+            row.next_position += len(ids)
+        return self._choose(logits_BV, forced)
+
+    def _choose(self, logits_BV: torch.Tensor, forced: Sequence[int | None]) -> list[Chosen]:
+        """Greedy, for all rows at once: one transfer to the device where something is forced, and one back."""
+        chosen_B = logits_BV.argmax(dim=-1)
+        if any(token_id is not None for token_id in forced):
+            forced_B = self._to_device([-1 if token_id is None else token_id for token_id in forced])
+            chosen_B = torch.where(forced_B < 0, chosen_B, forced_B)
+        logprobs_B = logits_BV.gather(1, chosen_B[:, None])[:, 0] - logits_BV.logsumexp(dim=-1)
+        # Token ids are below 2**24, which float32 holds exactly: both travel in one tensor.
+        ids, logprobs = torch.stack([chosen_B.float(), logprobs_B.clamp(max=0.0)]).tolist()
+        return [Chosen(int(token_id), logprob) for token_id, logprob in zip(ids, logprobs, strict=True)]
+
+    def _find_company(self, first: int, num_rows: int) -> Company:
+        """Of some rows; of all rows it is kept until one of them comes, goes or moves."""
+        is_whole = num_rows == len(self._table.rows)
+        if is_whole and self._company is not None:
+            return self._company
+        company = Company(
+            self._table.clip_slots[first : first + num_rows],
+            [self._prefixes[clip].num_tokens for clip in self._table.clips],
+            num_kv_heads=self._checkpoint.kv_shape.num_heads,
+            device=self._checkpoint.device,
+        )
+        if is_whole:
+            self._company = company
+        return company
+
+    def _group(self, first: int, num_tokens: Sequence[int]) -> list[RowGroup]:
+        """Those that think and the others, each read as far as its longest row goes."""
+        border = min(max(self._table.num_thinking - first, 0), len(num_tokens))
+        parts = [(start, end) for start, end in ((0, border), (border, len(num_tokens))) if start < end]
+        return [RowGroup(first=start, end=end, num_tokens=max(num_tokens[start:end])) for start, end in parts]
+
+    def _now(self) -> float:
+        """Seconds on a clock, once the device has done what it was told."""
+        if self._checkpoint.device.type == "cuda":
+            torch.cuda.synchronize(self._checkpoint.device)
+        return time.perf_counter()
+
+    def _to_device(self, values: list[int] | list[list[int]]) -> torch.Tensor:
+        device = self._checkpoint.device
+        tensor = torch.tensor(values)
+        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -10,18 +10,18 @@ from functools import partial
 
 from pipelines.reason.engines.protocol import Engine
 from pipelines.reason.prompt import DEFAULT_SYSTEM_PROMPT
-from schemas.config import RunConfig
+from schemas.config import RayConfig, RunConfig
 from schemas.errors import EngineError
 
 EngineFactory = Callable[[], Engine]
 
 
-def make_engine_factory(config: RunConfig, *, num_slots: int = 32) -> EngineFactory:
+def make_engine_factory(config: RunConfig, *, num_slots: int | None = None) -> EngineFactory:
     """A picklable function without arguments that builds the job's engine; call it once per actor."""
     return partial(build_engine, config, num_slots=num_slots)
 
 
-def build_engine(config: RunConfig, *, num_slots: int = 32) -> Engine:
+def build_engine(config: RunConfig, *, num_slots: int | None = None) -> Engine:
     """Load the job's model: on an accelerator if the job gives its actors one, else on the CPU. Raises EngineError.
 
     vLLM runs where it was built for, and takes its number of sequences from `model.engine_args`.
@@ -29,6 +29,7 @@ def build_engine(config: RunConfig, *, num_slots: int = 32) -> Engine:
     if config.model.engine == "vllm":
         return _build_vllm(config)
     from pipelines.reason.engines.checkpoint import Checkpoint
+    from pipelines.reason.engines.memory import memory_budget
     from pipelines.reason.engines.transformers_engine import TransformersEngine
 
     device = _pick_device(config.ray.gpus_per_actor)
@@ -39,7 +40,15 @@ def build_engine(config: RunConfig, *, num_slots: int = 32) -> Engine:
         gate=config.gate,
         frames=config.frames,
         num_slots=num_slots,
+        memory_bytes=memory_budget(checkpoint.device, engine_share=_engine_share(config.ray)),
     )
+
+
+def _engine_share(ray: RayConfig) -> float:
+    """Of the device that an engine runs on: of a GPU what the job says, of a machine with all engines on it, a part."""
+    if ray.gpus_per_actor:
+        return min(ray.gpus_per_actor, 1.0)
+    return 1 / ray.reason_actors.max if ray.address is None else 1.0
 
 
 def _build_vllm(config: RunConfig) -> Engine:

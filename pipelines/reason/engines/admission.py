@@ -1,0 +1,236 @@
+"""Which waiting questions move into free slots, and the prefixes that they need first.
+
+Clips wait in the order in which they came. One is laid out when its first question may enter, run once together with
+others, and forgotten when its last question has gone. Knows nothing of what happens to a question in its slot.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pipelines.reason.engines.checkpoint import Checkpoint
+from pipelines.reason.engines.clip_prefix import ClipPrefix, PromptFormat, build_prefix
+from pipelines.reason.engines.failures import fail, is_memory_error
+from pipelines.reason.engines.protocol import ClipRequest, Finished
+from pipelines.reason.engines.runner import NewRow, Runner
+from pipelines.reason.prompt import FORCED_CLOSING, suffix_after_video
+from pipelines.reason.sequence import GatedSequence
+from schemas.config import GateConfig
+from schemas.decoding import FramesConfig
+from schemas.qa import Question
+
+# Prefixes that are run together. Beyond this the device is as busy as it gets.
+_PREFILL_TOKENS = {"cpu": 1024, "cuda": 8192}
+
+
+@dataclass(kw_only=True)
+class Clip:
+    """A clip with questions that have not come back; `prefix` is there from layout until it has been run."""
+
+    number: int
+    request: ClipRequest
+    waiting: deque[Question]
+    num_running: int = 0
+    prefix: ClipPrefix | None = None
+    is_placed: bool = False
+    num_prefix_tokens: int = 0
+    num_video_tokens: int = 0
+    share_seconds: float = 0.0
+
+
+@dataclass(kw_only=True)
+class Row:
+    """One question that has a slot, or is about to get one; `next_token` goes in with the next step."""
+
+    clip: Clip
+    sequence: GatedSequence
+    suffix: Sequence[int]
+    next_token: int = -1
+
+
+class Admission:
+    """The clips of one engine. What fails on its way in is put into `failed`, for the engine to hand over."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        runner: Runner,
+        *,
+        system_prompt: str,
+        gate: GateConfig,
+        frames: FramesConfig,
+        sequence_type: type[GatedSequence],
+    ) -> None:
+        self.failed: list[Finished] = []
+        self._clips: dict[int, Clip] = {}
+        self._numbers = itertools.count()
+        self._runner = runner
+        self._device = checkpoint.device
+        self._system_prompt = system_prompt
+        self._gate = gate
+        self._frames = frames
+        self._sequence_type = sequence_type
+        self._prefill_tokens = _PREFILL_TOKENS.get(checkpoint.device.type, _PREFILL_TOKENS["cpu"])
+        self._format = PromptFormat(
+            family=checkpoint.family,
+            grid=checkpoint.grid,
+            positions_per_second=checkpoint.positions_per_second,
+            video_token_id=checkpoint.video_token_id,
+            encode=checkpoint.encode,
+        )
+        # A job asks the same few questions of every clip.
+        self._encode_suffix = lru_cache(maxsize=1024)(lambda question: checkpoint.encode(suffix_after_video(question)))
+        self._closing = checkpoint.encode(FORCED_CLOSING)
+
+    def add(self, request: ClipRequest) -> None:
+        number = next(self._numbers)
+        self._clips[number] = Clip(number=number, request=request, waiting=deque(request.questions))
+
+    def choose(self, num_free: int, *, is_idle: bool) -> dict[int, Row]:
+        """Take as many questions off the queue as there are free slots and memory; by numbers of their own.
+
+        `is_idle`: nothing runs, so that what does not fit now never will.
+        """
+        entering: dict[int, Row] = {}
+        for clip in list(self._clips.values()):
+            if len(entering) == num_free:
+                break
+            if clip.waiting and not self._enter(clip, entering, num_free, is_idle=is_idle):
+                break
+        return entering
+
+    def prefill(self, rows: Mapping[int, Row]) -> dict[int, Row]:
+        """See and run the prefixes that these rows need and that have not been run; the rows that may go on.
+
+        Where a prefix cannot be run its clip is given up. Raises when memory does not suffice.
+        """
+        clips = {row.clip.number: row.clip for row in rows.values() if not row.clip.is_placed}
+        errors: dict[int, Exception] = {}
+        together: dict[int, Clip] = {}
+        for number, clip in clips.items():
+            num_tokens = sum(other.num_prefix_tokens for other in together.values())
+            if together and num_tokens + clip.num_prefix_tokens > self._prefill_tokens:
+                errors |= self._prefill(together)
+                together = {}
+            together[number] = clip
+        if together:
+            errors |= self._prefill(together)
+        for number, error in errors.items():
+            self.give_up(
+                clips[number], error, [row.sequence.question for row in rows.values() if row.clip.number == number]
+            )
+        return {number: row for number, row in rows.items() if row.clip.is_placed}
+
+    def new_row(self, number: int, row: Row) -> NewRow:
+        """What the runner must know of a row whose clip has been run."""
+        max_tokens = self._max_own_tokens(row.suffix)
+        return NewRow(number=number, clip=row.clip.number, token_ids=row.suffix, max_tokens=max_tokens)
+
+    def leave(self, clip: Clip) -> None:
+        """One of the clip's rows has gone from its slot."""
+        clip.num_running -= 1
+        if not clip.waiting and not clip.num_running:
+            self._runner.remove_clip(clip.number)
+            del self._clips[clip.number]
+
+    def forget_slots(self) -> None:
+        """Empty every slot: no row runs, and clips are laid out anew when their next question enters."""
+        self._runner.clear()
+        for clip in self._clips.values():
+            clip.num_running, clip.is_placed, clip.prefix = 0, False, None
+        self._clips = {number: clip for number, clip in self._clips.items() if clip.waiting}
+
+    def give_up(self, clip: Clip, error: Exception, questions: Iterable[Question] = ()) -> None:
+        """A clip comes to nothing, with all questions that wait, and with `questions`, which do no more."""
+        self.failed += [fail(clip.request.id, question, error) for question in (*questions, *clip.waiting)]
+        clip.waiting.clear()
+        self._clips.pop(clip.number, None)
+
+    def _enter(self, clip: Clip, entering: dict[int, Row], num_free: int, *, is_idle: bool) -> bool:
+        """Let as many of a clip's questions in as fit; whether there may be room for more."""
+        if clip.prefix is None and not clip.is_placed:
+            try:
+                self._lay_out(clip)
+            except Exception as error:  # whatever it is, it must not take other clips with it
+                self.give_up(clip, error)
+                return True
+        while clip.waiting and len(entering) < num_free:
+            suffix = self._encode_suffix(clip.waiting[0])
+            if not self._fits(clip, suffix, entering, is_idle=is_idle):
+                if entering or not is_idle:
+                    return False
+                self.give_up(clip, MemoryError("keys and values of one question are above the engine's memory budget"))
+                return True
+            clip.num_running += 1
+            sequence = self._sequence_type(
+                request_id=clip.request.id,
+                question=clip.waiting.popleft(),
+                clip_start_seconds=clip.request.clip_start_seconds,
+                gate=self._gate,
+                closing=self._closing,
+                num_prompt_tokens=clip.num_prefix_tokens + len(suffix),
+                num_video_tokens=clip.num_video_tokens,
+            )
+            entering[next(self._numbers)] = Row(clip=clip, suffix=suffix, sequence=sequence)
+        return True
+
+    def _lay_out(self, clip: Clip) -> None:
+        started = time.perf_counter()
+        clip.prefix = build_prefix(
+            clip.request.frames,
+            clip.request.clip_start_seconds,
+            system_prompt=self._system_prompt,
+            prompt_format=self._format,
+            limits=self._frames,
+            device=self._device,
+        )
+        clip.num_prefix_tokens = len(clip.prefix.token_ids)
+        clip.num_video_tokens = clip.prefix.num_video_tokens
+        seconds = time.perf_counter() - started
+        clip.share_seconds = seconds / len(clip.request.questions)
+        self._runner.times.vision_seconds += seconds
+
+    def _fits(self, clip: Clip, suffix: Sequence[int], entering: Mapping[int, Row], *, is_idle: bool) -> bool:
+        clips = {row.clip.number: row.clip for row in entering.values()} | {clip.number: clip}
+        new = [clip for clip in clips.values() if not clip.is_placed]
+        suffixes = [suffix, *(row.suffix for row in entering.values())]
+        sizes = {
+            "num_rows": len(suffixes),
+            "row_tokens": max(map(self._max_own_tokens, suffixes)),
+            "num_clips": len(new),
+            "clip_tokens": max((clip.num_prefix_tokens for clip in new), default=0),
+        }
+        if is_idle and not entering and not self._runner.fits(**sizes):
+            self._runner.clear()  # slots are as large as the largest that ever ran in them
+        return self._runner.fits(**sizes)
+
+    def _max_own_tokens(self, suffix: Sequence[int]) -> int:
+        """Two answers, thinking and the forced closing behind the question's own tokens."""
+        gate = self._gate
+        return len(suffix) + 2 * gate.max_answer_tokens + gate.max_thinking_tokens + len(self._closing)
+
+    def _prefill(self, clips: Mapping[int, Clip]) -> dict[int, Exception]:
+        """Run prefixes together, or one by one where that fails; what went wrong, by clip number."""
+        started = time.perf_counter()
+        prefixes = {number: clip.prefix for number, clip in clips.items() if clip.prefix is not None}
+        try:
+            self._runner.add_clips(prefixes)
+        except Exception as error:
+            if is_memory_error(error):
+                raise
+            if len(clips) == 1:
+                return dict.fromkeys(clips, error)
+            errors: dict[int, Exception] = {}
+            for number, clip in clips.items():
+                errors |= self._prefill({number: clip})
+            return errors
+        share_seconds = (time.perf_counter() - started) / len(clips)
+        for clip in clips.values():
+            clip.is_placed, clip.prefix = True, None
+            clip.share_seconds += share_seconds / len(clip.request.questions)
+        return {}

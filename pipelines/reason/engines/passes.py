@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from pipelines.reason.engines.company import Company
 from pipelines.reason.engines.keys_values import SlotStore, round_up
 
 _QUERY_BLOCK = 128
@@ -72,48 +73,6 @@ class RowGroup:
     first: int
     end: int
     num_tokens: int
-
-
-class Company:
-    """Which rows ask about which clip: the index tables that bring the queries of one clip together.
-
-    `clip_slots[i]` is the slot of row i's clip, `prefix_tokens[c]` the length of the prefix in slot c. Holds for as
-    many passes as no row comes, goes or moves.
-    """
-
-    def __init__(
-        self, clip_slots: Sequence[int], prefix_tokens: Sequence[int], *, num_kv_heads: int, device: torch.device
-    ) -> None:
-        slots = np.asarray(clip_slots)
-        first, end = int(slots.min()), int(slots.max()) + 1
-        self.clip_slots = slice(first, end)
-        self.num_rows, num_clips = len(slots), end - first
-        slots = slots - first
-        order = np.argsort(slots, kind="stable")
-        counts = np.bincount(slots, minlength=num_clips)
-        places = np.empty(len(slots), dtype=np.int64)
-        places[order] = np.arange(len(slots)) - np.repeat(np.cumsum(counts) - counts, counts)
-        self._rows_per_clip = int(counts.max())
-        rows = np.zeros((num_clips, self._rows_per_clip), dtype=np.int64)  # free places repeat row 0, unread
-        rows[slots, places] = np.arange(len(slots))
-        heads = np.arange(num_kv_heads)
-        by_clip = rows[:, None, :] * num_kv_heads + heads[:, None]
-        by_row = (slots[:, None] * num_kv_heads + heads) * self._rows_per_clip + places[:, None]
-        self._by_clip = torch.from_numpy(by_clip.reshape(-1)).to(device)
-        self._by_row = torch.from_numpy(by_row.reshape(-1)).to(device)
-        lengths = np.asarray(prefix_tokens)[first:end]
-        self.num_prefix_tokens = round_up(int(lengths.max()))
-        self.prefix_seen_RP = torch.from_numpy(np.arange(self.num_prefix_tokens) < lengths[slots][:, None]).to(device)
-
-    def gather(self, by_row: torch.Tensor) -> torch.Tensor:
-        """(rows x kv_heads, queries, ...) to (clips x kv_heads, rows of a clip x queries, ...)."""
-        gathered = by_row.index_select(0, self._by_clip)
-        return gathered.reshape(-1, self._rows_per_clip * by_row.shape[1], by_row.shape[2])
-
-    def scatter(self, by_clip: torch.Tensor) -> torch.Tensor:
-        """The way back."""
-        num_queries = by_clip.shape[1] // self._rows_per_clip
-        return by_clip.view(-1, num_queries, by_clip.shape[2]).index_select(0, self._by_row)
 
 
 class RowsPass:
@@ -184,11 +143,10 @@ class RowsPass:
 
     def _scores(self, layer: int, query: torch.Tensor, own_keys: torch.Tensor) -> torch.Tensor:
         """(rows x kv_heads, queries, prefix + own tokens); where a group holds fewer tokens than others, anything."""
-        company, num_prefix = self._company, self._company.num_prefix_tokens
-        prefix_keys = self._clips.keys[layer][company.clip_slots, :, :, :num_prefix].flatten(0, 1)
-        prefix = _product(company.gather(query), prefix_keys)
+        num_prefix = self._company.num_prefix_tokens
+        prefix = self._company.multiply(query, self._clips.keys[layer][..., :num_prefix], _product)
         scores = prefix.new_empty(len(query), query.shape[1], num_prefix + self._num_own_seen)
-        scores[..., :num_prefix] = company.scatter(prefix)
+        scores[..., :num_prefix] = prefix
         for rows, slots, num_tokens in self._parts(query):
             keys = own_keys[slots, :, :, :num_tokens].flatten(0, 1)
             scores[rows, :, num_prefix : num_prefix + num_tokens] = _product(query[rows], keys)
@@ -196,9 +154,8 @@ class RowsPass:
 
     def _weigh(self, layer: int, weights: torch.Tensor, own_values: torch.Tensor) -> torch.Tensor:
         """(rows x kv_heads, queries, head_size): the values under the weights."""
-        company, num_prefix = self._company, self._company.num_prefix_tokens
-        prefix_values = self._clips.values[layer][company.clip_slots, :, :num_prefix].flatten(0, 1)
-        output = company.scatter(torch.bmm(company.gather(weights[..., :num_prefix]), prefix_values))
+        num_prefix = self._company.num_prefix_tokens
+        output = self._company.multiply(weights[..., :num_prefix], self._clips.values[layer][:, :, :num_prefix])
         for rows, slots, num_tokens in self._parts(weights):
             values = own_values[slots, :, :num_tokens].flatten(0, 1)
             output[rows] += torch.bmm(weights[rows, :, num_prefix : num_prefix + num_tokens], values)

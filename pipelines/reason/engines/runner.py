@@ -16,8 +16,9 @@ import torch
 
 from pipelines.reason.engines.checkpoint import Checkpoint
 from pipelines.reason.engines.clip_prefix import ClipPrefix
+from pipelines.reason.engines.company import Company
 from pipelines.reason.engines.keys_values import SlotStore, round_up
-from pipelines.reason.engines.passes import Company, PrefixPass, RowGroup, RowsPass
+from pipelines.reason.engines.passes import PrefixPass, RowGroup, RowsPass
 from pipelines.reason.engines.slots import Move, SlotTable
 from pipelines.reason.engines.times import EngineTimes
 

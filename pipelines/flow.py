@@ -129,7 +129,9 @@ def _receipts(
     """One receipt for each unit as it is committed, in any order. Nothing is started where nothing is left to do."""
     if planned.videos.num_rows == 0:
         return
-    decode, answer = _stages(job, planned, attempts, engine_factory, on_poisoned=None if in_process else end_process)
+    decode, answer = make_stages(
+        job, planned, attempts, engine_factory, on_poisoned=None if in_process else end_process
+    )
     if in_process:
         yield from run_in_process(planned.videos, decode(), answer())
         return
@@ -137,14 +139,15 @@ def _receipts(
     from ray.exceptions import RayError
 
     try:
-        dataset = _dataset(job.config.ray, planned.videos, decode, answer, shares)
-        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        units = decode_videos(job.config.ray, planned.videos, decode, shares)
+        receipts = answer_units(job.config.ray, units, answer, shares)
+        for batch in receipts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             yield from batch.to_pylist()
     except RayError as error:
         raise unwrap(error) from error
 
 
-def _stages(
+def make_stages(
     job: Job,
     planned: Plan,
     attempts: Attempts,
@@ -179,44 +182,45 @@ def _stages(
     )
 
 
-def _dataset(
-    config: RayConfig, videos: pa.Table, decode: partial[NotedDecode], answer: partial[CommitStage], shares: Shares
-) -> Any:
+def decode_videos(config: RayConfig, videos: pa.Table, decode: partial[Any], shares: Shares) -> Any:
+    """A dataset of units. Every unit is a block of its own: it moves on as soon as it is there."""
     import ray.data
     from ray.data import ActorPoolStrategy
 
     context = ray.data.DataContext.get_current()
-    # Every unit is a block of its own: it moves on as soon as it is there, and no block is larger than one unit.
     context.target_max_block_size = 1
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.raise_original_map_exception = True
-    num_units = UNITS_PER_GPU_ACTOR if config.gpus_per_actor else UNITS_PER_ACTOR
     per_block = -(-videos.num_rows // MAX_PLAN_BLOCKS)
     blocks = [videos.slice(start, per_block) for start in range(0, videos.num_rows, per_block)]
-    return (
-        ray.data.from_arrow(blocks)
-        .map_batches(
-            decode.func,
-            fn_constructor_kwargs=decode.keywords,
-            batch_size=1,
-            batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=min(config.decode_workers, len(blocks))),
-            num_cpus=shares.decode_cpus,
-        )
-        .map_batches(
-            answer.func,
-            fn_constructor_kwargs=answer.keywords,
-            batch_size=1,
-            batch_format="pyarrow",
-            compute=ActorPoolStrategy(
-                min_size=config.reason_actors.min,
-                max_size=config.reason_actors.max,
-                max_concurrent_calls_per_actor=num_units,
-                max_tasks_in_flight_per_actor=num_units,
-                enable_true_multi_threading=True,
-            ),
-            num_cpus=shares.reason_cpus,
-            num_gpus=config.gpus_per_actor or None,
-        )
+    return ray.data.from_arrow(blocks).map_batches(
+        decode.func,
+        fn_constructor_kwargs=decode.keywords,
+        batch_size=1,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(size=min(config.decode_workers, len(blocks))),
+        num_cpus=shares.decode_cpus,
+    )
+
+
+def answer_units(config: RayConfig, units: Any, answer: partial[Any], shares: Shares) -> Any:
+    """A dataset of receipts. Each call has one unit; calls of one actor run in threads, and share its engine."""
+    from ray.data import ActorPoolStrategy
+
+    num_units = UNITS_PER_GPU_ACTOR if config.gpus_per_actor else UNITS_PER_ACTOR
+    return units.map_batches(
+        answer.func,
+        fn_constructor_kwargs=answer.keywords,
+        batch_size=1,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(
+            min_size=config.reason_actors.min,
+            max_size=config.reason_actors.max,
+            max_concurrent_calls_per_actor=num_units,
+            max_tasks_in_flight_per_actor=num_units,
+            enable_true_multi_threading=True,
+        ),
+        num_cpus=shares.reason_cpus,
+        num_gpus=config.gpus_per_actor or None,
     )

@@ -71,6 +71,12 @@ class Occupancy:
             self._num_rows, self._num_slots = num_rows, num_slots
             self._settle()
 
+    def reset(self) -> None:
+        """Counts from now on, as if nothing had come yet."""
+        with self._lock:
+            self._state, self._since = "before_first", self._clock()
+            self._seconds = dict.fromkeys(STATES, 0.0)
+
     def read(self) -> dict[str, float]:
         """Seconds in each of STATES until now."""
         with self._lock:

@@ -57,7 +57,10 @@ ALLOWED = {
     **{name: {"schemas", "failpoints", "store", "pinned", "occupancy", name} for name in MIDDLE},
     "driver": {"schemas", "failpoints", "store", "driver", *MIDDLE},
     "flow": {"schemas", "failpoints", "store", "pinned", "cluster", "driver", *MIDDLE},
-    "bench": {"schemas", "failpoints", "store", "pinned", "cluster", "flow", "dock", *MIDDLE, "bench"},
+    "bench": {
+        *("schemas", "failpoints", "store", "pinned", "occupancy", "cluster", "driver", "flow", "dock", "bench"),
+        *MIDDLE,
+    },
 }
 
 

@@ -205,8 +205,6 @@ def test_without_ray_the_engine_thread_ends_with_the_run(
 
 def test_callers_at_once_share_the_engine(make_job: Callable[..., Job]) -> None:
     """What an actor does, without Ray: units of many calls run together, and the engine never sinks to the last few."""
-    from functools import partial
-
     from pipelines.commit.attempts import Attempts
     from pipelines.driver.plan import make_plan, open_output, read_identity
 
@@ -224,8 +222,7 @@ def test_callers_at_once_share_the_engine(make_job: Callable[..., Job]) -> None:
     store, layout = open_output(job.config)
     planned = make_plan(job, read_identity(job.config), limit=None, retry_failed=False, keep_indexes=False)
     attempts = Attempts(store=store, layout=layout, config_id=planned.config_id, run_id="r")
-    make_decode, make_answer = flow._stages(job, planned, attempts, Counts, on_poisoned=None)
-    assert isinstance(make_answer, partial)
+    make_decode, make_answer = flow.make_stages(job, planned, attempts, Counts, on_poisoned=None)
     decode, answer = make_decode(), make_answer()
     units = [unit for row in range(planned.videos.num_rows) for unit in decode(planned.videos.slice(row, 1))]
     with ThreadPoolExecutor(8) as threads:

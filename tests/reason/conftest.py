@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.reason.engines.checkpoint import Checkpoint
 from pipelines.reason.engines.protocol import ClipRequest
 from pipelines.reason.engines.transformers_engine import TransformersEngine
 from schemas.config import GateConfig
@@ -66,9 +67,16 @@ class Workbench:
     make_prefix = staticmethod(make_prefix)
     load = staticmethod(functools.cache(load_checkpoint))
 
-    def engine(self, folder: Path, gate: GateConfig, *, num_slots: int = 4) -> TransformersEngine:
+    def engine(
+        self, source: Path | Checkpoint, gate: GateConfig, *, num_slots: int = 4, memory_bytes: int | None = None
+    ) -> TransformersEngine:
         return TransformersEngine(
-            self.load(folder), system_prompt=SYSTEM_PROMPT, gate=gate, frames=LIMITS, num_slots=num_slots
+            source if isinstance(source, Checkpoint) else self.load(source),
+            system_prompt=SYSTEM_PROMPT,
+            gate=gate,
+            frames=LIMITS,
+            num_slots=num_slots,
+            memory_bytes=memory_bytes,
         )
 
     def run(self, engine: TransformersEngine, requests: Iterable[ClipRequest] = ()) -> Outcome:

@@ -115,7 +115,7 @@ class VllmEngine:
             sequence = self._running.pop(key)
             error = EngineError("vLLM ended the request before its answer was complete")
             finished.append(fail(sequence.request_id, sequence.question, error))
-        if not self._running:
+        if not self.num_unfinished:
             self._model.step()  # vLLM's worker lets go of a request, its frames included, with the step that follows
         return finished
 

@@ -9,11 +9,13 @@ tokens with vLLM's raw log-probabilities. Knows nothing of clips' questions or o
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
@@ -45,7 +47,13 @@ class Step:
 
 
 class VllmModel:
-    """A checkpoint in vLLM. Building it loads the weights; `close` gives the memory back."""
+    """A checkpoint in vLLM. Building it loads the weights; `close` gives the memory back.
+
+    vLLM keeps its process groups in global variables: there is one model per process, and building the next one closes
+    the one before.
+    """
+
+    _living: ClassVar[weakref.ReferenceType[VllmModel] | None] = None
 
     def __init__(
         self,
@@ -89,8 +97,11 @@ class VllmModel:
         )
         if current_platform.is_cpu():
             _register_models(config.architectures or [])
+        if VllmModel._living is not None and (previous := VllmModel._living()) is not None:
+            previous.close()
         self._desk = Desk(self.tokens)
-        self._llm = self._build(where, revision, dtype, arguments, name)
+        self._llm: Any = self._build(where, revision, dtype, arguments, name)
+        VllmModel._living = weakref.ref(self)
         scheduler = self._llm.vllm_config.scheduler_config
         self.max_num_sequences: int = scheduler.max_num_seqs
         self.max_context_tokens: int = self._llm.model_config.max_model_len
@@ -138,6 +149,8 @@ class VllmModel:
 
     def step(self) -> Step:
         """One forward pass. With nothing to run it lets vLLM's worker clear away what has been stopped."""
+        if self._llm is None:
+            raise EngineError("this vLLM engine is closed; only the newest one of a process can run")
         outputs = self._llm.step()
         if self._desk.batch is not None:
             advanced = [row.key for row in self._desk.batch.take_new_tokens()]
@@ -154,8 +167,14 @@ class VllmModel:
         return Step(advanced=advanced, ended=ended)
 
     def close(self) -> None:
-        """Stop the workers and give memory back; nothing can be asked afterwards."""
-        self._llm.engine_core.shutdown()
+        """Stop the workers and give memory back; nothing can be asked afterwards. A second call does nothing."""
+        llm, self._llm = self._llm, None
+        if llm is None:
+            return
+        llm.engine_core.shutdown()
+        del llm
+        self._desk.batch = None
+        gc.collect()  # model and runner hold each other; the next model needs the memory now
 
     def _replay(self, output: Any) -> bool:
         """Feed a sequence whose worker is elsewhere with what vLLM reports. True where there was something."""

@@ -1,0 +1,119 @@
+"""The gate inside vLLM: exit, think, end, forced closing; in both families, and as the transformers engine has it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipelines.reason.engines.transformers_engine import TransformersEngine
+from pipelines.reason.engines.vllm_engine.engine import VllmEngine
+from schemas.config import GateConfig
+from tests.small_checkpoints import (
+    FAMILY_NAMES,
+    LIMITS,
+    SILENT,
+    SURE,
+    SYSTEM_PROMPT,
+    UNSURE,
+    load_checkpoint,
+    make_request,
+)
+from tests.vllm.conftest import differences, run_engine
+
+GATED = GateConfig(strategy="gated", threshold=0.9, max_answer_tokens=16, max_thinking_tokens=48)
+ALWAYS = GateConfig(strategy="always_think", max_answer_tokens=16, max_thinking_tokens=48)
+DIRECT = GateConfig(strategy="direct", max_answer_tokens=16, max_thinking_tokens=48)
+REQUESTS = tuple(make_request(number, (question,)) for number, question in enumerate((SURE, UNSURE, SILENT)))
+SURE_KEY, UNSURE_KEY, SILENT_KEY = ("clip-0", "sure"), ("clip-1", "unsure"), ("clip-2", "silent")
+
+
+@pytest.fixture(scope="module", params=FAMILY_NAMES)
+def family(request) -> str:
+    """All tests of one family run before those of the next, so that models are built twice and not twenty times."""
+    return request.param
+
+
+@pytest.fixture
+def model(family, taught, load_model):
+    return load_model(taught(family))
+
+
+def make_engine(model, gate: GateConfig) -> VllmEngine:
+    return VllmEngine(model, system_prompt=SYSTEM_PROMPT, gate=gate, frames=LIMITS)
+
+
+def make_other_engine(folder, gate: GateConfig) -> TransformersEngine:
+    return TransformersEngine(load_checkpoint(folder), system_prompt=SYSTEM_PROMPT, gate=gate, frames=LIMITS)
+
+
+def test_a_sure_first_answer_exits(model):
+    answer = run_engine(make_engine(model, GATED), REQUESTS).answers[SURE_KEY]
+    assert (answer.answer, answer.finish_reason, answer.thinking) == ("yes", "exit", False)
+    assert (answer.verdict.route, answer.verdict.reason) == ("exit", "confident")
+    assert answer.confidence_first > 0.9
+    assert (answer.num_thinking_tokens, answer.thinking_text, answer.answer_second) == (0, None, None)
+    assert answer.engine_seconds > 0
+
+
+def test_an_unsure_first_answer_is_thought_about_in_the_same_request(model):
+    answer = run_engine(make_engine(model, GATED), REQUESTS).answers[UNSURE_KEY]
+    assert (answer.verdict.route, answer.verdict.reason) == ("think", "unsure")
+    assert 0.3 < answer.confidence_first < 0.7
+    assert (answer.answer, answer.answer_second, answer.finish_reason) == ("B", "B", "answered")
+    assert answer.thinking_text == "look again"
+
+
+def test_a_turn_that_ends_without_a_box_is_unparsed(model):
+    answer = run_engine(make_engine(model, GATED), REQUESTS).answers[SILENT_KEY]
+    assert (answer.answer, answer.status, answer.finish_reason) == (None, "unparsed", "ended")
+
+
+@pytest.mark.parametrize("gate", [GATED, ALWAYS, DIRECT], ids=lambda gate: gate.strategy)
+def test_answers_are_those_of_the_transformers_engine(family, taught, model, gate):
+    """Clips of other sizes and lengths, too, all at once, several questions each."""
+    requests = [
+        *REQUESTS,
+        make_request(3, (SURE, UNSURE, SILENT), num_frames=7, size=(96, 64)),
+        make_request(4, (UNSURE, SURE), num_frames=1),
+    ]
+    ours = run_engine(make_engine(model, gate), requests)
+    theirs = run_engine(make_other_engine(taught(family), gate), requests)
+    assert ours.failures == theirs.failures == {}
+    assert ours.answers.keys() == theirs.answers.keys()
+    assert {key: differences(answer, theirs.answers[key]) for key, answer in ours.answers.items()} == {
+        key: [] for key in ours.answers
+    }
+
+
+def test_a_question_that_must_or_must_not_think_overrides_the_job(model):
+    never, always = replace(UNSURE, id="never", think="never"), replace(SURE, id="always", think="always")
+    answers = run_engine(make_engine(model, GATED), [make_request(1, (never, always))]).answers
+    assert answers["clip-1", "never"].verdict.reason == "never"
+    assert answers["clip-1", "never"].num_thinking_tokens == 0
+    assert answers["clip-1", "always"].verdict.reason == "always"
+    assert answers["clip-1", "always"].thinking
+
+
+@pytest.mark.parametrize("budget", [1, 3, 7])
+def test_thinking_over_its_budget_is_closed_by_force_and_an_answer_comes(family, taught, model, budget):
+    gate = GateConfig(strategy="always_think", max_answer_tokens=16, max_thinking_tokens=budget)
+    ours = run_engine(make_engine(model, gate), [make_request(1, (UNSURE,))]).answers[UNSURE_KEY]
+    theirs = run_engine(make_other_engine(taught(family), gate), [make_request(1, (UNSURE,))]).answers[UNSURE_KEY]
+    assert (ours.answer, ours.answer_second, ours.finish_reason) == ("B", "B", "thinking_budget")
+    assert differences(ours, theirs) == []
+
+
+def test_random_weights_write_what_they_write_in_the_transformers_engine(family, random_weights, load_model):
+    """Nothing that they write is likely, so that whatever differs before it shows: positions, pixels, closing."""
+    gate = GateConfig(strategy="always_think", max_answer_tokens=6, max_thinking_tokens=20)
+    folder = random_weights(family)
+    requests = [
+        make_request(number, (SURE, UNSURE, SILENT), num_frames=num_frames, size=size)
+        for number, (num_frames, size) in enumerate([(2, (64, 64)), (5, (32, 96)), (8, (96, 64))])
+    ]
+    ours = run_engine(make_engine(load_model(folder), gate), requests).answers
+    theirs = run_engine(make_other_engine(folder, gate), requests).answers
+    assert len(ours) == 9
+    assert {key: differences(answer, theirs[key]) for key, answer in ours.items()} == {key: [] for key in ours}
+    assert {answer.finish_reason for answer in ours.values()} <= {"thinking_budget", "ended"}

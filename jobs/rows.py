@@ -26,11 +26,13 @@ def make_console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
 
 
-def write_json(path: Path | None, command: str, rows: Sequence[Row]) -> None:
-    """`{"command": ..., "rows": [{...}]}` into a local file; nothing where `path` is None. Raises StorageError."""
+def write_json(path: Path | None, command: str, rows: Sequence[Row], *, header: Row | None = None) -> None:
+    """`{"command": ..., "rows": [{...}]}` into a local file, with "header" in between where there is one; nothing where
+    `path` is None. Raises StorageError."""
     if path is None:
         return
-    text = json.dumps({"command": command, "rows": [to_json(row) for row in rows]}, indent=2, ensure_ascii=False)
+    above = {"command": command} if header is None else {"command": command, "header": to_json(header)}
+    text = json.dumps({**above, "rows": [to_json(row) for row in rows]}, indent=2, ensure_ascii=False)
     try:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:

@@ -1,0 +1,161 @@
+"""`bench engines`: all systems on one piece of work, or over a range of it; and what the gate itself costs."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pipelines.bench.engines.checkpoint import MadeCheckpoint
+from pipelines.bench.engines.floor import read_model_size
+from pipelines.bench.engines.machine import Machine
+from pipelines.bench.engines.rows import make_rows
+from pipelines.bench.engines.run import Interpreters, OnRun, find_threshold, run_in_turn, run_once
+from pipelines.bench.engines.shapes import MAX_POSITIONS
+from pipelines.bench.engines.task import Outcome, Task
+from pipelines.bench.engines.work import EngineWork
+from pipelines.reason.engines.grid import read_vision_grid
+from schemas.errors import ConfigError, EngineError
+
+Axis = Literal["think-rate", "questions", "frames"]
+RANGES: dict[Axis, tuple[float, ...]] = {
+    "think-rate": (0.0, 0.25, 0.5, 0.75, 1.0),
+    "questions": (1, 2, 4, 8, 16, 32),
+    "frames": (8, 16, 32, 64, 128),
+}
+# The same engine twice each, by its strategy.
+GATING_PAIRS = {"transformers": "transformers_gated", "vllm": "vllm_gated"}
+NOTES = (
+    "two_call and generate_always cut frames with this package's preprocessing, once per clip, and are given the"
+    " published positions: both is kind to them; the first costs no torchvision, the second makes the tokens the same."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineBench:
+    """One checkpoint on one machine. `on_run` hears of every run before it begins."""
+
+    checkpoint: MadeCheckpoint
+    machine: Machine
+    dtype: str
+    device: str
+    interpreters: Interpreters
+    on_run: OnRun
+
+    def measure(
+        self, work: EngineWork, systems: Sequence[str], *, think_rate: float, num_repeats: int
+    ) -> list[dict[str, Any]]:
+        """A row for each system; the threshold is the same for all of them. Raises ConfigError, EngineError."""
+        check_work(work, self.checkpoint.folder)
+        self.on_run("confidences", 0)
+        threshold = find_threshold(self._task("transformers_direct", work, 0.0), self.interpreters, think_rate)
+        tasks = [self._task(system, work, threshold) for system in systems]
+        outcomes = run_in_turn(tasks, self.interpreters, num_repeats=num_repeats, on_run=self.on_run)
+        size = read_model_size(self.checkpoint.folder)
+        rows = make_rows(outcomes, work=work, size=size, machine=self.machine, dtype=self.dtype)
+        return [{**row, "threshold": threshold} for row in rows]
+
+    def scale(
+        self, work: EngineWork, systems: Sequence[str], axis: Axis, *, think_rate: float, num_repeats: int
+    ) -> list[dict[str, Any]]:
+        """Rows as of `measure` for each value of RANGES[axis], which stands in front of them."""
+        rows = []
+        for value in RANGES[axis]:
+            some = self.measure(
+                work_at(work, axis, value),
+                systems,
+                think_rate=value if axis == "think-rate" else think_rate,
+                num_repeats=num_repeats,
+            )
+            rows += [{axis.replace("-", "_"): value, **row} for row in some]
+        return rows
+
+    def gating_cost(self, work: EngineWork, engines: Sequence[str], *, num_pairs: int) -> list[dict[str, Any]]:
+        """Where everything thinks, how much longer the gate takes than the same engine without one: a row per engine
+        with the median seconds of each and their ratio. Pairs are interleaved and change sides. Raises ConfigError,
+        EngineError."""
+        check_work(work, self.checkpoint.folder)
+        rows = []
+        for engine in engines:
+            task = self._task(GATING_PAIRS[engine], work, 1.0)
+            seconds: dict[str, list[float]] = {"gated": [], "always_think": []}
+            for pair in range(num_pairs):
+                for strategy in sorted(seconds, reverse=pair % 2 == 0):
+                    self.on_run(f"{engine} {strategy}", 2 * pair)
+                    outcome = run_once(replace(task, strategy=strategy), self.interpreters)
+                    _check_that_all_thought(outcome, work)
+                    seconds[strategy].append(outcome.seconds)
+            gated, always = (statistics.median(seconds[strategy]) for strategy in ("gated", "always_think"))
+            rows.append(
+                {
+                    "engine": engine,
+                    "num_pairs": num_pairs,
+                    "gated_seconds": gated,
+                    "always_seconds": always,
+                    "ratio": gated / always,
+                }
+            )
+        return rows
+
+    def header(
+        self, work: EngineWork, rows: Sequence[Mapping[str, Any]], *, think_rate: float | None
+    ) -> dict[str, Any]:
+        """What the rows hold for: machine, model, work, versions."""
+        versions: dict[str, str] = {}
+        for row in rows:
+            versions |= row.get("versions") or {}
+        return {
+            "device": self.machine.device,
+            "num_cores": self.machine.num_cores,
+            "num_threads": self.machine.num_threads,
+            "read_bytes_per_second": self.machine.read_bytes_per_second,
+            "matrix_operations_per_second": self.machine.matrix_operations_per_second,
+            "family": self.checkpoint.family,
+            "num_parameters": self.checkpoint.num_parameters,
+            "dtype": self.dtype,
+            "versions": versions,
+            "work": asdict(work),
+            "think_rate": think_rate,
+            "threshold": rows[0].get("threshold") if think_rate is not None else None,
+            "notes": NOTES,
+        }
+
+    def _task(self, system: str, work: EngineWork, threshold: float) -> Task:
+        return Task(
+            system=system,
+            checkpoint=str(self.checkpoint.folder.absolute()),
+            work=work,
+            threshold=threshold,
+            dtype=self.dtype,
+            device=self.device,
+            num_threads=self.machine.num_threads,
+        )
+
+
+def work_at(work: EngineWork, axis: Axis, value: float) -> EngineWork:
+    """The work with another number of what `axis` counts; a think rate is no part of it."""
+    if axis == "questions":
+        return replace(work, num_questions=int(value))
+    return replace(work, num_frames=int(value)) if axis == "frames" else work
+
+
+def check_work(work: EngineWork, folder: Path) -> None:
+    """Raises ConfigError where the checkpoint in `folder` cannot take the work as it is."""
+    grid = read_vision_grid(str(folder))
+    if work.size % grid.factor:
+        raise ConfigError(f"--size: {work.size} is no multiple of {grid.factor}, which this model's frames must be")
+    steps = -(-work.num_frames // grid.temporal_patch)
+    num_tokens = steps * (work.size // grid.factor) ** 2 + work.num_written
+    if num_tokens > MAX_POSITIONS // 2:
+        raise ConfigError(
+            f"{work.num_frames} frames of {work.size} pixels square and what is written are {num_tokens} tokens;"
+            f" at most {MAX_POSITIONS // 2} are possible: give fewer --frames, a smaller --size or fewer tokens"
+        )
+
+
+def _check_that_all_thought(outcome: Outcome, work: EngineWork) -> None:
+    num_thinking = sum(one.thinks for one in outcome.written)
+    if num_thinking != work.num_asked:
+        raise EngineError(f"{num_thinking} of {work.num_asked} questions thought, and all of them must")

@@ -1,0 +1,124 @@
+"""Runs systems one after the other, each in a process of its own, and finds the threshold that makes a share think."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pipelines.bench.engines.systems import VLLM_SYSTEMS
+from pipelines.bench.engines.task import Outcome, Task
+from schemas.errors import EngineError
+
+MAX_SECONDS = 4 * 3600.0
+ROOT = Path(__file__).parents[3]  # so that an interpreter that framegate is not installed in finds it, too
+OnRun = Callable[[str, int], None]
+"""Hears of the system that begins, and how many runs are done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interpreters:
+    """Which Python runs a system: this one, or `vllm` for those that need it (None: there is none)."""
+
+    vllm: str | None
+
+    def find(self, system: str) -> str:
+        if system not in VLLM_SYSTEMS:
+            return sys.executable
+        if self.vllm is None:
+            raise EngineError(f"{system} needs vLLM, which is not installed; make it with: make test-vllm")
+        return self.vllm
+
+
+def find_vllm_python(given: Path | None) -> str | None:
+    """`given`, else the virtual environment of the vLLM tests, else this interpreter; None where none has vLLM.
+
+    Raises EngineError where the given one has none.
+    """
+    own = ROOT / ".venv-vllm" / "bin" / "python"
+    for python in [given] if given is not None else [own, Path(sys.executable)]:
+        if python.is_file() and _has_vllm(python):
+            return str(python)
+    if given is not None:
+        raise EngineError(f"--vllm-python: {given} is no Python that has vLLM; make one with: make test-vllm")
+    return None
+
+
+def run_once(task: Task, interpreters: Interpreters) -> Outcome:
+    """Raises EngineError with the last line that the process wrote where it came to no result."""
+    with tempfile.TemporaryDirectory(prefix="framegate-bench-engines-") as folder:
+        outcome, log = Path(folder) / "outcome.json", Path(folder) / "log"
+        with log.open("wb") as lines:
+            try:
+                done = subprocess.run(
+                    [interpreters.find(task.system), "-m", "pipelines.bench.engines.worker", str(outcome)],
+                    input=task.to_json().encode(),
+                    stdout=lines,
+                    stderr=lines,
+                    env=_environment(task),
+                    timeout=MAX_SECONDS,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired as error:
+                raise EngineError(f"{task.system} was ended after {MAX_SECONDS:.0f} s without a result") from error
+        if done.returncode or not outcome.exists():
+            text = log.read_text(errors="replace").strip().splitlines() or ["it wrote nothing"]
+            raise EngineError(f"{task.system} ended with {done.returncode} and no result: {text[-1]}")
+        return Outcome.load(outcome)
+
+
+def run_in_turn(
+    tasks: Sequence[Task], interpreters: Interpreters, *, num_repeats: int, on_run: OnRun
+) -> dict[str, list[Outcome | str]]:
+    """By system, of each round an outcome or the sentence that says why there is none. Rounds are interleaved, so that
+    what slows the machine down for a while hits all alike."""
+    outcomes: dict[str, list[Outcome | str]] = {task.system: [] for task in tasks}
+    num_done = 0
+    for _ in range(num_repeats):
+        for task in tasks:
+            on_run(task.system, num_done)
+            try:
+                outcomes[task.system].append(run_once(task, interpreters))
+            except EngineError as error:
+                outcomes[task.system].append(str(error))
+            num_done += 1
+    return outcomes
+
+
+def choose_threshold(confidences: Sequence[float], think_rate: float) -> float:
+    """Half way between two of the measured ones, so that the share that is below comes nearest to `think_rate`."""
+    ordered = sorted(confidences)
+    num_thinking = round(think_rate * len(ordered))
+    if num_thinking == 0:
+        return 0.0
+    if num_thinking == len(ordered):
+        return 1.0
+    return statistics.fmean(ordered[num_thinking - 1 : num_thinking + 1])
+
+
+def find_threshold(task: Task, interpreters: Interpreters, think_rate: float) -> float:
+    """From the confidences that a run of `task` measures; its own threshold plays no part where its strategy is
+    direct."""
+    outcome = run_once(replace(task, system="transformers_direct"), interpreters)
+    return choose_threshold([one.confidence for one in outcome.written if one.confidence is not None], think_rate)
+
+
+def _has_vllm(python: Path) -> bool:
+    find = "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)"
+    return subprocess.run([str(python), "-c", find], cwd="/", check=False).returncode == 0
+
+
+def _environment(task: Task) -> dict[str, str]:
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "OMP_NUM_THREADS": str(task.num_threads),
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+    }

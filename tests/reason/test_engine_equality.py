@@ -1,133 +1,178 @@
-"""What the engine writes equals its oracle, token for token, alone and in any company.
-
-Qwen3-VL: plain `generate`. Qwen2.5-VL: a plain loop over the model, the whole sequence anew for every token, with the
-published positions worked out here (transformers lets the text after a video go on inside the video's positions).
-"""
+"""What the engine writes equals its oracle, token for token, alone and in any company."""
 
 from __future__ import annotations
 
-import random
+import os
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForImageTextToText
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from pipelines.reason.prompt import suffix_after_video
+from pipelines.reason.engines.keys_values import round_up
+from pipelines.reason.engines.transformers_engine import TransformersEngine
+from pipelines.reason.prompt import FORCED_CLOSING, suffix_after_video
+from pipelines.reason.sequence import GatedSequence
 from schemas.config import GateConfig
-from schemas.qa import Question
+from schemas.qa import Answer, Question
+from tests.reason.model_oracle import logprobs_along, write
+from tests.small_checkpoints import LIMITS, SYSTEM_PROMPT, load_checkpoint, make_prefix, make_request
 
-NUM_ANSWER, NUM_THINKING = 6, 20
-GATE = GateConfig(strategy="always_think", max_answer_tokens=NUM_ANSWER, max_thinking_tokens=NUM_THINKING)
+# More of them: FRAMEGATE_EQUALITY_EXAMPLES=300 pytest tests/reason/test_engine_equality.py
+NUM_EXAMPLES = int(os.environ.get("FRAMEGATE_EQUALITY_EXAMPLES", "50"))
+MAX_ANSWER, MAX_THINKING = 6, 20
 QUESTIONS = (
     Question(id="q0", text="Did the red crate come first?", type="yes_no"),
     Question(
         id="q1", text="Where is the parcel now, and how did it come there?", type="choice", options=("a", "b", "c")
     ),
-    Question(id="q2", text="When?", type="span"),
+    Question(id="q2", text="When?", type="span", think="always"),
+    Question(id="q3", text="look again", type="text", think="never"),
 )
+# (number, frames, size): prefixes of one token grid and of many, with last steps that lack a frame.
+CLIPS = ((0, 5, (64, 64)), (1, 2, (32, 32)), (2, 8, (64, 96)), (3, 3, (64, 64)), (4, 7, (32, 32)), (5, 8, (64, 96)))
+checkpoint_of = cache(load_checkpoint)
 
 
 @cache
-def plain_model(folder: Path):
-    return AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+def prefix_of(folder: Path, clip: int):
+    number, num_frames, size = CLIPS[clip]
+    request = make_request(number, (), num_frames=num_frames, size=size)
+    return make_prefix(checkpoint_of(folder), frames=request.frames, clip_start_seconds=request.clip_start_seconds)
 
 
-def published_positions(token_ids: list[int], video_token_id: int, grid: tuple[int, int, int], step: int) -> list:
-    """Qwen2.5-VL by its paper, one token after the other: [time, height, width] each."""
-    rows, columns = grid[1] // 2, grid[2] // 2
-    positions: list[list[int]] = []
-    start = num_seen = 0
-    for token_id in token_ids:
-        if token_id == video_token_id:
-            when, where = divmod(num_seen, rows * columns)
-            positions.append([start + when * step, start + where // columns, start + where % columns])
-            num_seen += 1
-            continue
-        if num_seen:
-            start, num_seen = max(max(position) for position in positions) + 1, 0
-        positions.append([start] * 3)
-        start += 1
-    return positions
+@cache
+def suffix_of(folder: Path, question: Question) -> list[int]:
+    return checkpoint_of(folder).encode(suffix_after_video(question))
 
 
-@torch.inference_mode()
-def write_by_loop(folder: Path, token_ids: list[int], patches, video_token_id: int, num_tokens: int) -> list[int]:
-    model = plain_model(folder)
-    written: list[int] = []
-    for _ in range(num_tokens):
-        # 2 frames at 2 fps make one second, and the small checkpoint has 2 positions a second.
-        positions = published_positions(token_ids + written, video_token_id, patches.grid_thw, step=2)
-        logits = model(
-            input_ids=torch.tensor([token_ids + written]),
-            position_ids=torch.tensor(positions).T[:, None],
-            pixel_values_videos=patches.pixels_ND,
-            video_grid_thw=torch.tensor([patches.grid_thw]),
-        ).logits
-        written.append(int(logits[0, -1].argmax()))
-        if written[-1] == model.generation_config.eos_token_id:
-            break
-    return written
+@cache
+def oracle(folder: Path, clip: int, question: Question) -> list[int]:
+    """As far as any question may write freely: what is cut off earlier writes a prefix of it."""
+    return write(folder, prefix_of(folder, clip), suffix_of(folder, question), MAX_ANSWER + MAX_THINKING)
 
 
-def write_by_generate(folder: Path, token_ids: list[int], patches, video_token_id: int, num_tokens: int) -> list[int]:
-    ids = torch.tensor([token_ids])
-    written = plain_model(folder).generate(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        mm_token_type_ids=(ids == video_token_id).int() * 2,
-        pixel_values_videos=patches.pixels_ND,
-        video_grid_thw=torch.tensor([patches.grid_thw]),
-        max_new_tokens=num_tokens,
-        do_sample=False,
+@cache
+def greedily(folder: Path, clip: int, question: Question, written: tuple[int, ...]) -> list[int]:
+    """What the model would have written in place of each token."""
+    return logprobs_along(folder, prefix_of(folder, clip), suffix_of(folder, question), written).argmax(-1).tolist()
+
+
+@dataclass
+class Arrival:
+    """A clip's questions that are added after `num_steps` more steps of the engine."""
+
+    clip: int
+    questions: tuple[Question, ...]
+    num_steps: int
+
+
+ARRIVALS = st.lists(
+    st.builds(
+        Arrival,
+        clip=st.integers(0, len(CLIPS) - 1),
+        questions=st.lists(st.sampled_from(QUESTIONS), min_size=1, max_size=4, unique=True).map(tuple),
+        num_steps=st.sampled_from([0, 0, 0, 1, 2, 5, 11]),
+    ),
+    min_size=1,
+    max_size=6,
+)
+GATES = st.builds(
+    GateConfig,
+    strategy=st.sampled_from(["always_think", "gated", "direct"]),
+    max_answer_tokens=st.integers(1, MAX_ANSWER),
+    max_thinking_tokens=st.integers(1, MAX_THINKING),
+)
+
+
+def smallest_budget(folder: Path, gate: GateConfig) -> int:
+    """Bytes in which the largest clip and question fit alone: a store has 4 slots at least."""
+    longest_prefix = max(len(prefix_of(folder, clip).token_ids) for clip in range(len(CLIPS)))
+    closing = len(checkpoint_of(folder).encode(FORCED_CLOSING))
+    longest_suffix = max(len(suffix_of(folder, question)) for question in QUESTIONS)
+    longest_row = longest_suffix + 2 * gate.max_answer_tokens + gate.max_thinking_tokens + closing
+    return 4 * (round_up(longest_prefix) + round_up(longest_row)) * checkpoint_of(folder).kv_shape.token_bytes
+
+
+def run(
+    folder: Path, arrivals: list[Arrival], gate: GateConfig, num_slots: int, memory_bytes: int | None = None
+) -> dict[tuple[int, str], tuple[Answer, list[int]]]:
+    """Everything that comes back: by (arrival, question id), the answer and all tokens that were written for it."""
+    written: dict[tuple[int, str], list[int]] = {}
+
+    class Recorded(GatedSequence):
+        def append(self, token):
+            super().append(token)
+            written[int(self.request_id), self.question.id] = self.token_ids
+
+    engine = TransformersEngine(
+        checkpoint_of(folder),
+        system_prompt=SYSTEM_PROMPT,
+        gate=gate,
+        frames=LIMITS,
+        num_slots=num_slots,
+        memory_bytes=memory_bytes,
+        sequence_type=Recorded,
     )
-    return written[0, len(token_ids) :].tolist()
+    answers: dict[tuple[int, str], Answer] = {}
+
+    def step() -> None:
+        for finished in engine.step():
+            key = (int(finished.request_id), finished.question.id)
+            assert finished.answer is not None, (finished.failure_reason, finished.failure_message)
+            assert key not in answers, f"{key} came back twice"
+            answers[key] = finished.answer
+        assert len(engine.sequences) <= num_slots
+
+    for number, arrival in enumerate(arrivals):
+        for _ in range(arrival.num_steps):
+            step()
+        clip_number, num_frames, size = CLIPS[arrival.clip]
+        request = make_request(clip_number, arrival.questions, num_frames=num_frames, size=size)
+        engine.add(replace(request, id=str(number)))
+    while engine.num_unfinished:
+        step()
+    assert engine.sequences == []
+    return {key: (answer, written[key]) for key, answer in answers.items()}
 
 
-def ask_oracle(bench, folder: Path, request, question: Question, num_tokens: int) -> list[int]:
-    checkpoint = bench.load(folder)
-    prefix = bench.make_prefix(checkpoint, frames=request.frames, clip_start_seconds=request.clip_start_seconds)
-    token_ids = prefix.token_ids + checkpoint.encode(suffix_after_video(question))
-    write = write_by_loop if plain_model(folder).config.model_type == "qwen2_5_vl" else write_by_generate
-    return write(folder, token_ids, prefix.patches, checkpoint.video_token_id, num_tokens)
-
-
-def free_tokens(token_ids: list[int]) -> list[int]:
-    """What the model wrote before its thinking was closed by force."""
-    return token_ids[: NUM_ANSWER + NUM_THINKING]
+@settings(max_examples=NUM_EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(arrivals=ARRIVALS, gate=GATES, num_slots=st.integers(1, 9), room=st.sampled_from([None, None, 1.0, 1.5, 3.0]))
+def test_in_any_company_each_question_is_answered_as_by_the_oracle(random_checkpoint, arrivals, gate, num_slots, room):
+    """`room`: memory for keys and values, in times of what the largest clip and question need alone."""
+    folder = random_checkpoint
+    memory_bytes = None if room is None else int(room * smallest_budget(folder, gate))
+    outcome = run(folder, arrivals, gate, num_slots, memory_bytes)
+    assert set(outcome) == {
+        (number, question.id) for number, arrival in enumerate(arrivals) for question in arrival.questions
+    }
+    closing = checkpoint_of(folder).encode(FORCED_CLOSING)
+    for (number, question_id), (answer, written) in outcome.items():
+        question = next(question for question in QUESTIONS if question.id == question_id)
+        clip = arrivals[number].clip
+        thinks = question.think == "always" or (question.think == "auto" and gate.strategy != "direct")
+        num_free = gate.max_answer_tokens + (gate.max_thinking_tokens if thinks else 0)
+        expected = oracle(folder, clip, question)[:num_free]
+        assert written[:num_free] == expected, (number, question_id)
+        assert answer.thinking == (len(written) > answer.num_answer_tokens)
+        assert answer.num_answer_tokens + answer.num_thinking_tokens == len(written)
+        # Behind the forced closing the model goes on freely, with all that was forced before its eyes.
+        behind = written[num_free:]
+        assert behind[: len(closing)] == closing[: len(behind)]
+        assert bool(behind) == (thinks and len(expected) == num_free and answer.finish_reason == "thinking_budget")
+        if behind:
+            place = num_free + len(closing)
+            assert written[place:] == greedily(folder, clip, question, tuple(written))[place:], (number, question_id)
 
 
 def test_a_question_alone_is_answered_as_by_the_oracle(bench, random_checkpoint):
-    request = bench.make_request(0, QUESTIONS[:1], num_frames=5)
-    outcome = bench.run(bench.engine(random_checkpoint, GATE), [request])
-    expected = ask_oracle(bench, random_checkpoint, request, QUESTIONS[0], NUM_ANSWER + NUM_THINKING)
-    assert free_tokens(outcome.token_ids["clip-0", "q0"]) == expected
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_questions_in_any_company_are_answered_as_by_the_oracle(bench, random_checkpoint, seed):
-    chance = random.Random(seed)
-    requests = [
-        bench.make_request(
-            number,
-            tuple(chance.sample(QUESTIONS, chance.randint(1, 3))),
-            num_frames=chance.choice([2, 3, 4, 7, 8]),
-            size=chance.choice([(64, 64), (64, 96), (32, 32)]),
-        )
-        for number in range(4)
-    ]
-    engine = bench.engine(random_checkpoint, GATE, num_slots=chance.choice([2, 3, 5]))
-    late = requests[2:]
-    for request in requests[:2]:
-        engine.add(request)
-    for _ in range(chance.randint(1, 9)):  # nothing has finished by then: 26 tokens are due
-        assert engine.step() == []
-    outcome = bench.run(engine, late)
-    for request in requests:
-        for question in request.questions:
-            expected = ask_oracle(bench, random_checkpoint, request, question, NUM_ANSWER + NUM_THINKING)
-            assert free_tokens(outcome.token_ids[request.id, question.id]) == expected, (request.id, question.id)
+    gate = GateConfig(strategy="always_think", max_answer_tokens=MAX_ANSWER, max_thinking_tokens=MAX_THINKING)
+    outcome = run(random_checkpoint, [Arrival(0, QUESTIONS[:1], 0)], gate, num_slots=4)
+    _, written = outcome[0, "q0"]
+    assert written[: MAX_ANSWER + MAX_THINKING] == oracle(random_checkpoint, 0, QUESTIONS[0])
 
 
 def test_the_first_confidence_is_that_of_the_raw_logits(bench, taught_checkpoint):
@@ -136,21 +181,13 @@ def test_the_first_confidence_is_that_of_the_raw_logits(bench, taught_checkpoint
     outcome = bench.run(bench.engine(taught_checkpoint, GateConfig()), [request])
     checkpoint = bench.load(taught_checkpoint)
     prefix = bench.make_prefix(checkpoint, frames=request.frames, clip_start_seconds=request.clip_start_seconds)
-    prompt = prefix.token_ids + checkpoint.encode(suffix_after_video(bench.sure))
     written = outcome.token_ids["clip-0", "sure"]
     pieces = [checkpoint.pieces[token_id] for token_id in written]
     start, end = len(b"\\boxed{"), len(b"\\boxed{yes")
     assert b"".join(pieces)[start:end] == b"yes"
     ends = [sum(map(len, pieces[: index + 1])) for index in range(len(pieces))]
     in_box = [index for index, piece in enumerate(pieces) if ends[index] > start and ends[index] - len(piece) < end]
-    text = torch.arange(len(prompt) - len(prefix.token_ids) + len(written)) + prefix.next_position
-    with torch.inference_mode():
-        logits = plain_model(taught_checkpoint)(
-            input_ids=torch.tensor([prompt + written]),
-            position_ids=torch.cat([prefix.positions_3P, text.expand(3, -1)], dim=1)[:, None],
-            pixel_values_videos=prefix.patches.pixels_ND,
-            video_grid_thw=torch.tensor([prefix.patches.grid_thw]),
-        ).logits[0]
-    logprobs = logits.log_softmax(dim=-1)
-    chosen = torch.stack([logprobs[len(prompt) + index - 1, written[index]] for index in in_box])
+    suffix = checkpoint.encode(suffix_after_video(bench.sure))
+    logprobs = logprobs_along(taught_checkpoint, prefix, suffix, written)
+    chosen = torch.stack([logprobs[index, written[index]] for index in in_box])
     assert outcome.answers["clip-0", "sure"].confidence_first == pytest.approx(float(chosen.mean().exp()), rel=1e-4)

@@ -122,14 +122,15 @@ class Checkpoint:
 
     @torch.inference_mode()
     def run_rows(
-        self, token_ids_N: torch.Tensor, positions_N: torch.Tensor, last_B: torch.Tensor, rows_pass: RowsPass
+        self, tokens_2N: torch.Tensor, rows_pass: RowsPass, last_B: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Add packed text to running rows: float32 logits (B, vocabulary) after the tokens at places `last_B`."""
-        embedded_ND = self._model.model.language_model.embed_tokens(token_ids_N)
-        hidden_ND = self._run(embedded_ND, positions_N.expand(3, -1), rows_pass)
-        if len(last_B) < len(hidden_ND):
-            hidden_ND = hidden_ND[last_B]
-        return self._model.lm_head(hidden_ND).float()
+        """Add packed text, token ids and positions, to running rows: float32 logits (B, vocabulary).
+
+        They are those after the tokens at places `last_B`, or after every token.
+        """
+        embedded_ND = self._model.model.language_model.embed_tokens(tokens_2N[0])
+        hidden_ND = self._run(embedded_ND, tokens_2N[1].expand(3, -1), rows_pass)
+        return self._model.lm_head(hidden_ND if last_B is None else hidden_ND[last_B]).float()
 
     def _run(
         self, embedded_ND: torch.Tensor, positions_3N: torch.Tensor, text_pass: TextPass, **more: Any

@@ -6,8 +6,9 @@ Knows slots as integers and tensors by their first dimension; nothing of layers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,14 @@ import torch
 from pipelines.reason.engines.keys_values import round_up
 
 _LEVEL_COST = 16  # another product costs about as much as so many rows in it
+_CLIP_STEP, _PREFIX_STEP = 8, 512  # where shapes shall come again
+
+
+class StoreSize(NamedTuple):
+    """How many slots there are to read, and how many tokens each holds."""
+
+    num_slots: int
+    capacity: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +43,15 @@ class Company:
     """
 
     def __init__(
-        self, clip_slots: Sequence[int], prefix_tokens: Sequence[int], *, num_kv_heads: int, device: torch.device
+        self,
+        clip_slots: Sequence[int],
+        prefix_tokens: Sequence[int],
+        *,
+        num_kv_heads: int,
+        device: torch.device,
+        round_shapes_to: StoreSize | None = None,
     ) -> None:
+        """With `round_shapes_to`, the size of the store, there is one product, of a shape that comes again."""
         slots, lengths = np.asarray(clip_slots), np.asarray(prefix_tokens)
         self.num_rows = len(slots)
         counts = np.bincount(slots)
@@ -46,10 +62,12 @@ class Company:
         scatter = np.empty((len(slots), num_kv_heads), dtype=np.int64)
         self._levels: list[_Level] = []
         num_before = 0
-        width = _choose_width(counts)
+        width = _choose_width(counts) if round_shapes_to is None else 1 << int(counts.max() - 1).bit_length()
         for first_place in range(0, int(counts.max()), width):
             crowded = np.flatnonzero(counts > first_place)
             first, end = int(crowded[0]), int(crowded[-1]) + 1
+            if round_shapes_to is not None:
+                first, end = 0, min(round_up(end, _CLIP_STEP), round_shapes_to.num_slots)
             here = np.flatnonzero((places >= first_place) & (places < first_place + width))
             rows = np.full(
                 (end - first, width), here[0]
@@ -69,7 +87,20 @@ class Company:
             )
         self._scatter = torch.from_numpy(scatter.reshape(-1)).to(device)
         self.num_prefix_tokens = round_up(int(lengths[slots].max()))
+        if round_shapes_to is not None:
+            self.num_prefix_tokens = min(round_up(self.num_prefix_tokens, _PREFIX_STEP), round_shapes_to.capacity)
         self.prefix_seen_RP = torch.from_numpy(np.arange(self.num_prefix_tokens) < lengths[slots][:, None]).to(device)
+
+    @property
+    def signature(self) -> Hashable:
+        """Equal for companies whose products have the same shapes."""
+        levels = tuple((level.clips.start, level.clips.stop, level.rows_per_clip) for level in self._levels)
+        return self.num_rows, self.num_prefix_tokens, levels
+
+    @property
+    def buffers(self) -> list[torch.Tensor]:
+        """What differs between companies of one signature."""
+        return [self._scatter, *(level.gather for level in self._levels)]
 
     def multiply(
         self,

@@ -45,6 +45,7 @@ class SlotStore:
         self._device = device
         self.num_slots = 0
         self.capacity = 0
+        self.version = 0  # counts up whenever what `keys` and `values` hold lies elsewhere
         self.keys: list[torch.Tensor] = []
         self.values: list[torch.Tensor] = []
         self._allocate(0, 0)
@@ -77,13 +78,14 @@ class SlotStore:
 
     def _sizes(self, num_slots: int, num_tokens: int) -> tuple[int, int]:
         return (
-            max(-(-num_slots // _STEP_SLOTS) * _STEP_SLOTS, self.num_slots),
+            max(round_up(num_slots, _STEP_SLOTS), self.num_slots),
             max(round_up(num_tokens), self.capacity),
         )
 
     def _allocate(self, num_slots: int, capacity: int) -> None:
         shape = self._shape
         old, self.num_slots, self.capacity = self.num_slots, num_slots, capacity
+        self.version += 1
         keys, values, self.keys, self.values = self.keys[::-1], self.values[::-1], [], []
         for _ in range(shape.num_layers):  # one layer after the other: the peak is one layer above the result
             new_keys = self._zeros(num_slots, shape.num_heads, shape.head_size, capacity)
@@ -100,9 +102,9 @@ class SlotStore:
         return torch.zeros(sizes, dtype=self._shape.dtype, device=self._device)
 
 
-def round_up(num_tokens: int) -> int:
+def round_up(number: int, step: int = _STEP_TOKENS) -> int:
     """To the next step: few different sizes mean few kernels to prepare, and none per token."""
-    return -(-num_tokens // _STEP_TOKENS) * _STEP_TOKENS
+    return -(-number // step) * step
 
 
 def _move(stored: torch.Tensor, move: Move) -> None:

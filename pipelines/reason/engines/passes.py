@@ -8,7 +8,7 @@ both. Knows nothing of what the tokens say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -91,7 +91,9 @@ class RowsPass:
         num_own: Sequence[int],
         num_new: Sequence[int],
         groups: Sequence[RowGroup],
+        num_own_seen: int | None = None,
     ) -> None:
+        """`num_own_seen`: how many own tokens to attend to, where more than needed shall make a shape that recurs."""
         device = rows.keys[0].device
         self._clips, self._rows, self._company = clips, rows, company
         self._first_row, self._groups = first_row, groups
@@ -101,7 +103,7 @@ class RowsPass:
         place_in_row = np.arange(len(row_of_token)) - np.repeat(np.cumsum(new) - new, new)
         self._token_rows = torch.from_numpy(row_of_token + first_row).to(device)
         self._token_columns = torch.from_numpy(own[row_of_token] + place_in_row).to(device)
-        self._num_own_seen = round_up(int((own + new).max()))
+        self._num_own_seen = num_own_seen or round_up(int((own + new).max()))
         self._unpack: torch.Tensor | None = None
         if self._width > 1:
             # Padding repeats token 0; what it computes is never packed again.
@@ -113,6 +115,20 @@ class RowsPass:
         own_seen_RTS = torch.arange(self._num_own_seen, device=device) <= last_seen[..., None]
         prefix_seen_RTP = company.prefix_seen_RP[:, None].expand(-1, self._width, -1)
         self._hidden_RTL = ~torch.cat([prefix_seen_RTP, own_seen_RTS], dim=-1)[:, None]
+
+    @property
+    def signature(self) -> Hashable:
+        """Equal for passes of one new token per row that do the same but for what their buffers hold."""
+        return self._first_row, self._num_own_seen, tuple(self._groups), self._company.signature
+
+    def copy_buffers(self, other: RowsPass) -> None:
+        """Become `other`, a pass of the same signature, in place."""
+        for mine, its in zip(self._buffers, other._buffers, strict=True):
+            mine.copy_(its)
+
+    @property
+    def _buffers(self) -> list[torch.Tensor]:
+        return [self._token_rows, self._token_columns, self._hidden_RTL, *self._company.buffers]
 
     def attend(
         self, layer: int, query_HND: torch.Tensor, key_KND: torch.Tensor, value_KND: torch.Tensor, scaling: float

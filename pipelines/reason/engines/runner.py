@@ -10,13 +10,14 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from pipelines.reason.engines.checkpoint import Checkpoint
 from pipelines.reason.engines.clip_prefix import ClipPrefix
-from pipelines.reason.engines.company import Company
+from pipelines.reason.engines.company import Company, StoreSize
+from pipelines.reason.engines.graphs import Capture, StepGraphs, capture_on_cuda
 from pipelines.reason.engines.keys_values import SlotStore, round_up
 from pipelines.reason.engines.passes import PrefixPass, RowGroup, RowsPass
 from pipelines.reason.engines.slots import Move, SlotTable
@@ -24,6 +25,7 @@ from pipelines.reason.engines.times import EngineTimes
 
 # Scores of one pass, queries x keys over all heads: half a gigabyte in bf16. Longer prompts go in more passes.
 _MAX_SCORES = 1 << 28
+_ROW_STEP, _OWN_STEP = 8, 256  # rows and own tokens of steps whose shapes shall come again
 
 
 @dataclass(kw_only=True)
@@ -32,6 +34,10 @@ class _Row:
 
     num_own: int
     next_position: int
+
+    def take(self, num_tokens: int) -> None:
+        self.num_own += num_tokens
+        self.next_position += num_tokens
 
 
 class _Prefix(NamedTuple):
@@ -59,7 +65,14 @@ class Chosen(NamedTuple):
 class Runner:
     """Clips and rows are known by numbers that the caller gives. `memory_bytes` bounds their keys and values."""
 
-    def __init__(self, checkpoint: Checkpoint, *, memory_bytes: int | None = None) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, memory_bytes: int | None = None, capture: Capture | None = None
+    ) -> None:
+        """`capture` makes graphs of decode steps; without it CUDA has its own, and other devices have none."""
+        if capture is None and checkpoint.device.type == "cuda":
+            capture = capture_on_cuda
+        self._graphs = StepGraphs(checkpoint.run_rows, capture) if capture else None
+        self._graph_versions: tuple[int, int] | None = None
         self.times = EngineTimes()
         self._checkpoint = checkpoint
         self._memory_bytes = memory_bytes
@@ -75,6 +88,8 @@ class Runner:
         self._company: Company | None = None
         self._clip_store.clear()
         self._row_store.clear()
+        if self._graphs is not None:
+            self._graphs.clear()
         if self._checkpoint.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -127,7 +142,7 @@ class Runner:
         started = time.perf_counter()
         chosen: list[Chosen] = []
         for part in self._cut(rows):
-            chosen += self._advance(first + len(chosen), [row.token_ids for row in part], [None] * len(part))
+            chosen += self._prefill_rows(part)
         self.times.prefill_seconds += time.perf_counter() - started
         self.times.num_prefill_tokens += sum(len(row.token_ids) for row in rows)
         return chosen
@@ -138,7 +153,7 @@ class Runner:
         self.times.num_steps += 1
         self.times.num_step_rows += len(token_ids)
         self.times.num_step_keys += self._num_keys + len(token_ids)
-        chosen = self._advance(0, [[token_id] for token_id in token_ids], forced)
+        chosen = self._choose(self._step(token_ids), forced)
         seconds = time.perf_counter() - started
         self.times.think_seconds += think_share * seconds
         self.times.answer_seconds += (1 - think_share) * seconds
@@ -170,30 +185,81 @@ class Runner:
         for start in range(0, len(rows), num_each):
             yield rows[start : start + num_each]
 
-    def _advance(self, first: int, token_ids: Sequence[Sequence[int]], forced: Sequence[int | None]) -> list[Chosen]:
-        """Run tokens of the rows in slots first, first + 1, ... and choose the next one of each."""
-        rows = [self._rows[number] for number in self._table.rows[first : first + len(token_ids)]]
-        num_own, num_new = [row.num_own for row in rows], [len(ids) for ids in token_ids]
+    def _prefill_rows(self, rows: Sequence[NewRow]) -> list[Chosen]:
+        """Run the words of questions that have just been placed, and choose the next token of each."""
+        first = self._table.rows.index(rows[0].number)
+        num_new = [len(row.token_ids) for row in rows]
         rows_pass = RowsPass(
             self._clip_store,
             self._row_store,
-            self._find_company(first, len(rows)),
+            self._make_company(self._table.clip_slots[first : first + len(rows)]),
             first_row=first,
-            num_own=num_own,
+            num_own=[0] * len(rows),
             num_new=num_new,
-            groups=self._group(first, [own + new for own, new in zip(num_own, num_new, strict=True)]),
+            groups=[RowGroup(first=0, end=len(rows), num_tokens=max(num_new))],
         )
-        ids_N = [token_id for ids in token_ids for token_id in ids]
-        positions_N = [
-            row.next_position + place for row, ids in zip(rows, token_ids, strict=True) for place in range(len(ids))
+        positions = [
+            self._rows[row.number].next_position + place for row in rows for place in range(len(row.token_ids))
         ]
-        last_B = [end - 1 for end in itertools.accumulate(num_new)]
-        tokens_2N = self._to_device([ids_N, positions_N])
-        logits_BV = self._checkpoint.run_rows(tokens_2N[0], tokens_2N[1], self._to_device(last_B), rows_pass)
-        for row, ids in zip(rows, token_ids, strict=True):
-            row.num_own += len(ids)
-            row.next_position += len(ids)
-        return self._choose(logits_BV, forced)
+        tokens_2N = self._to_device([[token_id for row in rows for token_id in row.token_ids], positions])
+        last_B = self._to_device([end - 1 for end in itertools.accumulate(num_new)])
+        logits_BV = self._checkpoint.run_rows(tokens_2N, rows_pass, last_B)
+        for row in rows:
+            self._rows[row.number].take(len(row.token_ids))
+        return self._choose(logits_BV, [None] * len(rows))
+
+    def _step(self, token_ids: Sequence[int]) -> torch.Tensor:
+        """Run one token of every row: logits (rows, vocabulary)."""
+        rows = [self._rows[number] for number in self._table.rows]
+        free: list[int] = []
+        if (
+            self._graphs is not None
+        ):  # free slots behind the busy ones are run with them, to make shapes that come again
+            free = [0] * (min(round_up(len(rows), _ROW_STEP), self._row_store.num_slots) - len(rows))
+        num_own = [row.num_own for row in rows] + free
+        if self._company is None:
+            slots = self._table.clip_slots
+            self._company = self._make_company(slots + slots[:1] * len(free))
+        rows_pass = RowsPass(
+            self._clip_store,
+            self._row_store,
+            self._company,
+            first_row=0,
+            num_own=num_own,
+            num_new=[1] * len(num_own),
+            **self._reach([count + 1 for count in num_own]),
+        )
+        tokens_2N = self._to_device([[*token_ids, *free], [row.next_position for row in rows] + free])
+        for row in rows:
+            row.take(1)
+        if self._graphs is None:
+            return self._checkpoint.run_rows(tokens_2N, rows_pass)
+        versions = (self._clip_store.version, self._row_store.version)
+        if versions != self._graph_versions:
+            self._graphs.clear()
+            self._graph_versions = versions
+        return self._graphs.run(tokens_2N, rows_pass)[: len(rows)]
+
+    def _reach(self, num_tokens: Sequence[int]) -> dict[str, Any]:
+        """How far own tokens are read: those that think and the others each as far as its longest row goes."""
+        if self._graphs is not None:
+            seen = min(round_up(max(num_tokens), _OWN_STEP), self._row_store.capacity)
+            return {"groups": [RowGroup(first=0, end=len(num_tokens), num_tokens=seen)], "num_own_seen": seen}
+        border = self._table.num_thinking
+        parts = [(start, end) for start, end in ((0, border), (border, len(num_tokens))) if start < end]
+        return {
+            "groups": [RowGroup(first=start, end=end, num_tokens=max(num_tokens[start:end])) for start, end in parts]
+        }
+
+    def _make_company(self, clip_slots: Sequence[int]) -> Company:
+        store = self._clip_store
+        return Company(
+            clip_slots,
+            [self._prefixes[clip].num_tokens for clip in self._table.clips],
+            num_kv_heads=self._checkpoint.kv_shape.num_heads,
+            device=self._checkpoint.device,
+            round_shapes_to=None if self._graphs is None else StoreSize(store.num_slots, store.capacity),
+        )
 
     def _choose(self, logits_BV: torch.Tensor, forced: Sequence[int | None]) -> list[Chosen]:
         """Greedy, for all rows at once: one transfer to the device where something is forced, and one back."""
@@ -205,27 +271,6 @@ class Runner:
         # Token ids are below 2**24, which float32 holds exactly: both travel in one tensor.
         ids, logprobs = torch.stack([chosen_B.float(), logprobs_B.clamp(max=0.0)]).tolist()
         return [Chosen(int(token_id), logprob) for token_id, logprob in zip(ids, logprobs, strict=True)]
-
-    def _find_company(self, first: int, num_rows: int) -> Company:
-        """Of some rows; of all rows it is kept until one of them comes, goes or moves."""
-        is_whole = num_rows == len(self._table.rows)
-        if is_whole and self._company is not None:
-            return self._company
-        company = Company(
-            self._table.clip_slots[first : first + num_rows],
-            [self._prefixes[clip].num_tokens for clip in self._table.clips],
-            num_kv_heads=self._checkpoint.kv_shape.num_heads,
-            device=self._checkpoint.device,
-        )
-        if is_whole:
-            self._company = company
-        return company
-
-    def _group(self, first: int, num_tokens: Sequence[int]) -> list[RowGroup]:
-        """Those that think and the others, each read as far as its longest row goes."""
-        border = min(max(self._table.num_thinking - first, 0), len(num_tokens))
-        parts = [(start, end) for start, end in ((0, border), (border, len(num_tokens))) if start < end]
-        return [RowGroup(first=start, end=end, num_tokens=max(num_tokens[start:end])) for start, end in parts]
 
     def _now(self) -> float:
         """Seconds on a clock, once the device has done what it was told."""

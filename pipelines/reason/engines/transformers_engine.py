@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pipelines.reason.engines.admission import Admission, Row
 from pipelines.reason.engines.checkpoint import Checkpoint
 from pipelines.reason.engines.failures import fail, is_memory_error
+from pipelines.reason.engines.graphs import Capture
 from pipelines.reason.engines.protocol import ClipRequest, Finished
 from pipelines.reason.engines.runner import Chosen, Runner
 from pipelines.reason.engines.times import EngineTimes
@@ -45,9 +46,11 @@ class TransformersEngine:
         num_slots: int | None = None,
         memory_bytes: int | None = None,
         sequence_type: type[GatedSequence] = GatedSequence,
+        capture: Capture | None = None,
     ) -> None:
+        """`capture` makes graphs of decode steps; without it CUDA uses its own, and other devices none."""
         self._pieces, self._end_ids = checkpoint.pieces, checkpoint.end_ids
-        self._runner = Runner(checkpoint, memory_bytes=memory_bytes)
+        self._runner = Runner(checkpoint, memory_bytes=memory_bytes, capture=capture)
         self._admission = Admission(
             checkpoint,
             self._runner,

@@ -29,7 +29,7 @@ HEADINGS = {
 }
 GATING_HEADINGS = ("engine", "num_pairs", "gated_seconds", "always_seconds", "ratio")
 SCALED = ("transformers_direct", "transformers_gated", "transformers_always", "vllm_gated")
-WITHOUT_VLLM = "vLLM is not installed, its systems are left out; get it with: make test-vllm"
+WITHOUT_VLLM = "vLLM is not installed, its systems are left out; get it with: make setup-vllm"
 
 
 def engines(
@@ -154,7 +154,7 @@ def _choose_systems(text: str | None, usual: Sequence[str], *, has_vllm: bool) -
     if unknown := [name for name in names if name not in SYSTEMS]:
         raise ConfigError(f"--systems: '{', '.join(unknown)}' is unknown; use some of: {', '.join(SYSTEMS)}")
     if not has_vllm and (needy := [name for name in names if name in VLLM_SYSTEMS]):
-        raise ConfigError(f"--systems: {', '.join(needy)} needs vLLM, which is not installed; get it: make test-vllm")
+        raise ConfigError(f"--systems: {', '.join(needy)} needs vLLM, which is not installed; get it: make setup-vllm")
     return names
 
 
@@ -190,7 +190,7 @@ def _print(console: Console, header: Mapping[str, Any], rows: Sequence[Row], *, 
 
 def _describe(header: Mapping[str, Any]) -> Iterator[str]:
     read, matrix = header["read_bytes_per_second"] / 1e9, header["matrix_operations_per_second"] / 1e12
-    yield f"{header['device']}, {header['num_cores']} cores: reads {read:.3g} GB/s, {matrix:.3g} TFLOP/s {header['dtype']}"
+    yield f"{header['device']}, {header['num_cores']} cores: {read:.3g} GB/s, {matrix:.3g} TFLOP/s {header['dtype']}"
     yield f"{header['family']}, {header['num_parameters'] / 1e6:,.1f} M parameters; {cell(header['versions'])}"
     yield cell(header["work"])
     if header["threshold"] is not None:

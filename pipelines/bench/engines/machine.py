@@ -21,8 +21,8 @@ import torch
 from schemas.errors import EngineError
 
 READ_BYTES = 512 * 2**20  # many times any cache
-MATRIX_SIZES = (1024, 2048, 4096)
-NUM_TRIES, MAX_TRY_SECONDS = 12, 2.0
+MATRIX_SIZES = (1024, 2048, 3072)
+NUM_TRIES, MAX_TRY_SECONDS = 20, 0.5
 
 
 @dataclass(frozen=True, kw_only=True)

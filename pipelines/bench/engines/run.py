@@ -31,7 +31,7 @@ class Interpreters:
         if system not in VLLM_SYSTEMS:
             return sys.executable
         if self.vllm is None:
-            raise EngineError(f"{system} needs vLLM, which is not installed; make it with: make test-vllm")
+            raise EngineError(f"{system} needs vLLM, which is not installed; make it with: make setup-vllm")
         return self.vllm
 
 
@@ -45,7 +45,7 @@ def find_vllm_python(given: Path | None) -> str | None:
         if python.is_file() and _has_vllm(python):
             return str(python)
     if given is not None:
-        raise EngineError(f"--vllm-python: {given} is no Python that has vLLM; make one with: make test-vllm")
+        raise EngineError(f"--vllm-python: {given} is no Python that has vLLM; make one with: make setup-vllm")
     return None
 
 

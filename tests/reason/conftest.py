@@ -84,7 +84,10 @@ class Workbench:
         for request in requests:
             engine.add(request)
         outcome = Outcome({}, {}, {})
+        num_steps = 0
         while engine.num_unfinished:
+            num_steps += 1
+            assert num_steps < 2000, f"{engine.num_unfinished} questions never come back"
             for finished in engine.step():
                 key = (finished.request_id, finished.question.id)
                 assert key not in outcome.answers

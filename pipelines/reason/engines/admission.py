@@ -135,7 +135,7 @@ class Admission:
         """One of the clip's rows has gone from its slot."""
         clip.num_running -= 1
         if not clip.waiting and not clip.num_running:
-            self._runner.remove_clip(clip.number)
+            self._runner.residents.remove_clip(clip.number)
             del self._clips[clip.number]
 
     def forget_slots(self) -> None:
@@ -205,9 +205,9 @@ class Admission:
             "num_clips": len(new),
             "clip_tokens": max((clip.num_prefix_tokens for clip in new), default=0),
         }
-        if is_idle and not entering and not self._runner.fits(**sizes):
+        if is_idle and not entering and not self._runner.residents.fits(**sizes):
             self._runner.clear()  # slots are as large as the largest that ever ran in them
-        return self._runner.fits(**sizes)
+        return self._runner.residents.fits(**sizes)
 
     def _max_own_tokens(self, suffix: Sequence[int]) -> int:
         """Two answers, thinking and the forced closing behind the question's own tokens."""

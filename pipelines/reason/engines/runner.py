@@ -1,7 +1,6 @@
-"""Clips and rows as numbers in, next tokens out: everything of the transformers engine that touches tensors of a run.
+"""Clips and rows as numbers in, next tokens out: the passes of the transformers engine over what has a slot.
 
-Holds the slots of both kinds and drives the checkpoint's passes over them. Knows nothing of questions, text or the
-gate: which token ends a row, and which row thinks, is told.
+Knows nothing of questions, text or the gate: which token ends a row, and which row thinks, is told.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -18,31 +17,14 @@ from pipelines.reason.engines.checkpoint import Checkpoint
 from pipelines.reason.engines.clip_prefix import ClipPrefix
 from pipelines.reason.engines.company import Company, StoreSize
 from pipelines.reason.engines.graphs import Capture, StepGraphs, capture_on_cuda
-from pipelines.reason.engines.keys_values import SlotStore, round_up
+from pipelines.reason.engines.keys_values import round_up
 from pipelines.reason.engines.passes import PrefixPass, RowGroup, RowsPass
-from pipelines.reason.engines.slots import Move, SlotTable
+from pipelines.reason.engines.residents import ResidentClip, ResidentRow, Residents
 from pipelines.reason.engines.times import EngineTimes
 
 # Scores of one pass, queries x keys over all heads: half a gigabyte in bf16. Longer prompts go in more passes.
 _MAX_SCORES = 1 << 28
 _ROW_STEP, _OWN_STEP = 8, 256  # rows and own tokens of steps whose shapes shall come again
-
-
-@dataclass(kw_only=True)
-class _Row:
-    """How many tokens of its own are in the cache, and the position of the next one."""
-
-    num_own: int
-    next_position: int
-
-    def take(self, num_tokens: int) -> None:
-        self.num_own += num_tokens
-        self.next_position += num_tokens
-
-
-class _Prefix(NamedTuple):
-    num_tokens: int
-    next_position: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +45,7 @@ class Chosen(NamedTuple):
 
 
 class Runner:
-    """Clips and rows are known by numbers that the caller gives. `memory_bytes` bounds their keys and values."""
+    """Runs a checkpoint over `residents`, which it fills; its owner removes from them what has ended."""
 
     def __init__(
         self, checkpoint: Checkpoint, *, memory_bytes: int | None = None, capture: Capture | None = None
@@ -71,191 +53,144 @@ class Runner:
         """`capture` makes graphs of decode steps; without it CUDA has its own, and other devices have none."""
         if capture is None and checkpoint.device.type == "cuda":
             capture = capture_on_cuda
+        self.times = EngineTimes()
+        self.residents = Residents(checkpoint.kv_shape, checkpoint.device, memory_bytes=memory_bytes)
+        self._checkpoint = checkpoint
         self._graphs = StepGraphs(checkpoint.run_rows, capture) if capture else None
         self._graph_versions: tuple[int, int] | None = None
-        self.times = EngineTimes()
-        self._checkpoint = checkpoint
-        self._memory_bytes = memory_bytes
-        self._clip_store = SlotStore(checkpoint.kv_shape, checkpoint.device)
-        self._row_store = SlotStore(checkpoint.kv_shape, checkpoint.device)
-        self.clear()
+        self._company: tuple[int, Company] | None = None
 
     def clear(self) -> None:
         """Forget every clip and row, and give their memory back."""
-        self._table = SlotTable()
-        self._rows: dict[int, _Row] = {}
-        self._prefixes: dict[int, _Prefix] = {}
-        self._company: Company | None = None
-        self._clip_store.clear()
-        self._row_store.clear()
+        self.residents.clear()
+        self._company = None
         if self._graphs is not None:
             self._graphs.clear()
         if self._checkpoint.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    @property
-    def rows(self) -> Sequence[int]:
-        """Numbers in slot order: the order of what `advance` returns."""
-        return self._table.rows
-
-    @property
-    def _num_keys(self) -> int:
-        """Tokens in the cache that a step of all rows attends to, a clip's prefix once for each of its rows."""
-        own = sum(row.num_own for row in self._rows.values())
-        clips = self._table.clips
-        return own + sum(self._prefixes[clips[slot]].num_tokens for slot in self._table.clip_slots)
-
-    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int) -> bool:
-        """Whether the budget allows so many more rows and clips, of at most so many tokens each."""
-        if self._memory_bytes is None:
-            return True
-        clip_bytes = self._clip_store.bytes_after(len(self._table.clips) + num_clips, clip_tokens)
-        row_bytes = self._row_store.bytes_after(len(self._table.rows) + num_rows, row_tokens)
-        return clip_bytes + row_bytes <= self._memory_bytes
-
     def add_clips(self, clips: Mapping[int, ClipPrefix]) -> None:
         """See and run prefixes, by clip number; rows may then ask about them."""
         prefixes = list(clips.values())
         lengths = [len(prefix.token_ids) for prefix in prefixes]
-        first = len(self._table.clips)
-        self._clip_store.reserve(first + len(clips), max(lengths))
+        first = self.residents.reserve_clips(len(clips), max(lengths))
         started = time.perf_counter()
         features = self._checkpoint.see([prefix.patches for prefix in prefixes])
         seen = self._now()
-        self._checkpoint.prefill_prefixes(prefixes, features, PrefixPass(self._clip_store, first, lengths))
+        self._checkpoint.prefill_prefixes(prefixes, features, PrefixPass(self.residents.clip_store, first, lengths))
         self.times.vision_seconds += seen - started
         self.times.prefill_seconds += self._now() - seen
         self.times.num_patches += sum(len(prefix.patches.pixels_ND) for prefix in prefixes)
         self.times.num_prefill_tokens += sum(lengths)
         for number, prefix in clips.items():
-            self._table.add_clip(number)
-            self._prefixes[number] = _Prefix(len(prefix.token_ids), prefix.next_position)
+            self.residents.add_clip(number, ResidentClip(len(prefix.token_ids), prefix.next_position))
 
     def add_rows(self, rows: Sequence[NewRow]) -> list[Chosen]:
         """Place rows of placed clips and run their tokens: the next token of each, in the given order."""
-        first = len(self._table.rows)
-        self._row_store.reserve(first + len(rows), max(row.max_tokens for row in rows))
-        for row in rows:
-            self._table.add_row(row.number, row.clip)
-            self._rows[row.number] = _Row(num_own=0, next_position=self._prefixes[row.clip].next_position)
-        self._company = None
         started = time.perf_counter()
+        first = self.residents.reserve_rows(len(rows), max(row.max_tokens for row in rows))
+        placed = [self.residents.add_row(row.number, row.clip) for row in rows]
         chosen: list[Chosen] = []
         for part in self._cut(rows):
-            chosen += self._prefill_rows(part)
+            start = len(chosen)
+            chosen += self._prefill(first + start, placed[start : start + len(part)], part)
         self.times.prefill_seconds += time.perf_counter() - started
         self.times.num_prefill_tokens += sum(len(row.token_ids) for row in rows)
         return chosen
 
     def advance(self, token_ids: Sequence[int], forced: Sequence[int | None]) -> list[Chosen]:
         """Give every row one token, in slot order: the next one of each, `forced` or the likeliest."""
-        started, think_share = time.perf_counter(), self._table.num_thinking / len(token_ids)
+        started, think_share = time.perf_counter(), self.residents.num_thinking / len(token_ids)
         self.times.num_steps += 1
         self.times.num_step_rows += len(token_ids)
-        self.times.num_step_keys += self._num_keys + len(token_ids)
+        self.times.num_step_keys += self.residents.num_keys + len(token_ids)
         chosen = self._choose(self._step(token_ids), forced)
         seconds = time.perf_counter() - started
         self.times.think_seconds += think_share * seconds
         self.times.answer_seconds += (1 - think_share) * seconds
         return chosen
 
-    def begin_thinking(self, row: int) -> None:
-        """From now on the row is one of those that hold many tokens."""
-        self._move_rows(self._table.begin_thinking(row))
-
-    def remove_row(self, row: int) -> None:
-        self._move_rows(self._table.remove_row(row))
-        del self._rows[row]
-
-    def remove_clip(self, clip: int) -> None:
-        """Free a clip that no row asks about any more."""
-        self._clip_store.apply(self._table.remove_clip(clip), self._clip_store.capacity)
-        del self._prefixes[clip]
-        self._company = None
-
-    def _move_rows(self, moves: Sequence[Move]) -> None:
-        self._row_store.apply(moves, round_up(max((row.num_own for row in self._rows.values()), default=0)))
-        self._company = None
-
     def _cut(self, rows: Sequence[NewRow]) -> Iterator[Sequence[NewRow]]:
         """Parts of rows whose scores fit; at least one row each."""
         widest = max(len(row.token_ids) for row in rows)
-        num_keys = max(self._prefixes[row.clip].num_tokens for row in rows) + widest
+        num_keys = max(self.residents.prefix_tokens) + widest
         num_each = max(1, _MAX_SCORES // (self._checkpoint.num_query_heads * num_keys * widest))
         for start in range(0, len(rows), num_each):
             yield rows[start : start + num_each]
 
-    def _prefill_rows(self, rows: Sequence[NewRow]) -> list[Chosen]:
-        """Run the words of questions that have just been placed, and choose the next token of each."""
-        first = self._table.rows.index(rows[0].number)
+    def _prefill(self, first: int, placed: Sequence[ResidentRow], rows: Sequence[NewRow]) -> list[Chosen]:
+        """Run the words of questions that stand in slots first, first + 1, ...: the next token of each."""
         num_new = [len(row.token_ids) for row in rows]
         rows_pass = RowsPass(
-            self._clip_store,
-            self._row_store,
-            self._make_company(self._table.clip_slots[first : first + len(rows)]),
+            self.residents.clip_store,
+            self.residents.row_store,
+            self._make_company(self.residents.clip_slots[first : first + len(rows)]),
             first_row=first,
             num_own=[0] * len(rows),
             num_new=num_new,
             groups=[RowGroup(first=0, end=len(rows), num_tokens=max(num_new))],
         )
         positions = [
-            self._rows[row.number].next_position + place for row in rows for place in range(len(row.token_ids))
+            row.next_position + place for row, count in zip(placed, num_new, strict=True) for place in range(count)
         ]
         tokens_2N = self._to_device([[token_id for row in rows for token_id in row.token_ids], positions])
         last_B = self._to_device([end - 1 for end in itertools.accumulate(num_new)])
         logits_BV = self._checkpoint.run_rows(tokens_2N, rows_pass, last_B)
-        for row in rows:
-            self._rows[row.number].take(len(row.token_ids))
+        for row, count in zip(placed, num_new, strict=True):
+            row.take(count)
         return self._choose(logits_BV, [None] * len(rows))
 
     def _step(self, token_ids: Sequence[int]) -> torch.Tensor:
         """Run one token of every row: logits (rows, vocabulary)."""
-        rows = [self._rows[number] for number in self._table.rows]
+        residents, rows = self.residents, self.residents.rows
         free: list[int] = []
-        if (
-            self._graphs is not None
-        ):  # free slots behind the busy ones are run with them, to make shapes that come again
-            free = [0] * (min(round_up(len(rows), _ROW_STEP), self._row_store.num_slots) - len(rows))
+        if self._graphs is not None:
+            # Free slots behind the busy ones are run as well: numbers of rows that come again.
+            free = [0] * (min(round_up(len(rows), _ROW_STEP), residents.row_store.num_slots) - len(rows))
         num_own = [row.num_own for row in rows] + free
-        if self._company is None:
-            slots = self._table.clip_slots
-            self._company = self._make_company(slots + slots[:1] * len(free))
+        groups = self._group([count + 1 for count in num_own])
         rows_pass = RowsPass(
-            self._clip_store,
-            self._row_store,
-            self._company,
+            residents.clip_store,
+            residents.row_store,
+            self._find_company(len(free)),
             first_row=0,
             num_own=num_own,
             num_new=[1] * len(num_own),
-            **self._reach([count + 1 for count in num_own]),
+            groups=groups,
+            num_own_seen=round_up(max(group.num_tokens for group in groups)),
         )
         tokens_2N = self._to_device([[*token_ids, *free], [row.next_position for row in rows] + free])
         for row in rows:
             row.take(1)
         if self._graphs is None:
             return self._checkpoint.run_rows(tokens_2N, rows_pass)
-        versions = (self._clip_store.version, self._row_store.version)
+        versions = (residents.clip_store.version, residents.row_store.version)
         if versions != self._graph_versions:
             self._graphs.clear()
             self._graph_versions = versions
         return self._graphs.run(tokens_2N, rows_pass)[: len(rows)]
 
-    def _reach(self, num_tokens: Sequence[int]) -> dict[str, Any]:
+    def _group(self, num_tokens: Sequence[int]) -> list[RowGroup]:
         """How far own tokens are read: those that think and the others each as far as its longest row goes."""
         if self._graphs is not None:
-            seen = min(round_up(max(num_tokens), _OWN_STEP), self._row_store.capacity)
-            return {"groups": [RowGroup(first=0, end=len(num_tokens), num_tokens=seen)], "num_own_seen": seen}
-        border = self._table.num_thinking
+            most = min(round_up(max(num_tokens), _OWN_STEP), self.residents.row_store.capacity)
+            return [RowGroup(first=0, end=len(num_tokens), num_tokens=most)]
+        border = self.residents.num_thinking
         parts = [(start, end) for start, end in ((0, border), (border, len(num_tokens))) if start < end]
-        return {
-            "groups": [RowGroup(first=start, end=end, num_tokens=max(num_tokens[start:end])) for start, end in parts]
-        }
+        return [RowGroup(first=start, end=end, num_tokens=max(num_tokens[start:end])) for start, end in parts]
+
+    def _find_company(self, num_free: int) -> Company:
+        """Of all rows, and of free slots with the first of them; kept until a row or clip comes, goes or moves."""
+        if self._company is None or self._company[0] != self.residents.changes:
+            slots = self.residents.clip_slots
+            self._company = self.residents.changes, self._make_company(slots + slots[:1] * num_free)
+        return self._company[1]
 
     def _make_company(self, clip_slots: Sequence[int]) -> Company:
-        store = self._clip_store
+        store = self.residents.clip_store
         return Company(
             clip_slots,
-            [self._prefixes[clip].num_tokens for clip in self._table.clips],
+            self.residents.prefix_tokens,
             num_kv_heads=self._checkpoint.kv_shape.num_heads,
             device=self._checkpoint.device,
             round_shapes_to=None if self._graphs is None else StoreSize(store.num_slots, store.capacity),

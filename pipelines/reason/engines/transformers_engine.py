@@ -82,7 +82,7 @@ class TransformersEngine:
     @property
     def sequences(self) -> list[GatedSequence]:
         """What is running now, in slot order."""
-        return [self._running[number].sequence for number in self._runner.rows]
+        return [self._running[number].sequence for number in self._runner.residents.numbers]
 
     def add(self, request: ClipRequest) -> None:
         if request.questions:
@@ -127,7 +127,7 @@ class TransformersEngine:
     def _advance(self) -> None:
         """One token for every running question."""
         started = time.perf_counter()
-        numbers = list(self._runner.rows)
+        numbers = list(self._runner.residents.numbers)
         rows = [self._running[number] for number in numbers]
         forced = [row.sequence.forced.popleft() if row.sequence.forced else None for row in rows]
         chosen = self._runner.advance([row.next_token for row in rows], forced)
@@ -145,7 +145,7 @@ class TransformersEngine:
             if sequence.finish_reason is not None:
                 self._leave(number)
             elif sequence.verdict is not None and not was_judged:
-                self._runner.begin_thinking(number)
+                self._runner.residents.begin_thinking(number)
 
     def _leave(self, number: int) -> None:
         row = self._running.pop(number)
@@ -153,7 +153,7 @@ class TransformersEngine:
         self._finished.append(
             Finished(request_id=sequence.request_id, question=sequence.question, answer=sequence.to_answer())
         )
-        self._runner.remove_row(number)
+        self._runner.residents.remove_row(number)
         self._admission.leave(row.clip)
 
     def _recover(self, error: Exception) -> None:

@@ -53,13 +53,13 @@ def raise_at(number: int, error: Exception):
 
 
 def assert_nothing_is_left(engine: TransformersEngine) -> None:
-    runner = engine._runner
+    residents = engine._runner.residents
     assert engine.num_unfinished == 0
     assert engine.sequences == []
     assert engine.step() == []
     assert not engine._running
     assert not engine._admission._clips
-    assert not any((runner.rows, runner._table.clips, runner._rows, runner._prefixes))
+    assert not any((residents.rows, residents.prefix_tokens, residents.num_thinking, residents.num_keys))
 
 
 def test_an_error_in_a_step_fails_what_runs_and_nothing_that_waits(bench, faulty, requests, undisturbed):
@@ -103,7 +103,6 @@ def test_an_error_after_which_no_engine_works_in_the_process_is_raised(bench, fa
         bench.run(bench.engine(faulty, GATE, num_slots=2), requests)
 
 
-@pytest.mark.xfail(strict=True, reason="where nothing runs yet the error is dropped, and the clip is tried for ever")
 def test_such_an_error_is_raised_from_the_first_clips_layout_too(bench, faulty, requests, monkeypatch):
     def lay_out(*args, **kwargs):
         raise POISON
@@ -113,7 +112,6 @@ def test_such_an_error_is_raised_from_the_first_clips_layout_too(bench, faulty, 
         bench.run(bench.engine(faulty, GATE), requests)
 
 
-@pytest.mark.xfail(strict=True, reason="NaN outlives its clip in the slot: 0 * NaN behind a shorter prefix is NaN")
 def test_numbers_that_went_wrong_in_one_clip_do_not_reach_the_next_in_its_slot(bench, faulty, monkeypatch):
     """float16 overflows in some frames; a masked place is multiplied by a probability of 0, and 0 * NaN is NaN."""
     broken = bench.make_request(9, (bench.sure,), num_frames=8)
@@ -132,7 +130,6 @@ def test_numbers_that_went_wrong_in_one_clip_do_not_reach_the_next_in_its_slot(b
     assert outcome.token_ids["clip-0", "sure"] == expected
 
 
-@pytest.mark.xfail(strict=True, reason="what has entered before a question that cannot be encoded is lost")
 def test_a_question_that_cannot_be_encoded_fails_alone(bench, faulty, requests):
     """Half of a surrogate pair is a str, and no text."""
     unsayable = bench.make_request(9, (bench.sure, Question(id="half", text="\ud800")))
@@ -141,7 +138,6 @@ def test_a_question_that_cannot_be_encoded_fails_alone(bench, faulty, requests):
     assert {("clip-0", "sure"), ("clip-0", "unsure")} <= set(outcome.answers)
 
 
-@pytest.mark.xfail(strict=True, reason="a question leaves its slot before its answer is made, and is lost without one")
 def test_a_question_whose_answer_cannot_be_made_comes_back_as_a_failure(faulty):
     class Unanswerable(GatedSequence):
         def to_answer(self):
@@ -205,7 +201,7 @@ def run_with_faults(checkpoint, clips, faults, *, num_slots):
     return finished, written
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     clips=st.lists(
         st.tuples(st.integers(0, 3), st.sampled_from([(SURE,), (UNSURE,), (SURE, UNSURE)])), min_size=1, max_size=5

@@ -135,8 +135,7 @@ class Admission:
         """One of the clip's rows has gone from its slot."""
         clip.num_running -= 1
         if not clip.waiting and not clip.num_running:
-            self._runner.residents.remove_clip(clip.number)
-            del self._clips[clip.number]
+            self._forget(clip)
 
     def forget_slots(self) -> None:
         """Empty every slot: no row runs, and clips are laid out anew when their next question enters."""
@@ -160,7 +159,11 @@ class Admission:
                 self.give_up(clip, error)
                 return True
         while clip.waiting and len(entering) < num_free:
-            suffix = self._encode_suffix(clip.waiting[0])
+            try:
+                suffix = self._encode_suffix(clip.waiting[0])
+            except Exception as error:  # a text that is none
+                self.failed.append(fail(clip.request.id, clip.waiting.popleft(), error))
+                continue
             if not self._fits(clip, suffix, entering, is_idle=is_idle):
                 if entering or not is_idle:
                     return False
@@ -177,7 +180,15 @@ class Admission:
                 num_video_tokens=clip.num_video_tokens,
             )
             entering[next(self._numbers)] = Row(clip=clip, suffix=suffix, sequence=sequence)
+        if not clip.waiting and not clip.num_running:
+            self._forget(clip)
         return True
+
+    def _forget(self, clip: Clip) -> None:
+        """Nothing is left to be asked of it."""
+        if clip.is_placed:
+            self._runner.residents.remove_clip(clip.number)
+        del self._clips[clip.number]
 
     def _lay_out(self, clip: Clip) -> None:
         started = time.perf_counter()

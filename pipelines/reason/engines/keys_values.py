@@ -36,8 +36,8 @@ class KeyValueShape:
 class SlotStore:
     """Keys (slots, kv_heads, head_size, capacity) and values (slots, kv_heads, capacity, head_size) of every layer.
 
-    Slots and capacity grow when asked for; only `clear` gives memory back. What was never written is zero, and what was
-    is finite: masked places are multiplied by a probability of 0, and 0 * NaN would spread.
+    Slots and capacity grow when asked for; only `clear` gives memory back. What nobody has written since the slot was
+    free is zero: masked places are multiplied by a probability of 0, and 0 * NaN would spread.
     """
 
     def __init__(self, shape: KeyValueShape, device: torch.device) -> None:
@@ -75,6 +75,12 @@ class SlotStore:
             for keys, values in zip(self.keys, self.values, strict=True):
                 _move(keys[..., :num_tokens], move)
                 _move(values[:, :, :num_tokens], move)
+
+    def erase(self, slot: int, num_tokens: int) -> None:
+        """Zero a slot that is free now and held at most `num_tokens`."""
+        for keys, values in zip(self.keys, self.values, strict=True):
+            keys[slot, ..., :num_tokens] = 0
+            values[slot, :, :num_tokens] = 0
 
     def _sizes(self, num_slots: int, num_tokens: int) -> tuple[int, int]:
         return (

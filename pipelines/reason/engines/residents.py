@@ -118,15 +118,20 @@ class Residents:
         self._move_rows(self._table.begin_thinking(row))
 
     def remove_row(self, row: int) -> None:
-        self._move_rows(self._table.remove_row(row))
+        num_tokens = self._move_rows(self._table.remove_row(row))
         del self._rows[row]
+        self.row_store.erase(len(self._rows), num_tokens)
 
     def remove_clip(self, clip: int) -> None:
         """Free a clip that no row asks about any more."""
         self.clip_store.apply(self._table.remove_clip(clip), self.clip_store.capacity)
         del self._clips[clip]
+        self.clip_store.erase(len(self._clips), self.clip_store.capacity)
         self.changes += 1
 
-    def _move_rows(self, moves: Sequence[Move]) -> None:
-        self.row_store.apply(moves, round_up(max(row.num_own for row in self._rows.values())))
+    def _move_rows(self, moves: Sequence[Move]) -> int:
+        """Copy as many tokens as any row holds; how many."""
+        num_tokens = round_up(max(row.num_own for row in self._rows.values()))
+        self.row_store.apply(moves, num_tokens)
         self.changes += 1
+        return num_tokens

@@ -8,6 +8,7 @@ is `admission`'s, tensors are `runner`'s.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -15,12 +16,14 @@ from pipelines.reason.engines.admission import Admission, Row
 from pipelines.reason.engines.checkpoint import Checkpoint
 from pipelines.reason.engines.failures import fail, is_memory_error
 from pipelines.reason.engines.graphs import Capture
+from pipelines.reason.engines.poison import is_poisoned
 from pipelines.reason.engines.protocol import ClipRequest, Finished
 from pipelines.reason.engines.runner import Chosen, Runner
 from pipelines.reason.engines.times import EngineTimes
 from pipelines.reason.sequence import GatedSequence, Token
 from schemas.config import GateConfig
 from schemas.decoding import FramesConfig
+from schemas.errors import EngineError
 
 # A step of many rows costs a CPU nearly as much per row as one of few; a GPU hardly notices them.
 _NUM_SLOTS = {"cpu": 64, "cuda": 512}
@@ -141,23 +144,32 @@ class TransformersEngine:
             ends_turn = token_id in self._end_ids
             row.next_token = token_id
             sequence.engine_seconds += seconds / len(numbers)
-            sequence.append(Token(token_id, b"" if ends_turn else self._pieces[token_id], logprob, ends_turn))
-            if sequence.finish_reason is not None:
-                self._leave(number)
+            try:
+                if math.isnan(logprob):
+                    raise EngineError(
+                        "the model computed NaN for this question; float16 overflows where bfloat16 does not"
+                    )
+                sequence.append(Token(token_id, b"" if ends_turn else self._pieces[token_id], logprob, ends_turn))
+                answer = sequence.to_answer() if sequence.finish_reason is not None else None
+            except Exception as error:  # of this question alone
+                self._leave(number, fail(sequence.request_id, sequence.question, error))
+                continue
+            if answer is not None:
+                self._leave(number, Finished(request_id=sequence.request_id, question=sequence.question, answer=answer))
             elif sequence.verdict is not None and not was_judged:
                 self._runner.residents.begin_thinking(number)
 
-    def _leave(self, number: int) -> None:
+    def _leave(self, number: int, finished: Finished) -> None:
+        """Its slot is free for the next one at once."""
         row = self._running.pop(number)
-        sequence = row.sequence
-        self._finished.append(
-            Finished(request_id=sequence.request_id, question=sequence.question, answer=sequence.to_answer())
-        )
+        self._finished.append(finished)
         self._runner.residents.remove_row(number)
         self._admission.leave(row.clip)
 
     def _recover(self, error: Exception) -> None:
         """Out of memory: begin again at half the width, or give up a clip that is alone. Else: fail what ran."""
+        if is_poisoned(error):
+            raise error
         running = list(self._running.values())
         self._running.clear()
         self._num_calm_steps = 0

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 HAS_VLLM = importlib.util.find_spec("vllm") is not None
 if HAS_VLLM:
     # Before anything imports torchvision; transformers does so wherever it can.
-    from pipelines.reason.engines.vllm_engine.cpu import declare_torchvision_operators
+    from pipelines.reason.engines.vllm_engine.cpu import mend_torchvision
 
-    declare_torchvision_operators()
+    mend_torchvision()
 else:
     collect_ignore_glob = ["test_*.py"]
 
@@ -40,6 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
     for category in ("DeprecationWarning", "FutureWarning", "UserWarning"):
         for package in ("vllm", "torch"):
             config.addinivalue_line("filterwarnings", f"ignore::{category}:{package}\\..*")
+    # Sockets of a core that was a process of its own are closed by the garbage collector, which says so.
+    config.addinivalue_line(
+        "filterwarnings",
+        "ignore:Exception ignored in. <function Context.__del__:pytest.PytestUnraisableExceptionWarning",
+    )
 
 
 LoadModel = Callable[..., "VllmModel"]

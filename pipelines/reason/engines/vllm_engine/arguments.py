@@ -95,6 +95,9 @@ def complete_arguments(
     key_value_bytes     per token; on a CPU, where vLLM would take its share of the whole machine's memory, keys and
                         values get what all sequences at their longest need, and at most a quarter of what is free
     """
+    for name in ("max_model_len", "max_num_seqs", "tensor_parallel_size", "pipeline_parallel_size"):
+        if not isinstance(given.get(name, 1), int):
+            raise EngineError(f"model.engine_args: {name} must be a whole number, got {given[name]!r}")
     arguments: dict[str, Any] = {
         "max_model_len": min(context_tokens, max_context_tokens),
         "skip_mm_profiling": True,  # it would run the largest video that the model knows, not the job's

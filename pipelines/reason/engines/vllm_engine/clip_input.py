@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from vllm.inputs.engine import mm_input
-from vllm.multimodal.inputs import MultiModalFieldConfig, MultiModalKwargsItems, PlaceholderRange
 
 from pipelines.reason.engines.clip_prefix import ClipPrefix, PromptFormat
 from pipelines.reason.engines.positions import seconds_per_step
@@ -35,6 +33,8 @@ class ClipInput:
 
     def with_suffix(self, suffix_ids: Sequence[int]) -> Any:
         """The input of one request: the clip, then a question."""
+        from vllm.inputs.engine import mm_input
+
         return mm_input(
             prompt_token_ids=[*self.token_ids, *suffix_ids],
             mm_kwargs=self.items,
@@ -47,6 +47,8 @@ def make_clip_input(
     prefix: ClipPrefix, pts_seconds: Sequence[float], *, prompt_format: PromptFormat, dtype: torch.dtype, uuid: str
 ) -> ClipInput:
     """`dtype` is the model's, to which its vision tower would round anyhow."""
+    from vllm.multimodal.inputs import MultiModalFieldConfig, MultiModalKwargsItems
+
     grid_thw = torch.tensor([prefix.patches.grid_thw])
     # One entry per video; "flat" cuts the first axis of the patches, "batched" takes one element each.
     fields = {
@@ -74,6 +76,8 @@ def _find_placeholder(token_ids: Sequence[int], prompt_format: PromptFormat) -> 
 
     vLLM finds each step of a stamped video by its marker; the mask tells it which places are the video's.
     """
+    from vllm.multimodal.inputs import PlaceholderRange
+
     is_video = torch.tensor(token_ids) == prompt_format.video_token_id
     places = is_video.nonzero()[:, 0]
     first, end = int(places[0]), int(places[-1]) + 1

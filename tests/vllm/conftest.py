@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 HAS_VLLM = importlib.util.find_spec("vllm") is not None
 if HAS_VLLM:
     # Before anything imports torchvision; transformers does so wherever it can.
-    from pipelines.reason.engines.vllm_engine.cpu import mend_torchvision
+    from pipelines.reason.engines.vllm_engine.cpu import declare_torchvision_operators
 
-    mend_torchvision()
+    declare_torchvision_operators()
 else:
     collect_ignore_glob = ["test_*.py"]
 

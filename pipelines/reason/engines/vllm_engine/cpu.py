@@ -33,7 +33,7 @@ class _BeforeTorchvision:
         return None
 
 
-def mend_torchvision() -> None:
+def declare_torchvision_operators() -> None:
     """Call before torchvision is imported; nothing happens until then. A second call does nothing."""
     if "torchvision" not in sys.modules and not any(isinstance(finder, _BeforeTorchvision) for finder in sys.meta_path):
         sys.meta_path.insert(0, _BeforeTorchvision())  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipelines.reason.engines.vllm_engine.cpu import mend_torchvision
+from pipelines.reason.engines.vllm_engine.cpu import declare_torchvision_operators
 from schemas.errors import EngineError
 
 # Read by vLLM when it is imported or built. What the user has set stands, but for the model runner.
@@ -39,7 +39,7 @@ def import_vllm() -> None:
         raise EngineError(
             "the gate runs on vLLM's V1 model runner: take VLLM_USE_V2_MODEL_RUNNER out of the environment"
         )
-    mend_torchvision()
+    declare_torchvision_operators()
 
 
 def build_llm(

@@ -80,7 +80,8 @@ def engines(
     another begins again from the frames. [bold]generate_always[/bold] thinks on everything, in batches of the size that
     it found to be the fastest. transformers_* and vllm_gated are ours; vllm_always and vllm_two_request plain vLLM.
 
-    vis/pre/ans/thk is an engine's time in vision, prefill, steps of first answers and of thinking, in percent.
+    vis/pre/ans/thk is an engine's time in vision, prefill, steps of first answers and of thinking, in percent; vLLM's
+    own vision counts as prefill.
     same counts the questions with the tokens of the first system: rounding differs from kernel to kernel, and random
     weights are often undecided between two tokens; in float32 all agree. step/floor is the time of a decode step over
     that of reading its weights and keys at the measured bandwidth, or of its operations at the measured rate.

@@ -2,8 +2,9 @@
 
 Pure arithmetic over a checkpoint's tensors, an engine's times and a machine's rates.
 
-    step      every weight of the language model and its head is read once, and every key and value that the rows read;
-              each row costs two operations per weight, and four per query element and key. The slower of the two.
+    step      every weight of the language model and its head is read once, and for each row every key and value that
+              it sees; each row costs two operations per weight, and four per query element and key. The slower of
+              the two. Rows of one clip may read its keys together: the weights alone are what no engine gets below.
     prefill   two operations per weight and token; vision: per weight and patch. Attention is left out of both.
 """
 
@@ -44,10 +45,11 @@ class ModelSize:
 
 @dataclass(frozen=True, kw_only=True)
 class Floor:
-    """Seconds, per decode step and of all prefills and vision passes of a run. `step_bytes` and `step_operations` are
-    means over the run's steps."""
+    """Seconds, per decode step (`weights_seconds`: to read the weights alone) and of all prefills and vision passes of
+    a run. `step_bytes` and `step_operations` are means over the run's steps."""
 
     step_seconds: float
+    weights_seconds: float
     step_bytes: float
     step_operations: float
     prefill_seconds: float
@@ -84,6 +86,7 @@ def compute_floor(size: ModelSize, times: EngineTimes, machine: Machine, dtype: 
     vision_weights = size.num_patch_weights + size.num_merged_weights / size.patches_per_token
     return Floor(
         step_seconds=max(step_bytes / machine.read_bytes_per_second, step_operations / rate),
+        weights_seconds=BYTES_PER_NUMBER[dtype] * weights / machine.read_bytes_per_second,
         step_bytes=step_bytes,
         step_operations=step_operations,
         prefill_seconds=2 * times.num_prefill_tokens * size.num_layer_weights / rate,

@@ -8,14 +8,16 @@ handed in and cost nothing.
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, cast
 
 import torch
 import transformers
-from transformers import AutoModelForImageTextToText, AutoTokenizer
+from transformers import AutoModelForImageTextToText, AutoTokenizer, StoppingCriteria, StoppingCriteriaList
 
 from pipelines.bench.engines.task import Task, Written
 from pipelines.reason.engines.clip_prefix import ClipPrefix, PromptFormat, build_prefix
@@ -39,6 +41,29 @@ class _Prompt:
     token_ids: list[int]
     positions_4P: torch.Tensor
     prefix: ClipPrefix
+
+
+class _Clock(StoppingCriteria):
+    """Stops nothing; notes when each token is there."""
+
+    def __init__(self) -> None:
+        self._times = [time.perf_counter()]
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> Any:
+        if input_ids.is_cuda:
+            torch.cuda.synchronize()
+        self._times.append(time.perf_counter())
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+
+    @property
+    def first_seconds(self) -> float:
+        """To the first token: vision and prefill."""
+        return self._times[1] - self._times[0]
+
+    @property
+    def step_seconds(self) -> float:
+        """From one token to the next."""
+        return statistics.median(after - before for before, after in pairwise(self._times[1:]))
 
 
 class _Generator:
@@ -91,7 +116,12 @@ class _Generator:
 
     @torch.inference_mode()
     def generate(
-        self, prompts: Sequence[_Prompt], num_tokens: int, *, with_logprobs: bool = False
+        self,
+        prompts: Sequence[_Prompt],
+        num_tokens: int,
+        *,
+        with_logprobs: bool = False,
+        clock: _Clock | None = None,
     ) -> tuple[list[list[int]], list[list[float]]]:
         """Exactly `num_tokens` for each prompt, padded on the left, and their log-probabilities where wanted."""
         longest = max(len(prompt.token_ids) for prompt in prompts)
@@ -115,6 +145,7 @@ class _Generator:
             use_cache=True,
             return_dict_in_generate=True,
             output_logits=with_logprobs,
+            stopping_criteria=StoppingCriteriaList([clock] if clock else []),
         )
         written_BT = output.sequences[:, longest:]
         if written_BT.shape[1] != num_tokens:
@@ -175,10 +206,9 @@ class GenerateAlways:
         num_steps = work.num_written - 1
         seconds: dict[int, float] = {}
         for batch in sorted({min(batch, len(prompts)) for batch in BATCHES}):
-            self._time(prompts[:batch], 2)  # kernels for this shape
-            first = self._time(prompts[:batch], 1)
-            more = self._time(prompts[:batch], 1 + _TRIAL_STEPS)
-            whole = first + (more - first) / _TRIAL_STEPS * num_steps
+            clock = _Clock()
+            self._generator.generate(prompts[:batch], 1 + _TRIAL_STEPS, clock=clock)
+            whole = clock.first_seconds + clock.step_seconds * num_steps
             seconds[batch] = whole * -(-len(prompts) // batch)
         self.settings["batch"] = min(seconds, key=lambda batch: seconds[batch])
 
@@ -202,8 +232,3 @@ class GenerateAlways:
                     )
                 )
         return written
-
-    def _time(self, prompts: Sequence[_Prompt], num_tokens: int) -> float:
-        began = time.perf_counter()
-        self._generator.generate(prompts, num_tokens)
-        return time.perf_counter() - began

@@ -54,6 +54,8 @@ class Outcome:
     """Of one run.
 
     load_seconds    to import, load and warm up
+    peak_rss_bytes  since the process began, loading included, of its children as well
+    peak_device_bytes  that torch gave out in this process; None without CUDA, and where vLLM's worker is another one
     times           of the engine during the run; None for systems that do not tell
     versions        of the packages that did the work
     settings        that the system chose for itself

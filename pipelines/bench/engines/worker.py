@@ -41,7 +41,7 @@ def measure(task: Task) -> Outcome:
         seconds=ended - loaded,
         written=written,
         peak_rss_bytes=sum(peak_rss_bytes(pid) for pid in family(os.getpid())),
-        peak_device_bytes=torch.cuda.max_memory_allocated() if on_cuda else None,
+        peak_device_bytes=(torch.cuda.max_memory_allocated() or None) if on_cuda else None,
         times=_difference(before, _times(system)),
         versions=_versions(task),
         settings=system.settings,

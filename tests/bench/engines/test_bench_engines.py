@@ -22,7 +22,7 @@ FIELDS = {
     *("min_seconds", "max_seconds", "num_repeats", "settings", "versions", "complaint", "step_seconds", "num_steps"),
     *("vision_share", "prefill_share", "answer_share", "think_share", "steps_over_floor", "prefill_seconds"),
     *("vision_seconds", "floor_step_seconds", "floor_step_bytes", "floor_step_operations"),
-    *("floor_prefill_seconds", "floor_vision_seconds"),
+    *("floor_weights_seconds", "floor_prefill_seconds", "floor_vision_seconds"),
 }
 
 

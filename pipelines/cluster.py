@@ -9,8 +9,9 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from schemas.config import RayConfig
 from schemas.errors import ConfigError, FramegateError
@@ -26,6 +27,9 @@ _ENVIRONMENT = {
 }
 
 
+Made = TypeVar("Made")
+# About a third of an engine's weight: enough to keep it fed where it is the faster of the two.
+NICENESS = 5
 POISONED = 70  # the exit code of a worker in which no engine can work any more: sysexits.h, EX_SOFTWARE
 
 
@@ -84,6 +88,17 @@ def unwrap(error: BaseException) -> FramegateError:
     return FramegateError(
         f"a worker failed with {type(inner).__name__}: {first}; what was committed until then is kept"
     )
+
+
+def behind_engines(make_stage: Callable[[], Made]) -> Made:
+    """Makes the stage of a worker that gives way to engines on the same processors, and so do its child processes.
+
+    An engine's threads wait for each other many times in each step: where one of them is put aside for a decoder, all
+    of them stand. On 2 busy processors a process beside it took 40 % of a matrix product's speed; one with this
+    niceness took 10 %.
+    """
+    os.nice(NICENESS)
+    return make_stage()
 
 
 def end_process(error: BaseException) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.cluster import Shares, end_process, start_ray, unwrap
+from pipelines.cluster import Shares, behind_engines, end_process, start_ray, unwrap
 from pipelines.commit.attempts import Attempts, read_deaths
 from pipelines.commit.records import record_begun, record_config, record_plan, record_run
 from pipelines.commit.rows import RunFacts
@@ -129,9 +129,7 @@ def _receipts(
     """One receipt for each unit as it is committed, in any order. Nothing is started where nothing is left to do."""
     if planned.videos.num_rows == 0:
         return
-    decode, answer = make_stages(
-        job, planned, attempts, engine_factory, on_poisoned=None if in_process else end_process
-    )
+    decode, answer = make_stages(job, planned, attempts, engine_factory, in_process=in_process)
     if in_process:
         yield from run_in_process(planned.videos, decode(), answer())
         return
@@ -153,9 +151,9 @@ def make_stages(
     attempts: Attempts,
     engine_factory: EngineFactory | None,
     *,
-    on_poisoned: Callable[[BaseException], None] | None,
+    in_process: bool = False,
 ) -> tuple[partial[NotedDecode], partial[CommitStage]]:
-    """How a worker makes its stage: PLANNED to DECODED rows, and DECODED rows to receipts."""
+    """How a worker, or with `in_process` this process, makes its stages: PLANNED to DECODED rows, those to receipts."""
     config = job.config
     facts = RunFacts(
         run_id=attempts.run_id,
@@ -173,11 +171,11 @@ def make_stages(
         ReasonStage,
         engine_factory=engine_factory or make_engine_factory(config),
         questions=job.questions,
-        on_poisoned=on_poisoned,
+        on_poisoned=None if in_process else end_process,
     )
     noted = {"attempts": attempts, "facts": facts, "max_attempts": config.failures.max_attempts}
     return (
-        partial(NotedDecode, make_stage=decode, **noted),
+        partial(NotedDecode, make_stage=decode if in_process else partial(behind_engines, decode), **noted),
         partial(CommitStage, make_stage=reason, **noted),
     )
 

@@ -23,8 +23,8 @@ import pyarrow as pa
 
 from pipelines import flow
 from pipelines.bench.pipeline_stages import OWN_COLUMNS, StartLine, WaitingDecode, WarmCommit, write_warm_up
-from pipelines.bench.processes import usage
-from pipelines.cluster import Shares, end_process, start_ray, unwrap
+from pipelines.bench.processes import cpu_seconds
+from pipelines.cluster import Shares, start_ray, unwrap
 from pipelines.commit.attempts import Attempts
 from pipelines.driver.plan import make_plan, open_output, read_identity
 from pipelines.occupancy import STATES
@@ -35,6 +35,7 @@ from schemas.job import Job
 from schemas.run import Plan
 
 KINDS = ("whole", "decode", "engine")
+LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +121,7 @@ class Pipeline:
         job = _with_output(self._job, output)
         store, layout = open_output(job.config)
         attempts = Attempts(store=store, layout=layout, config_id=planned.config_id, run_id=output.name)
-        return flow.make_stages(job, planned, attempts, factory, on_poisoned=end_process)
+        return flow.make_stages(job, planned, attempts, factory)
 
     def _receipts(self, kind: str, planned: Plan, output: Path, line: StartLine) -> Generator[dict[str, Any]]:
         factory = ScriptedEngine if kind == "decode" else self._engine_factory
@@ -149,31 +150,37 @@ class Pipeline:
 
 
 class _Clock:
-    """Runs from the moment at which the last worker is ready."""
+    """Runs from the moment at which the last worker is ready, and looks at all processes every now and then: what one
+    of them had used when it ended would be lost else."""
 
     def __init__(self, line: StartLine) -> None:
-        self._line = line
-        self._began: tuple[float, float] | None = None
-        self._thread = threading.Thread(target=self._start, daemon=True)
-        self._thread.start()
         self.seconds = self.cpu_seconds = 0.0
+        self._line = line
+        self._began: float | None = None
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
+        ended = time.monotonic()
+        self._ends.set()
         self._thread.join()
         if self._began is None:
             raise FramegateError("the workers were not ready in time; look at the log of Ray")
-        self.seconds, self.cpu_seconds = (now - then for now, then in zip(_now(), self._began, strict=True))
+        self.seconds = ended - self._began
 
-    def _start(self) -> None:
+    def _run(self) -> None:
         try:
             self._line.wait()
         except TimeoutError:
             return
-        self._began = _now()
-
-
-def _now() -> tuple[float, float]:
-    return time.monotonic(), usage(os.getpid()).cpu_seconds
+        self._began = time.monotonic()
+        before = cpu_seconds(os.getpid())
+        after = dict(before)
+        while not self._ends.wait(LOOK_SECONDS):
+            after |= cpu_seconds(os.getpid())
+        after |= cpu_seconds(os.getpid())
+        self.cpu_seconds = sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())
 
 
 def _with_output(job: Job, output: Path) -> Job:

@@ -35,6 +35,15 @@ def usage(pid: int) -> Usage:
     return Usage(cpu_ticks / TICKS_PER_SECOND, bytes_read)
 
 
+def cpu_seconds(pid: int) -> dict[int, float]:
+    """Processor time since their start, of `pid` and each of its descendants that still run."""
+    seconds: dict[int, float] = {}
+    for member in family(pid):
+        with suppress(OSError):  # it has ended since
+            seconds[member] = sum(int(field) for field in _stat(member)[11:13]) / TICKS_PER_SECOND
+    return seconds
+
+
 def rss_bytes(pids: Iterable[int]) -> int:
     """Resident memory of processes together: what they share is counted once, libraries in each."""
     own = shared = 0

@@ -222,7 +222,7 @@ def test_callers_at_once_share_the_engine(make_job: Callable[..., Job]) -> None:
     store, layout = open_output(job.config)
     planned = make_plan(job, read_identity(job.config), limit=None, retry_failed=False, keep_indexes=False)
     attempts = Attempts(store=store, layout=layout, config_id=planned.config_id, run_id="r")
-    make_decode, make_answer = flow.make_stages(job, planned, attempts, Counts, on_poisoned=None)
+    make_decode, make_answer = flow.make_stages(job, planned, attempts, Counts, in_process=True)
     decode, answer = make_decode(), make_answer()
     units = [unit for row in range(planned.videos.num_rows) for unit in decode(planned.videos.slice(row, 1))]
     with ThreadPoolExecutor(8) as threads:

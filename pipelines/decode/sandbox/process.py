@@ -73,6 +73,7 @@ class ChildProcess:
                 pass_fds=tuple(descriptors.values()),
                 start_new_session=True,
             )
+            _hand_down_niceness(self._process.pid)
             self._end = weakref.finalize(self, _end, self._process, ours.pop_all(), os.getpid())
         self._last_words = b""
         self._poll = select.poll()
@@ -199,6 +200,15 @@ class ChildProcess:
             name = f"signal {-code}"
         hint = "; the system may be out of memory" if code == -signal.SIGKILL else ""
         return DecoderCrash(f"The decoder's process died of {name}{hint}{words}.")
+
+
+def _hand_down_niceness(pid: int) -> None:
+    """The process has ours, but it only counts within its session, where Linux shares processors out to sessions first
+    (`sched_autogroup_enabled`, where no control group does it)."""
+    niceness = os.nice(0)
+    if niceness > 0:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as file:
+            file.write(str(niceness))
 
 
 def _end(process: subprocess.Popen[bytes], resources: contextlib.ExitStack, parent_pid: int) -> None:

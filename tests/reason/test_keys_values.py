@@ -106,6 +106,34 @@ def test_contents_move_between_slots_as_told_in_every_layer(moves, num_tokens):
         assert torch.equal(values[:, :, num_tokens:], old_values[:, :, num_tokens:])
 
 
+def test_an_erased_slot_is_zero_and_no_other_is_touched():
+    """NaN times a probability of 0 is NaN: the next in the slot must not meet it behind its mask."""
+    store = make_store(4, 64)
+    fill(store)
+    for tensor in (*store.keys, *store.values):
+        tensor[2] = float("nan")
+    before = copies(store)
+    store.erase(2, 64)
+    others = [0, 1, 3]
+    for (old_keys, old_values), keys, values in zip(before, store.keys, store.values, strict=True):
+        assert not keys[2].any()
+        assert not values[2].any()
+        assert torch.equal(keys[others], old_keys[others])
+        assert torch.equal(values[others], old_values[others])
+
+
+def test_a_store_tells_when_what_it_holds_lies_elsewhere():
+    """Whoever kept addresses (a captured step) must forget them."""
+    store = make_store(4, 64)
+    version = store.version
+    store.reserve(4, 64)
+    store.apply([Move(0, 1, swap=True)], 64)
+    store.erase(0, 64)
+    assert store.version == version
+    store.reserve(5, 64)
+    assert store.version > version
+
+
 def test_a_cleared_store_gives_its_memory_back_and_starts_again_from_zero():
     store = make_store(4, 64)
     fill(store)

@@ -35,7 +35,10 @@ class _BeforeTorchvision:
 
 def declare_torchvision_operators() -> None:
     """Call before torchvision is imported; nothing happens until then. A second call does nothing."""
-    if "torchvision" not in sys.modules and not any(isinstance(finder, _BeforeTorchvision) for finder in sys.meta_path):
+    # Packages that only ask whether torchvision is there make the finder declare and go, long before the import.
+    if _declared or "torchvision" in sys.modules:
+        return
+    if not any(isinstance(finder, _BeforeTorchvision) for finder in sys.meta_path):
         sys.meta_path.insert(0, _BeforeTorchvision())  # type: ignore[arg-type]
 
 

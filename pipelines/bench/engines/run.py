@@ -41,7 +41,7 @@ def find_vllm_python(given: Path | None) -> str | None:
     Raises EngineError where the given one has none.
     """
     own = ROOT / ".venv-vllm" / "bin" / "python"
-    for python in [given] if given is not None else [own, Path(sys.executable)]:
+    for python in [given.absolute()] if given is not None else [own, Path(sys.executable)]:
         if python.is_file() and _has_vllm(python):
             return str(python)
     if given is not None:

@@ -23,7 +23,7 @@ from pipelines.reason.engines.folders import model_folder
 from pipelines.reason.engines.grid import read_vision_grid
 from pipelines.reason.engines.keys_values import KeyValueShape
 from pipelines.reason.engines.packed import pack_linears
-from pipelines.reason.engines.passes import PrefixPass, RowsPass, TextPass
+from pipelines.reason.engines.passes import TextPass
 from pipelines.reason.engines.preprocess import VideoPatches
 from pipelines.reason.engines.vocabulary import token_pieces
 from schemas.errors import EngineError
@@ -103,7 +103,7 @@ class Checkpoint:
 
     @torch.inference_mode()
     def prefill_prefixes(
-        self, prefixes: Sequence[ClipPrefix], features: Sequence[VideoFeatures], prefix_pass: PrefixPass
+        self, prefixes: Sequence[ClipPrefix], features: Sequence[VideoFeatures], prefix_pass: TextPass
     ) -> None:
         """Run some clips' prefixes, one packed behind the other; the pass keeps their keys and values."""
         token_ids_N = torch.tensor([token_id for prefix in prefixes for token_id in prefix.token_ids])
@@ -122,7 +122,7 @@ class Checkpoint:
 
     @torch.inference_mode()
     def run_rows(
-        self, tokens_2N: torch.Tensor, rows_pass: RowsPass, last_B: torch.Tensor | None = None
+        self, tokens_2N: torch.Tensor, rows_pass: TextPass, last_B: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Add packed text, token ids and positions, to running rows: float32 logits (B, vocabulary).
 

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import torch
 
-from pipelines.reason.engines.passes import RowsPass
+from pipelines.reason.engines.steps import StepPass
 
-Step = Callable[[torch.Tensor, RowsPass], torch.Tensor]
+Step = Callable[[torch.Tensor, StepPass], torch.Tensor]
 """Token ids and positions (2, N) and a pass of one token per row: logits (N, vocabulary)."""
 
 Capture = Callable[[Callable[[], torch.Tensor]], tuple[Callable[[], None], torch.Tensor]]
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 class _Graph(NamedTuple):
     tokens_2N: torch.Tensor
-    rows_pass: RowsPass
+    step_pass: StepPass
     replay: Callable[[], None]
     logits_BV: torch.Tensor
 
@@ -57,28 +57,28 @@ class StepGraphs:
         self._graphs.clear()
         self._sightings.clear()
 
-    def run(self, tokens_2N: torch.Tensor, rows_pass: RowsPass) -> torch.Tensor:
+    def run(self, tokens_2N: torch.Tensor, step_pass: StepPass) -> torch.Tensor:
         """Logits of a step; they stand until the next one."""
         if not self._is_trusted:
-            return self._run(tokens_2N, rows_pass)
-        shape = (tokens_2N.shape[1], rows_pass.signature)
+            return self._run(tokens_2N, step_pass)
+        shape = (tokens_2N.shape[1], step_pass.signature)
         graph = self._graphs.get(shape)
         if graph is None:
-            logits_BV = self._run(tokens_2N, rows_pass)
+            logits_BV = self._run(tokens_2N, step_pass)
             self._sightings[shape] += 1
             if self._sightings[shape] >= _NUM_SIGHTINGS:
-                self._add(shape, tokens_2N, rows_pass, logits_BV)
+                self._add(shape, tokens_2N, step_pass, logits_BV)
             return logits_BV
         self._graphs.move_to_end(shape)
         graph.tokens_2N.copy_(tokens_2N)
-        graph.rows_pass.copy_buffers(rows_pass)
+        graph.step_pass.copy_buffers(step_pass)
         graph.replay()
         return graph.logits_BV
 
-    def _add(self, shape: Hashable, tokens_2N: torch.Tensor, rows_pass: RowsPass, expected_BV: torch.Tensor) -> None:
+    def _add(self, shape: Hashable, tokens_2N: torch.Tensor, step_pass: StepPass, expected_BV: torch.Tensor) -> None:
         """Capture the step that has just been run. Running it again changes nothing: it writes the same places."""
         try:
-            replay, logits_BV = self._capture(lambda: self._run(tokens_2N, rows_pass))
+            replay, logits_BV = self._capture(lambda: self._run(tokens_2N, step_pass))
             replay()
         except RuntimeError as error:
             self._distrust(f"a decode step could not be captured as a graph ({str(error).partition(chr(10))[0]})")
@@ -87,7 +87,7 @@ class StepGraphs:
         if not difference <= _TOLERANCE * expected_BV.abs().max():
             self._distrust(f"a captured decode step differed from the step itself by {float(difference):g} in a logit")
             return
-        self._graphs[shape] = _Graph(tokens_2N, rows_pass, replay, logits_BV)
+        self._graphs[shape] = _Graph(tokens_2N, step_pass, replay, logits_BV)
         if len(self._graphs) > _MAX_GRAPHS:
             self._graphs.popitem(last=False)
 

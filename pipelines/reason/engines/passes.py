@@ -1,25 +1,22 @@
 """What one forward pass of the language model sees and leaves: the other half of attention, which knows the slots.
 
-Two kinds. A PrefixPass runs whole prefixes, packed one behind the other, and leaves their keys and values in the clips'
-slots. A RowsPass adds tokens to running rows (their questions' words, or one token each) and attends to two places at
-once: the prefix of the row's clip, read once for all rows of that clip, and the row's own slot; one softmax spans
-both. Knows nothing of what the tokens say.
+Here are the passes that prefill: whole prefixes into the slots of clips, and the words of questions into those of
+rows. A pass over one token per row is `steps`. Knows nothing of what the tokens say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
-from pipelines.reason.engines.company import Company
-from pipelines.reason.engines.keys_values import SlotStore, round_up
+from pipelines.reason.engines.keys_values import SlotStore
 
 _QUERY_BLOCK = 128
+_PART_TOKENS = 256  # all that is computed of one part of a suffix pass then stays in a CPU's cache
 
 
 class TextPass(Protocol):
@@ -66,124 +63,87 @@ class PrefixPass:
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
-@dataclass(frozen=True, kw_only=True)
-class RowGroup:
-    """Rows [first, end) of a pass hold at most `num_tokens` tokens each, the new ones included."""
+class SuffixPass:
+    """The words of new rows, which stand in slots first_row, first_row + 1, ...: `num_new[i]` tokens each.
 
-    first: int
-    end: int
-    num_tokens: int
-
-
-class RowsPass:
-    """New tokens for the rows in slots first_row, first_row + 1, ...: `num_new[i]` of them after `num_own[i]` own ones.
-
-    `groups` cover all rows. Tokens come and leave packed, row after row.
+    Each row sees the prefix of its clip, in slot `clip_slots[i]`, and itself. Rows of one clip that stand next to each
+    other are run together, so that the prefix is read once for them.
     """
 
     def __init__(
         self,
         clips: SlotStore,
         rows: SlotStore,
-        company: Company,
         *,
         first_row: int,
-        num_own: Sequence[int],
         num_new: Sequence[int],
-        groups: Sequence[RowGroup],
-        num_own_seen: int | None = None,
+        clip_slots: Sequence[int],
+        prefix_tokens: Sequence[int],
     ) -> None:
-        """`num_own_seen`: how many own tokens to attend to, where more than needed shall make a shape that recurs."""
+        self._clips, self._rows = clips, rows
         device = rows.keys[0].device
-        self._clips, self._rows, self._company = clips, rows, company
-        self._first_row, self._groups = first_row, groups
-        self._width = max(num_new)
-        own, new = np.asarray(num_own), np.asarray(num_new)
-        row_of_token = np.repeat(np.arange(len(new)), new)
-        place_in_row = np.arange(len(row_of_token)) - np.repeat(np.cumsum(new) - new, new)
-        self._token_rows = torch.from_numpy(row_of_token + first_row).to(device)
-        self._token_columns = torch.from_numpy(own[row_of_token] + place_in_row).to(device)
-        self._num_own_seen = num_own_seen or round_up(int((own + new).max()))
-        self._unpack: torch.Tensor | None = None
-        if self._width > 1:
-            # Padding repeats token 0; what it computes is never packed again.
-            padded = np.zeros((len(new), self._width), dtype=np.int64)
-            padded[row_of_token, place_in_row] = np.arange(len(row_of_token))
-            self._unpack = torch.from_numpy(padded.reshape(-1)).to(device)
-            self._pack = torch.from_numpy(row_of_token * self._width + place_in_row).to(device)
-        last_seen = torch.from_numpy(own[:, None] + np.arange(self._width)).to(device)
-        own_seen_RTS = torch.arange(self._num_own_seen, device=device) <= last_seen[..., None]
-        prefix_seen_RTP = company.prefix_seen_RP[:, None].expand(-1, self._width, -1)
-        self._hidden_RTL = ~torch.cat([prefix_seen_RTP, own_seen_RTS], dim=-1)[:, None]
-
-    @property
-    def signature(self) -> Hashable:
-        """Equal for passes of one new token per row that do the same but for what their buffers hold."""
-        return self._first_row, self._num_own_seen, tuple(self._groups), self._company.signature
-
-    def copy_buffers(self, other: RowsPass) -> None:
-        """Become `other`, a pass of the same signature, in place."""
-        for mine, its in zip(self._buffers, other._buffers, strict=True):
-            mine.copy_(its)
-
-    @property
-    def _buffers(self) -> list[torch.Tensor]:
-        return [self._token_rows, self._token_columns, self._hidden_RTL, *self._company.buffers]
+        counts = torch.tensor(num_new, device=device)
+        places = torch.arange(sum(num_new), device=device) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+        self._token_rows = torch.arange(first_row, first_row + len(num_new), device=device).repeat_interleave(counts)
+        self._token_columns = places
+        self._parts: list[_Part] = []
+        start = 0
+        for slot, lengths in _part_rows(clip_slots, num_new):
+            end = start + sum(lengths)
+            rows_T, columns_T = self._token_rows[start:end], places[start:end]
+            is_other = rows_T[:, None] != rows_T
+            self._parts.append(
+                _Part(
+                    tokens=slice(start, end),
+                    clip_slot=slot,
+                    num_prefix_tokens=prefix_tokens[slot],
+                    hidden_TT=is_other | (columns_T[:, None] < columns_T),
+                )
+            )
+            start = end
 
     def attend(
         self, layer: int, query_HND: torch.Tensor, key_KND: torch.Tensor, value_KND: torch.Tensor, scaling: float
     ) -> torch.Tensor:
-        num_heads, _, head_size = query_HND.shape
-        num_kv_heads, num_rows, width = key_KND.shape[0], self._company.num_rows, self._width
-        group = num_heads // num_kv_heads
-        own_keys, own_values = self._rows.keys[layer], self._rows.values[layer]
-        own_keys[self._token_rows, :, :, self._token_columns] = key_KND.transpose(0, 1)
-        own_values[self._token_rows, :, self._token_columns] = value_KND.transpose(0, 1)
+        num_heads, num_tokens, head_size = query_HND.shape
+        self._rows.keys[layer][self._token_rows, :, :, self._token_columns] = key_KND.transpose(0, 1)
+        self._rows.values[layer][self._token_rows, :, self._token_columns] = value_KND.transpose(0, 1)
+        query_HND = query_HND * scaling
+        output_NHD = query_HND.new_empty(num_tokens, num_heads, head_size)
+        for part in self._parts:
+            num_prefix = part.num_prefix_tokens
+            prefix_keys = self._clips.keys[layer][part.clip_slot, :, :, :num_prefix]
+            prefix_values = self._clips.values[layer][part.clip_slot, :, :num_prefix]
+            query = query_HND[:, part.tokens].reshape(len(key_KND), -1, head_size)
+            own = multiply_scores(query, key_KND[:, part.tokens].transpose(1, 2))
+            own.view(num_heads, len(part.hidden_TT), -1).masked_fill_(part.hidden_TT, torch.finfo(own.dtype).min)
+            scores = torch.cat([multiply_scores(query, prefix_keys), own], dim=-1)
+            weights = scores.softmax(dim=-1).to(query.dtype)
+            output = torch.bmm(weights[..., :num_prefix], prefix_values)
+            output += torch.bmm(weights[..., num_prefix:], value_KND[:, part.tokens])
+            output_NHD[part.tokens] = output.view(num_heads, -1, head_size).transpose(0, 1)
+        return output_NHD
 
-        query_NHD = query_HND.transpose(0, 1) * scaling
-        if self._unpack is not None:
-            query_NHD = query_NHD[self._unpack]
-        # (rows x kv_heads, group x width, head_size): one matrix of queries for each row and kv head
-        query = query_NHD.reshape(num_rows, width, num_kv_heads, group, head_size).permute(0, 2, 3, 1, 4)
-        query = query.reshape(num_rows * num_kv_heads, group * width, head_size)
 
-        scores = self._scores(layer, query, own_keys)
-        hidden = self._hidden_RTL
-        scores.view(num_rows, num_kv_heads * group, width, -1).masked_fill_(hidden, torch.finfo(scores.dtype).min)
-        weights = scores.softmax(dim=-1).to(query.dtype)
-        output = self._weigh(layer, weights, own_values)
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """Tokens of some rows of one clip; `hidden_TT`: which of the part's tokens a token must not see."""
 
-        output = output.view(num_rows, num_kv_heads, group, width, head_size).permute(0, 3, 1, 2, 4)
-        output_NHD = output.reshape(num_rows * width, num_heads, head_size)
-        return output_NHD if self._unpack is None else output_NHD[self._pack]
+    tokens: slice
+    clip_slot: int
+    num_prefix_tokens: int
+    hidden_TT: torch.Tensor
 
-    def _scores(self, layer: int, query: torch.Tensor, own_keys: torch.Tensor) -> torch.Tensor:
-        """(rows x kv_heads, queries, prefix + own tokens); where a group holds fewer tokens than others, anything."""
-        num_prefix = self._company.num_prefix_tokens
-        prefix = self._company.multiply(query, self._clips.keys[layer][..., :num_prefix], _product)
-        scores = prefix.new_empty(len(query), query.shape[1], num_prefix + self._num_own_seen)
-        scores[..., :num_prefix] = prefix
-        for rows, slots, num_tokens in self._parts(query):
-            keys = own_keys[slots, :, :, :num_tokens].flatten(0, 1)
-            scores[rows, :, num_prefix : num_prefix + num_tokens] = _product(query[rows], keys)
-        return scores
 
-    def _weigh(self, layer: int, weights: torch.Tensor, own_values: torch.Tensor) -> torch.Tensor:
-        """(rows x kv_heads, queries, head_size): the values under the weights."""
-        num_prefix = self._company.num_prefix_tokens
-        output = self._company.multiply(weights[..., :num_prefix], self._clips.values[layer][:, :, :num_prefix])
-        for rows, slots, num_tokens in self._parts(weights):
-            values = own_values[slots, :, :num_tokens].flatten(0, 1)
-            output[rows] += torch.bmm(weights[rows, :, num_prefix : num_prefix + num_tokens], values)
-        return output
-
-    def _parts(self, by_row: torch.Tensor) -> Iterator[tuple[slice, slice, int]]:
-        """Per group: where its rows stand in (rows x kv_heads, ...), their slots, and how many tokens to read."""
-        num_kv_heads = len(by_row) // self._company.num_rows
-        for group in self._groups:
-            rows = slice(group.first * num_kv_heads, group.end * num_kv_heads)
-            slots = slice(self._first_row + group.first, self._first_row + group.end)
-            yield rows, slots, round_up(group.num_tokens)
+def _part_rows(clip_slots: Sequence[int], num_new: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+    """Neighbours of one clip, as many as come to `_PART_TOKENS` and at least one: its slot, and their tokens."""
+    lengths: list[int] = []
+    for row, (slot, count) in enumerate(zip(clip_slots, num_new, strict=True)):
+        lengths.append(count)
+        is_last = row + 1 == len(num_new) or clip_slots[row + 1] != slot
+        if is_last or sum(lengths) + num_new[row + 1] > _PART_TOKENS:
+            yield slot, lengths
+            lengths = []
 
 
 def _attend_causally(query_HTD: torch.Tensor, keys_KDT: torch.Tensor, values_KTD: torch.Tensor) -> torch.Tensor:
@@ -205,8 +165,8 @@ def _attend_causally(query_HTD: torch.Tensor, keys_KDT: torch.Tensor, values_KTD
     return output
 
 
-def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """A batch of matrix products; scores keep fp32 where the device can give it."""
+def multiply_scores(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """A batch of products of queries and keys; scores are kept in fp32 where the device can give it."""
     if left.is_cuda and left.dtype != torch.float32:
         return torch.bmm(left, right, out_dtype=torch.float32)
     return torch.bmm(left, right)

@@ -18,12 +18,12 @@ from pipelines.reason.engines.clip_prefix import ClipPrefix
 from pipelines.reason.engines.company import Company, StoreSize
 from pipelines.reason.engines.graphs import Capture, StepGraphs, capture_on_cuda
 from pipelines.reason.engines.keys_values import round_up
-from pipelines.reason.engines.passes import PrefixPass, RowGroup, RowsPass
+from pipelines.reason.engines.passes import PrefixPass, SuffixPass
 from pipelines.reason.engines.residents import ResidentClip, ResidentRow, Residents
+from pipelines.reason.engines.steps import RowGroup, StepPass
 from pipelines.reason.engines.times import EngineTimes
 
-# Scores of one pass, queries x keys over all heads: half a gigabyte in bf16. Longer prompts go in more passes.
-_MAX_SCORES = 1 << 28
+_PASS_TOKENS = 4096  # of questions that are prefilled together
 _ROW_STEP, _OWN_STEP = 8, 256  # rows and own tokens of steps whose shapes shall come again
 
 
@@ -111,31 +111,32 @@ class Runner:
         return chosen
 
     def _cut(self, rows: Sequence[NewRow]) -> Iterator[Sequence[NewRow]]:
-        """Parts of rows whose scores fit; at least one row each."""
-        widest = max(len(row.token_ids) for row in rows)
-        num_keys = max(self.residents.prefix_tokens) + widest
-        num_each = max(1, _MAX_SCORES // (self._checkpoint.num_query_heads * num_keys * widest))
-        for start in range(0, len(rows), num_each):
-            yield rows[start : start + num_each]
+        """Parts of `_PASS_TOKENS` tokens at most; at least one row each."""
+        start = num_tokens = 0
+        for end, row in enumerate(rows):
+            if end > start and num_tokens + len(row.token_ids) > _PASS_TOKENS:
+                yield rows[start:end]
+                start, num_tokens = end, 0
+            num_tokens += len(row.token_ids)
+        yield rows[start:]
 
     def _prefill(self, first: int, placed: Sequence[ResidentRow], rows: Sequence[NewRow]) -> list[Chosen]:
         """Run the words of questions that stand in slots first, first + 1, ...: the next token of each."""
         num_new = [len(row.token_ids) for row in rows]
-        rows_pass = RowsPass(
+        suffix_pass = SuffixPass(
             self.residents.clip_store,
             self.residents.row_store,
-            self._make_company(self.residents.clip_slots[first : first + len(rows)]),
             first_row=first,
-            num_own=[0] * len(rows),
             num_new=num_new,
-            groups=[RowGroup(first=0, end=len(rows), num_tokens=max(num_new))],
+            clip_slots=self.residents.clip_slots[first : first + len(rows)],
+            prefix_tokens=self.residents.prefix_tokens,
         )
         positions = [
             row.next_position + place for row, count in zip(placed, num_new, strict=True) for place in range(count)
         ]
         tokens_2N = self._to_device([[token_id for row in rows for token_id in row.token_ids], positions])
         last_B = self._to_device([end - 1 for end in itertools.accumulate(num_new)])
-        logits_BV = self._checkpoint.run_rows(tokens_2N, rows_pass, last_B)
+        logits_BV = self._checkpoint.run_rows(tokens_2N, suffix_pass, last_B)
         for row, count in zip(placed, num_new, strict=True):
             row.take(count)
         return self._choose(logits_BV, [None] * len(rows))
@@ -148,27 +149,23 @@ class Runner:
             # Free slots behind the busy ones are run as well: numbers of rows that come again.
             free = [0] * (min(round_up(len(rows), _ROW_STEP), residents.row_store.num_slots) - len(rows))
         num_own = [row.num_own for row in rows] + free
-        groups = self._group([count + 1 for count in num_own])
-        rows_pass = RowsPass(
+        step_pass = StepPass(
             residents.clip_store,
             residents.row_store,
             self._find_company(len(free)),
-            first_row=0,
             num_own=num_own,
-            num_new=[1] * len(num_own),
-            groups=groups,
-            num_own_seen=round_up(max(group.num_tokens for group in groups)),
+            groups=self._group([count + 1 for count in num_own]),
         )
         tokens_2N = self._to_device([[*token_ids, *free], [row.next_position for row in rows] + free])
         for row in rows:
             row.take(1)
         if self._graphs is None:
-            return self._checkpoint.run_rows(tokens_2N, rows_pass)
+            return self._checkpoint.run_rows(tokens_2N, step_pass)
         versions = (residents.clip_store.version, residents.row_store.version)
         if versions != self._graph_versions:
             self._graphs.clear()
             self._graph_versions = versions
-        return self._graphs.run(tokens_2N, rows_pass)[: len(rows)]
+        return self._graphs.run(tokens_2N, step_pass)[: len(rows)]
 
     def _group(self, num_tokens: Sequence[int]) -> list[RowGroup]:
         """How far own tokens are read: those that think and the others each as far as its longest row goes."""
@@ -183,18 +180,16 @@ class Runner:
         """Of all rows, and of free slots with the first of them; kept until a row or clip comes, goes or moves."""
         if self._company is None or self._company[0] != self.residents.changes:
             slots = self.residents.clip_slots
-            self._company = self.residents.changes, self._make_company(slots + slots[:1] * num_free)
+            store = self.residents.clip_store
+            company = Company(
+                slots + slots[:1] * num_free,
+                self.residents.prefix_tokens,
+                num_kv_heads=self._checkpoint.kv_shape.num_heads,
+                device=self._checkpoint.device,
+                round_shapes_to=None if self._graphs is None else StoreSize(store.num_slots, store.capacity),
+            )
+            self._company = self.residents.changes, company
         return self._company[1]
-
-    def _make_company(self, clip_slots: Sequence[int]) -> Company:
-        store = self.residents.clip_store
-        return Company(
-            clip_slots,
-            self.residents.prefix_tokens,
-            num_kv_heads=self._checkpoint.kv_shape.num_heads,
-            device=self._checkpoint.device,
-            round_shapes_to=None if self._graphs is None else StoreSize(store.num_slots, store.capacity),
-        )
 
     def _choose(self, logits_BV: torch.Tensor, forced: Sequence[int | None]) -> list[Chosen]:
         """Greedy, for all rows at once: one transfer to the device where something is forced, and one back."""

@@ -1,0 +1,99 @@
+"""A decode step from attention's side: one new token per running row.
+
+Each row attends to two places at once: the prefix of its clip, read once for all rows of that clip, and its own slot;
+one softmax spans both. Knows nothing of what the tokens say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from pipelines.reason.engines.company import Company
+from pipelines.reason.engines.keys_values import SlotStore, round_up
+from pipelines.reason.engines.passes import multiply_scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowGroup:
+    """Rows [first, end) of a pass hold at most `num_tokens` tokens each, the new ones included."""
+
+    first: int
+    end: int
+    num_tokens: int
+
+
+class StepPass:
+    """One new token for each of the rows in slots 0, 1, ...: row i has `num_own[i]` tokens of its own already.
+
+    `groups` cover all rows.
+    """
+
+    def __init__(
+        self, clips: SlotStore, rows: SlotStore, company: Company, *, num_own: Sequence[int], groups: Sequence[RowGroup]
+    ) -> None:
+        device = rows.keys[0].device
+        self._clips, self._rows, self._company, self._groups = clips, rows, company, groups
+        self._token_rows = torch.arange(len(num_own), device=device)
+        self._token_columns = torch.tensor(num_own, device=device)
+        self._num_own_seen = round_up(max(group.num_tokens for group in groups))
+        own_seen_RS = torch.arange(self._num_own_seen, device=device) <= self._token_columns[:, None]
+        self._hidden_RL = ~torch.cat([company.prefix_seen_RP, own_seen_RS], dim=-1)
+
+    @property
+    def signature(self) -> Hashable:
+        """Equal for passes that do the same but for what their buffers hold."""
+        return self._num_own_seen, tuple(self._groups), self._company.signature
+
+    def copy_buffers(self, other: StepPass) -> None:
+        """Become `other`, a pass of the same signature, in place."""
+        for mine, its in zip(self._buffers, other._buffers, strict=True):
+            mine.copy_(its)
+
+    @property
+    def _buffers(self) -> list[torch.Tensor]:
+        return [self._token_rows, self._token_columns, self._hidden_RL, *self._company.buffers]
+
+    def attend(
+        self, layer: int, query_HND: torch.Tensor, key_KND: torch.Tensor, value_KND: torch.Tensor, scaling: float
+    ) -> torch.Tensor:
+        num_heads, num_rows, head_size = query_HND.shape
+        num_kv_heads = len(key_KND)
+        own_keys, own_values = self._rows.keys[layer], self._rows.values[layer]
+        own_keys[self._token_rows, :, :, self._token_columns] = key_KND.transpose(0, 1)
+        own_values[self._token_rows, :, self._token_columns] = value_KND.transpose(0, 1)
+        # One matrix for each row and kv head: the queries of its group of heads.
+        query = (query_HND.transpose(0, 1) * scaling).reshape(num_rows * num_kv_heads, -1, head_size)
+        scores = self._scores(layer, query, own_keys)
+        scores.view(num_rows, num_heads, -1).masked_fill_(self._hidden_RL[:, None], torch.finfo(scores.dtype).min)
+        weights = scores.softmax(dim=-1).to(query.dtype)
+        return self._weigh(layer, weights, own_values).view(num_rows, num_heads, head_size)
+
+    def _scores(self, layer: int, query: torch.Tensor, own_keys: torch.Tensor) -> torch.Tensor:
+        """(rows x kv_heads, queries, prefix + own tokens); where a group holds fewer tokens than others, anything."""
+        num_prefix = self._company.num_prefix_tokens
+        prefix = self._company.multiply(query, self._clips.keys[layer][..., :num_prefix], multiply_scores)
+        scores = prefix.new_empty(len(query), query.shape[1], num_prefix + self._num_own_seen)
+        scores[..., :num_prefix] = prefix
+        for rows, slots, num_tokens in self._parts(query):
+            keys = own_keys[slots, :, :, :num_tokens].flatten(0, 1)
+            scores[rows, :, num_prefix : num_prefix + num_tokens] = multiply_scores(query[rows], keys)
+        return scores
+
+    def _weigh(self, layer: int, weights: torch.Tensor, own_values: torch.Tensor) -> torch.Tensor:
+        """(rows x kv_heads, queries, head_size): the values under the weights."""
+        num_prefix = self._company.num_prefix_tokens
+        output = self._company.multiply(weights[..., :num_prefix], self._clips.values[layer][:, :, :num_prefix])
+        for rows, slots, num_tokens in self._parts(weights):
+            values = own_values[slots, :, :num_tokens].flatten(0, 1)
+            output[rows] += torch.bmm(weights[rows, :, num_prefix : num_prefix + num_tokens], values)
+        return output
+
+    def _parts(self, by_row: torch.Tensor) -> Iterator[tuple[slice, slice, int]]:
+        """Per group: where its rows stand in (rows x kv_heads, ...), their slots, and how many tokens to read."""
+        num_kv_heads = len(by_row) // self._company.num_rows
+        for group in self._groups:
+            rows = slice(group.first * num_kv_heads, group.end * num_kv_heads)
+            yield rows, slice(group.first, group.end), round_up(group.num_tokens)

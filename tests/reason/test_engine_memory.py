@@ -87,9 +87,6 @@ def test_a_large_clip_gets_its_turn_where_small_ones_have_filled_the_budget(benc
     assert outcome.token_ids == undisturbed(order)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an idle engine clears its slots to fit a question, and its clip is still taken for placed"
-)
 def test_a_longer_question_fits_where_its_clip_is_in_slots_that_grew_for_a_larger_one(bench, faulty):
     large = bench.make_request(0, (SHORT,), **LARGE)
     small = bench.make_request(1, (SHORT, LONG), **SMALL)
@@ -189,7 +186,6 @@ def test_after_calm_steps_the_engine_is_as_wide_as_before(bench, faulty, monkeyp
     assert max(widths) == 8 == engine.num_slots
 
 
-@pytest.mark.xfail(strict=True, reason="a question that is alone fails at once, whatever room empty slots take")
 def test_a_question_that_is_alone_is_tried_without_the_slots_that_others_left(bench, faulty):
     def run_out(prefixes, prefix_pass) -> None:
         if any(map(is_large, prefixes)) and prefix_pass._store.num_slots > 4:
@@ -202,7 +198,6 @@ def test_a_question_that_is_alone_is_tried_without_the_slots_that_others_left(be
     assert outcome.failures == {}
 
 
-@pytest.mark.xfail(strict=True, reason="out of memory while a clip is laid out fails it at once, whatever else runs")
 def test_out_of_memory_while_frames_are_cut_halves_the_work_too(bench, faulty, requests, undisturbed, monkeypatch):
     """Patches of all clips that enter together lie on the device at once."""
     from pipelines.reason.engines import admission

@@ -41,6 +41,7 @@ class Clip:
     num_prefix_tokens: int = 0
     num_video_tokens: int = 0
     share_seconds: float = 0.0
+    was_alone: bool = False  # when memory ran out
 
 
 @dataclass(kw_only=True)
@@ -128,7 +129,7 @@ class Admission:
 
     def new_row(self, number: int, row: Row) -> NewRow:
         """What the runner must know of a row whose clip has been run."""
-        max_tokens = self._max_own_tokens(row.suffix)
+        max_tokens = self._max_own_tokens(row.sequence.question, row.suffix)
         return NewRow(number=number, clip=row.clip.number, token_ids=row.suffix, max_tokens=max_tokens)
 
     def leave(self, clip: Clip) -> None:
@@ -156,6 +157,8 @@ class Admission:
             try:
                 self._lay_out(clip)
             except Exception as error:  # whatever it is, it must not take other clips with it
+                if is_memory_error(error) and (entering or not is_idle):
+                    return False  # there is room once others have gone
                 self.give_up(clip, error)
                 return True
         while clip.waiting and len(entering) < num_free:
@@ -207,23 +210,32 @@ class Admission:
         self._runner.times.vision_seconds += seconds
 
     def _fits(self, clip: Clip, suffix: Sequence[int], entering: Mapping[int, Row], *, is_idle: bool) -> bool:
+        if self._is_in_budget(clip, suffix, entering):
+            return True
+        if not is_idle or entering:
+            return False
+        self.forget_slots()  # slots are as large as the largest that ever ran in them
+        self._lay_out(clip)
+        return self._is_in_budget(clip, suffix, entering)
+
+    def _is_in_budget(self, clip: Clip, suffix: Sequence[int], entering: Mapping[int, Row]) -> bool:
         clips = {row.clip.number: row.clip for row in entering.values()} | {clip.number: clip}
         new = [clip for clip in clips.values() if not clip.is_placed]
-        suffixes = [suffix, *(row.suffix for row in entering.values())]
-        sizes = {
-            "num_rows": len(suffixes),
-            "row_tokens": max(map(self._max_own_tokens, suffixes)),
-            "num_clips": len(new),
-            "clip_tokens": max((clip.num_prefix_tokens for clip in new), default=0),
-        }
-        if is_idle and not entering and not self._runner.residents.fits(**sizes):
-            self._runner.clear()  # slots are as large as the largest that ever ran in them
-        return self._runner.residents.fits(**sizes)
+        lengths = [self._max_own_tokens(row.sequence.question, row.suffix) for row in entering.values()]
+        return self._runner.residents.fits(
+            num_rows=len(entering) + 1,
+            row_tokens=max([self._max_own_tokens(clip.waiting[0], suffix), *lengths]),
+            num_clips=len(new),
+            clip_tokens=max((clip.num_prefix_tokens for clip in new), default=0),
+        )
 
-    def _max_own_tokens(self, suffix: Sequence[int]) -> int:
-        """Two answers, thinking and the forced closing behind the question's own tokens."""
+    def _max_own_tokens(self, question: Question, suffix: Sequence[int]) -> int:
+        """The question's own tokens and its answer; where it may think also thoughts, the forced closing, an answer."""
         gate = self._gate
-        return len(suffix) + 2 * gate.max_answer_tokens + gate.max_thinking_tokens + len(self._closing)
+        most = len(suffix) + gate.max_answer_tokens
+        if question.think == "never" or (gate.strategy == "direct" and question.think != "always"):
+            return most
+        return most + gate.max_thinking_tokens + len(self._closing) + gate.max_answer_tokens
 
     def _prefill(self, clips: Mapping[int, Clip]) -> dict[int, Exception]:
         """Run prefixes together, or one by one where that fails; what went wrong, by clip number."""

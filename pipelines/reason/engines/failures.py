@@ -14,11 +14,12 @@ MEMORY_REASON = "memory_limit"
 
 
 def is_memory_error(error: Exception) -> bool:
-    """Whether host or device ran out of memory. torch's allocator for the CPU has no exception of its own."""
+    """Whether host or device ran out of memory. torch's allocator for the CPU and cuBLAS have no exception for it."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
         or "DefaultCPUAllocator: can't allocate memory" in str(error)
+        or "STATUS_ALLOC_FAILED" in str(error)
     )
 
 

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import torch
 
+from pipelines.reason.engines.failures import is_memory_error
+from pipelines.reason.engines.poison import is_poisoned
 from pipelines.reason.engines.steps import StepPass
 
 Step = Callable[[torch.Tensor, StepPass], torch.Tensor]
@@ -81,6 +83,8 @@ class StepGraphs:
             replay, logits_BV = self._capture(lambda: self._run(tokens_2N, step_pass))
             replay()
         except RuntimeError as error:
+            if is_memory_error(error) or is_poisoned(error):
+                raise
             self._distrust(f"a decode step could not be captured as a graph ({str(error).partition(chr(10))[0]})")
             return
         difference = (logits_BV - expected_BV).abs().max()
@@ -97,15 +101,23 @@ class StepGraphs:
         self.clear()
 
 
-def capture_on_cuda(step: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor]:
-    """A `Capture` with CUDA graphs. The step runs twice beside the main stream first, for libraries to settle."""
-    beside = torch.cuda.Stream()
-    beside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(beside):
-        for _ in range(2):
-            step()
-    torch.cuda.current_stream().wait_stream(beside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        logits_BV = step()
-    return graph.replay, logits_BV
+class CudaCapture:
+    """A `Capture` with CUDA graphs, which share one pool of memory: what one leaves behind is used up before the next.
+
+    A step runs twice beside the main stream before it is captured, for libraries to settle.
+    """
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, step: Callable[[], torch.Tensor]) -> tuple[Callable[[], None], torch.Tensor]:
+        beside = torch.cuda.Stream()
+        beside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(beside):
+            for _ in range(2):
+                step()
+        torch.cuda.current_stream().wait_stream(beside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            logits_BV = step()
+        return graph.replay, logits_BV

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 FATAL_TYPES = frozenset({"AcceleratorError", "EngineDeadError"})  # torch's, and vLLM's
 FATAL_WORDS = ("CUDA error", "HIP error", "device-side assert")
+HARMLESS_WORDS = ("STATUS_ALLOC_FAILED",)  # cuBLAS found no memory for its handle, and says so as a "CUDA error"
 HARMLESS_TYPES = frozenset({"OutOfMemoryError"})
 
 
@@ -20,7 +21,7 @@ def is_poisoned(error: BaseException) -> bool:
 
 
 def _is_fatal(error: BaseException) -> bool:
-    if type(error).__name__ in HARMLESS_TYPES:
+    if type(error).__name__ in HARMLESS_TYPES or any(words in str(error) for words in HARMLESS_WORDS):
         return False
     return type(error).__name__ in FATAL_TYPES or any(words in str(error) for words in FATAL_WORDS)
 

@@ -16,7 +16,7 @@ import torch
 from pipelines.reason.engines.checkpoint import Checkpoint
 from pipelines.reason.engines.clip_prefix import ClipPrefix
 from pipelines.reason.engines.company import Company, StoreSize
-from pipelines.reason.engines.graphs import Capture, StepGraphs, capture_on_cuda
+from pipelines.reason.engines.graphs import Capture, CudaCapture, StepGraphs
 from pipelines.reason.engines.keys_values import round_up
 from pipelines.reason.engines.passes import PrefixPass, SuffixPass
 from pipelines.reason.engines.residents import ResidentClip, ResidentRow, Residents
@@ -52,7 +52,7 @@ class Runner:
     ) -> None:
         """`capture` makes graphs of decode steps; without it CUDA has its own, and other devices have none."""
         if capture is None and checkpoint.device.type == "cuda":
-            capture = capture_on_cuda
+            capture = CudaCapture()
         self.times = EngineTimes()
         self.residents = Residents(checkpoint.kv_shape, checkpoint.device, memory_bytes=memory_bytes)
         self._checkpoint = checkpoint

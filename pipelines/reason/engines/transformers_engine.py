@@ -175,9 +175,11 @@ class TransformersEngine:
         self._num_calm_steps = 0
         if not is_memory_error(error):
             self._finished += [fail(row.clip.request.id, row.sequence.question, error) for row in running]
-        elif len(running) > 1:
-            self._width = len(running) // 2
+        elif len(running) > 1 or not all(row.clip.was_alone for row in running):
+            # Alone it is tried once more: then no slot is larger than it needs.
+            self._width = max(1, len(running) // 2)
             for row in reversed(running):
+                row.clip.was_alone = len(running) == 1
                 row.clip.waiting.appendleft(row.sequence.question)
         else:
             for row in running:

@@ -59,7 +59,7 @@ def load_model() -> Iterator[LoadModel]:
     loaded: dict[str, Any] = {}
 
     def load(folder: Path | str, **engine_args: Any) -> VllmModel:
-        if loaded.get("asked") != (folder, engine_args):
+        if loaded.get("asked") != (folder, engine_args) or loaded["model"]._llm is None:  # another one has closed it
             loaded.clear()
             loaded["model"] = VllmModel(
                 str(folder),

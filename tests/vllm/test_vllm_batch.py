@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.reason.engines.vllm_engine.engine import VllmEngine
 from schemas.config import GateConfig
+from schemas.errors import EngineError
 from tests.small_checkpoints import LIMITS, SILENT, SURE, SYSTEM_PROMPT, UNSURE, make_request
 from tests.vllm.conftest import differences, run_engine
 
@@ -182,6 +183,24 @@ def test_a_question_that_is_too_long_fails_alone_and_says_what_to_raise(model):
     assert reason == "engine_error"
     assert "max_model_len" in message
     assert "2048" in message
+
+
+def test_an_engine_that_dies_says_so_and_the_next_one_in_its_process_answers(taught, load_model, monkeypatch):
+    model = load_model(taught("qwen2_5_vl"), max_num_seqs=5)
+
+    def execute_model(*args, **kwargs):
+        raise RuntimeError("the device is gone")
+
+    engine = make_engine(model)
+    engine.add(make_request(0, (SURE,)))
+    monkeypatch.setattr(core_of(model).model_executor, "execute_model", execute_model)
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        engine.step()
+    assert engine.num_unfinished == 1
+    anew = make_engine(load_model(taught("qwen2_5_vl"), max_num_seqs=6))
+    assert run_engine(anew, [make_request(0, (SURE,))]).answers["clip-0", "sure"].answer == "yes"
+    with pytest.raises(EngineError, match="closed"):
+        engine.step()
 
 
 def test_an_idle_engine_has_nothing_to_say(model):

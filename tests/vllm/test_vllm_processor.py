@@ -60,7 +60,7 @@ def play_alone(number: int) -> GatedSequence:
         logits = logits_for(request.wanted)
         token_id = sequence.forced[0] if sequence.forced else request.wanted
         request.output_ids.append(token_id)
-        TOKENS.feed(sequence, token_id, float(logits[token_id] - logits.logsumexp(-1)))
+        TOKENS.feed(sequence, token_id, float(logits.log_softmax(-1)[token_id]))
     return sequence
 
 
@@ -116,8 +116,8 @@ class Batch:
                 row.output_ids.append(NO_TOKEN if self.is_async else token_id)
 
 
-def make_processor() -> GateProcessor:
-    config = SimpleNamespace(model_config=None)
+def make_processor(*, is_async: bool = False) -> GateProcessor:
+    config = SimpleNamespace(model_config=None, scheduler_config=SimpleNamespace(async_scheduling=is_async))
     processor = GateProcessor(config, torch.device("cpu"), False)
     processor._tokens = TOKENS
     return processor
@@ -127,7 +127,7 @@ def make_processor() -> GateProcessor:
 @settings(max_examples=60)
 @given(num_requests=st.integers(1, 9), chance=st.randoms(use_true_random=True))
 def test_every_row_sees_its_own_tokens_and_no_other(is_async, num_requests, chance):
-    processor = make_processor()
+    processor = make_processor(is_async=is_async)
     batch = Batch(processor, is_async=is_async)
     waiting = [Request(number) for number in range(num_requests)]
     requests = list(waiting)
@@ -170,7 +170,7 @@ def is_over(row: Request, batch: Batch) -> bool:
 def test_a_desk_in_the_same_process_is_found_and_one_elsewhere_is_not():
     desk = Desk(TOKENS)
     with desk.open():
-        processor = GateProcessor(SimpleNamespace(model_config=None), torch.device("cpu"), False)
+        processor = make_processor()
     assert desk.batch is processor
     with desk.open():
         desk._pid += 1  # as a forked worker sees the desk that it has inherited

@@ -13,8 +13,11 @@ import gc
 import os
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
+
+import torch
 
 from pipelines.reason.engines.clip_prefix import PromptFormat
 from pipelines.reason.engines.families import find_family
@@ -57,7 +60,6 @@ class VllmModel:
         """Raises EngineError in one sentence for arguments or a model that vLLM cannot run."""
         self.grid = read_vision_grid(name, revision)
         import_vllm()
-        import torch
         from transformers import AutoConfig
         from vllm.engine.arg_utils import EngineArgs
         from vllm.platforms import current_platform
@@ -88,7 +90,8 @@ class VllmModel:
             free_bytes=os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         )
         if VllmModel._living is not None and (previous := VllmModel._living()) is not None:
-            previous.close()
+            with suppress(Exception):  # it may have died; nothing of it is needed any more
+                previous.close()
         self._desk = Desk(self.tokens)
         with self._desk.open():
             self._llm: Any = build_llm(
@@ -176,10 +179,14 @@ class VllmModel:
         llm, self._llm = self._llm, None
         if llm is None:
             return
-        llm.engine_core.shutdown()
-        del llm
         self._desk.batch = None
-        gc.collect()  # model and runner hold each other; the next model needs the memory now
+        try:
+            llm.engine_core.shutdown()
+        finally:
+            del llm
+            gc.collect()  # model and runner hold each other; the next model needs the memory now
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
 
     def _replay(self, output: Any) -> bool:
         """Feed a sequence whose worker is elsewhere with what vLLM reports. True where there was something."""

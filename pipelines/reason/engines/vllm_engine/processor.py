@@ -21,7 +21,7 @@ from vllm.v1.sample.logits_processor import LogitsProcessor, process_dict_update
 from vllm.v1.sample.logits_processor.interface import BatchUpdate
 
 from pipelines.reason.engines.vllm_engine.desk import Desk
-from pipelines.reason.engines.vllm_engine.rows import Row, TokenTable, make_sequence
+from pipelines.reason.engines.vllm_engine.rows import NO_TOKEN, Row, TokenTable, make_sequence
 from pipelines.reason.engines.vllm_engine.tokens import load_tokens
 from pipelines.reason.sequence import GatedSequence
 
@@ -34,6 +34,7 @@ class GateProcessor(LogitsProcessor):
 
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
         self._model_config = vllm_config.model_config
+        self._is_ahead = vllm_config.scheduler_config.async_scheduling
         self._rows: dict[int, Row] = {}
         self._unfinished: dict[str, Row] = {}  # in the batch or, preempted, outside of it
         self._measured: tuple[list[Row], torch.Tensor] | None = None
@@ -81,7 +82,7 @@ class GateProcessor(LogitsProcessor):
             for place, row in zip(places, rows, strict=True)
             if (token_id := self._forced(row)) is not None
         }
-        self._measured = rows, _measure(logits, places, forced)
+        self._measured = rows, _measure(logits, places, forced, with_ids=self._is_ahead)
         if forced:
             forced_places = torch.tensor(list(forced), device=logits.device)
             forced_ids = torch.tensor(list(forced.values()), device=logits.device)
@@ -124,18 +125,22 @@ class GateProcessor(LogitsProcessor):
         return self._tokens
 
 
-def _measure(logits: torch.Tensor, places: Sequence[int], forced: Mapping[int, int]) -> torch.Tensor:
+def _measure(logits: torch.Tensor, places: Sequence[int], forced: Mapping[int, int], *, with_ids: bool) -> torch.Tensor:
     """(2, rows): each row's next token, forced or the likeliest, and its log-probability over the full vocabulary.
 
+    The token is needed only `with_ids`, where vLLM writes it down later than we feed it; finding it costs more than
+    all the rest. log_softmax because it is what vLLM reports from, so that whoever follows from outside reads the same,
+    and because it takes half the time of logsumexp on a CPU (0.22 of 0.43 ms for 32 rows of 16,384).
     Stays on the device: whoever reads it waits, and by then the step's tokens have been waited for anyhow. Token ids
     are whole numbers below 2^24 in any vocabulary, so that float32 holds them.
     """
     if len(places) != len(logits):
         logits = logits[torch.tensor(places, device=logits.device)]
-    chosen_B = logits.argmax(dim=-1)
-    if forced:
-        for index, place in enumerate(places):
-            if place in forced:
-                chosen_B[index] = forced[place]
-    logprobs_B = logits.gather(1, chosen_B[:, None])[:, 0] - logits.logsumexp(dim=-1)
-    return torch.stack([chosen_B.float(), logprobs_B])
+    logprobs_BV = logits.log_softmax(dim=-1)
+    logprobs_B = logprobs_BV.amax(dim=-1)
+    ids_B = logits.argmax(dim=-1).float() if with_ids else torch.full_like(logprobs_B, NO_TOKEN)
+    for index, place in enumerate(places if forced else ()):
+        if place in forced:
+            logprobs_B[index] = logprobs_BV[index, forced[place]]
+            ids_B[index] = forced[place]
+    return torch.stack([ids_B, logprobs_B])

@@ -168,7 +168,9 @@ def test_a_unit_that_kills_its_worker_is_given_up_alone(
     reasons = {row["video_uri"].removesuffix(".mp4"): row["reason"] for row in journal(attempts)}
     assert reasons == {name: "actor_crash" if name == names[place] else "engine_error" for name in names}
     assert receipts.num_rows == 4
-    assert notes(attempts) == []
+    # A neighbour that was committed when the worker died may keep its note until the run is over.
+    given_up = make_decoded(names[place]).video.video_id
+    assert [uri for uri in notes(attempts) if given_up in uri] == []
 
 
 def test_two_units_that_kill_are_both_given_up_and_the_others_are_not(

@@ -76,7 +76,10 @@ def test_uris_and_absolute_paths_stay(tmp_path: Path) -> None:
         ({"gate": {"threshold": 1.5}}, "gate.threshold: input should be less than or equal to 1, got 1.5"),
         ({"clips": {"stride_seconds": 0}}, "clips.stride_seconds: input should be greater than 0, got 0"),
         ({"model": {}}, "model.name is missing"),
-        ({"model": {"name": "m", "engine": "magic"}}, "model.engine: input should be 'transformers' or 'vllm', got 'magic'"),
+        (
+            {"model": {"name": "m", "engine": "magic"}},
+            "model.engine: input should be 'transformers' or 'vllm', got 'magic'",
+        ),
         ({"input": {"videos": []}}, "input.videos"),
         ({"prompt": {"system": "a", "system_file": "b"}}, "prompt: give system or system_file, not both"),
         ({"prompt": {"system_file": "none.txt"}}, "none.txt does not exist"),

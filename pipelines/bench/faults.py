@@ -179,10 +179,9 @@ class Workbench:
             "in_process": self._in_process,
             "uris": [self._erased],
         }
-        file = self._folder / f"{output.name}.json"
-        file.write_text(json.dumps(spec), encoding="utf-8")
         return subprocess.Popen(
-            [sys.executable, "-m", "pipelines.bench.faults_child", str(file)],
+            # Not in a file: of commands that start at once, one would read what another is writing.
+            [sys.executable, "-m", "pipelines.bench.faults_child", json.dumps(spec)],
             env={**os.environ, **(environment or {})},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """One command in a process of its own that may be killed: `python -m pipelines.bench.faults_child SPEC`.
 
-SPEC is a JSON file: `job` (a job file's values), `action` (run or erase), `in_process` (without Ray), `uris` (to be
+SPEC is a JSON text: `job` (a job file's values), `action` (run or erase), `in_process` (without Ray), `uris` (to be
 erased). Exits with 0 where the command came to its end and nothing is left to do.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from pipelines import flow
@@ -30,4 +29,4 @@ def carry_out(spec: dict[str, Any]) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if carry_out(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))) else 1)
+    sys.exit(0 if carry_out(json.loads(sys.argv[1])) else 1)

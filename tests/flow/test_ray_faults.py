@@ -140,9 +140,8 @@ def test_videos_that_kill_their_decode_worker_are_given_up(tmp_path: Path) -> No
         "output": {"uri": str(tmp_path / "index")},
         "failures": {"max_attempts": 1},
     }
-    spec = tmp_path / "spec.json"
-    spec.write_text(json.dumps({"job": job, "action": "run", "in_process": False}), encoding="utf-8")
-    command = [sys.executable, "-m", "pipelines.bench.faults_child", str(spec)]
+    spec = json.dumps({"job": job, "action": "run", "in_process": False})
+    command = [sys.executable, "-m", "pipelines.bench.faults_child", spec]
     # Every decode worker dies of its first unit, again and again.
     environment = {**os.environ, FAIL_AT: "decode.unit"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)

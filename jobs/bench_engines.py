@@ -73,8 +73,9 @@ def engines(
     """Engines side by side on one piece of work, with random weights: seconds, tokens, memory, and the floor.
 
     A checkpoint of random weights is made. Random weights never write a box, so lengths are fixed: every first answer
-    is as long, and so is all thinking. One threshold, found by a run that measures confidences, makes the wanted share
-    think, in all systems. Each runs in a process of its own, and warms up on other frames before the clock starts.
+    is as long, and so is all thinking. Hugging Face, our engine and vLLM round in ways of their own: a run of each
+    measures confidences first, and the threshold half way between two of them makes the wanted share think. Each system
+    runs in a process of its own, and warms up on other frames before the clock starts.
 
     [bold]two_call[/bold] is the published method with Hugging Face's generate: one call answers, and where it is unsure
     another begins again from the frames. [bold]generate_always[/bold] thinks on everything, in batches of the size that
@@ -177,7 +178,7 @@ def _progress(console: Console) -> Iterator[Callable[[str, int], None]]:
 
 
 def _print(console: Console, header: Mapping[str, Any], rows: Sequence[Row], *, first: str) -> None:
-    for line in _describe(header):
+    for line in _describe(header, {} if first in rows[0] else _thresholds(rows)):
         console.print(line, markup=False, highlight=False)
     rows = [{**row, "shares": _shares(row)} for row in rows]
     named = {name: name for name in GATING_HEADINGS} if "engine" in rows[0] else {first: first, **HEADINGS}
@@ -189,13 +190,19 @@ def _print(console: Console, header: Mapping[str, Any], rows: Sequence[Row], *, 
             console.print(f"{row['system']}: {row['complaint']}", style="bold red", markup=False)
 
 
-def _describe(header: Mapping[str, Any]) -> Iterator[str]:
+def _thresholds(rows: Sequence[Row]) -> dict[str, float]:
+    """By system, of those that have one."""
+    return {row["system"]: row["threshold"] for row in rows if row.get("threshold") is not None}
+
+
+def _describe(header: Mapping[str, Any], thresholds: Mapping[str, float]) -> Iterator[str]:
     read, matrix = header["read_bytes_per_second"] / 1e9, header["matrix_operations_per_second"] / 1e12
     yield f"{header['device']}, {header['num_cores']} cores: {read:.3g} GB/s, {matrix:.3g} TFLOP/s {header['dtype']}"
     yield f"{header['family']}, {header['num_parameters'] / 1e6:,.1f} M parameters; {cell(header['versions'])}"
     yield cell(header["work"])
-    if header["threshold"] is not None:
-        yield f"think rate {header['think_rate']:g}: threshold {header['threshold']:.4g}"
+    if header["think_rate"] is not None:
+        named = f": threshold {cell(thresholds)}" if thresholds else ""
+        yield f"think rate {header['think_rate']:g}{named}"
     yield header["notes"]
 
 

@@ -12,9 +12,10 @@ from pipelines.bench.engines.checkpoint import MadeCheckpoint
 from pipelines.bench.engines.floor import read_model_size
 from pipelines.bench.engines.machine import Machine
 from pipelines.bench.engines.rows import make_rows
-from pipelines.bench.engines.run import Interpreters, OnRun, find_threshold, run_in_turn, run_once
+from pipelines.bench.engines.run import Interpreters, OnRun, run_in_turn, run_once
 from pipelines.bench.engines.shapes import MAX_POSITIONS
 from pipelines.bench.engines.task import Outcome, Task
+from pipelines.bench.engines.thresholds import choose_threshold, measure_confidences
 from pipelines.bench.engines.work import EngineWork
 from pipelines.reason.engines.grid import read_vision_grid
 from schemas.errors import ConfigError, EngineError
@@ -47,25 +48,27 @@ class EngineBench:
     def measure(
         self, work: EngineWork, systems: Sequence[str], *, think_rate: float, num_repeats: int
     ) -> list[dict[str, Any]]:
-        """A row for each system; the threshold is the same for all of them. Raises ConfigError, EngineError."""
+        """A row for each system, with the threshold of its implementation; None where it has none. What keeps a system
+        from a result is its row's complaint. Raises ConfigError."""
         check_work(work, self.checkpoint.folder)
-        self.on_run("confidences", 0)
-        threshold = find_threshold(self._task("transformers_direct", work, 0.0), self.interpreters, think_rate)
-        tasks = [self._task(system, work, threshold) for system in systems]
-        outcomes = run_in_turn(tasks, self.interpreters, num_repeats=num_repeats, on_run=self.on_run)
-        size = read_model_size(self.checkpoint.folder)
-        rows = make_rows(outcomes, work=work, size=size, machine=self.machine, dtype=self.dtype)
-        return [{**row, "threshold": threshold} for row in rows]
+        confidences = self._measure_confidences(work, systems)
+        return self._measure(work, systems, confidences, think_rate=think_rate, num_repeats=num_repeats)
 
     def scale(
         self, work: EngineWork, systems: Sequence[str], axis: Axis, *, think_rate: float, num_repeats: int
     ) -> list[dict[str, Any]]:
         """Rows as of `measure` for each value of RANGES[axis], which stands in front of them."""
+        confidences: dict[EngineWork, dict[str, list[float] | str]] = {}
         rows = []
         for value in RANGES[axis]:
-            some = self.measure(
-                work_at(work, axis, value),
+            changed = work_at(work, axis, value)
+            check_work(changed, self.checkpoint.folder)
+            if changed not in confidences:  # another think rate is no other work
+                confidences[changed] = self._measure_confidences(changed, systems)
+            some = self._measure(
+                changed,
                 systems,
+                confidences[changed],
                 think_rate=value if axis == "think-rate" else think_rate,
                 num_repeats=num_repeats,
             )
@@ -118,9 +121,40 @@ class EngineBench:
             "versions": versions,
             "work": asdict(work),
             "think_rate": think_rate,
-            "threshold": rows[0].get("threshold") if think_rate is not None else None,
             "notes": NOTES,
         }
+
+    def _measure_confidences(self, work: EngineWork, systems: Sequence[str]) -> dict[str, list[float] | str]:
+        return measure_confidences(systems, self._task("", work, 0.0), self.interpreters, on_run=self.on_run)
+
+    def _measure(
+        self,
+        work: EngineWork,
+        systems: Sequence[str],
+        confidences: Mapping[str, list[float] | str],
+        *,
+        think_rate: float,
+        num_repeats: int,
+    ) -> list[dict[str, Any]]:
+        thresholds: dict[str, float] = {}
+        complaints: dict[str, list[Outcome | str]] = {}
+        for system, some in confidences.items():
+            if isinstance(some, str):
+                complaints[system] = [some]
+            else:
+                thresholds[system] = choose_threshold(some, think_rate)
+        tasks = [
+            self._task(system, work, thresholds.get(system, 0.0)) for system in systems if system not in complaints
+        ]
+        outcomes = run_in_turn(tasks, self.interpreters, num_repeats=num_repeats, on_run=self.on_run) | complaints
+        rows = make_rows(
+            {system: outcomes[system] for system in systems},
+            work=work,
+            size=read_model_size(self.checkpoint.folder),
+            machine=self.machine,
+            dtype=self.dtype,
+        )
+        return [{**row, "threshold": thresholds.get(row["system"])} for row in rows]
 
     def _task(self, system: str, work: EngineWork, threshold: float) -> Task:
         return Task(

@@ -1,14 +1,13 @@
-"""Runs systems one after the other, each in a process of its own, and finds the threshold that makes a share think."""
+"""Runs systems one after the other, each in a process of its own."""
 
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.bench.engines.systems import VLLM_SYSTEMS
@@ -88,24 +87,6 @@ def run_in_turn(
                 outcomes[task.system].append(str(error))
             num_done += 1
     return outcomes
-
-
-def choose_threshold(confidences: Sequence[float], think_rate: float) -> float:
-    """Half way between two of the measured ones, so that the share that is below comes nearest to `think_rate`."""
-    ordered = sorted(confidences)
-    num_thinking = round(think_rate * len(ordered))
-    if num_thinking == 0:
-        return 0.0
-    if num_thinking == len(ordered):
-        return 1.0
-    return statistics.fmean(ordered[num_thinking - 1 : num_thinking + 1])
-
-
-def find_threshold(task: Task, interpreters: Interpreters, think_rate: float) -> float:
-    """From the confidences that a run of `task` measures; its own threshold plays no part where its strategy is
-    direct."""
-    outcome = run_once(replace(task, system="transformers_direct"), interpreters)
-    return choose_threshold([one.confidence for one in outcome.written if one.confidence is not None], think_rate)
 
 
 def _has_vllm(python: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pipelines.bench.engines.task import Task, Written
 from pipelines.reason.engines.protocol import ClipRequest
@@ -72,3 +72,19 @@ SYSTEMS: dict[str, Callable[[Task], System]] = {
     "vllm_gated": _vllm_gated,
 }
 VLLM_SYSTEMS = tuple(name for name in SYSTEMS if name.startswith("vllm"))
+
+
+class FirstAnswers(NamedTuple):
+    """The run that writes first answers alone: a system, and the strategy that replaces its own."""
+
+    system: str
+    strategy: str | None
+
+
+# For each system that has a threshold. What is computed by the same code is rounded alike and has the same run.
+FIRST_ANSWERS = {
+    "two_call": FirstAnswers("two_call", None),  # at a threshold of 0 nothing is asked again
+    "transformers_gated": FirstAnswers("transformers_direct", None),
+    "vllm_two_request": FirstAnswers("vllm_gated", "direct"),
+    "vllm_gated": FirstAnswers("vllm_gated", "direct"),
+}

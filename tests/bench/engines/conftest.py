@@ -7,10 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.bench.engines.checkpoint import make_checkpoint
+from pipelines.bench.engines.checkpoint import MadeCheckpoint, make_checkpoint
+from pipelines.bench.engines.machine import Machine
+from pipelines.bench.engines.measure import EngineBench
+from pipelines.bench.engines.run import Interpreters
 from pipelines.bench.engines.shapes import FAMILY_NAMES
 from pipelines.bench.engines.task import Task
 from pipelines.bench.engines.work import EngineWork
+
+MACHINE = Machine(
+    device="a machine", num_cores=2, num_threads=2, read_bytes_per_second=1000.0, matrix_operations_per_second=20_000.0
+)
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +55,12 @@ def make_task(tiny_checkpoints: dict[str, Path], tiny_work: Callable[[str], Engi
         )
 
     return make
+
+
+@pytest.fixture
+def bench(tiny_checkpoints: dict[str, Path]) -> EngineBench:
+    made = MadeCheckpoint(folder=tiny_checkpoints["qwen3_vl"], family="qwen3_vl", num_parameters=1)
+    return EngineBench(
+        checkpoint=made, machine=MACHINE, dtype="float32", device="cpu", interpreters=Interpreters(vllm=None),
+        on_run=lambda what, num_done: None,
+    )  # fmt: skip

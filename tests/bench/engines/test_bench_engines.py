@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from jobs import bench_engines
 from jobs.__main__ import app
+from jobs.rows import cell
 from pipelines.bench.engines import machine, run
 
 TINY = (
@@ -50,7 +51,8 @@ def test_systems_are_measured_beside_the_first_and_their_floor(tmp_path: Path, m
     for row in (baseline, gated):
         assert row["complaint"] is None
         assert (row["num_questions"], row["num_thinking"], row["num_same_tokens"]) == (6, 3, 6)
-        assert row["threshold"] == header["threshold"]
+        assert 0 < row["threshold"] < 1
+        assert f"{row['system']} {cell(row['threshold'])}" in result.output
         assert row["peak_rss_mib"] > 100
     assert (baseline["num_generated_tokens"], gated["num_generated_tokens"]) == (6 * 4 + 3 * 10, 6 * 4 + 3 * 6)
     assert gated["ratio_to_two_call"] == pytest.approx(baseline["seconds"] / gated["seconds"])

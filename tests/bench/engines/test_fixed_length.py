@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.bench.engines.run import choose_threshold
 from pipelines.bench.engines.sequence import FixedLengthSequence, read_token_ids
 from pipelines.reason.sequence import Token
 from schemas.config import GateConfig
@@ -55,18 +53,3 @@ def test_lengths_are_those_that_were_asked_whatever_is_written(
     assert answer.num_answer_tokens == num_answer
     assert answer.num_thinking_tokens == (num_thinking if thinks else 0)
     assert read_token_ids(answer) == list(range(num_answer + (num_thinking if thinks else 0)))
-
-
-@given(st.sets(st.floats(0.001, 0.999), min_size=1, max_size=50), st.floats(0, 1))
-def test_a_threshold_makes_the_wanted_share_think(confidences: set[float], think_rate: float) -> None:
-    threshold = choose_threshold(list(confidences), think_rate)
-    num_thinking = sum(confidence < threshold for confidence in confidences)
-    ordered = sorted(confidences)
-    wanted = round(think_rate * len(ordered))
-    assert num_thinking == wanted or ordered[wanted - 1] == threshold  # neighbours too close for a number in between
-    assert 0 <= threshold <= 1
-
-
-@pytest.mark.parametrize(("rate", "threshold"), [(0.0, 0.0), (0.5, 0.5), (0.25, 0.3), (1.0, 1.0)])
-def test_a_threshold_stands_between_two_of_the_measured(rate: float, threshold: float) -> None:
-    assert choose_threshold([0.8, 0.2, 0.4, 0.6], rate) == pytest.approx(threshold)

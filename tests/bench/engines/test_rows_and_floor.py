@@ -10,9 +10,7 @@ import pytest
 from transformers import AutoModelForImageTextToText
 
 from pipelines.bench.engines import measure
-from pipelines.bench.engines.checkpoint import MadeCheckpoint
 from pipelines.bench.engines.floor import ModelSize, compute_floor, read_model_size
-from pipelines.bench.engines.machine import Machine
 from pipelines.bench.engines.measure import RANGES, EngineBench, work_at
 from pipelines.bench.engines.rows import make_rows
 from pipelines.bench.engines.run import Interpreters
@@ -21,14 +19,12 @@ from pipelines.bench.engines.task import Outcome, Task, Written
 from pipelines.bench.engines.work import EngineWork
 from pipelines.reason.engines.times import EngineTimes
 from schemas.errors import ConfigError, EngineError
+from tests.bench.engines.conftest import MACHINE
 
 SIZE = ModelSize(
     num_layer_weights=1000, num_head_weights=200, num_patch_weights=60, num_merged_weights=40, patches_per_token=4,
     num_key_value_numbers=16, num_query_numbers=32,
 )  # fmt: skip
-MACHINE = Machine(
-    device="a machine", num_cores=2, num_threads=2, read_bytes_per_second=1000.0, matrix_operations_per_second=20_000.0
-)
 TIMES = EngineTimes(
     vision_seconds=1.0, prefill_seconds=2.0, answer_seconds=30.0, think_seconds=67.0, num_steps=10, num_step_rows=40,
     num_step_keys=500, num_prefill_tokens=100, num_patches=80,
@@ -108,15 +104,6 @@ def test_what_was_not_generated_is_not_compared() -> None:
     }
     rows = make_rows(outcomes, work=WORK, size=SIZE, machine=MACHINE, dtype="bfloat16")
     assert [row["num_same_tokens"] for row in rows] == [1, 1]
-
-
-@pytest.fixture
-def bench(tiny_checkpoints: dict[str, Path]) -> EngineBench:
-    made = MadeCheckpoint(folder=tiny_checkpoints["qwen3_vl"], family="qwen3_vl", num_parameters=1)
-    return EngineBench(
-        checkpoint=made, machine=MACHINE, dtype="float32", device="cpu", interpreters=Interpreters(vllm=None),
-        on_run=lambda what, num_done: None,
-    )  # fmt: skip
 
 
 def test_the_gates_cost_is_a_ratio_of_medians_of_interleaved_pairs(

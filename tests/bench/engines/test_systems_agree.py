@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.bench.engines.run import Interpreters, choose_threshold, run_once
+from pipelines.bench.engines.run import Interpreters, run_once
 from pipelines.bench.engines.shapes import FAMILY_NAMES
 from pipelines.bench.engines.systems import SYSTEMS, VLLM_SYSTEMS
 from pipelines.bench.engines.task import Task, Written
+from pipelines.bench.engines.thresholds import choose_threshold
 from pipelines.bench.engines.work import make_frames, make_questions
 from schemas.errors import EngineError
 

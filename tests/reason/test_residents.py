@@ -61,11 +61,14 @@ def test_contents_follow_rows_and_clips_and_nothing_stays_behind():
     assert owners(residents.row_store, 0) == owners(residents.clip_store, 0) == []
 
 
-def test_a_step_reads_a_prefix_once_for_each_of_its_rows():
+def test_a_step_reads_a_prefix_once_and_attends_to_it_for_each_row():
     residents = make_residents()
     place(residents, 1, [11, 12], num_prefix=10, num_own=5)
     place(residents, 2, [21], num_prefix=30, num_own=7)
-    assert residents.num_keys == (10 + 5) * 2 + 30 + 7
+    place(residents, 3, [31], num_prefix=100)
+    residents.remove_row(31)  # a clip that nobody asks about
+    assert residents.num_keys == 10 + 2 * 5 + 30 + 7
+    assert residents.num_row_keys == (10 + 5) * 2 + 30 + 7
 
 
 def test_a_row_goes_on_where_its_clip_ends():

@@ -219,3 +219,7 @@ def test_times_add_up(model):
     assert sum(answer.engine_seconds for answer in answers.values()) == pytest.approx(spent)
     num_written = sum(answer.num_answer_tokens + answer.num_thinking_tokens for answer in answers.values())
     assert times.num_step_rows == num_written - len(answers)  # the first tokens come with the prompts
+    # What both questions attend to in a step is read once: the clip's prefix, which is the video and words around it.
+    num_prefix, rest = divmod(times.num_step_row_keys - times.num_step_keys, times.num_step_rows - times.num_steps)
+    assert rest == 0
+    assert 2 * 2 * 2 < num_prefix < times.num_prefill_tokens

@@ -2,9 +2,9 @@
 
 Pure arithmetic over a checkpoint's tensors, an engine's times and a machine's rates.
 
-    step      every weight of the language model and its head is read once, and for each row every key and value that
-              it sees; each row costs two operations per weight, and four per query element and key. The slower of
-              the two. Rows of one clip may read its keys together: the weights alone are what no engine gets below.
+    step      every weight of the language model and its head is read once, and every key and value that a row sees;
+              those of a clip's prefix once for all of its rows, which may read them together. Each row costs two
+              operations per weight, and four per query element and key. The slower of the two.
     prefill   two operations per weight and token; vision: per weight and patch. Attention is left out of both.
 """
 
@@ -78,10 +78,12 @@ def read_model_size(folder: Path) -> ModelSize:
 
 def compute_floor(size: ModelSize, times: EngineTimes, machine: Machine, dtype: str) -> Floor:
     """Of a run of at least one step."""
-    rows, keys = times.num_step_rows / times.num_steps, times.num_step_keys / times.num_steps
+    rows, keys, row_keys = (
+        number / times.num_steps for number in (times.num_step_rows, times.num_step_keys, times.num_step_row_keys)
+    )
     weights = size.num_layer_weights + size.num_head_weights
     step_bytes = BYTES_PER_NUMBER[dtype] * (weights + keys * size.num_key_value_numbers)
-    step_operations = 2 * rows * weights + 4 * keys * size.num_query_numbers
+    step_operations = 2 * rows * weights + 4 * row_keys * size.num_query_numbers
     rate = machine.matrix_operations_per_second
     vision_weights = size.num_patch_weights + size.num_merged_weights / size.patches_per_token
     return Floor(

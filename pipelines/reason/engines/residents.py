@@ -6,7 +6,7 @@ values.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -79,9 +79,13 @@ class Residents:
 
     @property
     def num_keys(self) -> int:
-        """Tokens in the cache that a step of all rows attends to, a clip's prefix once for each of its rows."""
-        prefix_tokens = self.prefix_tokens
-        return sum(row.num_own for row in self._rows.values()) + sum(prefix_tokens[slot] for slot in self.clip_slots)
+        """Tokens in the cache that a step of all rows reads at least: their own, and prefixes that are asked about."""
+        return self._count_keys(set(self.clip_slots))
+
+    @property
+    def num_row_keys(self) -> int:
+        """Tokens that the rows of such a step attend to: the same, a prefix once for each of its rows."""
+        return self._count_keys(self.clip_slots)
 
     def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int) -> bool:
         """Whether the budget allows so many more rows and clips, of at most so many tokens each."""
@@ -128,6 +132,10 @@ class Residents:
         del self._clips[clip]
         self.clip_store.erase(len(self._clips), self.clip_store.capacity)
         self.changes += 1
+
+    def _count_keys(self, clip_slots: Iterable[int]) -> int:
+        prefix_tokens = self.prefix_tokens
+        return sum(row.num_own for row in self._rows.values()) + sum(prefix_tokens[slot] for slot in clip_slots)
 
     def _move_rows(self, moves: Sequence[Move]) -> int:
         """Copy as many tokens as any row holds; how many."""

@@ -104,6 +104,7 @@ class Runner:
         self.times.num_steps += 1
         self.times.num_step_rows += len(token_ids)
         self.times.num_step_keys += self.residents.num_keys + len(token_ids)
+        self.times.num_step_row_keys += self.residents.num_row_keys + len(token_ids)
         chosen = self._choose(self._step(token_ids), forced)
         seconds = time.perf_counter() - started
         self.times.think_seconds += think_share * seconds

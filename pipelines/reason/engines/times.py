@@ -16,8 +16,8 @@ class EngineTimes:
     prefill_seconds   clips' prefixes and questions' suffixes through the language model
     answer_seconds    steps of one token each, the share of rows before their verdict
     think_seconds     the same for rows after it
-    num_steps         such steps; `num_step_rows` sums their rows, `num_step_keys` the tokens whose keys those read,
-                      a clip's prefix once for each of its rows
+    num_steps         such steps; `num_step_rows` sums their rows, `num_step_keys` the tokens whose keys they read at
+                      least, a clip's prefix once, `num_step_row_keys` the same with a prefix once for each of its rows
     num_prefill_tokens, num_patches   what went through the language model in prefills, and through the vision tower
     """
 
@@ -28,5 +28,6 @@ class EngineTimes:
     num_steps: int = 0
     num_step_rows: int = 0
     num_step_keys: int = 0
+    num_step_row_keys: int = 0
     num_prefill_tokens: int = 0
     num_patches: int = 0

@@ -27,7 +27,7 @@ SIZE = ModelSize(
 )  # fmt: skip
 TIMES = EngineTimes(
     vision_seconds=1.0, prefill_seconds=2.0, answer_seconds=30.0, think_seconds=67.0, num_steps=10, num_step_rows=40,
-    num_step_keys=500, num_prefill_tokens=100, num_patches=80,
+    num_step_keys=500, num_step_row_keys=900, num_prefill_tokens=100, num_patches=80,
 )  # fmt: skip
 WORK = EngineWork(num_videos=1, num_questions=2, num_frames=4, size=64, num_answer_tokens=2, num_thinking_tokens=3)
 
@@ -48,12 +48,13 @@ def outcome(seconds: float, tokens: dict[str, list[int]], *, times: EngineTimes 
 
 def test_a_step_is_bound_by_memory_or_by_matrices() -> None:
     floor = compute_floor(SIZE, TIMES, MACHINE, "bfloat16")
-    # 4 rows and 50 keys a step: 1200 weights and 50 x 16 numbers of 2 bytes; 4 x 1200 x 2 and 4 x 50 x 32 operations.
+    # 4 rows a step, 50 keys to read and 90 to attend to: 1200 weights and 50 x 16 numbers of 2 bytes; 4 x 1200 x 2 and
+    # 4 x 90 x 32 operations.
     assert floor.step_bytes == 2 * (1200 + 800)
-    assert floor.step_operations == 9600 + 6400
+    assert floor.step_operations == 9600 + 11520
     assert (floor.step_seconds, floor.weights_seconds) == (pytest.approx(4.0), pytest.approx(2.4))
     slow = replace(MACHINE, matrix_operations_per_second=1000.0)
-    assert compute_floor(SIZE, TIMES, slow, "bfloat16").step_seconds == pytest.approx(16.0)
+    assert compute_floor(SIZE, TIMES, slow, "bfloat16").step_seconds == pytest.approx(21.12)
     assert compute_floor(SIZE, TIMES, MACHINE, "float32").step_bytes == 4 * (1200 + 800)
     assert floor.prefill_seconds == pytest.approx(2 * 100 * 1000 / 20_000)
     assert floor.vision_seconds == pytest.approx(2 * 80 * (60 + 40 / 4) / 20_000)

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -30,6 +30,14 @@ from schemas.config import GateConfig
 from schemas.decoding import FramesConfig
 from schemas.errors import EngineError
 from schemas.qa import Question
+
+
+class _Running(NamedTuple):
+    """A question under way. `clip` names the prefix, of so many tokens, that it shares with others."""
+
+    sequence: GatedSequence
+    clip: str
+    num_prefix_tokens: int
 
 
 class VllmEngine:
@@ -56,7 +64,7 @@ class VllmEngine:
         self._sequence_type = sequence_type
         self._closing = model.format.encode(FORCED_CLOSING)
         self._waiting: deque[ClipRequest] = deque()
-        self._running: dict[str, GatedSequence] = {}
+        self._running: dict[str, _Running] = {}
         self._name = uuid.uuid4().hex  # so that what one engine has cached is never taken for another's
         self._num_clips = 0
         self._unshared_seconds = 0.0
@@ -103,16 +111,16 @@ class VllmEngine:
         step = self._model.step()
         advanced = [self._running[key] for key in step.advanced]
         self._account(time.perf_counter() - started, advanced)
-        done = [key for key in step.advanced if self._running[key].finish_reason is not None]
+        done = [key for key in step.advanced if self._running[key].sequence.finish_reason is not None]
         # Before anything else is scheduled: a question that has its answer writes not one more token.
         self._model.stop([*done, *step.ended])
         for key in done:
-            sequence = self._running.pop(key)
+            sequence = self._running.pop(key).sequence
             finished.append(
                 Finished(request_id=sequence.request_id, question=sequence.question, answer=sequence.to_answer())
             )
         for key in step.ended:
-            sequence = self._running.pop(key)
+            sequence = self._running.pop(key).sequence
             error = EngineError("vLLM ended the request before its answer was complete")
             finished.append(fail(sequence.request_id, sequence.question, error))
         if not self.num_unfinished:
@@ -190,11 +198,11 @@ class VllmEngine:
             **settings,
         )
         self._model.start(key, clip.with_suffix(suffix), sequence, describe_sequence(self._sequence_type, **settings))
-        self._running[key] = sequence
+        self._running[key] = _Running(sequence, clip.uuid, len(clip.token_ids))
         self.times.num_prefill_tokens += len(suffix)
         return sequence
 
-    def _account(self, seconds: float, advanced: list[GatedSequence]) -> None:
+    def _account(self, seconds: float, advanced: list[_Running]) -> None:
         """A step's time goes in equal shares to the questions that got a token; one that gave none waits for the next.
 
         A step that reads a prompt to its end counts as prefill, whoever else moved on in it.
@@ -203,15 +211,21 @@ class VllmEngine:
         if not advanced:
             return
         share_seconds, self._unshared_seconds = self._unshared_seconds / len(advanced), 0.0
-        for sequence in advanced:
+        sequences = [running.sequence for running in advanced]
+        for sequence in sequences:
             sequence.engine_seconds += share_seconds
         times = self.times
-        if any(len(sequence.token_ids) == 1 for sequence in advanced):
+        if any(len(sequence.token_ids) == 1 for sequence in sequences):
             times.prefill_seconds += share_seconds * len(advanced)
             return
-        num_thinking = sum(sequence.num_thinking_tokens > 0 for sequence in advanced)
+        num_thinking = sum(sequence.num_thinking_tokens > 0 for sequence in sequences)
         times.think_seconds += share_seconds * num_thinking
         times.answer_seconds += share_seconds * (len(advanced) - num_thinking)
         times.num_steps += 1
         times.num_step_rows += len(advanced)
-        times.num_step_keys += sum(sequence.num_prompt_tokens + len(sequence.token_ids) for sequence in advanced)
+        # All but the token that the step has produced.
+        num_row_keys = sum(sequence.num_prompt_tokens + len(sequence.token_ids) - 1 for sequence in sequences)
+        prefix_tokens = {running.clip: running.num_prefix_tokens for running in advanced}
+        times.num_step_row_keys += num_row_keys
+        num_shared = sum(running.num_prefix_tokens for running in advanced) - sum(prefix_tokens.values())
+        times.num_step_keys += num_row_keys - num_shared

@@ -34,7 +34,7 @@ WITHOUT_VLLM = "vLLM is not installed, its systems are left out; get it with: ma
 
 def engines(
     family: Annotated[str, typer.Option(help="Shape of the model: qwen2_5_vl or qwen3_vl.")] = "qwen2_5_vl",
-    parameters: Annotated[str, typer.Option(metavar="N", help="About so many: 1M, 190M, 7B.")] = "190M",
+    parameters: Annotated[str, typer.Option(metavar="N", help="About so many: 1M, 180M, 7B.")] = "180M",
     videos: Annotated[int, typer.Option(min=1, help="Clips, one of each video.")] = 8,
     questions: Annotated[int, typer.Option(min=1, max=256, help="Asked of each clip.")] = 4,
     frames: Annotated[int, typer.Option(min=1, help="Of each clip.")] = 16,
@@ -72,10 +72,11 @@ def engines(
 ) -> None:
     """Engines side by side on one piece of work, with random weights: seconds, tokens, memory, and the floor.
 
-    A checkpoint of random weights is made. Random weights never write a box, so lengths are fixed: every first answer
-    is as long, and so is all thinking. Hugging Face, our engine and vLLM round in ways of their own: a run of each
-    measures confidences first, and the threshold half way between two of them makes the wanted share think. Each system
-    runs in a process of its own, and warms up on other frames before the clock starts.
+    A checkpoint of random weights is made: the published 7B, by default at an eighth of its width. Random weights never
+    write a box, so lengths are fixed: every first answer is as long, and so is all thinking. Hugging Face, our engine
+    and vLLM round in ways of their own: a run of each measures confidences first, and the threshold half way between
+    two of them makes the wanted share think. Each system runs in a process of its own, and warms up on other frames
+    before the clock starts.
 
     [bold]two_call[/bold] is the published method with Hugging Face's generate: one call answers, and where it is unsure
     another begins again from the frames. [bold]generate_always[/bold] thinks on everything, in batches of the size that

@@ -1,6 +1,8 @@
-"""The shapes of the models that engines are measured with: real dimensions at 7B, and the same kind of thing smaller.
+"""The shapes of the models that engines are measured with: the published 7B's, and eighths of its width.
 
-Numbers and Hugging Face configurations only; makes no weights.
+What is narrower is as deep as the 7B, reads the same vocabulary and shares key-value heads alike: layers that follow
+each other, kernels that start, and a head that is read for every token weigh as much as they do there. Numbers and
+Hugging Face configurations only; makes no weights.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from transformers import PretrainedConfig, Qwen2_5_VLConfig, Qwen3VLConfig
@@ -17,8 +19,9 @@ from schemas.errors import ConfigError
 
 FAMILY_NAMES = ("qwen2_5_vl", "qwen3_vl")
 MAX_POSITIONS = 32_768
-# Below the first the tiny shape, which cannot be scaled further; from the second on the published dimensions.
-TINY_BELOW, PUBLISHED_FROM = 10_000_000, 5_000_000_000
+# Below the first the tiny shape: an eighth of the width with one layer has 83 M parameters, of which the vocabulary has
+# 68 M. From the second on the published dimensions.
+TINY_BELOW, PUBLISHED_FROM = 80_000_000, 5_000_000_000
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9}
 
 
@@ -58,18 +61,18 @@ PUBLISHED: Mapping[str, Shape] = {
 
 
 def parse_parameters(text: str) -> int:
-    """How many parameters `190M`, `7B` or `1000000` are. Raises ConfigError."""
+    """How many parameters `180M`, `7B` or `1000000` are. Raises ConfigError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMB]?)", text.strip().upper())
     if match is None or (number := round(float(match[1]) * _UNITS[match[2]])) < 1:
-        raise ConfigError(f"'{text}' is no number of parameters; write it as 1M, 190M or 7B")
+        raise ConfigError(f"'{text}' is no number of parameters; write it as 1M, 180M or 7B")
     return number
 
 
 def choose_shape(family: str, num_parameters: int) -> Shape:
     """The shape that is nearest to so many parameters. Raises ConfigError for a family that nobody knows.
 
-    In between, groups of 7 query heads share a key-value head as in the published 7B, and width and depth grow
-    together; then the number of layers is fitted.
+    In between, the published 7B of Qwen2.5-VL at so many eighths of its width, for both families. Below an eighth,
+    which has 181 M parameters, text layers are left out; the tower that sees keeps its depth.
     """
     if family not in FAMILY_NAMES:
         raise ConfigError(f"family '{family}' is unknown; use one of: {', '.join(FAMILY_NAMES)}")
@@ -77,10 +80,11 @@ def choose_shape(family: str, num_parameters: int) -> Shape:
         return TINY
     if num_parameters >= PUBLISHED_FROM:
         return PUBLISHED[family]
-    distances = {width: abs(math.log(_count(_scaled(width)) / num_parameters)) for width in range(1, 9)}
-    shape = _scaled(min(distances, key=lambda width: distances[width]))
-    missing = (num_parameters - _count(shape)) / _count_layer(shape)
-    return _scaled(shape.kv_heads, layers=max(1, shape.layers + round(missing)))
+    narrowest = _scaled(1)
+    if num_parameters < _count(narrowest):
+        missing = round((_count(narrowest) - num_parameters) / _count_layer(narrowest))
+        return replace(narrowest, layers=max(1, narrowest.layers - missing))
+    return min(map(_scaled, range(1, 8)), key=lambda shape: abs(math.log(_count(shape) / num_parameters)))
 
 
 def make_config(family: str, shape: Shape, token_ids: Mapping[str, int]) -> PretrainedConfig:
@@ -129,12 +133,15 @@ def make_config(family: str, shape: Shape, token_ids: Mapping[str, int]) -> Pret
     return Qwen3VLConfig(text_config=text, vision_config=vision, **ids)
 
 
-def _scaled(width: int, layers: int | None = None) -> Shape:
-    """`width` key-value heads; at 2 the shape of about 190 M parameters."""
+def _scaled(eighths: int) -> Shape:
+    """Of the published 7B's width; depth, vocabulary and how often vision looks at whole frames are as published.
+
+    Heads are half as wide, so that an eighth is a whole group of 7 with its key-value head. Tied, like the 3B.
+    """
     return Shape(
-        hidden=448 * width, layers=layers or 6 * width, heads=7 * width, kv_heads=width, head_size=64,
-        intermediate=2048 * width, vocabulary=16384, is_tied=True, vision_hidden=192 * width, vision_depth=4 * width,
-        vision_heads=3 * width, vision_intermediate=512 * width, full_every=4,
+        hidden=448 * eighths, layers=28, heads=7 * eighths, kv_heads=eighths, head_size=64,
+        intermediate=2368 * eighths, vocabulary=152064, is_tied=True, vision_hidden=160 * eighths, vision_depth=32,
+        vision_heads=2 * eighths, vision_intermediate=428 * eighths, full_every=8,
     )  # fmt: skip
 
 

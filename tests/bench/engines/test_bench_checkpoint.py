@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
 
 from pipelines.bench.engines.checkpoint import make_checkpoint
@@ -13,6 +16,8 @@ from pipelines.bench.engines.shapes import (
     FAMILY_NAMES,
     PUBLISHED,
     PUBLISHED_FROM,
+    TINY,
+    TINY_BELOW,
     choose_shape,
     make_config,
     parse_parameters,
@@ -61,22 +66,47 @@ def test_a_folder_is_made_once_and_again_for_another_model(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)
-@pytest.mark.parametrize("text", ["30M", "190M", "1B", "3B"])
+@pytest.mark.parametrize("text", ["85M", "130M", "180M", "600M", "1.2B", "2B", "3B"])
 def test_a_shape_is_about_as_large_as_asked(family: str, text: str) -> None:
-    from transformers import AutoModelForImageTextToText
-
     wanted = parse_parameters(text)
     with torch.device("meta"):
         model = AutoModelForImageTextToText.from_config(make_config(family, choose_shape(family, wanted), IDS))
-    assert sum(parameter.numel() for parameter in model.parameters()) == pytest.approx(wanted, rel=0.15)
+    assert sum(parameter.numel() for parameter in model.parameters()) == pytest.approx(wanted, rel=0.06)
 
 
-def test_the_default_shape_shares_heads_like_the_published_7b() -> None:
-    shape = choose_shape("qwen2_5_vl", parse_parameters("190M"))
+@given(st.integers(1, 20_000_000_000), st.integers(1, 20_000_000_000))
+def test_who_asks_for_more_gets_no_less(one: int, other: int) -> None:
+    smaller, larger = (choose_shape("qwen2_5_vl", number) for number in sorted((one, other)))
+    assert (smaller.hidden, smaller.layers, smaller.vision_depth) <= (larger.hidden, larger.layers, larger.vision_depth)
+
+
+def test_what_is_smaller_than_the_published_7b_is_narrower_and_nothing_else() -> None:
     published = choose_shape("qwen2_5_vl", PUBLISHED_FROM)
     assert published is PUBLISHED["qwen2_5_vl"]
-    assert shape.heads // shape.kv_heads == published.heads // published.kv_heads == 7
-    assert (shape.hidden, shape.layers, shape.heads, shape.vocabulary) == (896, 12, 14, 16384)
+    for eighths, text in ((1, "180M"), (2, "600M"), (5, "3B")):
+        for family in FAMILY_NAMES:
+            shape = choose_shape(family, parse_parameters(text))
+            assert shape == replace(
+                published,
+                hidden=published.hidden * eighths // 8,
+                heads=7 * eighths,
+                kv_heads=eighths,
+                head_size=64,
+                intermediate=published.intermediate * eighths // 8,
+                is_tied=True,
+                vision_hidden=published.vision_hidden * eighths // 8,
+                vision_heads=published.vision_heads * eighths // 8,
+                vision_intermediate=428 * eighths,  # 3420 is no multiple of 8
+            )
+            assert shape.heads // shape.kv_heads == published.heads // published.kv_heads
+            assert shape.heads * shape.head_size == shape.hidden
+
+
+def test_below_an_eighth_of_the_width_text_layers_are_left_out_and_below_those_all_is_tiny() -> None:
+    eighth = choose_shape("qwen3_vl", parse_parameters("180M"))
+    assert choose_shape("qwen3_vl", parse_parameters("140M")) == replace(eighth, layers=17)
+    assert choose_shape("qwen3_vl", TINY_BELOW) == replace(eighth, layers=1)
+    assert choose_shape("qwen3_vl", TINY_BELOW - 1) == TINY
 
 
 def test_what_cannot_be_made_is_refused_in_a_sentence() -> None:

@@ -70,7 +70,7 @@ def test_systems_are_measured_beside_the_first_and_their_floor(tmp_path: Path, m
         (("--systems", "two_call,three_call"), "--systems: 'three_call' is unknown; use some of: two_call,"),
         (("--scale", "videos"), "--scale: 'videos' is unknown; use one of: think-rate, questions, frames"),
         (("--dtype", "int4"), "--dtype: 'int4' is unknown; use bfloat16, float16 or float32"),
-        (("--parameters", "lots"), "'lots' is no number of parameters; write it as 1M, 190M or 7B"),
+        (("--parameters", "lots"), "'lots' is no number of parameters; write it as 1M, 180M or 7B"),
         (("--scale", "frames", "--gating-cost"), "--scale and --gating-cost are two measurements"),
         (("--vllm-python", "/nowhere/python"), "--vllm-python: /nowhere/python is no Python that has vLLM"),
     ],

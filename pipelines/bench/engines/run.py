@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.bench.engines.lifeline import hold_lifeline
 from pipelines.bench.engines.systems import VLLM_SYSTEMS
 from pipelines.bench.engines.task import Outcome, Task
 from schemas.errors import EngineError
@@ -49,17 +50,20 @@ def find_vllm_python(given: Path | None) -> str | None:
 
 
 def run_once(task: Task, interpreters: Interpreters) -> Outcome:
-    """Raises EngineError with the last line that the process wrote where it came to no result."""
-    with tempfile.TemporaryDirectory(prefix="framegate-bench-engines-") as folder:
+    """Raises EngineError with the last line that the process wrote where it came to no result. The process ends with
+    this one."""
+    with tempfile.TemporaryDirectory(prefix="framegate-bench-engines-") as folder, hold_lifeline() as line:
         outcome, log = Path(folder) / "outcome.json", Path(folder) / "log"
         with log.open("wb") as lines:
             try:
                 done = subprocess.run(
-                    [interpreters.find(task.system), "-m", "pipelines.bench.engines.worker", str(outcome)],
+                    [interpreters.find(task.system), "-m", "pipelines.bench.engines.worker", str(outcome), str(line)],
                     input=task.to_json().encode(),
                     stdout=lines,
                     stderr=lines,
                     env=_environment(task),
+                    pass_fds=[line],
+                    process_group=0,
                     timeout=MAX_SECONDS,
                     check=False,
                 )

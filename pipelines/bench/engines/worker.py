@@ -1,4 +1,5 @@
-"""One run in a process of its own: `python -m pipelines.bench.engines.worker OUTCOME`, the task as JSON on its input.
+"""One run in a process of its own, which ends with its parent: `python -m pipelines.bench.engines.worker OUTCOME LINE`,
+the task as JSON on its input. LINE is a descriptor, see `lifeline`.
 
 Loading and warming up come before the clock starts: an engine lives as long as its actor. What is warmed up with has
 the same shapes and other frames, so that nothing of it is found in a cache. Runs under any interpreter that has the
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from pipelines.bench.engines.lifeline import follow_lifeline
 from pipelines.bench.engines.systems import SYSTEMS, VLLM_SYSTEMS, System
 from pipelines.bench.engines.task import Outcome, Task
 from pipelines.bench.processes import family, peak_rss_bytes
@@ -82,5 +84,6 @@ def _versions(task: Task) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    (outcome_file,) = sys.argv[1:]
+    outcome_file, line = sys.argv[1:]
+    follow_lifeline(int(line))
     measure(Task.from_json(sys.stdin.read())).save(Path(outcome_file))

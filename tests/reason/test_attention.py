@@ -1,4 +1,4 @@
-"""Attention as transformers calls it for vision: windows of mixed lengths see themselves alone."""
+"""Vision's attention: windows of mixed lengths see themselves alone, and are rotated as in transformers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
+from transformers import AutoModelForImageTextToText
 
-from pipelines.reason.engines.attention import attend
+from pipelines.reason.engines.attention import attend_windows, group_windows, replace_attention
 from tests.reason.plain_attention import HEAD_SIZE, SCALING, draw
 
 
@@ -18,36 +19,45 @@ from tests.reason.plain_attention import HEAD_SIZE, SCALING, draw
     lengths=st.lists(st.sampled_from([1, 4, 16, 24, 64, 100]), min_size=1, max_size=9),
     seed=st.integers(0, 99),
 )
-def test_vision_windows_see_themselves_alone(num_heads, lengths, seed):
+def test_windows_see_themselves_alone(num_heads, lengths, seed):
     torch.manual_seed(seed)
-    total = sum(lengths)
-    query, key, value = (draw(1, num_heads, total, HEAD_SIZE) for _ in range(3))
+    query, key, value = (draw(sum(lengths), num_heads, HEAD_SIZE) for _ in range(3))
     borders = torch.tensor([0, *lengths]).cumsum(0)
-    output, _ = attend(torch.nn.Identity(), query, key, value, None, scaling=SCALING, cu_seq_lens_q=borders)
+    output = attend_windows(query, key, value, group_windows(borders), SCALING)
     expected = torch.cat(
         [
-            F.scaled_dot_product_attention(*(part[:, :, start:end] for part in (query, key, value)), scale=SCALING)
+            _attend_plainly(*(part[start:end] for part in (query, key, value)))
             for start, end in zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True)
-        ],
-        dim=2,
+        ]
     )
-    torch.testing.assert_close(output, expected.transpose(1, 2), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("num_scores", [1 << 13, 1 << 14, 16], ids=["some at a time", "all at once", "too long"])
-def test_vision_windows_are_the_same_however_many_go_at_a_time(monkeypatch, num_scores):
+def test_windows_are_the_same_however_many_go_at_a_time(monkeypatch, num_scores):
     torch.manual_seed(0)
-    query, key, value = (draw(1, 2, 5 * 36, HEAD_SIZE) for _ in range(3))
-    borders = torch.arange(0, 5 * 36 + 1, 36)
-    expected, _ = attend(torch.nn.Identity(), query, key, value, None, scaling=SCALING, cu_seq_lens_q=borders)
+    query, key, value = (draw(5 * 36, 2, HEAD_SIZE) for _ in range(3))
+    windows = group_windows(torch.arange(0, 5 * 36 + 1, 36))
+    expected = attend_windows(query, key, value, windows, SCALING)
     monkeypatch.setattr("pipelines.reason.engines.attention._MAX_SCORES", num_scores)
-    output, _ = attend(torch.nn.Identity(), query, key, value, None, scaling=SCALING, cu_seq_lens_q=borders)
+    output = attend_windows(query, key, value, windows, SCALING)
     torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_whole_image_in_one_window_sees_all_of_itself():
-    torch.manual_seed(0)
-    query, key, value = (draw(1, 2, 30, HEAD_SIZE) for _ in range(3))
-    output, _ = attend(torch.nn.Identity(), query, key, value, None, scaling=SCALING)
-    expected = F.scaled_dot_product_attention(query, key, value, scale=SCALING).transpose(1, 2)
-    torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
+def test_a_tower_says_what_it_said_with_the_attention_of_transformers(random_checkpoint):
+    model = AutoModelForImageTextToText.from_pretrained(random_checkpoint, dtype=torch.float32).eval()
+    tower = model.model.visual
+    vision = model.config.vision_config
+    # Frames that are no whole number of windows, of two sizes: windows of several lengths.
+    grids = torch.tensor([[2, 4, 6], [1, 12, 10]])
+    pixels = torch.randn(int(grids.prod(dim=1).sum()), 3 * vision.temporal_patch_size * vision.patch_size**2)
+    with torch.inference_mode():
+        expected = tower(pixels, grid_thw=grids).pooler_output
+        replace_attention(tower)
+        for _ in range(2):
+            torch.testing.assert_close(tower(pixels, grid_thw=grids).pooler_output, expected, rtol=1e-4, atol=1e-5)
+
+
+def _attend_plainly(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    parts = (part.transpose(0, 1)[None] for part in (query, key, value))
+    return F.scaled_dot_product_attention(*parts, scale=SCALING)[0].transpose(0, 1)

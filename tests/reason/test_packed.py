@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pipelines.reason.engines.checkpoint import Checkpoint
-from pipelines.reason.engines.packed import PackedLinear, can_pack, pack_linears
+from pipelines.reason.engines.packed import PackedLinear, can_pack, fuse_linears, pack_linears
 from schemas.config import GateConfig
 
 needs_kernels = pytest.mark.skipif(not can_pack(), reason="oneDNN has no bf16 kernels for this processor")
@@ -87,8 +87,18 @@ def test_an_engine_in_bf16_writes_the_same_with_packed_weights_and_without(bench
         return checkpoint, bench.run(bench.engine(checkpoint, gate), [bench.make_request(0, (bench.sure,))]).token_ids
 
     packed, written = write()
-    assert set(kinds(packed._model)) == {PackedLinear}
+    assert set(kinds(packed._model) + kinds(packed._decoder)) == {PackedLinear}
     monkeypatch.setattr("pipelines.reason.engines.checkpoint.pack_linears", lambda model: 0)
     plain, written_plainly = write()
-    assert set(kinds(plain._model)) == {nn.Linear}
+    assert set(kinds(plain._model) + kinds(plain._decoder)) == {nn.Linear}
     assert written == written_plainly
+
+
+@pytest.mark.parametrize("with_bias", [(True, True), (False, False), (True, False)])
+def test_a_fused_layer_gives_what_its_parts_give_side_by_side(with_bias):
+    torch.manual_seed(0)
+    parts = [nn.Linear(24, size, bias=bias) for size, bias in zip((40, 8), with_bias, strict=True)]
+    rows = torch.randn(5, 24)
+    fused = fuse_linears(*parts)
+    assert (fused.in_features, fused.out_features, fused.bias is None) == (24, 48, not any(with_bias))
+    torch.testing.assert_close(fused(rows), torch.cat([part(rows) for part in parts], dim=-1))

@@ -36,7 +36,9 @@ def test_prefixes_see_themselves_causally_and_are_kept(heads, lengths, first_slo
     store, _ = make_stores(num_kv_heads)
     store.reserve(first_slot + len(lengths), max(lengths))
     query, key, value = draw(num_heads, total, 8), draw(num_kv_heads, total, 8), draw(num_kv_heads, total, 8)
-    output = PrefixPass(store, first_slot, lengths).attend(LAYER, query, key, value, SCALING)
+    output = PrefixPass(store, first_slot, lengths).attend(
+        LAYER, *(each.transpose(0, 1) for each in (query, key, value)), SCALING
+    )
     assert output.shape == (total, num_heads, HEAD_SIZE)
     start = 0
     for slot, length in enumerate(lengths, start=first_slot):
@@ -78,7 +80,7 @@ def test_words_of_questions_see_their_clip_and_their_own_row(heads, lengths, row
         suffix_pass = SuffixPass(
             clips, own, first_row=first_row, num_new=num_new, clip_slots=clip_slots, prefix_tokens=lengths
         )
-    output = suffix_pass.attend(LAYER, query, key, value, SCALING)
+    output = suffix_pass.attend(LAYER, *(each.transpose(0, 1) for each in (query, key, value)), SCALING)
     assert output.shape == (total, num_heads, HEAD_SIZE)
     start = 0
     for place, (clip, count) in enumerate(zip(clip_slots, num_new, strict=True)):

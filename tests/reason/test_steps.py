@@ -62,7 +62,7 @@ def test_a_new_token_sees_its_clip_and_its_own_row(heads, lengths, thinking, ans
         ],
     )
     query, key, value = (draw(count, len(rows), HEAD_SIZE) for count in (num_heads, num_kv_heads, num_kv_heads))
-    output = step_pass.attend(LAYER, query, key, value, SCALING)
+    output = step_pass.attend(LAYER, *(each.transpose(0, 1) for each in (query, key, value)), SCALING)
     assert output.shape == (len(rows), num_heads, HEAD_SIZE)
     for row, (clip, count) in enumerate(zip(clip_slots, num_own, strict=True)):
         expected = attend_in_slots(
@@ -103,7 +103,7 @@ def test_a_pass_that_becomes_another_of_its_shape_does_what_that_one_does():
     def attend(step_pass: StepPass) -> torch.Tensor:
         own.keys[LAYER].copy_(before[LAYER][0])
         own.values[LAYER].copy_(before[LAYER][1])
-        return step_pass.attend(LAYER, query, key, value, SCALING)
+        return step_pass.attend(LAYER, *(each.transpose(0, 1) for each in (query, key, value)), SCALING)
 
     expected = attend(second)
     assert not torch.allclose(attend(first), expected)

@@ -1,74 +1,137 @@
-"""Attention as transformers calls it, registered under a name of our own.
+"""Vision's attention, in place of the modules that transformers puts into a tower's blocks.
 
-Text attends through the pass that is under way (`passes`), which knows the slots. Vision attends within windows of a
-few lengths (a window of the tower, or a frame), all windows of one length at once. No model file is patched and no keys
-or values are repeated per query head. Knows neither tokens nor slots.
+A tower attends within windows of a few lengths (a window of the tower, or a frame): all windows of one length go at
+once, where transformers takes one after the other, which is 200 calls in each layer for 16 small frames. Knows neither
+text nor slots.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import torch
+from torch import nn
 from torch.nn import functional as F
-from transformers import AttentionInterface
-
-from pipelines.reason.engines.passes import TextPass
-
-NAME = "framegate"
-# transformers hands vision's windows over in one call, with their borders, to what has "flash" in its name; to anything
-# else one window after the other, which is 200 calls for 16 small frames. Models cannot be loaded under such a name.
-_VISION_NAME = "framegate_flash"
 
 _MAX_SCORES = 1 << 25  # of one batch of windows on the CPU: 64 MiB in bf16
+_NUM_REMEMBERED = 4
+
+T = TypeVar("T")
 
 
-def register() -> None:
-    """Make NAME known to transformers; again is harmless."""
-    AttentionInterface.register(NAME, attend)
-    AttentionInterface.register(_VISION_NAME, attend)
+def replace_attention(tower: Any) -> None:
+    """Let the blocks of a loaded vision tower attend by `WindowAttention`; weights stay."""
+    windows = _Remembering(group_windows)
+    cosines, sines = _Remembering(_widen), _Remembering(_widen_and_negate)
+    for block in tower.blocks:
+        block.attn = WindowAttention(block.attn, windows, cosines, sines)
 
 
-def batch_windows(vision_config: Any) -> None:
-    """Let a loaded model's vision tower hand over all windows of a layer at once."""
-    vision_config._attn_implementation = _VISION_NAME
+@dataclass(frozen=True)
+class Windows:
+    """All windows of one length: `places_WL` of their tokens, or None where they are all tokens in their order."""
+
+    length: int
+    places_WL: torch.Tensor | None
 
 
-def attend(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    *,
-    scaling: float,
-    text_pass: TextPass | None = None,
-    cu_seq_lens_q: torch.Tensor | None = None,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """The signature that transformers calls: query (1, heads, N, D), key and value (1, kv_heads, N, D).
+class _Remembering(Generic[T]):
+    """What was made of the last few tensors: all blocks are given the same ones, and to ask a GPU for numbers in each
+    of them would keep it waiting."""
 
-    Returns (1, N, heads, D). The mask is not read: a text pass hides what must be hidden; in vision a window sees all
-    of itself. `cu_seq_lens_q` (windows + 1) are the windows' borders.
-    """
-    if text_pass is not None:
-        layer: int = module.layer_idx  # type: ignore[assignment]
-        return text_pass.attend(layer, query[0], key[0], value[0], scaling)[None], None
-    if cu_seq_lens_q is None:
-        return F.scaled_dot_product_attention(query, key, value, scale=scaling).transpose(1, 2), None
-    output_NHD = query.new_empty((query.shape[2], query.shape[1], query.shape[3]))
-    starts, lengths = cu_seq_lens_q[:-1], cu_seq_lens_q.diff()
-    for length in lengths.unique().tolist():
-        places_WL = starts[lengths == length][:, None] + torch.arange(length, device=starts.device)
-        query_WHLD, key_WHLD, value_WHLD = (packed[0, :, places_WL].transpose(0, 1) for packed in (query, key, value))
-        output_NHD[places_WL] = _attend_windows(query_WHLD, key_WHLD, value_WHLD, scaling).transpose(1, 2)
-    return output_NHD[None], None
+    def __init__(self, make: Callable[[torch.Tensor], T]) -> None:
+        self._make = make
+        self._made: list[tuple[torch.Tensor, T]] = []
+
+    def __call__(self, tensor: torch.Tensor) -> T:
+        for known, made in self._made:
+            if known is tensor:
+                return made
+        made = self._make(tensor)
+        self._made = [*self._made[1 - _NUM_REMEMBERED :], (tensor, made)]
+        return made
 
 
-def _attend_windows(
-    query_WHLD: torch.Tensor, key_WHLD: torch.Tensor, value_WHLD: torch.Tensor, scaling: float
+class WindowAttention(nn.Module):
+    """Over patches packed window by window. They are rotated in float32, as the published models do it."""
+
+    def __init__(
+        self,
+        attention: Any,
+        windows: Callable[[torch.Tensor], list[Windows]],
+        cosines: Callable[[torch.Tensor], torch.Tensor],
+        sines: Callable[[torch.Tensor], torch.Tensor],
+    ) -> None:
+        super().__init__()
+        self.qkv, self.proj = attention.qkv, attention.proj
+        self._num_heads, self._scaling = attention.num_heads, attention.scaling
+        self._windows, self._cosines, self._sines = windows, cosines, sines
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        cu_seqlens: torch.Tensor,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor],
+        **_: Any,
+    ) -> torch.Tensor:
+        """The signature that transformers calls. `cu_seqlens` (windows + 1) are the windows' borders;
+        `position_embeddings` cosines and sines (N, head_size)."""
+        fused_N3HD = self.qkv(hidden_states).view(len(hidden_states), 3, self._num_heads, -1)
+        cos, sin = position_embeddings
+        wide = fused_N3HD[:, :2].float()
+        swapped = wide.roll(wide.shape[-1] // 2, -1)
+        rotated = (wide * self._cosines(cos)).addcmul_(swapped, self._sines(sin)).to(hidden_states.dtype)
+        query_NHD, key_NHD, value_NHD = rotated[:, 0], rotated[:, 1], fused_N3HD[:, 2]
+        output_NHD = attend_windows(query_NHD, key_NHD, value_NHD, self._windows(cu_seqlens), self._scaling)
+        return self.proj(output_NHD.reshape(len(hidden_states), -1))
+
+
+def attend_windows(
+    query_NHD: torch.Tensor, key_NHD: torch.Tensor, value_NHD: torch.Tensor, windows: list[Windows], scaling: float
 ) -> torch.Tensor:
-    """Each window sees all of itself and nothing else: (windows, heads, length, D)."""
+    """Each window sees all of itself and nothing else: (N, heads, head_size)."""
+    output_NHD = torch.empty_like(value_NHD, memory_format=torch.contiguous_format)
+    for each in windows:
+        query, key, value = (_take(packed, each) for packed in (query_NHD, key_NHD, value_NHD))
+        output = _attend(query, key, value, scaling).transpose(1, 2)
+        if each.places_WL is None:
+            return output.flatten(0, 1)
+        output_NHD[each.places_WL] = output
+    return output_NHD
+
+
+def group_windows(borders: torch.Tensor) -> list[Windows]:
+    """By length. `borders` (windows + 1) begin at 0 and end with the number of tokens."""
+    starts, lengths = borders[:-1], borders.diff()
+    every = lengths.unique().tolist()
+    if len(every) == 1:
+        return [Windows(every[0], None)]
+    return [
+        Windows(length, starts[lengths == length][:, None] + torch.arange(length, device=borders.device))
+        for length in every
+    ]
+
+
+def _take(packed_NHD: torch.Tensor, windows: Windows) -> torch.Tensor:
+    """(windows, heads, length, head_size)"""
+    if windows.places_WL is None:
+        return packed_NHD.unflatten(0, (-1, windows.length)).transpose(1, 2)
+    return packed_NHD[windows.places_WL].transpose(1, 2)
+
+
+def _widen(cosines_ND: torch.Tensor) -> torch.Tensor:
+    return cosines_ND.float()[:, None, None]
+
+
+def _widen_and_negate(sines_ND: torch.Tensor) -> torch.Tensor:
+    """With its first half negative: `x * cos + swapped halves of x * sin` then rotates."""
+    first, second = sines_ND.float().chunk(2, dim=-1)
+    return torch.cat([-first, second], dim=-1)[:, None, None]
+
+
+def _attend(query_WHLD: torch.Tensor, key_WHLD: torch.Tensor, value_WHLD: torch.Tensor, scaling: float) -> torch.Tensor:
     num_windows, num_heads, length, _ = query_WHLD.shape
     num_each = _MAX_SCORES // (num_heads * length * length)
     if query_WHLD.device.type != "cpu" or num_each == 0:

@@ -16,12 +16,14 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-from pipelines.reason.engines import attention
+from pipelines.reason.engines.attention import replace_attention
 from pipelines.reason.engines.clip_prefix import ClipPrefix
+from pipelines.reason.engines.decoder import Deepstack, TextDecoder
 from pipelines.reason.engines.families import find_family
 from pipelines.reason.engines.folders import model_folder
 from pipelines.reason.engines.grid import read_vision_grid
 from pipelines.reason.engines.keys_values import KeyValueShape
+from pipelines.reason.engines.memory import keep_freed_memory
 from pipelines.reason.engines.packed import pack_linears
 from pipelines.reason.engines.passes import TextPass
 from pipelines.reason.engines.preprocess import VideoPatches
@@ -45,7 +47,8 @@ class Checkpoint:
     def __init__(self, name: str, *, revision: str | None, dtype: str, device: str) -> None:
         self.grid = read_vision_grid(name, revision)
         self.device = torch.device(device)
-        attention.register()
+        if self.device.type == "cpu":
+            keep_freed_memory()
         transformers.logging.disable_progress_bar()
         where = str(model_folder(name) or name)
         source: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
@@ -54,27 +57,26 @@ class Checkpoint:
                 where,
                 dtype=getattr(torch, dtype),
                 use_safetensors=True,
-                attn_implementation=attention.NAME,
+                attn_implementation="sdpa",
                 **source,
             )
             self.tokenizer = AutoTokenizer.from_pretrained(where, **source)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise EngineError(f"model '{name}' cannot be loaded: {_first_line(error)}") from error
-        self._model = cast(Any, model).to(self.device).eval()
-        attention.batch_windows(self._model.model.visual.config)
-        pack_linears(self._model)
-        config = self._model.config
+        loaded = cast(Any, model).to(self.device).eval()
+        replace_attention(loaded.model.visual)
+        self._decoder = TextDecoder(loaded.model.language_model)
+        pack_linears(self._decoder)
+        pack_linears(loaded)
+        self._model = loaded
+        config = loaded.config
         text = config.get_text_config()
-        head_size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         self.kv_shape = KeyValueShape(
-            num_layers=text.num_hidden_layers,
-            num_heads=text.num_key_value_heads,
-            head_size=head_size,
+            num_layers=self._decoder.num_layers,
+            num_heads=self._decoder.num_kv_heads,
+            head_size=self._decoder.head_size,
             dtype=getattr(torch, dtype),
         )
-        self.num_query_heads: int = text.num_attention_heads
-        # Four dimensions tell transformers that masks are taken care of; nothing reads it.
-        self._no_mask = torch.ones((1, 1, 1, 1), dtype=torch.bool, device=self.device)
         self.family = find_family(config.model_type, name)
         self.positions_per_second = float(getattr(config.vision_config, "tokens_per_second", 1))
         self.video_token_id: int = config.video_token_id
@@ -108,41 +110,23 @@ class Checkpoint:
         """Run some clips' prefixes, one packed behind the other; the pass keeps their keys and values."""
         token_ids_N = torch.tensor([token_id for prefix in prefixes for token_id in prefix.token_ids])
         is_video_N = (token_ids_N == self.video_token_id).to(self.device)
-        embedded_ND = self._model.model.language_model.embed_tokens(token_ids_N.to(self.device))
+        embedded_ND = self._decoder.embed(token_ids_N.to(self.device))
         embedded_ND[is_video_N] = torch.cat([video.features_VD for video in features]).to(embedded_ND.dtype)
-        deepstack: dict[str, Any] = {}
-        if features[0].deepstack_LVD:
-            levels = zip(*(video.deepstack_LVD for video in features), strict=True)
-            deepstack = {
-                "visual_pos_masks": is_video_N[None],
-                "deepstack_visual_embeds": [torch.cat(level) for level in levels],
-            }
+        levels = zip(*(video.deepstack_LVD for video in features), strict=True)
+        deepstack = Deepstack(is_video_N=is_video_N, levels_LVD=[torch.cat(level) for level in levels])
         positions_3N = torch.cat([prefix.positions_3P for prefix in prefixes], dim=1)
-        self._run(embedded_ND, positions_3N.to(self.device), prefix_pass, **deepstack)
+        self._decoder(embedded_ND, positions_3N.to(self.device), prefix_pass, deepstack)
 
     @torch.inference_mode()
     def run_rows(
         self, tokens_2N: torch.Tensor, rows_pass: TextPass, last_B: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Add packed text, token ids and positions, to running rows: float32 logits (B, vocabulary).
+        """Add packed text, token ids and positions, to running rows: logits (B, vocabulary).
 
         They are those after the tokens at places `last_B`, or after every token.
         """
-        embedded_ND = self._model.model.language_model.embed_tokens(tokens_2N[0])
-        hidden_ND = self._run(embedded_ND, tokens_2N[1].expand(3, -1), rows_pass)
-        return self._model.lm_head(hidden_ND if last_B is None else hidden_ND[last_B]).float()
-
-    def _run(
-        self, embedded_ND: torch.Tensor, positions_3N: torch.Tensor, text_pass: TextPass, **more: Any
-    ) -> torch.Tensor:
-        return self._model.model.language_model(
-            inputs_embeds=embedded_ND[None],
-            position_ids=positions_3N[:, None],
-            attention_mask=self._no_mask,
-            use_cache=False,
-            text_pass=text_pass,
-            **more,
-        ).last_hidden_state[0]
+        hidden_ND = self._decoder(self._decoder.embed(tokens_2N[0]), tokens_2N[1].expand(3, -1), rows_pass)
+        return self._model.lm_head(hidden_ND if last_B is None else hidden_ND[last_B])
 
     def _find_end_ids(self) -> frozenset[int]:
         declared = self._model.generation_config.eos_token_id

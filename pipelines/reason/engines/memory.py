@@ -1,10 +1,12 @@
 """How much memory an engine may fill with keys and values: a share of what its device has free once weights are loaded.
+And what becomes of memory that was freed on the CPU.
 
 Knows devices and the limits that a container sets, and nothing of models.
 """
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 import torch
@@ -16,6 +18,22 @@ _CGROUPS = (  # limit, usage, statistics with what the kernel may take back: ver
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
 )
+
+# glibc's mallopt: parameters, and the largest value that it takes for the second.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _MOST_MMAP_THRESHOLD = -1, -3, 32 * 2**20
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep what it frees for what it asks for next; whether its C library can do that.
+
+    Activations are of the same few sizes over and over. Given back to the kernel each time, they come back as fresh
+    pages, and faulting those in costs several times what is computed in them: a norm of 605 rows of 448 took 0.7 ms
+    instead of 0.08, attention over 605 tokens 2.4 ms instead of 1.4.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's; others have none
+    if mallopt is None:
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, _MOST_MMAP_THRESHOLD) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
 
 
 def memory_budget(device: torch.device, *, engine_share: float) -> int:

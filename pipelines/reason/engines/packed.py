@@ -32,6 +32,26 @@ class PackedLinear(nn.Module):
         return self._apply_linear(rows, self._packed, self._bias, "none", [], "")
 
 
+def fuse_linears(*linears: nn.Linear) -> nn.Linear:
+    """One layer that gives what `linears` give for the same input, side by side."""
+    biases = [linear.bias for linear in linears]
+    fused = nn.Linear(
+        linears[0].in_features,
+        sum(linear.out_features for linear in linears),
+        bias=any(bias is not None for bias in biases),
+        device="meta",
+    )
+    weights = [linear.weight for linear in linears]
+    fused.weight = nn.Parameter(torch.cat([weight.detach() for weight in weights]), requires_grad=False)
+    if fused.bias is not None:
+        parts = [
+            weight.new_zeros(len(weight)) if bias is None else bias.detach()
+            for weight, bias in zip(weights, biases, strict=True)
+        ]
+        fused.bias = nn.Parameter(torch.cat(parts), requires_grad=False)
+    return fused
+
+
 def pack_linears(module: nn.Module) -> int:
     """Replace every bf16 linear layer on the CPU below `module`; how many there were.
 

@@ -23,7 +23,7 @@ class TextPass(Protocol):
     """One forward pass, from attention's side. Tokens of all rows stand packed: N of them."""
 
     def attend(
-        self, layer: int, query_HND: torch.Tensor, key_KND: torch.Tensor, value_KND: torch.Tensor, scaling: float
+        self, layer: int, query_NHD: torch.Tensor, key_NKD: torch.Tensor, value_NKD: torch.Tensor, scaling: float
     ) -> torch.Tensor:
         """Store the new keys and values of a layer and attend: (N, heads, head_size)."""
         ...
@@ -38,13 +38,15 @@ class PrefixPass:
         self._lengths = lengths
 
     def attend(
-        self, layer: int, query_HND: torch.Tensor, key_KND: torch.Tensor, value_KND: torch.Tensor, scaling: float
+        self, layer: int, query_NHD: torch.Tensor, key_NKD: torch.Tensor, value_NKD: torch.Tensor, scaling: float
     ) -> torch.Tensor:
         keys, values = self._store.keys[layer], self._store.values[layer]
         outputs: list[torch.Tensor] = []
         start = 0
         for slot, length in enumerate(self._lengths, start=self._first_slot):
-            query, key, value = (packed[:, start : start + length] for packed in (query_HND, key_KND, value_KND))
+            query, key, value = (
+                packed[start : start + length].transpose(0, 1) for packed in (query_NHD, key_NKD, value_NKD)
+            )
             keys[slot, :, :, :length] = key.transpose(1, 2)
             values[slot, :, :length] = value
             if query.device.type == "cpu":
@@ -97,18 +99,19 @@ class SuffixPass:
                     tokens=slice(start, end),
                     clip_slot=slot,
                     num_prefix_tokens=prefix_tokens[slot],
-                    hidden_TT=is_other | (columns_T[:, None] < columns_T),
+                    bias_TT=make_bias(is_other | (columns_T[:, None] < columns_T), rows.keys[0]),
                 )
             )
             start = end
 
     def attend(
-        self, layer: int, query_HND: torch.Tensor, key_KND: torch.Tensor, value_KND: torch.Tensor, scaling: float
+        self, layer: int, query_NHD: torch.Tensor, key_NKD: torch.Tensor, value_NKD: torch.Tensor, scaling: float
     ) -> torch.Tensor:
-        num_heads, num_tokens, head_size = query_HND.shape
-        self._rows.keys[layer][self._token_rows, :, :, self._token_columns] = key_KND.transpose(0, 1)
-        self._rows.values[layer][self._token_rows, :, self._token_columns] = value_KND.transpose(0, 1)
-        query_HND = query_HND * scaling
+        num_tokens, num_heads, head_size = query_NHD.shape
+        self._rows.keys[layer][self._token_rows, :, :, self._token_columns] = key_NKD
+        self._rows.values[layer][self._token_rows, :, self._token_columns] = value_NKD
+        query_HND = (query_NHD * scaling).transpose(0, 1)
+        key_KND, value_KND = key_NKD.transpose(0, 1), value_NKD.transpose(0, 1)
         output_NHD = query_HND.new_empty(num_tokens, num_heads, head_size)
         for part in self._parts:
             num_prefix = part.num_prefix_tokens
@@ -116,7 +119,7 @@ class SuffixPass:
             prefix_values = self._clips.values[layer][part.clip_slot, :, :num_prefix]
             query = query_HND[:, part.tokens].reshape(len(key_KND), -1, head_size)
             own = multiply_scores(query, key_KND[:, part.tokens].transpose(1, 2))
-            own.view(num_heads, len(part.hidden_TT), -1).masked_fill_(part.hidden_TT, torch.finfo(own.dtype).min)
+            own.view(num_heads, len(part.bias_TT), -1).add_(part.bias_TT)
             scores = torch.cat([multiply_scores(query, prefix_keys), own], dim=-1)
             weights = scores.softmax(dim=-1).to(query.dtype)
             output = torch.bmm(weights[..., :num_prefix], prefix_values)
@@ -127,12 +130,12 @@ class SuffixPass:
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """Tokens of some rows of one clip; `hidden_TT`: which of the part's tokens a token must not see."""
+    """Tokens of some rows of one clip; `bias_TT` hides those of the part's tokens that a token must not see."""
 
     tokens: slice
     clip_slot: int
     num_prefix_tokens: int
-    hidden_TT: torch.Tensor
+    bias_TT: torch.Tensor
 
 
 def _part_rows(clip_slots: Sequence[int], num_new: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
@@ -154,15 +157,24 @@ def _attend_causally(query_HTD: torch.Tensor, keys_KDT: torch.Tensor, values_KTD
     num_heads, num_tokens, head_size = query_HTD.shape
     num_kv_heads = len(keys_KDT)
     output = torch.empty_like(query_HTD)
+    later_QQ = make_bias(torch.ones(_QUERY_BLOCK, _QUERY_BLOCK, dtype=torch.bool).triu_(1), query_HTD)
     for start in range(0, num_tokens, _QUERY_BLOCK):
         end = min(start + _QUERY_BLOCK, num_tokens)
         block = query_HTD[:, start:end].reshape(num_kv_heads, -1, head_size)
         scores = torch.bmm(block, keys_KDT[:, :, :end]).view(num_heads, end - start, end)
-        later = torch.ones(end - start, end - start, dtype=torch.bool).triu_(1)
-        scores[:, :, start:].masked_fill_(later, torch.finfo(scores.dtype).min)
+        scores[:, :, start:].add_(later_QQ[: end - start, : end - start])
         weights = scores.softmax(dim=-1).view(num_kv_heads, -1, end)
         output[:, start:end] = torch.bmm(weights, values_KTD[:, :end]).view(num_heads, end - start, head_size)
     return output
+
+
+def make_bias(is_hidden: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """What is added to the scores that `multiply_scores` makes of `like`: 0, or so little that nothing is left.
+
+    Half as slow as filling scores where a mask says so.
+    """
+    dtype = torch.float32 if like.is_cuda else like.dtype
+    return torch.zeros_like(is_hidden, dtype=dtype).masked_fill_(is_hidden, torch.finfo(dtype).min)
 
 
 def multiply_scores(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

@@ -9,11 +9,11 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 
 from pipelines.reason.engines.checkpoint import Checkpoint
+from pipelines.reason.engines.choosing import Chooser, Chosen, to_device
 from pipelines.reason.engines.clip_prefix import ClipPrefix
 from pipelines.reason.engines.company import Company, StoreSize
 from pipelines.reason.engines.graphs import Capture, CudaCapture, StepGraphs
@@ -37,13 +37,6 @@ class NewRow:
     max_tokens: int
 
 
-class Chosen(NamedTuple):
-    """A row's next token, the likeliest or the forced one, with its log-probability under the raw logits."""
-
-    token_id: int
-    logprob: float
-
-
 class Runner:
     """Runs a checkpoint over `residents`, which it fills; its owner removes from them what has ended."""
 
@@ -56,6 +49,8 @@ class Runner:
         self.times = EngineTimes()
         self.residents = Residents(checkpoint.kv_shape, checkpoint.device, memory_bytes=memory_bytes)
         self._checkpoint = checkpoint
+        self._device = checkpoint.device
+        self._chooser = Chooser(self._device)
         self._graphs = StepGraphs(checkpoint.run_rows, capture) if capture else None
         self._graph_versions: tuple[int, int] | None = None
         self._company: tuple[int, Company] | None = None
@@ -66,7 +61,7 @@ class Runner:
         self._company = None
         if self._graphs is not None:
             self._graphs.clear()
-        if self._checkpoint.device.type == "cuda":
+        if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
     def add_clips(self, clips: Mapping[int, ClipPrefix]) -> None:
@@ -105,7 +100,7 @@ class Runner:
         self.times.num_step_rows += len(token_ids)
         self.times.num_step_keys += self.residents.num_keys + len(token_ids)
         self.times.num_step_row_keys += self.residents.num_row_keys + len(token_ids)
-        chosen = self._choose(self._step(token_ids), forced)
+        chosen = self._chooser.choose(self._step(token_ids), forced)
         seconds = time.perf_counter() - started
         self.times.think_seconds += think_share * seconds
         self.times.answer_seconds += (1 - think_share) * seconds
@@ -135,12 +130,12 @@ class Runner:
         positions = [
             row.next_position + place for row, count in zip(placed, num_new, strict=True) for place in range(count)
         ]
-        tokens_2N = self._to_device([[token_id for row in rows for token_id in row.token_ids], positions])
-        last_B = self._to_device([end - 1 for end in itertools.accumulate(num_new)])
+        tokens_2N = to_device([[token_id for row in rows for token_id in row.token_ids], positions], self._device)
+        last_B = to_device([end - 1 for end in itertools.accumulate(num_new)], self._device)
         logits_BV = self._checkpoint.run_rows(tokens_2N, suffix_pass, last_B)
         for row, count in zip(placed, num_new, strict=True):
             row.take(count)
-        return self._choose(logits_BV, [None] * len(rows))
+        return self._chooser.choose(logits_BV, [None] * len(rows))
 
     def _step(self, token_ids: Sequence[int]) -> torch.Tensor:
         """Run one token of every row: logits (rows, vocabulary)."""
@@ -157,7 +152,7 @@ class Runner:
             num_own=num_own,
             groups=self._group([count + 1 for count in num_own]),
         )
-        tokens_2N = self._to_device([[*token_ids, *free], [row.next_position for row in rows] + free])
+        tokens_2N = to_device([[*token_ids, *free], [row.next_position for row in rows] + free], self._device)
         for row in rows:
             row.take(1)
         if self._graphs is None:
@@ -186,30 +181,14 @@ class Runner:
                 slots + slots[:1] * num_free,
                 self.residents.prefix_tokens,
                 num_kv_heads=self._checkpoint.kv_shape.num_heads,
-                device=self._checkpoint.device,
+                device=self._device,
                 round_shapes_to=None if self._graphs is None else StoreSize(store.num_slots, store.capacity),
             )
             self._company = self.residents.changes, company
         return self._company[1]
 
-    def _choose(self, logits_BV: torch.Tensor, forced: Sequence[int | None]) -> list[Chosen]:
-        """Greedy, for all rows at once: one transfer to the device where something is forced, and one back."""
-        chosen_B = logits_BV.argmax(dim=-1)
-        if any(token_id is not None for token_id in forced):
-            forced_B = self._to_device([-1 if token_id is None else token_id for token_id in forced])
-            chosen_B = torch.where(forced_B < 0, chosen_B, forced_B)
-        logprobs_B = logits_BV.gather(1, chosen_B[:, None])[:, 0] - logits_BV.logsumexp(dim=-1)
-        # Token ids are below 2**24, which float32 holds exactly: both travel in one tensor.
-        ids, logprobs = torch.stack([chosen_B.float(), logprobs_B.clamp(max=0.0)]).tolist()
-        return [Chosen(int(token_id), logprob) for token_id, logprob in zip(ids, logprobs, strict=True)]
-
     def _now(self) -> float:
         """Seconds on a clock, once the device has done what it was told."""
-        if self._checkpoint.device.type == "cuda":
-            torch.cuda.synchronize(self._checkpoint.device)
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
         return time.perf_counter()
-
-    def _to_device(self, values: list[int] | list[list[int]]) -> torch.Tensor:
-        device = self._checkpoint.device
-        tensor = torch.tensor(values)
-        return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)

@@ -10,10 +10,11 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional as F
 
 from pipelines.reason.engines.company import Company
 from pipelines.reason.engines.keys_values import SlotStore, round_up
-from pipelines.reason.engines.passes import multiply_scores
+from pipelines.reason.engines.passes import make_bias, multiply_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,8 @@ class StepPass:
         self._token_columns = torch.tensor(num_own, device=device)
         self._num_own_seen = round_up(max(group.num_tokens for group in groups))
         own_seen_RS = torch.arange(self._num_own_seen, device=device) <= self._token_columns[:, None]
-        self._hidden_RL = ~torch.cat([company.prefix_seen_RP, own_seen_RS], dim=-1)
+        hidden_RL = ~torch.cat([company.prefix_seen_RP, own_seen_RS], dim=-1)
+        self._bias_RL = make_bias(hidden_RL, rows.keys[0])
 
     @property
     def signature(self) -> Hashable:
@@ -54,33 +56,32 @@ class StepPass:
 
     @property
     def _buffers(self) -> list[torch.Tensor]:
-        return [self._token_rows, self._token_columns, self._hidden_RL, *self._company.buffers]
+        return [self._token_rows, self._token_columns, self._bias_RL, *self._company.buffers]
 
     def attend(
-        self, layer: int, query_HND: torch.Tensor, key_KND: torch.Tensor, value_KND: torch.Tensor, scaling: float
+        self, layer: int, query_NHD: torch.Tensor, key_NKD: torch.Tensor, value_NKD: torch.Tensor, scaling: float
     ) -> torch.Tensor:
-        num_heads, num_rows, head_size = query_HND.shape
-        num_kv_heads = len(key_KND)
+        num_rows, num_heads, head_size = query_NHD.shape
+        num_kv_heads = key_NKD.shape[1]
         own_keys, own_values = self._rows.keys[layer], self._rows.values[layer]
-        own_keys[self._token_rows, :, :, self._token_columns] = key_KND.transpose(0, 1)
-        own_values[self._token_rows, :, self._token_columns] = value_KND.transpose(0, 1)
+        own_keys[self._token_rows, :, :, self._token_columns] = key_NKD
+        own_values[self._token_rows, :, self._token_columns] = value_NKD
         # One matrix for each row and kv head: the queries of its group of heads.
-        query = (query_HND.transpose(0, 1) * scaling).reshape(num_rows * num_kv_heads, -1, head_size)
+        query = (query_NHD * scaling).reshape(num_rows * num_kv_heads, -1, head_size)
         scores = self._scores(layer, query, own_keys)
-        scores.view(num_rows, num_heads, -1).masked_fill_(self._hidden_RL[:, None], torch.finfo(scores.dtype).min)
+        scores.view(num_rows, num_heads, -1).add_(self._bias_RL[:, None])
         weights = scores.softmax(dim=-1).to(query.dtype)
         return self._weigh(layer, weights, own_values).view(num_rows, num_heads, head_size)
 
     def _scores(self, layer: int, query: torch.Tensor, own_keys: torch.Tensor) -> torch.Tensor:
-        """(rows x kv_heads, queries, prefix + own tokens); where a group holds fewer tokens than others, anything."""
+        """(rows x kv_heads, queries, prefix + own tokens); where a group holds fewer tokens than others, zeros."""
         num_prefix = self._company.num_prefix_tokens
-        prefix = self._company.multiply(query, self._clips.keys[layer][..., :num_prefix], multiply_scores)
-        scores = prefix.new_empty(len(query), query.shape[1], num_prefix + self._num_own_seen)
-        scores[..., :num_prefix] = prefix
+        parts = [self._company.multiply(query, self._clips.keys[layer][..., :num_prefix], multiply_scores)]
         for rows, slots, num_tokens in self._parts(query):
-            keys = own_keys[slots, :, :, :num_tokens].flatten(0, 1)
-            scores[rows, :, num_prefix : num_prefix + num_tokens] = multiply_scores(query[rows], keys)
-        return scores
+            own = multiply_scores(query[rows], own_keys[slots, :, :, :num_tokens].flatten(0, 1))
+            parts.append(F.pad(own, (0, self._num_own_seen - num_tokens)) if num_tokens < self._num_own_seen else own)
+        own = parts[1] if len(parts) == 2 else torch.cat(parts[1:])
+        return torch.cat([parts[0], own], dim=-1)
 
     def _weigh(self, layer: int, weights: torch.Tensor, own_values: torch.Tensor) -> torch.Tensor:
         """(rows x kv_heads, queries, head_size): the values under the weights."""

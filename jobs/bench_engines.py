@@ -102,7 +102,7 @@ def engines(
     """
     from pipelines.bench.engines.checkpoint import make_checkpoint
     from pipelines.bench.engines.machine import count_cores, measure_machine
-    from pipelines.bench.engines.measure import RANGES, EngineBench
+    from pipelines.bench.engines.measure import GATING_PAIRS, RANGES, EngineBench
     from pipelines.bench.engines.run import Interpreters, find_vllm_python
     from pipelines.bench.engines.shapes import parse_parameters
     from pipelines.bench.engines.systems import SYSTEMS
@@ -118,7 +118,11 @@ def engines(
         raise ConfigError("--scale and --gating-cost are two measurements; give one of them")
     num_parameters = parse_parameters(parameters)
     vllm = find_vllm_python(vllm_python)
-    chosen = _choose_systems(systems, SCALED if scale else tuple(SYSTEMS), has_vllm=vllm is not None)
+    usual = SCALED if scale else tuple(GATING_PAIRS.values()) if gating_cost else tuple(SYSTEMS)
+    chosen = _choose_systems(systems, usual, has_vllm=vllm is not None)
+    if gating_cost and (others := [name for name in chosen if name not in GATING_PAIRS.values()]):
+        allowed = ", ".join(GATING_PAIRS.values())
+        raise ConfigError(f"--systems: with --gating-cost use some of: {allowed}; got {', '.join(others)}")
     console = make_console()
     if vllm is None and systems is None:
         console.print(WITHOUT_VLLM, style="yellow")
@@ -135,7 +139,7 @@ def engines(
             interpreters=Interpreters(vllm=vllm), on_run=on_run,
         )  # fmt: skip
         if gating_cost:
-            names = ["transformers", *(["vllm"] if vllm else [])]
+            names = [engine for engine, system in GATING_PAIRS.items() if system in chosen]
             rows = bench.gating_cost(work, names, num_pairs=repeats or 5)
         elif scale is not None:
             rows = bench.scale(work, chosen, cast(Any, scale), think_rate=think_rate, num_repeats=repeats or 1)
@@ -183,12 +187,13 @@ def _print(console: Console, header: Mapping[str, Any], rows: Sequence[Row], *, 
         console.print(line, markup=False, highlight=False)
     rows = [{**row, "shares": _shares(row)} for row in rows]
     named = {name: name for name in GATING_HEADINGS} if "engine" in rows[0] else {first: first, **HEADINGS}
-    headings = {name: heading for name, heading in named.items() if name in rows[0]}
+    # Without two_call nothing is compared with it.
+    headings = {name: named[name] for name in named if any(row.get(name) is not None for row in rows)}
     shown = [{heading: row[name] for name, heading in headings.items()} for row in rows]
     print_table(console, tuple(headings.values()), shown)
     for row in rows:
         if row.get("complaint"):
-            console.print(f"{row['system']}: {row['complaint']}", style="bold red", markup=False)
+            console.print(f"{row.get('system') or row['engine']}: {row['complaint']}", style="bold red", markup=False)
 
 
 def _thresholds(rows: Sequence[Row]) -> dict[str, float]:

@@ -57,12 +57,14 @@ class EngineBench:
     def scale(
         self, work: EngineWork, systems: Sequence[str], axis: Axis, *, think_rate: float, num_repeats: int
     ) -> list[dict[str, Any]]:
-        """Rows as of `measure` for each value of RANGES[axis], which stands in front of them."""
+        """Rows as of `measure` for each value of RANGES[axis], which stands in front of them. Raises ConfigError before
+        anything is run."""
+        works = [work_at(work, axis, value) for value in RANGES[axis]]
+        for changed in works:
+            check_work(changed, self.checkpoint.folder)
         confidences: dict[EngineWork, dict[str, list[float] | str]] = {}
         rows = []
-        for value in RANGES[axis]:
-            changed = work_at(work, axis, value)
-            check_work(changed, self.checkpoint.folder)
+        for value, changed in zip(RANGES[axis], works, strict=True):
             if changed not in confidences:  # another think rate is no other work
                 confidences[changed] = self._measure_confidences(changed, systems)
             some = self._measure(
@@ -77,38 +79,27 @@ class EngineBench:
 
     def gating_cost(self, work: EngineWork, engines: Sequence[str], *, num_pairs: int) -> list[dict[str, Any]]:
         """Where everything thinks, how much longer the gate takes than the same engine without one: a row per engine
-        with the median seconds of each and their ratio. Pairs are interleaved and change sides. Raises ConfigError,
-        EngineError."""
+        with the median seconds of each and their ratio, or with a complaint. Pairs are interleaved and change sides.
+        Raises ConfigError."""
         check_work(work, self.checkpoint.folder)
         rows = []
-        for engine in engines:
-            task = self._task(GATING_PAIRS[engine], work, 1.0)
-            seconds: dict[str, list[float]] = {"gated": [], "always_think": []}
-            for pair in range(num_pairs):
-                for strategy in sorted(seconds, reverse=pair % 2 == 0):
-                    self.on_run(f"{engine} {strategy}", 2 * pair)
-                    outcome = run_once(replace(task, strategy=strategy), self.interpreters)
-                    _check_that_all_thought(outcome, work)
-                    seconds[strategy].append(outcome.seconds)
-            gated, always = (statistics.median(seconds[strategy]) for strategy in ("gated", "always_think"))
-            rows.append(
-                {
-                    "engine": engine,
-                    "num_pairs": num_pairs,
-                    "gated_seconds": gated,
-                    "always_seconds": always,
-                    "ratio": gated / always,
-                }
-            )
+        for number, engine in enumerate(engines):
+            try:
+                figures = self._cost_of_gate(engine, work, num_pairs, num_done=number * 2 * num_pairs)
+            except EngineError as error:
+                names = ("gated_seconds", "always_seconds", "ratio", "versions")
+                figures = {**dict.fromkeys(names), "complaint": str(error)}
+            rows.append({"engine": engine, "num_pairs": num_pairs, **figures})
         return rows
 
     def header(
         self, work: EngineWork, rows: Sequence[Mapping[str, Any]], *, think_rate: float | None
     ) -> dict[str, Any]:
         """What the rows hold for: machine, model, work, versions."""
-        versions: dict[str, str] = {}
+        versions: dict[str, set[str]] = {}
         for row in rows:
-            versions |= row.get("versions") or {}
+            for name, version in (row.get("versions") or {}).items():
+                versions.setdefault(name, set()).add(version)  # vLLM may have its own torch
         return {
             "device": self.machine.device,
             "num_cores": self.machine.num_cores,
@@ -118,7 +109,7 @@ class EngineBench:
             "family": self.checkpoint.family,
             "num_parameters": self.checkpoint.num_parameters,
             "dtype": self.dtype,
-            "versions": versions,
+            "versions": {name: " and ".join(sorted(found)) for name, found in versions.items()},
             "work": asdict(work),
             "think_rate": think_rate,
             "notes": NOTES,
@@ -155,6 +146,27 @@ class EngineBench:
             dtype=self.dtype,
         )
         return [{**row, "threshold": thresholds.get(row["system"])} for row in rows]
+
+    def _cost_of_gate(self, engine: str, work: EngineWork, num_pairs: int, *, num_done: int) -> dict[str, Any]:
+        task = self._task(GATING_PAIRS[engine], work, 1.0)
+        seconds: dict[str, list[float]] = {"gated": [], "always_think": []}
+        versions: dict[str, str] = {}
+        for pair in range(num_pairs):
+            for strategy in sorted(seconds, reverse=pair % 2 == 0):
+                self.on_run(f"{engine} {strategy}", num_done)
+                outcome = run_once(replace(task, strategy=strategy), self.interpreters)
+                _check_that_all_thought(outcome, work)
+                seconds[strategy].append(outcome.seconds)
+                versions = outcome.versions
+                num_done += 1
+        gated, always = (statistics.median(seconds[strategy]) for strategy in ("gated", "always_think"))
+        return {
+            "gated_seconds": gated,
+            "always_seconds": always,
+            "ratio": gated / always,
+            "versions": versions,
+            "complaint": None,
+        }
 
     def _task(self, system: str, work: EngineWork, threshold: float) -> Task:
         return Task(

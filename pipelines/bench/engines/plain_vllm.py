@@ -25,7 +25,8 @@ from pipelines.reason.prompt import DEFAULT_SYSTEM_PROMPT, prefix_before_video, 
 from schemas.errors import EngineError
 
 CPU_BLOCK_TOKENS = 32
-_SPARE_TOKENS = 1024  # in a context: system prompt, question, time stamps
+_SPARE_TOKENS = 1024  # in a context: system prompt and question
+_STAMP_TOKENS = {"block": 0, "stamped": 16}  # of two frames: the time and markers
 # What stands for the video in a prompt. vLLM puts markers around every frame of a stamped one itself.
 _VIDEO = {"block": "<|vision_start|><|video_pad|><|vision_end|>", "stamped": "<|video_pad|>"}
 
@@ -49,7 +50,9 @@ class _PlainVllm:
         if on_cpu:  # vLLM looks at a model in another process otherwise, which would lack those operators
             for architecture in config.architectures or []:
                 ModelRegistry.register_model(architecture, ModelRegistry.models[architecture].load_model_cls())
-        num_tokens = self.work.limits.max_video_tokens + self.work.num_written + _SPARE_TOKENS
+        layout = find_family(config.model_type, task.checkpoint).layout
+        stamps = -(-self.work.num_frames // 2) * _STAMP_TOKENS[layout]
+        num_tokens = self.work.limits.max_video_tokens + stamps + self.work.num_written + _SPARE_TOKENS
         arguments: dict[str, Any] = {}
         if on_cpu:
             num_blocks = 1 + self.work.num_asked * -(-num_tokens // CPU_BLOCK_TOKENS)  # one is vLLM's own
@@ -75,7 +78,7 @@ class _PlainVllm:
             **arguments,
         )
         tokenizer = AutoTokenizer.from_pretrained(task.checkpoint)
-        self._video = _VIDEO[find_family(config.model_type, task.checkpoint).layout]
+        self._video = _VIDEO[layout]
         self._encode = lambda text: tokenizer.encode(text, add_special_tokens=False)
         self.settings: dict[str, str | int] = {name: int(value) for name, value in arguments.items()}
 

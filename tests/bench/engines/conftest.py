@@ -1,4 +1,4 @@
-"""One tiny checkpoint of each family for all tests of the engines' benchmark, and one piece of work of seconds."""
+"""For all tests of the engines' benchmark: a tiny checkpoint of each family, work of seconds, runs without a process."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.bench.engines import measure, run, thresholds
 from pipelines.bench.engines.checkpoint import MadeCheckpoint, make_checkpoint
 from pipelines.bench.engines.machine import Machine
 from pipelines.bench.engines.measure import EngineBench
 from pipelines.bench.engines.run import Interpreters
 from pipelines.bench.engines.shapes import FAMILY_NAMES
-from pipelines.bench.engines.task import Task
+from pipelines.bench.engines.systems import VLLM_SYSTEMS
+from pipelines.bench.engines.task import Outcome, Task, Written
 from pipelines.bench.engines.work import EngineWork
+from schemas.errors import EngineError
 
+# What each implementation adds to a confidence by rounding: one threshold for all would make 1, 2 and 3 think.
+ROUNDING = {"two_call": 0.0, "generate": 0.0, "transformers": -0.15, "vllm": 0.15}
 MACHINE = Machine(
     device="a machine", num_cores=2, num_threads=2, read_bytes_per_second=1000.0, matrix_operations_per_second=20_000.0
 )
@@ -64,3 +69,40 @@ def bench(tiny_checkpoints: dict[str, Path]) -> EngineBench:
         checkpoint=made, machine=MACHINE, dtype="float32", device="cpu", interpreters=Interpreters(vllm=None),
         on_run=lambda what, num_done: None,
     )  # fmt: skip
+
+
+class Runs:
+    """In place of the processes that would do the tasks. Confidences are 0.1, 0.2, ... before rounding."""
+
+    def __init__(self) -> None:
+        self.tasks: list[Task] = []
+        self.fails: Callable[[Task], bool] = lambda task: False
+
+    def __call__(self, task: Task, interpreters: Interpreters) -> Outcome:
+        self.tasks.append(task)
+        if self.fails(task):
+            raise EngineError(f"{task.system} ended with 1")
+        [rounding] = [value for name, value in ROUNDING.items() if task.system.startswith(name)]
+        strategy = task.strategy or task.system.rpartition("_")[2]
+        written = []
+        for question in range(task.work.num_asked):
+            confidence = 0.1 + 0.1 * question + rounding
+            thinks = strategy.startswith("always") or (strategy != "direct" and confidence < task.threshold)
+            written.append(
+                Written(
+                    request_id="clip", question_id=f"q{question}", token_ids=[1], confidence=confidence,
+                    thinks=thinks, num_generated_tokens=1,
+                )
+            )  # fmt: skip
+        return Outcome(
+            load_seconds=1.0, seconds=1.0, written=written, peak_rss_bytes=1, peak_device_bytes=None, times=None,
+            versions={"torch": "vLLM's" if task.system in VLLM_SYSTEMS else "ours"},
+        )  # fmt: skip
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
+    made = Runs()
+    for module in (measure, run, thresholds):
+        monkeypatch.setattr(module, "run_once", made)
+    return made

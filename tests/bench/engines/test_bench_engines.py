@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from jobs import bench_engines
 from jobs.__main__ import app
 from jobs.rows import cell
 from pipelines.bench.engines import machine, run
+from tests.bench.engines.conftest import MACHINE, Runs
 
 TINY = (
     "--parameters", "1M", "--family", "qwen3_vl", "--dtype", "float32", "--videos", "2", "--questions", "3",
@@ -64,6 +66,62 @@ def test_systems_are_measured_beside_the_first_and_their_floor(tmp_path: Path, m
     assert gated["floor_vision_seconds"] > 0
 
 
+@pytest.fixture
+def invoke(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, dict]]:
+    """The command with vLLM beside it, but without processes: exit code, output and document."""
+    monkeypatch.setattr(machine, "measure_machine", lambda *_: MACHINE)
+    monkeypatch.setattr(run, "find_vllm_python", lambda given: "python")
+
+    def call(*arguments: str) -> tuple[int, str, dict]:
+        report = tmp_path / "report.json"
+        result = CliRunner().invoke(app, ["bench", "engines", *TINY, "--output", str(report), *arguments])
+        return result.exit_code, result.output, json.loads(report.read_text()) if report.exists() else {}
+
+    return call
+
+
+def test_a_range_has_rows_of_our_engines_in_both_packages(invoke: Callable[..., tuple[int, str, dict]]) -> None:
+    exit_code, output, document = invoke("--scale", "think-rate")
+    assert exit_code == 0, output
+    rows = document["rows"]
+    assert [row["think_rate"] for row in rows[::4]] == [0, 0.25, 0.5, 0.75, 1]
+    assert [row["system"] for row in rows[:4]] == list(bench_engines.SCALED)
+    assert [row["num_thinking"] for row in rows if row["system"] == "vllm_gated"] == [0, 2, 3, 4, 6]
+    assert document["header"]["versions"] == {"torch": "ours and vLLM's"}
+    assert "x two_call" not in output, "it was not measured"
+
+
+def test_the_gates_cost_is_measured_of_the_engines_that_are_chosen(
+    invoke: Callable[..., tuple[int, str, dict]], runs: Runs
+) -> None:
+    exit_code, output, document = invoke("--gating-cost", "--repeats", "2")
+    assert exit_code == 0, output
+    assert [(row["engine"], row["num_pairs"], row["ratio"]) for row in document["rows"]] == [
+        ("transformers", 2, 1.0), ("vllm", 2, 1.0),
+    ]  # fmt: skip
+    assert document["header"]["versions"] == {"torch": "ours and vLLM's"}
+    runs.tasks.clear()
+    _, _, document = invoke("--gating-cost", "--systems", "vllm_gated")
+    assert [row["engine"] for row in document["rows"]] == ["vllm"]
+    assert {task.system for task in runs.tasks} == {"vllm_gated"}
+
+
+def test_what_one_engine_comes_to_is_told_though_the_other_fails(
+    invoke: Callable[..., tuple[int, str, dict]], runs: Runs
+) -> None:
+    runs.fails = lambda task: task.system == "vllm_gated"
+    for arguments, sentence in (
+        (("--gating-cost",), "vllm: vllm_gated ended with 1"),
+        (("--scale", "questions"), "vllm_gated: no threshold was found: vllm_gated ended with 1"),
+    ):
+        exit_code, output, document = invoke(*arguments)
+        assert exit_code == 1
+        assert sentence in output
+        rows = [row for row in document["rows"] if row["complaint"] is None]
+        assert rows
+        assert all(row["seconds" if "seconds" in row else "gated_seconds"] == 1.0 for row in rows)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -72,6 +130,10 @@ def test_systems_are_measured_beside_the_first_and_their_floor(tmp_path: Path, m
         (("--dtype", "int4"), "--dtype: 'int4' is unknown; use bfloat16, float16 or float32"),
         (("--parameters", "lots"), "'lots' is no number of parameters; write it as 1M, 180M or 7B"),
         (("--scale", "frames", "--gating-cost"), "--scale and --gating-cost are two measurements"),
+        (
+            ("--gating-cost", "--systems", "two_call,transformers_gated"),
+            "--systems: with --gating-cost use some of: transformers_gated, vllm_gated; got two_call",
+        ),
         (("--vllm-python", "/nowhere/python"), "--vllm-python: /nowhere/python is no Python that has vLLM"),
     ],
 )

@@ -18,7 +18,7 @@ from pipelines.bench.engines.shapes import FAMILY_NAMES
 from pipelines.bench.engines.task import Outcome, Task, Written
 from pipelines.bench.engines.work import EngineWork
 from pipelines.reason.engines.times import EngineTimes
-from schemas.errors import ConfigError, EngineError
+from schemas.errors import ConfigError
 from tests.bench.engines.conftest import MACHINE
 
 SIZE = ModelSize(
@@ -122,17 +122,39 @@ def test_the_gates_cost_is_a_ratio_of_medians_of_interleaved_pairs(
     [row] = bench.gating_cost(WORK, ["transformers"], num_pairs=5)
     assert row == {
         "engine": "transformers", "num_pairs": 5, "gated_seconds": 10.1, "always_seconds": 10.0,
-        "ratio": pytest.approx(1.01),
+        "ratio": pytest.approx(1.01), "versions": {"torch": "2"}, "complaint": None,
     }  # fmt: skip
     assert asked[:4] in (["gated", "always_think", "always_think", "gated"], asked[3::-1])
 
 
-def test_the_gates_cost_is_refused_where_something_did_not_think(
+def test_an_engine_whose_questions_did_not_all_think_has_a_complaint_and_no_ratio(
     bench: EngineBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measure, "run_once", lambda *_: outcome(1.0, {"q0": [1, 2, 3, 4, 5], "q1": [1, 2]}))
-    with pytest.raises(EngineError, match="1 of 2 questions thought"):
-        bench.gating_cost(WORK, ["transformers"], num_pairs=1)
+    def run(task: Task, interpreters: Interpreters) -> Outcome:
+        second = [1, 2] if task.system == "transformers_gated" else [1, 2, 3, 4, 5]
+        return outcome(1.0, {"q0": [1, 2, 3, 4, 5], "q1": second})
+
+    heard: list[tuple[str, int]] = []
+    monkeypatch.setattr(measure, "run_once", run)
+    listening = replace(bench, on_run=lambda what, num_done: heard.append((what, num_done)))
+    broken, sound = listening.gating_cost(WORK, ["transformers", "vllm"], num_pairs=1)
+    assert (broken["complaint"], broken["ratio"]) == ("1 of 2 questions thought, and all of them must", None)
+    assert (sound["complaint"], sound["ratio"]) == (None, 1.0)
+    assert set(broken) == set(sound)
+    assert heard[-2:] == [("vllm gated", 2), ("vllm always_think", 3)]
+
+
+def test_the_header_names_every_version_that_did_work(bench: EngineBench) -> None:
+    rows = [{"versions": {"torch": "2.2"}}, {"versions": None}, {"versions": {"torch": "2.1", "vllm": "1"}}]
+    assert bench.header(WORK, rows, think_rate=0.3)["versions"] == {"torch": "2.1 and 2.2", "vllm": "1"}
+
+
+def test_a_range_that_a_model_cannot_take_to_its_end_is_not_begun(bench: EngineBench) -> None:
+    begun: list[str] = []
+    listening = replace(bench, on_run=lambda what, num_done: begun.append(what))
+    with pytest.raises(ConfigError, match="32 frames of 1024 pixels square"):
+        listening.scale(replace(WORK, size=1024), ["two_call"], "frames", think_rate=0.3, num_repeats=1)
+    assert begun == []
 
 
 @pytest.mark.parametrize(("axis", "field"), [("questions", "num_questions"), ("frames", "num_frames")])

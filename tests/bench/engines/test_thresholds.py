@@ -10,103 +10,53 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.bench.engines import run, thresholds
 from pipelines.bench.engines.measure import EngineBench
-from pipelines.bench.engines.run import Interpreters
 from pipelines.bench.engines.systems import SYSTEMS
-from pipelines.bench.engines.task import Outcome, Task, Written
+from pipelines.bench.engines.task import Task
 from pipelines.bench.engines.thresholds import choose_threshold
 from pipelines.bench.engines.work import EngineWork
-from schemas.errors import EngineError
-
-# What each implementation adds to a confidence by rounding: one threshold for all would make 1, 2 and 3 think.
-ROUNDING = {"two_call": 0.0, "transformers": -0.15, "vllm": 0.15}
+from tests.bench.engines.conftest import Runs
 
 
-def write(task: Task, interpreters: Interpreters) -> Outcome:
-    """What a run of `task` would come to; confidences 0.1, 0.2, ... before rounding."""
-    [rounding] = [value for name, value in ROUNDING.items() if task.system.startswith(name)]
-    has_gate = task.system != "transformers_direct" and task.strategy != "direct"
-    written = []
-    for question in range(task.work.num_asked):
-        confidence = 0.1 + 0.1 * question + rounding
-        thinks = task.system.endswith("always") or (has_gate and confidence < task.threshold)
-        written.append(
-            Written(
-                request_id="clip",
-                question_id=f"q{question}",
-                token_ids=[1],
-                confidence=confidence,
-                thinks=thinks,
-                num_generated_tokens=1,
-            )
-        )
-    return Outcome(
-        load_seconds=1.0, seconds=1.0, written=written, peak_rss_bytes=1, peak_device_bytes=None, times=None,
-        versions={},
-    )  # fmt: skip
-
-
-@pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
-    """The tasks that were run, none of them in a process."""
-    tasks: list[Task] = []
-
-    def run_once(task: Task, interpreters: Interpreters) -> Outcome:
-        tasks.append(task)
-        return write(task, interpreters)
-
-    for module in (run, thresholds):
-        monkeypatch.setattr(module, "run_once", run_once)
-    return tasks
-
-
-def measure(bench: EngineBench, work: EngineWork, systems: list[str], think_rate: float = 0.34) -> list[dict[str, Any]]:
-    return bench.measure(work, systems, think_rate=think_rate, num_repeats=1)
+def measure(bench: EngineBench, work: EngineWork, systems: list[str]) -> list[dict[str, Any]]:
+    return bench.measure(work, systems, think_rate=0.34, num_repeats=1)
 
 
 def test_as_many_think_in_every_implementation(
-    bench: EngineBench, tiny_work: Callable[[str], EngineWork], ran: list[Task]
+    bench: EngineBench, tiny_work: Callable[[str], EngineWork], runs: Runs
 ) -> None:
-    systems = [name for name in SYSTEMS if name != "generate_always"]
-    rows = {row["system"]: row for row in measure(bench, tiny_work("qwen3_vl"), systems)}
-    assert list(rows) == systems
+    rows = {row["system"]: row for row in measure(bench, tiny_work("qwen3_vl"), list(SYSTEMS))}
+    assert list(rows) == list(SYSTEMS)
     expected = {
-        "two_call": 0.25, "transformers_direct": None, "transformers_gated": 0.1, "transformers_always": None,
-        "vllm_always": None, "vllm_two_request": 0.4, "vllm_gated": 0.4,
+        **dict.fromkeys(SYSTEMS), "two_call": 0.25, "transformers_gated": 0.1, "vllm_two_request": 0.4,
+        "vllm_gated": 0.4,
     }  # fmt: skip
     assert {name: row["threshold"] and pytest.approx(row["threshold"]) for name, row in rows.items()} == expected
     assert {rows[name]["num_thinking"] for name, threshold in expected.items() if threshold} == {2}
-    measured = [(task.system, task.strategy, task.threshold) for task in ran[: -len(systems)]]
+    measured = [(task.system, task.strategy, task.threshold) for task in runs.tasks[: -len(rows)]]
     assert measured == [("two_call", None, 0), ("transformers_direct", None, 0), ("vllm_gated", "direct", 0)]
 
 
 def test_confidences_are_measured_once_for_all_think_rates_and_never_where_all_think(
-    bench: EngineBench, tiny_work: Callable[[str], EngineWork], ran: list[Task]
+    bench: EngineBench, tiny_work: Callable[[str], EngineWork], runs: Runs
 ) -> None:
     work = tiny_work("qwen3_vl")
     rows = bench.scale(work, ["two_call"], "think-rate", think_rate=0.3, num_repeats=1)
     assert [row["num_thinking"] for row in rows] == [0, 2, 3, 4, 6]
-    assert len(ran) == 1 + len(rows)
-    ran.clear()
+    assert len(runs.tasks) == 1 + len(rows)
+    runs.tasks.clear()
     rows = bench.scale(work, ["two_call"], "questions", think_rate=0.5, num_repeats=1)
     assert [row["num_thinking"] for row in rows] == [1, 2, 4, 8, 16, 32]  # half of those of two clips
-    assert len(ran) == 2 * len(rows), "other questions have other confidences"
-    ran.clear()
+    assert len(runs.tasks) == 2 * len(rows), "other questions have other confidences"
+    runs.tasks.clear()
     [row] = measure(bench, work, ["transformers_always"])
-    assert (row["threshold"], len(ran)) == (None, 1)
+    assert (row["threshold"], len(runs.tasks)) == (None, 1)
 
 
 def test_an_implementation_without_a_threshold_complains_in_its_own_rows(
-    bench: EngineBench, tiny_work: Callable[[str], EngineWork], monkeypatch: pytest.MonkeyPatch
+    bench: EngineBench, tiny_work: Callable[[str], EngineWork], runs: Runs
 ) -> None:
-    def fall_over(task: Task, interpreters: Interpreters) -> Outcome:
-        if task.strategy == "direct":
-            raise EngineError("vllm_gated ended with 1")
-        return write(task, interpreters)
-
-    for module in (run, thresholds):
-        monkeypatch.setattr(module, "run_once", fall_over)
+    runs.fails = lambda task: task.strategy == "direct"
     systems = ["vllm_gated", "two_call", "vllm_two_request", "vllm_always"]
     rows = measure(bench, tiny_work("qwen3_vl"), systems)
     sentence = "no threshold was found: vllm_gated ended with 1"

@@ -1,4 +1,4 @@
-"""For all tests of the engines' benchmark: a tiny checkpoint of each family, work of seconds, runs without a process."""
+"""What tests of the engines' benchmark share: a tiny checkpoint of each family, small work, runs without a process."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The language model of a checkpoint over packed tokens, in as few operations as its arithmetic has.
 
 Weights are those that transformers loaded; the layers are walked here. A decode step of a narrow or deep model spends
-more time between its matrix products than in them: the modules of transformers take some 70 operations a layer, these
-take 30. Projections that read the same input are one product, norms and rotations touch queries and keys together,
-and the axes of a position are chosen once per pass. Attention itself, and everything about slots, is the pass's.
+more time on starting operations than in them. So projections that read the same input are one product (4 a layer
+instead of 7), queries and keys are normed and rotated together, and what holds for a pass is worked out once. Attention
+itself, and everything about slots, is the pass's.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ SCALING = 1 / math.sqrt(HEAD_SIZE)
 HEADS = st.sampled_from([(1, 1), (2, 1), (2, 2), (7, 1), (4, 2), (14, 2)])  # groups of 1, 2 and 7
 
 
-def make_stores(num_kv_heads: int) -> tuple[SlotStore, SlotStore]:
-    shape = KeyValueShape(num_layers=2, num_heads=num_kv_heads, head_size=HEAD_SIZE, dtype=torch.float32)
+def make_stores(num_kv_heads: int, dtype: torch.dtype = torch.float32) -> tuple[SlotStore, SlotStore]:
+    shape = KeyValueShape(num_layers=2, num_heads=num_kv_heads, head_size=HEAD_SIZE, dtype=dtype)
     return SlotStore(shape, CPU), SlotStore(shape, CPU)
 
 

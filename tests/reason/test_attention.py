@@ -44,18 +44,22 @@ def test_windows_are_the_same_however_many_go_at_a_time(monkeypatch, num_scores)
     torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_tower_says_what_it_said_with_the_attention_of_transformers(random_checkpoint):
-    model = AutoModelForImageTextToText.from_pretrained(random_checkpoint, dtype=torch.float32).eval()
-    tower = model.model.visual
-    vision = model.config.vision_config
-    # Frames that are no whole number of windows, of two sizes: windows of several lengths.
-    grids = torch.tensor([[2, 4, 6], [1, 12, 10]])
-    pixels = torch.randn(int(grids.prod(dim=1).sum()), 3 * vision.temporal_patch_size * vision.patch_size**2)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_tower_says_what_it_said_with_the_attention_of_transformers(random_checkpoint, dtype):
+    model = AutoModelForImageTextToText.from_pretrained(random_checkpoint, dtype=dtype).eval()
+    tower, vision = model.model.visual, model.config.vision_config
+    # Frames that are no whole number of windows, of several sizes: windows of several lengths, one video after another.
+    videos = [torch.tensor(grids) for grids in ([[2, 4, 6], [1, 12, 10]], [[1, 8, 8]], [[3, 4, 4], [1, 6, 4]])]
+    patch = 3 * vision.temporal_patch_size * vision.patch_size**2
+    pixels = [torch.randn(int(grids.prod(dim=1).sum()), patch, dtype=dtype) for grids in videos]
+    tolerance = {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.05, "atol": 0.05}
     with torch.inference_mode():
-        expected = tower(pixels, grid_thw=grids).pooler_output
+        seen = list(zip(pixels, videos, strict=True))
+        expected = [tower(some, grid_thw=grids).pooler_output for some, grids in seen]
         replace_attention(tower)
         for _ in range(2):
-            torch.testing.assert_close(tower(pixels, grid_thw=grids).pooler_output, expected, rtol=1e-4, atol=1e-5)
+            for (some, grids), before in zip(seen, expected, strict=True):
+                torch.testing.assert_close(tower(some, grid_thw=grids).pooler_output, before, **tolerance)
 
 
 def _attend_plainly(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText
 
 from pipelines.reason.engines.decoder import Deepstack, TextDecoder, normalise
 from schemas.errors import EngineError
@@ -28,14 +28,19 @@ class CausalPass:
         return torch.einsum("hnm,mhd->nhd", scores.masked_fill(hidden, -torch.inf).softmax(dim=-1), values)
 
 
-def load(folder: Path) -> Any:
-    """transformers' text model, with norms that do something."""
-    model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval().model.language_model
+def load(folder: Path, num_kv_heads: int | None = None) -> Any:
+    """transformers' text model, drawn anew: norms and biases do something."""
+    config = AutoConfig.from_pretrained(folder)
+    if num_kv_heads is not None:
+        config.text_config.num_key_value_heads = num_kv_heads
+    model = AutoModelForImageTextToText.from_config(config, dtype=torch.float32).eval().model.language_model
     torch.manual_seed(0)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "norm" in name:
                 parameter.uniform_(0.5, 2.0)
+            else:
+                parameter.normal_(0.0, 0.1)
     return model
 
 
@@ -47,8 +52,9 @@ def draw_input(model: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.inference_mode()
-def test_layers_say_what_they_say_in_transformers(random_checkpoint):
-    model = load(random_checkpoint)
+@pytest.mark.parametrize("num_kv_heads", [1, 2])
+def test_layers_say_what_they_say_in_transformers(random_checkpoint, num_kv_heads):
+    model = load(random_checkpoint, num_kv_heads)
     embedded_ND, positions_3N = draw_input(model)
     expected = model(inputs_embeds=embedded_ND[None], position_ids=positions_3N[:, None], use_cache=False)
     output = TextDecoder(model)(embedded_ND.clone(), positions_3N, CausalPass())
@@ -60,7 +66,8 @@ def test_deepstack_is_added_after_the_first_layers(random_checkpoints):
     model = load(random_checkpoints["qwen3_vl"])
     embedded_ND, positions_3N = draw_input(model)
     is_video_N = torch.arange(NUM_TOKENS) % 3 == 1
-    levels = [torch.randn(int(is_video_N.sum()), model.config.hidden_size) for _ in range(2)]
+    places_V = is_video_N.nonzero()[:, 0]
+    levels = [torch.randn(len(places_V), model.config.hidden_size) for _ in range(2)]
     expected = model(
         inputs_embeds=embedded_ND[None],
         position_ids=positions_3N[:, None],
@@ -68,32 +75,33 @@ def test_deepstack_is_added_after_the_first_layers(random_checkpoints):
         visual_pos_masks=is_video_N[None],
         deepstack_visual_embeds=levels,
     )
-    deepstack = Deepstack(is_video_N=is_video_N, levels_LVD=levels)
+    deepstack = Deepstack(places_V=places_V, levels_LVD=levels)
     output = TextDecoder(model)(embedded_ND.clone(), positions_3N, CausalPass(), deepstack)
     torch.testing.assert_close(output, expected.last_hidden_state[0], rtol=1e-4, atol=1e-5)
 
 
-@torch.inference_mode()
-def test_angles_by_axis_are_brought_together_as_older_releases_leave_them(random_checkpoints):
-    """Up to 5.19 Qwen2.5-VL's module gives cosines and sines for each axis, and layers choose."""
-    model = load(random_checkpoints["qwen2_5_vl"])
-    embedded_ND, positions_3N = draw_input(model)
-    frequencies = model.rotary_emb.inv_freq
-
-    def angles(_: torch.Tensor, positions_31N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        by_axis = (positions_31N[..., None] * frequencies).repeat(1, 1, 1, 2)
-        return by_axis.cos(), by_axis.sin()
-
-    decoder = TextDecoder(model)
-    expected = decoder(embedded_ND.clone(), positions_3N, CausalPass())
-    decoder._rotary.forward = angles
-    torch.testing.assert_close(decoder(embedded_ND.clone(), positions_3N, CausalPass()), expected)
-
-
-def test_another_activation_is_refused(random_checkpoint):
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"hidden_act": "gelu"}, "'gelu'; only silu is supported"),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "within a sliding window"),
+    ],
+)
+def test_layers_that_would_be_walked_wrongly_are_refused(random_checkpoint, change, words):
     model = load(random_checkpoint)
-    model.config.hidden_act = "gelu"
-    with pytest.raises(EngineError, match="'gelu'; only silu is supported"):
+    for name, value in change.items():
+        setattr(model.config, name, value)
+    with pytest.raises(EngineError, match=words):
+        TextDecoder(model)
+
+
+def test_weights_of_another_kind_are_refused(random_checkpoint):
+    class QuantisedLinear(torch.nn.Linear):
+        pass
+
+    model = load(random_checkpoint)
+    model.layers[1].mlp.up_proj = QuantisedLinear(8, 8)
+    with pytest.raises(EngineError, match="of kind QuantisedLinear; use a checkpoint in bfloat16"):
         TextDecoder(model)
 
 

@@ -55,6 +55,16 @@ def test_a_turn_that_ends_without_a_box_is_unparsed_and_never_no(bench, taught_c
     assert (answer.verdict.reason, answer.confidence_first) == ("no_box", None)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_the_width_gives_the_same_verdicts_and_answers(bench, taught_checkpoint, requests, dtype):
+    narrow = Checkpoint(str(taught_checkpoint), revision=None, dtype=dtype, device="cpu")
+    told = [
+        {key: (answer.answer, answer.verdict.route, answer.finish_reason) for key, answer in outcome.answers.items()}
+        for outcome in (bench.run(bench.engine(model, GATED), requests) for model in (narrow, taught_checkpoint))
+    ]
+    assert told[0] == told[1]
+
+
 def test_gated_writes_a_prefix_of_what_always_think_writes(bench, taught_checkpoint, requests):
     always = bench.run(bench.engine(taught_checkpoint, ALWAYS), requests)
     gated = bench.run(bench.engine(taught_checkpoint, GATED), requests)

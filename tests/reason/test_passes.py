@@ -100,3 +100,22 @@ def test_words_of_questions_see_their_clip_and_their_own_row(heads, lengths, row
         start += count
     assert_same(own, before)  # with the new tokens, and nothing else was touched
     assert_same(clips, before_clips)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_what_overflows_in_one_question_is_nothing_to_its_neighbour(dtype):
+    """Two questions of a clip run together; the second one's scores of the first one's keys are beyond float16."""
+    torch.manual_seed(0)
+    clips, own = make_stores(1, dtype)
+    clips.reserve(1, 16)
+    own.reserve(2, 3)
+    fill(clips, own)
+    query, key, value = (draw(6, num_heads, HEAD_SIZE).to(dtype) for num_heads in (2, 1, 1))
+    suffix_pass = SuffixPass(clips, own, first_row=0, num_new=[3, 3], clip_slots=[0, 0], prefix_tokens=[16])
+    expected = suffix_pass.attend(LAYER, query, key, value, SCALING)[3:]
+    query[3:], key[:3] = query[3:] * 100, 1000.0
+    wide = suffix_pass.attend(LAYER, query, key, value, SCALING)[3:]
+    assert wide.isfinite().all()
+    key[:3] = 0.0
+    assert torch.equal(suffix_pass.attend(LAYER, query, key, value, SCALING)[3:], wide)
+    assert not torch.equal(wide, expected)

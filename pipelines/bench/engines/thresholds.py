@@ -30,7 +30,8 @@ def measure_confidences(
         except EngineError as error:
             found[run] = f"no threshold was found: {error}"
         else:
-            found[run] = [one.confidence for one in written if one.confidence is not None]
+            confidences = [one.confidence for one in written if one.confidence is not None]
+            found[run] = confidences or f"no threshold was found: {run.system} told no confidence"
     return {system: found[FIRST_ANSWERS[system]] for system in systems if system in FIRST_ANSWERS}
 
 

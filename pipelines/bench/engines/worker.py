@@ -21,6 +21,7 @@ from pipelines.bench.engines.lifeline import follow_lifeline
 from pipelines.bench.engines.systems import SYSTEMS, VLLM_SYSTEMS, System
 from pipelines.bench.engines.task import Outcome, Task
 from pipelines.bench.processes import family, peak_rss_bytes
+from pipelines.reason.engines.memory import keep_freed_memory
 from pipelines.reason.engines.times import EngineTimes
 
 
@@ -28,6 +29,8 @@ def measure(task: Task) -> Outcome:
     """Load, warm up, and do the work once."""
     began = time.perf_counter()
     torch.set_num_threads(task.num_threads)
+    if task.device == "cpu":
+        keep_freed_memory()  # as the transformers engine does: no system shall be slower for its allocator
     system = SYSTEMS[task.system](task)
     system.warm_up(task.work.with_other_frames().requests())
     requests = task.work.requests()

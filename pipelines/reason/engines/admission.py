@@ -10,14 +10,14 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from pipelines.reason.engines.checkpoint import Checkpoint
-from pipelines.reason.engines.clip_prefix import ClipPrefix, PromptFormat, build_prefix
+from pipelines.reason.engines.clip_prefix import PromptFormat, build_prefix
 from pipelines.reason.engines.failures import fail, is_memory_error
 from pipelines.reason.engines.protocol import ClipRequest, Finished
 from pipelines.reason.engines.runner import NewRow, Runner
+from pipelines.reason.engines.waiting import Clip, Row
 from pipelines.reason.prompt import FORCED_CLOSING, suffix_after_video
 from pipelines.reason.sequence import GatedSequence
 from schemas.config import GateConfig
@@ -26,32 +26,6 @@ from schemas.qa import Question
 
 # Prefixes that are run together. Beyond this the device is as busy as it gets.
 _PREFILL_TOKENS = {"cpu": 1024, "cuda": 8192}
-
-
-@dataclass(kw_only=True)
-class Clip:
-    """A clip with questions that have not come back; `prefix` is there from layout until it has been run."""
-
-    number: int
-    request: ClipRequest
-    waiting: deque[Question]
-    num_running: int = 0
-    prefix: ClipPrefix | None = None
-    is_placed: bool = False
-    num_prefix_tokens: int = 0
-    num_video_tokens: int = 0
-    share_seconds: float = 0.0
-    was_alone: bool = False  # when memory ran out
-
-
-@dataclass(kw_only=True)
-class Row:
-    """One question that has a slot, or is about to get one; `next_token` goes in with the next step."""
-
-    clip: Clip
-    sequence: GatedSequence
-    suffix: Sequence[int]
-    next_token: int = -1
 
 
 class Admission:

@@ -140,8 +140,8 @@ def _attend(query_WHLD: torch.Tensor, key_WHLD: torch.Tensor, value_WHLD: torch.
     outputs: list[torch.Tensor] = []
     for start in range(0, num_windows, num_each):
         query, key, value = (
-            part[start : start + num_each].flatten(0, 1) for part in (query_WHLD * scaling, key_WHLD, value_WHLD)
+            part[start : start + num_each].flatten(0, 1) for part in (query_WHLD, key_WHLD, value_WHLD)
         )
-        weights = torch.bmm(query, key.transpose(1, 2).contiguous()).softmax(dim=-1)
+        weights = torch.bmm(query * scaling, key.transpose(1, 2).contiguous()).softmax(dim=-1)
         outputs.append(torch.bmm(weights, value).unflatten(0, (-1, num_heads)))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)

@@ -47,8 +47,6 @@ class Checkpoint:
     def __init__(self, name: str, *, revision: str | None, dtype: str, device: str) -> None:
         self.grid = read_vision_grid(name, revision)
         self.device = torch.device(device)
-        if self.device.type == "cpu":
-            keep_freed_memory()
         transformers.logging.disable_progress_bar()
         where = str(model_folder(name) or name)
         source: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
@@ -65,9 +63,16 @@ class Checkpoint:
             raise EngineError(f"model '{name}' cannot be loaded: {_first_line(error)}") from error
         loaded = cast(Any, model).to(self.device).eval()
         replace_attention(loaded.model.visual)
-        self._decoder = TextDecoder(loaded.model.language_model)
+        try:
+            self._decoder = TextDecoder(loaded.model.language_model)
+        except EngineError as error:
+            raise EngineError(f"model '{name}' cannot be run: {error}") from error
         pack_linears(self._decoder)
         pack_linears(loaded)
+        if self.device.type == "cpu":
+            keep_freed_memory()  # from here on: what loading has freed goes back
+        elif self.device.type == "cuda":
+            torch.cuda.empty_cache()  # joined weights do not fit into what their parts left: several GiB of a 7B
         self._model = loaded
         config = loaded.config
         text = config.get_text_config()
@@ -109,11 +114,12 @@ class Checkpoint:
     ) -> None:
         """Run some clips' prefixes, one packed behind the other; the pass keeps their keys and values."""
         token_ids_N = torch.tensor([token_id for prefix in prefixes for token_id in prefix.token_ids])
-        is_video_N = (token_ids_N == self.video_token_id).to(self.device)
+        places_V = (token_ids_N == self.video_token_id).nonzero()[:, 0].to(self.device)
         embedded_ND = self._decoder.embed(token_ids_N.to(self.device))
-        embedded_ND[is_video_N] = torch.cat([video.features_VD for video in features]).to(embedded_ND.dtype)
+        features_VD = torch.cat([video.features_VD for video in features])
+        embedded_ND.index_copy_(0, places_V, features_VD.to(embedded_ND.dtype))
         levels = zip(*(video.deepstack_LVD for video in features), strict=True)
-        deepstack = Deepstack(is_video_N=is_video_N, levels_LVD=[torch.cat(level) for level in levels])
+        deepstack = Deepstack(places_V=places_V, levels_LVD=[torch.cat(level) for level in levels])
         positions_3N = torch.cat([prefix.positions_3P for prefix in prefixes], dim=1)
         self._decoder(embedded_ND, positions_3N.to(self.device), prefix_pass, deepstack)
 

@@ -23,9 +23,9 @@ from schemas.errors import EngineError
 
 @dataclass(frozen=True, kw_only=True)
 class Deepstack:
-    """What is added to the video's tokens after each of the first layers: (video tokens, hidden) each."""
+    """What is added to the video's tokens, at `places_V`, after each of the first layers: (V, hidden) each."""
 
-    is_video_N: torch.Tensor
+    places_V: torch.Tensor
     levels_LVD: Sequence[torch.Tensor]
 
 
@@ -35,19 +35,17 @@ class TextDecoder(nn.Module):
     def __init__(self, model: Any) -> None:
         """Takes the weights out of transformers' text `model`, layer by layer, which cannot be run any more.
 
-        Raises EngineError where its layers have another activation than SiLU.
+        Raises EngineError where its layers do what is not done here.
         """
         super().__init__()
         config = model.config
-        if config.hidden_act != "silu":
-            raise EngineError(f"this model's layers use the activation '{config.hidden_act}'; only silu is supported")
+        _check(model)
         self.num_heads: int = config.num_attention_heads
         self.num_kv_heads: int = config.num_key_value_heads
-        self.head_size: int = getattr(config, "head_dim", None) or config.hidden_size // self.num_heads
+        self.head_size: int = model.layers[0].self_attn.head_dim
         self.num_layers: int = config.num_hidden_layers
-        self._scaling = self.head_size**-0.5
+        self._scaling: float = model.layers[0].self_attn.scaling
         self._eps: float = config.rms_norm_eps
-        self._sections: list[int] = config.rope_parameters["mrope_section"]
         self._rotary = model.rotary_emb
         self.embed = model.embed_tokens
         self.layers = nn.ModuleList()
@@ -87,15 +85,13 @@ class TextDecoder(nn.Module):
             gate_ND, up_ND = layer.gate_up(normalise(hidden_ND, layer.mlp_norm, self._eps)).chunk(2, dim=-1)
             hidden_ND = layer.down(F.silu(gate_ND).mul_(up_ND)).add_(hidden_ND)
             if deepstack is not None and index < len(deepstack.levels_LVD):
-                hidden_ND[deepstack.is_video_N] += deepstack.levels_LVD[index].to(hidden_ND.dtype)
+                hidden_ND.index_add_(0, deepstack.places_V, deepstack.levels_LVD[index].to(hidden_ND.dtype))
         return normalise(hidden_ND, self._norm, self._eps)
 
     def _rotation(self, embedded_ND: torch.Tensor, positions_3N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines (N, 1, head_size); the sines' first half is negative, so that
         `x * cos + swapped halves of x * sin` rotates."""
         cos, sin = self._rotary(embedded_ND[None], positions_3N[:, None])
-        if cos.ndim == 4:  # up to transformers 5.19 Qwen2.5-VL's layers choose the axis of each pair by themselves
-            cos, sin = (_choose_axes(by_axis, self._sections) for by_axis in (cos, sin))
         sin = torch.cat([-sin[..., : self.head_size // 2], sin[..., self.head_size // 2 :]], dim=-1)
         return cos[0, :, None], sin[0, :, None]
 
@@ -126,7 +122,15 @@ def normalise(rows: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Ten
     return (wide * mean_square.add_(eps).rsqrt_()[..., None]).to(rows.dtype).mul_(weight)
 
 
-def _choose_axes(by_axis_31ND: torch.Tensor, sections: Sequence[int]) -> torch.Tensor:
-    """Of each section of pairs the axis whose turn it is: time, height, width, and again for the second halves."""
-    parts = by_axis_31ND.split([*sections, *sections], dim=-1)
-    return torch.cat([part[index % 3] for index, part in enumerate(parts)], dim=-1)
+def _check(model: Any) -> None:
+    """Raises EngineError for layers that would be walked wrongly."""
+    config = model.config
+    if config.hidden_act != "silu":
+        raise EngineError(f"its layers use the activation '{config.hidden_act}'; only silu is supported")
+    if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
+        raise EngineError("its layers attend within a sliding window; only attention to everything is supported")
+    for name, module in model.layers.named_modules():
+        if name.endswith("_proj") and type(module) is not nn.Linear:
+            raise EngineError(
+                f"its weights are of kind {type(module).__name__}; use a checkpoint in bfloat16, float16 or float32"
+            )

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import torch
 
 from pipelines.reason.engines.checkpoint import Checkpoint
-from pipelines.reason.engines.choosing import Chooser, Chosen, to_device
+from pipelines.reason.engines.choosing import Chooser, Chosen
 from pipelines.reason.engines.clip_prefix import ClipPrefix
 from pipelines.reason.engines.company import Company, StoreSize
+from pipelines.reason.engines.devices import finished_seconds, to_device
 from pipelines.reason.engines.graphs import Capture, CudaCapture, StepGraphs
 from pipelines.reason.engines.keys_values import round_up
 from pipelines.reason.engines.passes import PrefixPass, SuffixPass
@@ -71,10 +72,10 @@ class Runner:
         first = self.residents.reserve_clips(len(clips), max(lengths))
         started = time.perf_counter()
         features = self._checkpoint.see([prefix.patches for prefix in prefixes])
-        seen = self._now()
+        seen = finished_seconds(self._device)
         self._checkpoint.prefill_prefixes(prefixes, features, PrefixPass(self.residents.clip_store, first, lengths))
         self.times.vision_seconds += seen - started
-        self.times.prefill_seconds += self._now() - seen
+        self.times.prefill_seconds += finished_seconds(self._device) - seen
         self.times.num_patches += sum(len(prefix.patches.pixels_ND) for prefix in prefixes)
         self.times.num_prefill_tokens += sum(lengths)
         for number, prefix in clips.items():
@@ -186,9 +187,3 @@ class Runner:
             )
             self._company = self.residents.changes, company
         return self._company[1]
-
-    def _now(self) -> float:
-        """Seconds on a clock, once the device has done what it was told."""
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter()

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Sequence
 
-from pipelines.reason.engines.admission import Admission, Row
+from pipelines.reason.engines.admission import Admission
 from pipelines.reason.engines.checkpoint import Checkpoint
 from pipelines.reason.engines.choosing import Chosen
 from pipelines.reason.engines.failures import fail, is_memory_error
@@ -21,6 +21,7 @@ from pipelines.reason.engines.poison import is_poisoned
 from pipelines.reason.engines.protocol import ClipRequest, Finished
 from pipelines.reason.engines.runner import Runner
 from pipelines.reason.engines.times import EngineTimes
+from pipelines.reason.engines.waiting import Row
 from pipelines.reason.sequence import GatedSequence, Token
 from schemas.config import GateConfig
 from schemas.decoding import FramesConfig

@@ -36,7 +36,7 @@ def pipeline(
     ] = None,
     parameters: Annotated[
         str | None,
-        typer.Option(metavar="190M", help="Make a checkpoint of so many random weights.", show_default="none"),
+        typer.Option(metavar="180M", help="Make a checkpoint of so many random weights.", show_default="none"),
     ] = None,
     family: Annotated[str, typer.Option(help="Of that checkpoint: qwen2_5_vl or qwen3_vl.")] = "qwen2_5_vl",
     max_answer_tokens: Annotated[
@@ -69,7 +69,7 @@ def pipeline(
 
       framegate bench pipeline --json pipeline.json
 
-      framegate bench pipeline --parameters 190M --max-answer-tokens 8 --max-thinking-tokens 64 --videos ../videos
+      framegate bench pipeline --parameters 180M --max-answer-tokens 8 --max-thinking-tokens 64 --videos ../videos
     """
     from pipelines.bench.pipeline import Pipeline, measure_turns
 

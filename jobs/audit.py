@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.options import JsonFile
-from jobs.rows import make_console, print_table, write_json
-from jobs.target import TargetName, find_target
-from pipelines.commit.audit import audit as audit_output
-from pipelines.commit.audit_report import CHECKS, AuditReport
+from framegate.jobs.options import JsonFile
+from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.jobs.target import TargetName, find_target
+from framegate.pipelines.audit.audit import audit as audit_output
+from framegate.pipelines.audit.report import CHECKS, AuditReport
 
 EXIT_FINDINGS = 1
 

@@ -12,17 +12,17 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from jobs.choose import choose_videos
-from jobs.options import JsonFile
-from jobs.rows import make_console, print_table, write_json
-from jobs.target import Target, TargetName, find_target
-from jobs.views import open_views
-from pipelines.commit.erase import complete_erasures, erase
-from pipelines.commit.erasures import ErasureReceipt, config_id_of, unfinished
-from pipelines.commit.holdings import Holdings, find_holdings
-from pipelines.commit.wanted import Wanted
-from schemas.errors import ConfigError, FramegateError
-from schemas.keys import uri_digest
+from framegate.jobs.options import JsonFile
+from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.jobs.target import Target, TargetName, find_target
+from framegate.pipelines.erase.erase import complete_erasures, erase
+from framegate.pipelines.erase.records import ErasureReceipt, config_id_of, unfinished
+from framegate.pipelines.erase.search import Holdings, find_holdings
+from framegate.pipelines.erase.targets import Wanted
+from framegate.pipelines.results.choose import choose_videos
+from framegate.pipelines.results.views import open_views
+from framegate.schemas.errors import ConfigError, FramegateError
+from framegate.schemas.keys import uri_digest
 
 EXIT_BROKE_OFF = 1
 MAX_SHOWN = 20  # rows of each table on a terminal; --json has all of them

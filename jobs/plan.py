@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from jobs.options import JobFile, JsonFile, Limit, RetryFailed
-from jobs.rows import make_console, write_json
-from schemas.job import Job, load_job
-from schemas.planned import PlannedVideo
-from schemas.run import Plan
+from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
+from framegate.jobs.printing import make_console, write_json
+from framegate.schemas.job import Job, load_job
+from framegate.schemas.planned import PlannedVideo
+from framegate.schemas.run import Plan
 
 if TYPE_CHECKING:
-    from pipelines.decode.estimate import Estimate
+    from framegate.pipelines.decode.estimate import Estimate
 
 # Headers are read from storage: 24 of them, spread over the videos, tell enough for an estimate in seconds.
 MAX_PROBED = 24
@@ -48,7 +48,7 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
 
       framegate plan job.yaml --limit 100 --json plan.json
     """
-    from pipelines import flow  # knows every room; not needed to print help
+    from framegate.pipelines import flow  # knows every room; not needed to print help
 
     loaded = load_job(job)
     row = describe(loaded, flow.plan(loaded, limit=limit, retry_failed=retry_failed))
@@ -93,9 +93,9 @@ def describe(job: Job, planned: Plan) -> dict[str, Any]:
 
 
 def _probe_all(job: Job, sample: Sequence[PlannedVideo]) -> list[tuple[PlannedVideo, Estimate] | None]:
-    from pipelines.decode.estimate import Probed, probe_videos
-    from pipelines.decode.policy import Policy
-    from pipelines.reason.engines.grid import read_vision_grid
+    from framegate.pipelines.decode.estimate import Probed, probe_videos
+    from framegate.pipelines.decode.policy import Policy
+    from framegate.pipelines.reason.models.vision_grid import read_vision_grid
 
     config = job.config
     grid = read_vision_grid(config.model.name, config.model.revision)

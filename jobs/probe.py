@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.options import JsonFile
-from jobs.rows import cell, make_console, print_table, write_json
-from schemas.clip import Video
-from schemas.config import InputConfig
-from schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
-from schemas.errors import InputError, StorageError, VideoError
-from schemas.job import Job, load_job
+from framegate.jobs.options import JsonFile
+from framegate.jobs.printing import cell, make_console, print_table, write_json
+from framegate.schemas.clip import Video
+from framegate.schemas.config import InputConfig
+from framegate.schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.errors import InputError, StorageError, VideoError
+from framegate.schemas.job import Job, load_job
 
 if TYPE_CHECKING:
-    from pipelines.decode.estimate import Probed
-    from pipelines.decode.policy import Policy
+    from framegate.pipelines.decode.estimate import Probed
+    from framegate.pipelines.decode.policy import Policy
 
 OK = "ok"
 _COLUMNS = {
@@ -80,7 +80,7 @@ def probe(uris: Uris, job: ForJob = None, json_file: JsonFile = None) -> None:
 
 def describe(uris: Sequence[str], job: Job | None) -> list[dict[str, Any]]:
     """One row per video, in the order of `uris`; a name that leads nowhere is a row too. Raises ConfigError."""
-    from pipelines.decode.estimate import probe_videos  # needs the decoders; not needed to print help
+    from framegate.pipelines.decode.estimate import probe_videos  # needs the decoders; not needed to print help
 
     storage_options = {} if job is None else job.config.input.storage_options
     found = [item for uri in uris for item in _find(uri, storage_options)]
@@ -99,8 +99,8 @@ def describe(uris: Sequence[str], job: Job | None) -> list[dict[str, Any]]:
 
 
 def _find(uri: str, storage_options: dict[str, Any]) -> Iterator[tuple[Video, StorageError | None]]:
-    from pipelines.source.find import find_videos
-    from pipelines.source.found import to_videos
+    from framegate.pipelines.source.find import find_videos
+    from framegate.pipelines.source.found import to_videos
 
     try:
         if not uri:
@@ -112,11 +112,11 @@ def _find(uri: str, storage_options: dict[str, Any]) -> Iterator[tuple[Video, St
 
 
 def _policy(job: Job | None) -> Policy:
-    from pipelines.decode.policy import Policy
+    from framegate.pipelines.decode.policy import Policy
 
     if job is None:
         return Policy(frames=FramesConfig(), clips=ClipsConfig())
-    from pipelines.reason.engines.grid import read_vision_grid
+    from framegate.pipelines.reason.models.vision_grid import read_vision_grid
 
     config = job.config
     grid = read_vision_grid(config.model.name, config.model.revision)

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from schemas.run import Progress
+from framegate.schemas.run import Progress
 
 LOG_EVERY_SECONDS = 10.0
 

@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from jobs.options import JsonFile
-from jobs.rows import make_console, print_csv, print_json, print_table, write_json
-from jobs.views import open_views, select
-from schemas.errors import ConfigError
-from schemas.job import load_job
+from framegate.jobs.options import JsonFile
+from framegate.jobs.printing import make_console, print_csv, print_json, print_table, write_json
+from framegate.pipelines.results.views import open_views, select
+from framegate.schemas.errors import ConfigError
+from framegate.schemas.job import load_job
 
 OUTPUT_VARIABLE = "FRAMEGATE_OUTPUT"
 DEMO_OUTPUT = Path("demo") / "index"

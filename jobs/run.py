@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
-from jobs.options import JobFile, JsonFile, Limit, RetryFailed
-from jobs.progress import ProgressDisplay, duration
-from jobs.rows import make_console, print_table, write_json
-from jobs.views import open_views, select
-from schemas.errors import FramegateError
-from schemas.job import Job, load_job
-from schemas.run import INTERRUPTED, RunSummary
+from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
+from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.jobs.progress import ProgressDisplay, duration
+from framegate.pipelines.results.views import open_views, select
+from framegate.schemas.errors import FramegateError
+from framegate.schemas.job import Job, load_job
+from framegate.schemas.run import INTERRUPTED, RunSummary
 
 if TYPE_CHECKING:
-    from pipelines.reason.engines.build import EngineFactory
+    from framegate.pipelines.reason.engines.build import EngineFactory
 
 EXIT_INCOMPLETE = 1
 EXIT_STOPPED = 130  # as a shell reports a program that Ctrl-C ended
@@ -73,7 +73,7 @@ def run_job(
     `engine_factory` and `display` take the places of the job's own engine and of the line on the terminal. Raises
     FramegateError where the run could not start.
     """
-    from pipelines import flow  # knows every room; not needed to print help
+    from framegate.pipelines import flow  # knows every room; not needed to print help
 
     console = make_console()
     again = f"run 'framegate run {name}' again to go on"

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.options import JsonFile
-from jobs.rows import make_console, print_table, write_json
-from jobs.target import Target, TargetName, find_target
-from pipelines.commit.erasures import config_id_of
-from pipelines.commit.seal import seal
-from pipelines.commit.seals import read_layout
-from schemas.errors import ConfigError, FramegateError
+from framegate.jobs.options import JsonFile
+from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.jobs.target import Target, TargetName, find_target
+from framegate.pipelines.commit.seal import seal
+from framegate.pipelines.commit.seal_log import read_layout
+from framegate.pipelines.erase.records import config_id_of
+from framegate.schemas.errors import ConfigError, FramegateError
 
 EXIT_BROKE_OFF = 1
 _SHOWN = (

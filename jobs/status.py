@@ -15,15 +15,15 @@ import pyarrow.parquet as pq
 import typer
 from rich.console import Console
 
-from jobs.options import JsonFile
-from jobs.rows import make_console, print_table, write_json
-from jobs.status_runs import run_row, runs_by_config, shown_run
-from jobs.target import Target, TargetName, find_target
-from jobs.views import open_views, select
-from schemas.config import FailuresConfig
-from schemas.errors import ObjectNotFound, StorageError
-from schemas.job import load_job
-from schemas.retries import wait_after
+from framegate.jobs.options import JsonFile
+from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.jobs.status_runs import run_row, runs_by_config, shown_run
+from framegate.jobs.target import Target, TargetName, find_target
+from framegate.pipelines.results.views import open_views, select
+from framegate.schemas.config import FailuresConfig
+from framegate.schemas.errors import ObjectNotFound, StorageError
+from framegate.schemas.job import load_job
+from framegate.schemas.retries import wait_after
 
 # Clips are told apart before they are counted: one pass over rows that mostly stand side by side.
 _ANSWERS = """

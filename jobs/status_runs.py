@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.commit.layout import Layout
-from pipelines.commit.records import read_begun, read_runs
-from pipelines.store import Store
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.records import read_begun, read_runs
+from framegate.pipelines.store import Store
 
 _SHOWN_RUN = {
     "run": "run_id",

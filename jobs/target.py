@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from pipelines.commit.layout import Layout
-from pipelines.store import Store
-from schemas.config import OutputConfig
-from schemas.errors import ObjectNotFound
-from schemas.job import load_job
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.store import Store
+from framegate.schemas.config import OutputConfig
+from framegate.schemas.errors import ObjectNotFound
+from framegate.schemas.job import load_job
 
 TargetName = Annotated[
     str,

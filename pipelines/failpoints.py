@@ -13,7 +13,7 @@ import os
 import signal
 from typing import Final
 
-from schemas.errors import ConfigError
+from framegate.schemas.errors import ConfigError
 
 FAIL_AT: Final = "FRAMEGATE_FAIL_AT"
 FAIL_ONCE: Final = "FRAMEGATE_FAIL_ONCE"

@@ -17,26 +17,26 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.cluster import Shares, behind_engines, end_process, start_ray, unwrap
-from pipelines.commit.attempts import Attempts, read_deaths
-from pipelines.commit.records import record_begun, record_config, record_plan, record_run
-from pipelines.commit.rows import RunFacts
-from pipelines.commit.seal import seal
-from pipelines.commit.seals import fix_layout
-from pipelines.commit.stage import CommitStage, NotedDecode
-from pipelines.decode.stage import DecodeStage
-from pipelines.driver.breaker import Breaker
-from pipelines.driver.in_process import run_in_process
-from pipelines.driver.outcome import begun_record, count_videos, run_record, stored_counts
-from pipelines.driver.plan import make_plan, make_policy, open_output, read_identity, refuse_erased
-from pipelines.driver.tally import Tally
-from pipelines.failpoints import check_failpoint, reach
-from pipelines.reason.engines.build import EngineFactory, make_engine_factory
-from pipelines.reason.stage import ReasonStage
-from schemas.config import RayConfig, answer_document
-from schemas.errors import StorageError
-from schemas.job import Job
-from schemas.run import INTERRUPTED, Plan, Progress, RunSummary
+from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
+from framegate.pipelines.commit.seal import seal
+from framegate.pipelines.commit.seal_log import fix_layout
+from framegate.pipelines.commit.unit_rows import RunFacts
+from framegate.pipelines.decode.stage import DecodeStage
+from framegate.pipelines.driver.breaker import Breaker
+from framegate.pipelines.driver.cluster import Shares, behind_engines, end_process, start_ray, unwrap
+from framegate.pipelines.driver.in_process import run_in_process
+from framegate.pipelines.driver.outcome import begun_record, count_videos, run_record, stored_counts
+from framegate.pipelines.driver.tally import Tally
+from framegate.pipelines.failpoints import check_failpoint, reach
+from framegate.pipelines.plan.plan import make_plan, make_policy, open_output, read_identity, refuse_erased
+from framegate.pipelines.reason.engines.build import EngineFactory, make_engine_factory
+from framegate.pipelines.reason.stage import ReasonStage
+from framegate.pipelines.worker.attempts import Attempts, read_deaths
+from framegate.pipelines.worker.stages import CommitStage, NotedDecode
+from framegate.schemas.config import RayConfig, answer_document
+from framegate.schemas.errors import StorageError
+from framegate.schemas.job import Job
+from framegate.schemas.run import INTERRUPTED, Plan, Progress, RunSummary
 
 # Units that an actor has in hand, each in a thread of its own. How many of them are at the engine, and are lost with
 # it, goes by its slots. A unit is one question at least and 16 MiB of frames at most, which lie in the object store.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from schemas.qa import Question
+from framegate.schemas.qa import Question
 
 
 def make_video_id(uri: str, version: str) -> str:

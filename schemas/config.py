@@ -14,9 +14,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
-from schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
-from schemas.engine_args import ENGINE_ARGS_OF_THE_MACHINE
-from schemas.part import Part
+from framegate.schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.engine_args import ENGINE_ARGS_OF_THE_MACHINE
+from framegate.schemas.part import Part
 
 SCHEMA_VERSION: Final = 1
 """Raised when rows of an older version can no longer stand beside new ones; part of config_id."""

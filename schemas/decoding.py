@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
-from schemas.part import Part
+from framegate.schemas.part import Part
 
 QWEN_PATCH_PIXELS: Final = 28 * 28  # what one video token of Qwen2.5-VL covers in one frame
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from schemas.config import RunConfig
-from schemas.errors import ConfigError
-from schemas.qa import ANSWER_TYPES, OPTION_LETTERS, Question
+from framegate.schemas.config import RunConfig
+from framegate.schemas.errors import ConfigError
+from framegate.schemas.qa import ANSWER_TYPES, OPTION_LETTERS, Question
 
 _SECRET_KEY = re.compile(
     r"(^|_)(key|secret|token|password|passwd|passphrase|credentials?|sas|connection_string)(_id)?$", re.IGNORECASE

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.errors import FramegateError
+from framegate.schemas.errors import FramegateError
 
 HEX_DIGITS = 16
 _NIBBLES = np.full(256, 255, np.uint8)

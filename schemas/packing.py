@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.errors import FramegateError
+from framegate.schemas.errors import FramegateError
 
 
 @dataclass(frozen=True)

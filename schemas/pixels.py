@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from schemas.decoding import FramesConfig
+from framegate.schemas.decoding import FramesConfig
 
 MAX_ASPECT_RATIO = 200
 

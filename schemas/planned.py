@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 
 import pyarrow as pa
 
-from schemas.clip import Refusal, Video
-from schemas.rows import video_of, video_row
+from framegate.schemas.clip import Refusal, Video
+from framegate.schemas.rows import video_of, video_row
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from schemas.clip import Clip, Member, Video
-from schemas.qa import Answer
+from framegate.schemas.clip import Clip, Member, Video
+from framegate.schemas.qa import Answer
 
 
 @dataclass(frozen=True, kw_only=True)

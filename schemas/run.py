@@ -11,7 +11,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from schemas.qa import Question
+from framegate.schemas.qa import Question
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from schemas.clip import Clip, FrameBatch, Video
-from schemas.planned import PlannedVideo
-from schemas.qa import Answer
-from schemas.rows import Failure, answer_row, clip_row, failure_row, video_of, video_row
+from framegate.schemas.clip import Clip, FrameBatch, Video
+from framegate.schemas.planned import PlannedVideo
+from framegate.schemas.qa import Answer
+from framegate.schemas.rows import Failure, answer_row, clip_row, failure_row, video_of, video_row
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,10 @@ import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from schemas.config import RayConfig
+from framegate.schemas.config import RayConfig
 from tests.s3_faults import S3Faults
+
+pytest_plugins = ["tests.units"]
 
 # Read by libraries when they are imported or by processes when they start: two cores, no network, no surprises.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -44,7 +46,7 @@ def ray_cluster() -> Iterator[None]:
     """A local Ray with four logical CPUs, so that every pool of a test finds its place on two real ones."""
     import ray
 
-    from pipelines.cluster import start_ray
+    from framegate.pipelines.driver.cluster import start_ray
 
     start_ray(RayConfig(), num_cpus=4)
     yield

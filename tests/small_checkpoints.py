@@ -19,14 +19,14 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
 )
 
-from pipelines.dock.tokenizer import build_tokenizer
-from pipelines.reason.engines.checkpoint import Checkpoint
-from pipelines.reason.engines.clip_prefix import ClipPrefix, PromptFormat, build_prefix
-from pipelines.reason.engines.protocol import ClipRequest
-from pipelines.reason.prompt import suffix_after_video
-from schemas.clip import FrameBatch
-from schemas.decoding import FramesConfig
-from schemas.qa import Question
+from framegate.pipelines.lab.dock.tokenizer import build_tokenizer
+from framegate.pipelines.reason.asking.prompt import suffix_after_video
+from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
+from framegate.pipelines.reason.engines.protocol import ClipRequest
+from framegate.pipelines.reason.models.clip_prefix import ClipPrefix, PromptFormat, build_prefix
+from framegate.schemas.clip import FrameBatch
+from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.qa import Question
 
 SYSTEM_PROMPT = "Answer in a box, think, answer in a box."
 FAMILY_NAMES = ("qwen2_5_vl", "qwen3_vl")

@@ -8,9 +8,9 @@ import pytest
 import typer
 import yaml
 
-from jobs.__main__ import app
-from schemas.errors import REASON_MEANINGS
-from schemas.job import parse_job, parse_questions
+from framegate.jobs.cli import app
+from framegate.schemas.errors import REASON_MEANINGS
+from framegate.schemas.job import parse_job, parse_questions
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -32,5 +32,5 @@ def test_the_wheel_holds_the_three_packages_and_the_files_that_belong_to_them(tm
 
 def test_the_command_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["scripts"] == {"framegate": "jobs.__main__:main"}
+    assert project["scripts"] == {"framegate": "framegate.jobs.cli:main"}
     assert project["name"] == "framegate"

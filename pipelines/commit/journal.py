@@ -15,11 +15,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.commit.layout import Layout
-from pipelines.commit.rows import RunFacts, journal_table
-from pipelines.failpoints import reach
-from pipelines.store import Store
-from schemas.errors import ObjectNotFound, StorageError
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
+from framegate.pipelines.failpoints import reach
+from framegate.pipelines.store import Store
+from framegate.schemas.errors import ObjectNotFound, StorageError
 
 _RECEIPT_COLUMNS = (
     "row_kind", "clip_index", "question_hash", "decode_seconds", "thinking", "num_answer_tokens",

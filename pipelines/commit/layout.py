@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from pipelines.store import join
-from schemas.keys import uri_digest
+from framegate.pipelines.store import join
+from framegate.schemas.keys import uri_digest
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.errors import ConfigError
-from schemas.tables import FAILURES, INPUT_PREFIX, JOURNAL, RESULTS
+from framegate.schemas.errors import ConfigError
+from framegate.schemas.tables import FAILURES, INPUT_PREFIX, JOURNAL, RESULTS
 
 NULL: Final = "__null__"
 """For a row without the value. Hive's own __HIVE_DEFAULT_PARTITION__ makes pandas fail: pyarrow cannot unify it."""

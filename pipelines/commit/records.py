@@ -12,10 +12,10 @@ from typing import Any, Final
 import pyarrow as pa
 import yaml
 
-from pipelines.commit.journal import to_parquet
-from pipelines.commit.layout import Layout
-from pipelines.store import Store
-from schemas.errors import FramegateError, StorageError
+from framegate.pipelines.commit.journal import to_parquet
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.store import Store
+from framegate.schemas.errors import FramegateError, StorageError
 
 PLAN: Final = pa.schema(
     [

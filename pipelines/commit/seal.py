@@ -35,11 +35,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
-from pipelines.commit.gather import Gathered, count_outputs, gather
-from pipelines.commit.journal_rows import JournalReader
-from pipelines.commit.layout import Layout
-from pipelines.commit.seal_writer import SealWriter, read_planned
-from pipelines.commit.seals import (
+from framegate.pipelines.commit.journal_reader import JournalReader
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.lots import Gathered, count_outputs, gather
+from framegate.pipelines.commit.seal_log import (
     JournalObject,
     SealPlan,
     SealRecord,
@@ -50,10 +49,11 @@ from pipelines.commit.seals import (
     read_seal_records,
     seal_names,
 )
-from pipelines.commit.tombstones import read_tombstones
-from pipelines.failpoints import reach
-from pipelines.store import Store
-from schemas.errors import ObjectNotFound, StorageError
+from framegate.pipelines.commit.tombstones import read_tombstones
+from framegate.pipelines.commit.write_seal import SealWriter, read_planned
+from framegate.pipelines.failpoints import reach
+from framegate.pipelines.store import Store
+from framegate.schemas.errors import ObjectNotFound, StorageError
 
 __all__ = ["Sealed", "finish_seals", "fix_layout", "read_seal_records", "seal"]
 

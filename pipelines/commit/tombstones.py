@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.commit.layout import Layout
-from pipelines.failpoints import reach
-from pipelines.store import Store, join
-from schemas.keys import uri_digest
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.failpoints import reach
+from framegate.pipelines.store import Store, join
+from framegate.schemas.keys import uri_digest
 
 PUT_THREADS = 16  # a tombstone is one request; a prefix may hold a million videos
 

@@ -11,16 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
-from pipelines.decode.policy import Policy
-from pipelines.decode.reader import Reader, VideoHeader
-from pipelines.decode.slots import TRY_NEXT_DECODER, Slot, make_slot
-from pipelines.decode.split import split, split_duration
-from pipelines.pinned import open_pinned
-from pipelines.store import Store
-from schemas.clip import Video
-from schemas.decoding import ClipsConfig, DecodeConfig
-from schemas.errors import StorageError, VideoError, video_error
-from schemas.pixels import count_video_tokens
+from framegate.pipelines.decode.policy import Policy
+from framegate.pipelines.decode.readers.reader import Reader, VideoHeader
+from framegate.pipelines.decode.slots import TRY_NEXT_DECODER, Slot, make_slot
+from framegate.pipelines.decode.split import split, split_duration
+from framegate.pipelines.store import Store
+from framegate.pipelines.store.pinned import open_pinned
+from framegate.schemas.clip import Video
+from framegate.schemas.decoding import ClipsConfig, DecodeConfig
+from framegate.schemas.errors import StorageError, VideoError, video_error
+from framegate.schemas.pixels import count_video_tokens
 
 PROBE_SLOTS = 2  # each is a process with a decoder in it; headers are small, and storage is what is waited for
 MAX_COUNTED_TIMES = 4096  # so many are sent to a decoder's process at once

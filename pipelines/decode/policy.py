@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.decode.reader import VideoHeader
-from pipelines.decode.select import FramePlan, plan_frames
-from schemas.decoding import ClipsConfig, FramesConfig
-from schemas.errors import ConfigError, DecodeFailed
+from framegate.pipelines.decode.readers.reader import VideoHeader
+from framegate.pipelines.decode.select import FramePlan, plan_frames
+from framegate.schemas.decoding import ClipsConfig, FramesConfig
+from framegate.schemas.errors import ConfigError, DecodeFailed
 
 
 @dataclass(frozen=True, kw_only=True)

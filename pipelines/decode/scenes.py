@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.decode.cuts import CONTEXT, find_cuts
-from pipelines.decode.reader import Reader, Selection
-from pipelines.decode.select import TICK_SECONDS
-from schemas.decoding import ClipsConfig
-from schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
+from framegate.pipelines.decode.cuts import CONTEXT, find_cuts
+from framegate.pipelines.decode.readers.reader import Reader, Selection
+from framegate.pipelines.decode.select import TICK_SECONDS
+from framegate.schemas.decoding import ClipsConfig
+from framegate.schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
 
 # Decoding costs the same for 2 a second and for 25; at 8, cuts were told from motion and flashes best (infra/log.md).
 SCAN_FPS = 8

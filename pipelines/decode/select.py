@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from schemas.decoding import FramesConfig
-from schemas.pixels import fit_frames
+from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.pixels import fit_frames
 
 # Frame times are rounded to the container's ticks (Matroska and FLV: 1 ms), targets are not: a frame whose true time
 # is 66.667 ms stands at 67 ms and must still count as shown at 66.667 ms.

@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from pipelines.decode.blocks import RangeFile
-from pipelines.decode.reader import Reader, open_reader
-from schemas.decoding import DecodeConfig
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.reader import Reader, open_reader
+from framegate.schemas.decoding import DecodeConfig
 
 # Reasons that another decoder may not meet. The others lie in the file or in storage, whoever decodes.
 TRY_NEXT_DECODER = {"unsupported_codec", "decode_error", "decode_timeout", "decoder_crash", "memory_limit"}
 
 
 class Source(Protocol):
-    """Bytes [0, size_bytes) of one version of one video; `pipelines.pinned.PinnedObject` is one."""
+    """Bytes [0, size_bytes) of one version of one video; `pipelines.store.pinned.PinnedObject` is one."""
 
     @property
     def size_bytes(self) -> int: ...
@@ -57,6 +57,6 @@ def make_slot(limits: DecodeConfig, decoders: Sequence[str]) -> Slot:
     """`decoders` are the names that will be asked for."""
     if not limits.sandbox:
         return InProcess(limits)
-    from pipelines.decode.sandbox.slot import Sandbox
+    from framegate.pipelines.decode.sandbox.slot import Sandbox
 
     return Sandbox(limits, decoders)

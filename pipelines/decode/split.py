@@ -10,10 +10,10 @@ import itertools
 import math
 from collections.abc import Iterator
 
-from pipelines.decode.reader import Reader
-from pipelines.decode.scenes import split_scenes
-from pipelines.decode.select import TICK_SECONDS
-from schemas.decoding import ClipsConfig
+from framegate.pipelines.decode.readers.reader import Reader
+from framegate.pipelines.decode.scenes import split_scenes
+from framegate.pipelines.decode.select import TICK_SECONDS
+from framegate.schemas.decoding import ClipsConfig
 
 
 def split(reader: Reader, clips: ClipsConfig) -> Iterator[tuple[float, float]]:

@@ -12,18 +12,25 @@ from dataclasses import asdict
 
 import pyarrow as pa
 
-from pipelines.decode.policy import Policy
-from pipelines.decode.reader import decoder_version
-from pipelines.decode.slots import TRY_NEXT_DECODER, make_slot
-from pipelines.decode.walk import Walk
-from pipelines.pinned import open_pinned
-from pipelines.store import Store
-from schemas.decoding import DecodeConfig
-from schemas.errors import ConfigError, CredentialsError, DecodeFailed, FramegateError, MemoryLimit, SandboxError
-from schemas.planned import PlannedVideo
-from schemas.rows import Failure
-from schemas.tables import DECODED
-from schemas.work import DecodedClip, DecodedUnit, to_table
+from framegate.pipelines.decode.policy import Policy
+from framegate.pipelines.decode.readers.reader import decoder_version
+from framegate.pipelines.decode.slots import TRY_NEXT_DECODER, make_slot
+from framegate.pipelines.decode.walk import Walk
+from framegate.pipelines.store import Store
+from framegate.pipelines.store.pinned import open_pinned
+from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.errors import (
+    ConfigError,
+    CredentialsError,
+    DecodeFailed,
+    FramegateError,
+    MemoryLimit,
+    SandboxError,
+)
+from framegate.schemas.planned import PlannedVideo
+from framegate.schemas.rows import Failure
+from framegate.schemas.tables import DECODED
+from framegate.schemas.work import DecodedClip, DecodedUnit, to_table
 
 # One unit is one row: it crosses the object store whole, and is lost whole when a machine is.
 MAX_UNIT_FRAME_BYTES = 16 * 1024 * 1024

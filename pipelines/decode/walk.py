@@ -10,14 +10,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pipelines.decode.policy import Policy
-from pipelines.decode.reader import Reader
-from pipelines.decode.slots import Source
-from pipelines.decode.split import split
-from schemas.clip import Clip, FrameBatch
-from schemas.errors import TruncatedVideo
-from schemas.planned import PlannedVideo
-from schemas.work import DecodedClip
+from framegate.pipelines.decode.policy import Policy
+from framegate.pipelines.decode.readers.reader import Reader
+from framegate.pipelines.decode.slots import Source
+from framegate.pipelines.decode.split import split
+from framegate.schemas.clip import Clip, FrameBatch
+from framegate.schemas.errors import TruncatedVideo
+from framegate.schemas.planned import PlannedVideo
+from framegate.schemas.work import DecodedClip
 
 
 class Walk:

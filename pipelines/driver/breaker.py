@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from schemas.config import FailuresConfig
-from schemas.retries import STOPS_RUN
+from framegate.schemas.config import FailuresConfig
+from framegate.schemas.retries import STOPS_RUN
 
 
 class Breaker:

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from pipelines.commit.done import read_done
-from pipelines.commit.layout import Layout
-from pipelines.commit.seals import RunCounts, read_seal_records
-from pipelines.commit.tombstones import read_tombstones
-from pipelines.source.plan import plan_videos
-from pipelines.store import Store
-from schemas.keys import id_numbers
-from schemas.run import Counts, Plan, RunSummary
-from schemas.tables import FOUND
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.seal_log import RunCounts, read_seal_records
+from framegate.pipelines.commit.tombstones import read_tombstones
+from framegate.pipelines.plan.remaining import plan_videos
+from framegate.pipelines.plan.stored import read_done
+from framegate.pipelines.store import Store
+from framegate.schemas.keys import id_numbers
+from framegate.schemas.run import Counts, Plan, RunSummary
+from framegate.schemas.tables import FOUND
 
 
 def count_videos(planned: Plan, store: Store, layout: Layout) -> dict[str, int]:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.keys import id_number, id_numbers
-from schemas.run import Counts, Progress
+from framegate.schemas.keys import id_number, id_numbers
+from framegate.schemas.run import Counts, Progress
 
 
 class Tally:

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from pipelines.occupancy import Occupancy
-from pipelines.reason.engines.failures import describe_failure
-from pipelines.reason.engines.poison import is_poisoned
-from pipelines.reason.engines.protocol import ClipRequest, Engine, Finished, HasSlots
-from schemas.errors import EngineError
-from schemas.qa import Question
+from framegate.pipelines.reason.engines.failures import describe_failure
+from framegate.pipelines.reason.engines.poison import is_poisoned
+from framegate.pipelines.reason.engines.protocol import ClipRequest, Engine, Finished, HasSlots
+from framegate.pipelines.reason.occupancy import Occupancy
+from framegate.schemas.errors import EngineError
+from framegate.schemas.qa import Question
 
 EngineFactory = Callable[[], Engine]
 JOIN_SECONDS = 10.0  # for one step to come to its end; then the thread is left behind, and ends with the process

@@ -11,14 +11,14 @@ from concurrent.futures import as_completed
 
 import pyarrow as pa
 
-from pipelines.occupancy import Occupancy
-from pipelines.reason.engine_thread import EngineFactory, EngineThread
-from pipelines.reason.engines.protocol import ClipRequest, Finished
-from schemas.errors import EngineError
-from schemas.qa import Answer, Question
-from schemas.rows import Failure
-from schemas.tables import ANSWERED
-from schemas.work import AnsweredClip, AnsweredUnit, DecodedClip, DecodedUnit, to_table
+from framegate.pipelines.reason.engine_thread import EngineFactory, EngineThread
+from framegate.pipelines.reason.engines.protocol import ClipRequest, Finished
+from framegate.pipelines.reason.occupancy import Occupancy
+from framegate.schemas.errors import EngineError
+from framegate.schemas.qa import Answer, Question
+from framegate.schemas.rows import Failure
+from framegate.schemas.tables import ANSWERED
+from framegate.schemas.work import AnsweredClip, AnsweredUnit, DecodedClip, DecodedUnit, to_table
 
 ROWS_PER_SLOT = 2  # one that runs and one that waits for its slot
 

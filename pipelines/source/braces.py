@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import product
 
-from schemas.errors import InputError
+from framegate.schemas.errors import InputError
 
 MAX_NAMES = 100_000
 

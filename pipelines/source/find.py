@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from pipelines.source.braces import expand_braces
-from pipelines.source.found import ABSENT, FoundRows
-from pipelines.source.indexes import Indexes
-from pipelines.source.manifest import is_manifest, read_manifest
-from pipelines.source.shards import Shards, add_object, is_shard, split_member
-from pipelines.store import ObjectInfo, Store
-from schemas.config import InputConfig
-from schemas.errors import InputError, ObjectNotFound
+from framegate.pipelines.source.braces import expand_braces
+from framegate.pipelines.source.found import ABSENT, FoundRows
+from framegate.pipelines.source.indexes import Indexes
+from framegate.pipelines.source.manifest import is_manifest, read_manifest
+from framegate.pipelines.source.shards import Shards, add_object, is_shard, split_member
+from framegate.pipelines.store import ObjectInfo, Store
+from framegate.schemas.config import InputConfig
+from framegate.schemas.errors import InputError, ObjectNotFound
 
 STAT_THREADS = 32
 STAT_BATCH = 8192  # names that are looked up before their rows are taken in

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.source.inputs import pack_inputs, pack_texts
-from schemas.clip import Member, Refusal, Video, make_video_id
-from schemas.errors import InputError
-from schemas.rows import video_of
-from schemas.tables import FOUND
+from framegate.pipelines.source.inputs import pack_inputs, pack_texts
+from framegate.schemas.clip import Member, Refusal, Video, make_video_id
+from framegate.schemas.errors import InputError
+from framegate.schemas.rows import video_of
+from framegate.schemas.tables import FOUND
 
 ABSENT: Final = "absent"
 """The version of an object that a list or manifest names and storage does not have; it fails when it is decoded, and

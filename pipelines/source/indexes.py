@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass, field, replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.pinned import open_pinned
-from pipelines.source.found import ABSENT
-from pipelines.source.members import ShardIndex, ShardMember, index_members
-from pipelines.store import ObjectInfo, Store, join
-from schemas.clip import Refusal, Video
-from schemas.errors import ObjectNotFound, StorageError, VersionChanged
+from framegate.pipelines.source.found import ABSENT
+from framegate.pipelines.source.members import ShardIndex, ShardMember, index_members
+from framegate.pipelines.store import ObjectInfo, Store, join
+from framegate.pipelines.store.pinned import open_pinned
+from framegate.schemas.clip import Refusal, Video
+from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
 
 INDEX_FORMAT = 1  # raised where a kept index would no longer say what `index_members` says
 ATTEMPTS = 3  # at a shard that is replaced while it is indexed

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from schemas.rows import inputs_table
-from schemas.tables import INPUT_PREFIX
+from framegate.schemas.rows import inputs_table
+from framegate.schemas.tables import INPUT_PREFIX
 
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 

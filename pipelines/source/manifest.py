@@ -14,9 +14,9 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from pipelines.source.inputs import plain_columns
-from pipelines.store import Store
-from schemas.errors import InputError
+from framegate.pipelines.source.inputs import plain_columns
+from framegate.pipelines.store import Store
+from framegate.schemas.errors import InputError
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 BATCH_ROWS = 65_536

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from pipelines.source.tar_headers import TarDamaged, TarHeader, Window, read_headers
-from schemas.clip import Refusal
+from framegate.pipelines.source.tar_headers import TarDamaged, TarHeader, Window, read_headers
+from framegate.schemas.clip import Refusal
 
 MAX_MEMBERS = 1_000_000
 MAX_NAME_BYTES: Final = 1024

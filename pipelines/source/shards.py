@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from pipelines.source.found import ABSENT, FoundRows
-from pipelines.source.indexes import Indexes, open_index
-from pipelines.source.members import ShardIndex, ShardMember
-from pipelines.store import ObjectInfo, Store
-from schemas.clip import Member, Refusal
-from schemas.errors import InputError
-from schemas.tables import INPUT_PREFIX
+from framegate.pipelines.source.found import ABSENT, FoundRows
+from framegate.pipelines.source.indexes import Indexes, open_index
+from framegate.pipelines.source.members import ShardIndex, ShardMember
+from framegate.pipelines.store import ObjectInfo, Store
+from framegate.schemas.clip import Member, Refusal
+from framegate.schemas.errors import InputError
+from framegate.schemas.tables import INPUT_PREFIX
 
 INDEX_THREADS = 32
 MAX_WAITING = 2 * INDEX_THREADS  # indexes in memory at once, up to a million members each

@@ -8,8 +8,8 @@ and pyarrow's output streams then leave a valid, short Parquet file.
 
 from __future__ import annotations
 
-from pipelines.store.door import Store
-from pipelines.store.errors import sentence
-from pipelines.store.objects import ObjectInfo, OpenUpload, Put, file_version, join, object_info
+from framegate.pipelines.store.errors import sentence
+from framegate.pipelines.store.objects import ObjectInfo, OpenUpload, Put, file_version, join, object_info
+from framegate.pipelines.store.store import Store
 
 __all__ = ["ObjectInfo", "OpenUpload", "Put", "Store", "file_version", "join", "object_info", "sentence"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Protocol
 
-from pipelines.store.objects import ObjectInfo, OpenUpload, Put
-from schemas.errors import StorageError, VersionChanged
+from framegate.pipelines.store.objects import ObjectInfo, OpenUpload, Put
+from framegate.schemas.errors import StorageError, VersionChanged
 
 
 class Backend(Protocol):

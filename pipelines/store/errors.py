@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from schemas.errors import CredentialsError, ObjectNotFound, StorageError, StorageFull
+from framegate.schemas.errors import CredentialsError, ObjectNotFound, StorageError, StorageFull
 
 CREDENTIAL_CODES: Final = frozenset(
     [

@@ -12,8 +12,8 @@ from typing import Final
 
 from fsspec.utils import glob_translate
 
-from pipelines.store.backend import Backend
-from pipelines.store.objects import ObjectInfo, is_hidden
+from framegate.pipelines.store.backend import Backend
+from framegate.pipelines.store.objects import ObjectInfo, is_hidden
 
 _MAGIC: Final = re.compile(r"[*?\[]")
 

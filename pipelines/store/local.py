@@ -17,8 +17,8 @@ from typing import ClassVar, Final
 
 from fsspec.implementations.local import LocalFileSystem
 
-from pipelines.store.backend import changed, check_length
-from pipelines.store.objects import ObjectInfo, OpenUpload, Put, file_version, is_hidden
+from framegate.pipelines.store.backend import changed, check_length
+from framegate.pipelines.store.objects import ObjectInfo, OpenUpload, Put, file_version, is_hidden
 
 LOCK_FILE: Final = ".framegate-lock"  # stays: whoever removes a lock file may take it from under a holder
 

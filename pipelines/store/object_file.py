@@ -6,9 +6,9 @@ import errno
 import io
 from typing import Final
 
-from pipelines.store.backend import Backend
-from pipelines.store.errors import sentence
-from schemas.errors import VersionChanged
+from framegate.pipelines.store.backend import Backend
+from framegate.pipelines.store.errors import sentence
+from framegate.schemas.errors import VersionChanged
 
 BUFFER_BYTES: Final = 1 << 20  # a request takes some 30 ms whatever it brings; a Parquet footer fits in one
 

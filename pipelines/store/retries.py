@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from pipelines.store.errors import OutOfPatience, is_passing
+from framegate.pipelines.store.errors import OutOfPatience, is_passing
 
 PATIENCE_SECONDS: Final = 120.0  # longer than a server needs to restart, or S3 to split a busy prefix
 FIRST_PAUSE_SECONDS: Final = 0.1

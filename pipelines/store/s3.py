@@ -12,11 +12,11 @@ import uuid
 from collections.abc import Sequence
 from typing import ClassVar
 
-from pipelines.store.backend import changed
-from pipelines.store.errors import PASSING_CODES, Passing, answer_of
-from pipelines.store.objects import ObjectInfo, Put
-from pipelines.store.s3_reader import MARK, S3Reader, s3_info
-from schemas.errors import StorageError
+from framegate.pipelines.store.backend import changed
+from framegate.pipelines.store.errors import PASSING_CODES, Passing, answer_of
+from framegate.pipelines.store.objects import ObjectInfo, Put
+from framegate.pipelines.store.s3_reader import MARK, S3Reader, s3_info
+from framegate.schemas.errors import StorageError
 
 
 class VersionMismatch(OSError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.store.errors import Passing, answer_of
+from framegate.pipelines.store.errors import Passing, answer_of
 
 
 async def read_body(

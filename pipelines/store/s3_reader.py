@@ -13,11 +13,11 @@ from typing import Any, Final, TypeVar, cast
 
 from fsspec import AbstractFileSystem
 
-from pipelines.store.backend import changed, check_length
-from pipelines.store.errors import answer_of
-from pipelines.store.objects import ObjectInfo, OpenUpload, is_hidden
-from pipelines.store.retries import insist
-from pipelines.store.s3_body import read_body
+from framegate.pipelines.store.backend import changed, check_length
+from framegate.pipelines.store.errors import answer_of
+from framegate.pipelines.store.objects import ObjectInfo, OpenUpload, is_hidden
+from framegate.pipelines.store.retries import insist
+from framegate.pipelines.store.s3_body import read_body
 
 IN_FLIGHT: Final = 64  # requests and connections at once; one S3 prefix takes 5,500 reads a second
 ONE_TRY: Final = {"retries": {"total_max_attempts": 1}, "max_pool_connections": IN_FLIGHT}  # of botocore's Config

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipelines.commit.journal import commit_unit, from_parquet, read_receipt
-from pipelines.commit.layout import Layout
-from pipelines.commit.rows import RunFacts, journal_table
-from pipelines.store import Store
-from schemas.errors import FramegateError
+from framegate.pipelines.commit.journal import commit_unit, from_parquet, read_receipt
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
+from framegate.pipelines.store import Store
+from framegate.schemas.errors import FramegateError
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

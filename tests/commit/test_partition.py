@@ -13,13 +13,13 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from pipelines.commit.journal import commit_unit
-from pipelines.commit.layout import Layout
-from pipelines.commit.partition import check_partition_by, partitions
-from pipelines.commit.rows import RunFacts
-from pipelines.commit.seal import read_seal_records, seal
-from pipelines.store import Store
-from schemas.errors import ConfigError
+from framegate.pipelines.commit.journal import commit_unit
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.partition import check_partition_by, partitions
+from framegate.pipelines.commit.seal import read_seal_records, seal
+from framegate.pipelines.commit.unit_rows import RunFacts
+from framegate.pipelines.store import Store
+from framegate.schemas.errors import ConfigError
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CAMERAS = ["north", "a/b", "a=b", "ü & %20", "..", "x" * 300, "", None, "#?*[1]", "7", "日本" * 60]

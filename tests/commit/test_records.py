@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipelines.commit.layout import Layout
-from pipelines.commit.records import (
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.records import (
     PLAN,
     read_begun,
     read_runs,
@@ -23,8 +23,8 @@ from pipelines.commit.records import (
     record_plan,
     record_run,
 )
-from pipelines.store import Store
-from schemas.errors import FramegateError, StorageError
+from framegate.pipelines.store import Store
+from framegate.schemas.errors import FramegateError, StorageError
 
 BEGUN = {"config_id": "c" * 16, "started_at": "2026-11-21T12:00:00+00:00", "questions": {"who": "a" * 16}}
 

@@ -12,15 +12,15 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.commit import gather as gathering
-from pipelines.commit.journal import commit_unit
-from pipelines.commit.layout import Layout
-from pipelines.commit.rows import RunFacts
-from pipelines.commit.seal import finish_seals, fix_layout, read_seal_records, seal
-from pipelines.commit.seals import RunCounts
-from pipelines.store import Store
-from schemas.errors import ConfigError, StorageError
-from schemas.tables import FAILURES, RESULTS, meaning
+from framegate.pipelines.commit import lots as gathering
+from framegate.pipelines.commit.journal import commit_unit
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.seal import finish_seals, fix_layout, read_seal_records, seal
+from framegate.pipelines.commit.seal_log import RunCounts
+from framegate.pipelines.commit.unit_rows import RunFacts
+from framegate.pipelines.store import Store
+from framegate.schemas.errors import ConfigError, StorageError
+from framegate.schemas.tables import FAILURES, RESULTS, meaning
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

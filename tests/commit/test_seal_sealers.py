@@ -11,14 +11,14 @@ from typing import BinaryIO
 import pyarrow.compute as pc
 import pytest
 
-from pipelines.commit.journal import commit_unit, from_parquet, to_journal
-from pipelines.commit.layout import Layout
-from pipelines.commit.rows import RunFacts, journal_table
-from pipelines.commit.seal import finish_seals, read_seal_records, seal
-from pipelines.commit.sealed_files import encode_sealed
-from pipelines.commit.seals import SealRecord
-from pipelines.store import ObjectInfo, Put, Store
-from schemas.errors import StorageError
+from framegate.pipelines.commit.journal import commit_unit, from_parquet, to_journal
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.seal import finish_seals, read_seal_records, seal
+from framegate.pipelines.commit.seal_log import SealRecord
+from framegate.pipelines.commit.sealed_parquet import encode_sealed
+from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
+from framegate.pipelines.store import ObjectInfo, Put, Store
+from framegate.schemas.errors import StorageError
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 TINY = 4096  # bytes of a file: a seal of its own for each video

@@ -15,12 +15,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from pipelines.commit.erase import complete_erasures, erase
-from pipelines.commit.journal import commit_unit, from_parquet
-from pipelines.commit.layout import Layout
-from pipelines.commit.rows import RunFacts
-from pipelines.commit.seal import finish_seals, seal
-from pipelines.store import ObjectInfo, Put, Store
+from framegate.pipelines.commit.journal import commit_unit, from_parquet
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.seal import finish_seals, seal
+from framegate.pipelines.commit.unit_rows import RunFacts
+from framegate.pipelines.erase.erase import complete_erasures, erase
+from framegate.pipelines.store import ObjectInfo, Put, Store
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NAMES = "abc"

@@ -14,8 +14,8 @@ import time
 
 import numpy as np
 
-from pipelines.decode.pyav import PyavReader
-from pipelines.decode.reader import Selection
+from framegate.pipelines.decode.readers.pyav import PyavReader
+from framegate.pipelines.decode.readers.reader import Selection
 
 MARK = b"\nMISBEHAVE "
 WORD_BYTES = 32

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.decode.policy import Policy
-from pipelines.decode.stage import DecodeStage
-from pipelines.store import Store
-from schemas.clip import Refusal, Video
-from schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
-from schemas.planned import PlannedVideo
-from schemas.tables import PLANNED
-from schemas.work import DecodedClip, DecodedUnit, to_table
+from framegate.pipelines.decode.policy import Policy
+from framegate.pipelines.decode.stage import DecodeStage
+from framegate.pipelines.store import Store
+from framegate.schemas.clip import Refusal, Video
+from framegate.schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.planned import PlannedVideo
+from framegate.schemas.tables import PLANNED
+from framegate.schemas.work import DecodedClip, DecodedUnit, to_table
 
 HASHES = ("q1", "q2")
 SMALL = {"fps": 2.0, "max_frames": 4, "min_frame_pixels": 56 * 56, "max_frame_pixels": 56 * 84}

@@ -9,8 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.decode import blocks
-from pipelines.decode.blocks import CACHE_BYTES, FIRST_AHEAD_BYTES, MAX_AHEAD_BYTES, MAX_FETCH_BYTES, RangeFile
+from framegate.pipelines.decode.readers import blocks
+from framegate.pipelines.decode.readers.blocks import (
+    CACHE_BYTES,
+    FIRST_AHEAD_BYTES,
+    MAX_AHEAD_BYTES,
+    MAX_FETCH_BYTES,
+    RangeFile,
+)
 
 
 class Storage:

@@ -18,16 +18,16 @@ import duckdb
 import pytest
 import ray
 
-from pipelines import flow
-from pipelines.reason.engines.protocol import ClipRequest
-from pipelines.reason.engines.scripted import ScriptedEngine
-from pipelines.source.find import find_videos
-from pipelines.source.found import to_videos
-from schemas.config import InputConfig
-from schemas.job import parse_job
-from schemas.planned import PlannedVideo
-from schemas.tables import PLANNED
-from schemas.work import DecodedUnit, to_table
+from framegate.pipelines import flow
+from framegate.pipelines.reason.engines.protocol import ClipRequest
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.source.find import find_videos
+from framegate.pipelines.source.found import to_videos
+from framegate.schemas.config import InputConfig
+from framegate.schemas.job import parse_job
+from framegate.schemas.planned import PlannedVideo
+from framegate.schemas.tables import PLANNED
+from framegate.schemas.work import DecodedUnit, to_table
 from tests.decode import corpus_texts as texts
 from tests.decode.corpus_canary import Canary, hostile_files, is_canary, keep_canary, movie_without_frames
 from tests.decode.corpus_films import MAGENTA

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.decode.reader import DECODERS, Decoder
-from pipelines.decode.stage import DecodeStage
-from schemas.clip import Refusal
-from schemas.work import DecodedUnit
+from framegate.pipelines.decode.readers.reader import DECODERS, Decoder
+from framegate.pipelines.decode.stage import DecodeStage
+from framegate.schemas.clip import Refusal
+from framegate.schemas.work import DecodedUnit
 from tests.decode import corpus_decoders
 from tests.decode.corpus_decoders import misbehaving
 from tests.decode.corpus_films import film

@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines import flow
-from pipelines.reason.engines.scripted import ScriptedEngine
-from schemas.job import parse_job
+from framegate.pipelines import flow
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.schemas.job import parse_job
 from tests.decode.corpus import CASES
 
 NAMES = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.decode.blocks import RangeFile
-from pipelines.decode.cut_short import is_cut_short
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.cut_short import is_cut_short
 
 WriteFilm = Callable[..., Path]
 TIMES = [number / 25 for number in range(50)]

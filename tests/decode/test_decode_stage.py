@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.decode import stage as stage_module
-from pipelines.decode.policy import Policy
-from pipelines.decode.stage import DecodeStage, decoder_version
-from pipelines.store import Store
-from schemas.clip import Video
-from schemas.decoding import ClipsConfig, FramesConfig
-from schemas.planned import PlannedVideo
-from schemas.tables import DECODED, PLANNED
-from schemas.work import DecodedUnit, to_table
+from framegate.pipelines.decode import stage as stage_module
+from framegate.pipelines.decode.policy import Policy
+from framegate.pipelines.decode.stage import DecodeStage, decoder_version
+from framegate.pipelines.store import Store
+from framegate.schemas.clip import Video
+from framegate.schemas.decoding import ClipsConfig, FramesConfig
+from framegate.schemas.planned import PlannedVideo
+from framegate.schemas.tables import DECODED, PLANNED
+from framegate.schemas.work import DecodedUnit, to_table
 
 HASHES = ("q1", "q2")
 SMALL = {"fps": 2.0, "max_frames": 8, "min_frame_pixels": 56 * 56, "max_frame_pixels": 112 * 112}

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.decode.estimate import Probed, probe_videos
-from pipelines.decode.policy import Policy
-from pipelines.decode.stage import DecodeStage
-from pipelines.store import Store
-from schemas.clip import Refusal, Video
-from schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
-from schemas.errors import ConfigError, StorageError, VideoError
-from schemas.pixels import count_video_tokens
-from schemas.planned import PlannedVideo
-from schemas.tables import PLANNED
-from schemas.work import DecodedUnit, to_table
+from framegate.pipelines.decode.estimate import Probed, probe_videos
+from framegate.pipelines.decode.policy import Policy
+from framegate.pipelines.decode.stage import DecodeStage
+from framegate.pipelines.store import Store
+from framegate.schemas.clip import Refusal, Video
+from framegate.schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.errors import ConfigError, StorageError, VideoError
+from framegate.schemas.pixels import count_video_tokens
+from framegate.schemas.planned import PlannedVideo
+from framegate.schemas.tables import PLANNED
+from framegate.schemas.work import DecodedUnit, to_table
 
 IN_PROCESS = DecodeConfig(sandbox=False)
 FRAMES = FramesConfig(fps=2, max_frames=8, max_video_tokens=64, min_frame_pixels=3136, max_frame_pixels=100_000)

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.decode.blocks import RangeFile
-from pipelines.decode.pyav import PyavReader
-from pipelines.decode.reader import Reader, open_reader, sniff_file
-from pipelines.decode.select import TICK_SECONDS, frame_times
-from pipelines.decode.wanted_frames import WantedFrames
-from schemas.decoding import DecodeConfig, FramesConfig
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.pyav import PyavReader
+from framegate.pipelines.decode.readers.reader import Reader, open_reader, sniff_file
+from framegate.pipelines.decode.readers.wanted_frames import WantedFrames
+from framegate.pipelines.decode.select import TICK_SECONDS, frame_times
+from framegate.schemas.decoding import DecodeConfig, FramesConfig
 
 WriteFilm = Callable[..., Path]
 NumberOf = Callable[[np.ndarray], int]

@@ -12,9 +12,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from pipelines.decode.sandbox.slot import Sandbox
-from schemas.decoding import DecodeConfig
-from schemas.errors import REASON_MEANINGS, VideoError
+from framegate.pipelines.decode.sandbox.slot import Sandbox
+from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.errors import REASON_MEANINGS, VideoError
 from tests.decode.conftest import REAL_VIDEOS
 from tests.decode.corpus_films import FASTSTART, FRAGMENTED, film
 from tests.decode.corpus_run import holdings, leaked, rss_mib

@@ -13,11 +13,11 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from pipelines.decode.blocks import RangeFile
-from pipelines.decode.header import main_stream
-from pipelines.decode.reader import open_reader
-from schemas.decoding import DecodeConfig
-from schemas.errors import NoVideoStream, UnsupportedCodec, VideoTooLarge
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.header import main_stream
+from framegate.pipelines.decode.readers.reader import open_reader
+from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.errors import NoVideoStream, UnsupportedCodec, VideoTooLarge
 
 WriteFilm = Callable[..., Path]
 NumberOf = Callable[[np.ndarray], int]
@@ -75,8 +75,8 @@ def test_a_picture_over_the_limit_is_refused_undecoded(
     def decode(*_: object) -> None:
         raise AssertionError("a frame was decoded")
 
-    monkeypatch.setattr("pipelines.decode.pyav.WantedFrames.first", decode)
-    monkeypatch.setattr("pipelines.decode.pyav.EveryFrame.first", decode)
+    monkeypatch.setattr("framegate.pipelines.decode.readers.pyav.WantedFrames.first", decode)
+    monkeypatch.setattr("framegate.pipelines.decode.readers.pyav.EveryFrame.first", decode)
     data = write_film(tmp_path / "a", muxer=muxer, times_seconds=[0.0, 0.1], height=1024, width=2048).read_bytes()
     with pytest.raises(VideoTooLarge, match="2048 x 1024 pixels"):
         open_reader("pyav", RangeFile.of(data), DecodeConfig(max_pixels=1024 * 1024))
@@ -162,8 +162,8 @@ def test_decord_opens_what_pyav_cannot_decode(
     def decode(*_: object) -> None:
         raise AssertionError("PyAV decoded a frame")
 
-    monkeypatch.setattr("pipelines.decode.pyav.WantedFrames.first", decode)
-    monkeypatch.setattr("pipelines.decode.pyav.EveryFrame.first", decode)
+    monkeypatch.setattr("framegate.pipelines.decode.readers.pyav.WantedFrames.first", decode)
+    monkeypatch.setattr("framegate.pipelines.decode.readers.pyav.EveryFrame.first", decode)
     with open_reader("decord", RangeFile.of(film)) as reader:
         frames, _, _ = reader.read([3.04], height=56, width=112)
         assert number_of(frames[0]) == 30

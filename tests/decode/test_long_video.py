@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.tables import PLANNED
-from schemas.work import DecodedUnit, to_table
+from framegate.schemas.tables import PLANNED
+from framegate.schemas.work import DecodedUnit, to_table
 from tests.decode.corpus_films import FASTSTART, film
 from tests.decode.corpus_run import clips_of, decode_all, holdings, make_stage, planned, rss_mib
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.decode.blocks import RangeFile
-from pipelines.decode.pyav import PyavReader
-from pipelines.decode.reader import open_reader
-from schemas.decoding import DecodeConfig
-from schemas.errors import StorageError, VersionChanged
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.pyav import PyavReader
+from framegate.pipelines.decode.readers.reader import open_reader
+from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.errors import StorageError, VersionChanged
 
 WriteFilm = Callable[..., Path]
 SPARSE = [20.5, 41.0, 70.2]

@@ -10,9 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.decode.blocks import RangeFile
-from pipelines.decode.reader import decoder_version, open_reader
-from schemas.errors import ConfigError, DecodeFailed, NoVideoStream, TruncatedVideo, UnsupportedCodec, VideoError
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.reader import decoder_version, open_reader
+from framegate.schemas.errors import (
+    ConfigError,
+    DecodeFailed,
+    NoVideoStream,
+    TruncatedVideo,
+    UnsupportedCodec,
+    VideoError,
+)
 
 WriteFilm = Callable[..., Path]
 NumberOf = Callable[[np.ndarray], int]

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.decode import scenes
-from pipelines.decode.blocks import RangeFile
-from pipelines.decode.cuts import find_cuts
-from pipelines.decode.reader import Selection, VideoHeader, open_reader
-from pipelines.decode.scenes import SCAN_FPS, Scanned, join_scenes, scan, split_scenes
-from pipelines.decode.split import split
-from schemas.decoding import ClipsConfig
-from schemas.errors import DecodeFailed, DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
+from framegate.pipelines.decode import scenes
+from framegate.pipelines.decode.cuts import find_cuts
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.reader import Selection, VideoHeader, open_reader
+from framegate.pipelines.decode.scenes import SCAN_FPS, Scanned, join_scenes, scan, split_scenes
+from framegate.pipelines.decode.split import split
+from framegate.schemas.decoding import ClipsConfig
+from framegate.schemas.errors import DecodeFailed, DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
 
 THRESHOLD = 0.07
 HEIGHT, WIDTH = 36, 64

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.decode.blocks import RangeFile
-from pipelines.decode.reader import open_reader
-from pipelines.decode.select import TICK_SECONDS, frame_times, plan_frames
-from schemas.clip import FrameBatch
-from schemas.decoding import FramesConfig
-from schemas.pixels import count_video_tokens
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.reader import open_reader
+from framegate.pipelines.decode.select import TICK_SECONDS, frame_times, plan_frames
+from framegate.schemas.clip import FrameBatch
+from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.pixels import count_video_tokens
 
 FRAMES = FramesConfig(fps=2, max_frames=64)
 

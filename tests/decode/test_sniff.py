@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.decode.blocks import RangeFile
-from pipelines.decode.cut_short import is_cut_short
-from pipelines.decode.sniff import DEMUXERS, HEAD_BYTES, sniff
-from schemas.errors import EmptyVideo, NotAVideo, Playlist, VideoError
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.cut_short import is_cut_short
+from framegate.pipelines.decode.readers.sniff import DEMUXERS, HEAD_BYTES, sniff
+from framegate.schemas.errors import EmptyVideo, NotAVideo, Playlist, VideoError
 
 CONTAINERS = [
     ("iso_bmff", b"\0\0\0\x20ftypisom\0\0\2\0isom"),

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from pipelines.decode.policy import Policy
-from pipelines.decode.reader import Selection, VideoHeader
-from pipelines.decode.walk import Walk
-from schemas.clip import Video
-from schemas.decoding import ClipsConfig, FramesConfig
-from schemas.errors import DecodeFailed, TruncatedVideo
-from schemas.planned import PlannedVideo
-from schemas.work import DecodedClip
+from framegate.pipelines.decode.policy import Policy
+from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
+from framegate.pipelines.decode.walk import Walk
+from framegate.schemas.clip import Video
+from framegate.schemas.decoding import ClipsConfig, FramesConfig
+from framegate.schemas.errors import DecodeFailed, TruncatedVideo
+from framegate.schemas.planned import PlannedVideo
+from framegate.schemas.work import DecodedClip
 
 VIDEO = Video(uri="a.mp4", version="1", size_bytes=1000)
 FRAMES = FramesConfig(fps=2, max_frames=4, min_frame_pixels=28 * 28, max_frame_pixels=28 * 28)

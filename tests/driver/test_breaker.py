@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.driver.breaker import Breaker
-from schemas.config import FailuresConfig
-from schemas.errors import REASON_MEANINGS
-from schemas.retries import RETRY_AFTER, STOPS_RUN
+from framegate.pipelines.driver.breaker import Breaker
+from framegate.schemas.config import FailuresConfig
+from framegate.schemas.errors import REASON_MEANINGS
+from framegate.schemas.retries import RETRY_AFTER, STOPS_RUN
 
 
 def feed(breaker: Breaker, *reasons: str | None) -> str | None:

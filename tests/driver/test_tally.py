@@ -7,8 +7,8 @@ import tracemalloc
 import numpy as np
 import pyarrow as pa
 
-from pipelines.driver.tally import Tally
-from schemas.keys import id_text
+from framegate.pipelines.driver.tally import Tally
+from framegate.schemas.keys import id_text
 
 
 def receipt(number: int, *, created: bool = True) -> dict[str, object]:

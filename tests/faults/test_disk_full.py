@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.bench.small_archive import QUESTIONS, make_archive, make_model
+from framegate.pipelines.lab.bench.small_archive import QUESTIONS, make_archive, make_model
 
 SCRIPT = """
 import json, os, subprocess, sys
 from pathlib import Path
 import pyarrow.parquet as pq
-from pipelines import flow
-from pipelines.commit.audit import audit
-from pipelines.commit.layout import Layout
-from pipelines.reason.engines.scripted import ScriptedEngine
-from pipelines.store import Store
-from schemas.errors import StorageFull
-from schemas.job import parse_job
+from framegate.pipelines import flow
+from framegate.pipelines.audit.audit import audit
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.store import Store
+from framegate.schemas.errors import StorageFull
+from framegate.schemas.job import parse_job
 
 values = json.loads(Path(sys.argv[1]).read_text())
 output = values["output"]["uri"]

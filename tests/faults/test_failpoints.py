@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.bench.faults import KINDS, Fault, Workbench, list_faults
-from pipelines.failpoints import FAIL_AT, FAIL_WITH, FAILPOINTS, check_failpoint
-from schemas.errors import ConfigError
+from framegate.pipelines.failpoints import FAIL_AT, FAIL_WITH, FAILPOINTS, check_failpoint
+from framegate.pipelines.lab.bench.faults import KINDS, Fault, Workbench, list_faults
+from framegate.schemas.errors import ConfigError
 
 # Late ones for the places that everything comes by: the first times are those of the start of a run.
 LATER = [
@@ -45,14 +45,15 @@ def test_an_undisturbed_run_has_all_rows(bench: Workbench) -> None:
 
 
 def test_without_the_variable_nothing_happens() -> None:
-    script = f"from pipelines.failpoints import reach; [reach(name) for name in {list(FAILPOINTS)}]; print('alive')"
+    names = "framegate.pipelines.failpoints"
+    script = f"from {names} import reach; [reach(name) for name in {list(FAILPOINTS)}]; print('alive')"
     environment = {name: value for name, value in os.environ.items() if name != FAIL_AT}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "alive\n")
 
 
 def test_it_happens_once_where_a_file_says_so(tmp_path: Path) -> None:
-    script = "from pipelines.failpoints import reach; reach('put.after'); reach('put.after'); print('alive')"
+    script = "from framegate.pipelines.failpoints import reach; reach('put.after'); reach('put.after'); print('alive')"
     environment = {**os.environ, FAIL_AT: "put.after:2", "FRAMEGATE_FAIL_ONCE": str(tmp_path / "happened")}
     codes = [subprocess.run([sys.executable, "-c", script], env=environment).returncode for _ in range(2)]
     assert codes == [-9, 0]

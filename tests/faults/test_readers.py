@@ -14,15 +14,15 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from pipelines.bench.small_archive import QUESTIONS, make_archive, make_model
+from framegate.pipelines.lab.bench.small_archive import QUESTIONS, make_archive, make_model
 
 NUM_ROUNDS = 8
 WRITER = """
 import json, sys
 from pathlib import Path
-from pipelines import flow
-from pipelines.reason.engines.scripted import ScriptedEngine
-from schemas.job import parse_job
+from framegate.pipelines import flow
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.schemas.job import parse_job
 
 values = json.loads(Path(sys.argv[1]).read_text())
 for number in range(int(sys.argv[2])):

@@ -10,16 +10,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import flow
-from pipelines.bench.faults import UNLIKE
-from pipelines.bench.small_archive import QUESTIONS, make_archive, make_model
-from pipelines.commit.audit import audit
-from pipelines.commit.layout import Layout
-from pipelines.reason.engines.scripted import ScriptedEngine
-from pipelines.store import Store, join
-from schemas.errors import CredentialsError
-from schemas.job import Job, parse_job
-from schemas.run import RunSummary
+from framegate.pipelines import flow
+from framegate.pipelines.audit.audit import audit
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.lab.bench.faults import UNLIKE
+from framegate.pipelines.lab.bench.small_archive import QUESTIONS, make_archive, make_model
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.store import Store, join
+from framegate.schemas.errors import CredentialsError
+from framegate.schemas.job import Job, parse_job
+from framegate.schemas.run import RunSummary
 from tests import s3_faults as faults
 from tests.s3_faults import S3Faults
 

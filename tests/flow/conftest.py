@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.reason.engines.protocol import ClipRequest
-from pipelines.reason.engines.scripted import ScriptedEngine
-from schemas.job import Job, parse_job
+from framegate.pipelines.reason.engines.protocol import ClipRequest
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.schemas.job import Job, parse_job
 
 QUESTIONS = [
     {"id": "red", "text": "Is it red?", "type": "yes_no"},

@@ -13,15 +13,15 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import flow
-from pipelines.commit.audit import audit
-from pipelines.commit.layout import Layout
-from pipelines.reason.engines.protocol import ClipRequest, Finished
-from pipelines.reason.engines.scripted import ScriptedEngine
-from pipelines.store import Store
-from schemas.errors import StorageError
-from schemas.job import Job
-from schemas.run import Progress
+from framegate.pipelines import flow
+from framegate.pipelines.audit.audit import audit
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.reason.engines.protocol import ClipRequest, Finished
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.store import Store
+from framegate.schemas.errors import StorageError
+from framegate.schemas.job import Job
+from framegate.schemas.run import Progress
 
 
 def keys(job: Job) -> Counter[tuple[Any, ...]]:
@@ -205,8 +205,8 @@ def test_without_ray_the_engine_thread_ends_with_the_run(
 
 def test_callers_at_once_share_the_engine(make_job: Callable[..., Job]) -> None:
     """What an actor does, without Ray: units of many calls run together, and the engine never sinks to the last few."""
-    from pipelines.commit.attempts import Attempts
-    from pipelines.driver.plan import make_plan, open_output, read_identity
+    from framegate.pipelines.plan.plan import make_plan, open_output, read_identity
+    from framegate.pipelines.worker.attempts import Attempts
 
     num_open: list[int] = []
 

@@ -14,12 +14,12 @@ import duckdb
 import pytest
 import yaml
 
-from pipelines import flow
-from pipelines.reason.engines.scripted import ScriptedEngine
-from pipelines.store import Store, join
-from schemas.errors import EngineError, FramegateError, StorageError
-from schemas.job import Job
-from schemas.run import Progress
+from framegate.pipelines import flow
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.store import Store, join
+from framegate.schemas.errors import EngineError, FramegateError, StorageError
+from framegate.schemas.job import Job
+from framegate.schemas.run import Progress
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 NEW_QUESTION = {"id": "late", "text": "Is it late?", "type": "yes_no"}
@@ -127,8 +127,8 @@ def test_a_killed_run_is_resumed_to_the_same_rows(
     killed = make_job()
     script = """
 import os, pickle, signal, sys
-from pipelines import flow
-from pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines import flow
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 job = pickle.load(open(sys.argv[1], "rb"))
 flow.run(job, engine_factory=ScriptedEngine, on_progress=lambda progress: os.kill(os.getpid(), signal.SIGKILL))
 """

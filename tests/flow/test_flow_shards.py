@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from jobs.views import open_views, select
-from pipelines import flow
-from pipelines.driver import plan as driver_plan
-from pipelines.reason.engines.scripted import ScriptedEngine
-from pipelines.store import Store, join
-from schemas.job import Job
+from framegate.pipelines import flow
+from framegate.pipelines.plan import plan as driver_plan
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.results.views import open_views, select
+from framegate.pipelines.store import Store, join
+from framegate.schemas.job import Job
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 

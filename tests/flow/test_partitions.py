@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import flow
-from pipelines.reason.engines.scripted import ScriptedEngine
-from schemas.errors import ConfigError
-from schemas.job import Job
+from framegate.pipelines import flow
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.schemas.errors import ConfigError
+from framegate.schemas.job import Job
 
 
 @pytest.fixture

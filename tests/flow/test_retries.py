@@ -10,17 +10,17 @@ from typing import Any
 import duckdb
 import pytest
 
-from jobs.run import run_job
-from pipelines import flow
-from pipelines.commit.audit import audit
-from pipelines.commit.layout import Layout
-from pipelines.reason.engines.protocol import ClipRequest
-from pipelines.reason.engines.scripted import ScriptedEngine, say_yes
-from pipelines.store import Store
-from schemas.job import Job
-from schemas.qa import Question
-from schemas.retries import RETRY_AFTER
-from schemas.run import RunSummary
+from framegate.jobs.run import run_job
+from framegate.pipelines import flow
+from framegate.pipelines.audit.audit import audit
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.reason.engines.protocol import ClipRequest
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine, say_yes
+from framegate.pipelines.store import Store
+from framegate.schemas.job import Job
+from framegate.schemas.qa import Question
+from framegate.schemas.retries import RETRY_AFTER
+from framegate.schemas.run import RunSummary
 
 Row = tuple[Any, ...]
 

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner, Result
 
-from jobs.__main__ import app
-from pipelines.commit.journal import to_journal, to_parquet
-from pipelines.commit.layout import Layout
-from pipelines.commit.records import record_begun, record_config, record_plan, record_run
-from pipelines.commit.seal import seal
-from pipelines.store import Store
-from schemas.tables import FAILURES, JOURNAL, RESULTS
+from framegate.jobs.cli import app
+from framegate.pipelines.commit.journal import to_journal, to_parquet
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
+from framegate.pipelines.commit.seal import seal
+from framegate.pipelines.store import Store
+from framegate.schemas.tables import FAILURES, JOURNAL, RESULTS
 
 CONFIG_ID = "a" * 16
 NOON = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

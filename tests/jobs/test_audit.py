@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import Result
 
-from pipelines.commit.audit_report import CHECKS
-from schemas.tables import RESULTS
+from framegate.pipelines.audit.report import CHECKS
+from framegate.schemas.tables import RESULTS
 
 Framegate = Callable[..., Result]
 

@@ -45,7 +45,9 @@ def test_help_fills_its_lines(framegate: Framegate) -> None:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    code = "import sys, jobs.__main__; sys.exit(str({'torch', 'ray', 'av', 'transformers'} & set(sys.modules) or ''))"
+    code = (
+        "import sys, framegate.jobs.cli; sys.exit(str({'torch', 'ray', 'av', 'transformers'} & set(sys.modules) or ''))"
+    )
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""

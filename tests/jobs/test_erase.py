@@ -10,10 +10,10 @@ import pyarrow.dataset as pads
 import pytest
 from typer.testing import Result
 
-from pipelines.commit.layout import Layout
-from pipelines.store import Store
-from schemas.errors import StorageError
-from schemas.keys import uri_digest
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.store import Store
+from framegate.schemas.errors import StorageError
+from framegate.schemas.keys import uri_digest
 
 Framegate = Callable[..., Result]
 V1, V2, V6 = (f"s3://cameras/v{number}.mp4" for number in (1, 2, 6))

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from typer.testing import Result
 
-from pipelines.store import Store
+from framegate.pipelines.store import Store
 
 Framegate = Callable[..., Result]
 KEYS = {

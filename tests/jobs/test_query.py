@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from jobs.views import open_views, select
-from schemas.errors import ObjectNotFound, QueryError
-from schemas.tables import FAILURES
+from framegate.pipelines.results.views import open_views, select
+from framegate.schemas.errors import ObjectNotFound, QueryError
+from framegate.schemas.tables import FAILURES
 
 Framegate = Callable[..., Result]
 THINK_RATES = (
@@ -279,7 +279,7 @@ def test_the_output_is_found_by_option_job_environment_or_demo(
 @pytest.mark.parametrize("command", [["query", "SELECT 1 AS one", "-o"], ["status"]])
 def test_reading_results_loads_neither_torch_nor_ray(command: list[str], output: str) -> None:
     code = (
-        "import sys; from typer.testing import CliRunner; from jobs.__main__ import app\n"
+        "import sys; from typer.testing import CliRunner; from framegate.jobs.cli import app\n"
         f"result = CliRunner().invoke(app, {[*command, output]!r}); assert result.exit_code == 0, result.output\n"
         "heavy = {'torch', 'transformers', 'ray', 'av', 'decord'} & set(sys.modules); assert not heavy, heavy"
     )

@@ -15,12 +15,12 @@ import yaml
 from rich.console import Console
 from typer.testing import Result
 
-from jobs.progress import ProgressDisplay, describe, duration
-from jobs.run import EXIT_STOPPED, run_job
-from pipelines.reason.engines.scripted import ScriptedEngine
-from schemas.errors import EngineError
-from schemas.job import load_job
-from schemas.run import Counts, Progress
+from framegate.jobs.progress import ProgressDisplay, describe, duration
+from framegate.jobs.run import EXIT_STOPPED, run_job
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.schemas.errors import EngineError
+from framegate.schemas.job import load_job
+from framegate.schemas.run import Counts, Progress
 
 Framegate = Callable[..., Result]
 engine = functools.partial(ScriptedEngine)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from pipelines.commit.layout import Layout
-from pipelines.commit.seals import fix_layout
-from pipelines.store import Store
-from schemas.errors import StorageError
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.seal_log import fix_layout
+from framegate.pipelines.store import Store
+from framegate.schemas.errors import StorageError
 
 Framegate = Callable[..., Result]
 CONFIG_ID = "a" * 16
@@ -83,6 +83,6 @@ def test_storage_that_fails_on_the_way_is_no_wrong_usage(
     def fail(*args: object, **kwargs: object) -> None:
         raise StorageError("cannot write there")
 
-    monkeypatch.setattr("jobs.seal.seal", fail)
+    monkeypatch.setattr("framegate.jobs.seal.seal", fail)
     result = framegate("seal", output)
     assert (result.exit_code, "cannot write there; everything committed is kept" in result.stderr) == (1, True)

@@ -9,8 +9,8 @@ from typing import Any
 
 from typer.testing import Result
 
-from jobs.status import read_status
-from jobs.target import find_target
+from framegate.jobs.status import read_status
+from framegate.jobs.target import find_target
 
 Framegate = Callable[..., Result]
 

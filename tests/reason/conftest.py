@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.reason.engines.checkpoint import Checkpoint
-from pipelines.reason.engines.protocol import ClipRequest
-from pipelines.reason.engines.transformers_engine import TransformersEngine
-from schemas.config import GateConfig
-from schemas.qa import Answer
+from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
+from framegate.pipelines.reason.engines.own.engine import TransformersEngine
+from framegate.pipelines.reason.engines.protocol import ClipRequest
+from framegate.schemas.config import GateConfig
+from framegate.schemas.qa import Answer
 from tests.small_checkpoints import (
     FAMILY_NAMES,
     LIMITS,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from pipelines.reason.engines.checkpoint import Checkpoint
-from pipelines.reason.engines.clip_prefix import ClipPrefix
-from pipelines.reason.engines.passes import PrefixPass
-from pipelines.reason.engines.preprocess import VideoPatches
+from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
+from framegate.pipelines.reason.engines.own.prefill import PrefixPass
+from framegate.pipelines.reason.models.clip_prefix import ClipPrefix
+from framegate.pipelines.reason.models.preprocess import VideoPatches
 
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText
 
-from pipelines.reason.engines.clip_prefix import ClipPrefix
+from framegate.pipelines.reason.models.clip_prefix import ClipPrefix
 
 
 @cache

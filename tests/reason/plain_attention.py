@@ -7,7 +7,7 @@ import math
 import torch
 from hypothesis import strategies as st
 
-from pipelines.reason.engines.keys_values import KeyValueShape, SlotStore
+from framegate.pipelines.reason.engines.own.kv_cache import KeyValueShape, SlotStore
 
 CPU = torch.device("cpu")
 LAYER = 1  # of two: the other must stay as it is

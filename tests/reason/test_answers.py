@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.reason.answers import answer_region, parse_answer
-from schemas.qa import Question
+from framegate.pipelines.reason.asking.answers import answer_region, parse_answer
+from framegate.schemas.qa import Question
 
 CHOICE = Question(id="c", text="Which?", type="choice", options=("a red crate", "a blue crate", "none"))
 YES_NO = Question(id="y", text="Did it?", type="yes_no")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 from transformers import AutoModelForImageTextToText
 
-from pipelines.reason.engines.attention import attend_windows, group_windows, replace_attention
+from framegate.pipelines.reason.engines.own.vision_attention import attend_windows, group_windows, replace_attention
 from tests.reason.plain_attention import HEAD_SIZE, SCALING, draw
 
 
@@ -39,7 +39,7 @@ def test_windows_are_the_same_however_many_go_at_a_time(monkeypatch, num_scores)
     query, key, value = (draw(5 * 36, 2, HEAD_SIZE) for _ in range(3))
     windows = group_windows(torch.arange(0, 5 * 36 + 1, 36))
     expected = attend_windows(query, key, value, windows, SCALING)
-    monkeypatch.setattr("pipelines.reason.engines.attention._MAX_SCORES", num_scores)
+    monkeypatch.setattr("framegate.pipelines.reason.engines.own.vision_attention._MAX_SCORES", num_scores)
     output = attend_windows(query, key, value, windows, SCALING)
     torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.reason.box import Box, BoxFinder, is_fallback
+from framegate.pipelines.reason.asking.box import Box, BoxFinder, is_fallback
 
 CONTENTS = st.recursive(
     st.text(st.characters(exclude_characters="{}\\", exclude_categories=("Cs",)), max_size=8),

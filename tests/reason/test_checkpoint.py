@@ -7,11 +7,11 @@ import shutil
 
 import pytest
 
-from pipelines.reason.engines.checkpoint import Checkpoint
-from pipelines.reason.engines.fingerprint import fingerprint_model
-from pipelines.reason.engines.grid import read_vision_grid
-from pipelines.reason.engines.vocabulary import token_pieces
-from schemas.errors import EngineError
+from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
+from framegate.pipelines.reason.models.fingerprint import fingerprint_model
+from framegate.pipelines.reason.models.vision_grid import read_vision_grid
+from framegate.pipelines.reason.models.vocabulary import token_pieces
+from framegate.schemas.errors import EngineError
 
 
 @pytest.fixture

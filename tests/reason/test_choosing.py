@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.reason.engines.choosing import Chooser
+from framegate.pipelines.reason.engines.own.sampler import Chooser
 
 CPU = torch.device("cpu")
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
-from pipelines.reason.engines.decoder import Deepstack, TextDecoder, normalise
-from schemas.errors import EngineError
+from framegate.pipelines.reason.engines.own.text_model import Deepstack, TextDecoder, normalise
+from framegate.schemas.errors import EngineError
 
 NUM_TOKENS = 23
 

@@ -12,13 +12,13 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pipelines.reason.engines.graphs import Capture
-from pipelines.reason.engines.keys_values import round_up
-from pipelines.reason.engines.transformers_engine import TransformersEngine
-from pipelines.reason.prompt import FORCED_CLOSING, suffix_after_video
-from pipelines.reason.sequence import GatedSequence
-from schemas.config import GateConfig
-from schemas.qa import Answer, Question
+from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING, suffix_after_video
+from framegate.pipelines.reason.engines.own.engine import TransformersEngine
+from framegate.pipelines.reason.engines.own.graphs import Capture
+from framegate.pipelines.reason.engines.own.kv_cache import round_up
+from framegate.pipelines.reason.strategies.sequence import GatedSequence
+from framegate.schemas.config import GateConfig
+from framegate.schemas.qa import Answer, Question
 from tests.reason.model_oracle import logprobs_along, write
 from tests.small_checkpoints import LIMITS, SYSTEM_PROMPT, load_checkpoint, make_prefix, make_request
 

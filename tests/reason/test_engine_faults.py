@@ -11,13 +11,13 @@ import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pipelines.reason.engines import admission
-from pipelines.reason.engines.checkpoint import Checkpoint
-from pipelines.reason.engines.failures import is_memory_error
-from pipelines.reason.engines.transformers_engine import TransformersEngine
-from pipelines.reason.sequence import GatedSequence
-from schemas.config import GateConfig
-from schemas.qa import Question
+from framegate.pipelines.reason.engines.failures import is_memory_error
+from framegate.pipelines.reason.engines.own import scheduler as admission
+from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
+from framegate.pipelines.reason.engines.own.engine import TransformersEngine
+from framegate.pipelines.reason.strategies.sequence import GatedSequence
+from framegate.schemas.config import GateConfig
+from framegate.schemas.qa import Question
 from tests.reason.faulty_checkpoint import OUT_OF_MEMORY, FaultyCheckpoint
 from tests.small_checkpoints import LIMITS, SURE, SYSTEM_PROMPT, UNSURE, make_request
 

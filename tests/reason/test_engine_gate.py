@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.reason.engines.checkpoint import Checkpoint
-from pipelines.reason.engines.transformers_engine import TransformersEngine
-from pipelines.reason.prompt import FORCED_CLOSING
-from schemas.clip import FrameBatch
-from schemas.config import GateConfig
+from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING
+from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
+from framegate.pipelines.reason.engines.own.engine import TransformersEngine
+from framegate.schemas.clip import FrameBatch
+from framegate.schemas.config import GateConfig
 
 ALWAYS = GateConfig(strategy="always_think", max_answer_tokens=16, max_thinking_tokens=48)
 GATED = GateConfig(strategy="gated", threshold=0.9, max_answer_tokens=16, max_thinking_tokens=48)

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.reason.engines import transformers_engine
-from pipelines.reason.engines.keys_values import round_up
-from pipelines.reason.prompt import FORCED_CLOSING, suffix_after_video
-from schemas.config import GateConfig
-from schemas.qa import Question
+from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING, suffix_after_video
+from framegate.pipelines.reason.engines.own import engine as transformers_engine
+from framegate.pipelines.reason.engines.own.kv_cache import round_up
+from framegate.schemas.config import GateConfig
+from framegate.schemas.qa import Question
 from tests.reason.faulty_checkpoint import OUT_OF_MEMORY, FaultyCheckpoint
 
 GATE = GateConfig(strategy="always_think", max_answer_tokens=3, max_thinking_tokens=9)
@@ -200,7 +200,7 @@ def test_a_question_that_is_alone_is_tried_without_the_slots_that_others_left(be
 
 def test_out_of_memory_while_frames_are_cut_halves_the_work_too(bench, faulty, requests, undisturbed, monkeypatch):
     """Patches of all clips that enter together lie on the device at once."""
-    from pipelines.reason.engines import admission
+    from framegate.pipelines.reason.engines.own import scheduler as admission
 
     build_prefix, num_calls = admission.build_prefix, 0
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.reason.engines.protocol import Finished
-from pipelines.reason.engines.transformers_engine import TransformersEngine
-from schemas.config import GateConfig
-from schemas.qa import Question
+from framegate.pipelines.reason.engines.own.engine import TransformersEngine
+from framegate.pipelines.reason.engines.protocol import Finished
+from framegate.schemas.config import GateConfig
+from framegate.schemas.qa import Question
 
 ALWAYS = GateConfig(strategy="always_think", max_answer_tokens=3, max_thinking_tokens=6)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.reason.engines.transformers_engine import TransformersEngine
-from schemas.config import GateConfig
-from schemas.qa import Question
+from framegate.pipelines.reason.engines.own.engine import TransformersEngine
+from framegate.schemas.config import GateConfig
+from framegate.schemas.qa import Question
 
 # More of them: FRAMEGATE_FLAT_REQUESTS=10000 pytest -s tests/reason/test_engine_stays_flat.py
 NUM_REQUESTS = int(os.environ.get("FRAMEGATE_FLAT_REQUESTS", "900"))

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.occupancy import Occupancy
-from pipelines.reason.engine_thread import EngineThread
-from pipelines.reason.engines.failures import fail
-from pipelines.reason.engines.protocol import ClipRequest, Finished
-from pipelines.reason.engines.scripted import ScriptedEngine, say_yes
-from schemas.clip import FrameBatch
-from schemas.errors import EngineError
-from schemas.qa import Question
+from framegate.pipelines.reason.engine_thread import EngineThread
+from framegate.pipelines.reason.engines.failures import fail
+from framegate.pipelines.reason.engines.protocol import ClipRequest, Finished
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine, say_yes
+from framegate.pipelines.reason.occupancy import Occupancy
+from framegate.schemas.clip import FrameBatch
+from framegate.schemas.errors import EngineError
+from framegate.schemas.qa import Question
 
 QUESTIONS = tuple(Question(id=f"q{number}", text=f"Is it {number}?", type="yes_no") for number in range(2))
 TIMEOUT = 30

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.reason.gate import judge, measure_confidence
-from pipelines.reason.strategies import STRATEGIES, choose_strategy
-from schemas.qa import Verdict
+from framegate.pipelines.reason.strategies.choose import STRATEGIES, choose_strategy
+from framegate.pipelines.reason.strategies.gate import judge, measure_confidence
+from framegate.schemas.qa import Verdict
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from pipelines.reason.engines.checkpoint import Checkpoint
-from pipelines.reason.engines.transformers_engine import TransformersEngine
-from schemas.config import GateConfig
-from schemas.qa import Question
+from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
+from framegate.pipelines.reason.engines.own.engine import TransformersEngine
+from framegate.schemas.config import GateConfig
+from framegate.schemas.qa import Question
 
 GATE = GateConfig(strategy="always_think", max_answer_tokens=6, max_thinking_tokens=20)
 QUESTIONS = (

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.reason.engines.keys_values import KeyValueShape, SlotStore, round_up
-from pipelines.reason.engines.slots import Move
+from framegate.pipelines.reason.engines.own.kv_cache import KeyValueShape, SlotStore, round_up
+from framegate.pipelines.reason.engines.own.slots import Move
 
 SHAPE = KeyValueShape(num_layers=2, num_heads=3, head_size=4, dtype=torch.float32)
 SIZES = st.tuples(st.integers(1, 11), st.integers(1, 200))

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pipelines.reason.engines.checkpoint import Checkpoint
-from pipelines.reason.engines.packed import PackedLinear, can_pack, fuse_linears, pack_linears
-from schemas.config import GateConfig
+from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
+from framegate.pipelines.reason.engines.own.packed import PackedLinear, can_pack, fuse_linears, pack_linears
+from framegate.schemas.config import GateConfig
 
 needs_kernels = pytest.mark.skipif(not can_pack(), reason="oneDNN has no bf16 kernels for this processor")
 
@@ -71,7 +71,7 @@ def test_fp32_layers_are_left_alone():
 
 
 def test_where_there_are_no_kernels_nothing_is_packed(monkeypatch):
-    monkeypatch.setattr("pipelines.reason.engines.packed.can_pack", lambda: False)
+    monkeypatch.setattr("framegate.pipelines.reason.engines.own.packed.can_pack", lambda: False)
     model = small_model(torch.bfloat16)
     assert pack_linears(model) == 0
     assert kinds(model) == [nn.Linear, nn.Linear]
@@ -88,7 +88,7 @@ def test_an_engine_in_bf16_writes_the_same_with_packed_weights_and_without(bench
 
     packed, written = write()
     assert set(kinds(packed._model) + kinds(packed._decoder)) == {PackedLinear}
-    monkeypatch.setattr("pipelines.reason.engines.checkpoint.pack_linears", lambda model: 0)
+    monkeypatch.setattr("framegate.pipelines.reason.engines.own.checkpoint.pack_linears", lambda model: 0)
     plain, written_plainly = write()
     assert set(kinds(plain._model) + kinds(plain._decoder)) == {nn.Linear}
     assert written == written_plainly

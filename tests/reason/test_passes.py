@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.reason.engines.passes import PrefixPass, SuffixPass
+from framegate.pipelines.reason.engines.own.prefill import PrefixPass, SuffixPass
 from tests.reason.plain_attention import (
     HEAD_SIZE,
     HEADS,
@@ -76,7 +76,7 @@ def test_words_of_questions_see_their_clip_and_their_own_row(heads, lengths, row
     total = sum(num_new)
     query, key, value = draw(num_heads, total, 8), draw(num_kv_heads, total, 8), draw(num_kv_heads, total, 8)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("pipelines.reason.engines.passes._PART_TOKENS", part_tokens)
+        patched.setattr("framegate.pipelines.reason.engines.own.prefill._PART_TOKENS", part_tokens)
         suffix_pass = SuffixPass(
             clips, own, first_row=first_row, num_new=num_new, clip_slots=clip_slots, prefix_tokens=lengths
         )

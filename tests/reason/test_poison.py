@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipelines.reason.engines.poison import is_poisoned
-from schemas.errors import EngineError
+from framegate.pipelines.reason.engines.poison import is_poisoned
+from framegate.schemas.errors import EngineError
 
 
 class EngineDeadError(Exception):

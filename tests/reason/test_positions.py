@@ -10,7 +10,13 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText
 
-from pipelines.reason.engines.positions import TextRun, VideoRun, lay_out_positions, seconds_per_step, step_times
+from framegate.pipelines.reason.models.positions import (
+    TextRun,
+    VideoRun,
+    lay_out_positions,
+    seconds_per_step,
+    step_times,
+)
 
 
 def test_qwen2_5_vl_text_goes_on_after_the_largest_of_all_three_axes():

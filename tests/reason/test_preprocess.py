@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.reason.engines.families import FAMILIES
-from pipelines.reason.engines.grid import VisionGrid
-from pipelines.reason.engines.preprocess import cut_video
-from pipelines.reason.prompt import prefix_before_video
-from schemas.clip import FrameBatch
-from schemas.decoding import FramesConfig
-from schemas.pixels import smart_resize
+from framegate.pipelines.reason.asking.prompt import prefix_before_video
+from framegate.pipelines.reason.models.families import FAMILIES
+from framegate.pipelines.reason.models.preprocess import cut_video
+from framegate.pipelines.reason.models.vision_grid import VisionGrid
+from framegate.schemas.clip import FrameBatch
+from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.pixels import smart_resize
 
 GRIDS = {
     "qwen2_5_vl": VisionGrid(patch=14, temporal_patch=2, merge=2),

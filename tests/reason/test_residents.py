@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipelines.reason.engines.keys_values import KeyValueShape
-from pipelines.reason.engines.residents import ResidentClip, Residents
+from framegate.pipelines.reason.engines.own.kv_cache import KeyValueShape
+from framegate.pipelines.reason.engines.own.slot_contents import ResidentClip, Residents
 
 SHAPE = KeyValueShape(num_layers=2, num_heads=1, head_size=2, dtype=torch.float32)
 SLOT_BYTES = 64 * SHAPE.token_bytes

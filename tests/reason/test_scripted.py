@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from pipelines.reason.engines.scripted import ScriptedEngine
-from schemas.config import GateConfig
-from schemas.qa import Question
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.schemas.config import GateConfig
+from framegate.schemas.qa import Question
 
 QUESTION = Question(id="q", text="Did it?", type="yes_no")
 OTHER = Question(id="r", text="How many?", type="number")

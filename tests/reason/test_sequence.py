@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.reason.prompt import FORCED_CLOSING
-from pipelines.reason.sequence import GatedSequence, Token
-from schemas.config import GateConfig
-from schemas.qa import Answer, Question
+from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING
+from framegate.pipelines.reason.strategies.sequence import GatedSequence, Token
+from framegate.schemas.config import GateConfig
+from framegate.schemas.qa import Answer, Question
 
 YES_NO = Question(id="q", text="Did it?", type="yes_no")
 CHOICE = Question(id="c", text="Which?", type="choice", options=("red", "blue"))

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from pipelines.reason.engines.slots import Move, SlotTable
+from framegate.pipelines.reason.engines.own.slots import Move, SlotTable
 
 
 class Shelf:

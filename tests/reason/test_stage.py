@@ -8,16 +8,16 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipelines.reason.engines.build import make_engine_factory
-from pipelines.reason.engines.scripted import ScriptedEngine
-from pipelines.reason.stage import ReasonStage
-from schemas.clip import Clip, Video
-from schemas.config import PromptConfig, RunConfig
-from schemas.errors import EngineError
-from schemas.qa import Question
-from schemas.rows import Failure
-from schemas.tables import ANSWERED, DECODED
-from schemas.work import DecodedClip, DecodedUnit, to_table
+from framegate.pipelines.reason.engines.build import make_engine_factory
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.reason.stage import ReasonStage
+from framegate.schemas.clip import Clip, Video
+from framegate.schemas.config import PromptConfig, RunConfig
+from framegate.schemas.errors import EngineError
+from framegate.schemas.qa import Question
+from framegate.schemas.rows import Failure
+from framegate.schemas.tables import ANSWERED, DECODED
+from framegate.schemas.work import DecodedClip, DecodedUnit, to_table
 
 QUESTIONS = (
     Question(id="q", text="Did it?", type="yes_no"),

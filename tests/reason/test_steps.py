@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.reason.engines.company import Company, StoreSize
-from pipelines.reason.engines.steps import RowGroup, StepPass
+from framegate.pipelines.reason.engines.own.clip_groups import Company, StoreSize
+from framegate.pipelines.reason.engines.own.token_step import RowGroup, StepPass
 from tests.reason.plain_attention import (
     CPU,
     HEAD_SIZE,

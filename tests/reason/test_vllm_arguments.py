@@ -6,21 +6,21 @@ import importlib.util
 
 import pytest
 
-from pipelines.reason.engines.build import build_engine
-from pipelines.reason.engines.grid import VisionGrid
-from pipelines.reason.engines.vllm_engine.arguments import (
+from framegate.pipelines.reason.engines.build import build_engine
+from framegate.pipelines.reason.engines.vllm.arguments import (
     REFUSED,
     check_arguments,
     complete_arguments,
     count_context_tokens,
 )
-from pipelines.reason.engines.vllm_engine.rows import describe_sequence, make_sequence
-from pipelines.reason.sequence import GatedSequence, Token
-from schemas.config import GateConfig, RunConfig
-from schemas.decoding import FramesConfig
-from schemas.engine_args import ENGINE_ARGS_OF_THE_MACHINE
-from schemas.errors import EngineError
-from schemas.qa import Question
+from framegate.pipelines.reason.engines.vllm.worker_rows import describe_sequence, make_sequence
+from framegate.pipelines.reason.models.vision_grid import VisionGrid
+from framegate.pipelines.reason.strategies.sequence import GatedSequence, Token
+from framegate.schemas.config import GateConfig, RunConfig
+from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.engine_args import ENGINE_ARGS_OF_THE_MACHINE
+from framegate.schemas.errors import EngineError
+from framegate.schemas.qa import Question
 
 KNOWN = {"tensor_parallel_size", "pipeline_parallel_size", "quantization", "max_num_seqs", *REFUSED}
 SIZES = {

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from schemas.errors import ConfigError
-from schemas.job import load_job, parse_job, parse_questions
+from framegate.schemas.errors import ConfigError
+from framegate.schemas.job import load_job, parse_job, parse_questions
 
 QUESTION = {"id": "red", "text": "Is there a red car?", "type": "yes_no"}
 CHOICE = {"id": "colour", "text": "Which colour?", "type": "choice", "options": ["red", "blue"]}

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import FramegateError
-from schemas.keys import id_number, id_numbers, id_text
+from framegate.schemas.errors import FramegateError
+from framegate.schemas.keys import id_number, id_numbers, id_text
 
 IDS = st.lists(st.one_of(st.none(), st.text("0123456789abcdef", min_size=16, max_size=16)), max_size=20)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import FramegateError
-from schemas.packing import Packing, places_of
+from framegate.schemas.errors import FramegateError
+from framegate.schemas.packing import Packing, places_of
 
 IDS = st.integers(0, 2**64 - 1)
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.errors import REASON_MEANINGS
-from schemas.retries import RETRY_AFTER, STOPS_RUN, wait_after
+from framegate.schemas.errors import REASON_MEANINGS
+from framegate.schemas.retries import RETRY_AFTER, STOPS_RUN, wait_after
 
 
 def test_every_reason_has_a_rule_and_no_rule_is_for_nothing() -> None:

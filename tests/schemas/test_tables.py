@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import errors, tables
-from schemas.clip import Clip, FrameBatch, Video
-from schemas.planned import PlannedVideo
-from schemas.rows import Failure, inputs_bytes, inputs_table
-from schemas.work import DecodedClip, DecodedUnit, to_table
+from framegate.schemas import errors, tables
+from framegate.schemas.clip import Clip, FrameBatch, Video
+from framegate.schemas.planned import PlannedVideo
+from framegate.schemas.rows import Failure, inputs_bytes, inputs_table
+from framegate.schemas.work import DecodedClip, DecodedUnit, to_table
 
 SCHEMAS = ("PLANNED", "DECODED", "ANSWERED", "RESULTS", "FAILURES", "JOURNAL")
 REQUIRED_RESULTS = [

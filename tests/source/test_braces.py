@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.source.braces import MAX_NAMES, expand_braces
-from schemas.errors import InputError
+from framegate.pipelines.source.braces import MAX_NAMES, expand_braces
+from framegate.schemas.errors import InputError
 
 
 @pytest.mark.parametrize(

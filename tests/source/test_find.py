@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.source.find import find_videos
-from pipelines.source.found import ABSENT, to_videos
-from pipelines.store import Store, join
-from schemas.clip import Video
-from schemas.config import InputConfig
-from schemas.errors import InputError, ObjectNotFound
+from framegate.pipelines.source.find import find_videos
+from framegate.pipelines.source.found import ABSENT, to_videos
+from framegate.pipelines.store import Store, join
+from framegate.schemas.clip import Video
+from framegate.schemas.config import InputConfig
+from framegate.schemas.errors import InputError, ObjectNotFound
 
 
 @pytest.fixture(params=["local", "memory", "s3"])

@@ -13,18 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.source import found as found_module
-from pipelines.source.find import find_videos
-from pipelines.source.found import FoundRows, to_videos
-from pipelines.source.inputs import input_names, pack_inputs, pack_texts, plain_columns
-from pipelines.source.plan import plan_videos
-from schemas.clip import Member
-from schemas.config import InputConfig
-from schemas.errors import InputError
-from schemas.planned import PlannedVideo
-from schemas.qa import Question
-from schemas.rows import inputs_bytes, inputs_table
-from schemas.tables import ANSWERED_KEYS, FAILED_KEYS, FOUND
+from framegate.pipelines.plan.remaining import plan_videos
+from framegate.pipelines.source import found as found_module
+from framegate.pipelines.source.find import find_videos
+from framegate.pipelines.source.found import FoundRows, to_videos
+from framegate.pipelines.source.inputs import input_names, pack_inputs, pack_texts, plain_columns
+from framegate.schemas.clip import Member
+from framegate.schemas.config import InputConfig
+from framegate.schemas.errors import InputError
+from framegate.schemas.planned import PlannedVideo
+from framegate.schemas.qa import Question
+from framegate.schemas.rows import inputs_bytes, inputs_table
+from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, FOUND
 
 NAMES = st.text("abcdefghij_.0", min_size=1, max_size=5)
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.source import members as members_module
-from pipelines.source.members import LEFT_OUT, MAX_SIDE_BYTES, ShardIndex, ShardMember, index_members
+from framegate.pipelines.source import members as members_module
+from framegate.pipelines.source.members import LEFT_OUT, MAX_SIDE_BYTES, ShardIndex, ShardMember, index_members
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 

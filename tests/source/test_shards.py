@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.decode.blocks import RangeFile
-from pipelines.decode.reader import open_reader
-from pipelines.pinned import PinnedObject, open_pinned
-from pipelines.source import indexes as indexes_module
-from pipelines.source.find import find_videos
-from pipelines.source.found import ABSENT, to_videos
-from pipelines.source.indexes import Indexes
-from pipelines.store import ObjectInfo, Store, join
-from schemas.clip import Video
-from schemas.config import InputConfig
-from schemas.errors import InputError, StorageError, VersionChanged
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.reader import open_reader
+from framegate.pipelines.source import indexes as indexes_module
+from framegate.pipelines.source.find import find_videos
+from framegate.pipelines.source.found import ABSENT, to_videos
+from framegate.pipelines.source.indexes import Indexes
+from framegate.pipelines.store import ObjectInfo, Store, join
+from framegate.pipelines.store.pinned import PinnedObject, open_pinned
+from framegate.schemas.clip import Video
+from framegate.schemas.config import InputConfig
+from framegate.schemas.errors import InputError, StorageError, VersionChanged
 
 FILES = {"a.json": b'{"x": 1}', "a.mp4": b"a" * 3000, "d/b.mp4": b"b" * 10, "c.cls": b"1"}
 

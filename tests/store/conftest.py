@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.store import Store
+from framegate.pipelines.store import Store
 from tests.s3_faults import S3Faults
 
 

@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.failpoints import FAIL_AT
-from pipelines.store import Store
-from schemas.errors import StorageError, StorageFull
+from framegate.pipelines.failpoints import FAIL_AT
+from framegate.pipelines.store import Store
+from framegate.schemas.errors import StorageError, StorageFull
 
 OLD, NEW = b"old" * 1000, b"new" * 1000
 
 ON_A_SMALL_DISK = """
 import os, sys
-from pipelines.store import Put, Store
-from schemas.errors import StorageFull
+from framegate.pipelines.store import Put, Store
+from framegate.schemas.errors import StorageFull
 root, store = sys.argv[1], Store()
 store.put_once(f"{root}/a.bin", b"a" * 100_000)
 before = store.stat(f"{root}/a.bin")
@@ -112,7 +112,7 @@ def test_a_short_write_is_written_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 DYING = """
 import sys
-from pipelines.store import Store
+from framegate.pipelines.store import Store
 store, (a, b, c) = Store(), sys.argv[1:]
 store.put_once(c, b"third")
 store.replace(a, b"new", if_match=store.stat(a).version)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.pinned import open_pinned
-from pipelines.store import Put, Store, join
-from schemas.clip import Video
-from schemas.errors import CredentialsError, ObjectNotFound, StorageError, StorageFull, VersionChanged
+from framegate.pipelines.store import Put, Store, join
+from framegate.pipelines.store.pinned import open_pinned
+from framegate.schemas.clip import Video
+from framegate.schemas.errors import CredentialsError, ObjectNotFound, StorageError, StorageFull, VersionChanged
 from tests import s3_faults as faults
 from tests.s3_faults import Fault, S3Faults
 

@@ -17,8 +17,8 @@ import s3fs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.store import ObjectInfo, Store, join
-from schemas.errors import ObjectNotFound, StorageError, VersionChanged
+from framegate.pipelines.store import ObjectInfo, Store, join
+from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
 from tests import s3_faults as faults
 from tests.s3_faults import S3Faults
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from pipelines.store import Put, Store, join
-from schemas.errors import ObjectNotFound, StorageError, VersionChanged
+from framegate.pipelines.store import Put, Store, join
+from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
 from tests import s3_faults as faults
 from tests.s3_faults import S3Faults
 from tests.s3_proxy import Answer, Request

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.store import Put, Store, join
-from schemas.errors import ObjectNotFound, StorageError
+from framegate.pipelines.store import Put, Store, join
+from framegate.schemas.errors import ObjectNotFound, StorageError
 
 
 @pytest.fixture(params=["local", "memory", "s3"])

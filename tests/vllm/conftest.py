@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from schemas.qa import Answer
+from framegate.schemas.qa import Answer
 
 if TYPE_CHECKING:
-    from pipelines.reason.engines.protocol import ClipRequest, Engine
-    from pipelines.reason.engines.vllm_engine.model import VllmModel
+    from framegate.pipelines.reason.engines.protocol import ClipRequest, Engine
+    from framegate.pipelines.reason.engines.vllm.model import VllmModel
 
 HAS_VLLM = importlib.util.find_spec("vllm") is not None
 if HAS_VLLM:
     # Before anything imports torchvision; transformers does so wherever it can.
-    from pipelines.reason.engines.vllm_engine.cpu import declare_torchvision_operators
+    from framegate.pipelines.reason.engines.vllm.cpu import declare_torchvision_operators
 
     declare_torchvision_operators()
 else:
@@ -62,7 +62,7 @@ EAGER = {"enforce_eager": True}  # compiling takes longer than all that these te
 @pytest.fixture(scope="session")
 def load_model() -> Iterator[LoadModel]:
     """`load_model(folder, max_num_seqs=4)`: the model in vLLM, built anew where folder or arguments are other ones."""
-    from pipelines.reason.engines.vllm_engine.model import VllmModel
+    from framegate.pipelines.reason.engines.vllm.model import VllmModel
 
     loaded: dict[str, Any] = {}
 

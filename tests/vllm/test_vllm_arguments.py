@@ -7,9 +7,9 @@ from dataclasses import fields
 import pytest
 from vllm.engine.arg_utils import EngineArgs
 
-from pipelines.reason.engines.vllm_engine.arguments import REFUSED
-from schemas.engine_args import ENGINE_ARGS_OF_THE_MACHINE
-from schemas.errors import EngineError
+from framegate.pipelines.reason.engines.vllm.arguments import REFUSED
+from framegate.schemas.engine_args import ENGINE_ARGS_OF_THE_MACHINE
+from framegate.schemas.errors import EngineError
 
 
 def test_every_name_that_we_list_is_one_of_vllms():

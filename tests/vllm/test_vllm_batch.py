@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from pipelines.reason.engines.vllm_engine.engine import VllmEngine
-from schemas.config import GateConfig
-from schemas.errors import EngineError
+from framegate.pipelines.reason.engines.vllm.engine import VllmEngine
+from framegate.schemas.config import GateConfig
+from framegate.schemas.errors import EngineError
 from tests.small_checkpoints import LIMITS, SILENT, SURE, SYSTEM_PROMPT, UNSURE, make_request
 from tests.vllm.conftest import differences, run_engine
 

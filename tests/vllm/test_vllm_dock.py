@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from pipelines.dock.evaluation import EVALUATION_SEED, HeldOutClip, dock_settings, make_clips
-from pipelines.reason.engines.build import build_engine
-from pipelines.reason.engines.protocol import ClipRequest
-from schemas.config import RunConfig
+from framegate.pipelines.lab.dock.evaluation import EVALUATION_SEED, HeldOutClip, dock_settings, make_clips
+from framegate.pipelines.reason.engines.build import build_engine
+from framegate.pipelines.reason.engines.protocol import ClipRequest
+from framegate.schemas.config import RunConfig
 from tests.vllm.conftest import EAGER, Outcome, differences, run_engine
 
 NUM_CLIPS = int(os.environ.get("FRAMEGATE_DOCK_CLIPS", "24"))

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines.reason.engines.transformers_engine import TransformersEngine
-from pipelines.reason.engines.vllm_engine.engine import VllmEngine
-from schemas.config import GateConfig
+from framegate.pipelines.reason.engines.own.engine import TransformersEngine
+from framegate.pipelines.reason.engines.vllm.engine import VllmEngine
+from framegate.schemas.config import GateConfig
 from tests.small_checkpoints import (
     FAMILY_NAMES,
     LIMITS,

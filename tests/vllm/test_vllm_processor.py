@@ -17,12 +17,12 @@ from vllm import SamplingParams
 from vllm.v1.sample.logits_processor import MoveDirectionality
 from vllm.v1.sample.logits_processor.interface import BatchUpdate
 
-from pipelines.reason.engines.vllm_engine.desk import Desk
-from pipelines.reason.engines.vllm_engine.processor import EXTRA_ARG, GateProcessor
-from pipelines.reason.engines.vllm_engine.rows import NO_TOKEN, TokenTable, describe_sequence, make_sequence
-from pipelines.reason.sequence import GatedSequence
-from schemas.config import GateConfig
-from schemas.qa import Question
+from framegate.pipelines.reason.engines.vllm.meeting import Desk
+from framegate.pipelines.reason.engines.vllm.processor import EXTRA_ARG, GateProcessor
+from framegate.pipelines.reason.engines.vllm.worker_rows import NO_TOKEN, TokenTable, describe_sequence, make_sequence
+from framegate.pipelines.reason.strategies.sequence import GatedSequence
+from framegate.schemas.config import GateConfig
+from framegate.schemas.qa import Question
 
 TEXTS = (b"\\boxed{a}", b"\\boxed{b}bbb\\boxed{c}.", b"no box at all, ever", b"\\boxed{}x.")
 END = 0

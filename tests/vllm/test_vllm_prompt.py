@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vllm import SamplingParams
 
-from pipelines.reason.engines.clip_prefix import build_prefix
-from pipelines.reason.engines.vllm_engine.clip_input import make_clip_input
-from pipelines.reason.prompt import prefix_before_video, suffix_after_video
+from framegate.pipelines.reason.asking.prompt import prefix_before_video, suffix_after_video
+from framegate.pipelines.reason.engines.vllm.clip_input import make_clip_input
+from framegate.pipelines.reason.models.clip_prefix import build_prefix
 from tests.small_checkpoints import FAMILY_NAMES, LIMITS, SURE, SYSTEM_PROMPT, make_request
 from tests.vllm.test_vllm_batch import runner_of
 

@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.decode.blocks import RangeFile
-from pipelines.decode.reader import DECODERS, Decoder, Reader, reader_class, sniff_file
-from pipelines.decode.sandbox import wire
-from pipelines.decode.sandbox.confinement import allow_cpu_seconds, confine
-from pipelines.decode.sandbox.frames_file import MappedFrames
-from schemas.decoding import DecodeConfig
-from schemas.errors import ConfigError, DecodeFailed, FramegateError, MemoryLimit
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.reader import DECODERS, Decoder, Reader, reader_class, sniff_file
+from framegate.pipelines.decode.sandbox import wire
+from framegate.pipelines.decode.sandbox.confinement import allow_cpu_seconds, confine
+from framegate.pipelines.decode.sandbox.frames_file import MappedFrames
+from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.errors import ConfigError, DecodeFailed, FramegateError, MemoryLimit
 
 # Python and numpy import these when they first meet a need for them, which is too late here.
 LATE_MODULES = ("encodings.utf_16_be", "encodings.utf_16_le", "numpy.ma")

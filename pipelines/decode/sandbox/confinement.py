@@ -15,7 +15,7 @@ import select
 import signal
 import sys
 
-from pipelines.decode.sandbox.system_calls import AUDIT_ARCHES, build_filter
+from framegate.pipelines.decode.sandbox.system_calls import AUDIT_ARCHES, build_filter
 
 MAX_OPEN_FILES = 32  # new descriptors get the lowest free numbers; those that are open already stay
 _PR_SET_DUMPABLE = 4

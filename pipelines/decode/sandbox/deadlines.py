@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from schemas.decoding import DecodeConfig
-from schemas.errors import DecoderCrash, DecodeTimeout
+from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.errors import DecoderCrash, DecodeTimeout
 
 
 class Clock(Protocol):

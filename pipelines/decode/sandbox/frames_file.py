@@ -14,7 +14,7 @@ import tempfile
 
 import numpy as np
 
-from pipelines.decode.sandbox.wire import Malformed
+from framegate.pipelines.decode.sandbox.wire import Malformed
 
 PAGE_BYTES = mmap.ALLOCATIONGRANULARITY
 KEPT_BYTES = 64 << 20  # room that stays between videos; more is given back

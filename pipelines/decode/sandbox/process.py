@@ -18,16 +18,16 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipelines.decode.sandbox import wire
-from pipelines.decode.sandbox.deadlines import Clock
-from pipelines.decode.sandbox.frames_file import FramesFile
-from schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
+from framegate.pipelines.decode.sandbox import wire
+from framegate.pipelines.decode.sandbox.deadlines import Clock
+from framegate.pipelines.decode.sandbox.frames_file import FramesFile
+from framegate.schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
 
 END_SECONDS = 2.0  # for a process that was told to end, or whose socket has closed
 LAST_WORDS_BYTES = 4096
 _COMMAND = (
     "import json, sys; told = json.loads(sys.argv[1]); sys.path[:] = told['sys_path']; "
-    "from pipelines.decode.sandbox.child import main; main(told)"
+    "from framegate.pipelines.decode.sandbox.child import main; main(told)"
 )
 # No credentials, no proxies, no home. decord wants a PATH to add to. Each arena of malloc reserves 64 MiB of address
 # space: fewer of them.

@@ -11,15 +11,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from pipelines.decode.blocks import MAX_FETCH_BYTES
-from pipelines.decode.reader import Selection, VideoHeader
-from pipelines.decode.sandbox import wire
-from pipelines.decode.sandbox.deadlines import Allowance, Stopwatch
-from pipelines.decode.sandbox.frames_file import room_bytes
-from pipelines.decode.sandbox.process import ChildProcess
-from pipelines.decode.slots import Source
-from schemas.decoding import DecodeConfig
-from schemas.errors import DecoderCrash, MemoryLimit, StorageError, VideoError, video_error
+from framegate.pipelines.decode.readers.blocks import MAX_FETCH_BYTES
+from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
+from framegate.pipelines.decode.sandbox import wire
+from framegate.pipelines.decode.sandbox.deadlines import Allowance, Stopwatch
+from framegate.pipelines.decode.sandbox.frames_file import room_bytes
+from framegate.pipelines.decode.sandbox.process import ChildProcess
+from framegate.pipelines.decode.slots import Source
+from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.errors import DecoderCrash, MemoryLimit, StorageError, VideoError, video_error
 
 CLOSE_SECONDS = 10.0
 MAX_SIDE_PIXELS = 1 << 20

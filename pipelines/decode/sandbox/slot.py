@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from pipelines.decode.reader import find_decoder
-from pipelines.decode.sandbox import wire
-from pipelines.decode.sandbox.deadlines import Allowance
-from pipelines.decode.sandbox.process import ChildProcess
-from pipelines.decode.sandbox.remote_reader import SandboxedReader
-from pipelines.decode.slots import Source
-from schemas.decoding import DecodeConfig
-from schemas.errors import ConfigError, SandboxError, VideoError
+from framegate.pipelines.decode.readers.reader import find_decoder
+from framegate.pipelines.decode.sandbox import wire
+from framegate.pipelines.decode.sandbox.deadlines import Allowance
+from framegate.pipelines.decode.sandbox.process import ChildProcess
+from framegate.pipelines.decode.sandbox.remote_reader import SandboxedReader
+from framegate.pipelines.decode.slots import Source
+from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.errors import ConfigError, SandboxError, VideoError
 
 START_SECONDS = 120.0  # to import numpy and the decoders; half a second where nobody else wants the machine
 START_ATTEMPTS = 3  # a machine short of memory or processes may have some again in a moment

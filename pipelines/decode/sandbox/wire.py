@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipelines.decode.blocks import MAX_FETCH_BYTES
+from framegate.pipelines.decode.readers.blocks import MAX_FETCH_BYTES
 
 _LENGTHS = struct.Struct("<IQ")
 MAX_MESSAGE_BYTES = 64 << 10

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from pipelines.reason.engines.protocol import Engine
-from pipelines.reason.prompt import DEFAULT_SYSTEM_PROMPT
-from schemas.config import RayConfig, RunConfig
-from schemas.errors import EngineError
+from framegate.pipelines.reason.asking.prompt import DEFAULT_SYSTEM_PROMPT
+from framegate.pipelines.reason.engines.protocol import Engine
+from framegate.schemas.config import RayConfig, RunConfig
+from framegate.schemas.errors import EngineError
 
 EngineFactory = Callable[[], Engine]
 
@@ -28,9 +28,9 @@ def build_engine(config: RunConfig, *, num_slots: int | None = None) -> Engine:
     """
     if config.model.engine == "vllm":
         return _build_vllm(config)
-    from pipelines.reason.engines.checkpoint import Checkpoint
-    from pipelines.reason.engines.memory import memory_budget
-    from pipelines.reason.engines.transformers_engine import TransformersEngine
+    from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
+    from framegate.pipelines.reason.engines.own.engine import TransformersEngine
+    from framegate.pipelines.reason.engines.own.memory import memory_budget
 
     device = _pick_device(config.ray.gpus_per_actor)
     checkpoint = Checkpoint(config.model.name, revision=config.model.revision, dtype=config.model.dtype, device=device)
@@ -52,7 +52,7 @@ def _engine_share(ray: RayConfig) -> float:
 
 
 def _build_vllm(config: RunConfig) -> Engine:
-    from pipelines.reason.engines.vllm_engine.engine import VllmEngine
+    from framegate.pipelines.reason.engines.vllm.engine import VllmEngine
 
     return VllmEngine.load(
         config.model.name,

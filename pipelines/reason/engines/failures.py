@@ -5,10 +5,10 @@ One broken clip must not stop the others in the same engine, so whatever goes wr
 
 from __future__ import annotations
 
-from pipelines.reason.engines.poison import is_poisoned
-from pipelines.reason.engines.protocol import Finished
-from schemas.errors import EngineError
-from schemas.qa import Question
+from framegate.pipelines.reason.engines.poison import is_poisoned
+from framegate.pipelines.reason.engines.protocol import Finished
+from framegate.schemas.errors import EngineError
+from framegate.schemas.qa import Question
 
 MEMORY_REASON = "memory_limit"
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from schemas.clip import FrameBatch
-from schemas.qa import Answer, Question
+from framegate.schemas.clip import FrameBatch
+from framegate.schemas.qa import Answer, Question
 
 
 @dataclass(frozen=True, kw_only=True)

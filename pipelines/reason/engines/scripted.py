@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from pipelines.reason.engines.failures import fail
-from pipelines.reason.engines.protocol import ClipRequest, Finished
-from pipelines.reason.prompt import FORCED_CLOSING
-from pipelines.reason.sequence import GatedSequence, Token
-from schemas.config import GateConfig
-from schemas.qa import Question
+from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING
+from framegate.pipelines.reason.engines.failures import fail
+from framegate.pipelines.reason.engines.protocol import ClipRequest, Finished
+from framegate.pipelines.reason.strategies.sequence import GatedSequence, Token
+from framegate.schemas.config import GateConfig
+from framegate.schemas.qa import Question
 
 Script = Callable[[ClipRequest, Question], Sequence[tuple[str, float]]]
 """What the model writes for one question: (text, log-probability) per token; after the last it ends its turn."""

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.decode.reader import DECODERS, Decoder
-from pipelines.decode.sandbox.slot import Sandbox
-from schemas.decoding import DecodeConfig
+from framegate.pipelines.decode.readers.reader import DECODERS, Decoder
+from framegate.pipelines.decode.sandbox.slot import Sandbox
+from framegate.schemas.decoding import DecodeConfig
 from tests.decode.sandbox.sources import children, eventually
 
 

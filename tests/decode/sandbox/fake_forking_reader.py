@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from pipelines.decode.reader import VideoHeader
+from framegate.pipelines.decode.readers.reader import VideoHeader
 
 GRANDCHILD = os.fork()
 if GRANDCHILD == 0:

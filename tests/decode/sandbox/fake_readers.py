@@ -15,8 +15,8 @@ import time
 
 import numpy as np
 
-from pipelines.decode.reader import Selection, VideoHeader
-from schemas.errors import DecodeFailed
+from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
+from framegate.schemas.errors import DecodeFailed
 
 HOARD = []
 

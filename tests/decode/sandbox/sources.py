@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.decode.sandbox.slot import Sandbox
+from framegate.pipelines.decode.sandbox.slot import Sandbox
 
 MATROSKA = bytes.fromhex("1a45dfa3")
 

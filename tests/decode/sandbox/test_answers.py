@@ -10,13 +10,13 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from pipelines.decode.reader import DECODERS, Decoder
-from pipelines.decode.sandbox import process
-from pipelines.decode.sandbox.frames_file import KEPT_BYTES, FramesFile, room_bytes
-from pipelines.decode.sandbox.slot import Sandbox
-from pipelines.decode.sandbox.wire import Malformed
-from schemas.decoding import DecodeConfig
-from schemas.errors import (
+from framegate.pipelines.decode.readers.reader import DECODERS, Decoder
+from framegate.pipelines.decode.sandbox import process
+from framegate.pipelines.decode.sandbox.frames_file import KEPT_BYTES, FramesFile, room_bytes
+from framegate.pipelines.decode.sandbox.slot import Sandbox
+from framegate.pipelines.decode.sandbox.wire import Malformed
+from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.errors import (
     ConfigError,
     DecoderCrash,
     SandboxError,

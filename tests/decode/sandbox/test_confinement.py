@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.decode.blocks import RangeFile
-from pipelines.decode.reader import open_reader
-from pipelines.decode.sandbox.slot import Sandbox
-from schemas.decoding import DecodeConfig
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.reader import open_reader
+from framegate.pipelines.decode.sandbox.slot import Sandbox
+from framegate.schemas.decoding import DecodeConfig
 from tests.decode.sandbox.sources import MATROSKA, Bytes, eventually, is_running
 
 ALL_OF_IT = ("life_pipe", "rlimits", "no_new_privileges", "seccomp")
@@ -37,9 +37,9 @@ def test_a_killed_parent_leaves_no_child_even_one_that_hangs_in_native_code() ->
     script = """
 import json, os, signal, sys, threading
 sys.path[:] = json.loads(sys.argv[1])
-from pipelines.decode.reader import DECODERS, Decoder
-from pipelines.decode.sandbox.slot import Sandbox
-from schemas.decoding import DecodeConfig
+from framegate.pipelines.decode.readers.reader import DECODERS, Decoder
+from framegate.pipelines.decode.sandbox.slot import Sandbox
+from framegate.schemas.decoding import DecodeConfig
 class Source:
     size_bytes, bytes_read = 4, 0
     def read(self, start, end):

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from pipelines.decode.blocks import RangeFile
-from pipelines.decode.reader import open_reader
-from pipelines.decode.sandbox.deadlines import Stopwatch
-from pipelines.decode.sandbox.slot import Sandbox
-from schemas.decoding import DecodeConfig
-from schemas.errors import (
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.reader import open_reader
+from framegate.pipelines.decode.sandbox.deadlines import Stopwatch
+from framegate.pipelines.decode.sandbox.slot import Sandbox
+from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.errors import (
     DecodeTimeout,
 )
 from tests.decode.sandbox.sources import Bytes

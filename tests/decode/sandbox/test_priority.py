@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipelines.cluster import NICENESS
+from framegate.pipelines.driver.cluster import NICENESS
 
 SCRIPT = """
 import os, sys
-from pipelines.cluster import behind_engines
-from pipelines.decode.sandbox.slot import Sandbox
-from schemas.decoding import DecodeConfig
+from framegate.pipelines.driver.cluster import behind_engines
+from framegate.pipelines.decode.sandbox.slot import Sandbox
+from framegate.schemas.decoding import DecodeConfig
 from tests.decode.sandbox.sources import Bytes, children
 
 source = Bytes(open(sys.argv[1], "rb").read())

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.decode.blocks import RangeFile
-from pipelines.decode.reader import open_reader
-from pipelines.decode.sandbox.slot import Sandbox
-from schemas.decoding import DecodeConfig
-from schemas.errors import (
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.reader import open_reader
+from framegate.pipelines.decode.sandbox.slot import Sandbox
+from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.errors import (
     StorageError,
     VersionChanged,
     VideoError,

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pipelines.decode.sandbox.slot import Sandbox
-from schemas.errors import (
+from framegate.pipelines.decode.sandbox.slot import Sandbox
+from framegate.schemas.errors import (
     DecodeFailed,
     DecoderCrash,
     DecodeTimeout,
@@ -77,7 +77,7 @@ def test_who_reads_the_file_over_and_over_without_a_frame_hangs(make_slot: Calla
 def test_a_decoder_that_cannot_close_has_given_its_frames(
     make_slot: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("pipelines.decode.sandbox.remote_reader.CLOSE_SECONDS", 0.3)
+    monkeypatch.setattr("framegate.pipelines.decode.sandbox.remote_reader.CLOSE_SECONDS", 0.3)
     slot = make_slot(name)
     assert len(read_some(slot, name)) == 1
     assert slot.pid is None

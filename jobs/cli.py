@@ -1,0 +1,73 @@
+"""The `framegate` command: a name for each job, and one way in which all of them fail.
+
+An error that is meant for the user is one sentence on standard error and exit code 2; what has begun and then broke
+off exits with 1 (`jobs.run`). Anything else is a defect of this program and shows its traceback.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from framegate.jobs.audit import audit
+from framegate.jobs.erase import erase_command
+from framegate.jobs.lab import bench, evaluate, train
+from framegate.jobs.lab.demo import demo
+from framegate.jobs.plan import plan
+from framegate.jobs.probe import probe
+from framegate.jobs.query import query
+from framegate.jobs.run import run
+from framegate.jobs.seal import seal_command
+from framegate.jobs.status import status
+from framegate.schemas.errors import FramegateError
+
+EXIT_REFUSED = 2
+
+
+class _Commands(TyperGroup):
+    """Errors of ours become one sentence; paragraphs of help fill the width that the terminal has."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and command.help:
+            command.help = re.sub(r"(?<=\S)\n(?=\S)", " ", inspect.cleandoc(command.help))
+        return command
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FramegateError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(EXIT_REFUSED) from error
+
+
+app = typer.Typer(
+    name="framegate",
+    cls=_Commands,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Ask questions of every clip of a video archive; think only where the first answer is unsure.",
+)
+app.command()(demo)
+app.command()(plan)
+app.command()(probe)
+app.command()(run)
+app.command()(status)
+app.command()(query)
+app.command()(audit)
+app.command(name="seal")(seal_command)
+app.command(name="erase")(erase_command)
+app.add_typer(train.app, name="train", cls=_Commands)
+app.add_typer(evaluate.app, name="eval", cls=_Commands)
+app.add_typer(bench.app, name="bench", cls=_Commands)
+
+
+def main() -> None:
+    """What the console command calls."""
+    app()

@@ -1,0 +1,1 @@
+"""Commands around the product: demo, benchmarks, training and evaluation on synthetic clips."""

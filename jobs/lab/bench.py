@@ -1,0 +1,21 @@
+"""`framegate bench ...`: what the program takes, measured here and now, and whether it survives what is done to it."""
+
+from __future__ import annotations
+
+import typer
+
+from framegate.jobs.lab.bench_decode import decode
+from framegate.jobs.lab.bench_engines import engines
+from framegate.jobs.lab.bench_faults import faults
+from framegate.jobs.lab.bench_pipeline import pipeline
+from framegate.jobs.lab.bench_plan import plan
+from framegate.jobs.lab.bench_seal import seal
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure parts of the program.")
+for command in (decode, engines, pipeline, plan, seal, faults):
+    app.command()(command)
+
+
+@app.callback()
+def bench() -> None:
+    """Measure parts of the program, and kill or freeze it at every place."""

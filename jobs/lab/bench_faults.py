@@ -1,0 +1,96 @@
+"""`framegate bench faults`: kill or freeze a run at every named place, and look at what is left."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from framegate.jobs.options import JsonFile
+from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.pipelines.failpoints import FAILPOINTS
+from framegate.schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from framegate.pipelines.lab.bench.faults import Verdict
+
+SHOWN = ("place", "number", "kind", "happened", "commands", "lost", "doubled", "changed", "findings", "seconds")
+
+
+def faults(
+    places: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Only these places.", show_default=f"all {len(FAILPOINTS)}")
+    ] = None,
+    numbers: Annotated[
+        str, typer.Option(metavar="N,M", help="At the N-th and M-th time that a process comes by.")
+    ] = "1,2,4,8,16,32,64",
+    with_ray: Annotated[
+        bool, typer.Option("--ray", help="Run on Ray: slower, and nothing is frozen, as Ray's workers are others.")
+    ] = False,
+    json_file: JsonFile = None,
+) -> None:
+    """Kill -9 a run, a seal and an erasure at every named place, give the command again, and compare the rows.
+
+    A small archive is made (three films, two files that are none) and answered by a scripted engine; all else is real.
+    Each fault happens in a process of its own: at the place, the process is [bold]killed[/bold], and the command given
+    again until it comes to its end; or it is [bold]frozen[/bold] (SIGSTOP), the same command is run to its end beside
+    it, and the sleeper goes on. Before all that, the same run is started two and four times at once (twice on Ray).
+
+    Then the output is audited from storage alone, and each row compared with those of a run that nobody disturbed, but
+    for run_id, written_at and measured seconds: rows lost and rows doubled (or unlike); files of the tables that
+    changed after the sleeper woke up; findings of the audit. The exit code is 1 where any of them is not 0.
+
+    A number that a place does not come to is passed over. Without --ray the stages run one after the other in one
+    process; with it a worker that died is started again by Ray, and the run goes on.
+
+    [bold]Examples[/bold]
+
+      framegate bench faults
+
+      framegate bench faults --ray --numbers 1,3 --json faults.json
+
+      framegate bench faults --places seal.planned,seal.file --numbers 1,2,3
+    """
+    from framegate.pipelines.lab.bench.faults import KINDS, Workbench, list_faults, try_all
+
+    wanted = list(FAILPOINTS) if places is None else [name.strip() for name in places.split(",")]
+    if unknown := sorted(set(wanted) - set(FAILPOINTS)):
+        raise ConfigError(f"--places: '{unknown[0]}' is unknown; use some of: {', '.join(FAILPOINTS)}")
+    try:
+        times = [int(number) for number in numbers.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"--numbers must be numbers with commas between them, got '{numbers}'") from error
+    console = make_console()
+    rows: list[dict[str, Any]] = []
+    wanted_faults = list_faults(wanted, numbers=times, kinds=("killed",) if with_ray else KINDS)
+    columns = (TextColumn("{task.description:<40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with tempfile.TemporaryDirectory(prefix="framegate-faults-") as folder, Progress(*columns, console=console) as bars:
+        bar = bars.add_task("a run that nobody disturbs", total=len(wanted_faults))
+        bench = Workbench(Path(folder), in_process=not with_ray)
+        races = (bench.race(number) for number in ((2,) if with_ray else (2, 4)))
+        for verdict in chain(races, try_all(bench, wanted_faults)):
+            fault = verdict.fault
+            rows.append(_row(verdict))
+            if fault in wanted_faults:
+                bars.update(bar, completed=wanted_faults.index(fault) + 1)
+            bars.update(bar, description=f"{fault.kind} {fault.place}:{fault.number}")
+            if not verdict.is_good:
+                console.print(str(rows[-1]), markup=False)
+    write_json(json_file, "bench faults", rows)
+    print_table(console, SHOWN, rows, title=f"{bench.rows.total():,} rows of a run that nobody disturbed")
+    num_bad = sum(not row["is_good"] for row in rows)
+    num_happened = sum(row["happened"] for row in rows)
+    typer.echo(f"{num_happened} faults at {len({row['place'] for row in rows})} places, {num_bad} with a complaint")
+    if num_bad:
+        raise typer.Exit(1)
+
+
+def _row(verdict: Verdict) -> dict[str, Any]:
+    values = asdict(verdict)
+    counts = {name.removeprefix("num_"): value for name, value in values.items() if name != "fault"}
+    return {**values["fault"], **counts, "is_good": verdict.is_good}

@@ -1,0 +1,110 @@
+"""Rows as a person or a program reads them: a table on the terminal, CSV, JSON, and the `--json FILE` of commands."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from framegate.schemas.errors import StorageError
+
+Row = Mapping[str, Any]
+LOG_WIDTH = 140  # of tables that go to a file or a pipe, where no terminal says how wide it is
+
+
+def make_console() -> Console:
+    """Standard output; as wide as the terminal, or LOG_WIDTH where there is none."""
+    return Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
+
+
+def write_json(path: Path | None, command: str, rows: Sequence[Row], *, header: Row | None = None) -> None:
+    """`{"command": ..., "rows": [{...}]}` into a local file, with "header" in between where there is one; nothing where
+    `path` is None. Raises StorageError."""
+    if path is None:
+        return
+    above = {"command": command} if header is None else {"command": command, "header": to_json(header)}
+    text = json.dumps({**above, "rows": [to_json(row) for row in rows]}, indent=2, ensure_ascii=False)
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def print_json(command: str, rows: Sequence[Row]) -> None:
+    """The same on standard output."""
+    json.dump({"command": command, "rows": [to_json(row) for row in rows]}, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def print_csv(columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """RFC 4180 on standard output; null is empty."""
+    writer = csv.writer(sys.stdout)
+    writer.writerow(columns)
+    writer.writerows([_csv_cell(row[column]) for column in columns] for row in rows)
+
+
+def print_table(
+    console: Console, columns: Sequence[str], rows: Sequence[Row], *, title: str | None = None, max_rows: int = 1000
+) -> None:
+    """A table; numbers stand to the right. Says how many rows it left out."""
+    table = Table(title=Text(title) if title else None, title_justify="left")
+    for column in columns:
+        numeric = all(isinstance(row[column], int | float | Decimal | None) for row in rows[:max_rows])
+        table.add_column(Text(column), justify="right" if numeric and rows else "left", overflow="fold")
+    for row in rows[:max_rows]:
+        table.add_row(*(Text(cell(row[column])) for column in columns))
+    console.print(table)
+    if len(rows) > max_rows:
+        console.print(f"{len(rows) - max_rows:,} more of {len(rows):,} rows; use --format csv to see all of them")
+
+
+def cell(value: object) -> str:
+    """One value as a person reads it: 4 significant digits, local form of nothing, no markup."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e6 else f"{value:,.0f}"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {cell(inner)}" for key, inner in value.items()) or "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(cell(inner) for inner in value)
+    return str(value)
+
+
+def to_json(value: Any) -> Any:
+    """The value in JSON's types: times in ISO 8601, bytes in hex, decimals as numbers, NaN and infinity as null."""
+    if isinstance(value, Mapping):
+        return {str(key): to_json(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(inner) for inner in value]
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _csv_cell(value: object) -> object:
+    if value is None:
+        return ""
+    plain = to_json(value)
+    return json.dumps(plain, ensure_ascii=False) if isinstance(plain, dict | list | bool) else plain

@@ -1,0 +1,77 @@
+"""The units that wait for their seal: whole, well named, and whose rows they are. Also attempts that stand open.
+
+A unit may be sealed while an audit reads: one that is gone when its turn comes is no finding.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from framegate.pipelines.audit.intake import Intake
+from framegate.pipelines.audit.keys import WAITING
+from framegate.pipelines.audit.report import AuditReport
+from framegate.pipelines.audit.strays import JOURNAL_NAME, Below
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.store import Store
+from framegate.schemas.errors import FramegateError
+from framegate.schemas.tables import INPUT_PREFIX, JOURNAL
+
+
+def check_journal(report: AuditReport, store: Store, layout: Layout, intake: Intake, *, is_quick: bool) -> None:
+    """Reads every unit whole; with `is_quick` those columns alone that the other checks need."""
+    below, check = Below.of(store, layout), report["journal"]
+    num_gone = 0
+    for uri, data in store.read_present(info.uri for info in store.list(layout.folder("journal"))):
+        name = below.name(uri)
+        check.num_checked += 1
+        match = JOURNAL_NAME.fullmatch(name)
+        if data is None:
+            num_gone += 1
+        elif match is None:
+            check.find(f"{name} is no name of a unit: move it out of the journal")
+        else:
+            problem = _take(report, intake, match, data, is_quick=is_quick)
+            if problem:
+                check.find(f"{name} {problem}: 'framegate seal' cannot seal it; move it out of the journal")
+    if check.num_checked - num_gone:
+        check.note(f"{check.num_checked - num_gone:,} units wait for 'framegate seal' or the end of a run")
+    num_open = sum(1 for _ in store.list(layout.folder("attempts")))
+    if num_open:
+        check.note(f"{num_open:,} attempts stand open: work in progress, or work that its process died of")
+
+
+def _take(report: AuditReport, intake: Intake, match: re.Match[str], data: bytes, *, is_quick: bool) -> str | None:
+    """Hands the rows of one unit on; says what is wrong with it."""
+    name, (config_id, video_id) = match.group(), match.groups()
+    try:
+        file = pq.ParquetFile(io.BytesIO(data))
+        if problem := _schema_problem(file.schema_arrow):
+            return problem
+        table = file.read(columns=intake.columns(WAITING) if is_quick else None)
+        if table.column("video_id").unique().to_pylist() != [video_id]:
+            return "holds rows of another video than its name says, or none"
+        erased = intake.num_erased(table)
+        intake.take(table, kind=WAITING, config_id=config_id, file=name)
+    except (pa.ArrowException, OSError, FramegateError) as error:
+        return f"is no whole Parquet file of a unit ({(str(error).splitlines() or [''])[0]})"
+    report["erased"].num_checked += table.num_rows if intake.tombstones else 0
+    if erased:
+        report["erased"].find(f"{name} holds {erased:,} rows of an erased video: run 'framegate erase' for it again")
+    return None
+
+
+def _schema_problem(there: pa.Schema) -> str | None:
+    if there.equals(JOURNAL):  # most are, and a look at each of 50 columns takes longer than reading them
+        return None
+    types = {column.name: column.type for column in there}
+    for column in JOURNAL:
+        if types.get(column.name) != column.type:
+            return f"has {types.get(column.name, 'nothing')} as {column.name}, not {column.type}"
+    for column in types:
+        if column not in JOURNAL.names and not column.startswith(INPUT_PREFIX):
+            return f"has a column {column} that is neither ours nor of a manifest ({INPUT_PREFIX}*)"
+    return None

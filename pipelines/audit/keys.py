@@ -1,0 +1,167 @@
+"""The keys of all rows as numbers on local disk, cut by video, so that an audit of any size fits into memory.
+
+41 bytes a row, in NUM_PARTS files by the first bits of video_id: ids are digests, so that the parts come out even. Two
+rows of one key meet in the same part, and so does the plan that they came from. Exact: the ids themselves, no digest of
+them. Knows nothing of storage.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from framegate.schemas.keys import id_number, id_numbers, id_text
+
+RESULT, FAILURE, WAITING = 0, 1, 2
+KINDS: Final = ("results", "failures", "the journal")
+"""Where a row stands; the numbers above are places in it."""
+
+ROW: Final = np.dtype(
+    [
+        ("video", "<u8"),
+        ("question", "<u8"),
+        ("clip", "<i4"),
+        ("attempts", "<i4"),
+        ("run", "<i4"),
+        ("file", "<i4"),
+        ("config", "<i4"),
+        ("kind", "u1"),
+        ("has_question", "?"),
+    ]
+)
+PLANNED: Final = np.dtype([("video", "<u8"), ("run", "<i4"), ("questions", "<i4")])
+NUM_PARTS: Final = 64
+_PART_SHIFT: Final = np.uint64(58)
+_BUFFERED: Final = 500_000  # rows in memory before they go to disk
+_NO_CLIP: Final = -1
+
+
+class Names:
+    """Names as small numbers, in order of their coming."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._codes: dict[str, int] = {}
+
+    def code(self, name: str) -> int:
+        known = self._codes.get(name)
+        if known is None:
+            known = self._codes[name] = len(self.names)
+            self.names.append(name)
+        return known
+
+    def codes(self, column: pa.ChunkedArray) -> np.ndarray:
+        """int32 for each value of a column of strings; a null is the empty name."""
+        words = pc.fill_null(column.cast(pa.string()), "").combine_chunks().dictionary_encode()
+        known = np.array([self.code(word) for word in words.dictionary.to_pylist()], np.int32)
+        return known[words.indices.to_numpy()] if len(words) else np.empty(0, np.int32)
+
+
+def row_keys(table: pa.Table, *, kind: int, config: int, file: int, run: np.ndarray) -> np.ndarray:
+    """ROW for each row of a table with video_id, clip_index, question_hash and, where it has them, attempts.
+
+    `attempts` is 0 for what is no failure. Raises FramegateError where an id is no id.
+    """
+    rows = np.zeros(table.num_rows, ROW)
+    rows["video"] = id_numbers(table.column("video_id"))
+    rows["question"] = id_numbers(table.column("question_hash"))
+    rows["has_question"] = table.column("question_hash").is_valid().to_numpy()
+    rows["clip"] = pc.fill_null(table.column("clip_index"), _NO_CLIP).to_numpy()
+    if kind != RESULT:
+        rows["attempts"] = pc.fill_null(table.column("attempts"), 0).to_numpy()
+    rows["run"], rows["kind"], rows["config"], rows["file"] = run, kind, config, file
+    return rows
+
+
+def key_text(row: np.void) -> str:
+    """A row's key as a person reads it."""
+    clip = "no clip" if row["clip"] == _NO_CLIP else f"clip {row['clip']}"
+    question = f"question {id_text(int(row['question']))}" if row["has_question"] else "all questions"
+    attempt = f", attempt {row['attempts']}" if row["attempts"] else ""
+    return f"video {id_text(int(row['video']))}, {clip}, {question}{attempt}"
+
+
+class KeySpool:
+    """Rows and plans on their way to `folder`, an empty one on local disk with room for 41 bytes a row."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._waiting: dict[str, list[np.ndarray]] = defaultdict(list)
+        self._num_waiting: dict[str, int] = defaultdict(int)
+        self._sets = Names()
+
+    def add_rows(self, rows: np.ndarray) -> None:
+        self._add("rows", rows)
+
+    def add_plan(self, run: int, videos: pa.ChunkedArray, question_hashes: pa.ChunkedArray) -> None:
+        """Some rows of a run's plan. Most videos have the same questions, which is why sets of them get numbers."""
+        planned = np.zeros(len(videos), PLANNED)
+        planned["video"] = id_numbers(videos)
+        planned["questions"] = self._sets.codes(pc.call_function("binary_join", [question_hashes, pa.scalar(",")]))
+        planned["run"] = run
+        self._add("plans", planned)
+
+    def parts(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(rows, plans) of some videos at a time. Nothing can be added any more."""
+        for name in [name for name, waiting in self._waiting.items() if waiting]:
+            self._flush(name)
+        for part in range(NUM_PARTS):
+            yield self._read("rows", part, ROW), self._read("plans", part, PLANNED)
+
+    def questions(self, code: int) -> np.ndarray:
+        """The questions, as numbers, that a number in PLANNED stands for."""
+        text = self._sets.names[code]
+        return np.array([id_number(hash) for hash in text.split(",") if hash], np.uint64)
+
+    def _add(self, name: str, rows: np.ndarray) -> None:
+        self._waiting[name].append(rows)
+        self._num_waiting[name] += len(rows)
+        if self._num_waiting[name] >= _BUFFERED:
+            self._flush(name)
+
+    def _flush(self, name: str) -> None:
+        rows = np.concatenate(self._waiting[name])
+        self._waiting[name], self._num_waiting[name] = [], 0
+        parts = (rows["video"] >> _PART_SHIFT).astype(np.uint8)
+        order = np.argsort(parts, kind="stable")
+        starts = np.searchsorted(parts[order], np.arange(NUM_PARTS + 1))
+        rows = rows[order]
+        for part in range(NUM_PARTS):
+            if starts[part] < starts[part + 1]:
+                with open(self._folder / f"{name}-{part}", "ab") as file:
+                    rows[starts[part] : starts[part + 1]].tofile(file)
+
+    def _read(self, name: str, part: int, dtype: np.dtype) -> np.ndarray:
+        path = self._folder / f"{name}-{part}"
+        return np.fromfile(path, dtype) if path.exists() else np.empty(0, dtype)
+
+
+def doubled(rows: np.ndarray) -> Iterator[tuple[np.void, np.void]]:
+    """Each sealed row whose key another one has, with that one. Answers know no attempts."""
+    sealed = rows[rows["kind"] != WAITING]
+    names = ("attempts", "question", "has_question", "clip", "video", "config", "kind")
+    ordered = sealed[np.lexsort([sealed[name] for name in names])]
+    if len(ordered):
+        same = np.logical_and.reduce([ordered[name][1:] == ordered[name][:-1] for name in names])
+        for place in np.flatnonzero(same):
+            yield ordered[place], ordered[place + 1]
+
+
+def unplanned(rows: np.ndarray, plans: np.ndarray, spool: KeySpool) -> Iterator[np.void]:
+    """The rows that stand in no plan of their run. One without a question needs its video there alone."""
+    for run in np.unique(rows["run"]):
+        ours, plan = rows[rows["run"] == run], plans[plans["run"] == run]
+        plan = plan[np.argsort(plan["video"])]
+        places = np.minimum(np.searchsorted(plan["video"], ours["video"]), max(len(plan) - 1, 0))
+        is_planned = plan["video"][places] == ours["video"] if len(plan) else np.zeros(len(ours), bool)
+        sets = plan["questions"][places] if len(plan) else np.zeros(len(ours), np.int32)
+        for code in np.unique(sets[is_planned]):
+            asked = is_planned & (sets == code) & ours["has_question"]
+            is_planned[asked] = np.isin(ours["question"][asked], spool.questions(int(code)))
+        yield from ours[~is_planned]

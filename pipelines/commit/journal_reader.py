@@ -1,0 +1,150 @@
+"""Rows of the journal as a seal reads them: objects with their rows, and rows of many objects as one table.
+
+Manifests differ between runs, and so do the input columns of objects. Knows nothing of what becomes of the rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from framegate.pipelines.commit.seal_log import JournalObject
+from framegate.pipelines.store import Store, join
+from framegate.schemas.errors import StorageError
+from framegate.schemas.tables import INPUT_PREFIX
+
+_READ_AT_ONCE: Final = 128
+_READERS: Final = 2  # most of a read is native code that lets others run; a third reader found nothing left to do
+_TEXTS_OF_ONE_ROW: Final = ("thinking_text",)
+
+
+class JournalReader:
+    """Reads objects below one journal folder."""
+
+    def __init__(self, store: Store, folder: str) -> None:
+        self._store = store
+        self._folder = folder
+
+    def uri(self, name: str) -> str:
+        return join(self._folder, name)
+
+    def list(self) -> Iterator[tuple[str, int]]:
+        """(name, size in bytes) of every object, in order of the names."""
+        for info in self._store.list(self._folder):
+            yield "/".join(info.uri.rsplit("/", 2)[-2:]), info.size_bytes
+
+    def read(self, names: Sequence[str]) -> Iterator[tuple[JournalObject, pa.Table]]:
+        """Objects with their rows, in the order given; what is not there (any more) is left out."""
+        with ThreadPoolExecutor(_READERS) as pool:
+            groups = [names[n : n + _READ_AT_ONCE] for n in range(0, len(names), _READ_AT_ONCE)]
+            for some in pool.map(self._read_some, groups):
+                yield from some
+
+    def _read_some(self, names: Sequence[str]) -> list[tuple[JournalObject, pa.Table]]:
+        found = []
+        for name, (_, data) in zip(names, self._store.read_present(map(self.uri, names)), strict=True):
+            if data is None:
+                continue
+            digest = hashlib.sha256(data).hexdigest()
+            found.append((JournalObject(name=name, size_bytes=len(data), sha256=digest), self._rows(name, data)))
+        return found
+
+    def _rows(self, name: str, data: bytes) -> pa.Table:
+        try:
+            # Threads of its own would cost a third more than they bring for some rows.
+            return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+        except (pa.ArrowException, OSError) as error:
+            raise StorageError(
+                f"{self.uri(name)} is no whole Parquet file ({error}); was it written by something else?"
+                " Move it away, and its unit is done again"
+            ) from error
+
+
+def seal_rows(tables: list[pa.Table]) -> pa.Table:
+    """Rows of the journal as one table without chunks. Empties `tables`, so that memory goes as it is taken.
+
+    A column of the manifest whose type is not the same everywhere becomes one that holds all of it, at last text. That
+    is decided here, over all objects of a seal: it must not depend on how they were read.
+    """
+    aligned = _aligned(tables, promote=True)
+    tables.clear()
+    return pa.concat_tables(aligned).combine_chunks()
+
+
+def compact(tables: Sequence[pa.Table]) -> list[pa.Table]:
+    """Objects' rows, in order, in which a text that repeats is held once: one table, but where types differ."""
+    if not tables:
+        return []
+    if not all(table.schema.equals(tables[0].schema) for table in tables):
+        if any(len(types) > 1 for types in _input_types(tables).values()):
+            first_of_run = [n for n in range(1, len(tables)) if not tables[n].schema.equals(tables[n - 1].schema)]
+            ends = [*first_of_run, len(tables)]
+            return [table for a, b in zip([0, *ends], ends, strict=False) for table in compact(tables[a:b])]
+        tables = _aligned(tables, promote=False)
+    rows = pa.concat_tables(tables).combine_chunks()
+    for index, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type) and field.name not in _TEXTS_OF_ONE_ROW:
+            rows = rows.set_column(index, field.name, rows.column(index).dictionary_encode())
+    return [rows]
+
+
+def without_video(rows: pa.Table, video_id: str) -> pa.Table:
+    """The rows of all other videos."""
+    return rows.filter(pc.call_function("not_equal", [rows.column("video_id").cast(pa.string()), video_id]))
+
+
+def _input_types(tables: Iterable[pa.Table]) -> dict[str, set[pa.DataType]]:
+    """The types of each column of the manifest, in order of their names; none where no row has a value."""
+    types: dict[str, set[pa.DataType]] = {}
+    for schema in {table.schema for table in tables}:
+        for field in schema:
+            if field.name.startswith(INPUT_PREFIX):
+                found = types.setdefault(field.name, set())
+                if not pa.types.is_null(field.type):
+                    found.add(field.type)
+    return dict(sorted(types.items()))
+
+
+def _aligned(tables: Sequence[pa.Table], *, promote: bool) -> list[pa.Table]:
+    """Tables with the same columns: a column of the manifest that one of them lacks is null there."""
+    own = [name for name in tables[0].column_names if not name.startswith(INPUT_PREFIX)]
+    for table in tables:
+        if missing := set(own).symmetric_difference(n for n in table.column_names if not n.startswith(INPUT_PREFIX)):
+            raise StorageError(
+                f"objects of the journal differ in {', '.join(sorted(missing))}: other versions of the"
+                " program wrote some of them: seal each with the version that wrote it"
+            )
+    types = {name: _common_type(found, promote) for name, found in _input_types(tables).items()}
+    aligned = []
+    for table in tables:
+        columns = {name: table.column(name) for name in own}
+        for name, data_type in types.items():
+            there = name in table.column_names and not pa.types.is_null(table.schema.field(name).type)
+            columns[name] = _cast(table.column(name), data_type) if there else pa.nulls(table.num_rows, data_type)
+        aligned.append(pa.table(columns))
+    return aligned
+
+
+def _common_type(types: set[pa.DataType], promote: bool) -> pa.DataType:
+    if len(types) < 2:
+        return next(iter(types), pa.string() if promote else pa.null())
+    plain = {data_type.value_type if pa.types.is_dictionary(data_type) else data_type for data_type in types}
+    if all(pa.types.is_integer(data_type) or pa.types.is_floating(data_type) for data_type in plain):
+        return pa.float64() if any(map(pa.types.is_floating, plain)) else pa.int64()
+    return plain.pop() if len(plain) == 1 else pa.string()
+
+
+def _cast(column: pa.ChunkedArray, data_type: pa.DataType) -> pa.ChunkedArray:
+    if column.type == data_type:
+        return column
+    try:
+        return column.cast(data_type)
+    except pa.ArrowNotImplementedError:  # a list or a struct, as the text that it would be in Python
+        texts = [None if value is None else repr(value) for value in column.to_pylist()]
+        return pa.chunked_array([pa.array(texts, pa.string())])

@@ -1,0 +1,154 @@
+"""Which rows of a seal are sealed already: an exact anti-join in bounded memory.
+
+Keys are numbers (`schemas.keys`) and compared as such. Of what was sealed before, statistics rule out most row groups;
+of the others the video ids are read, and only where one of them is ours the rest of the key. One row group at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from framegate.pipelines.commit.sealed_parquet import clip_numbers
+from framegate.pipelines.store import Store
+from framegate.schemas.errors import StorageError
+from framegate.schemas.keys import id_number, id_numbers
+
+KEYS: Final = {
+    "results": ("video_id", "clip_index", "question_hash"),
+    "failures": ("video_id", "clip_index", "question_hash", "attempts"),
+}
+"""What makes a row the only one of its kind within a config_id: failures are a history."""
+
+_FOOTERS_AT_ONCE: Final = 8
+_TRIES: Final = 3  # an erasure may replace a file while it is read
+
+
+class KeyIndex:
+    """The different keys of some rows, numbered from 0, to look others up in."""
+
+    def __init__(self, columns: list[np.ndarray]) -> None:
+        """`columns`: the parts of each row's key, the video first (`key_columns`)."""
+        self._levels: list[tuple[np.ndarray, np.ndarray]] = []
+        codes = np.zeros(len(columns[0]), np.int64)
+        for column in columns:
+            values, places = np.unique(column, return_inverse=True)
+            # Both factors count rows at most, so that their product stays far below 2^63.
+            combined, codes = np.unique(codes * len(values) + places, return_inverse=True)
+            self._levels.append((values, combined))
+        self.codes = codes
+        """For each row the number of its key."""
+
+    @property
+    def videos(self) -> np.ndarray:
+        return self._levels[0][0]
+
+    def first_rows(self) -> np.ndarray:
+        """For each key the first row that has it."""
+        return np.unique(self.codes, return_index=True)[1]
+
+    def find(self, columns: list[np.ndarray]) -> np.ndarray:
+        """The numbers of those of our keys that are among these rows' keys."""
+        codes = np.zeros(len(columns[0]), np.int64)
+        left = np.arange(len(codes))
+        for column, (values, combined) in zip(columns, self._levels, strict=True):
+            places, is_there = _look_up(values, column[left])
+            codes, left = codes[is_there] * len(values) + places[is_there], left[is_there]
+            codes, is_there = _look_up(combined, codes)
+            codes, left = codes[is_there], left[is_there]
+        return codes
+
+
+def key_columns(kind: str, rows: pa.Table) -> list[np.ndarray]:
+    """The parts of each row's key as numbers, the same exactly where the key is. A null is no value that occurs."""
+    question = rows.column("question_hash")
+    # The place in the video; odd where all questions are meant, which no question's number can then pass for.
+    place = (clip_numbers(rows.column("clip_index")) + 1) * 2 + question.is_null().to_numpy()
+    columns = [id_numbers(rows.column("video_id")), place, id_numbers(question)]
+    return [*columns, clip_numbers(rows.column("attempts"))] if kind == "failures" else columns
+
+
+class SealedKeys:
+    """The keys in sealed files. Remembers between which videos each file lies; an erasure only narrows that."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._bounds: dict[str, tuple[int, int] | None] = {}
+
+    def among(self, keys: KeyIndex, kind: str, uris: Iterable[str]) -> np.ndarray:
+        """For each key whether it is in one of these files. Raises StorageError."""
+        found = np.zeros(int(keys.codes.max(initial=-1)) + 1, np.bool_)
+        uris = list(uris)
+        unknown = [uri for uri in uris if uri not in self._bounds]
+        with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
+            self._bounds.update(zip(unknown, pool.map(self._read_bounds, unknown), strict=True))
+        for uri in uris:
+            bounds = self._bounds[uri]
+            if bounds is not None and _any_between(keys.videos, *bounds):
+                found[self._find_in(uri, keys, kind)] = True
+        return found
+
+    def _read_bounds(self, uri: str) -> tuple[int, int] | None:
+        def read(file: pq.ParquetFile) -> tuple[int, int] | None:
+            bounds = [bound for bound in _row_group_bounds(file.metadata) if bound is not None]
+            return (min(low for low, _ in bounds), max(high for _, high in bounds)) if bounds else None
+
+        return self._with_file(uri, read)
+
+    def _find_in(self, uri: str, keys: KeyIndex, kind: str) -> np.ndarray:
+        def read(file: pq.ParquetFile) -> np.ndarray:
+            found = []
+            for number, bounds in enumerate(_row_group_bounds(file.metadata)):
+                if bounds is None or not _any_between(keys.videos, *bounds):
+                    continue
+                videos = file.read_row_group(number, columns=["video_id"], use_threads=False).column("video_id")
+                if np.isin(np.unique(id_numbers(videos.unique())), keys.videos).any():
+                    rows = file.read_row_group(number, columns=list(KEYS[kind]), use_threads=False)
+                    found.append(np.unique(keys.find(key_columns(kind, rows))))
+            return np.concatenate(found) if found else np.empty(0, np.int64)
+
+        return self._with_file(uri, read)
+
+    def _with_file(self, uri: str, read):
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                with self._store.open_read(uri) as file:
+                    return read(pq.ParquetFile(file, read_dictionary=["video_id", "question_hash"]))
+            except (pa.ArrowException, OSError) as error:
+                if tries_left == 0:
+                    raise StorageError(
+                        f"{uri} cannot be read as a sealed file ({error}); was it changed by something else?"
+                    ) from error
+        raise AssertionError("unreachable")
+
+
+def _row_group_bounds(metadata: pq.FileMetaData) -> Iterator[tuple[int, int] | None]:
+    """First and last video of each row group, as numbers; None where it has no rows."""
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        column = next(c for c in map(group.column, range(group.num_columns)) if c.path_in_schema == "video_id")
+        statistics = column.statistics
+        if group.num_rows == 0:
+            yield None
+        elif statistics is None or not statistics.has_min_max:  # not ours, or cut short by a rewrite: rules nothing out
+            yield 0, 2**64 - 1
+        else:
+            yield id_number(statistics.min), id_number(statistics.max)
+
+
+def _any_between(videos: np.ndarray, low: int, high: int) -> bool:
+    first = int(np.searchsorted(videos, np.uint64(low)))
+    return first < len(videos) and int(videos[first]) <= high
+
+
+def _look_up(values: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each wanted value stands among sorted ones, and whether it does."""
+    if not len(values):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
+    places = np.minimum(np.searchsorted(values, wanted), len(values) - 1)
+    return places, values[places] == wanted

@@ -1,0 +1,1 @@
+"""Decoders behind one protocol, and the bytes that they read."""

@@ -1,0 +1,112 @@
+"""Whether a file is shorter than its container says: an upload or a copy that broke off.
+
+ISO-BMFF, Matroska and AVI say how long they are; transport streams, FLV, Ogg and MXF do not, and count as whole. Reads
+a few headers, never frames.
+"""
+
+from __future__ import annotations
+
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.sniff import ISO_BMFF_BOXES
+
+# A fragmented movie is a row of thousands of boxes, each perhaps a request to storage; the first ones must do.
+MAX_BOXES = 64
+# What is cut in any other is no part of the movie.
+TOP_LEVEL_BOXES = ISO_BMFF_BOXES | {b"mfra"}
+_EBML_HEAD, _VOID, _MATROSKA_SEGMENT = 0x1A45DFA3, 0xEC, 0x18538067
+
+
+def is_cut_short(file: RangeFile) -> bool:
+    """Whether `file` ends inside of what its container announces, or (ISO-BMFF) before its index `moov`.
+
+    A file of another kind, or damaged where the sizes stand, counts as whole. Leaves `file` where it was, for a demuxer
+    may be in the middle of it. Raises what `file` raises.
+    """
+    position = file.tell()
+    try:
+        return _ends_too_early(file, file.size_bytes)
+    finally:
+        file.seek(position)
+
+
+def _ends_too_early(file: RangeFile, size_bytes: int) -> bool:
+    head = _read(file, 0, 12)
+    if head[4:8] in ISO_BMFF_BOXES:
+        return _is_iso_bmff_cut(file, size_bytes)
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return _is_matroska_cut(file, size_bytes)
+    if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
+        return _is_avi_cut(file, size_bytes)
+    return False
+
+
+def _is_iso_bmff_cut(file: RangeFile, size_bytes: int) -> bool:
+    position, has_moov = 0, False
+    for _ in range(MAX_BOXES):
+        if position + 8 > size_bytes:
+            return not has_moov
+        header = _read(file, position, 16)
+        size, box = int.from_bytes(header[:4], "big"), header[4:8]
+        if box not in TOP_LEVEL_BOXES and position:  # something was put behind the movie
+            return not has_moov
+        has_moov |= box == b"moov"
+        if size == 1:
+            size = int.from_bytes(header[8:16], "big")
+        elif size == 0:  # to the end of the file
+            size = size_bytes - position
+        if size < 8 or position + size > size_bytes:
+            return True
+        position += size
+    return False
+
+
+def _is_matroska_cut(file: RangeFile, size_bytes: int) -> bool:
+    position = 0
+    for expected in ({_EBML_HEAD}, {_MATROSKA_SEGMENT, _VOID}, {_MATROSKA_SEGMENT}):
+        header = _read(file, position, 16)
+        element, num_id_bytes = _number(header, keep_marker=True)
+        size, num_size_bytes = _number(header[num_id_bytes:], keep_marker=False)
+        if element not in expected or not num_size_bytes or size is None:  # damaged, or live and of unknown size
+            return False
+        position += num_id_bytes + num_size_bytes + size
+        if element == _MATROSKA_SEGMENT:
+            return position > size_bytes
+    return False
+
+
+def _number(data: bytes, *, keep_marker: bool) -> tuple[int | None, int]:
+    """A number of EBML and how many bytes it takes; None where all of its bits are set, 0 bytes where it is damaged.
+
+    The leading zero bits of the first byte say how many bytes follow (RFC 8794, section 4).
+    """
+    num_bytes = 9 - data[0].bit_length() if data and data[0] else 0
+    if num_bytes == 0 or len(data) < num_bytes:
+        return 0, 0
+    value = int.from_bytes(data[:num_bytes], "big")
+    if keep_marker:
+        return value, num_bytes
+    value &= (1 << 7 * num_bytes) - 1
+    return (None if value == (1 << 7 * num_bytes) - 1 else value), num_bytes
+
+
+def _is_avi_cut(file: RangeFile, size_bytes: int) -> bool:
+    position = 0
+    for _ in range(MAX_BOXES):  # beyond 1 GB, an AVI is a row of RIFF chunks (OpenDML)
+        if position + 12 > size_bytes:
+            return False
+        header = _read(file, position, 12)
+        size = int.from_bytes(header[4:8], "little")
+        if header[:4] != b"RIFF" or size == 0:  # the recorder never came to write the size
+            return False
+        if position + 8 + size > size_bytes:
+            return True
+        position += 8 + size + size % 2
+    return False
+
+
+def _read(file: RangeFile, position: int, num_bytes: int) -> bytes:
+    file.expect(position, position + num_bytes)  # these few and no read-ahead
+    file.seek(position)
+    data = file.read(num_bytes)
+    file.expect(0, 0)
+    return data

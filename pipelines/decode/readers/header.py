@@ -1,0 +1,205 @@
+"""What a container tells of its video before any frame is decoded: stream, size, rotation, duration, and whether it is
+more than the limits allow.
+
+A display orientation inside of the coded video (an H.264 or HEVC SEI) is not seen, and so applied by neither decoder.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from fractions import Fraction
+
+import av
+import av.logging
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Discard, Disposition
+from av.video.stream import VideoStream
+
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.clock import Clock
+from framegate.pipelines.decode.readers.cut_short import is_cut_short
+from framegate.pipelines.decode.readers.reader import VideoHeader
+from framegate.pipelines.decode.readers.sniff import DEMUXERS
+from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.errors import (
+    DecodeFailed,
+    NoVideoStream,
+    TruncatedVideo,
+    UnsupportedCodec,
+    VideoError,
+    VideoTooLarge,
+)
+
+# FFmpeg reads so much at once: more costs bytes after each seek, less costs calls from C into Python.
+IO_BUFFER_BYTES = 32 << 10
+# Pictures that stand beside a film in its container: covers, chapter thumbnails, stills.
+_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+_ROTATION = re.compile(r"^ {6}Display Matrix: rotation of (-?[\d.]+) degrees", re.MULTILINE)
+
+
+def open_container(file: RangeFile, container: str, limits: DecodeConfig) -> InputContainer:
+    """Opens `file` with the one demuxer of `container`. Raises FFmpegError and what `file` raises."""
+    # Opening decodes a frame where the header does not tell the pixel format: of 16384 x 8192 that would be 600 MiB and
+    # 7 s before the size can be refused. So the decoder refuses. H.264 and HEVC tell the size all the same.
+    opened = _open(file, DEMUXERS[container], {"max_pixels": str(limits.max_pixels)})
+    if all(stream.width for stream in opened.streams.video if stream.codec_context is not None):
+        return opened
+    opened.close()  # others tell no size then; without decoding, there is that of the container
+    return _open(file, DEMUXERS[container], {"skip_frame": "all"})
+
+
+def _open(file: RangeFile, demuxer: str, codec_options: dict[str, str]) -> InputContainer:
+    file.seek(0)
+    return av.open(
+        file,
+        mode="r",
+        format=demuxer,
+        buffer_size=IO_BUFFER_BYTES,
+        metadata_errors="replace",  # titles in Latin-1 are common, and no reason to refuse a video
+        options={
+            # A container can name other files and addresses; "none" is no protocol, so that it can open none of them.
+            "format_whitelist": demuxer,
+            "protocol_whitelist": "none",
+            # A movie's `dref` names the file that holds its samples. Both are FFmpeg's defaults, and must stay so.
+            "enable_drefs": "0",
+            "use_absolute_path": "0",
+            **codec_options,
+        },
+    )
+
+
+def main_stream(container: InputContainer, limits: DecodeConfig) -> VideoStream:
+    """The video stream with the most pixels, the first of equals; pictures beside the film do not count.
+
+    Raises NoVideoStream, UnsupportedCodec, VideoTooLarge.
+    """
+    if len(container.streams) > limits.max_streams:
+        raise VideoTooLarge(
+            f"The file holds {len(container.streams)} streams; at most {limits.max_streams} are allowed "
+            "(decode.max_streams)."
+        )
+    streams = [stream for stream in container.streams.video if not stream.disposition & _PICTURES]
+    if not streams:
+        raise NoVideoStream("The file holds no video stream, only sound, subtitles, data or a cover picture.")
+    known = [stream for stream in streams if stream.codec_context is not None]
+    if not known:
+        raise UnsupportedCodec("No decoder here knows the codec of the file's video stream.")
+    stream = max(known, key=lambda stream: stream.width * stream.height)
+    if stream.width * stream.height > limits.max_pixels:
+        raise VideoTooLarge(
+            f"The video is {stream.width} x {stream.height} pixels; at most {limits.max_pixels:,} pixels are decoded "
+            "(decode.max_pixels)."
+        )
+    _check_total(container, stream, limits)
+    return stream
+
+
+def keep_only(container: InputContainer, stream: VideoStream) -> None:
+    """Packets of other streams are stepped over where the container allows it, instead of read."""
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = Discard.all
+
+
+def announced_seconds(container: InputContainer, stream: VideoStream, clock: Clock | None = None) -> float | None:
+    """How long the video is by its header, and never less than its index shows; None where neither tells.
+
+    Without a `clock`, counted from the stream's announced start.
+    """
+    time_base = stream.time_base or Fraction(0)
+    origin_ticks = clock.origin_ticks if clock else stream.start_time or 0
+    if stream.duration:
+        seconds = float(((stream.start_time or 0) + stream.duration - origin_ticks) * time_base)
+    elif container.duration:
+        seconds = ((container.start_time or 0) + container.duration) / av.time_base - float(origin_ticks * time_base)
+    else:
+        seconds = 0.0
+    index = stream.index_entries
+    if len(index):
+        seconds = max(seconds, float((index[-1].timestamp - origin_ticks) * time_base))
+    return seconds if math.isfinite(seconds) and seconds > 0 else None
+
+
+def read_header(
+    container: InputContainer,
+    stream: VideoStream,
+    file: RangeFile,
+    *,
+    kind: str,
+    limits: DecodeConfig,
+    turns: int,
+    duration_seconds: float,
+) -> VideoHeader:
+    """Raises VideoTooLarge, and what `file` raises."""
+    _check_duration(duration_seconds, limits)
+    height, width = display_size(stream, turns=turns)
+    return VideoHeader(
+        container=kind,
+        codec=stream.codec.canonical_name,
+        display_height=height,
+        display_width=width,
+        duration_seconds=duration_seconds,
+        fps=frame_rate(stream),
+        num_streams=len(container.streams),
+        is_cut_short=is_cut_short(file),
+    )
+
+
+def frame_rate(stream: VideoStream) -> float | None:
+    """Frames per second on average; None where the container does not tell."""
+    rate = float(stream.average_rate or 0)
+    return rate if rate > 0 and math.isfinite(rate) else None
+
+
+def quarter_turns(container: InputContainer, stream: VideoStream) -> int:
+    """How often the stored picture is turned left by 90 degrees to stand upright, 0 to 3, by the display matrix."""
+    # PyAV shows the matrix on decoded frames only; FFmpeg's summary of the container has it without decoding.
+    av.logging.set_level(av.logging.INFO)
+    try:
+        summary = container.dumps_format()  # pyright: ignore[reportAttributeAccessIssue] - missing in the stubs
+    finally:
+        av.logging.set_level(None)
+    _, _, after = summary.partition(f"\n  Stream #0:{stream.index}")
+    found = _ROTATION.search(after.partition("\n  Stream #")[0])
+    return round(float(found.group(1)) / 90) % 4 if found else 0
+
+
+def display_size(stream: VideoStream, *, turns: int) -> tuple[int, int]:
+    """(height, width) as a player shows it: pixels made square by drawing the image out, then turned."""
+    height, width = stream.height, stream.width
+    pixel_ratio = float(stream.sample_aspect_ratio or 1)
+    if pixel_ratio > 1:
+        width = round(width * pixel_ratio)
+    else:
+        height = round(height / pixel_ratio)
+    return (width, height) if turns % 2 else (height, width)
+
+
+def decode_error(file: RangeFile, error: FFmpegError | str) -> VideoError:
+    """TruncatedVideo where the file is shorter than it says, DecodeFailed where that does not explain it."""
+    detail = error if isinstance(error, str) else error.strerror or str(error)
+    if is_cut_short(file):
+        return TruncatedVideo(f"The file ends before its index or its frames do ({detail}).")
+    return DecodeFailed(f"The file cannot be decoded ({detail}).")
+
+
+def _check_total(container: InputContainer, stream: VideoStream, limits: DecodeConfig) -> None:
+    seconds = announced_seconds(container, stream) or 0.0
+    _check_duration(seconds, limits)
+    num_frames = stream.frames or seconds * (frame_rate(stream) or 0.0)
+    total_pixels = stream.width * stream.height * num_frames
+    if total_pixels > limits.max_total_pixels:
+        raise VideoTooLarge(
+            f"The header announces {num_frames:.0f} frames of {stream.width} x {stream.height}, {total_pixels:.1e} "
+            f"pixels; at most {limits.max_total_pixels:.1e} are decoded (decode.max_total_pixels)."
+        )
+
+
+def _check_duration(seconds: float, limits: DecodeConfig) -> None:
+    if seconds > limits.max_duration_seconds:
+        raise VideoTooLarge(
+            f"The header announces {seconds:.0f} seconds of video; at most {limits.max_duration_seconds:.0f} are "
+            "decoded (decode.max_duration_seconds)."
+        )

@@ -1,0 +1,184 @@
+"""Reading frames with PyAV (FFmpeg): the default decoder.
+
+It seeks instead of decoding everything, scales inside the conversion to RGB so that no full-size RGB frame exists, and
+can open nothing but the bytes it was given. One thread per reader: the flow runs many readers side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.clock import Clock
+from framegate.pipelines.decode.readers.every_frame import EveryFrame, Shown, frame_ticks
+from framegate.pipelines.decode.readers.header import (
+    announced_seconds,
+    decode_error,
+    frame_rate,
+    quarter_turns,
+    read_header,
+)
+from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
+from framegate.pipelines.decode.readers.skippable import skips_exactly
+from framegate.pipelines.decode.readers.track import Track, count_bytes, end_of_packets
+from framegate.pipelines.decode.readers.wanted_frames import Irregular, WantedFrames
+from framegate.schemas.decoding import DecodeConfig
+
+
+class PyavReader:
+    """A video read from an open seekable `file`, which stays the caller's; `container` is what `sniff` called it.
+
+    `skips` False decodes every frame on the way to a wanted one, for comparison: the frames are the same.
+    """
+
+    header: VideoHeader
+
+    def __init__(self, file: RangeFile, *, container: str, limits: DecodeConfig, skips: bool = True) -> None:
+        self._file = file
+        self._reformatter = VideoReformatter()
+        self._frames: WantedFrames | EveryFrame | None = None
+        self._track: Track | None = None
+        try:
+            track = self._track = Track(file, container=container, limits=limits)
+            skips = skips and skips_exactly(container, track.stream)
+            self._frames = WantedFrames(track) if skips else EveryFrame(track)
+            first = self._first_frame(track)
+            self._clock = Clock(
+                time_base=track.time_base, origin_ticks=frame_ticks(first), rate=frame_rate(track.stream)
+            )
+            self._turns = quarter_turns(track.container, track.stream)
+            self.header = self._read_header(track, container, limits)
+        except FFmpegError as error:
+            self.close()
+            raise decode_error(file, error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def read(
+        self, times_seconds: Sequence[float], *, height: int, width: int, out: np.ndarray | None = None
+    ) -> Selection:
+        """See `Reader.read`."""
+        frames_THWC = np.empty((len(times_seconds), height, width, 3), dtype=np.uint8) if out is None else out
+        pts: list[int] = []
+        has_ended = False
+        limits = [self._clock.limit_ticks(seconds) for seconds in times_seconds]
+        try:
+            ranges = self._open_track().byte_ranges(limits)
+            for k, seconds in enumerate(times_seconds):
+                if ranges is not None:
+                    self._open_track().expect(ranges[k])
+                shown = self._shown_at(limits, k)
+                if shown is None or (shown.is_last and seconds >= self._end_seconds(shown.frame)):
+                    has_ended = True
+                    break
+                ticks = frame_ticks(shown.frame)
+                if not pts or ticks > pts[-1]:
+                    self._draw(shown.frame, frames_THWC[len(pts)])
+                    pts.append(ticks)
+        except FFmpegError as error:
+            raise decode_error(self._file, error) from error
+        pts_seconds = np.array([self._clock.seconds(ticks) for ticks in pts], dtype=np.float64)
+        return Selection(frames_THWC[: len(pts)], pts_seconds, has_ended)
+
+    def count_bytes(self, times_seconds: Sequence[float]) -> int | None:
+        """See `Reader.count_bytes`. What opening read is not in it."""
+        track = self._open_track()
+        limits = [self._clock.limit_ticks(seconds) for seconds in times_seconds]
+        ranges = track.byte_ranges(limits)
+        if ranges is None:
+            self._forget()
+            track.load_index()
+            ranges = track.byte_ranges(limits)
+        return None if ranges is None else count_bytes(ranges)
+
+    @property
+    def progress(self) -> Callable[[], object]:
+        """See `Reader`."""
+        return self._open_track().progress
+
+    @progress.setter
+    def progress(self, tell: Callable[[], object]) -> None:
+        self._open_track().progress = tell
+
+    def close(self) -> None:
+        """Frees the decoder."""
+        self._forget()
+        self._frames = None
+        if self._track is not None:
+            self._track.close()
+            self._track = None
+
+    def __enter__(self) -> PyavReader:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _first_frame(self, track: Track) -> VideoFrame:
+        assert self._frames is not None
+        try:
+            first = self._frames.first()
+        except Irregular:
+            self._frames.forget()
+            self._frames = EveryFrame(track)
+            first = self._frames.first()
+        if first is None:
+            raise decode_error(self._file, "no frame of it can be decoded")
+        return first
+
+    def _read_header(self, track: Track, container: str, limits: DecodeConfig) -> VideoHeader:
+        duration_seconds = announced_seconds(track.container, track.stream, self._clock)
+        if duration_seconds is None:  # a live recording
+            self._forget()
+            duration_seconds = end_of_packets(track, self._clock)
+        return read_header(
+            track.container,
+            track.stream,
+            self._file,
+            kind=container,
+            limits=limits,
+            turns=self._turns,
+            duration_seconds=duration_seconds,
+        )
+
+    def _shown_at(self, limits_ticks: Sequence[int], k: int) -> Shown | None:
+        assert self._frames is not None
+        try:
+            return self._frames.at(limits_ticks, k)
+        except Irregular:
+            self._frames.forget()
+            self._frames = EveryFrame(self._open_track(), origin_ticks=self._clock.origin_ticks)
+            return self._frames.at(limits_ticks, k)
+        except BaseException:  # storage failed: the next read begins with a seek
+            self._frames.forget()
+            raise
+
+    def _end_seconds(self, last: VideoFrame) -> float:
+        return self._clock.end_seconds(frame_ticks(last), last.duration or 0)
+
+    def _draw(self, frame: VideoFrame, out_HWC: np.ndarray) -> None:
+        """Scales and turns `frame` into `out_HWC` by one conversion and one copy."""
+        height, width, _ = out_HWC.shape
+        if self._turns % 2:
+            height, width = width, height
+        rgb = self._reformatter.reformat(
+            frame, width=width, height=height, format="rgb24", interpolation="BICUBIC", threads=1
+        )
+        plane = rgb.planes[0]
+        rows = np.asarray(memoryview(plane)).reshape(height, plane.line_size)
+        out_HWC[:] = np.rot90(rows[:, : width * 3].reshape(height, width, 3), self._turns)
+
+    def _forget(self) -> None:
+        if self._frames is not None:
+            self._frames.forget()
+
+    def _open_track(self) -> Track:
+        if self._track is None:
+            raise ValueError("the reader is closed; open the video again")
+        return self._track

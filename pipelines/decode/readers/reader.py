@@ -1,0 +1,138 @@
+"""The seam between the decode stage and the packages that decode.
+
+Times are seconds of the video, and 0 is when the first frame of its video stream is shown: a transport stream that
+was cut out of a broadcast starts at 0 like any other. Knows no package; `open_reader` imports the one it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.sniff import HEAD_BYTES, sniff
+from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoHeader:
+    """What is known before a clip is decoded. The display size has rotation and pixel aspect applied.
+
+    fps            average frame rate as the container gives it; None where it gives none
+    num_streams    of all kinds, in the file
+    is_cut_short   the container says that it is longer than the file is
+    """
+
+    container: str
+    codec: str
+    display_height: int
+    display_width: int
+    duration_seconds: float
+    fps: float | None = None
+    num_streams: int = 1
+    is_cut_short: bool = False
+
+
+class Selection(NamedTuple):
+    """What a read gave: frames_THWC uint8 RGB, pts_seconds float64 (T,), and whether the video ended before the last
+    of the times that were asked for."""
+
+    frames_THWC: np.ndarray
+    pts_seconds: np.ndarray
+    has_ended: bool
+
+
+class Reader(Protocol):
+    """One open video. Not thread-safe; close it when done (every reader is a context manager).
+
+    A reader may have an attribute `progress`, to be set by whoever waits for it: it calls this, without arguments, for
+    each frame that it decodes, wanted or not. That tells a slow decoder from one that hangs.
+    """
+
+    header: VideoHeader
+
+    def read(
+        self, times_seconds: Sequence[float], *, height: int, width: int, out: np.ndarray | None = None
+    ) -> Selection:
+        """The frames on display at ascending `times_seconds`, scaled to (height, width) and turned upright.
+
+        Each frame once, so fewer than `times_seconds` where one frame serves two times, and none (T = 0) where the
+        video has ended. `out`, uint8 of (len(times_seconds), height, width, 3), is where the frames are put; without
+        it, an array is made. Raises VideoError.
+        """
+        ...
+
+    def count_bytes(self, times_seconds: Sequence[float]) -> int | None:
+        """Bytes of the file that `read` would need, by the file's index; None where there is none to tell."""
+        ...
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Reader: ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """What stands behind the name of a decoder: the package, and our reader as `module:Class`."""
+
+    package: str
+    reader: str
+
+
+DECODERS: dict[str, Decoder] = {
+    "pyav": Decoder(package="av", reader="framegate.pipelines.decode.readers.pyav:PyavReader"),
+    "decord": Decoder(package="decord", reader="framegate.pipelines.decode.readers.decord:DecordReader"),
+}
+
+
+def decoder_version(name: str) -> str:
+    """The installed version of the package behind decoder `name`, such as "18.1.0". Raises ConfigError."""
+    return str(_import(find_decoder(name).package, decoder=name).__version__)
+
+
+def open_reader(name: str, file: RangeFile, limits: DecodeConfig | None = None) -> Reader:
+    """Sniff `file` and open it with decoder `name`, in this process. The file stays the caller's to close.
+
+    Of `limits` (defaults without), what a header may announce. Raises ConfigError where the decoder is unknown or not
+    installed, VideoError where the file is no video, and what `file` raises.
+    """
+    container = sniff_file(file)
+    return reader_class(name)(file, container=container, limits=limits or DecodeConfig())
+
+
+def sniff_file(file: RangeFile) -> str:
+    """The container of an open file. Raises EmptyVideo, Playlist, NotAVideo."""
+    file.seek(0)
+    return sniff(file.read(HEAD_BYTES))
+
+
+def reader_class(name: str) -> Callable[..., Reader]:
+    """The class `(file, *, container, limits) -> Reader` behind a name, its package imported. Raises ConfigError."""
+    decoder = find_decoder(name)
+    _import(decoder.package, decoder=name)
+    module_name, _, class_name = decoder.reader.partition(":")
+    return getattr(importlib.import_module(module_name), class_name)
+
+
+def find_decoder(name: str) -> Decoder:
+    """Raises ConfigError."""
+    if name not in DECODERS:
+        raise ConfigError(f"The decoder '{name}' is unknown; use one of: {', '.join(DECODERS)}.")
+    return DECODERS[name]
+
+
+def _import(package: str, *, decoder: str):
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ConfigError(
+            f"The decoder '{decoder}' needs the package '{package}', which cannot be imported here ({error}); "
+            f"install it with 'pip install {package}' or set frames.decoder to pyav."
+        ) from error

@@ -1,0 +1,214 @@
+"""The video stream of an open container as packets: from the start, or from the key frame before a moment.
+
+Says beforehand which bytes of the file it will read, where the container has an index. Decodes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.clock import Clock
+from framegate.pipelines.decode.readers.header import decode_error, keep_only, main_stream, open_container
+from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.errors import DecodeFailed
+
+# Frames come out of a decoder later than they go in: a packet more than tells which one is wanted.
+EXTRA_PACKETS = 1
+# FFmpeg reads over a gap smaller than this anyway instead of seeking, and one request is faster than two.
+GAP_BYTES = 64 << 10
+# Without an index of each frame, the bytes up to a moment between two key frames are estimated: the first of them takes
+# about this share, the rest is even.
+KEY_FRAME_SHARE = 0.3
+# A seek may land behind its target (open groups of pictures, transport streams): step back so far, then to the start.
+BACK_OFF_SECONDS = (0, 1, 4, 16, 64)
+# After a seek that landed between key frames: where no key frame follows in so many packets, none are marked.
+MAX_KEYLESS_PACKETS = 600
+
+
+class Track:
+    """`stream` and `container` are replaced by `rewind`: keep neither, they point to freed memory then.
+
+    `progress` is called by those who decode the packets, for each frame that comes out.
+    Raises FFmpegError where the container cannot be opened, VideoError as `main_stream`.
+    """
+
+    def __init__(self, file: RangeFile, *, container: str, limits: DecodeConfig) -> None:
+        self._file, self._kind, self._limits = file, container, limits
+        self._is_open = False
+        self.progress: Callable[[], object] = bool  # which does nothing
+        self._reorder_ticks = 0
+        # A program stream does not time each frame: after a seek, FFmpeg gives frames the times of their neighbours.
+        self.can_seek = container != "mpeg_ps"
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Opens the container anew: the next packet is the first one."""
+        self.close()
+        self.container: InputContainer = open_container(self._file, self._kind, self._limits)
+        self._is_open = True
+        self.stream: VideoStream = main_stream(self.container, self._limits)
+        if self.stream.time_base is None:
+            raise DecodeFailed("The file cannot be decoded (its video stream has no time base).")
+        self.time_base = self.stream.time_base
+        self.stream.codec_context.thread_count = 1
+        # A later frame can be larger than the header says. FFmpeg counts lines rounded up to 64 pixels.
+        max_pixels = self._limits.max_pixels + 64 * self.stream.height
+        self.stream.codec_context.options = {"max_pixels": str(max_pixels)}
+        keep_only(self.container, self.stream)
+        self._expected = (0, 0)
+        self._from_key = False
+
+    def seek(self, ticks: int) -> bool:
+        """Goes to a key frame at or before `ticks`, or somewhere near; False where the container cannot."""
+        if not self.can_seek:
+            return False
+        try:
+            self.container.seek(ticks, stream=self.stream, backward=True)
+        except FFmpegError:
+            return False
+        self._from_key = True
+        return True
+
+    def packets(self) -> Iterator[Packet[VideoStream]]:
+        """From here on, after a seek from the first key frame on, in decode order, with an empty one at the end.
+
+        They end early where the container breaks off, or where no key frame follows.
+        """
+        packets = self.container.demux(self.stream)
+        keyless = 0
+        while True:
+            try:
+                packet = next(packets, None)
+            except FFmpegError:
+                return
+            if packet is None or keyless > MAX_KEYLESS_PACKETS:
+                return
+            if packet.is_keyframe:
+                self._from_key = False
+                self._note_reordering(packet)
+            elif self._from_key:
+                keyless += 1
+                continue
+            yield packet
+
+    def key_ticks_before(self, ticks: int) -> int | None:
+        """When the last key frame at or before `ticks` that the index knows of is decoded."""
+        index = self.stream.index_entries
+        entry = index.search_timestamp(ticks - self._reorder_ticks, backward=True)
+        return index[entry].timestamp if entry >= 0 else None
+
+    def has_index_to(self, ticks: int) -> bool:
+        """Whether the index reaches so far; a fragmented movie's grows while it is read."""
+        index = self.stream.index_entries
+        return len(index) > 1 and index[-1].timestamp >= ticks
+
+    def byte_ranges(self, limits_ticks: Sequence[int]) -> list[tuple[int, int]] | None:
+        """For each limit, the stretch of the file that shows the frame there; neighbours that (nearly) touch share
+        one.
+
+        None where the index does not tell.
+        """
+        ranges: list[tuple[int, int]] = []
+        for ticks in limits_ticks:
+            found = self._byte_range(ticks)
+            if found is None:
+                return None
+            ranges.append(found)
+        for i in range(1, len(ranges)):
+            if ranges[i - 1][0] <= ranges[i][0] <= ranges[i - 1][1] + GAP_BYTES:
+                ranges[i] = (ranges[i - 1][0], max(ranges[i - 1][1], ranges[i][1]))
+        for i in reversed(range(1, len(ranges))):
+            if ranges[i - 1][0] == ranges[i][0]:
+                ranges[i - 1] = ranges[i]
+        return ranges
+
+    def expect(self, byte_range: tuple[int, int]) -> None:
+        """The packets that are read next lie in there."""
+        if byte_range != self._expected:
+            self._file.expect(*byte_range)
+            self._expected = byte_range
+
+    def load_index(self) -> None:
+        """Matroska keeps its index unread until the first seek. Leaves the track somewhere: seek or rewind next."""
+        if self._kind == "matroska":
+            self.seek(self.stream.start_time or 0)
+
+    def close(self) -> None:
+        if self._is_open:
+            self.container.close()
+            self._is_open = False
+            self._file.expect(0, 0)
+
+    def _byte_range(self, ticks: int) -> tuple[int, int] | None:
+        index = self.stream.index_entries
+        key = index.search_timestamp(ticks - self._reorder_ticks, backward=True)
+        if key < 0 or len(index) < 2:
+            return None
+        start = index[key].pos
+        after = index.search_timestamp(ticks + 1, backward=False, any_frame=True)
+        if index[key].size == 0:  # an index of key frames alone
+            if after < 0:
+                return start, self._file.size_bytes
+            span = index[after].timestamp - index[key].timestamp
+            share = (ticks - index[key].timestamp) / span if span > 0 else 1.0
+            end = start + round((KEY_FRAME_SHARE + (1 - KEY_FRAME_SHARE) * share) * (index[after].pos - start))
+        else:
+            last = len(index) - 1 if after < 0 else min(after + EXTRA_PACKETS, len(index) - 1)
+            end = index[last].pos + index[last].size
+        return (start, min(end, self._file.size_bytes)) if 0 <= start < end else None
+
+    def _note_reordering(self, packet: Packet[VideoStream]) -> None:
+        """The index of ISO-BMFF goes by decode time, seeks do not: a key frame is shown so many ticks after it."""
+        if self._kind == "iso_bmff" and packet.pts is not None and packet.dts is not None:
+            ticks = min(packet.pts - packet.dts, int(1 / self.time_base))
+            self._reorder_ticks = max(self._reorder_ticks, ticks)
+
+
+def back_offs(ticks: int, time_base: Fraction, *, not_before: int) -> Iterator[int]:
+    """Where to seek for the frame on display at `ticks`, one place after another while the one before did not do."""
+    for seconds in BACK_OFF_SECONDS:
+        target = ticks - int(seconds / time_base)
+        yield max(target, not_before)
+        if target <= not_before:
+            return
+
+
+def count_bytes(ranges: Sequence[tuple[int, int]]) -> int:
+    """Bytes that lie in at least one of the ranges."""
+    total, reached = 0, 0
+    for start, end in sorted(set(ranges)):
+        total += max(0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def packet_starts(track: Track) -> tuple[np.ndarray, int]:
+    """When each frame is shown, ascending ticks, by all packets; and how long the last one is, 0 where not told.
+
+    Reads the whole file and decodes nothing; leaves the track at its start. Packets that an edit list cuts off are left
+    out. Raises FFmpegError, VideoError.
+    """
+    track.rewind()
+    spans = sorted(
+        (packet.pts, packet.duration or 0)
+        for packet in track.packets()
+        if packet.pts is not None and packet.size and not packet.is_discard
+    )
+    track.rewind()
+    if not spans:
+        raise decode_error(track._file, "its packets have no times")
+    return np.array([pts for pts, _ in spans], dtype=np.int64), spans[-1][1]
+
+
+def end_of_packets(track: Track, clock: Clock) -> float:
+    """When the last frame goes off, by all packets. As `packet_starts`."""
+    starts, last_ticks = packet_starts(track)
+    return clock.end_seconds(int(starts[-1]), last_ticks)

@@ -1,0 +1,130 @@
+"""Ray as this program wants it: on loopback, quiet, without dashboard or usage reports; and the CPUs of each stage.
+
+Knows nothing of videos or models. Ray is imported where it is needed, because it reads its environment when imported.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from framegate.schemas.config import RayConfig
+from framegate.schemas.errors import ConfigError, FramegateError
+
+_ENVIRONMENT = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # binds to 127.0.0.1 instead of every interface
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_agent_register_timeout_ms": "120000",  # a busy machine takes longer than the half minute that is the default
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # leaves CUDA_VISIBLE_DEVICES alone where an actor asks for no GPU
+    # Threads of an engine that wait for each other sleep, and leave the processor to a decoder meanwhile. Where they
+    # spin, as is the default, 2 of them beside 3 other processes on 2 processors took 8 times as long.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "RAY_worker_niceness": "0",  # the default of 15 starves them beside any other work, until Ray gives them up
+    "RAY_worker_register_timeout_seconds": "300",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # its core writes notes about Ray Data's own actors to stderr as errors
+}
+
+
+Made = TypeVar("Made")
+# About a third of an engine's weight: enough to keep it fed where it is the faster of the two.
+NICENESS = 5
+POISONED = 70  # the exit code of a worker in which no engine can work any more: sysexits.h, EX_SOFTWARE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """CPUs that one process of each stage asks for, so that all of them fit at once."""
+
+    decode_cpus: float
+    reason_cpus: float
+    commit_cpus: float
+
+
+def start_ray(config: RayConfig, *, num_cpus: int | None = None) -> Shares:
+    """Joins the cluster that the job names, the one that this process is in, or starts one here.
+
+    `num_cpus`: how many a cluster that is started here may count; by default what the machine has.
+    Raises ConfigError where the cluster has fewer GPUs than the smallest actor pool needs, FramegateError where the
+    cluster cannot be reached.
+    """
+    if config.address is None:
+        # Ray gives a process with a fraction of a CPU one thread; a model on the CPU may have what the others leave.
+        threads = max(1, (os.cpu_count() or 1) // config.reason_actors.max)
+        for name, value in {**_ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}.items():
+            os.environ.setdefault(name, value)
+    import ray
+    import ray.data
+
+    if not ray.is_initialized():
+        try:
+            if config.address is None:
+                ray.init(num_cpus=num_cpus, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+            else:
+                ray.init(address=config.address, logging_level=logging.ERROR, log_to_driver=False)
+        except Exception as error:  # Ray raises a bare Exception where its processes do not come up
+            first = str(error).strip().partition("\n")[0]
+            raise FramegateError(
+                f"Ray could not be started or reached at {config.address or 'this machine'}: {first}"
+            ) from error
+    # Ray Data writes whole stack traces to the terminal; they stay in its log file, and the user gets one sentence.
+    logger = logging.getLogger("ray.data")
+    for handler in [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]:
+        logger.removeHandler(handler)
+    return _share(config, ray.cluster_resources())
+
+
+def unwrap(error: BaseException) -> FramegateError:
+    """The error of ours inside of what Ray raised, or one sentence about what is no error of ours."""
+    from ray.exceptions import RayError
+
+    inner = error
+    while isinstance(inner, RayError) and (cause := getattr(inner, "cause", None) or inner.__cause__):
+        inner = cause
+    if isinstance(inner, FramegateError) and not isinstance(inner, RayError):
+        return type(inner)(str(inner).partition("\n")[0])  # Ray adds advice of its own in further lines
+    first = str(inner).strip().partition("\n")[0]
+    return FramegateError(
+        f"a worker failed with {type(inner).__name__}: {first}; what was committed until then is kept"
+    )
+
+
+def behind_engines(make_stage: Callable[[], Made]) -> Made:
+    """Makes the stage of a worker that gives way to engines on the same processors, and so do its child processes.
+
+    An engine's threads wait for each other many times in each step: where one of them is put aside for a decoder, all
+    of them stand. On 2 busy processors a process beside it took 40 % of a matrix product's speed; one with this
+    niceness took 10 %.
+    """
+    os.nice(NICENESS)
+    return make_stage()
+
+
+def end_process(error: BaseException) -> None:
+    """Ends this worker at once, so that Ray starts another in its place and gives it what this one had in hand.
+
+    Not by Ray's own `exit_actor`, which is for good. What was wrong stands in the worker's log.
+    """
+    traceback.print_exception(error)
+    sys.stderr.flush()
+    os._exit(POISONED)
+
+
+def _share(config: RayConfig, resources: Mapping[str, float]) -> Shares:
+    num_gpus = resources.get("GPU", 0.0)
+    needed = config.gpus_per_actor * config.reason_actors.min
+    if config.address is None and needed > num_gpus:
+        raise ConfigError(
+            f"ray.gpus_per_actor {config.gpus_per_actor:g} with {config.reason_actors.min} actors needs {needed:g} GPUs"
+            f" and Ray finds {num_gpus:g} here; set ray.gpus_per_actor: 0 to run the model on the CPU"
+        )
+    if config.address is not None:
+        return Shares(decode_cpus=1, reason_cpus=1, commit_cpus=0.1)
+    # A pool whose processes do not all fit would wait for ever; here they share what there is.
+    num_processes = config.decode_workers + config.reason_actors.max + 1
+    share = min(1.0, int(1000 * resources.get("CPU", 1.0) / num_processes) / 1000)
+    return Shares(decode_cpus=share, reason_cpus=share, commit_cpus=share)

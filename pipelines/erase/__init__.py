@@ -1,0 +1,1 @@
+"""Erasing videos: find what an output holds of them, replace it, keep them out."""

@@ -1,0 +1,91 @@
+"""Objects without what they hold of some videos: tables as they were but for their rows, records but for the name.
+
+Pure functions of bytes; the same bytes give the same bytes. Knows nothing of storage.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from framegate.pipelines.commit.journal import to_parquet
+from framegate.pipelines.commit.records import parse_record
+from framegate.pipelines.commit.sealed_parquet import encode_sealed
+from framegate.pipelines.erase.targets import Wanted, redact
+from framegate.schemas.errors import StorageError
+from framegate.schemas.keys import uri_digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewritten:
+    """What comes in the place of an object; `removed` by run_id, as in a `Note`."""
+
+    data: bytes
+    rows_before: int
+    rows_after: int
+    removed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+def without_rows(uri: str, data: bytes, wanted: Wanted) -> Rewritten | None:
+    """A sealed file or a plan without the rows of wanted videos; None where it has none.
+
+    What is left keeps its order, its row groups and its schema, and is encoded as such a file always is; where nothing
+    is left, that is an empty table. Raises StorageError where it is no such file.
+    """
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        seen = (file.read_row_group(number, columns=["video_uri"]) for number in range(file.num_row_groups))
+        gone = wanted.among(uri for rows in seen for uri in rows.column("video_uri").unique().to_pylist())
+        if not gone:
+            return None
+        is_gone = pc.field("video_uri").isin(sorted(gone))
+        columns = [name for name in ("run_id", "stage") if name in file.schema_arrow.names] or ["video_id"]
+        removed = file.read(columns=list({*columns, "video_uri"})).filter(is_gone)
+        left = (file.read_row_group(number).filter(~is_gone) for number in range(file.num_row_groups))
+        return Rewritten(
+            data=_encode(left, file),
+            rows_before=file.metadata.num_rows,
+            rows_after=file.metadata.num_rows - removed.num_rows,
+            removed=removed_by_run(uri, removed),
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise StorageError(f"{uri} is no whole Parquet file ({error}); bring it back from a copy") from error
+
+
+def _encode(row_groups: Iterable[pa.Table], file: pq.ParquetFile) -> bytes:
+    kept = (rows for rows in row_groups if rows.num_rows)
+    if "run_id" in file.schema_arrow.names:
+        return encode_sealed(kept, file.schema_arrow)
+    rows = pa.concat_tables([file.schema_arrow.empty_table(), *kept])
+    return to_parquet(rows, row_group_rows=file.metadata.row_group(0).num_rows)
+
+
+def removed_by_run(uri: str, rows: pa.Table) -> dict[str, dict[str, int]]:
+    """By run_id, how many answers and failures `rows` are; of a plan, which is one run's: how many videos."""
+    if "run_id" not in rows.column_names:
+        return {uri.rpartition("/")[2].removesuffix(".parquet"): {"videos": rows.num_rows}}
+    if "row_kind" in rows.column_names:  # of the journal
+        failures = rows.filter(pc.field("row_kind") == "failure").column("run_id")
+    else:
+        failures = rows.column("run_id") if "stage" in rows.column_names else []
+    num_rows, num_failures = Counter(rows.column("run_id").to_pylist()), Counter(map(str, failures))
+    return {
+        run_id: {"answers": num_rows[run_id] - num_failures[run_id], "failures": num_failures[run_id]}
+        for run_id in sorted(num_rows)
+    }
+
+
+def without_names(uri: str, data: bytes, wanted: Wanted) -> Rewritten | None:
+    """A run's record with digests in the place of wanted URIs; None where it names none. Raises StorageError."""
+    record = parse_record(uri, data)
+    redacted = redact(record, wanted, lambda found: f"erased:{uri_digest(found)}")
+    if redacted == record:
+        return None
+    text = json.dumps(redacted, indent=2, sort_keys=True) + "\n"
+    return Rewritten(data=text.encode(), rows_before=0, rows_after=0)

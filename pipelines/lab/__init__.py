@@ -1,0 +1,1 @@
+"""The synthetic world and the benchmarks. Nothing of the product imports it."""

@@ -1,0 +1,85 @@
+"""Our engines under measurement: requests in, step by step, answers out. Fixed lengths come through `sequence_type`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from framegate.pipelines.lab.bench.engines.sequence import FixedLengthSequence, read_token_ids
+from framegate.pipelines.lab.bench.engines.task import Task, Written
+from framegate.pipelines.reason.asking.prompt import DEFAULT_SYSTEM_PROMPT
+from framegate.pipelines.reason.engines.protocol import ClipRequest, Engine, Finished
+from framegate.pipelines.reason.engines.times import EngineTimes
+from framegate.schemas.errors import EngineError
+
+
+class OwnEngine:
+    """One engine for warming up and measuring, as it lives as long as its actor."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.settings: dict[str, str | int] = {}
+
+    @property
+    def times(self) -> EngineTimes:
+        return cast(Any, self._engine).times
+
+    def warm_up(self, requests: Sequence[ClipRequest]) -> None:
+        self.run(requests)
+
+    def run(self, requests: Sequence[ClipRequest]) -> list[Written]:
+        for request in requests:
+            self._engine.add(request)
+        finished: list[Finished] = []
+        while self._engine.num_unfinished:
+            finished += self._engine.step()
+        return [_read(one) for one in finished]
+
+
+def load_transformers(task: Task, strategy: str) -> OwnEngine:
+    from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
+    from framegate.pipelines.reason.engines.own.engine import TransformersEngine
+
+    checkpoint = Checkpoint(task.checkpoint, revision=None, dtype=task.dtype, device=task.device)
+    engine = TransformersEngine(
+        checkpoint,
+        system_prompt=DEFAULT_SYSTEM_PROMPT,
+        gate=task.work.gate(strategy, task.threshold),
+        frames=task.work.limits,
+        sequence_type=FixedLengthSequence,
+    )
+    return OwnEngine(engine)
+
+
+def load_vllm(task: Task, strategy: str) -> OwnEngine:
+    from framegate.pipelines.reason.engines.vllm.cpu import declare_torchvision_operators
+
+    declare_torchvision_operators()
+    from framegate.pipelines.reason.engines.vllm.engine import VllmEngine
+
+    engine = VllmEngine.load(
+        task.checkpoint,
+        revision=None,
+        dtype=task.dtype,
+        engine_args={},
+        system_prompt=DEFAULT_SYSTEM_PROMPT,
+        gate=task.work.gate(strategy, task.threshold),
+        frames=task.work.limits,
+        sequence_type=FixedLengthSequence,
+    )
+    return OwnEngine(engine)
+
+
+def _read(finished: Finished) -> Written:
+    answer = finished.answer
+    if answer is None:
+        raise EngineError(f"{finished.request_id}, {finished.question.id}: {finished.failure_message}")
+    token_ids = read_token_ids(answer)
+    return Written(
+        request_id=finished.request_id,
+        question_id=finished.question.id,
+        token_ids=token_ids,
+        confidence=answer.verdict.confidence,
+        thinks=answer.verdict.route == "think",
+        num_generated_tokens=len(token_ids),
+    )

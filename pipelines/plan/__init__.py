@@ -1,0 +1,1 @@
+"""What is left to do: what was found, minus what is stored."""

@@ -1,0 +1,181 @@
+"""What is stored and settled of the videos that were found, as one sorted array of 64-bit keys.
+
+A key is (video, question, clip) packed into an int64: 8 bytes for each answer, and one sort instead of a set of
+tuples, which would take 200. Knows nothing of tables that leave the room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from framegate.schemas.packing import Packing, places_of
+from framegate.schemas.retries import wait_after
+
+CHUNK_ROWS = 1 << 20  # of a table that are looked at in one go: 8 MB for each step of the arithmetic
+UNKNOWN = np.iinfo(np.int64).max  # of clips
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Ledger:
+    """The state of each video in `packing`.
+
+    is_open             something is missing, or failed and is due
+    is_settled          nothing is, and not all is answered
+    undecoded_attempts  how often it gave no frames
+    """
+
+    def __init__(
+        self, packing: Packing, answered: pa.Table, failed: pa.Table, is_due: np.ndarray, undecoded: pa.Table | None
+    ) -> None:
+        self._packing = packing
+        num_videos, num_questions = len(packing.videos), len(packing.questions)
+        rows = _Failures(packing, failed, is_due)
+        num_clips, keys = np.full(num_videos, UNKNOWN), []
+        for video, clip, question, is_last in _known_videos(packing, answered):
+            np.minimum.at(num_clips, video[is_last], clip[is_last] + 1)
+            asked = question >= 0
+            keys.append(packing.keys(video[asked], question[asked], clip[asked]))
+        ends = ~rows.is_whole & rows.is_last
+        np.minimum.at(num_clips, rows.video[ends], rows.clip[ends] + 1)
+        breaks_off = np.full(num_videos, UNKNOWN)  # the first clip without frames, where that is not tried again
+        gives_up = rows.is_whole & ~rows.is_due
+        np.minimum.at(breaks_off, rows.video[gives_up], rows.clip[gives_up])
+        required = np.minimum(num_clips, breaks_off)
+
+        stays = rows.is_of_bank & ~rows.is_due
+        settled = _once_each(np.concatenate([*keys, rows.keys(packing, stays)]))
+        self._is_complete = _complete_pairs(packing, settled, required).reshape(num_videos, num_questions)
+        self.is_open = np.logical_not(self._is_complete.all(axis=1))
+        self.is_settled = np.less(breaks_off, num_clips)
+        self.is_settled[rows.video[stays & (rows.clip < required[rows.video])]] = True
+        self.is_settled &= ~self.is_open
+        self._keep_details(settled, rows, breaks_off)
+        self.undecoded_attempts = _undecoded_attempts(packing, rows, undecoded)
+
+    def _keep_details(self, settled: np.ndarray, rows: _Failures, breaks_off: np.ndarray) -> None:
+        """What a plan tells of single clips: of the questions that are missing somewhere in the video alone."""
+        packing, is_missing = self._packing, ~self._is_complete.ravel()
+        ends, question = np.nonzero(~self._is_complete & (breaks_off < UNKNOWN)[:, None])
+        broken = packing.keys(ends, question, breaks_off[ends])
+        self._done = _once_each(np.concatenate([settled[is_missing[settled // packing.num_clips]], broken]))
+        again = rows.is_of_bank & rows.is_due
+        due, attempts = rows.keys(packing, again), rows.attempts[again]
+        matters = is_missing[due // packing.num_clips] & ~np.isin(due, self._done)
+        order = np.argsort(due[matters])
+        self._due, self._attempts = due[matters][order], attempts[matters][order]
+
+    def missing(self, videos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How many questions are missing somewhere in each of `videos`, and which, one video after the other."""
+        is_missing = ~self._is_complete[videos]
+        return is_missing.sum(axis=1), np.nonzero(is_missing)[1]
+
+    def done(self, videos: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of those questions: how many keys are stored or settled in each of `videos`, their clips and questions."""
+        counts, places = self._of_videos(self._done, videos)
+        _, question, clip = self._packing.unpack(self._done[places])
+        return counts, clip, question
+
+    def due(self, videos: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Of those questions: how many keys are tried again in each of `videos`, their clips, questions, attempts."""
+        counts, places = self._of_videos(self._due, videos)
+        _, question, clip = self._packing.unpack(self._due[places])
+        return counts, clip, question, self._attempts[places]
+
+    def _of_videos(self, keys: np.ndarray, videos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        per_video = len(self._packing.questions) * self._packing.num_clips
+        starts = np.searchsorted(keys, videos * per_video)
+        counts = np.searchsorted(keys, (videos + 1) * per_video) - starts
+        before = np.cumsum(counts) - counts
+        return counts, np.repeat(starts - before, counts) + np.arange(counts.sum())
+
+
+class _Failures:
+    """Failures of videos that are known, as arrays.
+
+    is_whole    of the video from `clip` on, whatever the question
+    is_of_bank  of a clip, for one of the questions
+    """
+
+    def __init__(self, packing: Packing, failed: pa.Table, is_due: np.ndarray) -> None:
+        video = places_of(failed.column("video").to_numpy(), packing.videos)
+        known = video >= 0
+        question = places_of(_filled(failed.column("question"), np.uint64), packing.questions)
+        self.video = video[known]
+        self.question = question[known]
+        self.clip = _filled(failed.column("clip_index"), np.int64)[known]
+        self.is_whole = failed.column("question").is_null().to_numpy()[known]
+        self.is_last = failed.column("clip_is_last").to_numpy()[known]
+        self.attempts = failed.column("attempts").to_numpy()[known]
+        self.is_due = is_due[known]
+        self.is_of_bank = ~self.is_whole & (self.question >= 0)
+
+    def keys(self, packing: Packing, some: np.ndarray) -> np.ndarray:
+        """Of some rows that are of the bank."""
+        return packing.keys(self.video[some], self.question[some], self.clip[some])
+
+
+def find_due(failed: pa.Table, *, now: datetime, max_attempts: int, retry_failed: bool) -> np.ndarray:
+    """Which rows of FAILED_KEYS are tried again at `now`."""
+    if retry_failed or failed.num_rows == 0:
+        return np.full(failed.num_rows, retry_failed)
+    reasons = failed.column("reason").combine_chunks().dictionary_encode()
+    attempts = failed.column("attempts").to_numpy().astype(np.int64)
+    cases, of_row = np.unique(reasons.indices.to_numpy().astype(np.int64) << 32 | attempts, return_inverse=True)
+    names = reasons.dictionary.to_pylist()
+    waits = [wait_after(names[case >> 32], case & (2**32 - 1)) for case in cases.tolist()]
+    never = np.array([wait is None for wait in waits])
+    wait_us = np.array([0 if wait is None else _microseconds(wait) for wait in waits], np.int64)
+    failed_at = failed.column("failed_at").cast(pa.int64()).to_numpy()
+    is_over = failed_at + wait_us[of_row] <= _microseconds(now - _EPOCH)
+    return ~never[of_row] & is_over & (attempts < max_attempts)
+
+
+def _known_videos(packing: Packing, answered: pa.Table) -> Iterator[tuple[np.ndarray, ...]]:
+    """Of rows of ANSWERED_KEYS: places of the video and the question (-1: none of the bank), clip, clip_is_last."""
+    for batch in answered.to_batches(max_chunksize=CHUNK_ROWS):
+        video = places_of(batch.column("video").to_numpy(), packing.videos)
+        known = video >= 0
+        question = places_of(batch.column("question").to_numpy(), packing.questions)
+        clip = batch.column("clip_index").to_numpy().astype(np.int64)
+        is_last = batch.column("clip_is_last").to_numpy(zero_copy_only=False)
+        yield video[known], clip[known], question[known], is_last[known]
+
+
+def _complete_pairs(packing: Packing, settled: np.ndarray, required: np.ndarray) -> np.ndarray:
+    """For each (video, question): whether clips 0 to required - 1 are all among the keys, which are sorted."""
+    num_questions = len(packing.questions)
+    is_complete = np.repeat(required == 0, num_questions)
+    pairs, _, clips = packing.unpack(settled)
+    pairs = pairs[clips < required[pairs // max(num_questions, 1)]]
+    starts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]])) if len(pairs) else np.empty(0, np.int64)
+    there = pairs[starts]
+    counts = np.diff(np.append(starts, len(pairs)))
+    is_complete[there[counts == required[there // max(num_questions, 1)]]] = True
+    return is_complete
+
+
+def _undecoded_attempts(packing: Packing, rows: _Failures, undecoded: pa.Table | None) -> np.ndarray:
+    attempts = np.zeros(len(packing.videos), np.int32)
+    np.maximum.at(attempts, rows.video[rows.is_whole], rows.attempts[rows.is_whole])
+    if undecoded is not None:
+        video, before = places_of(undecoded.column("video").to_numpy(), packing.videos), undecoded.column("attempts")
+        np.maximum.at(attempts, video[video >= 0], before.to_numpy()[video >= 0])
+    return attempts
+
+
+def _once_each(keys: np.ndarray) -> np.ndarray:
+    keys.sort()
+    return keys[np.concatenate([[True], keys[1:] != keys[:-1]])] if len(keys) else keys
+
+
+def _filled(column: pa.ChunkedArray, kind: type) -> np.ndarray:
+    return pc.fill_null(column, 0).to_numpy().astype(kind)
+
+
+def _microseconds(span: timedelta) -> int:
+    return span // timedelta(microseconds=1)

@@ -1,0 +1,120 @@
+"""What is left to do of a job: the input as it is now, minus what its output holds.
+
+Changes nothing in storage but indexes of tar shards, where it is told to keep them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.tombstones import read_tombstones, without_erased
+from framegate.pipelines.decode.policy import Policy
+from framegate.pipelines.decode.readers.reader import decoder_version
+from framegate.pipelines.plan.remaining import plan_videos
+from framegate.pipelines.plan.stored import read_done
+from framegate.pipelines.reason.asking.prompt import (
+    DEFAULT_SYSTEM_PROMPT,
+    FORCED_CLOSING,
+    prefix_before_video,
+    suffix_after_video,
+)
+from framegate.pipelines.reason.models.fingerprint import fingerprint_model
+from framegate.pipelines.reason.models.vision_grid import read_vision_grid
+from framegate.pipelines.source.find import find_videos
+from framegate.pipelines.source.indexes import Indexes
+from framegate.pipelines.source.inputs import input_names
+from framegate.pipelines.store import Store
+from framegate.schemas.config import RunConfig, config_id
+from framegate.schemas.errors import ConfigError, FramegateError
+from framegate.schemas.job import Job
+from framegate.schemas.qa import ANSWER_TYPES, Question
+from framegate.schemas.run import Plan
+
+MAX_INPUTS_SEEN = 1000
+OWN_TIME = "written_at"  # the one column to partition by that is ours
+
+
+def open_output(config: RunConfig) -> tuple[Store, Layout]:
+    """The storage that a job writes to, and the names there."""
+    output = config.output
+    return Store(output.storage_options, single_writer=output.single_writer), Layout(output.uri)
+
+
+def make_policy(config: RunConfig) -> Policy:
+    """How videos are cut and frames chosen for the job's model."""
+    grid = read_vision_grid(config.model.name, config.model.revision)
+    return Policy(frames=config.frames, clips=config.clips, factor=grid.factor, temporal_patch=grid.temporal_patch)
+
+
+def make_plan(job: Job, identity: dict[str, str], *, limit: int | None, retry_failed: bool, keep_indexes: bool) -> Plan:
+    """Raises FramegateError where the job cannot start: no videos, no such model, frames that do not fit."""
+    make_policy(job.config).check()
+    id = config_id(job.config, **identity)
+    store, layout = open_output(job.config)
+    indexes = Indexes(store=store, root=layout.root, keep=keep_indexes)
+    found = find_videos(job.config.input, indexes)
+    check_partition_columns(job.config.output.partition_by, input_names(found, max_rows=MAX_INPUTS_SEEN))
+    ignored = sum((Counter(by_extension) for by_extension in indexes.num_ignored.values()), Counter())
+    done = read_done(store, layout, id)
+    planned = plan_videos(
+        found,
+        job.questions,
+        done.answered,
+        done.failed,
+        undecoded=done.undecoded,
+        now=datetime.now(UTC),
+        max_attempts=job.config.failures.max_attempts,
+        retry_failed=retry_failed,
+        erased=read_tombstones(store, layout),
+    )
+    return Plan(
+        config_id=id,
+        num_videos=found.num_rows,
+        num_skipped=found.num_rows - planned.table.num_rows,
+        num_erased=planned.num_erased,
+        num_settled=planned.num_settled,
+        videos=planned.table.slice(0, limit),
+        questions=job.questions,
+        num_ignored_members=dict(ignored.most_common()),
+    )
+
+
+def refuse_erased(store: Store, layout: Layout, run_id: str, planned: Plan) -> None:
+    """Takes the plan that was just stored away again where it names a video that was erased meanwhile.
+
+    The erasure may have looked for plans before this one was there. Raises FramegateError then.
+    """
+    kept = without_erased(planned.videos, read_tombstones(store, layout))
+    if kept.num_rows < planned.videos.num_rows:
+        store.delete([layout.plan(run_id)])
+        raise FramegateError("videos of this run were erased while it was planned; nothing was done, run it again")
+
+
+def check_partition_columns(partition_by: Sequence[str], names: Iterable[str]) -> None:
+    """Raises ConfigError where a column to partition by is none of the manifest's: a typo would be a partition of
+    nothing but nulls."""
+    wanted = {entry: entry.partition(".")[0] for entry in partition_by}
+    known = {OWN_TIME, *names}
+    for entry, name in wanted.items():
+        if name not in known:
+            match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = (
+                f"did you mean '{match[0]}'?" if match else f"it has {', '.join(sorted(known - {OWN_TIME})) or 'none'}"
+            )
+            raise ConfigError(f"output.partition_by: '{entry}' is no column of the manifest; {hint}")
+
+
+def read_identity(config: RunConfig) -> dict[str, str]:
+    """What `config_id` needs to know of rooms that schemas cannot see."""
+    asked = [suffix_after_video(Question(id="", text="", type=answer_type)) for answer_type in ANSWER_TYPES]
+    return {
+        "wording": "\n".join(
+            [prefix_before_video(config.prompt.system or DEFAULT_SYSTEM_PROMPT), *asked, FORCED_CLOSING]
+        ),
+        "model_fingerprint": fingerprint_model(config.model.name, config.model.revision),
+        "decoder_version": ",".join(decoder_version(name) for name in config.frames.decoders),
+    }

@@ -1,0 +1,47 @@
+"""The words around a clip: the turn that a model of the Qwen-VL families reads before it answers.
+
+One prompt is a *prefix* (system turn and video, the same for all questions of a clip) and a *suffix* (the question).
+Knows nothing of tokens: an engine tokenises the parts and puts the video's tokens between them.
+"""
+
+from __future__ import annotations
+
+from framegate.schemas.qa import OPTION_LETTERS, AnswerType, Question
+
+DEFAULT_SYSTEM_PROMPT = (
+    "You answer questions about a video clip. First give your best answer at once inside \\boxed{}. Then think it "
+    "through step by step between <think> and </think>, look at the clip again, and give your final answer inside "
+    "\\boxed{}. Put nothing but the answer into a box: the letter of an option, yes or no, a number, a few words, or "
+    "[start, end] in seconds."
+)
+
+TYPE_HINTS: dict[AnswerType, str] = {
+    "choice": "Answer with the letter of one option.",
+    "yes_no": "Answer yes or no.",
+    "number": "Answer with a number.",
+    "text": "Answer with a few words.",
+    "span": "Answer with [start, end] in seconds.",
+}
+
+BOX_OPENING = "\\boxed{"
+THINK_OPENING = "<think>"
+THINK_CLOSING = "</think>"
+FORCED_CLOSING = THINK_CLOSING + BOX_OPENING
+
+
+def prefix_before_video(system_prompt: str) -> str:
+    """All that stands before the video's tokens."""
+    return f"<|im_start|>system\n{system_prompt}<|im_end|>\n<|im_start|>user\n"
+
+
+def question_text(question: Question) -> str:
+    """The question as a person would read it: its text, its lettered options, and how to answer."""
+    lines = [question.text]
+    lines += [f"({letter}) {option}" for letter, option in zip(OPTION_LETTERS, question.options, strict=False)]
+    lines.append(TYPE_HINTS[question.type])
+    return "\n".join(lines)
+
+
+def suffix_after_video(question: Question) -> str:
+    """All that stands between the video's tokens and the model's first token."""
+    return f"{question_text(question)}<|im_end|>\n<|im_start|>assistant\n"

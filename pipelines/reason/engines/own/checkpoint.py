@@ -1,0 +1,145 @@
+"""A Qwen-VL checkpoint, loaded from a folder or by hub name, and the three things that the engine does with it: see a
+video, run a clip's prefix, run rows.
+
+Real `from_pretrained`: safetensors only, no code from the checkpoint is run. Knows nothing of sequences, slots' owners
+or the gate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+from framegate.pipelines.reason.engines.own.kv_cache import KeyValueShape
+from framegate.pipelines.reason.engines.own.memory import keep_freed_memory
+from framegate.pipelines.reason.engines.own.packed import pack_linears
+from framegate.pipelines.reason.engines.own.prefill import TextPass
+from framegate.pipelines.reason.engines.own.text_model import Deepstack, TextDecoder
+from framegate.pipelines.reason.engines.own.vision_attention import replace_attention
+from framegate.pipelines.reason.models.clip_prefix import ClipPrefix
+from framegate.pipelines.reason.models.families import find_family
+from framegate.pipelines.reason.models.packaged import model_folder
+from framegate.pipelines.reason.models.preprocess import VideoPatches
+from framegate.pipelines.reason.models.vision_grid import read_vision_grid
+from framegate.pipelines.reason.models.vocabulary import token_pieces
+from framegate.schemas.errors import EngineError
+
+_TURN_ENDINGS = ("<|im_end|>", "<|endoftext|>")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoFeatures:
+    """What the vision tower says about one clip: a vector for each video token, and those that deeper layers add."""
+
+    features_VD: torch.Tensor
+    deepstack_LVD: tuple[torch.Tensor, ...]
+
+
+class Checkpoint:
+    """Model, tokenizer and family of one checkpoint, ready on one device in one dtype."""
+
+    def __init__(self, name: str, *, revision: str | None, dtype: str, device: str) -> None:
+        self.grid = read_vision_grid(name, revision)
+        self.device = torch.device(device)
+        transformers.logging.disable_progress_bar()
+        where = str(model_folder(name) or name)
+        source: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+        try:
+            model = AutoModelForImageTextToText.from_pretrained(
+                where,
+                dtype=getattr(torch, dtype),
+                use_safetensors=True,
+                attn_implementation="sdpa",
+                **source,
+            )
+            self.tokenizer = AutoTokenizer.from_pretrained(where, **source)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise EngineError(f"model '{name}' cannot be loaded: {_first_line(error)}") from error
+        loaded = cast(Any, model).to(self.device).eval()
+        replace_attention(loaded.model.visual)
+        try:
+            self._decoder = TextDecoder(loaded.model.language_model)
+        except EngineError as error:
+            raise EngineError(f"model '{name}' cannot be run: {error}") from error
+        pack_linears(self._decoder)
+        pack_linears(loaded)
+        if self.device.type == "cpu":
+            keep_freed_memory()  # from here on: what loading has freed goes back
+        elif self.device.type == "cuda":
+            torch.cuda.empty_cache()  # joined weights do not fit into what their parts left: several GiB of a 7B
+        self._model = loaded
+        config = loaded.config
+        text = config.get_text_config()
+        self.kv_shape = KeyValueShape(
+            num_layers=self._decoder.num_layers,
+            num_heads=self._decoder.num_kv_heads,
+            head_size=self._decoder.head_size,
+            dtype=getattr(torch, dtype),
+        )
+        self.family = find_family(config.model_type, name)
+        self.positions_per_second = float(getattr(config.vision_config, "tokens_per_second", 1))
+        self.video_token_id: int = config.video_token_id
+        self.end_ids = self._find_end_ids()
+        self.pieces = token_pieces(
+            self.tokenizer.get_vocab(),
+            {token_id: token.content for token_id, token in self.tokenizer.added_tokens_decoder.items()},
+            num_ids=text.vocab_size,
+        )
+
+    def encode(self, text: str) -> list[int]:
+        """The token ids of a text in which special tokens stand by their names."""
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
+    @torch.inference_mode()
+    def see(self, videos: Sequence[VideoPatches]) -> list[VideoFeatures]:
+        """Run the vision tower over some clips at once: what it makes of each."""
+        grids = torch.tensor([video.grid_thw for video in videos], device=self.device)
+        pixels_ND = torch.cat([video.pixels_ND for video in videos]) if len(videos) > 1 else videos[0].pixels_ND
+        seen = self._model.model.get_video_features(pixels_ND, grids, return_dict=True)
+        deepstack = getattr(seen, "deepstack_features", None) or ()
+        return [
+            VideoFeatures(features_VD=features, deepstack_LVD=tuple(level[index] for level in deepstack))
+            for index, features in enumerate(seen.pooler_output)
+        ]
+
+    @torch.inference_mode()
+    def prefill_prefixes(
+        self, prefixes: Sequence[ClipPrefix], features: Sequence[VideoFeatures], prefix_pass: TextPass
+    ) -> None:
+        """Run some clips' prefixes, one packed behind the other; the pass keeps their keys and values."""
+        token_ids_N = torch.tensor([token_id for prefix in prefixes for token_id in prefix.token_ids])
+        places_V = (token_ids_N == self.video_token_id).nonzero()[:, 0].to(self.device)
+        embedded_ND = self._decoder.embed(token_ids_N.to(self.device))
+        features_VD = torch.cat([video.features_VD for video in features])
+        embedded_ND.index_copy_(0, places_V, features_VD.to(embedded_ND.dtype))
+        levels = zip(*(video.deepstack_LVD for video in features), strict=True)
+        deepstack = Deepstack(places_V=places_V, levels_LVD=[torch.cat(level) for level in levels])
+        positions_3N = torch.cat([prefix.positions_3P for prefix in prefixes], dim=1)
+        self._decoder(embedded_ND, positions_3N.to(self.device), prefix_pass, deepstack)
+
+    @torch.inference_mode()
+    def run_rows(
+        self, tokens_2N: torch.Tensor, rows_pass: TextPass, last_B: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Add packed text, token ids and positions, to running rows: logits (B, vocabulary).
+
+        They are those after the tokens at places `last_B`, or after every token.
+        """
+        hidden_ND = self._decoder(self._decoder.embed(tokens_2N[0]), tokens_2N[1].expand(3, -1), rows_pass)
+        return self._model.lm_head(hidden_ND if last_B is None else hidden_ND[last_B])
+
+    def _find_end_ids(self) -> frozenset[int]:
+        declared = self._model.generation_config.eos_token_id
+        ids = set(declared if isinstance(declared, list) else [declared])
+        ids |= {self.tokenizer.convert_tokens_to_ids(ending) for ending in _TURN_ENDINGS}
+        return frozenset(token_id for token_id in ids if token_id is not None)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,194 @@
+"""What one forward pass of the language model sees and leaves: the other half of attention, which knows the slots.
+
+Here are the passes that prefill: whole prefixes into the slots of clips, and the words of questions into those of
+rows. A pass over one token per row is `steps`. Knows nothing of what the tokens say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch.nn import functional as F
+
+from framegate.pipelines.reason.engines.own.kv_cache import SlotStore
+
+_QUERY_BLOCK = 128
+_PART_TOKENS = 256  # all that is computed of one part of a suffix pass then stays in a CPU's cache
+
+
+class TextPass(Protocol):
+    """One forward pass, from attention's side. Tokens of all rows stand packed: N of them."""
+
+    def attend(
+        self, layer: int, query_NHD: torch.Tensor, key_NKD: torch.Tensor, value_NKD: torch.Tensor, scaling: float
+    ) -> torch.Tensor:
+        """Store the new keys and values of a layer and attend: (N, heads, head_size)."""
+        ...
+
+
+class PrefixPass:
+    """Prefixes of `lengths` tokens into clip slots first_slot, first_slot + 1, ...; each sees itself, causally."""
+
+    def __init__(self, store: SlotStore, first_slot: int, lengths: Sequence[int]) -> None:
+        self._store = store
+        self._first_slot = first_slot
+        self._lengths = lengths
+        later_QQ = torch.ones(_QUERY_BLOCK, _QUERY_BLOCK, dtype=torch.bool, device=store.keys[0].device).triu_(1)
+        self._later_QQ = make_bias(later_QQ, store.keys[0])
+
+    def attend(
+        self, layer: int, query_NHD: torch.Tensor, key_NKD: torch.Tensor, value_NKD: torch.Tensor, scaling: float
+    ) -> torch.Tensor:
+        keys, values = self._store.keys[layer], self._store.values[layer]
+        outputs: list[torch.Tensor] = []
+        start = 0
+        for slot, length in enumerate(self._lengths, start=self._first_slot):
+            query, key, value = (
+                packed[start : start + length].transpose(0, 1) for packed in (query_NHD, key_NKD, value_NKD)
+            )
+            keys[slot, :, :, :length] = key.transpose(1, 2)
+            values[slot, :, :length] = value
+            if query.device.type == "cpu":
+                output = _attend_causally(query * scaling, keys[slot], values[slot], self._later_QQ)
+            else:
+                output = F.scaled_dot_product_attention(
+                    query[None],
+                    key[None],
+                    value[None],
+                    is_causal=True,
+                    scale=scaling,
+                    enable_gqa=len(query) != len(key),
+                )[0]
+            outputs.append(output.transpose(0, 1))
+            start += length
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+class SuffixPass:
+    """The words of new rows, which stand in slots first_row, first_row + 1, ...: `num_new[i]` tokens each.
+
+    Each row sees the prefix of its clip, in slot `clip_slots[i]`, and itself. Rows of one clip that stand next to each
+    other are run together, so that the prefix is read once for them.
+    """
+
+    def __init__(
+        self,
+        clips: SlotStore,
+        rows: SlotStore,
+        *,
+        first_row: int,
+        num_new: Sequence[int],
+        clip_slots: Sequence[int],
+        prefix_tokens: Sequence[int],
+    ) -> None:
+        self._clips, self._rows = clips, rows
+        device = rows.keys[0].device
+        counts = torch.tensor(num_new, device=device)
+        places = torch.arange(sum(num_new), device=device) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+        self._token_rows = torch.arange(first_row, first_row + len(num_new), device=device).repeat_interleave(counts)
+        self._token_columns = places
+        self._parts: list[_Part] = []
+        start = 0
+        for slot, lengths in _part_rows(clip_slots, num_new):
+            end = start + sum(lengths)
+            rows_T, columns_T = self._token_rows[start:end], places[start:end]
+            is_other = rows_T[:, None] != rows_T
+            self._parts.append(
+                _Part(
+                    tokens=slice(start, end),
+                    clip_slot=slot,
+                    num_prefix_tokens=prefix_tokens[slot],
+                    bias_TT=make_bias(is_other | (columns_T[:, None] < columns_T), rows.keys[0]),
+                )
+            )
+            start = end
+
+    def attend(
+        self, layer: int, query_NHD: torch.Tensor, key_NKD: torch.Tensor, value_NKD: torch.Tensor, scaling: float
+    ) -> torch.Tensor:
+        num_tokens, num_heads, head_size = query_NHD.shape
+        self._rows.keys[layer][self._token_rows, :, :, self._token_columns] = key_NKD
+        self._rows.values[layer][self._token_rows, :, self._token_columns] = value_NKD
+        query_HND = (query_NHD * scaling).transpose(0, 1)
+        key_KND, value_KND = key_NKD.transpose(0, 1), value_NKD.transpose(0, 1)
+        output_NHD = query_HND.new_empty(num_tokens, num_heads, head_size)
+        for part in self._parts:
+            num_prefix = part.num_prefix_tokens
+            prefix_keys = self._clips.keys[layer][part.clip_slot, :, :, :num_prefix]
+            prefix_values = self._clips.values[layer][part.clip_slot, :, :num_prefix]
+            query = query_HND[:, part.tokens].reshape(len(key_KND), -1, head_size)
+            own = multiply_scores(query, key_KND[:, part.tokens].transpose(1, 2))
+            own.view(num_heads, len(part.bias_TT), -1).add_(part.bias_TT)
+            scores = torch.cat([multiply_scores(query, prefix_keys), own], dim=-1)
+            weights = scores.softmax(dim=-1).to(query.dtype)
+            output = torch.bmm(weights[..., :num_prefix], prefix_values)
+            output += torch.bmm(weights[..., num_prefix:], value_KND[:, part.tokens])
+            output_NHD[part.tokens] = output.view(num_heads, -1, head_size).transpose(0, 1)
+        return output_NHD
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """Tokens of some rows of one clip; `bias_TT` hides those of the part's tokens that a token must not see."""
+
+    tokens: slice
+    clip_slot: int
+    num_prefix_tokens: int
+    bias_TT: torch.Tensor
+
+
+def _part_rows(clip_slots: Sequence[int], num_new: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+    """Neighbours of one clip, as many as come to `_PART_TOKENS` and at least one: its slot, and their tokens."""
+    lengths: list[int] = []
+    for row, (slot, count) in enumerate(zip(clip_slots, num_new, strict=True)):
+        lengths.append(count)
+        is_last = row + 1 == len(num_new) or clip_slots[row + 1] != slot
+        if is_last or sum(lengths) + num_new[row + 1] > _PART_TOKENS:
+            yield slot, lengths
+            lengths = []
+
+
+def _attend_causally(
+    query_HTD: torch.Tensor, keys_KDT: torch.Tensor, values_KTD: torch.Tensor, later_QQ: torch.Tensor
+) -> torch.Tensor:
+    """A sequence that sees itself, as plain matrix products over blocks of queries: (heads, tokens, head_size).
+
+    On CPUs without AMX torch's flash kernel takes 2 to 3 times as long in bf16: it packs both sides anew per block.
+    """
+    num_heads, num_tokens, head_size = query_HTD.shape
+    num_kv_heads = len(keys_KDT)
+    output = torch.empty_like(query_HTD)
+    for start in range(0, num_tokens, _QUERY_BLOCK):
+        end = min(start + _QUERY_BLOCK, num_tokens)
+        block = query_HTD[:, start:end].reshape(num_kv_heads, -1, head_size)
+        scores = multiply_scores(block, keys_KDT[:, :, :end]).view(num_heads, end - start, end)
+        scores[:, :, start:].add_(later_QQ[: end - start, : end - start])
+        weights = scores.softmax(dim=-1).to(block.dtype).view(num_kv_heads, -1, end)
+        output[:, start:end] = torch.bmm(weights, values_KTD[:, :end]).view(num_heads, end - start, head_size)
+    return output
+
+
+def make_bias(is_hidden: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """What is added to the scores that `multiply_scores` makes of `like`: 0, or so little that nothing is left.
+
+    Takes half the time of filling scores where a mask says so.
+    """
+    dtype = _scores_dtype(like)
+    return torch.zeros_like(is_hidden, dtype=dtype).masked_fill_(is_hidden, torch.finfo(dtype).min)
+
+
+def multiply_scores(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """A batch of products of queries and keys; scores are kept in fp32 where the device can give it, and in float16
+    always: a hidden score that overflowed would not stay hidden."""
+    if left.dtype == _scores_dtype(left):
+        return torch.bmm(left, right)
+    if left.is_cuda:
+        return torch.bmm(left, right, out_dtype=torch.float32)
+    return torch.bmm(left.float(), right.float())
+
+
+def _scores_dtype(like: torch.Tensor) -> torch.dtype:
+    return torch.float32 if like.is_cuda or like.dtype == torch.float16 else like.dtype

@@ -1,0 +1,119 @@
+"""What vLLM is built with: the job's engine_args, our own, and defaults for the rest.
+
+Refused in the job: what another part of it says (`model.*`, `frames.*`), what would change the prompt behind the
+gate's back, and what vLLM cannot combine with a logits processor. Everything else that vLLM's EngineArgs know is
+passed on as it is: parallel sizes, memory, quantization, scheduling. Which of those make another configuration is
+`schemas.config`'s to say. Free of vLLM: names and values only.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING
+from framegate.pipelines.reason.models.vision_grid import VisionGrid
+from framegate.schemas.config import GateConfig
+from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.errors import EngineError
+
+_MODEL = "the job says it as model.name, model.revision and model.dtype"
+_FRAMES = "frames reach vLLM as the job's `frames` makes them"
+_PROMPT = "it changes what a prompt holds"
+_GATE = "it changes what the gate reads"
+_ACTORS = "one engine runs per actor: use ray.reason_actors"
+REFUSED: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("model", "tokenizer", "dtype", "revision", "tokenizer_revision", "code_revision"), _MODEL)
+    | dict.fromkeys(("model_weights", "hf_config_path", "hf_overrides", "config_format", "tokenizer_mode"), _MODEL)
+    | dict.fromkeys(("limit_mm_per_prompt", "mm_processor_kwargs", "media_io_kwargs"), _FRAMES)
+    | dict.fromkeys(("mm_device_do_normalize", "video_pruning_rate", "video_pruning_method"), _FRAMES)
+    | dict.fromkeys(("enable_prompt_embeds", "enable_mm_embeds", "language_model_only", "mm_encoder_only"), _PROMPT)
+    | dict.fromkeys(("runner", "convert", "skip_tokenizer_init", "model_class_overrides", "model_impl"), _PROMPT)
+    | dict.fromkeys(("logits_processors", "logprobs_mode", "max_logprobs", "generation_config"), _GATE)
+    | dict.fromkeys(
+        ("override_generation_config", "reasoning_config", "watermark_config", "enable_trace_replay"), _GATE
+    )
+    | dict.fromkeys(
+        ("speculative_config", "spec_method", "spec_model", "spec_tokens"),
+        "vLLM runs no logits processor, and so no gate, beside speculative decoding",
+    )
+    | dict.fromkeys(("data_parallel_size", "data_parallel_rank", "data_parallel_backend"), _ACTORS)
+    | {
+        "trust_remote_code": "no code from a checkpoint is run",
+        "hf_token": "a job file is no place for secrets: set HF_TOKEN in the environment",
+        "seed": "answers are greedy",
+        "enable_prefix_caching": "the questions of a clip share its prefix",
+        "allowed_local_media_path": _FRAMES,
+        "allowed_media_domains": _FRAMES,
+    }
+)
+
+_QUESTION_TOKENS = 1024  # room for the longest question of a bank, options included
+_STAMP_TOKENS = 16  # `<1234.5 seconds>` and two markers, digit by digit
+_CPU_SEQUENCES = 32
+
+
+def check_arguments(given: Mapping[str, Any], known: Collection[str]) -> None:
+    """Raises EngineError for the first name that is refused or that vLLM's EngineArgs do not know."""
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise EngineError(f"model.engine_args: this vLLM knows no argument '{name}'{hint}")
+        if name in REFUSED:
+            raise EngineError(f"model.engine_args: '{name}' cannot be set here: {REFUSED[name]}")
+
+
+def count_context_tokens(frames: FramesConfig, gate: GateConfig, *, system_prompt: str, grid: VisionGrid) -> int:
+    """The longest sequence that the job can lead to, from above: video, stamps, question, answers and thinking."""
+    num_steps = -(-frames.max_frames // grid.temporal_patch)
+    prompt = len(system_prompt.encode()) + frames.max_video_tokens + num_steps * _STAMP_TOKENS + _QUESTION_TOKENS
+    return prompt + count_generated_tokens(gate, len(FORCED_CLOSING))
+
+
+def count_generated_tokens(gate: GateConfig, num_closing_tokens: int) -> int:
+    """The most that one question can write: first answer, thinking, closing, second answer."""
+    return 2 * gate.max_answer_tokens + gate.max_thinking_tokens + num_closing_tokens
+
+
+def complete_arguments(
+    given: Mapping[str, Any],
+    *,
+    is_cpu: bool,
+    context_tokens: int,
+    max_context_tokens: int,
+    clip_tokens: int,
+    key_value_bytes: int,
+    free_bytes: int,
+) -> dict[str, Any]:
+    """`given` and what the job leaves open.
+
+    context_tokens      the longest sequence of the job; `max_context_tokens` is the most that the model reads
+    clip_tokens         video tokens of the largest clip, which vLLM must be able to encode at once
+    key_value_bytes     per token; on a CPU, where vLLM would take its share of the whole machine's memory, keys and
+                        values get what all sequences at their longest need, and at most a quarter of what is free
+    """
+    for name in ("max_model_len", "max_num_seqs", "tensor_parallel_size", "pipeline_parallel_size"):
+        if not isinstance(given.get(name, 1), int):
+            raise EngineError(f"model.engine_args: {name} must be a whole number, got {given[name]!r}")
+    arguments: dict[str, Any] = {
+        "max_model_len": min(context_tokens, max_context_tokens),
+        "skip_mm_profiling": True,  # it would run the largest video that the model knows, not the job's
+        "mm_processor_cache_gb": 0,  # a clip is processed once, by us
+        "async_scheduling": False,  # the next step would be under way before the gate has spoken
+        "disable_log_stats": True,
+    }
+    parallel = given.get("tensor_parallel_size", 1) * given.get("pipeline_parallel_size", 1)
+    if parallel > 1:
+        arguments["distributed_executor_backend"] = "mp"
+    batched = max(2048 if is_cpu else 8192, clip_tokens)
+    arguments["max_num_batched_tokens"] = batched
+    if is_cpu:
+        arguments |= {"max_num_seqs": _CPU_SEQUENCES, "block_size": 32}
+    arguments |= given
+    if is_cpu and "kv_cache_memory_bytes" not in given:
+        longest = arguments["max_model_len"] * key_value_bytes
+        arguments["kv_cache_memory_bytes"] = max(2 * longest, min(arguments["max_num_seqs"] * longest, free_bytes // 4))
+    return arguments

@@ -1,0 +1,1 @@
+"""What both engines know of a model: files, families, tokens, pixels, positions."""

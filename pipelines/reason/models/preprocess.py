@@ -1,0 +1,83 @@
+"""Frames to what the vision tower reads: resized, normalised and cut into patches, in torch alone.
+
+Equal to Hugging Face's video processors of the families, without torchvision (no CPU build of it exists) and on any
+device. Knows no text and no positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from framegate.pipelines.reason.models.families import Family
+from framegate.pipelines.reason.models.vision_grid import VisionGrid
+from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.pixels import fit_frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoPatches:
+    """`pixels_ND`: one row per patch, float32. `grid_thw`: patches in time, height and width, before merging."""
+
+    pixels_ND: torch.Tensor
+    grid_thw: tuple[int, int, int]
+
+
+def cut_video(
+    frames_THWC: np.ndarray, *, family: Family, grid: VisionGrid, limits: FramesConfig, device: torch.device
+) -> VideoPatches:
+    """Resize to the job's limits, pad to whole temporal steps with the last frame, normalise, cut.
+
+    What the decoder fitted to the same limits is neither resized nor too much. Raises ValueError for frames that
+    cannot be fitted (see `schemas.pixels`), and for more of them than fit: their times would be lost here.
+    """
+    num_frames, height, width, _ = frames_THWC.shape
+    fitted = fit_frames(
+        num_frames, height, width, factor=grid.factor, temporal_patch=grid.temporal_patch, limits=limits
+    )
+    if fitted.num_frames < num_frames:
+        raise ValueError(
+            f"{num_frames} frames of {height}x{width} are more than max_video_tokens={limits.max_video_tokens} and "
+            f"min_frame_pixels={limits.min_frame_pixels} allow; at most {fitted.num_frames} fit: give fewer"
+        )
+    frames_TCHW = torch.from_numpy(frames_THWC).to(device).permute(0, 3, 1, 2)
+    pixels_TCHW = _normalise(_resize(frames_TCHW, (fitted.height, fitted.width)), family)
+    if missing := -num_frames % grid.temporal_patch:
+        pixels_TCHW = torch.cat([pixels_TCHW, pixels_TCHW[-1:].expand(missing, -1, -1, -1)])
+    return _patchify(pixels_TCHW, grid)
+
+
+def _resize(frames_TCHW: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    if tuple(frames_TCHW.shape[-2:]) == size:
+        return frames_TCHW
+    if frames_TCHW.device.type == "cpu":  # resizes bytes as bytes, like the processors do there
+        return F.interpolate(frames_TCHW.contiguous(), size, mode="bicubic", antialias=True)
+    pixels = F.interpolate(frames_TCHW.float(), size, mode="bicubic", antialias=True)
+    return pixels.round_().clamp_(0, 255)
+
+
+def _normalise(frames_TCHW: torch.Tensor, family: Family) -> torch.Tensor:
+    # Mean and deviation are scaled to bytes instead of the pixels to [0, 1]: one pass, and the processors' rounding.
+    mean = torch.tensor(family.pixel_mean, device=frames_TCHW.device).mul_(255.0).view(-1, 1, 1)
+    std = torch.tensor(family.pixel_std, device=frames_TCHW.device).mul_(255.0).view(-1, 1, 1)
+    return (frames_TCHW.float() - mean) / std
+
+
+def _patchify(pixels_TCHW: torch.Tensor, grid: VisionGrid) -> VideoPatches:
+    """Rows in the order of the merged tokens: the patches of one merge x merge square stand together."""
+    patch, temporal, merge = grid.patch, grid.temporal_patch, grid.merge
+    num_frames, channels, height, width = pixels_TCHW.shape
+    grid_thw = (num_frames // temporal, height // patch, width // patch)
+    cut = pixels_TCHW.reshape(
+        grid_thw[0], temporal, channels, grid_thw[1] // merge, merge, patch, grid_thw[2] // merge, merge, patch
+    )
+    # (t, temporal, channel, H, merge_h, patch_h, W, merge_w, patch_w)
+    #   -> (t, H, W, merge_h, merge_w, channel, temporal, patch_h, patch_w)
+    ordered = cut.permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
+    return VideoPatches(
+        pixels_ND=ordered.reshape(grid_thw[0] * grid_thw[1] * grid_thw[2], channels * temporal * patch * patch),
+        grid_thw=grid_thw,
+    )

@@ -1,0 +1,69 @@
+"""What must be known of a model before it is loaded: its family, and the grid into which it cuts frames.
+
+Reads the configuration alone. Free of torch, so that a driver may ask before any work and tell the decoder.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError
+
+from framegate.pipelines.reason.models.families import find_family
+from framegate.pipelines.reason.models.packaged import PACKAGED, model_folder
+from framegate.schemas.errors import EngineError
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisionGrid:
+    """A patch is `patch` pixels square in `temporal_patch` consecutive frames; `merge` x `merge` make one token."""
+
+    patch: int
+    merge: int
+    temporal_patch: int
+
+    @property
+    def factor(self) -> int:
+        """A frame's height and width must be multiples of this many pixels."""
+        return self.patch * self.merge
+
+
+def read_vision_grid(name: str, revision: str | None = None) -> VisionGrid:
+    """Of a checkpoint folder or hub name. Raises EngineError in one sentence for a model that cannot run here."""
+    path = locate_file(name, "config.json", revision)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        find_family(config.get("model_type", "unknown"), name)
+        vision = config["vision_config"]
+        return VisionGrid(
+            patch=vision["patch_size"], merge=vision["spatial_merge_size"], temporal_patch=vision["temporal_patch_size"]
+        )
+    except (KeyError, TypeError) as error:
+        raise EngineError(f"model '{name}' is no video model: its config.json has no {error}") from error
+    except ValueError as error:
+        raise EngineError(f"the config.json of model '{name}' is no JSON: {error}") from error
+
+
+def locate_file(name: str, file: str, revision: str | None = None) -> Path:
+    """The local path of one file of a checkpoint folder or of a hub model, fetched where it is not cached.
+
+    Hub files lie in a folder that is named after their commit. Raises EngineError where there is no such model.
+    """
+    folder = model_folder(name)
+    if folder is not None:
+        if not (folder / file).is_file():
+            raise EngineError(f"model folder '{name}' holds no {file}: it is not a complete checkpoint")
+        return folder / file
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise EngineError(
+            f"model '{name}' is not a folder; give a checkpoint folder, a hub name such as org/name, or one that comes"
+            f" with the package: {', '.join(PACKAGED)}"
+        )
+    try:
+        return Path(hf_hub_download(name, file, revision=revision))
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise EngineError(f"model '{name}' is neither a folder nor found on the hub: {reason}") from error

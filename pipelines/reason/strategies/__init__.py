@@ -1,0 +1,1 @@
+"""Strategies: what is asked of the model, and when it thinks."""

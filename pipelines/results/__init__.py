@@ -1,0 +1,1 @@
+"""The reading side: SQL views over an output."""

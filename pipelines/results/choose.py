@@ -1,0 +1,42 @@
+"""Videos by a condition in SQL, as `framegate erase --where` takes it."""
+
+from __future__ import annotations
+
+import duckdb
+
+from framegate.pipelines.results.views import one_sentence, select
+from framegate.schemas.errors import QueryError
+
+_VIEWS = ("answers", "failure_history")
+
+
+def choose_videos(connection: duckdb.DuckDBPyConnection, condition: str) -> list[str]:
+    """The URIs of videos with a row, of answers or of any failure, for which the condition is true; in order.
+
+    A column that one of the two does not have makes it look at the other alone. Raises QueryError where it is not one
+    boolean expression, or no table has its columns.
+    """
+    found: set[str] = set()
+    refusals: list[str] = []
+    for view in _VIEWS:
+        try:
+            # As a projection it is parsed as an expression: no second statement, no UNION, no LIMIT gets through.
+            types = [str(data_type) for data_type in connection.table(view).project(condition).types]
+        except duckdb.BinderException as error:
+            refusals.append(one_sentence(error))
+            continue
+        except duckdb.Error as error:
+            raise QueryError(f"{_rule(condition)}: {one_sentence(error)}") from error
+        if types != ["BOOLEAN"]:
+            raise QueryError(f"{_rule(condition)}; it gives {', '.join(types)}")
+        rows = select(connection, f"SELECT DISTINCT video_uri FROM {view} WHERE (\n{condition}\n)")
+        found |= set(rows.column("video_uri").to_pylist())
+    if len(refusals) == len(_VIEWS):
+        raise QueryError(f"{_rule(condition)}: {refusals[0]}")
+    return sorted(found)
+
+
+def _rule(condition: str) -> str:
+    return (
+        f"--where {condition!r} must be one condition that is true or false for a row, such as input_camera = 'north'"
+    )

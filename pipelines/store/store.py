@@ -1,0 +1,228 @@
+"""The door itself: what may be asked of storage, whatever kind it is."""
+
+from __future__ import annotations
+
+import uuid
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+from typing import Any, BinaryIO, Final, cast
+
+from fsspec import AbstractFileSystem
+from fsspec.core import url_to_fs
+from fsspec.utils import get_protocol
+
+from framegate.pipelines.failpoints import reach
+from framegate.pipelines.store.backend import Backend
+from framegate.pipelines.store.errors import sentence
+from framegate.pipelines.store.fsspec_objects import OtherObjects
+from framegate.pipelines.store.globs import matching
+from framegate.pipelines.store.local import LocalFiles
+from framegate.pipelines.store.object_file import open_object
+from framegate.pipelines.store.objects import ObjectInfo, OpenUpload, Put, join
+from framegate.pipelines.store.retries import PATIENCE_SECONDS
+from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
+
+LOCAL = ("file", "local")
+S3 = ("s3", "s3a")
+FIRST_CONTACT_SECONDS: Final = 15.0
+
+
+@dataclass(frozen=True)
+class Store:
+    """Storage under one set of fsspec options. Cheap to make, picklable, safe to share between threads.
+
+    single_writer     the user's word that nobody else writes here: instead of conditional requests, it looks and writes
+    patience_seconds  how long it tries one request again that fails for something that passes
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    single_writer: bool = False
+    patience_seconds: float = PATIENCE_SECONDS
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Every object below a folder or prefix, by name; nothing where it does not exist. Never from a cache.
+
+        Comes page by page, folder by folder. Names that start with a dot, at any depth below the prefix, are left out:
+        temporary and system files; so are links to folders.
+        """
+        with sentence("list", prefix):
+            backend, path = self.backend(prefix)
+            yield from backend.list(path)
+
+    def glob(self, pattern: str) -> Iterator[ObjectInfo]:
+        """Every object that a glob matches (`*`, `**`, `?`, `[...]`), by name. A star matches no leading dot."""
+        with sentence("list", pattern):
+            backend, path = self.backend(pattern)
+            yield from matching(backend, path)
+
+    def stat(self, uri: str) -> ObjectInfo:
+        """Raises ObjectNotFound, StorageError."""
+        with sentence("read", uri):
+            backend, path = self.backend(uri)
+            return backend.stat(path)
+
+    def is_folder(self, uri: str) -> bool:
+        """Whether anything lies below `uri`. Raises ObjectNotFound where a bucket is missing."""
+        with sentence("list", uri):
+            backend, path = self.backend(uri)
+            return backend.is_folder(path)
+
+    def read(self, uri: str, start: int | None = None, end: int | None = None) -> bytes:
+        """Bytes [start, end), or all. Raises ObjectNotFound, StorageError, also where the object ends before `end`."""
+        first = start or 0
+        if first < 0 or (end is not None and end < first):
+            raise ValueError(f"bytes {start} to {end} of {uri} are no range; it must be 0 <= start <= end")
+        with sentence("read", uri):
+            backend, path = self.backend(uri)
+            return backend.read(path, first, end)
+
+    def read_many(self, objects: Iterable[str | ObjectInfo]) -> Iterator[tuple[str, bytes]]:
+        """Whole objects with their URIs in the order given, some dozens at a time. For small objects.
+
+        Raises VersionChanged where one that was listed has another size now, ObjectNotFound, StorageError.
+        """
+        for uri, data in self.read_present(objects):
+            if data is None:
+                raise ObjectNotFound(f"cannot read {uri}: it, or the bucket or folder it belongs to, does not exist")
+            yield uri, data
+
+    def read_present(self, objects: Iterable[str | ObjectInfo]) -> Iterator[tuple[str, bytes | None]]:
+        """`read_many` of objects that may be gone: None in place of their bytes."""
+        waiting = iter(objects)
+        first = next(waiting, None)
+        if first is None:
+            return
+        with sentence("read", _uri(first)):
+            backend, _ = self.backend(_uri(first))
+        asked: deque[str] = deque()
+        found = backend.read_many(_note(asked, backend, chain([first], waiting)))
+        try:
+            for data in found:
+                yield asked.popleft(), data
+        except Exception as error:
+            with sentence("read", asked[0] if asked else _uri(first)):
+                raise error
+        finally:
+            cast(Generator, found).close()  # what is still under way is given up
+
+    def open_read(self, uri: str) -> BinaryIO:
+        """A seekable file over one version of an object, which the caller closes.
+
+        Its reads raise OSError (ESTALE) where another version has taken the object's place, StorageError else.
+        """
+        with sentence("read", uri):
+            backend, path = self.backend(uri)
+            return open(path, "rb") if isinstance(backend, LocalFiles) else open_object(uri, backend, path)
+
+    def filesystem(self, uri: str) -> tuple[AbstractFileSystem, str]:
+        """The fsspec filesystem behind a URI, and its path there: for Parquet readers that take one, never to write."""
+        with sentence("read", uri):
+            fs, path = url_to_fs(uri, **self._options(uri))
+            return fs, path
+
+    def open_uploads(self, prefix: str) -> Iterator[OpenUpload]:
+        """Multipart uploads below a prefix that are neither finished nor given up. Only S3 has such a thing."""
+        with sentence("list", prefix):
+            backend, path = self.backend(prefix)
+            yield from backend.open_uploads(path)
+
+    def put_once(self, uri: str, data: bytes) -> Put:
+        """Creates the object whole, or leaves the one that is there. Never a half, never an overwrite.
+
+        The first writer wins. A retry after a lost reply meets its own object, which is why bytes are compared.
+        Raises CredentialsError, StorageFull, StorageError.
+        """
+        with sentence("write", uri):
+            backend, path = self.backend(uri)
+            reach("put.before")
+            put = backend.put_once(path, data)
+            if put.created:
+                reach("put.after")
+            return put
+
+    def replace(self, uri: str, data: bytes, *, if_match: str) -> ObjectInfo:
+        """Puts other bytes in the place of one version of an object, whole: a reader meets the old or the new ones.
+
+        Raises VersionChanged where another version is there, ObjectNotFound where none is, StorageError. Must not run
+        beside a `delete` of the same object on a local disk.
+        """
+        with sentence("replace", uri):
+            backend, path = self.backend(uri)
+            reach("replace.before")
+            info = backend.replace(path, data, if_match)
+            reach("replace.after")
+            return info
+
+    def delete(self, uris: Iterable[str]) -> None:
+        """Removes objects, on S3 a thousand at a time; one that is gone already is no error."""
+        waiting = iter(uris)
+        while first := next(waiting, None):
+            with sentence("delete", first):
+                backend, path = self.backend(first)
+                paths = [path, *(self.backend(uri)[1] for uri in islice(waiting, backend.DELETE_MANY - 1))]
+                reach("delete.before")
+                backend.delete(paths)
+                reach("delete.after")
+
+    def check_writable(self, root: str) -> None:
+        """Raises StorageError unless objects below `root` can be created once, replaced by version, and deleted."""
+        # Raises where the bucket is missing; some servers answer a PUT there with a 500. Who mistyped an address need
+        # not wait as long as one in the middle of a run.
+        first = replace(self, patience_seconds=min(self.patience_seconds, FIRST_CONTACT_SECONDS))
+        first.is_folder(root)
+        probe = join(root, f".framegate-probe-{uuid.uuid4().hex}")
+        self.put_once(probe, b"first")
+        try:
+            if self.put_once(probe, b"second").created:
+                raise StorageError(_no_condition(root, "overwrites objects that exist", "If-None-Match"))
+            version = self.stat(probe).version
+            try:
+                self.replace(probe, b"second", if_match="0" * 32)
+            except VersionChanged:
+                self.replace(probe, b"third", if_match=version)
+            else:
+                raise StorageError(_no_condition(root, "replaces an object of another version", "If-Match"))
+        finally:
+            self.delete([probe])
+
+    def backend(self, uri: str) -> tuple[Backend, str]:
+        """The kind of storage behind a URI, and the path there. For this room and pinned reads."""
+        protocol = get_protocol(uri)
+        if protocol in LOCAL:
+            local = LocalFiles()
+            return local, local.path(uri)
+        options = self._options(uri)
+        if protocol in S3:
+            from framegate.pipelines.store.s3 import S3Objects
+            from framegate.pipelines.store.s3_reader import ONE_TRY
+
+            options["config_kwargs"] = {**ONE_TRY, **options.get("config_kwargs", {})}
+            kind = S3Objects
+        else:
+            kind = OtherObjects
+        fs, path = url_to_fs(uri, **options)
+        return kind(fs, single_writer=self.single_writer, patience_seconds=self.patience_seconds), path
+
+    def _options(self, uri: str) -> dict[str, Any]:
+        return {} if get_protocol(uri) in LOCAL else {"use_listings_cache": False, **self.options}
+
+
+def _uri(item: str | ObjectInfo) -> str:
+    return item if isinstance(item, str) else item.uri
+
+
+def _note(
+    asked: deque[str], backend: Backend, objects: Iterable[str | ObjectInfo]
+) -> Iterator[tuple[str, ObjectInfo | None]]:
+    for item in objects:
+        asked.append(_uri(item))
+        yield backend.path(_uri(item)), None if isinstance(item, str) else item
+
+
+def _no_condition(root: str, fault: str, header: str) -> str:
+    return (
+        f"{root} {fault} although told not to ({header}); use a store with conditional writes, or set"
+        " output.single_writer: true where no other run ever writes to this output"
+    )

@@ -1,0 +1,171 @@
+"""Answered units as the reason stage would hand them over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from framegate.pipelines.commit.journal import commit_unit
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.records import record_begun, record_config, record_plan
+from framegate.pipelines.commit.seal import seal
+from framegate.pipelines.commit.unit_rows import RunFacts
+from framegate.pipelines.store import Store
+from framegate.schemas.clip import Clip, Video
+from framegate.schemas.qa import Answer, Question, Verdict
+from framegate.schemas.rows import Failure
+from framegate.schemas.tables import ANSWERED
+from framegate.schemas.work import AnsweredClip, AnsweredUnit, to_table
+
+QUESTIONS = tuple(Question(id=f"q{n}", text=f"question {n}?", type="yes_no") for n in range(3))
+
+
+def make_answer(question: Question) -> Answer:
+    return Answer(
+        question=question,
+        answer="yes",
+        answer_first="yes",
+        answer_second=None,
+        confidence_first=0.99,
+        confidence_second=None,
+        verdict=Verdict(route="exit", reason="confident", confidence=0.99),
+        thinking=False,
+        thinking_text=None,
+        span_start_seconds=None,
+        span_end_seconds=None,
+        num_prompt_tokens=20,
+        num_video_tokens=10,
+        num_answer_tokens=3,
+        num_thinking_tokens=0,
+        finish_reason="exit",
+        status="answered",
+        engine_seconds=0.25,
+    )
+
+
+def make_video(name: str = "v", inputs: Mapping[str, object] | None = None) -> Video:
+    return Video(uri=f"{name}.mp4", version="1", size_bytes=1, inputs=inputs or {})
+
+
+def make_unit(
+    video: Video,
+    indexes: range,
+    *,
+    num_clips: int,
+    questions: tuple[Question, ...] = QUESTIONS[:2],
+    failing: bool = False,
+    attempt: int = 1,
+) -> dict[str, Any]:
+    """A row of ANSWERED: clips `indexes` of `num_clips`; with `failing` the last question of each clip has failed."""
+    answered = questions[:-1] if failing else questions
+    clips = tuple(
+        AnsweredClip(
+            clip=Clip(video_id=video.video_id, index=n, start_seconds=2.0 * n, end_seconds=2.0 * n + 2),
+            is_last=n == num_clips - 1,
+            num_frames=4,
+            decode_seconds=0.5,
+            answers=tuple(make_answer(question) for question in answered),
+            failures=((questions[-1].hash, Failure(stage="reason", reason="engine_error", message="no")),)
+            if failing
+            else (),
+        )
+        for n in indexes
+    )
+    hashes = tuple(question.hash for question in questions)
+    attempts = tuple(attempt for _ in hashes)
+    unit = AnsweredUnit(video=video, question_hashes=hashes, attempts=attempts, decoder="pyav-1", clips=clips)
+    return to_table([unit], ANSWERED).to_pylist()[0]
+
+
+def make_undecoded(
+    video: Video, clip_index: int | None, *, reason: str = "truncated", attempt: int = 1
+) -> dict[str, Any]:
+    unit = AnsweredUnit(
+        video=video,
+        question_hashes=("h",),
+        attempts=(),
+        decoder="pyav-1",
+        failure=Failure(stage="decode", reason=reason, message="it ends early"),
+        failed_clip_index=clip_index,
+        failed_attempt=attempt,
+    )
+    return to_table([unit], ANSWERED).to_pylist()[0]
+
+
+class FillIndex:
+    """Writes an output: two config_ids, each with one run over three videos, one of them in two versions.
+
+    Of each version two clips are sealed and a third is in the journal, each with an answer and a failure; and there
+    is an attempt that stands."""
+
+    config_ids = ("a" * 16, "b" * 16)
+    videos = tuple(
+        Video(uri=uri, version=version, size_bytes=1, inputs={"camera": uri.partition("/")[0]})
+        for uri, version in (("cam/erased.mp4", "1"), ("cam/erased.mp4", "2"), ("cam/other.mp4", "1"), ("b/x.mp4", "1"))
+    )
+
+    def __init__(self, facts: RunFacts) -> None:
+        self._facts = facts
+
+    def __call__(self, store: Store, layout: Layout, *, partition_by: tuple[str, ...] = ()) -> None:
+        for number, config_id in enumerate(self.config_ids, start=1):
+            facts = replace(self._facts, run_id=f"run-{number}", config_id=config_id)
+            begun = {"config_id": config_id, "started_at": "2026-11-21T12:00:00+00:00", "num_videos": len(self.videos)}
+            record_config(store, layout, config_id, {"model": facts.model})
+            record_begun(store, layout, facts.run_id, begun)
+            self.commit(store, layout, facts, range(2), num_clips=3)
+            seal(store, layout, config_id, partition_by=partition_by)
+            self.commit(store, layout, facts, range(2, 3), num_clips=3)
+            for video in self.videos:
+                uri = layout.attempt(config_id, video.video_id, "decode", facts.run_id, 1)
+                store.put_once(uri, b'{"begun_at": "2026-11-21T12:00:00+00:00"}')
+            rows = [
+                {
+                    "video_id": video.video_id,
+                    "video_uri": video.uri,
+                    "video_version": video.version,
+                    "question_hashes": [question.hash for question in QUESTIONS[:2]],
+                    "config_id": config_id,
+                }
+                for video in self.videos
+            ]
+            record_plan(store, layout, facts.run_id, pa.Table.from_pylist(rows))
+
+    def commit(self, store: Store, layout: Layout, facts: RunFacts, clips: range, *, num_clips: int) -> None:
+        for video in self.videos:
+            unit = make_unit(video, clips, num_clips=num_clips, failing=True)
+            commit_unit(store, layout, unit, facts, written_at=datetime(2026, 11, 21, 12, tzinfo=UTC))
+
+
+@pytest.fixture(scope="session")
+def units() -> Any:
+    """The makers above: `units.make_unit(...)`; a conftest cannot be imported by name."""
+    import types
+
+    return types.SimpleNamespace(
+        make_unit=make_unit, make_undecoded=make_undecoded, make_video=make_video, QUESTIONS=QUESTIONS
+    )
+
+
+@pytest.fixture(scope="session")
+def fill_index(facts: RunFacts) -> FillIndex:
+    """An output with the videos of FillIndex; see there."""
+    return FillIndex(facts)
+
+
+@pytest.fixture(scope="session")
+def facts() -> RunFacts:
+    return RunFacts(
+        run_id="run-1",
+        config_id="c0ffee0000000000",
+        model="model",
+        strategy="gated",
+        engine="transformers",
+        threshold=0.97,
+        question_ids={question.hash: question.id for question in QUESTIONS},
+    )

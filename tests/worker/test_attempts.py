@@ -1,0 +1,54 @@
+"""Notes of what was begun: whose they are, when they count as deaths, and what is no note."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.unit_rows import RunFacts
+from framegate.pipelines.store import Store
+from framegate.pipelines.worker import attempts as attempts_module
+from framegate.pipelines.worker.attempts import Attempts, read_deaths
+from framegate.schemas.errors import StorageError
+
+
+@pytest.fixture
+def attempts(tmp_path: Path, facts: RunFacts) -> Attempts:
+    return Attempts(store=Store(), layout=Layout(str(tmp_path)), config_id=facts.config_id, run_id=facts.run_id)
+
+
+def notes(attempts: Attempts) -> list[str]:
+    return [info.uri for info in attempts.store.list(attempts.layout.folder("attempts"))]
+
+
+def test_notes_of_another_run_count_once_they_are_old(attempts: Attempts) -> None:
+    other = replace(attempts, run_id="killed")
+    for scope in ("decode", "decode", "unit"):
+        other.begin("video", scope)
+    now = datetime.now(UTC)
+
+    def deaths(later: timedelta) -> dict[str, int]:
+        return read_deaths(attempts.store, attempts.layout, attempts.config_id, now=now + later)
+
+    assert deaths(timedelta(minutes=50)) == {}
+    old = deaths(attempts_module.STALE_AFTER + timedelta(minutes=1))
+    assert old == {"video/decode": 2, "video/unit": 1}
+    assert attempts.begin("video", "decode").num_deaths == 0
+    assert replace(attempts, deaths=old, run_id="next").begin("video", "decode").num_deaths == 2
+
+
+def test_a_run_forgets_its_own_notes_alone(attempts: Attempts) -> None:
+    replace(attempts, run_id="other").begin("video", "decode")
+    attempts.begin("video", "decode")
+    attempts.forget()
+    assert [uri.rpartition("/")[2] for uri in notes(attempts)] == ["other-0001"]
+
+
+def test_a_foreign_object_among_the_notes_is_named(attempts: Attempts) -> None:
+    attempts.store.put_once(attempts.layout.attempt(attempts.config_id, "v", "decode", "x", 1), b"no json")
+    with pytest.raises(StorageError, match="x-0001 is no note of an attempt"):
+        read_deaths(attempts.store, attempts.layout, attempts.config_id, now=datetime.now(UTC))

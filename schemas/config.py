@@ -1,7 +1,7 @@
-"""What a run is told: RunConfig, its parts, and config_id, the name of everything that can change an answer.
+"""RunConfig, its parts, and config_id, which stands for everything that can change an answer.
 
-What is said about decoding stands in `schemas.decoding`. Knows nothing of files (`schemas.job` reads those) nor of what
-a path or a model holds; defaults stand in these two files and nowhere else.
+The parts about decoding are in `schemas.decoding`, those about strategies in `schemas.strategies`. All defaults of a
+job are in these three files. `schemas.job` reads job files.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Final, Literal
 
@@ -17,6 +18,7 @@ from pydantic import Field, model_validator
 from framegate.schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
 from framegate.schemas.engine_args import ENGINE_ARGS_OF_THE_MACHINE
 from framegate.schemas.part import Part
+from framegate.schemas.strategies import GatedConfig, StrategyConfig
 
 SCHEMA_VERSION: Final = 1
 """Raised when rows of an older version can no longer stand beside new ones; part of config_id."""
@@ -70,15 +72,6 @@ class ModelConfig(Part):
     def label(self) -> str:
         """The name without the machine: a hub name as it is, a folder by its last part."""
         return PurePath(self.name).name if self.name.startswith(("/", ".", "~")) else self.name
-
-
-class GateConfig(Part):
-    """When to think, and how much may be produced."""
-
-    strategy: Literal["direct", "always_think", "gated"] = Field(default="gated")
-    threshold: float = Field(default=0.97, ge=0, le=1, description="exit at this confidence or above; per model")
-    max_answer_tokens: int = Field(default=64, ge=1, le=4096, description="for the first answer")
-    max_thinking_tokens: int = Field(default=1024, ge=1, le=65_536, description="then the closing is forced")
 
 
 class OutputConfig(Part):
@@ -139,7 +132,7 @@ class RunConfig(Part):
     frames: FramesConfig = FramesConfig()
     decode: DecodeConfig = DecodeConfig()
     prompt: PromptConfig = PromptConfig()
-    gate: GateConfig = GateConfig()
+    gate: StrategyConfig = GatedConfig()
     failures: FailuresConfig = FailuresConfig()
     ray: RayConfig = RayConfig()
 
@@ -150,18 +143,20 @@ class RunConfig(Part):
         return self
 
 
-def answer_document(config: RunConfig, *, wording: str, model_fingerprint: str, decoder_version: str) -> dict[str, Any]:
+def answer_document(
+    config: RunConfig, *, wording: str, model_fingerprint: str, decoder_version: str, strategy: Mapping[str, Any]
+) -> dict[str, Any]:
     """All that can change an answer beside the question itself, in a form that a person can read.
 
     wording            every word that stands around the clip and the question, system turn included
     model_fingerprint  stands for the bytes of weights, tokenizer and model configuration
     decoder_version    of the packages that `frames.decoder` names, in its order
+    strategy           the strategy's own document: its name, and what of it can change an answer
 
-    The threshold is left out on purpose: it decides whether to think, is a column of every row, and a row that was
-    answered under another threshold stays as it was. So are questions (each has its own hash), batch sizes, storage,
-    Ray and how decoding is confined: they change where and when, not what. The token budgets are in: they cut answers
-    short. dtype and engine are in: they move logits. Of engine_args, those are in that are not known to be the
-    machine's alone: quantization and kv_cache_dtype move logits, and so may what a later vLLM brings.
+    Questions are left out, as each has its own hash. So are batch sizes, storage, Ray and how decoding is confined:
+    they change where and when, not what. dtype and engine are in: they move logits. Of engine_args, those are in that
+    are not known to be the machine's alone: quantization and kv_cache_dtype move logits, and so may what a later vLLM
+    brings.
     """
     engine_args = {
         name: value for name, value in config.model.engine_args.items() if name not in ENGINE_ARGS_OF_THE_MACHINE
@@ -179,18 +174,20 @@ def answer_document(config: RunConfig, *, wording: str, model_fingerprint: str, 
         },
         "clips": config.clips.document(),
         "frames": {**config.frames.document(), "decoder_version": decoder_version},
-        "gate": {
-            "strategy": config.gate.strategy,
-            "max_answer_tokens": config.gate.max_answer_tokens,
-            "max_thinking_tokens": config.gate.max_thinking_tokens,
-        },
+        "gate": dict(strategy),
     }
 
 
-def config_id(config: RunConfig, *, wording: str, model_fingerprint: str, decoder_version: str) -> str:
+def config_id(
+    config: RunConfig, *, wording: str, model_fingerprint: str, decoder_version: str, strategy: Mapping[str, Any]
+) -> str:
     """16 hex digits for `answer_document`. The first is a letter, so that no reader of paths takes it for a number."""
     document = answer_document(
-        config, wording=wording, model_fingerprint=model_fingerprint, decoder_version=decoder_version
+        config,
+        wording=wording,
+        model_fingerprint=model_fingerprint,
+        decoder_version=decoder_version,
+        strategy=strategy,
     )
     digest = hashlib.sha256(json.dumps(document, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
     match = re.search("[a-f][0-9a-f]{15}", digest)

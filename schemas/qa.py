@@ -1,7 +1,4 @@
-"""What is asked and what comes back: Question, Verdict, Answer.
-
-Knows nothing of models, storage or Ray. Free of torch and ray on purpose: every room imports it.
-"""
+"""What is asked and what comes back: Question, Verdict, Answer."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ GateReason = Literal[
 ]
 FinishReason = Literal[
     "exit",  # the gate let the first answer go; not one more token was produced
-    "answered",  # the second box closed, or the model ended its turn after thinking
+    "answered",  # the second box closed
     "ended",  # the model ended its turn before a second answer
     "thinking_budget",  # max_thinking_tokens were spent; the closing was forced
 ]

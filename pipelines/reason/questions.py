@@ -1,16 +1,15 @@
-"""Questions over an engine of asks: a strategy says what is asked next, until each question has its answer.
+"""Drives questions over an engine of asks: a strategy says what is asked next, until each question has its answer.
 
-Satisfies the same contract as an engine, one level up: `add` takes a clip with its questions, `step` hands back
-questions that are answered or failed.
+One level above an engine and used like one: `add` takes a clip with its questions, `step` hands back the questions that
+are answered or failed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from framegate.pipelines.reason.engines.failures import describe_failure
-from framegate.pipelines.reason.engines.poison import is_poisoned
+from framegate.pipelines.reason.engines.failures import describe_failure, is_fatal
 from framegate.pipelines.reason.engines.protocol import Engine
 from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, FinishedAsk, Strategy
 from framegate.schemas.clip import FrameBatch
@@ -51,9 +50,15 @@ class _OpenQuestion:
 
 
 class QuestionRunner:
-    """Every question of every added request comes back exactly once. What the engine raises is raised."""
+    """Every question of every added request comes back exactly once. What the engine raises is raised; so is a fatal
+    error of the strategy, while any other one fails its question alone."""
 
     def __init__(self, engine: Engine, strategy: Strategy) -> None:
+        """Raises EngineError where the engine is not capable of what the strategy needs."""
+        if missing := strategy.needs - engine.capabilities:
+            raise EngineError(
+                f"the strategy {strategy.name} needs {', '.join(sorted(missing))}, which the engine lacks"
+            )
         self.engine = engine
         self._strategy = strategy
         self._open: dict[Ask, _OpenQuestion] = {}
@@ -72,17 +77,9 @@ class QuestionRunner:
     def add(self, request: ClipRequest) -> None:
         clip = ClipFrames(id=request.id, frames=request.frames, start_seconds=request.clip_start_seconds)
         for question in request.questions:
-            one = _OpenQuestion(request.id, question)
             self._num_open_questions += 1
-            try:
-                asks = self._strategy.begin(clip, question)
-                if not asks:
-                    raise EngineError(f"the strategy {self._strategy.name} asks nothing")
-            except Exception as error:  # of this question alone
-                one.failure = _describe(error)
-                self._close(one)
-                continue
-            self._ask(one, asks)
+            one = _OpenQuestion(request.id, question)
+            self._go_on(one, lambda question=question: self._strategy.begin(clip, question))
 
     def step(self) -> list[Finished]:
         """Move all running asks on; the questions that came to their end."""
@@ -101,50 +98,55 @@ class QuestionRunner:
             )
         else:
             one.finished.append(finished)
+        self._go_on(one, lambda: self._strategy.after(one.finished, one.num_open))
+
+    def _go_on(self, one: _OpenQuestion, decide: Callable[[], Sequence[Ask] | Answer | None]) -> None:
+        """Ask what the strategy says, or hand the question back. One that failed waits for its open asks alone."""
+        outcome = None
         if one.failure is None:
             try:
-                self._go_on(one)
-            except Exception as error:  # of this question alone
-                one.failure = _describe(error)
-        if one.failure is not None and not one.num_open:
-            self._close(one)
+                outcome = decide()
+                self._check(one, outcome)
+            except Exception as error:
+                if is_fatal(error):
+                    raise
+                one.failure = describe_failure(error)
+        if one.failure is not None:
+            if not one.num_open:
+                self._close(one, answer=None)
+        elif isinstance(outcome, Answer):
+            self._close(one, answer=outcome)
+        else:
+            self._ask(one, outcome or ())
 
-    def _go_on(self, one: _OpenQuestion) -> None:
-        outcome = self._strategy.after(one.finished, one.num_open)
+    def _check(self, one: _OpenQuestion, outcome: Sequence[Ask] | Answer | None) -> None:
+        name = f"the strategy {self._strategy.name}"
         if isinstance(outcome, Answer):
             if one.num_open:
-                raise EngineError(f"the strategy {self._strategy.name} answered with {one.num_open} asks still open")
-            self._num_open_questions -= 1
-            self._finished.append(Finished(request_id=one.request_id, question=one.question, answer=outcome))
-        elif outcome:
-            self._ask(one, outcome)
-        elif not one.num_open:
-            raise EngineError(f"the strategy {self._strategy.name} waits for asks, and none is open")
+                raise EngineError(f"{name} answered with {one.num_open} asks still open")
+            return
+        asks = outcome or ()
+        if not asks and not one.num_open:
+            raise EngineError(f"{name} waits for asks, and none is open" if one.finished else f"{name} asks nothing")
+        if len({*asks}) < len(asks) or any(ask in self._open for ask in asks):
+            raise EngineError(f"{name} asks the same ask twice")
 
     def _ask(self, one: _OpenQuestion, asks: Sequence[Ask]) -> None:
         for ask in asks:
             self._open[ask] = one
             one.num_open += 1
+        for ask in asks:
             self.engine.add(ask)
 
-    def _close(self, one: _OpenQuestion) -> None:
-        """Hand a failed question back."""
-        assert one.failure is not None
-        reason, message = one.failure
+    def _close(self, one: _OpenQuestion, *, answer: Answer | None) -> None:
+        reason, message = one.failure or (None, None)
         self._num_open_questions -= 1
         self._finished.append(
             Finished(
                 request_id=one.request_id,
                 question=one.question,
-                answer=None,
+                answer=answer,
                 failure_reason=reason,
                 failure_message=message,
             )
         )
-
-
-def _describe(error: Exception) -> tuple[str, str]:
-    """Raises `error` itself where after it no engine can work in this process."""
-    if is_poisoned(error):
-        raise error
-    return describe_failure(error)

@@ -57,7 +57,7 @@ class Course(Protocol):
     def is_thinking(self) -> bool: ...
 
     def start(self, encoded: Mapping[str, Sequence[int]]) -> None:
-        """The token ids of each text in the ask's `budget.forced_texts`."""
+        """`encoded` has the token ids of each text in the ask's `budget.forced_texts`."""
         ...
 
     def append(self, token: Token) -> None: ...
@@ -75,7 +75,8 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenBudget:
-    """The most that one ask writes: `num_tokens` of the model's choice, and each of `forced_texts` once."""
+    """The most that one ask writes: `num_tokens` of the model's choice, and each of `forced_texts` once. An ask whose
+    course goes on beyond that fails."""
 
     num_tokens: int
     forced_texts: tuple[str, ...] = ()
@@ -163,7 +164,7 @@ class Strategy(Protocol):
         ...
 
     def budgets(self, question: Question) -> Sequence[TokenBudget]:
-        """One for each ask that the question may lead to. The only place that reckons how much is written."""
+        """One for each ask that the question may lead to. Slots, contexts and estimates are computed from these."""
         ...
 
     def document(self) -> dict[str, Any]:

@@ -1,12 +1,12 @@
-"""The seam between strategies and a model: what every engine does, and nothing of how.
+"""What every engine does: it runs asks.
 
-An engine runs asks. It outlives any batch: asks are added while others run, and whatever has finished comes back from
-`step`, in any order.
+An engine outlives any batch: asks are added while others run, and whatever has finished comes back from `step`, in any
+order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from framegate.pipelines.reason.strategies.protocol import Ask, Capability, FinishedAsk
@@ -35,3 +35,6 @@ class Engine(Protocol):
     def add(self, ask: Ask) -> None: ...
 
     def step(self) -> Sequence[FinishedAsk]: ...
+
+
+EngineFactory = Callable[[], Engine]

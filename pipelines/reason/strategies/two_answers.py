@@ -33,7 +33,7 @@ from framegate.pipelines.reason.strategies.protocol import (
     Token,
     TokenBudget,
 )
-from framegate.schemas.qa import Answer, FinishReason, Question, Verdict
+from framegate.schemas.qa import Answer, Question, Verdict
 
 FirstAnswer = Literal[
     "box",  # a closed box with at least one token in it
@@ -41,8 +41,21 @@ FirstAnswer = Literal[
     "no_box",  # no box closed within the budget, or before the model ended its turn
     "fallback",  # the model wrote that it would rather think
 ]
+FinishReason = Literal[
+    "exit",  # the first answer was enough; not one more token was written
+    "answered",  # the second box closed
+    "ended",  # the model ended its turn before a second answer
+    "thinking_budget",  # max_thinking_tokens were spent; the closing was forced
+]
 Decide = Callable[[FirstAnswer, float | None], Verdict]
-"""What the first answer is and its confidence, None where nothing could be measured; picklable."""
+"""(what the first answer is, its confidence or None) -> verdict. Picklable. Its reasons are
+
+    confident   confidence >= threshold
+    unsure      confidence < threshold
+    no_box, empty_box, fallback   there is nothing to be confident about
+    always      the strategy or the question asks for thinking whatever the confidence
+    never       the strategy or the question forbids thinking
+"""
 
 
 def exit_always(first: FirstAnswer, confidence: float | None) -> Verdict:

@@ -15,8 +15,8 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
-from framegate.pipelines.reason.engines.own.kv_cache import KeyValueShape
 from framegate.pipelines.reason.engines.own.device import keep_freed_memory
+from framegate.pipelines.reason.engines.own.kv_cache import KeyValueShape
 from framegate.pipelines.reason.engines.own.packed import pack_linears
 from framegate.pipelines.reason.engines.own.prefill import TextPass
 from framegate.pipelines.reason.engines.own.text_model import Deepstack, TextModel

@@ -12,10 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import read_begun, read_runs
 from framegate.pipelines.results.views import open_views, select
-from framegate.pipelines.store import Store
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import ObjectNotFound, StorageError
 from framegate.schemas.retries import wait_after
@@ -54,30 +53,30 @@ _NOTHING: Mapping[str, Any] = {
 }
 
 
-def read_status(output: OutputConfig, *, max_attempts: int, num_runs: int) -> list[dict[str, Any]]:
+def read_status(config: OutputConfig, *, max_attempts: int, num_runs: int) -> list[dict[str, Any]]:
     """One row per config_id, by name. Raises ObjectNotFound, StorageError.
 
     `max_attempts` decides which failures a later run retries; `num_runs` is how many runs each row lists.
     """
     try:
-        return _read(output, max_attempts, num_runs)
+        return _read(config, max_attempts, num_runs)
     except ObjectNotFound:
         raise
     except StorageError:  # an erasure may have replaced a file while it was read; damage shows up again
-        return _read(output, max_attempts, num_runs)
+        return _read(config, max_attempts, num_runs)
 
 
-def _read(output: OutputConfig, max_attempts: int, num_runs: int) -> list[dict[str, Any]]:
-    store, layout = Store(output.storage_options, single_writer=output.single_writer), Layout(output.uri)
-    with open_views(output.uri, output.storage_options, with_inputs=False) as connection:
+def _read(config: OutputConfig, max_attempts: int, num_runs: int) -> list[dict[str, Any]]:
+    output = Output.open(config)
+    with open_views(config.uri, config.storage_options, with_inputs=False) as connection:
         answers = {row["config_id"]: row for row in select(connection, _ANSWERS).to_pylist()}
         failures = _by_reason(select(connection, _FAILURES).to_pylist(), max_attempts)
-        units, videos = _count_units(info.uri for info in store.list(layout.folder("journal")))
-        attempts = Counter(_config_id_of(info.uri) for info in store.list(layout.folder("attempts")))
-        runs = _runs_by_config(store, layout)
-        configs = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in store.list(layout.folder("configs"))}
-        left = {id: _num_left(store, layout, connection, runs[id][-1], videos[id]) for id in runs}
-    num_erased = sum(1 for _ in store.list(layout.folder("tombstones")))
+        units, videos = _count_units(info.uri for info in output.list("journal"))
+        attempts = Counter(_config_id_of(info.uri) for info in output.list("attempts"))
+        runs = _runs_by_config(output)
+        configs = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in output.list("configs")}
+        left = {id: _num_left(output, connection, runs[id][-1], videos[id]) for id in runs}
+    num_erased = sum(1 for _ in output.list("tombstones"))
     return [
         {
             **_NOTHING,
@@ -129,8 +128,7 @@ def _config_id_of(uri: str) -> str:
 
 
 def _num_left(
-    store: Store,
-    layout: Layout,
+    output: Output,
     connection: duckdb.DuckDBPyConnection,
     run: Mapping[str, Any],
     videos_not_sealed: set[str],
@@ -139,7 +137,7 @@ def _num_left(
     if run["is_ended"]:
         return run.get("num_videos_left")
     try:
-        with store.open_read(layout.plan(run["run_id"])) as source:
+        with output.store.open_read(output.layout.plan(run["run_id"])) as source:
             planned = pq.read_table(source, columns=["video_id"]).column("video_id")
     except (ObjectNotFound, pa.ArrowException, OSError):  # killed before it stored a plan, or the plan is damaged
         return run.get("num_videos")
@@ -148,10 +146,10 @@ def _num_left(
     return len(planned) - sum(pc.call_function("is_in", [planned], pc.SetLookupOptions(begun)).to_pylist())
 
 
-def _runs_by_config(store: Store, layout: Layout) -> dict[str, list[dict[str, Any]]]:
+def _runs_by_config(output: Output) -> dict[str, list[dict[str, Any]]]:
     """The record of each run, the oldest first: that of its end, or only that of its beginning where it has no end."""
-    ended = read_runs(store, layout)
-    begun = read_begun(store, layout)
+    ended = read_runs(output)
+    begun = read_begun(output)
     runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run_id in {*begun, *ended}:
         record = {**begun.get(run_id, {}), **ended.get(run_id, {}), "run_id": run_id, "is_ended": run_id in ended}

@@ -143,7 +143,11 @@ def test_a_text_can_be_forced_from_the_first_token_on(bench, random_checkpoint):
 
 def test_what_thinks_from_the_start_stands_in_front(bench, checkpoint):
     clip = make_clip(0)
-    asks = [make_ask(clip, 6), make_ask(clip, 6, course={"thinks_from": 0}), make_ask(clip, 6, course={"thinks_from": 3})]
+    asks = [
+        make_ask(clip, 6),
+        make_ask(clip, 6, course={"thinks_from": 0}),
+        make_ask(clip, 6, course={"thinks_from": 3}),
+    ]
     engine = bench.engine(checkpoint)
     for ask in asks:
         engine.add(ask)

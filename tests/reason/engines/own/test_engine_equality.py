@@ -84,7 +84,9 @@ ARRIVALS = st.lists(
 )
 BUDGETS = {"max_answer_tokens": st.integers(1, MAX_ANSWER), "max_thinking_tokens": st.integers(1, MAX_THINKING)}
 GATES = (
-    st.builds(AlwaysThink, **BUDGETS) | st.builds(Gated, threshold=st.just(0.97), **BUDGETS) | st.builds(Direct, **BUDGETS)
+    st.builds(AlwaysThink, **BUDGETS)
+    | st.builds(Gated, threshold=st.just(0.97), **BUDGETS)
+    | st.builds(Direct, **BUDGETS)
 )
 
 
@@ -186,7 +188,10 @@ def test_a_question_alone_is_answered_as_by_the_oracle(bench, random_checkpoint)
 def test_the_first_confidence_is_that_of_the_raw_logits(bench, taught_checkpoint):
     """Measured by one plain pass over prompt and answer, for the tokens in the box."""
     request = bench.make_request(0, (bench.sure,))
-    outcome = bench.run(bench.runner(taught_checkpoint, Gated(threshold=0.97, max_answer_tokens=64, max_thinking_tokens=1024)), [request])
+    outcome = bench.run(
+        bench.runner(taught_checkpoint, Gated(threshold=0.97, max_answer_tokens=64, max_thinking_tokens=1024)),
+        [request],
+    )
     checkpoint = bench.load(taught_checkpoint)
     prefix = bench.make_prefix(checkpoint, frames=request.frames, clip_start_seconds=request.clip_start_seconds)
     written = outcome.token_ids["clip-0", "sure"]

@@ -9,10 +9,10 @@ import pytest
 
 from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING
 from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
-from framegate.schemas.clip import FrameBatch
 from framegate.pipelines.reason.strategies.always_think import AlwaysThink
 from framegate.pipelines.reason.strategies.direct import Direct
 from framegate.pipelines.reason.strategies.gated import Gated
+from framegate.schemas.clip import FrameBatch
 
 ALWAYS = AlwaysThink(max_answer_tokens=16, max_thinking_tokens=48)
 GATED = Gated(threshold=0.9, max_answer_tokens=16, max_thinking_tokens=48)

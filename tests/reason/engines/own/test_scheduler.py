@@ -291,7 +291,13 @@ def test_each_request_comes_out_once_whatever_happens(clips, num_slots, max_toke
 
 @pytest.mark.parametrize(
     ("lengths", "batches"),
-    [([], []), ([3], [[3]]), ([9, 9], [[9], [9]]), ([3, 5, 1, 8, 2], [[3, 5], [1], [8], [2]]), ([4, 4, 4], [[4, 4], [4]])],
+    [
+        ([], []),
+        ([3], [[3]]),
+        ([9, 9], [[9], [9]]),
+        ([3, 5, 1, 8, 2], [[3, 5], [1], [8], [2]]),
+        ([4, 4, 4], [[4, 4], [4]]),
+    ],
 )
 def test_batches_hold_no_more_tokens_than_allowed_but_at_least_one_item(lengths, batches):
     assert list(cut_batches(lengths, lambda length: length, 8)) == batches

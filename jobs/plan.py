@@ -10,8 +10,8 @@ import pyarrow as pa
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, write_json
 from framegate.schemas.job import Job, load_job
-from framegate.schemas.planned import PlannedVideo
 from framegate.schemas.run import Plan
+from framegate.schemas.unit import PlannedVideo
 
 if TYPE_CHECKING:
     from framegate.pipelines.decode.estimate import Estimate

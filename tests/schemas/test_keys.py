@@ -12,6 +12,7 @@ from framegate.schemas.errors import FramegateError
 from framegate.schemas.keys import Packing, id_number, id_numbers, id_text, positions_among
 
 IDS = st.lists(st.one_of(st.none(), st.text("0123456789abcdef", min_size=16, max_size=16)), max_size=20)
+NUMBERS = st.integers(0, 2**64 - 1)
 
 
 @given(IDS, IDS, st.integers(0, 5))
@@ -38,9 +39,6 @@ def test_an_id_comes_back(number: int) -> None:
 def test_what_is_no_id_is_refused(wrong: str) -> None:
     with pytest.raises(FramegateError, match="hex digits"):
         id_numbers(pa.array(["0123456789abcdef", wrong]))
-
-
-NUMBERS = st.integers(0, 2**64 - 1)
 
 
 def clips_table(*clips: int | None) -> pa.Table:

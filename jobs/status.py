@@ -103,16 +103,16 @@ def read_status(target: Target, *, max_attempts: int, num_runs: int) -> list[dic
 
 
 def _read(target: Target, max_attempts: int, num_runs: int) -> list[dict[str, Any]]:
-    store, layout = target.store, target.layout
+    output = target.output
     with open_views(target.config.uri, target.config.storage_options, with_inputs=False) as connection:
         answers = {row["config_id"]: row for row in select(connection, _ANSWERS).to_pylist()}
         failures = _by_reason(select(connection, _FAILURES).to_pylist(), max_attempts)
-        units, videos = _count_units(info.uri for info in store.list(layout.folder("journal")))
-        attempts = Counter(_config_id_of(info.uri) for info in store.list(layout.folder("attempts")))
-        runs = runs_by_config(target.store, target.layout)
-        configs = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in store.list(layout.folder("configs"))}
+        units, videos = _count_units(info.uri for info in output.list("journal"))
+        attempts = Counter(_config_id_of(info.uri) for info in output.list("attempts"))
+        runs = runs_by_config(target.output)
+        configs = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in output.list("configs")}
         left = {id: _num_left(target, connection, runs[id][-1], videos[id]) for id in runs}
-    num_erased = sum(1 for _ in store.list(layout.folder("tombstones")))
+    num_erased = sum(1 for _ in output.list("tombstones"))
     return [
         {
             **_NOTHING,
@@ -169,7 +169,7 @@ def _num_left(
     if run["is_ended"]:
         return run.get("num_videos_left")
     try:
-        with target.store.open_read(target.layout.plan(run["run_id"])) as source:
+        with target.output.store.open_read(target.output.layout.plan(run["run_id"])) as source:
             planned = pq.read_table(source, columns=["video_id"]).column("video_id")
     except (ObjectNotFound, pa.ArrowException, OSError):  # it was killed before it had one, or the plan is damaged
         return run.get("num_videos")

@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import read_begun, read_runs
-from framegate.pipelines.store import Store
 
 _SHOWN_RUN = {
     "run": "run_id",
@@ -22,10 +21,10 @@ _SHOWN_RUN = {
 }
 
 
-def runs_by_config(store: Store, layout: Layout) -> dict[str, list[dict[str, Any]]]:
+def runs_by_config(output: Output) -> dict[str, list[dict[str, Any]]]:
     """What each run of a config_id said at its end, or at least when it began; the oldest first."""
-    ended = read_runs(store, layout)
-    begun = read_begun(store, layout)
+    ended = read_runs(output)
+    begun = read_begun(output)
     runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run_id in {*begun, *ended}:
         record = {**begun.get(run_id, {}), **ended.get(run_id, {}), "run_id": run_id, "is_ended": run_id in ended}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 
-from framegate.pipelines.reason.engine_thread import EngineFactory, EngineThread
-from framegate.pipelines.reason.engines.protocol import ClipRequest, Finished
+from framegate.pipelines.reason.engine_thread import EngineThread
+from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.occupancy import Occupancy
+from framegate.pipelines.reason.questions import ClipRequest, Finished
+from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
 from framegate.schemas.unit import AnsweredClip, AnsweredUnit, DecodedClip, DecodedUnit, Failure
@@ -20,18 +22,19 @@ class ReasonStage:
 
     `answer` may be called from many threads: their units are in the engine together, and each call has its own back as
     soon as it is answered. The engine is built by the first call and not by the constructor, so that the caller gets
-    what is raised there as it is. `on_poisoned`: see EngineThread.
+    what is raised there as it is. `on_fatal`: see EngineThread.
     """
 
     def __init__(
         self,
         *,
         engine_factory: EngineFactory,
+        strategy: Strategy,
         questions: tuple[Question, ...],
-        on_poisoned: Callable[[BaseException], None] | None = None,
+        on_fatal: Callable[[BaseException], None] | None = None,
     ) -> None:
         self.occupancy = Occupancy()
-        self._engine = EngineThread(engine_factory, on_poisoned=on_poisoned, occupancy=self.occupancy)
+        self._engine = EngineThread(engine_factory, strategy, on_fatal=on_fatal, occupancy=self.occupancy)
         self._bank = {question.hash: question for question in questions}
         self._unit_numbers = itertools.count()
 

@@ -69,7 +69,7 @@ class AnswerWorker:
     def answer(self, unit: DecodedUnit) -> Receipt:
         """The receipt of the unit, committed now or before. Raises StorageError, and what the stage raises."""
         with self._stage.occupancy.unit() as set_place:
-            known = read_receipt(self._attempts.store, self._attempts.layout, unit, self._facts)
+            known = read_receipt(self._attempts.output, unit, self._facts)
             if known is not None:
                 return known
             if unit.failure is not None:
@@ -104,7 +104,7 @@ class AnswerWorker:
                 return self._commit(given_up, attempt, set_place)
 
     def _begin(self, unit: DecodedUnit) -> Attempt:
-        _, video_id, name = unit_uri(self._attempts.layout, unit, self._facts.config_id).rsplit("/", 2)
+        _, video_id, name = unit_uri(self._attempts.output.layout, unit, self._facts.config_id).rsplit("/", 2)
         return self._attempts.begin(video_id, name.removesuffix(".parquet"))
 
     def _ask(self, unit: DecodedUnit, set_place: SetPlace) -> AnsweredUnit:
@@ -116,8 +116,7 @@ class AnswerWorker:
 
     def _commit(self, answered: AnsweredUnit, attempt: Attempt | None, set_place: SetPlace) -> Receipt:
         set_place("leaving")
-        store, layout = self._attempts.store, self._attempts.layout
-        receipt = commit_unit(store, layout, answered, self._facts, written_at=datetime.now(UTC))
+        receipt = commit_unit(self._attempts.output, answered, self._facts, written_at=datetime.now(UTC))
         if attempt is not None:
             self._attempts.end(attempt)
         return receipt

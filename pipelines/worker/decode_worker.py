@@ -68,6 +68,5 @@ class DecodeWorker:
             failure=crash_failure("decode", attempt.num_deaths),
             failed_attempt=planned.undecoded_attempts + 1,
         )
-        store, layout = self._attempts.store, self._attempts.layout
-        commit_unit(store, layout, unit.answered(()), self._facts, written_at=datetime.now(UTC))
+        commit_unit(self._attempts.output, unit.answered(()), self._facts, written_at=datetime.now(UTC))
         return unit

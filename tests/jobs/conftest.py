@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from framegate.jobs.cli import app
 from framegate.pipelines.commit.journal import to_journal, to_parquet
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.store import Store
@@ -91,19 +91,21 @@ def write_tables(root: str, number: int, inputs: Mapping[str, Any] | None = None
     extra = [pa.field(name, pa.scalar(value).type) for name, value in (inputs or {}).items()]
     for kind, rows, schema in (("results", ANSWERS, RESULTS), ("failures", [*OVERCOME, *STANDING], FAILURES)):
         table = pa.Table.from_pylist([{**row, **(inputs or {})} for row in rows], schema=pa.schema([*schema, *extra]))
-        Store().put_once(Layout(root).sealed(kind, CONFIG_ID, "", number), to_parquet(table.sort_by("video_id")))
+        Store().put_once(
+            Output.at(root).layout.sealed(kind, CONFIG_ID, "", number), to_parquet(table.sort_by("video_id"))
+        )
 
 
-def write_unit(layout: Layout, rows: list[dict[str, Any]], row_kind: str) -> None:
+def write_unit(output: Output, rows: list[dict[str, Any]], row_kind: str) -> None:
     """Rows of one video as one object of the journal."""
     first = rows[0]
     if first["question_hash"] is None:
         clip_index, attempt = first["clip_index"], first["attempts"]
-        uri = layout.undecoded(CONFIG_ID, first["video_id"], clip_index=clip_index, attempt=attempt)
+        uri = output.layout.undecoded(CONFIG_ID, first["video_id"], clip_index=clip_index, attempt=attempt)
     else:
         asked = {(row["question_hash"], row.get("attempts", 2)) for row in rows}
         clips = {row["clip_index"] for row in rows}
-        uri = layout.unit(CONFIG_ID, first["video_id"], clip_indexes=clips, questions=asked)
+        uri = output.layout.unit(CONFIG_ID, first["video_id"], clip_indexes=clips, questions=asked)
     table = pa.Table.from_pylist([{**row, "row_kind": row_kind} for row in rows], schema=JOURNAL)
     assert Store().put_once(uri, to_journal(table)).created
 
@@ -112,24 +114,24 @@ def write_output(root: str) -> None:
     """Two videos of two clips with two questions each, half of them thought about; three failures that stand and three
     that do not; a unit not sealed; a run that was stopped, one that ended and one that was killed. An audit finds
     nothing."""
-    store, layout = Store(), Layout(root)
+    output = Output.at(root)
     for failure in [*OVERCOME, *STANDING]:
-        write_unit(layout, [failure], "failure")
+        write_unit(output, [failure], "failure")
     for number in (1, 2):
-        write_unit(layout, [row for row in ANSWERS if row["video_id"] == f"{number:016x}"], "answer")
-    seal(store, layout, CONFIG_ID)
-    write_unit(layout, [answer_row(**video(6), question_hash="1" * 16, run_id="run-3")], "answer")
-    store.put_once(layout.attempt(CONFIG_ID, f"{6:016x}", "decode", "run-3", 1), b"{}")
-    record_config(store, layout, CONFIG_ID, {"model": {"name": "dock"}, "gate": {"strategy": "gated"}})
+        write_unit(output, [row for row in ANSWERS if row["video_id"] == f"{number:016x}"], "answer")
+    seal(output, CONFIG_ID)
+    write_unit(output, [answer_row(**video(6), question_hash="1" * 16, run_id="run-3")], "answer")
+    output.store.put_once(output.layout.attempt(CONFIG_ID, f"{6:016x}", "decode", "run-3", 1), b"{}")
+    record_config(output, CONFIG_ID, {"model": {"name": "dock"}, "gate": {"strategy": "gated"}})
     for number, videos in ((1, range(1, 6)), (2, range(1, 6)), (3, range(6, 9))):
         run_id, started_at = f"run-{number}", f"2026-01-0{number}T00:00:00+00:00"
         facts = {"config_id": CONFIG_ID, "started_at": started_at, "questions": QUESTIONS, "num_videos": len(videos)}
-        record_begun(store, layout, run_id, {"run_id": run_id, **facts})
+        record_begun(output, run_id, {"run_id": run_id, **facts})
         rows = [
             {**video(v), "video_version": "1", "question_hashes": [*QUESTIONS.values()], "config_id": CONFIG_ID}
             for v in videos
         ]
-        record_plan(store, layout, run_id, pa.Table.from_pylist(rows))
+        record_plan(output, run_id, pa.Table.from_pylist(rows))
     for number, is_complete in ((1, False), (2, True)):
         counts = {
             "num_clips": 4,
@@ -155,7 +157,7 @@ def write_output(root: str) -> None:
             "elapsed_seconds": 12.5,
             "counts": counts if is_complete else dict.fromkeys(counts, 0),
         }
-        record_run(store, layout, f"run-{number}", record)
+        record_run(output, f"run-{number}", record)
 
 
 @pytest.fixture
@@ -183,7 +185,7 @@ def fill_failures() -> Callable[..., None]:
 
     def fill(root: str, **values: Any) -> None:
         table = pa.Table.from_pylist([failure_row(**values)], schema=FAILURES)
-        Store().put_once(Layout(root).sealed("failures", CONFIG_ID, "", 1), to_parquet(table))
+        Store().put_once(Output.at(root).layout.sealed("failures", CONFIG_ID, "", 1), to_parquet(table))
 
     return fill
 

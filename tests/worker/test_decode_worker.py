@@ -11,10 +11,9 @@ import pyarrow as pa
 import pytest
 
 from framegate.pipelines.commit.journal import from_parquet
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.reason.occupancy import Occupancy
-from framegate.pipelines.store import Store
 from framegate.pipelines.worker.answer_worker import AnswerWorker
 from framegate.pipelines.worker.attempts import Attempts
 from framegate.pipelines.worker.decode_worker import DecodeWorker
@@ -71,7 +70,7 @@ class Unasked:
 
 @pytest.fixture
 def attempts(tmp_path: Path, facts: RunFacts) -> Attempts:
-    return Attempts(store=Store(), layout=Layout(str(tmp_path)), config_id=facts.config_id, run_id=facts.run_id)
+    return Attempts(output=Output.at(str(tmp_path)), config_id=facts.config_id, run_id=facts.run_id)
 
 
 @pytest.fixture
@@ -80,12 +79,12 @@ def batch(units: SimpleNamespace) -> pa.Table:
 
 
 def journal(attempts: Attempts) -> list[dict[str, Any]]:
-    infos = attempts.store.list(attempts.layout.folder("journal"))
-    return [row for info in infos for row in from_parquet(info.uri, attempts.store.read(info.uri)).to_pylist()]
+    infos = attempts.output.list("journal")
+    return [row for info in infos for row in from_parquet(info.uri, attempts.output.store.read(info.uri)).to_pylist()]
 
 
 def markers(attempts: Attempts) -> list[str]:
-    return [info.uri for info in attempts.store.list(attempts.layout.folder("attempts"))]
+    return [info.uri for info in attempts.output.list("attempts")]
 
 
 def test_each_unit_is_a_table_of_one_row_and_the_marker_stays_until_the_video_ends(

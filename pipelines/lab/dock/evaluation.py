@@ -21,7 +21,8 @@ from framegate.pipelines.lab.dock.scoring import Scored
 from framegate.pipelines.lab.dock.world import MAX_CRATES, MIN_CRATES, Scene, draw_scene
 from framegate.pipelines.reason.asking.answers import parse_answer
 from framegate.pipelines.reason.engines.build import build_engine
-from framegate.pipelines.reason.engines.protocol import ClipRequest
+from framegate.pipelines.reason.questions import ClipRequest, QuestionRunner
+from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.store import Store
 from framegate.schemas.clip import FrameBatch, Video
 from framegate.schemas.config import RunConfig
@@ -94,7 +95,9 @@ def evaluate(
     clips: list[HeldOutClip], *, strategy: str, config: RunConfig, on_answer: Callable[[int], None] | None = None
 ) -> list[Scored]:
     """Ask every clip its questions under one strategy."""
-    engine = build_engine(config)
+    answers_by = make_strategy(config.gate)
+    budgets = [budget for asked in clips[0].asked for budget in answers_by.budgets(asked.question)] if clips else []
+    runner = QuestionRunner(build_engine(config, budgets=budgets), answers_by)
     waiting = iter(clips)
     by_id: dict[str, HeldOutClip] = {}
     scored: list[Scored] = []
@@ -103,13 +106,13 @@ def evaluate(
         while num_open < 2 * CLIPS_IN_ENGINE and (clip := next(waiting, None)) is not None:
             by_id[str(clip.number)] = clip
             questions = tuple(asked.question for asked in clip.asked)
-            engine.add(
+            runner.add(
                 ClipRequest(id=str(clip.number), frames=clip.frames, clip_start_seconds=0.0, questions=questions)
             )
             num_open += len(questions)
         if num_open == 0:
             return scored
-        for finished in engine.step():
+        for finished in runner.step():
             num_open -= 1
             if finished.answer is None:
                 raise FramegateError(f"the engine failed on a dock clip: {finished.failure_message}")

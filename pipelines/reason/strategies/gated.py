@@ -1,33 +1,12 @@
-"""The gate: is the first answer sure enough to go, or is it worth thinking about?
-
-A pure table over what the first answer turned out to be and how probable its tokens were. Knows nothing of models,
-text or strategies.
-"""
+"""Think and answer again where the first answer is unsure."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from functools import partial
 
+from framegate.pipelines.reason.strategies.two_answers import Decide, FirstAnswer, TwoAnswers
 from framegate.schemas.qa import Verdict
-
-FirstAnswer = Literal[
-    "box",  # a closed box with at least one token in it
-    "empty_box",  # a closed box that holds nothing but white space
-    "no_box",  # no box closed within the budget, or before the model ended its turn
-    "fallback",  # the model wrote that it would rather think
-]
-
-
-def measure_confidence(logprobs: Sequence[float]) -> float:
-    """exp(mean(logprob)): the geometric mean of the answer tokens' probabilities, in (0, 1].
-
-    The logprobs are those of the raw logits over the full vocabulary. Raises ValueError for no tokens at all.
-    """
-    if not logprobs:
-        raise ValueError("confidence needs at least one answer token, got none")
-    return math.exp(math.fsum(logprobs) / len(logprobs))
 
 
 def judge(first: FirstAnswer, confidence: float | None, threshold: float) -> Verdict:
@@ -48,3 +27,19 @@ def judge(first: FirstAnswer, confidence: float | None, threshold: float) -> Ver
     if confidence >= threshold:
         return Verdict(route="exit", reason="confident", confidence=confidence)
     return Verdict(route="think", reason="unsure", confidence=confidence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gated(TwoAnswers):
+    """`threshold` is not part of `document`: it decides whether to think, is a column of every row, and a row that was
+    answered under another threshold stays as it was."""
+
+    threshold: float
+
+    @property
+    def name(self) -> str:
+        return "gated"
+
+    @property
+    def decide(self) -> Decide:
+        return partial(judge, threshold=self.threshold)

@@ -1,17 +1,18 @@
-"""How much memory an engine may fill with keys and values: a share of what its device has free once weights are loaded.
-And what becomes of memory that was freed on the CPU.
+"""The device that an engine runs on: the way to it, its clock, and how much of its memory keys and values may fill.
 
-Knows devices and the limits that a container sets, and nothing of models.
+Their memory is a share of what the device has free once weights are loaded. On the CPU that also depends on the limits
+that a container sets, and on what the C library does with freed memory.
 """
 
 from __future__ import annotations
 
 import ctypes
+import time
 from pathlib import Path
 
 import torch
 
-# What is left over serves activations (the largest are a prefill's scores and logits) and the rest of the machine.
+# The rest is for activations (the largest are a prefill's scores and logits) and for other processes.
 _CUDA_SHARE = 0.75
 _HOST_SHARE = 0.4
 _CGROUPS = (  # limit, usage, statistics with what the kernel may take back: version 2, then version 1
@@ -20,27 +21,40 @@ _CGROUPS = (  # limit, usage, statistics with what the kernel may take back: ver
 )
 
 # glibc's mallopt: parameters, and the largest value that it takes for the second.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _MOST_MMAP_THRESHOLD = -1, -3, 32 * 2**20
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _MAX_MMAP_THRESHOLD = -1, -3, 32 * 2**20
+
+
+def to_device(values: list[int] | list[list[int]], device: torch.device) -> torch.Tensor:
+    """Integers on the device. Does not wait for the device."""
+    tensor = torch.tensor(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def finished_seconds(device: torch.device) -> float:
+    """Seconds on a clock, once the device has done all of its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def keep_freed_memory() -> bool:
-    """Let this process keep what it frees for what it asks for next; whether its C library can do that.
+    """Let this process keep the memory that it frees; returns whether its C library can do that.
 
-    Activations are of the same few sizes over and over, most of them below the 32 MiB that glibc can keep. Given back
-    to the kernel each time, they come back as fresh pages, and faulting those in costs several times what is computed
-    in them: a norm of 605 rows of 448 took 0.7 ms instead of 0.08, log-softmax over 10 rows of 152,000 logits 4.1
-    instead of 1.7.
+    Activations have the same few sizes over and over, most of them below the 32 MiB that glibc can keep. If they are
+    given back to the kernel each time, the next ones are fresh pages, and faulting those in costs several times what
+    the computation does: a norm of 605 rows of 448 took 0.7 ms instead of 0.08, log-softmax over 10 rows of 152,000
+    logits 4.1 instead of 1.7.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's; others have none
     if mallopt is None:
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, _MOST_MMAP_THRESHOLD) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
+    return bool(mallopt(_M_MMAP_THRESHOLD, _MAX_MMAP_THRESHOLD) and mallopt(_M_TRIM_THRESHOLD, 2**31 - 1))
 
 
 def memory_budget(device: torch.device, *, engine_share: float) -> int:
-    """Bytes for keys and values of one engine, measured now; `engine_share` of the device (0 to 1) is this engine's.
+    """Bytes for the keys and values of one engine, measured now; `engine_share` is its share of the device (0 to 1).
 
-    On a GPU that several engines share, what the others will still take is left to them.
+    On a GPU that several engines share, the shares of the others stay free for them.
     """
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
@@ -53,7 +67,7 @@ def memory_budget(device: torch.device, *, engine_share: float) -> int:
 
 
 def free_host_bytes(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
-    """What this process can still get: of the machine's memory, and of its container's. 4 GiB where neither tells."""
+    """The memory that this process can still get from the machine and its container; 4 GiB where neither tells."""
     known = [value for value in (_free_of_machine(proc), *_free_of_containers(cgroups)) if value is not None]
     return max(0, min(known, default=4 * 2**30))
 

@@ -4,37 +4,52 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING
-from framegate.pipelines.reason.strategies.sequence import GatedSequence, Token
-from framegate.schemas.config import GateConfig
+from framegate.pipelines.reason.strategies.always_think import AlwaysThink
+from framegate.pipelines.reason.strategies.direct import Direct
+from framegate.pipelines.reason.strategies.gated import Gated
+from framegate.pipelines.reason.strategies.protocol import ClipFrames, FinishedAsk, Strategy, Token
+from framegate.schemas.clip import FrameBatch
 from framegate.schemas.qa import Answer, Question
 
 YES_NO = Question(id="q", text="Did it?", type="yes_no")
 CHOICE = Question(id="c", text="Which?", type="choice", options=("red", "blue"))
-GATE = GateConfig(threshold=0.9, max_answer_tokens=6, max_thinking_tokens=8)
+GATED = Gated(threshold=0.9, max_answer_tokens=6, max_thinking_tokens=8)
+DIRECT = Direct(max_answer_tokens=6, max_thinking_tokens=8)
+ALWAYS_THINK = AlwaysThink(max_answer_tokens=6, max_thinking_tokens=8)
+FRAMES = FrameBatch(frames_THWC=np.zeros((1, 2, 2, 3), np.uint8), pts_seconds=np.zeros(1), duration_seconds=1.0)
+CLIP = ClipFrames(id="r", frames=FRAMES, start_seconds=10.0)
 SURE, UNSURE = math.log(0.99), math.log(0.5)
 END = ("", 0.0)
 CLOSING_ID = 9
 
 
-def play(script: list[tuple[str, float]], question: Question = YES_NO, gate: GateConfig = GATE) -> tuple[Answer, int]:
+def play(
+    script: list[tuple[str, float]], question: Question = YES_NO, strategy: Strategy = GATED
+) -> tuple[Answer, int]:
     """Feed (text, logprob) pairs, forced tokens in between; the answer and how many of the pairs were needed."""
-    sequence = GatedSequence(
-        request_id="r", question=question, clip_start_seconds=10.0, gate=gate, closing=[CLOSING_ID]
-    )
+    (ask,) = strategy.begin(CLIP, question)
+    course = ask.make_course()
+    course.start({text: [CLOSING_ID] for text in ask.budget.forced_texts})
     waiting = list(script)
-    while sequence.finish_reason is None:
-        if sequence.forced:
-            assert sequence.forced.popleft() == CLOSING_ID
-            sequence.append(Token(CLOSING_ID, FORCED_CLOSING.encode(), 0.0))
+    num_tokens = 0
+    while not course.is_over:
+        num_tokens += 1
+        if course.forced:
+            assert course.forced.popleft() == CLOSING_ID
+            course.append(Token(CLOSING_ID, FORCED_CLOSING.encode(), 0.0))
             continue
         text, logprob = waiting.pop(0)
-        sequence.append(Token(1, text.encode(), logprob, ends_turn=(text, logprob) == END))
-    return sequence.to_answer(), len(script) - len(waiting)
+        course.append(Token(1, text.encode(), logprob, ends_turn=(text, logprob) == END))
+    assert num_tokens <= ask.budget.max_tokens(lambda text: 1)
+    answer = strategy.after([FinishedAsk(ask=ask, course=course)], num_open=0)
+    assert isinstance(answer, Answer)
+    return answer, len(script) - len(waiting)
 
 
 def boxed(content: str, logprob: float) -> list[tuple[str, float]]:
@@ -132,14 +147,14 @@ def test_a_forced_box_that_stays_open_leaves_the_first_answer(tail):
 
 def test_direct_stops_at_the_first_box_and_always_think_never_does():
     script = [*boxed("yes", UNSURE), *THOUGHT, *boxed("no", SURE)]
-    direct, num_needed = play(script, gate=GATE.model_copy(update={"strategy": "direct"}))
+    direct, num_needed = play(script, strategy=DIRECT)
     assert (num_needed, direct.answer, direct.verdict.reason) == (3, "yes", "never")
-    always, _ = play([*boxed("yes", SURE), *script[3:]], gate=GATE.model_copy(update={"strategy": "always_think"}))
+    always, _ = play([*boxed("yes", SURE), *script[3:]], strategy=ALWAYS_THINK)
     assert (always.answer, always.verdict.reason, always.thinking) == ("no", "always", True)
 
 
 def test_direct_without_a_box_ends_at_the_budget():
-    answer, num_needed = play([("word", 0.0)] * 9, gate=GATE.model_copy(update={"strategy": "direct"}))
+    answer, num_needed = play([("word", 0.0)] * 9, strategy=DIRECT)
     assert (num_needed, answer.finish_reason, answer.status) == (6, "exit", "unparsed")
 
 
@@ -162,11 +177,10 @@ def test_a_span_is_answered_in_seconds_of_the_video():
 
 @given(
     st.lists(st.sampled_from(["\\boxed{", "}", "yes", "<think>", "{", "é", "Let's analyze"]), max_size=40),
-    st.sampled_from(["direct", "gated", "always_think"]),
+    st.sampled_from([DIRECT, GATED, ALWAYS_THINK]),
 )
 def test_whatever_is_written_every_sequence_ends_within_its_budgets(texts, strategy):
-    gate = GATE.model_copy(update={"strategy": strategy})
-    answer, _ = play([*((text, UNSURE) for text in texts), *[END] * 40], gate=gate)
+    answer, _ = play([*((text, UNSURE) for text in texts), *[END] * 40], strategy=strategy)
     assert answer.num_answer_tokens <= 6
     assert answer.num_thinking_tokens <= 8 + 1 + 6
     assert (answer.status == "unparsed") == (answer.answer is None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from framegate.pipelines.reason.engines.poison import is_poisoned
+from framegate.pipelines.reason.engines.failures import is_fatal
 from framegate.schemas.errors import EngineError
 
 
@@ -31,7 +31,7 @@ def raised_from(cause: Exception) -> Exception:
     ],
 )
 def test_after_these_no_engine_works_in_the_process(error: Exception) -> None:
-    assert is_poisoned(error)
+    assert is_fatal(error)
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_after_these_no_engine_works_in_the_process(error: Exception) -> None:
     ],
 )
 def test_after_these_the_next_question_may_be_answered(error: Exception) -> None:
-    assert not is_poisoned(error)
+    assert not is_fatal(error)

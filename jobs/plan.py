@@ -13,8 +13,8 @@ from framegate.jobs.printing import make_console, write_json
 from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.schemas.job import Job, load_job
-from framegate.schemas.planned import PlannedVideo
 from framegate.schemas.run import Plan
+from framegate.schemas.unit import PlannedVideo
 
 if TYPE_CHECKING:
     from framegate.pipelines.decode.estimate import Estimate

@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.seal_log import fix_layout
@@ -28,7 +29,7 @@ from framegate.pipelines.driver.in_process import run_in_process
 from framegate.pipelines.driver.outcome import begun_record, count_videos, run_record, stored_counts
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.failpoints import check_failpoint, reach
-from framegate.pipelines.plan.plan import make_plan, make_policy, open_output, read_identity, refuse_erased
+from framegate.pipelines.plan.plan import make_plan, make_policy, read_identity, refuse_erased
 from framegate.pipelines.reason.engines.build import check_engine, make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.stage import ReasonStage
@@ -80,22 +81,21 @@ def run(
     if engine_factory is None:
         check_engine(job.config.model.engine, strategy)
         engine_factory = make_engine_factory(job.config, strategy, job.questions)
-    output = job.config.output
-    store, layout = open_output(job.config)
-    store.check_writable(output.uri)
+    config, output = job.config.output, Output.open(job.config.output)
+    output.store.check_writable(config.uri)
     identity = read_identity(job.config, strategy)
     planned = make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=True)
-    fix_layout(store, layout, output.partition_by)
-    record_config(store, layout, planned.config_id, answer_document(job.config, **identity))
-    record_begun(store, layout, run_id, begun_record(planned, started_at))
+    fix_layout(output, config.partition_by)
+    record_config(output, planned.config_id, answer_document(job.config, **identity))
+    record_begun(output, run_id, begun_record(planned, started_at))
     if planned.videos.num_rows:
         config_ids = pa.repeat(planned.config_id, planned.videos.num_rows)
-        record_plan(store, layout, run_id, planned.videos.append_column("config_id", config_ids))
-        refuse_erased(store, layout, run_id, planned)
+        record_plan(output, run_id, planned.videos.append_column("config_id", config_ids))
+        refuse_erased(output, run_id, planned)
     reach("driver.planned")
 
-    deaths = {} if retry_failed else read_deaths(store, layout, planned.config_id, now=started_at)
-    attempts = Attempts(store=store, layout=layout, config_id=planned.config_id, run_id=run_id, deaths=deaths)
+    deaths = {} if retry_failed else read_deaths(output, planned.config_id, now=started_at)
+    attempts = Attempts(output=output, config_id=planned.config_id, run_id=run_id, deaths=deaths)
     tally, breaker, stop_reason = Tally(planned.videos.column("video_id")), Breaker(job.config.failures), None
     receipts = _receipts(job, planned, attempts, strategy, engine_factory, in_process=in_process)
     try:
@@ -117,19 +117,19 @@ def run(
         receipts.close()  # ends what still runs, so that nothing is committed behind the back of seal
     reach("driver.drained")
     attempts.forget()
-    seal(store, layout, planned.config_id, file_bytes=output.file_bytes, partition_by=output.partition_by)
+    seal(output, planned.config_id, file_bytes=config.file_bytes, partition_by=config.partition_by)
     reach("driver.sealed")
     summary = RunSummary(
         run_id=run_id,
         config_id=planned.config_id,
         num_videos_planned=planned.num_skipped + planned.videos.num_rows,
-        **count_videos(planned, store, layout),
-        counts=stored_counts(store, layout, planned.config_id, run_id, tally.counts),
+        **count_videos(planned, output),
+        counts=stored_counts(output, planned.config_id, run_id, tally.counts),
         elapsed_seconds=time.monotonic() - started,
         num_lost_races=tally.num_lost_races,
         stop_reason=stop_reason,
     )
-    record_run(store, layout, run_id, run_record(summary, started_at))
+    record_run(output, run_id, run_record(summary, started_at))
     reach("driver.recorded")
     return summary
 

@@ -16,9 +16,9 @@ import yaml
 from pydantic import ValidationError
 
 from framegate.schemas.config import RunConfig
+from framegate.schemas.config.gate import STRATEGY_NAMES
 from framegate.schemas.errors import ConfigError
 from framegate.schemas.qa import ANSWER_TYPES, OPTION_LETTERS, Question
-from framegate.schemas.strategies import STRATEGY_NAMES
 
 _SECRET_KEY = re.compile(
     r"(^|_)(key|secret|token|password|passwd|passphrase|credentials?|sas|connection_string)(_id)?$", re.IGNORECASE

@@ -15,7 +15,7 @@ import pytest
 
 from framegate.pipelines import flow
 from framegate.pipelines.audit.audit import audit
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.reason.strategies.protocol import Ask, FinishedAsk
@@ -108,7 +108,7 @@ def test_units_of_a_worker_whose_device_is_lost_come_back_from_another(
     assert lost.exists()
     assert (summary.is_complete, summary.counts.num_answers, summary.counts.num_failures) == (True, 2 * (6 + 10), 2)
     assert set(keys(job).values()) == {1}
-    assert audit(Store(), Layout(job.config.output.uri)).is_clean
+    assert audit(Output.at(job.config.output.uri)).is_clean
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -206,7 +206,7 @@ def test_without_ray_the_engine_thread_ends_with_the_run(
 
 def test_callers_at_once_share_the_engine(make_job: Callable[..., Job]) -> None:
     """What an actor does, without Ray: units of many calls run together, and the engine never sinks to the last few."""
-    from framegate.pipelines.plan.plan import make_plan, open_output, read_identity
+    from framegate.pipelines.plan.plan import make_plan, read_identity
     from framegate.pipelines.worker.attempts import Attempts
 
     num_open: list[int] = []
@@ -220,10 +220,10 @@ def test_callers_at_once_share_the_engine(make_job: Callable[..., Job]) -> None:
             return super().step()
 
     job = make_job()
-    store, layout = open_output(job.config)
+    output = Output.open(job.config.output)
     strategy = make_strategy(job.config.gate)
     planned = make_plan(job, read_identity(job.config, strategy), limit=None, retry_failed=False, keep_indexes=False)
-    attempts = Attempts(store=store, layout=layout, config_id=planned.config_id, run_id="r")
+    attempts = Attempts(output=output, config_id=planned.config_id, run_id="r")
     make_decode, make_answer = flow.make_stages(job, planned, attempts, strategy, Counts, in_process=True)
     decode, answer = make_decode(), make_answer()
     units = [unit for row in range(planned.videos.num_rows) for unit in decode(planned.videos.slice(row, 1))]

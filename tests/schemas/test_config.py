@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.schemas.config import RunConfig, answer_document, config_id
+from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, GatedConfig
 from framegate.schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
-from framegate.schemas.strategies import AlwaysThinkConfig, DirectConfig, GatedConfig
 
 BASE: dict[str, Any] = {
     "input": {"videos": "s3://archive/2026"},

@@ -22,6 +22,7 @@ from typing import Any
 import pyarrow as pa
 
 from framegate.pipelines import flow
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.driver.cluster import Shares, start_ray, unwrap
 from framegate.pipelines.lab.bench.pipeline_stages import (
     OWN_COLUMNS,
@@ -31,7 +32,7 @@ from framegate.pipelines.lab.bench.pipeline_stages import (
     write_warm_up,
 )
 from framegate.pipelines.lab.bench.processes import cpu_seconds
-from framegate.pipelines.plan.plan import make_plan, open_output, read_identity
+from framegate.pipelines.plan.plan import make_plan, read_identity
 from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
@@ -130,8 +131,8 @@ class Pipeline:
 
     def _stages(self, planned: Plan, output: Path, factory: EngineFactory) -> tuple[Any, Any]:
         job = _with_output(self._job, output)
-        store, layout = open_output(job.config)
-        attempts = Attempts(store=store, layout=layout, config_id=planned.config_id, run_id=output.name)
+        written = Output.open(job.config.output)
+        attempts = Attempts(output=written, config_id=planned.config_id, run_id=output.name)
         return flow.make_stages(job, planned, attempts, self._strategy, factory)
 
     def _receipts(self, kind: str, planned: Plan, output: Path, line: StartLine) -> Generator[dict[str, Any]]:

@@ -6,7 +6,7 @@ from framegate.pipelines.reason.strategies.always_think import AlwaysThink
 from framegate.pipelines.reason.strategies.direct import Direct
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.reason.strategies.protocol import Strategy
-from framegate.schemas.strategies import AlwaysThinkConfig, DirectConfig, StrategyConfig
+from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, StrategyConfig
 
 
 def make_strategy(part: StrategyConfig) -> Strategy:

@@ -25,7 +25,7 @@ class Needy(Gated):
 
 
 def test_the_table_is_what_the_engines_say() -> None:
-    assert CAPABILITIES == {"transformers": TransformersEngine.capabilities, "vllm": VllmEngine.capabilities}
+    assert {"transformers": TransformersEngine.capabilities, "vllm": VllmEngine.capabilities} == CAPABILITIES
     assert set(CAPABILITIES) == set(get_args(ModelConfig.model_fields["engine"].annotation))
     assert frozenset[Any]().union(*CAPABILITIES.values()) <= set(get_args(Capability))
 
@@ -37,7 +37,7 @@ def test_every_engine_can_what_a_job_can_name() -> None:
 
 def test_a_strategy_that_needs_more_is_refused_with_an_engine_that_can() -> None:
     check_engine("transformers", Needy(needs=frozenset({"sampling"})))
-    with pytest.raises(ConfigError, match="gated needs sampling, which the engine vllm .* use engine: transformers$"):
+    with pytest.raises(ConfigError, match=r"gated needs sampling, which the engine vllm .* use engine: transformers$"):
         check_engine("vllm", Needy(needs=frozenset({"sampling"})))
-    with pytest.raises(ConfigError, match="needs value_cache, which the engine transformers .* no engine does"):
+    with pytest.raises(ConfigError, match=r"needs value_cache, which the engine transformers .* no engine does"):
         check_engine("transformers", Needy(needs=frozenset({"sampling", "value_cache"})))

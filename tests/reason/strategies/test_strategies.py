@@ -14,8 +14,8 @@ from framegate.pipelines.reason.strategies.gated import judge
 from framegate.pipelines.reason.strategies.protocol import ClipFrames, Strategy, Token, TokenBudget
 from framegate.pipelines.reason.strategies.two_answers import TwoAnswerCourse
 from framegate.schemas.clip import FrameBatch
+from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, GatedConfig
 from framegate.schemas.qa import Question, ThinkPolicy, Verdict
-from framegate.schemas.strategies import AlwaysThinkConfig, DirectConfig, GatedConfig
 
 QUESTION = Question(id="q", text="Did it?", type="yes_no")
 FRAMES = FrameBatch(frames_THWC=np.zeros((1, 2, 2, 3), np.uint8), pts_seconds=np.zeros(1), duration_seconds=1.0)

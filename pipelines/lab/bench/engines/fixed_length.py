@@ -25,8 +25,8 @@ from framegate.pipelines.reason.strategies.protocol import (
     TokenBudget,
 )
 from framegate.pipelines.reason.strategies.two_answers import Decide, TwoAnswers
+from framegate.schemas.config.gate import StrategyConfig
 from framegate.schemas.qa import Answer, Question, Verdict
-from framegate.schemas.strategies import StrategyConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,39 @@
+"""RunConfig: the parts of a job's configuration, put together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import model_validator
+
+from framegate.schemas.config.failures import FailuresConfig
+from framegate.schemas.config.gate import GatedConfig, StrategyConfig
+from framegate.schemas.config.input import InputConfig
+from framegate.schemas.config.model import ModelConfig
+from framegate.schemas.config.output import OutputConfig
+from framegate.schemas.config.prompt import PromptConfig
+from framegate.schemas.config.ray import RayConfig
+from framegate.schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.part import Part
+
+
+class RunConfig(Part):
+    """One job. `questions` is a file beside the job file or the list itself; `schemas.job` reads and checks it."""
+
+    input: InputConfig
+    questions: str | list[dict[str, Any]]
+    model: ModelConfig
+    output: OutputConfig
+    clips: ClipsConfig = ClipsConfig()
+    frames: FramesConfig = FramesConfig()
+    decode: DecodeConfig = DecodeConfig()
+    prompt: PromptConfig = PromptConfig()
+    gate: StrategyConfig = GatedConfig()
+    failures: FailuresConfig = FailuresConfig()
+    ray: RayConfig = RayConfig()
+
+    @model_validator(mode="after")
+    def _decord_is_confined(self) -> RunConfig:
+        if "decord" in self.frames.decoders and not self.decode.sandbox:
+            raise ValueError("decord can hang where only SIGKILL ends it: leave decode.sandbox on, or use pyav")
+        return self

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from transformers import AutoModelForImageTextToText
 
 from framegate.pipelines.reason.engines.own.vision_attention import attend_windows, group_windows, replace_attention
-from tests.reason.plain_attention import HEAD_SIZE, SCALING, draw
+from tests.reason.engines.own.plain_attention import HEAD_SIZE, SCALING, draw
 
 
 @settings(max_examples=40, deadline=None)

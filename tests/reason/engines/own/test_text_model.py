@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
-from framegate.pipelines.reason.engines.own.text_model import Deepstack, TextDecoder, normalise
+from framegate.pipelines.reason.engines.own.text_model import Deepstack, TextModel, normalise
 from framegate.schemas.errors import EngineError
 
 NUM_TOKENS = 23
@@ -57,7 +57,7 @@ def test_layers_say_what_they_say_in_transformers(random_checkpoint, num_kv_head
     model = load(random_checkpoint, num_kv_heads)
     embedded_ND, positions_3N = draw_input(model)
     expected = model(inputs_embeds=embedded_ND[None], position_ids=positions_3N[:, None], use_cache=False)
-    output = TextDecoder(model)(embedded_ND.clone(), positions_3N, CausalPass())
+    output = TextModel(model)(embedded_ND.clone(), positions_3N, CausalPass())
     torch.testing.assert_close(output, expected.last_hidden_state[0], rtol=1e-4, atol=1e-5)
 
 
@@ -76,7 +76,7 @@ def test_deepstack_is_added_after_the_first_layers(random_checkpoints):
         deepstack_visual_embeds=levels,
     )
     deepstack = Deepstack(places_V=places_V, levels_LVD=levels)
-    output = TextDecoder(model)(embedded_ND.clone(), positions_3N, CausalPass(), deepstack)
+    output = TextModel(model)(embedded_ND.clone(), positions_3N, CausalPass(), deepstack)
     torch.testing.assert_close(output, expected.last_hidden_state[0], rtol=1e-4, atol=1e-5)
 
 
@@ -92,7 +92,7 @@ def test_layers_that_would_be_walked_wrongly_are_refused(random_checkpoint, chan
     for name, value in change.items():
         setattr(model.config, name, value)
     with pytest.raises(EngineError, match=words):
-        TextDecoder(model)
+        TextModel(model)
 
 
 def test_weights_of_another_kind_are_refused(random_checkpoint):
@@ -102,7 +102,7 @@ def test_weights_of_another_kind_are_refused(random_checkpoint):
     model = load(random_checkpoint)
     model.layers[1].mlp.up_proj = QuantisedLinear(8, 8)
     with pytest.raises(EngineError, match="of kind QuantisedLinear; use a checkpoint in bfloat16"):
-        TextDecoder(model)
+        TextModel(model)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -1,4 +1,4 @@
-"""Decode steps over slots equal plain attention, row by row, whoever asks about which clip."""
+"""Token steps over slots equal plain attention, row by row, whoever asks about which clip."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framegate.pipelines.reason.engines.own.clip_groups import Company, StoreSize
+from framegate.pipelines.reason.engines.own.clip_groups import ClipGroups, StoreSize
 from framegate.pipelines.reason.engines.own.token_step import RowGroup, StepPass
-from tests.reason.plain_attention import (
+from tests.reason.engines.own.plain_attention import (
     CPU,
     HEAD_SIZE,
     HEADS,
@@ -47,7 +47,7 @@ def test_a_new_token_sees_its_clip_and_its_own_row(heads, lengths, thinking, ans
     step_pass = StepPass(
         clips,
         own,
-        Company(
+        ClipGroups(
             clip_slots,
             lengths,
             num_kv_heads=num_kv_heads,
@@ -55,7 +55,7 @@ def test_a_new_token_sees_its_clip_and_its_own_row(heads, lengths, thinking, ans
             round_shapes_to=StoreSize(clips.num_slots, clips.capacity) if is_rounded else None,
         ),
         num_own=num_own,
-        groups=[
+        row_groups=[
             RowGroup(first=first, end=end, num_tokens=max(num_own[first:end]) + 1)
             for first, end in parts
             if first < end
@@ -91,8 +91,8 @@ def test_a_pass_that_becomes_another_of_its_shape_does_what_that_one_does():
     size = StoreSize(clips.num_slots, clips.capacity)
 
     def make_pass(clip_slots: list[int], lengths: list[int], num_own: list[int]) -> StepPass:
-        company = Company(clip_slots, lengths, num_kv_heads=2, device=CPU, round_shapes_to=size)
-        return StepPass(clips, own, company, num_own=num_own, groups=[RowGroup(first=0, end=4, num_tokens=64)])
+        clip_groups = ClipGroups(clip_slots, lengths, num_kv_heads=2, device=CPU, round_shapes_to=size)
+        return StepPass(clips, own, clip_groups, num_own=num_own, row_groups=[RowGroup(first=0, end=4, num_tokens=64)])
 
     first = make_pass([0, 1, 1, 0], [70, 90], [3, 50, 9, 0])
     second = make_pass([1, 0, 2, 1], [100, 66, 80], [40, 7, 1, 22])
@@ -120,8 +120,8 @@ def test_a_pass_that_becomes_another_of_its_shape_does_what_that_one_does():
 )
 def test_each_row_is_multiplied_with_its_own_clip(clip_of_row, num_kv_heads, seed):
     torch.manual_seed(seed)
-    company = Company(clip_of_row, range(1, 11), num_kv_heads=num_kv_heads, device=CPU)
+    clip_groups = ClipGroups(clip_of_row, range(1, 11), num_kv_heads=num_kv_heads, device=CPU)
     by_row, by_clip = draw(len(clip_of_row) * num_kv_heads, 2, 5), draw(10, num_kv_heads, 5, 6)
-    result = company.multiply(by_row, by_clip)
+    result = clip_groups.multiply(by_row, by_clip)
     expected = torch.einsum("rknd,rkdm->rknm", by_row.unflatten(0, (-1, num_kv_heads)), by_clip[clip_of_row])
     torch.testing.assert_close(result, expected.flatten(0, 1), rtol=1e-4, atol=1e-4)

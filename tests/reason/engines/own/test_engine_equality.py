@@ -1,4 +1,4 @@
-"""What the engine writes equals its oracle, token for token, alone and in any company."""
+"""What the engine writes equals its oracle, token for token, alone and beside any others."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING, suffix_after_video
-from framegate.pipelines.reason.engines.own.engine import TransformersEngine
 from framegate.pipelines.reason.engines.own.graphs import Capture
 from framegate.pipelines.reason.engines.own.kv_cache import round_up
-from framegate.pipelines.reason.strategies.sequence import GatedSequence
-from framegate.schemas.config import GateConfig
+from framegate.pipelines.reason.strategies.always_think import AlwaysThink
+from framegate.pipelines.reason.strategies.direct import Direct
+from framegate.pipelines.reason.strategies.gated import Gated
+from framegate.pipelines.reason.strategies.two_answers import TwoAnswers
 from framegate.schemas.qa import Answer, Question
-from tests.reason.model_oracle import logprobs_along, write
-from tests.small_checkpoints import LIMITS, SYSTEM_PROMPT, load_checkpoint, make_prefix, make_request
+from tests.reason.engines.own.model_oracle import logprobs_along, write
+from tests.small_checkpoints import load_checkpoint, make_prefix, make_request
 
-# More of them: FRAMEGATE_EQUALITY_EXAMPLES=300 pytest tests/reason/test_engine_equality.py
+# More of them: FRAMEGATE_EQUALITY_EXAMPLES=300 pytest tests/reason/engines/own/test_engine_equality.py
 NUM_EXAMPLES = int(os.environ.get("FRAMEGATE_EQUALITY_EXAMPLES", "30"))
 MAX_ANSWER, MAX_THINKING = 6, 20
 QUESTIONS = (
@@ -81,15 +82,15 @@ ARRIVALS = st.lists(
     min_size=1,
     max_size=6,
 )
-GATES = st.builds(
-    GateConfig,
-    strategy=st.sampled_from(["always_think", "gated", "direct"]),
-    max_answer_tokens=st.integers(1, MAX_ANSWER),
-    max_thinking_tokens=st.integers(1, MAX_THINKING),
+BUDGETS = {"max_answer_tokens": st.integers(1, MAX_ANSWER), "max_thinking_tokens": st.integers(1, MAX_THINKING)}
+GATES = (
+    st.builds(AlwaysThink, **BUDGETS)
+    | st.builds(Gated, threshold=st.just(0.97), **BUDGETS)
+    | st.builds(Direct, **BUDGETS)
 )
 
 
-def smallest_budget(folder: Path, gate: GateConfig) -> int:
+def smallest_budget(folder: Path, gate: TwoAnswers) -> int:
     """Bytes in which the largest clip and question fit alone: a store has 4 slots at least."""
     longest_prefix = max(len(prefix_of(folder, clip).token_ids) for clip in range(len(CLIPS)))
     closing = len(checkpoint_of(folder).encode(FORCED_CLOSING))
@@ -105,51 +106,36 @@ def capture_by_running_again(step):
 
 
 def run(
+    bench,
     folder: Path,
     arrivals: list[Arrival],
-    gate: GateConfig,
+    gate: TwoAnswers,
     num_slots: int,
     memory_bytes: int | None = None,
     capture: Capture | None = None,
 ) -> dict[tuple[int, str], tuple[Answer, list[int]]]:
     """Everything that comes back: by (arrival, question id), the answer and all tokens that were written for it."""
-    written: dict[tuple[int, str], list[int]] = {}
-
-    class Recorded(GatedSequence):
-        def append(self, token):
-            super().append(token)
-            written[int(self.request_id), self.question.id] = self.token_ids
-
-    engine = TransformersEngine(
-        checkpoint_of(folder),
-        system_prompt=SYSTEM_PROMPT,
-        gate=gate,
-        frames=LIMITS,
-        num_slots=num_slots,
-        memory_bytes=memory_bytes,
-        sequence_type=Recorded,
-        capture=capture,
-    )
+    runner = bench.runner(folder, gate, num_slots=num_slots, memory_bytes=memory_bytes, capture=capture)
     answers: dict[tuple[int, str], Answer] = {}
 
     def step() -> None:
-        for finished in engine.step():
+        for finished in runner.step():
             key = (int(finished.request_id), finished.question.id)
             assert finished.answer is not None, (finished.failure_reason, finished.failure_message)
             assert key not in answers, f"{key} came back twice"
             answers[key] = finished.answer
-        assert len(engine.sequences) <= num_slots
+        assert len(runner.running) <= num_slots
 
     for number, arrival in enumerate(arrivals):
         for _ in range(arrival.num_steps):
             step()
         clip_number, num_frames, size = CLIPS[arrival.clip]
         request = make_request(clip_number, arrival.questions, num_frames=num_frames, size=size)
-        engine.add(replace(request, id=str(number)))
-    while engine.num_unfinished:
+        runner.add(replace(request, id=str(number)))
+    while runner.num_unfinished:
         step()
-    assert engine.sequences == []
-    return {key: (answer, written[key]) for key, answer in answers.items()}
+    assert runner.running == []
+    return {key: (answer, runner.token_ids[str(key[0]), key[1]]) for key, answer in answers.items()}
 
 
 # A failure is shown as it was found: to make it smaller takes minutes.
@@ -163,13 +149,13 @@ def run(
     room=st.sampled_from([None, None, 1.0, 1.5, 3.0]),
     capture=st.sampled_from([None, capture_by_running_again]),
 )
-def test_in_any_company_each_question_is_answered_as_by_the_oracle(
-    random_checkpoint, arrivals, gate, num_slots, room, capture
+def test_whatever_runs_beside_it_each_question_is_answered_as_by_the_oracle(
+    bench, random_checkpoint, arrivals, gate, num_slots, room, capture
 ):
     """`room`: memory for keys and values, in times of what the largest clip and question need alone."""
     folder = random_checkpoint
     memory_bytes = None if room is None else int(room * smallest_budget(folder, gate))
-    outcome = run(folder, arrivals, gate, num_slots, memory_bytes, capture)
+    outcome = run(bench, folder, arrivals, gate, num_slots, memory_bytes, capture)
     assert set(outcome) == {
         (number, question.id) for number, arrival in enumerate(arrivals) for question in arrival.questions
     }
@@ -177,7 +163,7 @@ def test_in_any_company_each_question_is_answered_as_by_the_oracle(
     for (number, question_id), (answer, written) in outcome.items():
         question = next(question for question in QUESTIONS if question.id == question_id)
         clip = arrivals[number].clip
-        thinks = question.think == "always" or (question.think == "auto" and gate.strategy != "direct")
+        thinks = question.think == "always" or (question.think == "auto" and gate.name != "direct")
         num_free = gate.max_answer_tokens + (gate.max_thinking_tokens if thinks else 0)
         expected = oracle(folder, clip, question)[:num_free]
         assert written[:num_free] == expected, (number, question_id)
@@ -193,8 +179,8 @@ def test_in_any_company_each_question_is_answered_as_by_the_oracle(
 
 
 def test_a_question_alone_is_answered_as_by_the_oracle(bench, random_checkpoint):
-    gate = GateConfig(strategy="always_think", max_answer_tokens=MAX_ANSWER, max_thinking_tokens=MAX_THINKING)
-    outcome = run(random_checkpoint, [Arrival(0, QUESTIONS[:1], 0)], gate, num_slots=4)
+    gate = AlwaysThink(max_answer_tokens=MAX_ANSWER, max_thinking_tokens=MAX_THINKING)
+    outcome = run(bench, random_checkpoint, [Arrival(0, QUESTIONS[:1], 0)], gate, num_slots=4)
     _, written = outcome[0, "q0"]
     assert written[: MAX_ANSWER + MAX_THINKING] == oracle(random_checkpoint, 0, QUESTIONS[0])
 
@@ -202,7 +188,10 @@ def test_a_question_alone_is_answered_as_by_the_oracle(bench, random_checkpoint)
 def test_the_first_confidence_is_that_of_the_raw_logits(bench, taught_checkpoint):
     """Measured by one plain pass over prompt and answer, for the tokens in the box."""
     request = bench.make_request(0, (bench.sure,))
-    outcome = bench.run(bench.engine(taught_checkpoint, GateConfig()), [request])
+    outcome = bench.run(
+        bench.runner(taught_checkpoint, Gated(threshold=0.97, max_answer_tokens=64, max_thinking_tokens=1024)),
+        [request],
+    )
     checkpoint = bench.load(taught_checkpoint)
     prefix = bench.make_prefix(checkpoint, frames=request.frames, clip_start_seconds=request.clip_start_seconds)
     written = outcome.token_ids["clip-0", "sure"]

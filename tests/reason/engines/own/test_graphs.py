@@ -1,4 +1,4 @@
-"""Captured decode steps: replayed from fixed buffers they write what the steps themselves write, or are not used.
+"""Captured token steps: replayed from fixed buffers they write what the steps themselves write, or are not used.
 
 Real graphs need a GPU. Here a capture keeps the step and its buffers, and a replay runs it again over those buffers:
 all but the graph itself is as on CUDA.
@@ -14,11 +14,10 @@ import pytest
 import torch
 
 from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
-from framegate.pipelines.reason.engines.own.engine import TransformersEngine
-from framegate.schemas.config import GateConfig
+from framegate.pipelines.reason.strategies.always_think import AlwaysThink
 from framegate.schemas.qa import Question
 
-GATE = GateConfig(strategy="always_think", max_answer_tokens=6, max_thinking_tokens=20)
+GATE = AlwaysThink(max_answer_tokens=6, max_thinking_tokens=20)
 QUESTIONS = (
     Question(id="q0", text="Did the red crate come first?", type="yes_no"),
     Question(id="q1", text="Where is the parcel now?", type="choice", options=("a", "b", "c")),
@@ -46,15 +45,8 @@ class Recorder:
         return replay, output
 
 
-def engine_with(bench, source, capture) -> TransformersEngine:
-    return TransformersEngine(
-        source if isinstance(source, Checkpoint) else bench.load(source),
-        system_prompt=bench.system_prompt,
-        gate=GATE,
-        frames=bench.limits,
-        num_slots=6,
-        capture=capture,
-    )
+def runner_with(bench, source, capture):
+    return bench.runner(source, GATE, num_slots=6, capture=capture)
 
 
 @pytest.fixture
@@ -73,8 +65,8 @@ def requests(bench):
 
 def test_replayed_steps_write_the_same_tokens(bench, random_checkpoint, requests):
     recorder = Recorder()
-    replayed = bench.run(engine_with(bench, random_checkpoint, recorder), requests)
-    plain = bench.run(engine_with(bench, random_checkpoint, None), requests)
+    replayed = bench.run(runner_with(bench, random_checkpoint, recorder), requests)
+    plain = bench.run(runner_with(bench, random_checkpoint, None), requests)
     assert replayed.token_ids == plain.token_ids
     assert recorder.num_replays > 2 * recorder.num_captures > 0
 
@@ -83,8 +75,8 @@ def test_replayed_steps_write_the_same_tokens(bench, random_checkpoint, requests
 def test_a_graph_that_lies_or_fails_is_not_used_and_said_once(bench, random_checkpoint, requests, trouble, caplog):
     recorder = Recorder(**trouble)
     with caplog.at_level(logging.WARNING):
-        outcome = bench.run(engine_with(bench, random_checkpoint, recorder), requests)
-    plain = bench.run(engine_with(bench, random_checkpoint, None), requests)
+        outcome = bench.run(runner_with(bench, random_checkpoint, recorder), requests)
+    plain = bench.run(runner_with(bench, random_checkpoint, None), requests)
     assert outcome.token_ids == plain.token_ids
     assert recorder.num_replays <= 1
     assert len([record for record in caplog.records if "steps run without graphs" in record.message]) == 1
@@ -93,5 +85,5 @@ def test_a_graph_that_lies_or_fails_is_not_used_and_said_once(bench, random_chec
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU with CUDA")
 def test_graphs_on_cuda_write_what_the_cpu_writes(bench, random_checkpoint, requests):
     checkpoint = Checkpoint(str(random_checkpoint), revision=None, dtype="float32", device="cuda")
-    on_cuda = bench.run(engine_with(bench, checkpoint, None), requests)
-    assert on_cuda.token_ids == bench.run(engine_with(bench, random_checkpoint, None), requests).token_ids
+    on_cuda = bench.run(runner_with(bench, checkpoint, None), requests)
+    assert on_cuda.token_ids == bench.run(runner_with(bench, random_checkpoint, None), requests).token_ids

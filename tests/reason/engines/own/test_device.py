@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from framegate.pipelines.reason.engines.own.memory import free_host_bytes, memory_budget
+from framegate.pipelines.reason.engines.own.device import free_host_bytes, memory_budget
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 
@@ -105,12 +105,12 @@ def test_this_machine_tells_something_sensible():
 
 
 def test_an_engine_that_shares_a_machine_takes_its_share(monkeypatch):
-    monkeypatch.setattr("framegate.pipelines.reason.engines.own.memory.free_host_bytes", lambda: 10 * GIB)
+    monkeypatch.setattr("framegate.pipelines.reason.engines.own.device.free_host_bytes", lambda: 10 * GIB)
     cpu = torch.device("cpu")
     alone = memory_budget(cpu, engine_share=1.0)
     assert 0 < alone < 10 * GIB
     assert memory_budget(cpu, engine_share=0.25) == pytest.approx(alone / 4, abs=1)
-    monkeypatch.setattr("framegate.pipelines.reason.engines.own.memory.free_host_bytes", lambda: 5 * GIB)
+    monkeypatch.setattr("framegate.pipelines.reason.engines.own.device.free_host_bytes", lambda: 5 * GIB)
     assert memory_budget(cpu, engine_share=1.0) == pytest.approx(alone / 2, abs=1)
 
 
@@ -133,7 +133,7 @@ def test_freed_memory_is_kept_where_the_c_library_can():
     """In a process of its own: large pieces that come and go cause no page faults once they have been there."""
     script = """
 import resource
-from framegate.pipelines.reason.engines.own.memory import keep_freed_memory
+from framegate.pipelines.reason.engines.own.device import keep_freed_memory
 import numpy as np
 
 def count():

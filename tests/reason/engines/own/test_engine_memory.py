@@ -7,13 +7,12 @@ from dataclasses import replace
 import pytest
 
 from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING, suffix_after_video
-from framegate.pipelines.reason.engines.own import engine as transformers_engine
 from framegate.pipelines.reason.engines.own.kv_cache import round_up
-from framegate.schemas.config import GateConfig
+from framegate.pipelines.reason.strategies.always_think import AlwaysThink
 from framegate.schemas.qa import Question
-from tests.reason.faulty_checkpoint import OUT_OF_MEMORY, FaultyCheckpoint
+from tests.reason.engines.own.faulty_checkpoint import OUT_OF_MEMORY, FaultyCheckpoint, raise_at
 
-GATE = GateConfig(strategy="always_think", max_answer_tokens=3, max_thinking_tokens=9)
+GATE = AlwaysThink(max_answer_tokens=3, max_thinking_tokens=9)
 LARGE = {"num_frames": 8, "size": (96, 96)}
 SMALL = {"num_frames": 2, "size": (32, 32)}
 SHORT = Question(id="short", text="look", type="text")
@@ -33,7 +32,7 @@ def requests(bench):
 @pytest.fixture
 def undisturbed(bench, random_checkpoints):
     """What is written for requests where nothing is short."""
-    return lambda requests: bench.run(bench.engine(random_checkpoints["qwen3_vl"], GATE), requests).token_ids
+    return lambda requests: bench.run(bench.runner(random_checkpoints["qwen3_vl"], GATE), requests).token_ids
 
 
 def is_large(prefix_or_patches) -> bool:
@@ -54,11 +53,11 @@ def test_a_budget_bounds_what_runs_at_once_and_changes_no_token(bench, faulty, r
     memory_bytes = needed_bytes(bench, faulty, requests[2], bench.unsure, num_clips=4, num_rows=4)
     num_rows: list[int] = []
     faulty.after_rows = num_rows.append
-    outcome = bench.run(bench.engine(faulty, GATE, num_slots=16, memory_bytes=memory_bytes), requests)
+    outcome = bench.run(bench.runner(faulty, GATE, num_slots=16, memory_bytes=memory_bytes), requests)
     assert max(num_rows) == 4
     assert outcome.token_ids == undisturbed(requests)
     assert len(outcome.answers) == 12
-    bench.run(bench.engine(faulty, GATE, num_slots=16), requests)
+    bench.run(bench.runner(faulty, GATE, num_slots=16), requests)
     assert max(num_rows) == 12
 
 
@@ -67,7 +66,7 @@ def test_what_is_above_the_budget_alone_is_told_so_and_the_others_are_answered(b
     large = bench.make_request(0, (bench.sure, bench.unsure), **LARGE)
     memory_bytes = needed_bytes(bench, faulty, small[0], bench.sure)
     assert memory_bytes < needed_bytes(bench, faulty, large, bench.sure)
-    outcome = bench.run(bench.engine(faulty, GATE, memory_bytes=memory_bytes), [small[0], large, small[1]])
+    outcome = bench.run(bench.runner(faulty, GATE, memory_bytes=memory_bytes), [small[0], large, small[1]])
     assert set(outcome.failures) == {("clip-0", "sure"), ("clip-0", "unsure")}
     for reason, message in outcome.failures.values():
         assert reason == "memory_limit"
@@ -82,7 +81,7 @@ def test_a_large_clip_gets_its_turn_where_small_ones_have_filled_the_budget(benc
     memory_bytes = needed_bytes(bench, faulty, large, bench.sure)
     assert memory_bytes < needed_bytes(bench, faulty, large, bench.sure, num_clips=5, num_rows=5)
     order = [*small[:7], large, small[7]]
-    outcome = bench.run(bench.engine(faulty, GATE, num_slots=8, memory_bytes=memory_bytes), order)
+    outcome = bench.run(bench.runner(faulty, GATE, num_slots=8, memory_bytes=memory_bytes), order)
     assert outcome.failures == {}
     assert outcome.token_ids == undisturbed(order)
 
@@ -91,7 +90,7 @@ def test_a_longer_question_fits_where_its_clip_is_in_slots_that_grew_for_a_large
     large = bench.make_request(0, (SHORT,), **LARGE)
     small = bench.make_request(1, (SHORT, LONG), **SMALL)
     memory_bytes = max(needed_bytes(bench, faulty, large, SHORT), needed_bytes(bench, faulty, small, LONG))
-    outcome = bench.run(bench.engine(faulty, GATE, num_slots=1, memory_bytes=memory_bytes), [large, small])
+    outcome = bench.run(bench.runner(faulty, GATE, num_slots=1, memory_bytes=memory_bytes), [large, small])
     assert outcome.failures == {}
 
 
@@ -105,7 +104,7 @@ def test_out_of_memory_halves_the_rows_until_they_fit(bench, faulty, requests, u
             raise OUT_OF_MEMORY
 
     faulty.after_rows = run_out
-    outcome = bench.run(bench.engine(faulty, GATE, num_slots=8), requests)
+    outcome = bench.run(bench.runner(faulty, GATE, num_slots=8), requests)
     assert outcome.failures == {}
     assert len(outcome.answers) == 12
     assert outcome.token_ids == undisturbed(requests)
@@ -122,7 +121,7 @@ def test_out_of_memory_over_several_prefixes_halves_them_too(bench, faulty, undi
             raise OUT_OF_MEMORY
 
     faulty.after_prefixes = run_out
-    outcome = bench.run(bench.engine(faulty, GATE, num_slots=8), requests)
+    outcome = bench.run(bench.runner(faulty, GATE, num_slots=8), requests)
     assert outcome.failures == {}
     assert outcome.token_ids == undisturbed(requests)
 
@@ -136,7 +135,7 @@ def test_a_clip_that_is_alone_and_too_large_fails_and_no_other(bench, faulty, re
             raise OUT_OF_MEMORY
 
     setattr(faulty, seam, run_out)
-    outcome = bench.run(bench.engine(faulty, GATE, num_slots=8), [*requests[:3], large, *requests[3:]])
+    outcome = bench.run(bench.runner(faulty, GATE, num_slots=8), [*requests[:3], large, *requests[3:]])
     assert set(outcome.failures) == {("clip-9", "sure"), ("clip-9", "unsure"), ("clip-9", "silent")}
     assert {reason for reason, _ in outcome.failures.values()} == {"memory_limit"}
     assert outcome.token_ids == undisturbed(requests)
@@ -152,14 +151,13 @@ def test_what_is_far_into_its_thinking_begins_again_and_says_the_same(bench, fau
             raise OUT_OF_MEMORY
 
     faulty.after_rows = run_out
-    outcome = bench.run(bench.engine(faulty, GATE, num_slots=8), requests)
+    outcome = bench.run(bench.runner(faulty, GATE, num_slots=8), requests)
     assert outcome.failures == {}
     assert len(outcome.answers) == 12
     assert outcome.token_ids == undisturbed(requests)
 
 
-def test_after_calm_steps_the_engine_is_as_wide_as_before(bench, faulty, monkeypatch):
-    monkeypatch.setattr(transformers_engine, "_CALM_STEPS", 20)
+def test_after_calm_steps_the_engine_is_as_wide_as_before(bench, faulty):
     is_short, widths = True, []
 
     def run_out(num_rows: int) -> None:
@@ -167,23 +165,24 @@ def test_after_calm_steps_the_engine_is_as_wide_as_before(bench, faulty, monkeyp
             raise OUT_OF_MEMORY
 
     faulty.after_rows = run_out
-    engine = bench.engine(faulty, GATE, num_slots=8)
+    runner = bench.runner(faulty, GATE, num_slots=8)
+    runner.engine.scheduler.num_calm_steps = 20
     for number in range(80):
-        engine.add(replace(bench.make_request(0, (bench.sure,)), id=str(number)))
+        runner.add(replace(bench.make_request(0, (bench.sure,)), id=str(number)))
     for _ in range(6):
-        engine.step()
-        widths.append(len(engine.sequences))
+        runner.step()
+        widths.append(len(runner.running))
     assert max(widths) == 2
     is_short, widths = False, []
-    while engine.num_unfinished:
-        assert all(finished.answer is not None for finished in engine.step())
-        widths.append(len(engine.sequences))
+    while runner.num_unfinished:
+        assert all(finished.answer is not None for finished in runner.step())
+        widths.append(len(runner.running))
     assert [width for place, width in enumerate(widths) if width not in widths[:place] and width in (2, 4, 8)] == [
         2,
         4,
         8,
     ]
-    assert max(widths) == 8 == engine.num_slots
+    assert max(widths) == 8 == runner.num_slots
 
 
 def test_a_question_that_is_alone_is_tried_without_the_slots_that_others_left(bench, faulty):
@@ -192,26 +191,18 @@ def test_a_question_that_is_alone_is_tried_without_the_slots_that_others_left(be
             raise OUT_OF_MEMORY
 
     faulty.after_prefixes = run_out
-    engine = bench.engine(faulty, GATE, num_slots=16)
-    bench.run(engine, [bench.make_request(number, (bench.sure,), **SMALL) for number in range(12)])
-    outcome = bench.run(engine, [bench.make_request(20, (bench.sure,), **LARGE)])
+    runner = bench.runner(faulty, GATE, num_slots=16)
+    bench.run(runner, [bench.make_request(number, (bench.sure,), **SMALL) for number in range(12)])
+    outcome = bench.run(runner, [bench.make_request(20, (bench.sure,), **LARGE)])
     assert outcome.failures == {}
 
 
-def test_out_of_memory_while_frames_are_cut_halves_the_work_too(bench, faulty, requests, undisturbed, monkeypatch):
-    """Patches of all clips that enter together lie on the device at once."""
-    from framegate.pipelines.reason.engines.own import scheduler as admission
-
-    build_prefix, num_calls = admission.build_prefix, 0
-
-    def lay_out(*args, **kwargs):
-        nonlocal num_calls
-        num_calls += 1
-        if num_calls == 3:
-            raise OUT_OF_MEMORY
-        return build_prefix(*args, **kwargs)
-
-    monkeypatch.setattr(admission, "build_prefix", lay_out)
-    outcome = bench.run(bench.engine(faulty, GATE, num_slots=8), requests)
+def test_out_of_memory_while_frames_are_cut_makes_the_next_clips_wait(bench, faulty, requests, undisturbed):
+    """Patches of all clips that are run together lie on the device at once."""
+    num_rows: list[int] = []
+    faulty.before_layout = raise_at(3, OUT_OF_MEMORY)
+    faulty.after_rows = num_rows.append
+    outcome = bench.run(bench.runner(faulty, GATE, num_slots=8), requests)
     assert outcome.failures == {}
     assert outcome.token_ids == undisturbed(requests)
+    assert num_rows[0] == 4, "the two clips before it go on"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framegate.pipelines.reason.engines.own.prefill import PrefixPass, SuffixPass
-from tests.reason.plain_attention import (
+from tests.reason.engines.own.plain_attention import (
     HEAD_SIZE,
     HEADS,
     LAYER,

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
 from framegate.pipelines.reason.engines.own.packed import PackedLinear, can_pack, fuse_linears, pack_linears
-from framegate.schemas.config import GateConfig
+from framegate.pipelines.reason.strategies.always_think import AlwaysThink
 
 needs_kernels = pytest.mark.skipif(not can_pack(), reason="oneDNN has no bf16 kernels for this processor")
 
@@ -83,14 +83,14 @@ def test_an_engine_in_bf16_writes_the_same_with_packed_weights_and_without(bench
 
     def write() -> tuple[Checkpoint, dict]:
         checkpoint = Checkpoint(str(random_checkpoint), revision=None, dtype="bfloat16", device="cpu")
-        gate = GateConfig(strategy="always_think", max_answer_tokens=4, max_thinking_tokens=8)
-        return checkpoint, bench.run(bench.engine(checkpoint, gate), [bench.make_request(0, (bench.sure,))]).token_ids
+        gate = AlwaysThink(max_answer_tokens=4, max_thinking_tokens=8)
+        return checkpoint, bench.run(bench.runner(checkpoint, gate), [bench.make_request(0, (bench.sure,))]).token_ids
 
     packed, written = write()
-    assert set(kinds(packed._model) + kinds(packed._decoder)) == {PackedLinear}
+    assert set(kinds(packed._model) + kinds(packed._text_model)) == {PackedLinear}
     monkeypatch.setattr("framegate.pipelines.reason.engines.own.checkpoint.pack_linears", lambda model: 0)
     plain, written_plainly = write()
-    assert set(kinds(plain._model) + kinds(plain._decoder)) == {nn.Linear}
+    assert set(kinds(plain._model) + kinds(plain._text_model)) == {nn.Linear}
     assert written == written_plainly
 
 

@@ -106,7 +106,7 @@ def test_qwen3_vl_positions_equal_the_models_own(bench, random_checkpoints):
     token_ids = torch.tensor([prefix.token_ids])
     expected, _ = model.model.get_rope_index(
         token_ids,
-        mm_token_type_ids=(token_ids == checkpoint.video_token_id).int() * 2,
+        mm_token_type_ids=(token_ids == checkpoint.prompt_format.video_token_id).int() * 2,
         video_grid_thw=torch.tensor([prefix.patches.grid_thw]),
     )
     assert torch.equal(prefix.positions_3P, expected[:, 0])
@@ -115,7 +115,7 @@ def test_qwen3_vl_positions_equal_the_models_own(bench, random_checkpoints):
 def test_qwen2_5_vl_prefix_has_one_block_whose_steps_follow_the_clock(bench, random_checkpoints):
     checkpoint = bench.load(random_checkpoints["qwen2_5_vl"])
     prefix = bench.make_prefix(checkpoint, frames=bench.make_request(0, (), num_frames=6, size=(56, 84)).frames)
-    is_video = torch.tensor(prefix.token_ids) == checkpoint.video_token_id
+    is_video = torch.tensor(prefix.token_ids) == checkpoint.prompt_format.video_token_id
     start = int(is_video.nonzero()[0])
     assert is_video.sum() == prefix.num_video_tokens == 3 * 2 * 3
     times = prefix.positions_3P[0, is_video].reshape(3, 6)

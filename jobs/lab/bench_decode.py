@@ -82,9 +82,9 @@ def decode(
 
       framegate bench decode one.mp4 --systems framegate_sandbox,decord --repeats 5
     """
-    from framegate.pipelines.lab.bench.decode import measure
-    from framegate.pipelines.lab.bench.systems import SYSTEMS
-    from framegate.pipelines.lab.bench.work import TASKS, Work, plan_work
+    from framegate.pipelines.lab.bench.decode.measure import measure
+    from framegate.pipelines.lab.bench.decode.systems import SYSTEMS
+    from framegate.pipelines.lab.bench.decode.work import TASKS, Work, plan_work
 
     if not Path("/proc/self/io").exists():
         raise ConfigError(
@@ -128,7 +128,7 @@ def _cache_folder() -> Path:
 
 
 def _make_films(folder: Path, gop_seconds: int, bars: Progress) -> list[Path]:
-    from framegate.pipelines.lab.bench.films import films_with_key_frames, make_film
+    from framegate.pipelines.lab.bench.decode.films import films_with_key_frames, make_film
 
     paths = []
     for film in films_with_key_frames(gop_seconds):

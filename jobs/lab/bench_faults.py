@@ -17,7 +17,7 @@ from framegate.pipelines.failpoints import FAILPOINTS
 from framegate.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from framegate.pipelines.lab.bench.faults import Verdict
+    from framegate.pipelines.lab.bench.faults.workbench import Verdict
 
 SHOWN = ("place", "number", "kind", "happened", "commands", "lost", "doubled", "changed", "findings", "seconds")
 
@@ -56,7 +56,7 @@ def faults(
 
       framegate bench faults --places seal.planned,seal.file --numbers 1,2,3
     """
-    from framegate.pipelines.lab.bench.faults import KINDS, Workbench, list_faults, try_all
+    from framegate.pipelines.lab.bench.faults.workbench import KINDS, Workbench, list_faults, try_all
 
     wanted = list(FAILPOINTS) if places is None else [name.strip() for name in places.split(",")]
     if unknown := sorted(set(wanted) - set(FAILPOINTS)):

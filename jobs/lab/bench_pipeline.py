@@ -19,7 +19,7 @@ from framegate.pipelines.reason.occupancy import STATES
 from framegate.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from framegate.pipelines.lab.bench.pipeline import Measured
+    from framegate.pipelines.lab.bench.pipeline.measure import Measured
 
 STARVED = ("loading", "before_first", "no_unit", "arriving", "leaving")
 
@@ -71,7 +71,7 @@ def pipeline(
 
       framegate bench pipeline --parameters 180M --max-answer-tokens 8 --max-thinking-tokens 64 --videos ../videos
     """
-    from framegate.pipelines.lab.bench.pipeline import Pipeline, measure_turns
+    from framegate.pipelines.lab.bench.pipeline.measure import Pipeline, measure_turns
 
     if model is not None and parameters is not None:
         raise ConfigError("--model and --parameters both name a checkpoint; give one of them")
@@ -127,7 +127,7 @@ def _parts(
 def _make_job(
     folder: Path, clips: int, videos: Sequence[Path] | None, copies: int, parts: dict[str, dict[str, Any]]
 ) -> Any:
-    from framegate.pipelines.lab.bench.pipeline_jobs import dock_job, videos_job
+    from framegate.pipelines.lab.bench.pipeline.jobs import dock_job, videos_job
 
     if not videos:
         return dock_job(folder, num_clips=clips, parts=parts)
@@ -141,7 +141,7 @@ def _stop_ray() -> None:
 
 
 def _rows(turn: Sequence[Measured]) -> list[dict[str, Any]]:
-    from framegate.pipelines.lab.bench.pipeline import floor, ratio
+    from framegate.pipelines.lab.bench.pipeline.measure import floor, ratio
 
     return [
         {

@@ -53,8 +53,8 @@ def plan(
 
       framegate bench plan --videos 1000000
     """
-    from framegate.pipelines.lab.bench.archive import Archive, make_archive
-    from framegate.pipelines.lab.bench.plan import Case, measure
+    from framegate.pipelines.lab.bench.plan.archive import Archive, make_archive
+    from framegate.pipelines.lab.bench.plan.measure import Case, measure
 
     if not Path("/proc/self/status").exists():
         raise ConfigError("framegate bench plan reads memory from Linux's /proc, which is not there; use Linux")

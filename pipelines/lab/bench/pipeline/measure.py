@@ -12,8 +12,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -217,6 +217,19 @@ def _sum_states(rows: list[dict[str, Any]], seconds: float) -> dict[str, float]:
     return total
 
 
+@contextmanager
+def open_pipeline(job: Job, folder: Path) -> Iterator[Pipeline]:
+    """A pipeline on Ray, which is ended afterwards where it did not run before."""
+    import ray
+
+    was_running = ray.is_initialized()
+    try:
+        yield Pipeline(job, folder)
+    finally:
+        if not was_running:
+            ray.shutdown()
+
+
 def measure_turns(
     pipeline: Pipeline, num_turns: int, *, on_measured: Callable[[Measured], None] | None = None
 ) -> Iterator[list[Measured]]:
@@ -229,24 +242,3 @@ def measure_turns(
             if on_measured:
                 on_measured(measured[-1])
         yield sorted(measured, key=lambda one: KINDS.index(one.kind))
-
-
-def ratio(turn: Sequence[Measured]) -> float:
-    """The whole by the larger of its parts."""
-    return _by_kind(turn)["whole"].seconds / _larger(turn)
-
-
-def floor(turn: Sequence[Measured]) -> float:
-    """The least that `ratio` can be on this machine: all processors at work on what both parts have to do."""
-    parts = _by_kind(turn)
-    shared = (parts["decode"].cpu_seconds + parts["engine"].cpu_seconds) / (os.cpu_count() or 1)
-    return max(1.0, shared / _larger(turn))
-
-
-def _larger(turn: Sequence[Measured]) -> float:
-    parts = _by_kind(turn)
-    return max(parts["decode"].seconds, parts["engine"].seconds)
-
-
-def _by_kind(turn: Sequence[Measured]) -> dict[str, Measured]:
-    return {one.kind: one for one in turn}

@@ -1,7 +1,7 @@
-"""`bench plan`: how long a plan takes and what memory, over an archive of which all or nearly all is done.
+"""`bench plan`: the time and memory of a plan, over an archive of which all or nearly all is done.
 
-Each case runs in a process of its own, `python -m framegate.pipelines.lab.bench.plan.measure CASE` with CASE as JSON, which
-prints a row.
+Each case runs in a process of its own, `python -m framegate.pipelines.lab.bench.plan.measure CASE`, which prints a row.
+CASE is JSON.
 """
 
 from __future__ import annotations

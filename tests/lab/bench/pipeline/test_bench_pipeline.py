@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from framegate.jobs.lab.bench import app
-from framegate.jobs.lab.bench_pipeline import STARVED, _rows
 from framegate.pipelines.lab.bench.faults.small_archive import make_archive, make_model
 from framegate.pipelines.lab.bench.pipeline.jobs import QUESTIONS, dock_job, videos_job
 from framegate.pipelines.lab.bench.pipeline.measure import KINDS, Pipeline, measure_turns
+from framegate.pipelines.lab.bench.pipeline.report import STARVED, make_rows
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.reason.occupancy import STATES
 from framegate.pipelines.reason.strategies.protocol import FinishedAsk
@@ -52,7 +52,7 @@ def test_a_turn_does_the_same_work_three_times(tmp_path: Path) -> None:
     assert engine.engine_states["full"] + engine.engine_states["short"] >= 3 * 0.02
     assert decode.seconds > 0
     assert whole.engine_states["full"] > 0
-    rows = _rows(turn)
+    rows = make_rows(turn)
     assert rows[0]["ratio"] == pytest.approx(whole.seconds / max(decode.seconds, engine.seconds))
     assert rows[0]["floor"] >= 1
     assert [row["ratio"] for row in rows[1:]] == [None, None]

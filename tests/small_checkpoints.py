@@ -19,7 +19,7 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
 )
 
-from framegate.pipelines.lab.dock.tokenizer import build_tokenizer
+from framegate.pipelines.lab.dock.training.tokenizer import build_tokenizer
 from framegate.pipelines.reason.asking.prompt import suffix_after_video
 from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix

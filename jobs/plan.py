@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, write_json
+from framegate.pipelines.reason.strategies.build import make_strategy
+from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.schemas.job import Job, load_job
-from framegate.schemas.planned import PlannedVideo
 from framegate.schemas.run import Plan
+from framegate.schemas.unit import PlannedVideo
 
 if TYPE_CHECKING:
     from framegate.pipelines.decode.estimate import Estimate
@@ -51,7 +54,9 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
     from framegate.pipelines import flow  # knows every room; not needed to print help
 
     loaded = load_job(job)
-    row = describe(loaded, flow.plan(loaded, limit=limit, retry_failed=retry_failed))
+    strategy = make_strategy(loaded.config.gate)
+    planned = flow.plan(loaded, limit=limit, retry_failed=retry_failed, strategy=strategy)
+    row = describe(loaded, planned, strategy)
     write_json(json_file, "plan", [row])
     console = make_console()
     for name, meaning in _MEANINGS.items():
@@ -59,7 +64,7 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
         console.print(f"{name:<24}{value:>18}  {meaning}", highlight=False, soft_wrap=True)
 
 
-def describe(job: Job, planned: Plan) -> dict[str, Any]:
+def describe(job: Job, planned: Plan, strategy: Strategy) -> dict[str, Any]:
     """The plan as one row, with what can be foreseen of clips and tokens."""
     num_planned = planned.videos.num_rows
     step = max(1, num_planned // MAX_PROBED)
@@ -67,14 +72,17 @@ def describe(job: Job, planned: Plan) -> dict[str, Any]:
         PlannedVideo.from_table(planned.videos.take(pa.array([*range(0, num_planned, step)][:MAX_PROBED], pa.int64())))
     )
     estimates = [found for found in _probe_all(job, sample) if found is not None]
+    max_tokens = {
+        # A text has at most as many tokens as bytes.
+        question.hash: sum(budget.max_tokens(lambda text: len(text.encode())) for budget in strategy.budgets(question))
+        for question in planned.questions
+    }
     # What was not probed is taken to be like what was; an unreadable video counts as one without clips.
     scale = num_planned / len(sample) if sample else 0.0
     clips = round(scale * sum(found.num_clips for _, found in estimates))
     rows = round(
         scale * sum(max(0, found.num_clips * len(work.question_hashes) - len(work.done)) for work, found in estimates)
     )
-    gate = job.config.gate
-    thinking_tokens = 0 if gate.strategy == "direct" else gate.max_thinking_tokens
     return {
         "config_id": planned.config_id,
         "num_videos": planned.num_videos,
@@ -88,8 +96,18 @@ def describe(job: Job, planned: Plan) -> dict[str, Any]:
         "estimated_clips": clips,
         "estimated_rows": rows,
         "estimated_video_tokens": round(scale * sum(found.num_video_tokens for _, found in estimates)),
-        "max_generated_tokens": rows * (gate.max_answer_tokens + thinking_tokens),
+        "max_generated_tokens": round(
+            scale * sum(_max_generated_tokens(work, found.num_clips, max_tokens) for work, found in estimates)
+        ),
     }
+
+
+def _max_generated_tokens(work: PlannedVideo, num_clips: int, max_tokens: Mapping[str, int]) -> int:
+    num_done = Counter(question_hash for _, question_hash in work.done)
+    return sum(
+        max(0, num_clips - num_done[question_hash]) * max_tokens[question_hash]
+        for question_hash in work.question_hashes
+    )
 
 
 def _probe_all(job: Job, sample: Sequence[PlannedVideo]) -> list[tuple[PlannedVideo, Estimate] | None]:

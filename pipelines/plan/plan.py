@@ -9,6 +9,7 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.tombstones import read_tombstones, without_erased
@@ -24,6 +25,7 @@ from framegate.pipelines.reason.asking.prompt import (
 )
 from framegate.pipelines.reason.models.fingerprint import fingerprint_model
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
+from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.source.indexes import Indexes
 from framegate.pipelines.source.inputs import input_names
@@ -43,7 +45,7 @@ def make_policy(config: RunConfig) -> Policy:
     return Policy(frames=config.frames, clips=config.clips, factor=grid.factor, temporal_patch=grid.temporal_patch)
 
 
-def make_plan(job: Job, identity: dict[str, str], *, limit: int | None, retry_failed: bool, keep_indexes: bool) -> Plan:
+def make_plan(job: Job, identity: dict[str, Any], *, limit: int | None, retry_failed: bool, keep_indexes: bool) -> Plan:
     """Raises FramegateError where the job cannot start: no videos, no such model, frames that do not fit."""
     make_policy(job.config).check()
     id = config_id(job.config, **identity)
@@ -101,8 +103,8 @@ def check_partition_columns(partition_by: Sequence[str], names: Iterable[str]) -
             raise ConfigError(f"output.partition_by: '{entry}' is no column of the manifest; {hint}")
 
 
-def read_identity(config: RunConfig) -> dict[str, str]:
-    """What `config_id` needs to know of rooms that schemas cannot see."""
+def read_identity(config: RunConfig, strategy: Strategy) -> dict[str, Any]:
+    """What `config_id` takes from rooms that schemas cannot import."""
     asked = [suffix_after_video(Question(id="", text="", type=answer_type)) for answer_type in ANSWER_TYPES]
     return {
         "wording": "\n".join(
@@ -110,4 +112,5 @@ def read_identity(config: RunConfig) -> dict[str, str]:
         ),
         "model_fingerprint": fingerprint_model(config.model.name, config.model.revision),
         "decoder_version": ",".join(decoder_version(name) for name in config.frames.decoders),
+        "strategy": strategy.document(),
     }

@@ -19,15 +19,13 @@ import pytest
 import ray
 
 from framegate.pipelines import flow
-from framegate.pipelines.reason.engines.protocol import ClipRequest
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.reason.strategies.protocol import Ask
 from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.source.found import to_videos
 from framegate.schemas.config import InputConfig
 from framegate.schemas.job import parse_job
-from framegate.schemas.planned import PlannedVideo
-from framegate.schemas.tables import PLANNED
-from framegate.schemas.work import DecodedUnit, to_table
+from framegate.schemas.unit import PlannedVideo
 from tests.decode import corpus_texts as texts
 from tests.decode.corpus_canary import Canary, hostile_files, is_canary, keep_canary, movie_without_frames
 from tests.decode.corpus_films import MAGENTA
@@ -46,11 +44,11 @@ def _watching_engine(folder: Path) -> Callable[[], ScriptedEngine]:
     colour = list(MAGENTA)
 
     class Watching(ScriptedEngine):
-        def add(self, request: ClipRequest) -> None:
-            mean = request.frames.frames_THWC.reshape(-1, 3).mean(axis=0)
+        def add(self, ask: Ask) -> None:
+            mean = ask.clip.frames.frames_THWC.reshape(-1, 3).mean(axis=0)
             sang = all(abs(value - wanted) < 40 for value, wanted in zip(mean, colour, strict=True))
             (folder / f"{'canary' if sang else 'seen'}-{uuid.uuid4().hex}").touch()
-            super().add(request)
+            super().add(ask)
 
     return lambda: Watching()
 
@@ -77,10 +75,10 @@ def test_nothing_of_the_canary_is_decoded(decoder: str, canary: Canary) -> None:
     videos = list(to_videos(find_videos(InputConfig(videos=tuple(_write(canary))))))
     stage = make_stage(decoder)
     try:
-        tables = list(stage(to_table([PlannedVideo(video=video, question_hashes=HASHES) for video in videos], PLANNED)))
+        planned = [PlannedVideo(video=video, question_hashes=HASHES) for video in videos]
+        units = [unit for one in planned for unit in stage.decode(one)]
     finally:
         stage.close()
-    units = [unit for table in tables for unit in DecodedUnit.from_table(table)]
     assert canary.calls == []
     assert {unit.video.uri for unit in units} == {video.uri for video in videos}
     _check_reasons([(unit.video.uri, unit.failure.reason) for unit in units if unit.failure], hostile_files(canary))

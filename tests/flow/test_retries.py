@@ -14,10 +14,9 @@ from framegate.jobs.run import run_job
 from framegate.pipelines import flow
 from framegate.pipelines.audit.audit import audit
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.reason.engines.protocol import ClipRequest
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine, say_yes
+from framegate.pipelines.reason.strategies.protocol import Ask
 from framegate.schemas.job import Job
-from framegate.schemas.qa import Question
 from framegate.schemas.retries import RETRY_AFTER
 from framegate.schemas.run import RunSummary
 
@@ -31,10 +30,10 @@ def run(job: Job, **options: Any) -> RunSummary:
 def count_is_ill() -> ScriptedEngine:
     """An engine on which one question fails."""
 
-    def script(request: ClipRequest, question: Question) -> Sequence[tuple[str, float]]:
-        if question.id == "count":
+    def script(ask: Ask) -> Sequence[tuple[str, float]]:
+        if ask.question.id == "count":
             raise ValueError("ill")
-        return say_yes(request, question)
+        return say_yes(ask)
 
     return ScriptedEngine(script)
 
@@ -116,7 +115,7 @@ def test_a_run_in_which_all_fails_for_one_reason_stops_and_says_so(
     make_job: Callable[..., Job], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def everything_is_ill() -> ScriptedEngine:
-        def script(request: ClipRequest, question: Question) -> Sequence[tuple[str, float]]:
+        def script(ask: Ask) -> Sequence[tuple[str, float]]:
             raise ValueError("ill")
 
         return ScriptedEngine(script)

@@ -20,17 +20,16 @@ from framegate.pipelines.lab.dock.film import draw_film, encode_mp4
 from framegate.pipelines.lab.dock.scoring import Scored
 from framegate.pipelines.lab.dock.world import MAX_CRATES, MIN_CRATES, Scene, draw_scene
 from framegate.pipelines.reason.asking.answers import parse_answer
-from framegate.pipelines.reason.engines.build import build_engine
-from framegate.pipelines.reason.engines.protocol import ClipRequest
+from framegate.pipelines.reason.engines.build import make_engine_factory
+from framegate.pipelines.reason.questions import ClipRequest, QuestionRunner
+from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.store import Store
 from framegate.schemas.clip import FrameBatch, Video
 from framegate.schemas.config import RunConfig
 from framegate.schemas.decoding import DecodeConfig
 from framegate.schemas.errors import FramegateError
-from framegate.schemas.planned import PlannedVideo
 from framegate.schemas.qa import Answer, Question
-from framegate.schemas.tables import PLANNED
-from framegate.schemas.work import DecodedUnit, to_table
+from framegate.schemas.unit import PlannedVideo
 
 STRATEGIES = ("direct", "gated", "always_think")
 EVALUATION_SEED = 20_260_000  # no training clip is drawn from it
@@ -85,11 +84,10 @@ def _decode(stage: DecodeStage, path: Path) -> FrameBatch:
     found = Store().stat(str(path))
     video = Video(uri=found.uri, version=found.version, size_bytes=found.size_bytes)
     planned = PlannedVideo(video=video, question_hashes=("any",))
-    for table in stage(to_table([planned], PLANNED)):
-        for unit in DecodedUnit.from_table(table):
-            if unit.failure is not None:
-                raise FramegateError(f"a clip that was just made cannot be decoded: {unit.failure.message}")
-            return unit.clips[0].frames
+    for unit in stage.decode(planned):
+        if unit.failure is not None:
+            raise FramegateError(f"a clip that was just made cannot be decoded: {unit.failure.message}")
+        return unit.clips[0].frames
     raise FramegateError(f"nothing came out of {path.name}, a clip that was just made")
 
 
@@ -97,7 +95,9 @@ def evaluate(
     clips: list[HeldOutClip], *, strategy: str, config: RunConfig, on_answer: Callable[[int], None] | None = None
 ) -> list[Scored]:
     """Ask every clip its questions under one strategy."""
-    engine = build_engine(config)
+    questions = [asked.question for clip in clips for asked in clip.asked]
+    make_engine = make_engine_factory(config, make_strategy(config.gate), questions)
+    runner = QuestionRunner(make_engine(), make_strategy(config.gate))
     waiting = iter(clips)
     by_id: dict[str, HeldOutClip] = {}
     scored: list[Scored] = []
@@ -106,13 +106,13 @@ def evaluate(
         while num_open < 2 * CLIPS_IN_ENGINE and (clip := next(waiting, None)) is not None:
             by_id[str(clip.number)] = clip
             questions = tuple(asked.question for asked in clip.asked)
-            engine.add(
+            runner.add(
                 ClipRequest(id=str(clip.number), frames=clip.frames, clip_start_seconds=0.0, questions=questions)
             )
             num_open += len(questions)
         if num_open == 0:
             return scored
-        for finished in engine.step():
+        for finished in runner.step():
             num_open -= 1
             if finished.answer is None:
                 raise FramegateError(f"the engine failed on a dock clip: {finished.failure_message}")

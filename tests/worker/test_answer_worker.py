@@ -1,0 +1,239 @@
+"""AnswerWorker: attempts are marked, what kills its process is given up, nothing is asked or stored twice."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from framegate.pipelines.commit.journal import unit_uri
+from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.unit_rows import RunFacts
+from framegate.pipelines.reason.occupancy import Occupancy
+from framegate.pipelines.store import Store
+from framegate.pipelines.store.parquet import parse_parquet
+from framegate.pipelines.worker.answer_worker import AnswerWorker
+from framegate.pipelines.worker.attempts import Attempts
+from framegate.schemas.clip import Clip, FrameBatch
+from framegate.schemas.errors import CredentialsError
+from framegate.schemas.tables import DECODED
+from framegate.schemas.unit import AnsweredUnit, DecodedClip, DecodedUnit, Failure, to_table
+
+FAILURE = Failure(stage="reason", reason="engine_error", message="no")
+
+
+class Died(BaseException):
+    """Stands for the end of the process: nothing catches it."""
+
+
+@pytest.fixture
+def attempts(tmp_path: Path, facts: RunFacts) -> Attempts:
+    return Attempts(output=Output.at(str(tmp_path)), config_id=facts.config_id, run_id=facts.run_id)
+
+
+@pytest.fixture
+def make_decoded(units: SimpleNamespace) -> Callable[..., DecodedUnit]:
+    def make(name: str, index: int = 0) -> DecodedUnit:
+        video, question = units.make_video(name), units.QUESTIONS[0]
+        frames = FrameBatch(frames_THWC=np.zeros((1, 2, 2, 3), np.uint8), pts_seconds=np.zeros(1), duration_seconds=2.0)
+        clip = Clip(video_id=video.video_id, index=index, start_seconds=2.0 * index, end_seconds=2.0 * index + 2)
+        decoded = DecodedClip(clip=clip, frames=frames, is_last=True, decode_seconds=0.5)
+        return DecodedUnit(
+            video=video, question_hashes=(question.hash,), attempts=(1,), decoder="pyav-1", clips=(decoded,)
+        )
+
+    return make
+
+
+class Process:
+    """One worker process: when a thread of it dies, no other one reaches storage any more, or comes to its end."""
+
+    def __init__(self, store: Store) -> None:
+        self.died = threading.Event()
+        self._store = store
+
+    def check(self) -> None:
+        if self.died.is_set():
+            raise Died
+
+    def __getattr__(self, name: str) -> Any:
+        self.check()
+        return getattr(self._store, name)
+
+
+class Model:
+    """An answering stage that fails every question, dies of the videos in `poison`, and remembers who came together."""
+
+    def __init__(self, *, poison: tuple[str, ...] = ()) -> None:
+        self.poison = poison
+        self.process: Process | None = None
+        self.asked: list[str] = []
+        self.together: list[set[str]] = []
+        self.occupancy = Occupancy()
+        self._inside: set[str] = set()
+        self._changed = threading.Condition()
+
+    def num_questions_wanted(self) -> int | None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+    def start(self, process: Process) -> None:
+        self.process, self._inside = process, set()
+
+    def answer(self, unit: DecodedUnit) -> AnsweredUnit:
+        name = unit.video.uri.removesuffix(".mp4")
+        with self._changed:
+            self.asked.append(name)
+            self._inside.add(name)
+            self.together.append(set(self._inside))
+        if self.process is not None:
+            if name in self.poison:
+                self.process.died.set()
+            self.process.died.wait(0.02 if self.poison else 0)  # time for a neighbour to die first
+            self.process.check()
+        with self._changed:
+            self._inside.discard(name)
+        return unit.all_failed(FAILURE)
+
+
+def journal(attempts: Attempts) -> list[dict[str, Any]]:
+    infos = attempts.output.list("journal")
+    return [row for info in infos for row in parse_parquet(info.uri, attempts.output.store.read(info.uri)).to_pylist()]
+
+
+def markers(attempts: Attempts) -> list[str]:
+    return [info.uri for info in attempts.output.list("attempts")]
+
+
+def run_as_ray_would(model: Model, attempts: Attempts, facts: RunFacts, batch: pa.Table) -> tuple[pa.Table, int]:
+    """All units at once, each in a thread, in process after process until one of them lives; and how many died."""
+    for num_deaths in range(20):
+        process = Process(attempts.output.store)
+        model.start(process)
+        mortal = replace(attempts, output=replace(attempts.output, store=cast(Store, process)))
+        worker = AnswerWorker(make_stage=lambda: model, attempts=mortal, facts=facts, max_attempts=3)
+        with ThreadPoolExecutor(batch.num_rows) as threads:
+            futures = [threads.submit(worker, batch.slice(row, 1)) for row in range(batch.num_rows)]
+            wait(futures)
+        if not process.died.is_set():
+            return pa.concat_tables(future.result() for future in futures), num_deaths
+    raise AssertionError("it is retried for ever")
+
+
+def test_each_unit_is_committed_with_its_receipt_and_no_marker_is_left(
+    attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
+) -> None:
+    model, batch = Model(), to_table([make_decoded("a"), make_decoded("b"), make_decoded("c")], DECODED)
+    receipts, _ = run_as_ray_would(model, attempts, facts, batch)
+    assert sorted(model.asked) == ["a", "b", "c"]
+    assert receipts.column("created").to_pylist() == [True] * 3
+    assert receipts.column("failure_reason").to_pylist() == ["engine_error"] * 3
+    assert sorted(row["video_uri"] for row in journal(attempts)) == ["a.mp4", "b.mp4", "c.mp4"]
+    assert markers(attempts) == []
+
+
+def test_what_the_journal_has_is_not_asked_again(
+    attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
+) -> None:
+    run_as_ray_would(Model(), attempts, facts, to_table([make_decoded("a")], DECODED))
+    model, both = Model(), to_table([make_decoded("a"), make_decoded("b")], DECODED)
+    ours, _ = run_as_ray_would(model, attempts, facts, both)
+    assert model.asked == ["b"]
+    assert ours.column("created").to_pylist() == [True, True]
+    theirs, _ = run_as_ray_would(model, attempts, replace(facts, run_id="another"), both)
+    assert theirs.column("created").to_pylist() == [False, False]
+    assert {row["run_id"] for row in journal(attempts)} == {facts.run_id}
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_a_unit_that_kills_its_worker_is_given_up_alone(
+    place: int, attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
+) -> None:
+    names = ["a", "b", "c", "d"]
+    model, batch = Model(poison=(names[place],)), to_table([make_decoded(name) for name in names], DECODED)
+    receipts, num_deaths = run_as_ray_would(model, attempts, facts, batch)
+    assert num_deaths == 3
+    reasons = {row["video_uri"].removesuffix(".mp4"): row["reason"] for row in journal(attempts)}
+    assert reasons == {name: "actor_crash" if name == names[place] else "engine_error" for name in names}
+    assert receipts.num_rows == 4
+    # A neighbour that was committed when the worker died may keep its marker until the run is over.
+    given_up = make_decoded(names[place]).video.video_id
+    assert [uri for uri in markers(attempts) if given_up in uri] == []
+
+
+def test_two_units_that_kill_are_both_given_up_and_the_others_are_not(
+    attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
+) -> None:
+    model, batch = Model(poison=("b", "d")), to_table([make_decoded(name) for name in "abcdef"], DECODED)
+    run_as_ray_would(model, attempts, facts, batch)
+    given_up = {row["video_uri"] for row in journal(attempts) if row["reason"] == "actor_crash"}
+    assert given_up == {"b.mp4", "d.mp4"}
+
+
+def test_what_was_at_work_when_the_worker_died_is_asked_alone(
+    attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
+) -> None:
+    # As a worker leaves it that died with a and b in hand.
+    for unit in (make_decoded("a"), make_decoded("b")):
+        _, video_id, name = unit_uri(attempts.output.layout, unit, facts.config_id).rsplit("/", 2)
+        attempts.begin(video_id, name.removesuffix(".parquet"))
+    model, batch = Model(), to_table([make_decoded(name) for name in "abcdef"], DECODED)
+    run_as_ray_would(model, attempts, facts, batch)
+    assert sorted(model.asked) == list("abcdef")
+    assert all(names in ({"a"}, {"b"}) for names in model.together if names & {"a", "b"})
+    assert markers(attempts) == []
+
+
+def test_a_unit_that_died_beside_another_gets_a_chance_alone_even_where_one_attempt_is_all(
+    attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
+) -> None:
+    unit = make_decoded("a")
+    _, video_id, name = unit_uri(attempts.output.layout, unit, facts.config_id).rsplit("/", 2)
+    attempts.begin(video_id, name.removesuffix(".parquet"))
+    worker = AnswerWorker(make_stage=Model, attempts=attempts, facts=facts, max_attempts=1)
+    [receipt] = worker(to_table([make_decoded("a")], DECODED)).to_pylist()
+    assert receipt["failure_reason"] == "engine_error"
+
+
+def test_a_failure_of_decoding_passes_without_a_marker_and_is_not_asked(
+    attempts: Attempts, facts: RunFacts, units: SimpleNamespace
+) -> None:
+    failed = DecodedUnit(
+        video=units.make_video("x"),
+        question_hashes=("h",),
+        attempts=(),
+        decoder="pyav-1",
+        failure=Failure(stage="decode", reason="storage", message="gone"),
+        failed_attempt=2,
+    )
+
+    model = Model()
+    worker = AnswerWorker(make_stage=lambda: model, attempts=attempts, facts=facts, max_attempts=3)
+    [receipt] = worker(to_table([failed], DECODED)).to_pylist()
+    assert (model.asked, markers(attempts)) == ([], [])
+    assert (receipt["undecoded"], receipt["failure_reason"]) == (True, "storage")
+    assert [(row["reason"], row["attempts"]) for row in journal(attempts)] == [("storage", 2)]
+
+
+def test_an_error_that_ends_the_run_is_no_death(
+    attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
+) -> None:
+    class Refuses(Model):
+        def answer(self, unit: DecodedUnit) -> AnsweredUnit:
+            raise CredentialsError("expired")
+
+    worker = AnswerWorker(make_stage=Refuses, attempts=attempts, facts=facts, max_attempts=3)
+    for _ in range(4):
+        with pytest.raises(CredentialsError):
+            worker(to_table([make_decoded("a"), make_decoded("b")], DECODED))
+    assert markers(attempts) == []

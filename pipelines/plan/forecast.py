@@ -12,8 +12,8 @@ from framegate.pipelines.decode.estimate import Estimate, Probed, probe_videos
 from framegate.pipelines.plan.plan import make_policy
 from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.schemas.job import Job
-from framegate.schemas.unit import PlannedVideo
 from framegate.schemas.run import Plan
+from framegate.schemas.unit import PlannedVideo
 
 # Headers are read from storage: 24 of them, spread over the videos, tell enough for an estimate in seconds.
 MAX_PROBED = 24

@@ -1,7 +1,6 @@
-"""Planned videos in, units of decoded clips out: a plain callable over Arrow tables.
+"""The decode stage: a planned video in, units of decoded clips out.
 
-Knows storage and decoders; nothing of Ray, questions or models. No video can stop the run: whatever goes wrong with one
-ends it with a failure, after the units that could be decoded.
+No video can stop the run: whatever goes wrong with one ends it with a failure, after the units that could be decoded.
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
-
-import pyarrow as pa
 
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import decoder_version
@@ -27,10 +24,7 @@ from framegate.schemas.errors import (
     MemoryLimit,
     SandboxError,
 )
-from framegate.schemas.planned import PlannedVideo
-from framegate.schemas.rows import Failure
-from framegate.schemas.tables import DECODED
-from framegate.schemas.work import DecodedClip, DecodedUnit, to_table
+from framegate.schemas.unit import DecodedClip, DecodedUnit, Failure, PlannedVideo
 
 # One unit is one row: it crosses the object store whole, and is lost whole when a machine is.
 MAX_UNIT_FRAME_BYTES = 16 * 1024 * 1024
@@ -38,7 +32,7 @@ MAX_UNIT_CLIPS = 32  # small frames: a quarter of an hour of clips, and no more 
 
 
 class DecodeStage:
-    """PLANNED rows to DECODED rows."""
+    """Decodes one video after the other, with one decoding process for all of them."""
 
     def __init__(
         self,
@@ -53,18 +47,9 @@ class DecodeStage:
         self._labels = {name: f"{name}-{decoder_version(name)}" for name in decoders}
         self._slot = make_slot(decode or DecodeConfig(), decoders)
 
-    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Yields each unit as soon as it is full, one row per table."""
-        for planned in PlannedVideo.from_table(batch):
-            for unit in self._decode(planned):
-                yield to_table([unit], DECODED)
-
-    def close(self) -> None:
-        """Ends the decoding process, if there is one; it also ends with this process, whatever ends that."""
-        self._slot.close()
-
-    def _decode(self, planned: PlannedVideo) -> Iterator[DecodedUnit]:
-        """The video's units; clips that miss nothing are passed over. At most one failure, and it comes last."""
+    def decode(self, planned: PlannedVideo) -> Iterator[DecodedUnit]:
+        """Yields each unit as soon as it is full. Clips that miss nothing are passed over. At most one failure comes,
+        and it comes last. Raises what is no fault of the video: ConfigError, CredentialsError, SandboxError."""
         video, walk, unit = planned.video, Walk(planned, self._policy), _OpenUnit(planned)
         failure = None if video.refusal is None else Failure(stage="decode", **asdict(video.refusal))
         has_opened, num_bytes, label = False, 0, ""
@@ -99,6 +84,10 @@ class DecodeStage:
                 failed_bytes_read=num_bytes,
                 failed_attempt=planned.undecoded_attempts + 1,
             )
+
+    def close(self) -> None:
+        """Ends the decoding process, if there is one; it also ends with this process, whatever ends that."""
+        self._slot.close()
 
 
 class _OpenUnit:

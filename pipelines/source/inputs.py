@@ -1,5 +1,5 @@
 """What a manifest and side files say of a video: as columns while all videos are looked at, packed row by row for those
-that have work left (see `schemas.rows.inputs_bytes`), as packing takes 5 microseconds and some hundred bytes a row.
+that have work left (see `schemas.unit.inputs_bytes`), as packing takes 5 microseconds and some hundred bytes a row.
 
 Knows nothing of where either comes from.
 """
@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from framegate.schemas.rows import inputs_table
 from framegate.schemas.tables import INPUT_PREFIX
+from framegate.schemas.unit import inputs_table
 
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from framegate.pipelines.decode.cuts import CONTEXT, find_cuts
 from framegate.pipelines.decode.readers.reader import Reader, Selection
-from framegate.pipelines.decode.select import TICK_SECONDS
+from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
 from framegate.schemas.decoding import ClipsConfig
 from framegate.schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
 

@@ -1,7 +1,7 @@
 """Which stretches of a video become clips: fixed windows, the whole of it, or scenes.
 
 Stretches are seconds of the video, ascending, and come one by one, so that a recording of weeks is split in the memory
-of a minute. Knows nothing of which frames of a clip are looked at.
+of a minute.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterator
 
 from framegate.pipelines.decode.readers.reader import Reader
+from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
 from framegate.pipelines.decode.scenes import split_scenes
-from framegate.pipelines.decode.select import TICK_SECONDS
 from framegate.schemas.decoding import ClipsConfig
 
 

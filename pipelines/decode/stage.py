@@ -12,10 +12,10 @@ from dataclasses import asdict
 
 import pyarrow as pa
 
+from framegate.pipelines.decode.clip_reader import ClipReader
+from framegate.pipelines.decode.decoder_host import TRY_NEXT_DECODER, make_host
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import decoder_version
-from framegate.pipelines.decode.slots import TRY_NEXT_DECODER, make_slot
-from framegate.pipelines.decode.walk import Walk
 from framegate.pipelines.store import Store
 from framegate.pipelines.store.pinned import open_pinned
 from framegate.schemas.decoding import DecodeConfig
@@ -51,7 +51,7 @@ class DecodeStage:
         self._policy = policy
         self._store = Store(storage_options)
         self._labels = {name: f"{name}-{decoder_version(name)}" for name in decoders}
-        self._slot = make_slot(decode or DecodeConfig(), decoders)
+        self._host = make_host(decode or DecodeConfig(), decoders)
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Yields each unit as soon as it is full, one row per table."""
@@ -61,20 +61,20 @@ class DecodeStage:
 
     def close(self) -> None:
         """Ends the decoding process, if there is one; it also ends with this process, whatever ends that."""
-        self._slot.close()
+        self._host.close()
 
     def _decode(self, planned: PlannedVideo) -> Iterator[DecodedUnit]:
         """The video's units; clips that miss nothing are passed over. At most one failure, and it comes last."""
-        video, walk, unit = planned.video, Walk(planned, self._policy), _OpenUnit(planned)
+        video, clip_reader, unit = planned.video, ClipReader(planned, self._policy), _OpenUnit(planned)
         failure = None if video.refusal is None else Failure(stage="decode", **asdict(video.refusal))
         has_opened, num_bytes, label = False, 0, ""
         for name, label in self._labels.items() if failure is None else ():
             try:
                 with closing(open_pinned(self._store, video)) as source:
                     try:
-                        with self._slot.open(name, source) as reader:
+                        with self._host.open(name, source) as reader:
                             has_opened = True
-                            for decoded in walk.clips(reader, source):
+                            for decoded in clip_reader.read(reader, source):
                                 num_bytes -= decoded.bytes_read
                                 yield from unit.add(decoded, label)
                     finally:
@@ -95,7 +95,7 @@ class DecodeStage:
                 attempts=(),
                 decoder=label,
                 failure=failure,
-                failed_clip_index=walk.next_index if has_opened else None,
+                failed_clip_index=clip_reader.next_index if has_opened else None,
                 failed_bytes_read=num_bytes,
                 failed_attempt=planned.undecoded_attempts + 1,
             )

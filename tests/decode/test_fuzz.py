@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from framegate.pipelines.decode.sandbox.slot import Sandbox
+from framegate.pipelines.decode.sandbox.sandbox import Sandbox
 from framegate.schemas.decoding import DecodeConfig
 from framegate.schemas.errors import REASON_MEANINGS, VideoError
 from tests.decode.conftest import REAL_VIDEOS

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.reader import open_reader
-from framegate.pipelines.decode.select import TICK_SECONDS, frame_times, plan_frames
+from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
+from framegate.pipelines.decode.select import frame_times, plan_frames
 from framegate.schemas.clip import FrameBatch
 from framegate.schemas.decoding import FramesConfig
 from framegate.schemas.pixels import count_video_tokens

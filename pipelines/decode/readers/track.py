@@ -15,8 +15,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
-from framegate.pipelines.decode.readers.clock import Clock
 from framegate.pipelines.decode.readers.header import decode_error, keep_only, main_stream, open_container
+from framegate.pipelines.decode.readers.timeline import Timeline
 from framegate.schemas.decoding import DecodeConfig
 from framegate.schemas.errors import DecodeFailed
 
@@ -208,7 +208,7 @@ def packet_starts(track: Track) -> tuple[np.ndarray, int]:
     return np.array([pts for pts, _ in spans], dtype=np.int64), spans[-1][1]
 
 
-def end_of_packets(track: Track, clock: Clock) -> float:
+def end_of_packets(track: Track, timeline: Timeline) -> float:
     """When the last frame goes off, by all packets. As `packet_starts`."""
     starts, last_ticks = packet_starts(track)
-    return clock.end_seconds(int(starts[-1]), last_ticks)
+    return timeline.end_seconds(int(starts[-1]), last_ticks)

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from framegate.pipelines.decode.sandbox import wire
-from framegate.pipelines.decode.sandbox.deadlines import Clock
+from framegate.pipelines.decode.sandbox.deadlines import Deadline
 from framegate.pipelines.decode.sandbox.frames_file import FramesFile
 from framegate.schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
 
@@ -102,12 +102,12 @@ class ChildProcess:
             return None
         return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
 
-    def send(self, message: wire.Message, payload: bytes = b"", *, clock: Clock) -> None:
+    def send(self, message: wire.Message, payload: bytes = b"", *, deadline: Deadline) -> None:
         """Only inside of `talking`, like `receive`."""
-        wire.send(self._connection, message, payload, wait=lambda event: self._wait(event, clock))
+        wire.send(self._connection, message, payload, wait=lambda event: self._wait(event, deadline))
 
-    def receive(self, *, clock: Clock) -> wire.Message:
-        message, _ = wire.receive(self._connection, wait=lambda event: self._wait(event, clock))
+    def receive(self, *, deadline: Deadline) -> wire.Message:
+        message, _ = wire.receive(self._connection, wait=lambda event: self._wait(event, deadline))
         return message
 
     @contextlib.contextmanager
@@ -138,15 +138,15 @@ class ChildProcess:
             self._await_exit()
         self._end()
 
-    def _wait(self, event: int, clock: Clock) -> None:
-        """Until the socket is ready. Raises what `clock` raises, EOFError where the process has died."""
+    def _wait(self, event: int, deadline: Deadline) -> None:
+        """Until the socket is ready. Raises what `deadline` raises, EOFError where the process has died."""
         self._poll.register(self._connection, event)
-        slice_seconds = clock.slice_seconds
+        slice_seconds = deadline.slice_seconds
         while True:
             started = time.monotonic()
             ready = [descriptor for descriptor, _ in self._poll.poll(slice_seconds * 1000)]
             # What goes beyond the slice is our own delay: this process was not given a core.
-            clock.spend(min(time.monotonic() - started, slice_seconds))
+            deadline.spend(min(time.monotonic() - started, slice_seconds))
             if self._words in ready:
                 self._listen()
             if self._connection.fileno() in ready:

@@ -28,7 +28,7 @@ Decode = Callable[[Work], Taken]
 @contextmanager
 def framegate_sandbox() -> Iterator[Decode]:
     """What the decode stage does: a confined child decodes, this process fetches the bytes that it asks for."""
-    from framegate.pipelines.decode.sandbox.slot import Sandbox
+    from framegate.pipelines.decode.sandbox.sandbox import Sandbox
     from framegate.pipelines.store import Store
     from framegate.pipelines.store.pinned import open_pinned
     from framegate.schemas.decoding import DecodeConfig

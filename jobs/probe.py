@@ -11,8 +11,7 @@ import typer
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import cell, make_console, print_table, write_json
 from framegate.schemas.clip import Video
-from framegate.schemas.config import InputConfig
-from framegate.schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.config import ClipsConfig, DecodeConfig, FramesConfig, InputConfig
 from framegate.schemas.errors import InputError, StorageError, VideoError
 from framegate.schemas.job import Job, load_job
 

@@ -1,6 +1,6 @@
-"""Reads a job file and its question bank into a Job; says in one sentence what is wrong with them.
+"""Reads a job file, its question bank and its prompt file into a Job; every mistake is one sentence that names the key.
 
-Knows the local files that a job consists of, and nothing of videos, models or buckets.
+Only these local files are read: whether videos, model and bucket exist is found out later.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _THINK_POLICIES = ("auto", "never", "always")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One job file, read and checked: what a person launches."""
+    """One job file with its questions, read and checked."""
 
     config: RunConfig
     questions: tuple[Question, ...]
@@ -142,7 +142,7 @@ def _refuse_secrets(value: object, origin: str, path: str) -> None:
 def _explain(error: ValidationError, origin: str) -> str:
     """The first problem as one sentence that names the key by its full path."""
     problem = error.errors(include_url=False)[0]
-    # A union's branches stand in the location too; the names of types are no keys of ours.
+    # pydantic's location also names the branches of a union; names of types are not keys of a job.
     types = ("constrained-", "tuple[", "list[")
     place = [str(part) for part in problem["loc"] if part != "str" and not str(part).startswith(types)]
     if problem["type"] == "unknown_key":

@@ -1,6 +1,6 @@
 """What is asked and what comes back: Question, Verdict, Answer.
 
-Knows nothing of models, storage or Ray. Free of torch and ray on purpose: every room imports it.
+Imports neither torch nor ray on purpose: every room imports this module.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ GateReason = Literal[
 ]
 FinishReason = Literal[
     "exit",  # the gate let the first answer go; not one more token was produced
-    "answered",  # the second box closed, or the model ended its turn after thinking
-    "ended",  # the model ended its turn before a second answer
+    "answered",  # the second box closed
+    "ended",  # the model ended its turn before the second box closed
     "thinking_budget",  # max_thinking_tokens were spent; the closing was forced
 ]
 Status = Literal["answered", "unparsed"]

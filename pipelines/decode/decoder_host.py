@@ -11,7 +11,7 @@ from typing import Protocol
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.reader import Reader, Source, open_reader
 from framegate.pipelines.decode.sandbox.sandbox import Sandbox
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 
 # Reasons that another decoder may not meet. The others lie in the file or in storage, whoever decodes.
 TRY_NEXT_DECODER = {"unsupported_codec", "decode_error", "decode_timeout", "decoder_crash", "memory_limit"}

@@ -1,6 +1,6 @@
-"""What decoding a video would give, from its header and first frame: clips, frames, video tokens, bytes.
+"""Estimates what decoding a video would give, from its header and first frame: clips, frames, video tokens, bytes.
 
-Opens videos as the stage does, in the same kind of host and by the same ranges. Knows nothing of questions or models.
+Videos are opened as the stage opens them, in the same kind of host and by the same ranges.
 """
 
 from __future__ import annotations
@@ -16,22 +16,21 @@ from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import Reader, VideoHeader
 from framegate.pipelines.decode.split import split, split_duration
 from framegate.pipelines.store import Store
-from framegate.pipelines.store.pinned import open_pinned
 from framegate.schemas.clip import Video
-from framegate.schemas.decoding import ClipsConfig, DecodeConfig
+from framegate.schemas.config import ClipsConfig, DecodeConfig
 from framegate.schemas.errors import StorageError, VideoError, video_error
 from framegate.schemas.pixels import count_video_tokens
 
-NUM_PROBE_HOSTS = 2  # each is a process with a decoder in it; headers are small, and storage is what is waited for
-MAX_COUNTED_TIMES = 4096  # so many are sent to a decoder's process at once
+NUM_PROBE_HOSTS = 2  # processes with a decoder; headers are small, so most of the time they wait for storage
+MAX_COUNTED_TIMES = 4096  # that are sent to a decoder process in one message
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """Sums over a video's clips. Tokens are the video's own, prefilled once per clip whatever is asked of it.
 
-    bytes_to_read   from storage: each byte that opening the file or any of the clips needs, once, after those of a scan
-                    for scenes; None where the file has no index to tell
+    bytes_to_read   from storage: each byte that opening the file or any clip needs, counted once, plus those of a scan
+                    for scenes; None where the file has no index that tells
     """
 
     num_clips: int
@@ -56,10 +55,10 @@ def probe_videos(
     storage_options: Mapping[str, object],
     scans: bool = False,
 ) -> Iterator[Probed | VideoError | StorageError]:
-    """What each video gives or why it gives nothing, in order; NUM_PROBE_HOSTS at a time.
+    """Each video's header and estimate, or its error, in order; NUM_PROBE_HOSTS at a time.
 
-    `scans`: where clips are scenes, they are looked for, which reads and decodes the whole video. Otherwise such a
-    video is taken to have clips of `seconds`. Raises ConfigError where no clip can keep to the token budget.
+    `scans`: where clips are scenes, scenes are searched, which reads and decodes the whole video. Otherwise clips of
+    `seconds` are assumed. Raises ConfigError where no clip can keep to the token budget.
     """
     policy.check()
     store = Store(storage_options)
@@ -96,7 +95,7 @@ def probe(video: Video, *, store: Store, host: DecoderHost, policy: Policy, scan
 
 
 def _probe(name: str, video: Video, store: Store, host: DecoderHost, policy: Policy, scans: bool) -> Probed:
-    with closing(open_pinned(store, video)) as source, host.open(name, source) as reader:
+    with closing(store.open_pinned(video)) as source, host.open(name, source) as reader:
         clips, header, opening_bytes = policy.clips, reader.header, source.bytes_read
         if clips.scenes and not scans:
             longest = ClipsConfig(seconds=clips.seconds, min_seconds=clips.min_seconds)
@@ -133,7 +132,7 @@ def _probe(name: str, video: Video, store: Store, host: DecoderHost, policy: Pol
 
 
 class _ByteCounter:
-    """Adds up what clips need of a file; neighbouring clips together, because they share groups of pictures."""
+    """Sums the bytes of a file that clips need; neighbouring clips together, because they share groups of pictures."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -146,7 +145,7 @@ class _ByteCounter:
             self._count()
 
     def total(self) -> int | None:
-        """None where the file has no index to tell."""
+        """None where the file has no index that tells."""
         self._count()
         return self._num_bytes
 

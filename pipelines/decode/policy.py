@@ -1,4 +1,4 @@
-"""How videos are cut and looked at: a job's clip and frame policies, and the grid of its model's vision tower."""
+"""Policy: a job's rules for clips and frames, together with the grid of its model's vision tower."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from framegate.pipelines.decode.readers.reader import VideoHeader
 from framegate.pipelines.decode.select import FramePlan, plan_frames
-from framegate.schemas.decoding import ClipsConfig, FramesConfig
+from framegate.schemas.config import ClipsConfig, FramesConfig
 from framegate.schemas.errors import ConfigError, DecodeFailed
 
 
@@ -27,7 +27,7 @@ class Policy:
             raise ConfigError(f"frames: {error}") from error
 
     def plan(self, start_seconds: float, end_seconds: float, header: VideoHeader) -> FramePlan:
-        """What is read of a clip. Raises DecodeFailed for a picture that no model takes."""
+        """The frames to read from a clip. Raises DecodeFailed for frames of a shape that no model takes."""
         try:
             return plan_frames(
                 start_seconds,

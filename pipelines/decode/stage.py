@@ -1,7 +1,7 @@
-"""Planned videos in, units of decoded clips out: a plain callable over Arrow tables.
+"""The decode stage: planned videos in, units of decoded clips out.
 
-Knows storage and decoders; nothing of Ray, questions or models. No video can stop the run: whatever goes wrong with one
-ends it with a failure, after the units that could be decoded.
+No video can stop the run: whatever goes wrong with a video ends it with a failure, after the units that could be
+decoded.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from framegate.pipelines.decode.decoder_host import TRY_NEXT_DECODER, make_host
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import decoder_version
 from framegate.pipelines.store import Store
-from framegate.pipelines.store.pinned import open_pinned
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import (
     ConfigError,
     CredentialsError,
@@ -34,7 +33,7 @@ from framegate.schemas.work import DecodedClip, DecodedUnit, to_table
 
 # One unit is one row: it crosses the object store whole, and is lost whole when a machine is.
 MAX_UNIT_FRAME_BYTES = 16 * 1024 * 1024
-MAX_UNIT_CLIPS = 32  # small frames: a quarter of an hour of clips, and no more answers than are soon given again
+MAX_UNIT_CLIPS = 32  # for small frames: a quarter of an hour of clips, whose answers are soon repeated after a crash
 
 
 class DecodeStage:
@@ -64,13 +63,13 @@ class DecodeStage:
         self._host.close()
 
     def _decode(self, planned: PlannedVideo) -> Iterator[DecodedUnit]:
-        """The video's units; clips that miss nothing are passed over. At most one failure, and it comes last."""
+        """The video's units, without clips that have no open question. At most one failure, which comes last."""
         video, clip_reader, unit = planned.video, ClipReader(planned, self._policy), _OpenUnit(planned)
         failure = None if video.refusal is None else Failure(stage="decode", **asdict(video.refusal))
         has_opened, num_bytes, label = False, 0, ""
         for name, label in self._labels.items() if failure is None else ():
             try:
-                with closing(open_pinned(self._store, video)) as source:
+                with closing(self._store.open_pinned(video)) as source:
                     try:
                         with self._host.open(name, source) as reader:
                             has_opened = True
@@ -81,7 +80,11 @@ class DecodeStage:
                         num_bytes += source.bytes_read
                 failure = None
                 break
-            except (ConfigError, CredentialsError, SandboxError):  # no video's fault, and every video's fate
+            except (
+                ConfigError,
+                CredentialsError,
+                SandboxError,
+            ):  # not caused by this video: every other one would fail, too
                 raise
             except Exception as error:
                 failure = _failure(error)
@@ -102,8 +105,8 @@ class DecodeStage:
 
 
 class _OpenUnit:
-    """Clips that wait to be committed together: consecutive, missing the same for the same time, of one decoder, and
-    not too large."""
+    """Clips that are collected into one unit: consecutive, with the same open questions and attempts, by one decoder,
+    and small enough together."""
 
     def __init__(self, planned: PlannedVideo) -> None:
         self._planned = planned
@@ -111,7 +114,7 @@ class _OpenUnit:
         self._key: tuple[tuple[str, ...], tuple[int, ...], str] = ((), (), "")
 
     def add(self, decoded: DecodedClip, decoder: str) -> Iterator[DecodedUnit]:
-        """The unit before, where `decoded` does not belong to it."""
+        """Yields the unit so far where `decoded` does not belong to it, then begins a new one."""
         missing = self._planned.missing(decoded.clip.index)
         key = (missing, self._planned.attempts_at(decoded.clip.index, missing), decoder)
         follows = not self._clips or self._clips[-1].clip.index + 1 == decoded.clip.index

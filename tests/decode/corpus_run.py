@@ -12,7 +12,7 @@ from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.store import Store
 from framegate.schemas.clip import Refusal, Video
-from framegate.schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.config import ClipsConfig, DecodeConfig, FramesConfig
 from framegate.schemas.planned import PlannedVideo
 from framegate.schemas.tables import PLANNED
 from framegate.schemas.work import DecodedClip, DecodedUnit, to_table

@@ -11,7 +11,7 @@ from framegate.pipelines.decode.clip_reader import ClipReader
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
 from framegate.schemas.clip import Video
-from framegate.schemas.decoding import ClipsConfig, FramesConfig
+from framegate.schemas.config import ClipsConfig, FramesConfig
 from framegate.schemas.errors import DecodeFailed, TruncatedVideo
 from framegate.schemas.planned import PlannedVideo
 from framegate.schemas.work import DecodedClip

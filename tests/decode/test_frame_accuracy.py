@@ -21,7 +21,7 @@ from framegate.pipelines.decode.readers.pyav import PyavReader
 from framegate.pipelines.decode.readers.reader import Reader, open_reader, sniff_file
 from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
 from framegate.pipelines.decode.select import frame_times
-from framegate.schemas.decoding import DecodeConfig, FramesConfig
+from framegate.schemas.config import DecodeConfig, FramesConfig
 
 WriteFilm = Callable[..., Path]
 NumberOf = Callable[[np.ndarray], int]

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from framegate.pipelines.decode.sandbox.sandbox import Sandbox
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import REASON_MEANINGS, VideoError
 from tests.decode.conftest import REAL_VIDEOS
 from tests.decode.corpus_films import FASTSTART, FRAGMENTED, film

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.header import main_stream
 from framegate.pipelines.decode.readers.reader import open_reader
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import NoVideoStream, UnsupportedCodec, VideoTooLarge
 
 WriteFilm = Callable[..., Path]

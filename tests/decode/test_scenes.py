@@ -16,7 +16,7 @@ from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.reader import Selection, VideoHeader, open_reader
 from framegate.pipelines.decode.scenes import SCAN_FPS, Scanned, join_scenes, scan, split_scenes
 from framegate.pipelines.decode.split import split
-from framegate.schemas.decoding import ClipsConfig
+from framegate.schemas.config import ClipsConfig
 from framegate.schemas.errors import DecodeFailed, DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
 
 THRESHOLD = 0.07

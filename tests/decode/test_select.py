@@ -15,7 +15,7 @@ from framegate.pipelines.decode.readers.reader import open_reader
 from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
 from framegate.pipelines.decode.select import frame_times, plan_frames
 from framegate.schemas.clip import FrameBatch
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.pixels import count_video_tokens
 
 FRAMES = FramesConfig(fps=2, max_frames=64)

@@ -19,7 +19,7 @@ from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.erase.erase import erase
 from framegate.pipelines.erase.records import read_notes, read_receipt, unfinished
-from framegate.pipelines.source.indexes import to_parquet as index_bytes
+from framegate.pipelines.source.index_cache import to_parquet as index_bytes
 from framegate.pipelines.source.members import ShardIndex, ShardMember
 from framegate.pipelines.store import ObjectInfo, Store, join
 from framegate.schemas.errors import FramegateError

@@ -16,9 +16,8 @@ from framegate.pipelines.reason.engines.vllm.arguments import (
 from framegate.pipelines.reason.engines.vllm.worker_rows import describe_sequence, make_sequence
 from framegate.pipelines.reason.models.vision_grid import VisionGrid
 from framegate.pipelines.reason.strategies.sequence import GatedSequence, Token
-from framegate.schemas.config import GateConfig, RunConfig
-from framegate.schemas.decoding import FramesConfig
-from framegate.schemas.engine_args import ENGINE_ARGS_OF_THE_MACHINE
+from framegate.schemas.config import FramesConfig, GateConfig, RunConfig
+from framegate.schemas.config.engine_args import ENGINE_ARGS_OF_THE_MACHINE
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Question
 

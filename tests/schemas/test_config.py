@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from framegate.schemas.config import GateConfig, RunConfig, answer_document, config_id
-from framegate.schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.config import (
+    ClipsConfig,
+    DecodeConfig,
+    FramesConfig,
+    GateConfig,
+    RunConfig,
+    answer_document,
+    config_id,
+)
 
 BASE: dict[str, Any] = {
     "input": {"videos": "s3://archive/2026"},

@@ -25,7 +25,7 @@ from framegate.pipelines.decode.readers.header import (
 from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
 from framegate.pipelines.decode.readers.timeline import Timeline
 from framegate.pipelines.decode.readers.track import Track, packet_starts
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import DecodeFailed, UnsupportedCodec
 
 

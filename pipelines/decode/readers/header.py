@@ -22,7 +22,7 @@ from framegate.pipelines.decode.readers.cut_short import is_cut_short
 from framegate.pipelines.decode.readers.reader import VideoHeader
 from framegate.pipelines.decode.readers.sniff import DEMUXERS
 from framegate.pipelines.decode.readers.timeline import Timeline
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import (
     DecodeFailed,
     NoVideoStream,

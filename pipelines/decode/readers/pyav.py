@@ -28,7 +28,7 @@ from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
 from framegate.pipelines.decode.readers.skippable import skips_exactly
 from framegate.pipelines.decode.readers.timeline import Timeline
 from framegate.pipelines.decode.readers.track import Track, count_bytes, end_of_packets
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 
 
 class PyavReader:

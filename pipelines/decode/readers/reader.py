@@ -15,7 +15,7 @@ import numpy as np
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.sniff import HEAD_BYTES, sniff
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import ConfigError
 
 

@@ -1,7 +1,4 @@
-"""A decoder's process as its parent holds it: started, talked to, and ended without a trace, whatever it does.
-
-Knows nothing of what is said.
-"""
+"""The parent's side of a decoder process: starts it, exchanges messages, ends it whatever it does."""
 
 from __future__ import annotations
 
@@ -42,7 +39,7 @@ _INHERITED = ("LD_LIBRARY_PATH",)  # without it, some builds of Python do not st
 
 
 class ChildProcess:
-    """One process with its socket, its frames and its life pipe. All are gone after `kill`, `end`, or collection."""
+    """One process with its socket, its frames and its life pipe. `kill`, `end` or garbage collection free them all."""
 
     def __init__(self, told: Mapping[str, Any]) -> None:
         """`told`: what `child.main` is told, beside the descriptors. Raises OSError."""

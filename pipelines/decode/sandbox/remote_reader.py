@@ -1,6 +1,6 @@
-"""A reader whose decoder works in another process: asks it for frames, and serves it the bytes that it asks for.
+"""A reader whose decoder works in another process: it asks for frames, and serves the bytes that the decoder asks for.
 
-Whatever comes back is checked before it is used. Knows nothing of when processes start and end.
+Every answer is checked before it is used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from framegate.pipelines.decode.sandbox import wire
 from framegate.pipelines.decode.sandbox.deadlines import FixedDeadline, VideoDeadlines
 from framegate.pipelines.decode.sandbox.frames_file import room_bytes
 from framegate.pipelines.decode.sandbox.process import ChildProcess
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import DecoderCrash, MemoryLimit, StorageError, VideoError, video_error
 
 CLOSE_SECONDS = 10.0
@@ -116,7 +116,7 @@ class SandboxedReader:
         self.close()
 
     def _ask(self, request: wire.Message, payload: bytes, kind: str, take: Callable[[wire.Message], T]) -> T:
-        """What `take` makes of the answer, which must be of this kind; until it comes, the child is served bytes."""
+        """The answer, which must be of `kind`, converted by `take`. Until it comes, the child is served bytes."""
         failure: Exception | None = None
         with self._child.talking():
             self._child.send(request, payload, deadline=self._deadlines)
@@ -133,7 +133,7 @@ class SandboxedReader:
                 elif failure is None or answer_kind != "aborted":
                     raise wire.Malformed(f"{answer_kind!r} is no answer to {request['kind']!r}")
                 break
-        if isinstance(failure, MemoryLimit):  # what it holds now may be in no order
+        if isinstance(failure, MemoryLimit):  # its state may be inconsistent now
             self._child.kill()
         raise failure
 

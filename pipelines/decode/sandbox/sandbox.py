@@ -10,7 +10,7 @@ from framegate.pipelines.decode.sandbox import wire
 from framegate.pipelines.decode.sandbox.deadlines import FixedDeadline
 from framegate.pipelines.decode.sandbox.process import ChildProcess
 from framegate.pipelines.decode.sandbox.remote_reader import SandboxedReader
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import ConfigError, SandboxError, VideoError
 
 START_SECONDS = 120.0  # to import numpy and the decoders; half a second where nobody else wants the machine

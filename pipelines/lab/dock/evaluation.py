@@ -24,8 +24,7 @@ from framegate.pipelines.reason.engines.build import build_engine
 from framegate.pipelines.reason.engines.protocol import ClipRequest
 from framegate.pipelines.store import Store
 from framegate.schemas.clip import FrameBatch, Video
-from framegate.schemas.config import RunConfig
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig, RunConfig
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.planned import PlannedVideo
 from framegate.schemas.qa import Answer, Question

@@ -14,7 +14,7 @@ import pytest
 
 from framegate.pipelines.decode.readers.reader import DECODERS, Decoder
 from framegate.pipelines.decode.sandbox.sandbox import Sandbox
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from tests.decode.sandbox.sources import children, eventually
 
 

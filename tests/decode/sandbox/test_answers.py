@@ -15,7 +15,7 @@ from framegate.pipelines.decode.sandbox import process
 from framegate.pipelines.decode.sandbox.frames_file import KEPT_BYTES, FramesFile, room_bytes
 from framegate.pipelines.decode.sandbox.sandbox import Sandbox
 from framegate.pipelines.decode.sandbox.wire import Malformed
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import (
     ConfigError,
     DecoderCrash,

@@ -15,7 +15,7 @@ import pytest
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.reader import open_reader
 from framegate.pipelines.decode.sandbox.sandbox import Sandbox
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from tests.decode.sandbox.sources import MATROSKA, Bytes, eventually, is_running
 
 ALL_OF_IT = ("life_pipe", "rlimits", "no_new_privileges", "seccomp")
@@ -39,7 +39,7 @@ import json, os, signal, sys, threading
 sys.path[:] = json.loads(sys.argv[1])
 from framegate.pipelines.decode.readers.reader import DECODERS, Decoder
 from framegate.pipelines.decode.sandbox.sandbox import Sandbox
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 class Source:
     size_bytes, bytes_read = 4, 0
     def read(self, start, end):

@@ -11,7 +11,7 @@ from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.reader import open_reader
 from framegate.pipelines.decode.sandbox.deadlines import VideoDeadlines
 from framegate.pipelines.decode.sandbox.sandbox import Sandbox
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import (
     DecodeTimeout,
 )

@@ -13,7 +13,7 @@ SCRIPT = """
 import os, sys
 from framegate.pipelines.driver.cluster import behind_engines
 from framegate.pipelines.decode.sandbox.sandbox import Sandbox
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from tests.decode.sandbox.sources import Bytes, children
 
 source = Bytes(open(sys.argv[1], "rb").read())

@@ -13,8 +13,7 @@ import numpy as np
 
 from framegate.pipelines.reason.engines.protocol import ClipRequest
 from framegate.schemas.clip import FrameBatch
-from framegate.schemas.config import GateConfig
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig, GateConfig
 from framegate.schemas.qa import Question
 
 FPS = 2.0

@@ -23,8 +23,7 @@ from framegate.pipelines.reason.engines.poison import is_poisoned
 from framegate.pipelines.reason.engines.protocol import ClipRequest, Finished
 from framegate.pipelines.reason.engines.times import EngineTimes
 from framegate.pipelines.reason.strategies.sequence import GatedSequence, Token
-from framegate.schemas.config import GateConfig
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig, GateConfig
 from framegate.schemas.errors import EngineError
 
 # A step of many rows costs a CPU nearly as much per row as one of few; a GPU hardly notices them.

@@ -20,8 +20,7 @@ from framegate.pipelines.reason.engines.own.waiting import Clip, Row
 from framegate.pipelines.reason.engines.protocol import ClipRequest, Finished
 from framegate.pipelines.reason.models.clip_prefix import PromptFormat, build_prefix
 from framegate.pipelines.reason.strategies.sequence import GatedSequence
-from framegate.schemas.config import GateConfig
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig, GateConfig
 from framegate.schemas.qa import Question
 
 # Prefixes that are run together. Beyond this the device is as busy as it gets.

@@ -15,8 +15,7 @@ from typing import Any
 
 from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING
 from framegate.pipelines.reason.models.vision_grid import VisionGrid
-from framegate.schemas.config import GateConfig
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig, GateConfig
 from framegate.schemas.errors import EngineError
 
 _MODEL = "the job says it as model.name, model.revision and model.dtype"

@@ -26,8 +26,7 @@ from framegate.pipelines.reason.engines.vllm.worker_rows import describe_sequenc
 from framegate.pipelines.reason.models.clip_prefix import build_prefix
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
 from framegate.pipelines.reason.strategies.sequence import GatedSequence
-from framegate.schemas.config import GateConfig
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig, GateConfig
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Question
 

@@ -17,7 +17,7 @@ from framegate.pipelines.plan.remaining import plan_videos
 from framegate.pipelines.source import found as found_module
 from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.source.found import FoundRows, to_videos
-from framegate.pipelines.source.inputs import input_names, pack_inputs, pack_texts, plain_columns
+from framegate.pipelines.source.input_columns import input_names, pack_inputs, pack_texts, plain_columns
 from framegate.schemas.clip import Member
 from framegate.schemas.config import InputConfig
 from framegate.schemas.errors import InputError

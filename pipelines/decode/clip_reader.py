@@ -73,8 +73,10 @@ class ClipReader:
         """The clip [start, end), None where the video has no frame there; and whether the video ended in it."""
         began = time.perf_counter()
         header = reader.header
-        plan = self._policy.plan(start, end, header)
-        frames_THWC, pts_seconds, has_ended = reader.read(plan.times_seconds, height=plan.height, width=plan.width)
+        targets = self._policy.targets(start, end, header)
+        frames_THWC, pts_seconds, has_ended = reader.read(
+            targets.times_seconds, height=targets.height, width=targets.width
+        )
         if len(pts_seconds) == 0:
             return None, True
         clip = DecodedClip(

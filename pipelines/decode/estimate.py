@@ -105,17 +105,17 @@ def _probe(name: str, video: Video, store: Store, host: DecoderHost, policy: Pol
         num_clips = num_frames = num_video_tokens = 0
         counter = _ByteCounter(reader)
         for start, end in stretches:
-            plan = policy.plan(start, end, header)
+            targets = policy.targets(start, end, header)
             num_clips += 1
-            num_frames += len(plan.times_seconds)
+            num_frames += len(targets.times_seconds)
             num_video_tokens += count_video_tokens(
-                len(plan.times_seconds),
-                plan.height,
-                plan.width,
+                len(targets.times_seconds),
+                targets.height,
+                targets.width,
                 factor=policy.factor,
                 temporal_patch=policy.temporal_patch,
             )
-            counter.add(plan.times_seconds)
+            counter.add(targets.times_seconds)
         scan_bytes = source.bytes_read - opening_bytes
         clip_bytes = counter.total()
         return Probed(

@@ -76,7 +76,7 @@ def _parts(start: float, end: float, min_seconds: float, max_seconds: float) -> 
     yield start, end
 
 
-def scan(reader: Reader, threshold: float) -> Iterator[Scanned]:
+def scan(reader: Reader, threshold: float, *, window_seconds: float = WINDOW_SECONDS) -> Iterator[Scanned]:
     """The cuts of the video, window by window, up to its end or to the first error. Raises as `split_scenes` does.
 
     Every frame is decoded on the way, however few are looked at.
@@ -85,7 +85,7 @@ def scan(reader: Reader, threshold: float) -> Iterator[Scanned]:
     thumbnails = np.empty((0, height, width, 3), np.uint8)
     pts_seconds = np.empty(0)
     num_decided = 0  # of the thumbnails in memory, those already decided; they are kept as context of the next ones
-    for times, is_last in _windows(reader.header.duration_seconds):
+    for times, is_last in _windows(reader.header.duration_seconds, window_seconds):
         try:
             found = reader.read(times, height=height, width=width)
         except (DecodeTimeout, DecoderCrash, MemoryLimit):
@@ -108,9 +108,9 @@ def scan(reader: Reader, threshold: float) -> Iterator[Scanned]:
         num_decided = end - first_kept
 
 
-def _windows(duration_seconds: float) -> Iterator[tuple[list[float], bool]]:
+def _windows(duration_seconds: float, window_seconds: float) -> Iterator[tuple[list[float], bool]]:
     """The moments to look at, a window at a time, and whether it is the last."""
-    per_window = round(WINDOW_SECONDS * SCAN_FPS)
+    per_window = round(window_seconds * SCAN_FPS)
     num_times = max(1, math.ceil(duration_seconds * SCAN_FPS))
     for first in range(0, num_times, per_window):
         end = min(first + per_window, num_times)

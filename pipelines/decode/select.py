@@ -18,7 +18,7 @@ from framegate.schemas.config import FramesConfig
 from framegate.schemas.pixels import fit_frames
 
 
-class FramePlan(NamedTuple):
+class FrameTargets(NamedTuple):
     """The moments of a clip to look at, ascending seconds of the video, and the size of each frame in pixels."""
 
     times_seconds: list[float]
@@ -26,7 +26,7 @@ class FramePlan(NamedTuple):
     width: int
 
 
-def plan_frames(
+def target_frames(
     start_seconds: float,
     end_seconds: float,
     height: int,
@@ -35,7 +35,7 @@ def plan_frames(
     *,
     factor: int,
     temporal_patch: int,
-) -> FramePlan:
+) -> FrameTargets:
     """The moments and the frame size for the clip [start, end) of a video that is displayed as `height` x `width`.
 
     The policy says which moments; `fit_frames` then says how large the frames are and how many of them the token budget
@@ -45,7 +45,7 @@ def plan_frames(
     fitted = fit_frames(len(times), height, width, factor=factor, temporal_patch=temporal_patch, limits=frames)
     if fitted.num_frames < len(times):
         times = _spread(start_seconds, end_seconds, fitted.num_frames)
-    return FramePlan(times, fitted.height, fitted.width)
+    return FrameTargets(times, fitted.height, fitted.width)
 
 
 def frame_times(start_seconds: float, end_seconds: float, frames: FramesConfig) -> list[float]:

@@ -28,7 +28,8 @@ _SCHEMA = FOUND.append(pa.field(_ORDER, pa.int64(), nullable=False))
 class FoundRows:
     """Collects rows of FOUND in any order. `order` is the place of the name in the input that led to a row."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, batch_rows: int = BATCH_ROWS) -> None:
+        self._batch_rows = batch_rows
         self._batches: list[pa.RecordBatch] = []
         self._rows: list[tuple[str, str, int, int]] = []
         self._extra: dict[int, tuple[Member | None, Mapping[str, str], Refusal | None]] = {}
@@ -48,7 +49,7 @@ class FoundRows:
         if member is not None or refusal is not None:
             self._extra[len(self._rows)] = (member, texts or {}, refusal)
         self._rows.append((uri, version, size_bytes, order))
-        if len(self._rows) == BATCH_ROWS:
+        if len(self._rows) == self._batch_rows:
             self._flush()
 
     def table(self, manifest: pa.Table | None = None) -> pa.Table:

@@ -22,7 +22,7 @@ from framegate.schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, V
 
 END_SECONDS = 2.0  # for a process that was told to end, or whose socket has closed
 LAST_WORDS_BYTES = 4096
-_COMMAND = (
+COMMAND = (
     "import json, sys; told = json.loads(sys.argv[1]); sys.path[:] = told['sys_path']; "
     "from framegate.pipelines.decode.sandbox.child import main; main(told)"
 )
@@ -41,8 +41,8 @@ _INHERITED = ("LD_LIBRARY_PATH",)  # without it, some builds of Python do not st
 class ChildProcess:
     """One process with its socket, its frames and its life pipe. `kill`, `end` or garbage collection free them all."""
 
-    def __init__(self, told: Mapping[str, Any]) -> None:
-        """`told`: what `child.main` is told, beside the descriptors. Raises OSError."""
+    def __init__(self, told: Mapping[str, Any], *, command: str = COMMAND) -> None:
+        """`told`: what `child.main` is told, beside the descriptors. `command`: the Python it runs. Raises OSError."""
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             self.frames = FramesFile()
             ours.callback(self.frames.close)
@@ -60,7 +60,7 @@ class ChildProcess:
             descriptors = {"socket": other_end.fileno(), "frames": self.frames.descriptor, "life_pipe": life_read}
             paths = [str(path) or os.getcwd() for path in sys.path]
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _COMMAND, json.dumps({**told, **descriptors, "sys_path": paths})],
+                [sys.executable, "-I", "-c", command, json.dumps({**told, **descriptors, "sys_path": paths})],
                 stdin=subprocess.DEVNULL,
                 stdout=words_write,
                 stderr=words_write,

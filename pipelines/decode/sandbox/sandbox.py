@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from framegate.pipelines.decode.readers.reader import Source, find_decoder
 from framegate.pipelines.decode.sandbox import wire
@@ -24,10 +25,17 @@ class Sandbox:
                 them when it starts; empty before the first start.
     """
 
-    def __init__(self, limits: DecodeConfig, decoders: Sequence[str] = ("pyav",)) -> None:
+    def __init__(
+        self,
+        limits: DecodeConfig,
+        decoders: Sequence[str] = ("pyav",),
+        *,
+        start_process: Callable[[Mapping[str, Any]], ChildProcess] = ChildProcess,
+    ) -> None:
         """Starts nothing yet. `decoders` are the names that will be asked for. Raises ConfigError for unknown ones."""
         self.isolation: tuple[str, ...] = ()
         self._limits = limits
+        self._start_process = start_process
         self._entries = {name: dataclasses.asdict(find_decoder(name)) for name in decoders}
         self._child: ChildProcess | None = None
         self._reader: SandboxedReader | None = None
@@ -96,7 +104,7 @@ class Sandbox:
         return self._start(num_attempts - 1)
 
     def _start_once(self) -> ChildProcess:
-        child = ChildProcess({"decoders": self._entries, "limits": self._limits.model_dump()})
+        child = self._start_process({"decoders": self._entries, "limits": self._limits.model_dump()})
         with child.talking():
             answer = child.receive(deadline=FixedDeadline(START_SECONDS, to_do="start"))
             kind = wire.take_text(answer, "kind")

@@ -6,13 +6,14 @@ import json
 import os
 import sys
 from contextlib import closing
+from functools import partial
 
 import numpy as np
 import pytest
 
 from framegate.pipelines.decode.readers.reader import DECODERS, Decoder
-from framegate.pipelines.decode.sandbox import process
 from framegate.pipelines.decode.sandbox.frames_file import KEPT_BYTES, FramesFile, room_bytes
+from framegate.pipelines.decode.sandbox.process import ChildProcess
 from framegate.pipelines.decode.sandbox.sandbox import Sandbox
 from framegate.pipelines.decode.sandbox.wire import Malformed
 from framegate.schemas.config import DecodeConfig
@@ -80,19 +81,22 @@ def test_frames_that_were_taken_away_are_no_answer() -> None:
         ),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_a_crash(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+def test_an_answer_that_makes_no_sense_is_a_crash(answer: bytes) -> None:
     said = framed({"kind": "ready", "isolation": []}) + framed(OPENED) + answer
     script = f"import json, os, sys, time; os.write(json.loads(sys.argv[1])['socket'], {said!r}); time.sleep(3600)"
-    monkeypatch.setattr(process, "_COMMAND", script)
-    with Sandbox(DecodeConfig()) as sandbox, sandbox.open("pyav", Bytes()) as reader:
+    start = partial(ChildProcess, command=script)
+    with Sandbox(DecodeConfig(), start_process=start) as sandbox, sandbox.open("pyav", Bytes()) as reader:
         with pytest.raises(DecoderCrash, match="cannot be right"):
             reader.read([1.0], height=4, width=6)
         assert sandbox.pid is None
 
 
-def test_a_process_that_does_not_start_is_no_fault_of_a_video(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_COMMAND", "raise SystemExit('no such module')")
-    with Sandbox(DecodeConfig()) as sandbox, pytest.raises(SandboxError, match=r"exit code 1.*no such module"):
+def test_a_process_that_does_not_start_is_no_fault_of_a_video() -> None:
+    start = partial(ChildProcess, command="raise SystemExit('no such module')")
+    with (
+        Sandbox(DecodeConfig(), start_process=start) as sandbox,
+        pytest.raises(SandboxError, match=r"exit code 1.*no such module"),
+    ):
         sandbox.open("pyav", Bytes())
 
 

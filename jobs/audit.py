@@ -42,7 +42,7 @@ def audit(
       framegate audit s3://index/cameras --quick --json audit.json
     """
     found = find_target(target)
-    report = audit_output(found.store, found.layout, is_quick=quick)
+    report = audit_output(found.output, is_quick=quick)
     write_json(json_file, "audit", _rows(report))
     _print(report, found.config.uri)
     if not report.is_clean:

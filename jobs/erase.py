@@ -88,7 +88,7 @@ def erase_command(
     """
     found = find_target(target)
     uris = _choose(found, video or [], prefix, where)
-    broken = unfinished(found.store, found.layout)
+    broken = unfinished(found.output)
     if not execute:
         _print_dry_run(found, uris, broken, json_file)
         return
@@ -97,10 +97,10 @@ def erase_command(
         write_json(json_file, "erase", [])
         return
     try:
-        receipts = complete_erasures(found.store, found.layout)
+        receipts = complete_erasures(found.output)
         forgotten = {digest for receipt in receipts for digest in receipt.videos}
         if left := [uri for uri in uris if uri_digest(uri) not in forgotten]:
-            receipts.append(erase(found.store, found.layout, left))
+            receipts.append(erase(found.output, left))
     except FramegateError as error:
         typer.echo(f"error: {error}; the erasure broke off: give the same command again to complete it", err=True)
         raise typer.Exit(EXIT_BROKE_OFF) from error
@@ -122,7 +122,7 @@ def _choose(target: Target, videos: list[str], prefix: str | None, where: str | 
     if not prefix:
         raise ConfigError("--prefix is empty, which would be every video; give what their URIs begin with")
     below = _as_stored(prefix)
-    found = find_holdings(target.store, target.layout, Wanted(prefix=below))
+    found = find_holdings(target.output, Wanted(prefix=below))
     return sorted({*found.video_ids, *found.members})
 
 
@@ -138,7 +138,7 @@ def _print_dry_run(target: Target, uris: list[str], broken: list[str], json_file
     console = make_console()
     rows: list[dict[str, Any]] = []
     if uris:
-        holdings = find_holdings(target.store, target.layout, Wanted.of(uris))
+        holdings = find_holdings(target.output, Wanted.of(uris))
         videos, objects = [_video(uri, holdings) for uri in uris], _objects(holdings)
         rows = [*({"action": "keep out", **video} for video in videos), *objects]
         _print_some(console, _VIDEO, videos, "videos")
@@ -202,7 +202,7 @@ def _print_receipts(target: Target, receipts: list[ErasureReceipt], json_file: P
         typer.echo(f"erasure {receipt.erasure_id}: {videos} forgotten")
         if rows:
             print_table(console, ("config_id", "table", "rows"), rows)
-        typer.echo(f"receipt: {target.layout.erasure(receipt.erasure_id)}")
+        typer.echo(f"receipt: {target.output.layout.erasure(receipt.erasure_id)}")
     typer.echo("not reached:")
     for sentence in dict.fromkeys(sentence for receipt in receipts for sentence in receipt.not_reached):
         typer.echo(f"  - {sentence}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, write_json
+from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.schemas.job import Job, load_job
 from framegate.schemas.planned import PlannedVideo
 from framegate.schemas.run import Plan
@@ -32,7 +34,7 @@ _MEANINGS = {
     "estimated_clips": "clips to decode",
     "estimated_rows": "answers to give, one per clip and question",
     "estimated_video_tokens": "tokens to read, once per clip whatever is asked of it",
-    "max_generated_tokens": "tokens to write at most, if every answer were thought about to the end",
+    "max_generated_tokens": "tokens to write at most: every answer as long, and as long thought about, as may be",
 }
 
 
@@ -67,14 +69,18 @@ def describe(job: Job, planned: Plan) -> dict[str, Any]:
         PlannedVideo.from_table(planned.videos.take(pa.array([*range(0, num_planned, step)][:MAX_PROBED], pa.int64())))
     )
     estimates = [found for found in _probe_all(job, sample) if found is not None]
+    strategy = make_strategy(job.config.gate)
+    max_tokens = {
+        # A text has at most as many tokens as bytes.
+        question.hash: sum(budget.max_tokens(lambda text: len(text.encode())) for budget in strategy.budgets(question))
+        for question in planned.questions
+    }
     # What was not probed is taken to be like what was; an unreadable video counts as one without clips.
     scale = num_planned / len(sample) if sample else 0.0
     clips = round(scale * sum(found.num_clips for _, found in estimates))
     rows = round(
         scale * sum(max(0, found.num_clips * len(work.question_hashes) - len(work.done)) for work, found in estimates)
     )
-    gate = job.config.gate
-    thinking_tokens = 0 if gate.strategy == "direct" else gate.max_thinking_tokens
     return {
         "config_id": planned.config_id,
         "num_videos": planned.num_videos,
@@ -88,8 +94,18 @@ def describe(job: Job, planned: Plan) -> dict[str, Any]:
         "estimated_clips": clips,
         "estimated_rows": rows,
         "estimated_video_tokens": round(scale * sum(found.num_video_tokens for _, found in estimates)),
-        "max_generated_tokens": rows * (gate.max_answer_tokens + thinking_tokens),
+        "max_generated_tokens": round(
+            scale * sum(_max_generated_tokens(work, found.num_clips, max_tokens) for work, found in estimates)
+        ),
     }
+
+
+def _max_generated_tokens(work: PlannedVideo, num_clips: int, max_tokens: Mapping[str, int]) -> int:
+    num_done = Counter(question_hash for _, question_hash in work.done)
+    return sum(
+        max(0, num_clips - num_done[question_hash]) * max_tokens[question_hash]
+        for question_hash in work.question_hashes
+    )
 
 
 def _probe_all(job: Job, sample: Sequence[PlannedVideo]) -> list[tuple[PlannedVideo, Estimate] | None]:

@@ -22,7 +22,7 @@ from framegate.schemas.job import Job, load_job
 from framegate.schemas.run import INTERRUPTED, RunSummary
 
 if TYPE_CHECKING:
-    from framegate.pipelines.reason.engines.build import EngineFactory
+    from framegate.pipelines.reason.engines.protocol import EngineFactory
 
 EXIT_INCOMPLETE = 1
 EXIT_STOPPED = 130  # as a shell reports a program that Ctrl-C ended

@@ -52,15 +52,15 @@ def seal_command(
     """
     found = find_target(target)
     found.check()
-    store, layout = found.store, found.layout
+    output = found.output
     known = _config_ids(found)
     if config_id is not None and config_id not in known:
         raise ConfigError(f"--config-id {config_id} is none of {found.config.uri}; it has {', '.join(known) or 'none'}")
-    partition_by = found.config.partition_by if found.is_job else read_layout(store, layout) or ()
+    partition_by = found.config.partition_by if found.is_job else read_layout(output) or ()
     rows: list[dict[str, Any]] = []
     try:
         for one in known if config_id is None else [config_id]:
-            sealed = seal(store, layout, one, file_bytes=found.config.file_bytes, partition_by=partition_by)
+            sealed = seal(output, one, file_bytes=found.config.file_bytes, partition_by=partition_by)
             rows.append({"config_id": one, **asdict(sealed)})
     except ConfigError:
         raise  # the job asks for other folders than there are
@@ -77,7 +77,7 @@ def seal_command(
 
 def _config_ids(target: Target) -> list[str]:
     """Those that a run has recorded before its first unit, and those that have seals."""
-    configs = target.store.list(target.layout.folder("configs"))
+    configs = target.output.list("configs")
     recorded = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in configs}
-    sealed = {config_id_of(info.uri) for info in target.store.list(target.layout.folder("seals"))}
+    sealed = {config_id_of(info.uri) for info in target.output.list("seals")}
     return sorted(recorded | {config_id for config_id in sealed if config_id is not None})

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from framegate.pipelines.commit.layout import Layout
-from framegate.pipelines.store import Store
+from framegate.pipelines.commit.output import Output
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import ObjectNotFound
 from framegate.schemas.job import load_job
@@ -28,16 +27,12 @@ class Target:
     is_job: bool
 
     @property
-    def store(self) -> Store:
-        return Store(self.config.storage_options, single_writer=self.config.single_writer)
-
-    @property
-    def layout(self) -> Layout:
-        return Layout(self.config.uri)
+    def output(self) -> Output:
+        return Output.open(self.config)
 
     def check(self) -> None:
         """Raises ObjectNotFound where nothing lies there, StorageError."""
-        if not self.store.is_folder(self.config.uri):
+        if not self.output.store.is_folder(self.config.uri):
             raise ObjectNotFound(f"there is no output at {self.config.uri}: nothing lies below it")
 
 

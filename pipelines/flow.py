@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.seal_log import fix_layout
@@ -28,9 +29,12 @@ from framegate.pipelines.driver.in_process import run_in_process
 from framegate.pipelines.driver.outcome import begun_record, count_videos, run_record, stored_counts
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.failpoints import check_failpoint, reach
-from framegate.pipelines.plan.plan import make_plan, make_policy, open_output, read_identity, refuse_erased
-from framegate.pipelines.reason.engines.build import EngineFactory, make_engine_factory
+from framegate.pipelines.plan.plan import make_plan, make_policy, read_identity, refuse_erased
+from framegate.pipelines.reason.engines.build import check_engine, make_engine_factory
+from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.stage import ReasonStage
+from framegate.pipelines.reason.strategies.build import make_strategy
+from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.pipelines.worker.attempts import Attempts, read_deaths
 from framegate.pipelines.worker.stages import CommitStage, NotedDecode
 from framegate.schemas.config import RayConfig, answer_document
@@ -44,9 +48,12 @@ UNITS_PER_ACTOR, UNITS_PER_GPU_ACTOR = 64, 256
 MAX_PLAN_BLOCKS = 4096  # a block is a decode task; more of them only cost the driver
 
 
-def plan(job: Job, *, limit: int | None = None, retry_failed: bool = False) -> Plan:
+def plan(job: Job, *, limit: int | None = None, retry_failed: bool = False, strategy: Strategy | None = None) -> Plan:
     """What `run` would do. Changes nothing. `limit`: at most so many videos with work left."""
-    return make_plan(job, read_identity(job.config), limit=limit, retry_failed=retry_failed, keep_indexes=False)
+    strategy = strategy or make_strategy(job.config.gate)
+    check_engine(job.config.model.engine, strategy)
+    identity = read_identity(job.config, strategy)
+    return make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=False)
 
 
 def run(
@@ -57,36 +64,40 @@ def run(
     run_id: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     engine_factory: EngineFactory | None = None,
+    strategy: Strategy | None = None,
     in_process: bool = False,
 ) -> RunSummary:
     """Does what is left to do and seals it. Ctrl-C ends it early with everything committed so far kept.
 
-    `retry_failed` tries everything again that failed, whatever the reason and however often. `engine_factory` takes the
-    place of the job's own engine. `in_process` does without Ray: one unit after the other, here, which is enough to
-    try a job out or to watch it die. Raises FramegateError (one sentence) where the run cannot start or storage fails;
-    what was committed until then stays, and the next run goes on from there.
+    `retry_failed` tries everything again that failed, whatever the reason and however often. `engine_factory` and
+    `strategy` take the places of the job's own. `in_process` does without Ray: one unit after the other, here, which is
+    enough to try a job out or to watch it die. Raises FramegateError (one sentence) where the run cannot start or
+    storage fails; what was committed until then stays, and the next run goes on from there.
     """
     check_failpoint()
     started, started_at = time.monotonic(), datetime.now(UTC)
     run_id = run_id or f"{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-    output = job.config.output
-    store, layout = open_output(job.config)
-    store.check_writable(output.uri)
-    identity = read_identity(job.config)
+    strategy = strategy or make_strategy(job.config.gate)
+    if engine_factory is None:
+        check_engine(job.config.model.engine, strategy)
+        engine_factory = make_engine_factory(job.config, strategy, job.questions)
+    config, output = job.config.output, Output.open(job.config.output)
+    output.store.check_writable(config.uri)
+    identity = read_identity(job.config, strategy)
     planned = make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=True)
-    fix_layout(store, layout, output.partition_by)
-    record_config(store, layout, planned.config_id, answer_document(job.config, **identity))
-    record_begun(store, layout, run_id, begun_record(planned, started_at))
+    fix_layout(output, config.partition_by)
+    record_config(output, planned.config_id, answer_document(job.config, **identity))
+    record_begun(output, run_id, begun_record(planned, started_at))
     if planned.videos.num_rows:
         config_ids = pa.repeat(planned.config_id, planned.videos.num_rows)
-        record_plan(store, layout, run_id, planned.videos.append_column("config_id", config_ids))
-        refuse_erased(store, layout, run_id, planned)
+        record_plan(output, run_id, planned.videos.append_column("config_id", config_ids))
+        refuse_erased(output, run_id, planned)
     reach("driver.planned")
 
-    deaths = {} if retry_failed else read_deaths(store, layout, planned.config_id, now=started_at)
-    attempts = Attempts(store=store, layout=layout, config_id=planned.config_id, run_id=run_id, deaths=deaths)
+    deaths = {} if retry_failed else read_deaths(output, planned.config_id, now=started_at)
+    attempts = Attempts(output=output, config_id=planned.config_id, run_id=run_id, deaths=deaths)
     tally, breaker, stop_reason = Tally(planned.videos.column("video_id")), Breaker(job.config.failures), None
-    receipts = _receipts(job, planned, attempts, engine_factory, in_process=in_process)
+    receipts = _receipts(job, planned, attempts, strategy, engine_factory, in_process=in_process)
     try:
         for receipt in receipts:
             reach("driver.receipt")
@@ -106,30 +117,36 @@ def run(
         receipts.close()  # ends what still runs, so that nothing is committed behind the back of seal
     reach("driver.drained")
     attempts.forget()
-    seal(store, layout, planned.config_id, file_bytes=output.file_bytes, partition_by=output.partition_by)
+    seal(output, planned.config_id, file_bytes=config.file_bytes, partition_by=config.partition_by)
     reach("driver.sealed")
     summary = RunSummary(
         run_id=run_id,
         config_id=planned.config_id,
         num_videos_planned=planned.num_skipped + planned.videos.num_rows,
-        **count_videos(planned, store, layout),
-        counts=stored_counts(store, layout, planned.config_id, run_id, tally.counts),
+        **count_videos(planned, output),
+        counts=stored_counts(output, planned.config_id, run_id, tally.counts),
         elapsed_seconds=time.monotonic() - started,
         num_lost_races=tally.num_lost_races,
         stop_reason=stop_reason,
     )
-    record_run(store, layout, run_id, run_record(summary, started_at))
+    record_run(output, run_id, run_record(summary, started_at))
     reach("driver.recorded")
     return summary
 
 
 def _receipts(
-    job: Job, planned: Plan, attempts: Attempts, engine_factory: EngineFactory | None, *, in_process: bool
+    job: Job,
+    planned: Plan,
+    attempts: Attempts,
+    strategy: Strategy,
+    engine_factory: EngineFactory,
+    *,
+    in_process: bool,
 ) -> Generator[dict[str, Any], None, None]:
     """One receipt for each unit as it is committed, in any order. Nothing is started where nothing is left to do."""
     if planned.videos.num_rows == 0:
         return
-    decode, answer = make_stages(job, planned, attempts, engine_factory, in_process=in_process)
+    decode, answer = make_stages(job, planned, attempts, strategy, engine_factory, in_process=in_process)
     if in_process:
         yield from run_in_process(planned.videos, decode(), answer())
         return
@@ -149,7 +166,8 @@ def make_stages(
     job: Job,
     planned: Plan,
     attempts: Attempts,
-    engine_factory: EngineFactory | None,
+    strategy: Strategy,
+    engine_factory: EngineFactory,
     *,
     in_process: bool = False,
 ) -> tuple[partial[NotedDecode], partial[CommitStage]]:
@@ -159,9 +177,9 @@ def make_stages(
         run_id=attempts.run_id,
         config_id=planned.config_id,
         model=config.model.label,
-        strategy=config.gate.strategy,
+        strategy=strategy.name,
         engine=config.model.engine,
-        threshold=config.gate.threshold if config.gate.strategy == "gated" else None,
+        threshold=strategy.threshold,
         question_ids={question.hash: question.id for question in planned.questions},
     )
     decode = partial(
@@ -169,9 +187,10 @@ def make_stages(
     )
     reason = partial(
         ReasonStage,
-        engine_factory=engine_factory or make_engine_factory(config),
+        engine_factory=engine_factory,
+        strategy=strategy,
         questions=job.questions,
-        on_poisoned=None if in_process else end_process,
+        on_fatal=None if in_process else end_process,
     )
     noted = {"attempts": attempts, "facts": facts, "max_attempts": config.failures.max_attempts}
     return (

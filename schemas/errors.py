@@ -19,6 +19,9 @@ not an argument. Reason codes are stable: dashboards and retry rules may rest on
 
 The message of a VideoError is stored in the failures table, as a sentence with a capital and a full stop. Every other
 message is printed behind `error: ` and has neither.
+
+The message of a VideoError is stored in the failures table, as a sentence with a capital and a full stop. Every other
+message is printed behind `error: ` and has neither.
 """
 
 from __future__ import annotations

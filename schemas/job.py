@@ -16,6 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from framegate.schemas.config import RunConfig
+from framegate.schemas.config.gate import STRATEGY_NAMES
 from framegate.schemas.errors import ConfigError
 from framegate.schemas.qa import ANSWER_TYPES, OPTION_LETTERS, Question
 
@@ -142,9 +143,10 @@ def _refuse_secrets(value: object, origin: str, path: str) -> None:
 def _explain(error: ValidationError, origin: str) -> str:
     """The first problem as one sentence that names the key by its full path."""
     problem = error.errors(include_url=False)[0]
-    # pydantic's location also names the branches of a union; names of types are not keys of a job.
+    # The branches of a union are in the location too: names of types and of strategies, which are not keys.
     types = ("constrained-", "tuple[", "list[")
-    place = [str(part) for part in problem["loc"] if part != "str" and not str(part).startswith(types)]
+    branches = ("str", *STRATEGY_NAMES)
+    place = [str(part) for part in problem["loc"] if part not in branches and not str(part).startswith(types)]
     if problem["type"] == "unknown_key":
         context = problem.get("ctx", {})
         key = ".".join([*place, context["key"]])
@@ -154,6 +156,9 @@ def _explain(error: ValidationError, origin: str) -> str:
     where = ".".join(place) or "the job"
     if problem["type"] == "missing":
         return f"{origin}: {where} is missing"
+    if problem["type"] == "union_tag_invalid":
+        expected = " or ".join(problem.get("ctx", {})["expected_tags"].rsplit(", ", 1))
+        return f"{origin}: {where}.strategy: input should be {expected}, got {problem['input']['strategy']!r}"
     message = problem["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     got = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"

@@ -1,7 +1,4 @@
-"""What is asked and what comes back: Question, Verdict, Answer.
-
-Imports neither torch nor ray on purpose: every room imports this module.
-"""
+"""What is asked and what comes back: Question, Verdict, Answer."""
 
 from __future__ import annotations
 
@@ -13,21 +10,6 @@ from typing import Literal
 AnswerType = Literal["choice", "yes_no", "number", "text", "span"]
 ThinkPolicy = Literal["auto", "never", "always"]
 Route = Literal["exit", "think"]
-GateReason = Literal[
-    "confident",  # confidence >= threshold
-    "unsure",  # confidence < threshold
-    "no_box",  # no closed box within max_answer_tokens
-    "empty_box",  # the box holds no token to be confident about
-    "fallback",  # the model wrote "Let's analyze ..." instead of an answer
-    "always",  # the strategy or the question asks for thinking whatever the confidence
-    "never",  # the strategy or the question forbids thinking
-]
-FinishReason = Literal[
-    "exit",  # the gate let the first answer go; not one more token was produced
-    "answered",  # the second box closed
-    "ended",  # the model ended its turn before the second box closed
-    "thinking_budget",  # max_thinking_tokens were spent; the closing was forced
-]
 Status = Literal["answered", "unparsed"]
 
 ANSWER_TYPES: tuple[AnswerType, ...] = ("choice", "yes_no", "number", "text", "span")
@@ -57,22 +39,24 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the gate decided after the first answer. `confidence` is None where there was nothing to measure."""
+    """What a strategy decided after the first answer. `reason` is a word of its own for why. `confidence` is None where
+    there was nothing to measure."""
 
     route: Route
-    reason: GateReason
+    reason: str
     confidence: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One question answered on one clip, as an engine hands it over.
+    """One question answered on one clip, as a strategy hands it over.
 
     `answer` is normalised by type (letter, yes/no, number, text, `[start, end]` in seconds of the *video*) or None
     where neither box parses (`status = "unparsed"`); `answer_first` and `answer_second` are the boxes' raw contents.
     Token counts: `num_prompt_tokens` includes `num_video_tokens`; `num_answer_tokens` is what was produced up to the
     end of the first answer; `num_thinking_tokens` everything produced after it, forced tokens included.
-    `engine_seconds` is this question's share of the engine's busy time, so that a sum over rows is the whole.
+    `finish_reason` is the strategy's own word for how it ended. `engine_seconds` is this question's share of the
+    engine's busy time, so that a sum over rows is the whole.
     """
 
     question: Question
@@ -90,6 +74,6 @@ class Answer:
     num_video_tokens: int
     num_answer_tokens: int
     num_thinking_tokens: int
-    finish_reason: FinishReason
+    finish_reason: str
     status: Status
     engine_seconds: float

@@ -11,11 +11,10 @@ import pyarrow as pa
 import pytest
 
 from framegate.pipelines.commit.journal import commit_unit
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import record_begun, record_config, record_plan
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.unit_rows import RunFacts
-from framegate.pipelines.store import Store
 from framegate.schemas.clip import Clip, Video
 from framegate.schemas.qa import Answer, Question, Verdict
 from framegate.schemas.rows import Failure
@@ -112,18 +111,18 @@ class FillIndex:
     def __init__(self, facts: RunFacts) -> None:
         self._facts = facts
 
-    def __call__(self, store: Store, layout: Layout, *, partition_by: tuple[str, ...] = ()) -> None:
+    def __call__(self, output: Output, *, partition_by: tuple[str, ...] = ()) -> None:
         for number, config_id in enumerate(self.config_ids, start=1):
             facts = replace(self._facts, run_id=f"run-{number}", config_id=config_id)
             begun = {"config_id": config_id, "started_at": "2026-11-21T12:00:00+00:00", "num_videos": len(self.videos)}
-            record_config(store, layout, config_id, {"model": facts.model})
-            record_begun(store, layout, facts.run_id, begun)
-            self.commit(store, layout, facts, range(2), num_clips=3)
-            seal(store, layout, config_id, partition_by=partition_by)
-            self.commit(store, layout, facts, range(2, 3), num_clips=3)
+            record_config(output, config_id, {"model": facts.model})
+            record_begun(output, facts.run_id, begun)
+            self.commit(output, facts, range(2), num_clips=3)
+            seal(output, config_id, partition_by=partition_by)
+            self.commit(output, facts, range(2, 3), num_clips=3)
             for video in self.videos:
-                uri = layout.attempt(config_id, video.video_id, "decode", facts.run_id, 1)
-                store.put_once(uri, b'{"begun_at": "2026-11-21T12:00:00+00:00"}')
+                uri = output.layout.attempt(config_id, video.video_id, "decode", facts.run_id, 1)
+                output.store.put_once(uri, b'{"begun_at": "2026-11-21T12:00:00+00:00"}')
             rows = [
                 {
                     "video_id": video.video_id,
@@ -134,12 +133,12 @@ class FillIndex:
                 }
                 for video in self.videos
             ]
-            record_plan(store, layout, facts.run_id, pa.Table.from_pylist(rows))
+            record_plan(output, facts.run_id, pa.Table.from_pylist(rows))
 
-    def commit(self, store: Store, layout: Layout, facts: RunFacts, clips: range, *, num_clips: int) -> None:
+    def commit(self, output: Output, facts: RunFacts, clips: range, *, num_clips: int) -> None:
         for video in self.videos:
             unit = make_unit(video, clips, num_clips=num_clips, failing=True)
-            commit_unit(store, layout, unit, facts, written_at=datetime(2026, 11, 21, 12, tzinfo=UTC))
+            commit_unit(output, unit, facts, written_at=datetime(2026, 11, 21, 12, tzinfo=UTC))
 
 
 @pytest.fixture(scope="session")

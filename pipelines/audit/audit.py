@@ -23,57 +23,56 @@ from framegate.pipelines.audit.report import AuditReport, new_report
 from framegate.pipelines.audit.runs import check_counts, check_planned, check_unfinished, read_finished
 from framegate.pipelines.audit.sealed import check_sealed, look_at_seals
 from framegate.pipelines.audit.strays import check_strays, check_uploads
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.erase.records import Note, read_notes, unfinished
-from framegate.pipelines.store import Store
 from framegate.schemas.errors import CredentialsError, ObjectNotFound, StorageError
 
 MAX_LOOKS: Final = 3
 
 
-def audit(store: Store, layout: Layout, *, is_quick: bool = False) -> AuditReport:
+def audit(output: Output, *, is_quick: bool = False) -> AuditReport:
     """Makes all checks. With `is_quick` sealed files are compared by rows and size, not by sha256.
 
     What is wrong with the output is in the report. Raises ObjectNotFound where there is no output, StorageError where
     storage cannot be listed.
     """
-    if not store.is_folder(layout.root):
-        raise ObjectNotFound(f"there is no output at {layout.root}: nothing lies below it")
+    if not output.store.is_folder(output.root):
+        raise ObjectNotFound(f"there is no output at {output.root}: nothing lies below it")
     for _ in range(MAX_LOOKS - 1):
-        before = _erasures(store, layout)
-        report = _look(store, layout, is_quick=is_quick)
-        if report.is_clean or _erasures(store, layout) == before:
+        before = _erasures(output)
+        report = _look(output, is_quick=is_quick)
+        if report.is_clean or _erasures(output) == before:
             return report
-    return _look(store, layout, is_quick=is_quick)
+    return _look(output, is_quick=is_quick)
 
 
-def _look(store: Store, layout: Layout, *, is_quick: bool) -> AuditReport:
+def _look(output: Output, *, is_quick: bool) -> AuditReport:
     report = new_report()
     with tempfile.TemporaryDirectory(prefix="framegate-audit-") as folder:
-        finished = read_finished(report, store, layout)
-        intake = Intake(KeySpool(Path(folder)), tombstones=read_tombstones(store, layout))
-        notes = _read_erasures(report, store, layout)
-        check_journal(report, store, layout, intake, is_quick=is_quick)
-        seals = look_at_seals(report, store, layout)
-        check_sealed(report, store, layout, seals, notes, intake, is_quick=is_quick)
-        check_planned(report, store, layout, intake)
+        finished = read_finished(report, output)
+        intake = Intake(KeySpool(Path(folder)), tombstones=read_tombstones(output))
+        notes = _read_erasures(report, output)
+        check_journal(report, output, intake, is_quick=is_quick)
+        seals = look_at_seals(report, output)
+        check_sealed(report, output, seals, notes, intake, is_quick=is_quick)
+        check_planned(report, output, intake)
         check_counts(report, finished, seals)
-        check_unfinished(report, store, layout, finished)
-    check_strays(report["strays"], store, layout)
-    check_uploads(report["uploads"], store, layout)
+        check_unfinished(report, output, finished)
+    check_strays(report["strays"], output)
+    check_uploads(report["uploads"], output)
     return report
 
 
-def _erasures(store: Store, layout: Layout) -> set[str]:
-    return {info.uri for folder in ("erasures", "tombstones") for info in store.list(layout.folder(folder))}
+def _erasures(output: Output) -> set[str]:
+    return {info.uri for folder in ("erasures", "tombstones") for info in output.list(folder)}
 
 
-def _read_erasures(report: AuditReport, store: Store, layout: Layout) -> list[Note]:
-    for erasure_id in unfinished(store, layout):
+def _read_erasures(report: AuditReport, output: Output) -> list[Note]:
+    for erasure_id in unfinished(output):
         report["erased"].find(f"erasure {erasure_id} has begun and is not complete: run 'framegate erase' again")
     try:
-        return [note for _, note in read_notes(store, layout)]
+        return [note for _, note in read_notes(output)]
     except CredentialsError:
         raise
     except StorageError as error:

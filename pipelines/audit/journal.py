@@ -15,17 +15,16 @@ from framegate.pipelines.audit.intake import Intake
 from framegate.pipelines.audit.keys import WAITING
 from framegate.pipelines.audit.report import AuditReport
 from framegate.pipelines.audit.strays import JOURNAL_NAME, Below
-from framegate.pipelines.commit.layout import Layout
-from framegate.pipelines.store import Store
+from framegate.pipelines.commit.output import Output
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.tables import INPUT_PREFIX, JOURNAL
 
 
-def check_journal(report: AuditReport, store: Store, layout: Layout, intake: Intake, *, is_quick: bool) -> None:
+def check_journal(report: AuditReport, output: Output, intake: Intake, *, is_quick: bool) -> None:
     """Reads every unit whole; with `is_quick` those columns alone that the other checks need."""
-    below, check = Below.of(store, layout), report["journal"]
+    below, check = Below.of(output), report["journal"]
     num_gone = 0
-    for uri, data in store.read_present(info.uri for info in store.list(layout.folder("journal"))):
+    for uri, data in output.store.read_present(info.uri for info in output.list("journal")):
         name = below.name(uri)
         check.num_checked += 1
         match = JOURNAL_NAME.fullmatch(name)
@@ -39,7 +38,7 @@ def check_journal(report: AuditReport, store: Store, layout: Layout, intake: Int
                 check.find(f"{name} {problem}: 'framegate seal' cannot seal it; move it out of the journal")
     if check.num_checked - num_gone:
         check.note(f"{check.num_checked - num_gone:,} units wait for 'framegate seal' or the end of a run")
-    num_open = sum(1 for _ in store.list(layout.folder("attempts")))
+    num_open = sum(1 for _ in output.list("attempts"))
     if num_open:
         check.note(f"{num_open:,} attempts stand open: work in progress, or work that its process died of")
 

@@ -15,10 +15,9 @@ from framegate.pipelines.audit.keys import KINDS, doubled, key_text, unplanned
 from framegate.pipelines.audit.report import AuditReport
 from framegate.pipelines.audit.sealed import Seals
 from framegate.pipelines.audit.strays import Below
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import parse_record
 from framegate.pipelines.commit.seal_log import RunCounts
-from framegate.pipelines.store import Store
 from framegate.schemas.errors import CredentialsError, FramegateError, StorageError
 
 _BATCH_ROWS: Final = 100_000
@@ -26,11 +25,11 @@ _COUNTS: Final = tuple(field.name for field in fields(RunCounts))
 _REMOVED: Final = ("answers", "failures")  # what a note of an erasure calls the first two of SUMS
 
 
-def read_finished(report: AuditReport, store: Store, layout: Layout) -> dict[str, dict[str, Any]]:
+def read_finished(report: AuditReport, output: Output) -> dict[str, dict[str, Any]]:
     """The records of runs that came to their end, by run_id; a damaged one is a finding."""
-    uris = [info.uri for info in store.list(layout.folder("runs")) if not info.uri.endswith(".begun.json")]
+    uris = [info.uri for info in output.list("runs") if not info.uri.endswith(".begun.json")]
     records = {}
-    for uri, data in store.read_many(uri for uri in uris if uri.endswith(".json")):
+    for uri, data in output.store.read_many(uri for uri in uris if uri.endswith(".json")):
         try:
             records[uri.rpartition("/")[2].removesuffix(".json")] = parse_record(uri, data)
         except StorageError as error:
@@ -38,23 +37,23 @@ def read_finished(report: AuditReport, store: Store, layout: Layout) -> dict[str
     return records
 
 
-def check_planned(report: AuditReport, store: Store, layout: Layout, intake: Intake) -> None:
+def check_planned(report: AuditReport, output: Output, intake: Intake) -> None:
     """Every row's run began and planned it; every config_id is described. No key stands twice, while we are at it."""
     check = report["planned"]
-    begun = _names(store, layout, "runs", ".begun.json")
-    plans = _names(store, layout, "plans", ".parquet")
-    for config_id in sorted(set(intake.configs.names) - _names(store, layout, "configs", ".yaml")):
+    begun = _names(output, "runs", ".begun.json")
+    plans = _names(output, "plans", ".parquet")
+    for config_id in sorted(set(intake.configs.names) - _names(output, "configs", ".yaml")):
         check.find(f"configs/{config_id}.yaml is missing, so that nobody knows what its rows were asked with")
     known = []
     for code, run_id in enumerate(intake.runs.names):
         if run_id not in begun:
             check.find(f"run {run_id!r} wrote rows, and runs/{run_id}.begun.json is missing")
-        if run_id in plans and _read_plan(report, store, layout, run_id, code, intake):
+        if run_id in plans and _read_plan(report, output, run_id, code, intake):
             known.append(code)
         else:
             check.find(f"run {run_id!r} wrote rows, and plans/{run_id}.parquet is missing or cannot be read")
     for run_id in sorted(plans - set(intake.runs.names)) if intake.tombstones else ():
-        _read_plan(report, store, layout, run_id, None, intake)
+        _read_plan(report, output, run_id, None, intake)
     check.num_checked = sum(intake.num_rows.values())
     _check_keys(report, intake, np.array(known, np.int32))
 
@@ -107,9 +106,9 @@ def check_counts(report: AuditReport, finished: Mapping[str, Mapping[str, Any]],
             check.find(f"runs/{run_id}.json says {wrong or 'what its seals held at no time'}")
 
 
-def check_unfinished(report: AuditReport, store: Store, layout: Layout, finished: Iterable[str]) -> None:
+def check_unfinished(report: AuditReport, output: Output, finished: Iterable[str]) -> None:
     """Says how many runs have not come to their end."""
-    open_runs = sorted(_names(store, layout, "runs", ".begun.json") - set(finished))
+    open_runs = sorted(_names(output, "runs", ".begun.json") - set(finished))
     if open_runs:
         report["counts"].note(f"{len(open_runs):,} runs were killed or are at work, such as {open_runs[-1]}")
 
@@ -131,15 +130,13 @@ def _difference(wanted: np.ndarray, found: np.ndarray, removed: Mapping[str, int
     )
 
 
-def _read_plan(
-    report: AuditReport, store: Store, layout: Layout, run_id: str, code: int | None, intake: Intake
-) -> bool:
+def _read_plan(report: AuditReport, output: Output, run_id: str, code: int | None, intake: Intake) -> bool:
     """Hands a plan on where `code` is given, and looks for erased videos in it. False where it cannot be read."""
     columns = [*(("video_id", "question_hashes") if code is not None else ())]
     columns += ["video_uri"] if intake.tombstones else []
     num_erased = 0
     try:
-        with store.open_read(layout.plan(run_id)) as source:
+        with output.store.open_read(output.layout.plan(run_id)) as source:
             for batch in pq.ParquetFile(source).iter_batches(_BATCH_ROWS, columns=columns):
                 table = pa.Table.from_batches([batch])
                 num_erased += intake.num_erased(table)
@@ -154,8 +151,8 @@ def _read_plan(
     return True
 
 
-def _names(store: Store, layout: Layout, kind: str, ending: str) -> set[str]:
+def _names(output: Output, kind: str, ending: str) -> set[str]:
     """The names in a folder, without their ending."""
-    prefix, below = f"{kind}/", Below.of(store, layout)
-    names: Sequence[str] = [below.name(info.uri).removeprefix(prefix) for info in store.list(layout.folder(kind))]
+    prefix, below = f"{kind}/", Below.of(output)
+    names: Sequence[str] = [below.name(info.uri).removeprefix(prefix) for info in output.list(kind)]
     return {name.removesuffix(ending) for name in names if name.endswith(ending)}

@@ -19,7 +19,7 @@ from framegate.pipelines.audit.intake import SUMS, Intake
 from framegate.pipelines.audit.keys import FAILURE, RESULT
 from framegate.pipelines.audit.report import AuditReport
 from framegate.pipelines.audit.strays import SEALED_NAME, Below
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_log import SealedFile, SealRecord, read_plan, read_seal_record, seal_names
 from framegate.pipelines.erase.records import Note
 from framegate.pipelines.store import ObjectInfo, Store
@@ -58,16 +58,16 @@ class Seals:
         return {f.uri: (id, r.seal, f) for id, records in self.records.items() for r in records for f in r.files}
 
 
-def look_at_seals(report: AuditReport, store: Store, layout: Layout) -> Seals:
+def look_at_seals(report: AuditReport, output: Output) -> Seals:
     """Every record, as of now."""
     seals, check = Seals(), report["sealed_files"]
-    folders = {info.uri.rsplit("/", 2)[-2] for info in store.list(layout.folder("seals"))}
+    folders = {info.uri.rsplit("/", 2)[-2] for info in output.list("seals")}
     for config_id in sorted(folder.removeprefix("config_id=") for folder in folders):
-        names = list(seal_names(store, layout, config_id))
+        names = list(seal_names(output, config_id))
         recorded = sorted(number for number, is_record in names if is_record)
         for number in range(recorded[-1] + 1 if recorded else 0):
             try:
-                record = read_seal_record(store, layout, config_id, number)
+                record = read_seal_record(output, config_id, number)
             except CredentialsError:
                 raise
             except StorageError as error:
@@ -77,7 +77,7 @@ def look_at_seals(report: AuditReport, store: Store, layout: Layout) -> Seals:
             if record is None:
                 check.find(
                     f"the record of seal {number} of config_id {config_id} is missing, though there is one of seal"
-                    f" {recorded[-1]}: bring {layout.seal_record(config_id, number)} back from a copy"
+                    f" {recorded[-1]}: bring {output.layout.seal_record(config_id, number)} back from a copy"
                 )
                 seals.unsure.add(config_id)
             else:
@@ -92,8 +92,7 @@ def look_at_seals(report: AuditReport, store: Store, layout: Layout) -> Seals:
 
 def check_sealed(
     report: AuditReport,
-    store: Store,
-    layout: Layout,
+    output: Output,
     seals: Seals,
     notes: Sequence[Note],
     intake: Intake,
@@ -101,25 +100,25 @@ def check_sealed(
     is_quick: bool,
 ) -> None:
     """Looks at every file and adds what it finds to `seals`."""
-    below, check, expected = Below.of(store, layout), report["sealed_files"], seals.files
-    listed = [info for kind in TABLES for info in store.list(layout.folder(kind)) if info.uri.endswith(".parquet")]
+    below, check, expected = Below.of(output), report["sealed_files"], seals.files
+    listed = [info for kind in TABLES for info in output.list(kind) if info.uri.endswith(".parquet")]
     seen: set[str] = set()
     for info in listed:
         name = below.name(info.uri)
         seen.add(name)
         check.num_checked += 1
         known = expected.get(name)
-        if known is None and not _is_pending(store, layout, seals, name):
+        if known is None and not _is_pending(output, seals, name):
             check.find(
                 f"{name} is in no seal, so that nobody knows where its rows come from: move it out of the output"
             )
-        found = _read(report, store, info, name, intake)
+        found = _read(report, output.store, info, name, intake)
         if known is None:
             continue
         config_id, seal, file = known
         steps = None
         if found is not None:
-            digest = None if is_quick else sha256_of(store, info.uri)
+            digest = None if is_quick else sha256_of(output.store, info.uri)
             steps = replacements(file, info, found.num_rows, digest, notes)
             if steps is None:
                 check.find(difference(file, info, found.num_rows, digest))
@@ -144,7 +143,7 @@ class _Found:
     sums: dict[int, np.ndarray]
 
 
-def _is_pending(store: Store, layout: Layout, seals: Seals, name: str) -> bool:
+def _is_pending(output: Output, seals: Seals, name: str) -> bool:
     """Whether the file is of a seal that was not recorded when we looked; by now it may be."""
     match = SEALED_NAME.fullmatch(name)
     if match is None:
@@ -153,7 +152,7 @@ def _is_pending(store: Store, layout: Layout, seals: Seals, name: str) -> bool:
     if (config_id, number) in seals.pending:
         return True
     is_recorded = any(record.seal == number for record in seals.records.get(config_id, ()))
-    return not is_recorded and read_plan(store, layout, config_id, number) is not None
+    return not is_recorded and read_plan(output, config_id, number) is not None
 
 
 def _read(report: AuditReport, store: Store, info: ObjectInfo, name: str, intake: Intake) -> _Found | None:

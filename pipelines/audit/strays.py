@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from framegate.pipelines.audit.report import Check
-from framegate.pipelines.commit.layout import FOLDERS, Layout
-from framegate.pipelines.store import Store
+from framegate.pipelines.commit.layout import FOLDERS
+from framegate.pipelines.commit.output import Output
 
 _ID: Final = "[0-9a-f]{16}"
 _UNIT: Final = r"\d{7,}-(?:\d{7,}-[0-9a-f]{12}|undecoded-\d+)"
@@ -47,10 +47,10 @@ class Below:
     prefixes: tuple[str, ...]
 
     @staticmethod
-    def of(store: Store, layout: Layout) -> Below:
+    def of(output: Output) -> Below:
         """A listing says absolute paths where a relative one was asked for, and protocols where there are some."""
-        fs, path = store.filesystem(layout.root)
-        return Below(tuple(f"{text.rstrip('/')}/" for text in (fs.unstrip_protocol(path), path, layout.root)))
+        fs, path = output.store.filesystem(output.root)
+        return Below(tuple(f"{text.rstrip('/')}/" for text in (fs.unstrip_protocol(path), path, output.root)))
 
     def name(self, uri: str) -> str:
         for prefix in self.prefixes:
@@ -59,16 +59,16 @@ class Below:
         raise ValueError(f"{uri} does not lie below {self.prefixes[-1]}")
 
 
-def check_strays(check: Check, store: Store, layout: Layout, *, now: Callable[[], float] = time.time) -> None:
+def check_strays(check: Check, output: Output, *, now: Callable[[], float] = time.time) -> None:
     """Every object has a name that the layout knows; what a killed local writer hid is worth knowing."""
-    below = Below.of(store, layout)
-    for info in store.list(layout.root):
+    below = Below.of(output)
+    for info in output.store.list(output.root):
         check.num_checked += 1
         name = below.name(info.uri)
         if not _OURS.fullmatch(name):
             check.find(f"{name} ({info.size_bytes:,} bytes) is no name that Framegate gives: move it elsewhere")
     num_temporary, size_bytes = 0, 0
-    for size, modified in _temporaries(store, layout):
+    for size, modified in _temporaries(output):
         if modified < now() - _OLD_SECONDS:
             num_temporary, size_bytes = num_temporary + 1, size_bytes + size
     if num_temporary:
@@ -78,10 +78,10 @@ def check_strays(check: Check, store: Store, layout: Layout, *, now: Callable[[]
         )
 
 
-def check_uploads(check: Check, store: Store, layout: Layout) -> None:
+def check_uploads(check: Check, output: Output) -> None:
     """No multipart upload is open: no listing shows one, and it is paid for all the same."""
-    below = Below.of(store, layout)
-    for upload in store.open_uploads(layout.root):
+    below = Below.of(output)
+    for upload in output.store.open_uploads(output.root):
         check.num_checked += 1
         check.find(
             f"an upload of {below.name(upload.uri)} is open since {upload.started:%Y-%m-%d %H:%M}"
@@ -89,9 +89,9 @@ def check_uploads(check: Check, store: Store, layout: Layout) -> None:
         )
 
 
-def _temporaries(store: Store, layout: Layout) -> Iterator[tuple[int, float]]:
+def _temporaries(output: Output) -> Iterator[tuple[int, float]]:
     """Size and time of each; only a local disk has them, elsewhere an object that is not whole does not exist."""
-    fs, path = store.filesystem(layout.root)
+    fs, path = output.store.filesystem(output.root)
     if "file" not in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
         return
     for folder, _, names in os.walk(path):

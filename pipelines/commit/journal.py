@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store import Store
@@ -64,23 +65,21 @@ def unit_uri(layout: Layout, unit: Mapping[str, Any], config_id: str) -> str:
     )
 
 
-def commit_unit(
-    store: Store, layout: Layout, unit: Mapping[str, Any], facts: RunFacts, *, written_at: datetime
-) -> Receipt:
+def commit_unit(output: Output, unit: Mapping[str, Any], facts: RunFacts, *, written_at: datetime) -> Receipt:
     """Writes one answered unit (a row of ANSWERED). Raises StorageError, FramegateError."""
     table = journal_table(unit, facts, written_at=written_at)
     reach("commit.before")
-    put = store.put_once(unit_uri(layout, unit, facts.config_id), to_journal(table))
+    put = output.store.put_once(unit_uri(output.layout, unit, facts.config_id), to_journal(table))
     reach("commit.after")
     # The same bytes are ours: they hold the run and the time. Storage kept them and its reply was lost.
-    return receipt_of(table, unit["video_id"], created=put.created or put.same)
+    return receipt_of(table, unit["video_id"], created=put.is_ours)
 
 
-def read_receipt(store: Store, layout: Layout, unit: Mapping[str, Any], facts: RunFacts) -> Receipt | None:
+def read_receipt(output: Output, unit: Mapping[str, Any], facts: RunFacts) -> Receipt | None:
     """The receipt of a unit (a row of DECODED) that is in the journal already, by this run or another, or None."""
-    uri = unit_uri(layout, unit, facts.config_id)
+    uri = unit_uri(output.layout, unit, facts.config_id)
     try:
-        table = from_parquet(uri, store.read(uri))
+        table = from_parquet(uri, output.store.read(uri))
     except ObjectNotFound:
         return None
     return receipt_of(table, unit["video_id"], created=table.column("run_id")[0].as_py() == facts.run_id)

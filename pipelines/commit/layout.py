@@ -102,7 +102,7 @@ class Layout:
         return join(self.root, "erasures", f"{erasure_id}.json")
 
     @property
-    def layout(self) -> str:
+    def partitioning(self) -> str:
         return join(self.root, "layout.json")
 
 

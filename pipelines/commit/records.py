@@ -13,7 +13,7 @@ import pyarrow as pa
 import yaml
 
 from framegate.pipelines.commit.journal import to_parquet
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.store import Store
 from framegate.schemas.errors import FramegateError, StorageError
 
@@ -31,21 +31,21 @@ PLAN: Final = pa.schema(
 PLAN_GROUP_ROWS = 16_384  # of a row group; an erasure looks for single videos by the groups' statistics
 
 
-def record_config(store: Store, layout: Layout, config_id: str, document: Mapping[str, Any]) -> None:
+def record_config(output: Output, config_id: str, document: Mapping[str, Any]) -> None:
     """configs/<config_id>.yaml; the same document gives the same bytes, so that every run may call this."""
     text = yaml.safe_dump(dict(document), sort_keys=True, allow_unicode=True)
-    store.put_once(layout.config(config_id), text.encode())
+    output.store.put_once(output.layout.config(config_id), text.encode())
 
 
-def record_begun(store: Store, layout: Layout, run_id: str, facts: Mapping[str, Any]) -> None:
+def record_begun(output: Output, run_id: str, facts: Mapping[str, Any]) -> None:
     """runs/<run_id>.begun.json: config_id, started_at, questions (id to hash), num_videos to do; nothing of the host.
 
     Put, with the plan, before the first unit is: whoever meets a row finds the run that wrote it. Raises StorageError.
     """
-    _put_json(store, layout.run_begun(run_id), facts)
+    _put_json(output.store, output.layout.run_begun(run_id), facts)
 
 
-def record_plan(store: Store, layout: Layout, run_id: str, planned: pa.Table) -> None:
+def record_plan(output: Output, run_id: str, planned: pa.Table) -> None:
     """plans/<run_id>.parquet. `planned` has at least the columns of PLAN; the others are left out. Raises StorageError.
 
     The same plan gives the same bytes. An erasure takes the rows of its videos out again.
@@ -54,22 +54,22 @@ def record_plan(store: Store, layout: Layout, run_id: str, planned: pa.Table) ->
     if missing:
         raise FramegateError(f"a plan needs the columns {', '.join(PLAN.names)}; it lacks {', '.join(missing)}")
     rows = planned.select(PLAN.names).sort_by("video_id").cast(PLAN)
-    store.put_once(layout.plan(run_id), to_parquet(rows, row_group_rows=PLAN_GROUP_ROWS))
+    output.store.put_once(output.layout.plan(run_id), to_parquet(rows, row_group_rows=PLAN_GROUP_ROWS))
 
 
-def record_run(store: Store, layout: Layout, run_id: str, record: Mapping[str, Any]) -> None:
+def record_run(output: Output, run_id: str, record: Mapping[str, Any]) -> None:
     """runs/<run_id>.json. Raises StorageError."""
-    _put_json(store, layout.run(run_id), record)
+    _put_json(output.store, output.layout.run(run_id), record)
 
 
-def read_runs(store: Store, layout: Layout) -> dict[str, dict[str, Any]]:
+def read_runs(output: Output) -> dict[str, dict[str, Any]]:
     """The records of runs that came to an end, by run_id. Raises StorageError where one is none."""
-    return _read_json(store, layout, is_begun=False)
+    return _read_json(output, is_begun=False)
 
 
-def read_begun(store: Store, layout: Layout) -> dict[str, dict[str, Any]]:
+def read_begun(output: Output) -> dict[str, dict[str, Any]]:
     """The records of all runs that began, by run_id. Raises StorageError where one is none."""
-    return _read_json(store, layout, is_begun=True)
+    return _read_json(output, is_begun=True)
 
 
 def parse_record(uri: str, data: bytes) -> dict[str, Any]:
@@ -87,8 +87,8 @@ def _put_json(store: Store, uri: str, record: Mapping[str, Any]) -> None:
     store.put_once(uri, (json.dumps(dict(record), indent=2, sort_keys=True) + "\n").encode())
 
 
-def _read_json(store: Store, layout: Layout, *, is_begun: bool) -> dict[str, dict[str, Any]]:
-    uris = [info.uri for info in store.list(layout.folder("runs")) if info.uri.endswith(".json")]
+def _read_json(output: Output, *, is_begun: bool) -> dict[str, dict[str, Any]]:
+    uris = [info.uri for info in output.list("runs") if info.uri.endswith(".json")]
     wanted = [uri for uri in uris if uri.endswith(".begun.json") == is_begun]
     names = {uri: uri.rpartition("/")[2].removesuffix(".json").removesuffix(".begun") for uri in wanted}
-    return {names[uri]: parse_record(uri, data) for uri, data in store.read_many(wanted)}
+    return {names[uri]: parse_record(uri, data) for uri, data in output.store.read_many(wanted)}

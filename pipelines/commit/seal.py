@@ -36,8 +36,8 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from framegate.pipelines.commit.journal_reader import JournalReader
-from framegate.pipelines.commit.layout import Layout
 from framegate.pipelines.commit.lots import Gathered, count_outputs, gather
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_log import (
     JournalObject,
     SealPlan,
@@ -52,7 +52,6 @@ from framegate.pipelines.commit.seal_log import (
 from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.commit.write_seal import SealWriter, read_planned
 from framegate.pipelines.failpoints import reach
-from framegate.pipelines.store import Store
 from framegate.schemas.errors import ObjectNotFound, StorageError
 
 __all__ = ["Sealed", "finish_seals", "fix_layout", "read_seal_records", "seal"]
@@ -90,8 +89,7 @@ class Sealed:
 
 
 def seal(
-    store: Store,
-    layout: Layout,
+    output: Output,
     config_id: str,
     *,
     file_bytes: int = DEFAULT_FILE_BYTES,
@@ -102,10 +100,10 @@ def seal(
     `file_bytes` is what a sealed Parquet file comes to, about; it holds at least one video. Any number of processes may
     do this at once. Raises ConfigError where the tables are partitioned by something else, StorageError.
     """
-    sealer = _Sealer(store, layout, config_id)
+    sealer = _Sealer(output, config_id)
     sealed = sealer.finish()
     while not sealer.is_empty():
-        fix_layout(store, layout, partition_by)
+        fix_layout(output, partition_by)
         for record in sealer.seal_lots(file_bytes, tuple(partition_by)):
             sealed = sealed.plus(record)
         if sealer.is_through:
@@ -113,29 +111,28 @@ def seal(
     return sealed
 
 
-def finish_seals(store: Store, layout: Layout, config_id: str) -> Sealed:
+def finish_seals(output: Output, config_id: str) -> Sealed:
     """Completes the last seal there is a plan for: its files, its record, the deletion of its objects. No new seal."""
-    return _Sealer(store, layout, config_id).finish()
+    return _Sealer(output, config_id).finish()
 
 
 class _Sealer:
     """One process's part in the seals of a config_id. `num_seals`: seals 0..num_seals-1 are recorded and deleted."""
 
-    def __init__(self, store: Store, layout: Layout, config_id: str) -> None:
-        self._store = store
-        self._layout = layout
+    def __init__(self, output: Output, config_id: str) -> None:
+        self._output = output
         self._config_id = config_id
-        self._journal = JournalReader(store, layout.folder("journal", config_id))
-        self._writer = SealWriter(store, layout, config_id)
+        self._journal = JournalReader(output.store, output.layout.folder("journal", config_id))
+        self._writer = SealWriter(output, config_id)
         self.num_seals = 0
         self.is_through = False
 
     def finish(self) -> Sealed:
         """Completes the last plan, and every one that turns up behind it."""
         sealed = Sealed()
-        numbers = [number for number, _ in seal_names(self._store, self._layout, self._config_id)]
+        numbers = [number for number, _ in seal_names(self._output, self._config_id)]
         self.num_seals = max(numbers, default=0)  # where there is a plan, all before it are complete
-        while plan := read_plan(self._store, self._layout, self._config_id, self.num_seals):
+        while plan := read_plan(self._output, self._config_id, self.num_seals):
             was_recorded = self._read_record(plan.seal) is not None
             record = self._complete(plan, None)
             sealed = sealed if was_recorded else sealed.plus(record)
@@ -149,10 +146,12 @@ class _Sealer:
         for lot in gather(self._journal, self._journal.list(), file_bytes=file_bytes, partition_by=partition_by):
             outputs = tuple(sorted(count_outputs(lot.rows, partition_by)))
             plan = SealPlan(seal=self.num_seals, objects=lot.objects, outputs=outputs, partition_by=partition_by)
-            put = self._store.put_once(self._layout.seal_plan(self._config_id, plan.seal), plan_bytes(plan))
+            put = self._output.store.put_once(
+                self._output.layout.seal_plan(self._config_id, plan.seal), plan_bytes(plan)
+            )
             reach("seal.planned")
-            if not put.same:
-                theirs = read_plan(self._store, self._layout, self._config_id, plan.seal)
+            if not put.is_ours:
+                theirs = read_plan(self._output, self._config_id, plan.seal)
                 if theirs is None:
                     raise StorageError(f"the plan of seal {plan.seal} of {self._config_id} is there and cannot be read")
                 del lot
@@ -178,7 +177,7 @@ class _Sealer:
 
     def _execute(self, plan: SealPlan, lot: Gathered | None) -> tuple[SealRecord, bool]:
         """The record that stands in the end, and whether it was created here."""
-        tombstones = read_tombstones(self._store, self._layout)  # after the plan: see above
+        tombstones = read_tombstones(self._output)  # after the plan: see above
         skipped: tuple[str, ...] = ()
         if lot is None:
             rows, skipped = read_planned(self._journal, plan)
@@ -187,9 +186,11 @@ class _Sealer:
         else:
             rows = lot.rows
         record = self._writer.write(plan, rows, skipped, tombstones)
-        put = self._store.put_once(self._layout.seal_record(self._config_id, plan.seal), record.to_bytes())
+        put = self._output.store.put_once(
+            self._output.layout.seal_record(self._config_id, plan.seal), record.to_bytes()
+        )
         reach("seal.recorded")
-        stands = record if put.same else self._read_record(plan.seal)
+        stands = record if put.is_ours else self._read_record(plan.seal)
         if stands is None:
             raise StorageError(f"the record of seal {plan.seal} of {self._config_id} is there and cannot be read")
         return stands, put.created
@@ -204,7 +205,7 @@ class _Sealer:
             objects = self._still_there(objects)
         names = [item.name for item in objects]
         for some in (names[:-1], names[-1:]):
-            self._store.delete(self._deleting(some))
+            self._output.store.delete(self._deleting(some))
 
     def _deleting(self, names: Iterable[str]) -> Iterator[str]:
         for name in names:
@@ -213,7 +214,7 @@ class _Sealer:
 
     def _is_there(self, name: str) -> bool:
         try:
-            self._store.stat(self._journal.uri(name))
+            self._output.store.stat(self._journal.uri(name))
         except ObjectNotFound:
             return False
         return True
@@ -226,4 +227,4 @@ class _Sealer:
         return [item for item, _ in self._journal.read(names) if item in planned]
 
     def _read_record(self, seal: int) -> SealRecord | None:
-        return read_seal_record(self._store, self._layout, self._config_id, seal)
+        return read_seal_record(self._output, self._config_id, seal)

@@ -15,9 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.journal import from_parquet
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import check_partition_by
-from framegate.pipelines.store import Store
 from framegate.schemas.errors import ConfigError, ObjectNotFound, StorageError
 
 _PLAN_KEY: Final = b"framegate"
@@ -145,11 +144,11 @@ def plan_bytes(plan: SealPlan) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def read_plan(store: Store, layout: Layout, config_id: str, seal: int) -> SealPlan | None:
+def read_plan(output: Output, config_id: str, seal: int) -> SealPlan | None:
     """The plan that was agreed on for a seal, or None. By its name: no listing, which might be stale."""
-    uri = layout.seal_plan(config_id, seal)
+    uri = output.layout.seal_plan(config_id, seal)
     try:
-        table = from_parquet(uri, store.read(uri))
+        table = from_parquet(uri, output.store.read(uri))
     except ObjectNotFound:
         return None
     try:
@@ -166,28 +165,28 @@ def read_plan(store: Store, layout: Layout, config_id: str, seal: int) -> SealPl
         raise StorageError(f"{uri} is no plan of a seal ({error!r}); was it written by something else?") from error
 
 
-def read_seal_record(store: Store, layout: Layout, config_id: str, seal: int) -> SealRecord | None:
+def read_seal_record(output: Output, config_id: str, seal: int) -> SealRecord | None:
     """The record of one seal, or None where it is not complete."""
-    uri = layout.seal_record(config_id, seal)
+    uri = output.layout.seal_record(config_id, seal)
     try:
-        return SealRecord.from_bytes(uri, store.read(uri))
+        return SealRecord.from_bytes(uri, output.store.read(uri))
     except ObjectNotFound:
         return None
 
 
-def read_seal_records(
-    store: Store, layout: Layout, config_id: str, *, num_seals: int | None = None
-) -> list[SealRecord]:
+def read_seal_records(output: Output, config_id: str, *, num_seals: int | None = None) -> list[SealRecord]:
     """The records of all complete seals in order, or of the first `num_seals`, each of which must be there.
 
     Raises StorageError where one is missing that a later one stands on.
     """
     if num_seals is None:
-        numbers = [n for n, is_record in seal_names(store, layout, config_id) if is_record]
+        numbers = [n for n, is_record in seal_names(output, config_id) if is_record]
         num_seals = max(numbers, default=-1) + 1
-    uris = [layout.seal_record(config_id, n) for n in range(num_seals)]
+    uris = [output.layout.seal_record(config_id, n) for n in range(num_seals)]
     try:
-        return [SealRecord.from_bytes(uri, data) for uri, (_, data) in zip(uris, store.read_many(uris), strict=True)]
+        return [
+            SealRecord.from_bytes(uri, data) for uri, (_, data) in zip(uris, output.store.read_many(uris), strict=True)
+        ]
     except ObjectNotFound as error:
         raise StorageError(
             f"one of the {num_seals} seal records of config_id {config_id} is missing ({error}), so that what is sealed"
@@ -195,15 +194,15 @@ def read_seal_records(
         ) from error
 
 
-def seal_names(store: Store, layout: Layout, config_id: str) -> Iterator[tuple[int, bool]]:
+def seal_names(output: Output, config_id: str) -> Iterator[tuple[int, bool]]:
     """(number, whether it is a record) of every plan and record, in order. As fresh as the store's listings."""
-    for info in store.list(layout.folder("seals", config_id)):
+    for info in output.list("seals", config_id):
         number, _, ending = info.uri.rpartition("/")[2].partition(".")
         if number.isdigit() and ending in ("json", "plan.parquet"):
             yield int(number), ending == "json"
 
 
-def fix_layout(store: Store, layout: Layout, partition_by: Sequence[str]) -> None:
+def fix_layout(output: Output, partition_by: Sequence[str]) -> None:
     """Fixes how the tables of an output are partitioned, once and for all. Raises ConfigError where it differs.
 
     A glob over folders of different depths is an error in some readers, which is why it can never change.
@@ -211,22 +210,22 @@ def fix_layout(store: Store, layout: Layout, partition_by: Sequence[str]) -> Non
     check_partition_by(partition_by)
     wanted = {"partition_by": list(partition_by)}
     data = (json.dumps(wanted) + "\n").encode()
-    put = store.put_once(layout.layout, data)
-    if put.created or put.same:
+    put = output.store.put_once(output.layout.partitioning, data)
+    if put.is_ours:
         return
-    there = list(read_layout(store, layout) or ())
+    there = list(read_layout(output) or ())
     if there != wanted["partition_by"]:
         raise ConfigError(
-            f"output.partition_by is {wanted['partition_by']}, but the tables in {layout.root} are partitioned by"
+            f"output.partition_by is {wanted['partition_by']}, but the tables in {output.root} are partitioned by"
             f" {there} since their first rows, which cannot change: set it to {there}, or use another output.uri"
         )
 
 
-def read_layout(store: Store, layout: Layout) -> tuple[str, ...] | None:
+def read_layout(output: Output) -> tuple[str, ...] | None:
     """What the tables of an output are partitioned by; None where that is not fixed yet. Raises StorageError."""
     try:
-        return tuple(json.loads(store.read(layout.layout))["partition_by"])
+        return tuple(json.loads(output.store.read(output.layout.partitioning))["partition_by"])
     except ObjectNotFound:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{layout.layout} is no layout of an output ({error!r})") from error
+        raise StorageError(f"{output.layout.partitioning} is no layout of an output ({error!r})") from error

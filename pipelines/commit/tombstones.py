@@ -12,30 +12,28 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.failpoints import reach
-from framegate.pipelines.store import Store, join
+from framegate.pipelines.store import join
 from framegate.schemas.keys import uri_digest
 
 PUT_THREADS = 16  # a tombstone is one request; a prefix may hold a million videos
 
 
-def read_tombstones(store: Store, layout: Layout) -> frozenset[str]:
+def read_tombstones(output: Output) -> frozenset[str]:
     """The digests of all URIs that were erased; fresh from storage."""
-    return frozenset(
-        info.uri.rpartition("/")[2].removesuffix(".json") for info in store.list(layout.folder("tombstones"))
-    )
+    return frozenset(info.uri.rpartition("/")[2].removesuffix(".json") for info in output.list("tombstones"))
 
 
-def set_tombstones(store: Store, layout: Layout, digests: Iterable[str], erasure_id: str) -> None:
+def set_tombstones(output: Output, digests: Iterable[str], erasure_id: str) -> None:
     """Keeps out what the digests stand for, from now on. One that stands already stays. Raises StorageError."""
     data = (json.dumps({"erasure_id": erasure_id}) + "\n").encode()
 
     def put(digest: str) -> None:
-        store.put_once(join(layout.folder("tombstones"), f"{digest}.json"), data)
+        output.store.put_once(join(output.layout.folder("tombstones"), f"{digest}.json"), data)
         reach("erase.tombstone")
 
-    missing = sorted(frozenset(digests) - read_tombstones(store, layout))
+    missing = sorted(frozenset(digests) - read_tombstones(output))
     with ThreadPoolExecutor(PUT_THREADS) as threads:
         for _ in threads.map(put, missing):
             pass  # raises what a put raised

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from framegate.pipelines.commit.journal import read_columns
 from framegate.pipelines.commit.journal_reader import JournalReader, compact, seal_rows
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import partitions
 from framegate.pipelines.commit.seal_log import JournalObject, SealedFile, SealPlan, SealRecord, read_seal_records
 from framegate.pipelines.commit.sealed_keys import KeyIndex, SealedKeys, key_columns
@@ -29,7 +29,7 @@ from framegate.pipelines.commit.sealed_parquet import (
 )
 from framegate.pipelines.commit.tombstones import without_erased
 from framegate.pipelines.failpoints import reach
-from framegate.pipelines.store import Store, join
+from framegate.pipelines.store import join
 from framegate.schemas.tables import JOURNAL
 
 KINDS: Final = ("failures", "results")  # whoever sees a video's answers then sees what is missing from them, too
@@ -40,11 +40,10 @@ _OBJECTS_AT_ONCE: Final = 1024
 class SealWriter:
     """Writes the files of seals of one config_id, each of which knows all seals before it."""
 
-    def __init__(self, store: Store, layout: Layout, config_id: str) -> None:
-        self._store = store
-        self._layout = layout
+    def __init__(self, output: Output, config_id: str) -> None:
+        self._output = output
         self._config_id = config_id
-        self._sealed_keys = SealedKeys(store)
+        self._sealed_keys = SealedKeys(output.store)
         self._records: list[SealRecord] = []
 
     def remember(self, record: SealRecord) -> None:
@@ -58,7 +57,7 @@ class SealWriter:
         `rows` are those of the plan's objects in order, without the skipped ones.
         """
         if len(self._records) < plan.seal:
-            self._records = read_seal_records(self._store, self._layout, self._config_id, num_seals=plan.seal)
+            self._records = read_seal_records(self._output, self._config_id, num_seals=plan.seal)
         num_read = rows.num_rows
         rows = without_erased(rows, tombstones).combine_chunks()
         names, places = partitions(rows, plan.partition_by)
@@ -95,21 +94,21 @@ class SealWriter:
         mine = rows.select(list(_ORDERED_BY)).take(pa.array(of_kind))
         keys = KeyIndex(key_columns(kind, mine))
         files = [file for record in self._records[:seal] for file in record.files if file.kind == kind]
-        uris = [join(self._layout.root, file.uri) for file in files if file.num_rows]
+        uris = [join(self._output.root, file.uri) for file in files if file.num_rows]
         first = keys.first_rows()[~self._sealed_keys.among(keys, kind, uris)]
         return of_kind[first[sort_order(kind, mine.take(pa.array(first)))]]
 
     def _put_file(
         self, kind: str, partition: str, seal: int, data: bytes, counted: pa.Table
     ) -> tuple[SealedFile, pa.Table]:
-        uri = self._layout.sealed(kind, self._config_id, partition, seal)
-        put = self._store.put_once(uri, data)
+        uri = self._output.layout.sealed(kind, self._config_id, partition, seal)
+        put = self._output.store.put_once(uri, data)
         reach("seal.file")
-        if not put.same:  # another sealer saw other tombstones, or an erasure was here since
-            data = self._store.read(uri)
-            counted = read_columns(self._store, uri, counted_columns(kind))
+        if not put.is_ours:  # another sealer saw other tombstones, or an erasure was here since
+            data = self._output.store.read(uri)
+            counted = read_columns(self._output.store, uri, counted_columns(kind))
         file = SealedFile(
-            uri=uri.removeprefix(join(self._layout.root, "")),
+            uri=uri.removeprefix(join(self._output.root, "")),
             kind=kind,
             num_rows=counted.num_rows,
             size_bytes=len(data),

@@ -10,20 +10,19 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_log import RunCounts, read_seal_records
 from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.plan.remaining import plan_videos
 from framegate.pipelines.plan.stored import read_done
-from framegate.pipelines.store import Store
 from framegate.schemas.keys import id_numbers
 from framegate.schemas.run import Counts, Plan, RunSummary
 from framegate.schemas.tables import FOUND
 
 
-def count_videos(planned: Plan, store: Store, layout: Layout) -> dict[str, int]:
+def count_videos(planned: Plan, output: Output) -> dict[str, int]:
     """How many planned videos were answered, failed, skipped and left: the names of RunSummary."""
-    done = read_done(store, layout, planned.config_id)
+    done = read_done(output, planned.config_id)
     after = plan_videos(
         planned.videos.select(FOUND.names),
         planned.questions,
@@ -32,7 +31,7 @@ def count_videos(planned: Plan, store: Store, layout: Layout) -> dict[str, int]:
         undecoded=done.undecoded,
         now=datetime.min.replace(tzinfo=UTC),  # what failed in this run is no work that this run left
         max_attempts=1,
-        erased=read_tombstones(store, layout),
+        erased=read_tombstones(output),
     )
     given_up = done.failed.filter(pc.field("question").is_null()).column("video")
     left = id_numbers(after.table.column("video_id"))
@@ -46,9 +45,9 @@ def count_videos(planned: Plan, store: Store, layout: Layout) -> dict[str, int]:
     }
 
 
-def stored_counts(store: Store, layout: Layout, config_id: str, run_id: str, seen: Counts) -> Counts:
+def stored_counts(output: Output, config_id: str, run_id: str, seen: Counts) -> Counts:
     """What seals have stored of this run. Seconds are of the receipts that were seen, as no table has them by run."""
-    found = [record.runs[run_id] for record in read_seal_records(store, layout, config_id) if run_id in record.runs]
+    found = [record.runs[run_id] for record in read_seal_records(output, config_id) if run_id in record.runs]
     totals = {field.name: sum(getattr(one, field.name) for one in found) for field in fields(RunCounts)}
     return replace(seen, **totals)
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from framegate.pipelines.commit.journal import from_parquet
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import finish_seals
 from framegate.pipelines.commit.tombstones import set_tombstones
 from framegate.pipelines.erase.records import (
@@ -38,7 +38,7 @@ from framegate.pipelines.erase.rewrite import Rewritten, removed_by_run, without
 from framegate.pipelines.erase.search import HeldObject, Holdings, find_holdings
 from framegate.pipelines.erase.targets import Wanted
 from framegate.pipelines.failpoints import reach
-from framegate.pipelines.store import ObjectInfo, Store, join
+from framegate.pipelines.store import ObjectInfo, join
 from framegate.schemas.errors import FramegateError, ObjectNotFound, StorageError, VersionChanged
 
 MAX_PASSES = 50  # a run beside us adds to at most a few; more of them mean that something writes without end
@@ -60,7 +60,7 @@ SHARD_NOT_REACHED = (
 )
 
 
-def erase(store: Store, layout: Layout, uris: Iterable[str], *, erasure_id: str | None = None) -> ErasureReceipt:
+def erase(output: Output, uris: Iterable[str], *, erasure_id: str | None = None) -> ErasureReceipt:
     """Forgets the videos at `uris`, in every version, under every config_id, whether or not they were ever seen.
 
     Without an id, erasures that broke off are completed first; where one of them was of all these videos, its receipt
@@ -71,20 +71,20 @@ def erase(store: Store, layout: Layout, uris: Iterable[str], *, erasure_id: str 
     if not wanted.digests:
         raise FramegateError("an erasure needs at least one URI, got none")
     if erasure_id is None:
-        for receipt in complete_erasures(store, layout):
+        for receipt in complete_erasures(output):
             if wanted.digests <= frozenset(receipt.videos):
                 return receipt
         erasure_id = make_erasure_id()
     begun = Begun(erasure_id=erasure_id, begun_at=_now(), videos=tuple(sorted(wanted.digests)))
-    return _complete(store, layout, put_begun(store, layout, begun), wanted)
+    return _complete(output, put_begun(output, begun), wanted)
 
 
-def complete_erasures(store: Store, layout: Layout) -> list[ErasureReceipt]:
+def complete_erasures(output: Output) -> list[ErasureReceipt]:
     """Completes all erasures that have begun and have no receipt. Raises StorageError."""
     receipts = []
-    for erasure_id in unfinished(store, layout):
-        begun = read_begun(store, layout, erasure_id)
-        receipts.append(_complete(store, layout, begun, Wanted(frozenset(begun.videos))))
+    for erasure_id in unfinished(output):
+        begun = read_begun(output, erasure_id)
+        receipts.append(_complete(output, begun, Wanted(frozenset(begun.videos))))
     return receipts
 
 
@@ -93,40 +93,39 @@ def make_erasure_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
-def _complete(store: Store, layout: Layout, begun: Begun, wanted: Wanted) -> ErasureReceipt:
-    receipt = read_receipt(store, layout, begun.erasure_id)
+def _complete(output: Output, begun: Begun, wanted: Wanted) -> ErasureReceipt:
+    receipt = read_receipt(output, begun.erasure_id)
     if receipt is not None:
         return receipt
-    set_tombstones(store, layout, begun.videos, begun.erasure_id)
-    for config_id in _config_ids_with_seals(store, layout):
-        finish_seals(store, layout, config_id)
-    removal = _Removal(store, layout, wanted, Notebook(store, layout, begun.erasure_id))
+    set_tombstones(output, begun.videos, begun.erasure_id)
+    for config_id in _config_ids_with_seals(output):
+        finish_seals(output, config_id)
+    removal = _Removal(output, wanted, Notebook(output, begun.erasure_id))
     for _ in range(MAX_PASSES):
-        holdings = find_holdings(store, layout, wanted)
+        holdings = find_holdings(output, wanted)
         if holdings.is_empty:
             break
         removal.remove(holdings)
     else:
         raise StorageError(
-            f"rows of erased videos came back to {layout.root} {MAX_PASSES} times while they were taken out; look for a"
-            " process that writes there other than by this program, and erase again"
+            f"rows of erased videos came back to {output.root} {MAX_PASSES} times while they were taken out; look for"
+            " a process that writes there other than by this program, and erase again"
         )
-    receipt = put_receipt(store, layout, removal.receipt(begun))
+    receipt = put_receipt(output, removal.receipt(begun))
     reach("erase.receipt")
     return receipt
 
 
-def _config_ids_with_seals(store: Store, layout: Layout) -> list[str]:
-    folders = {info.uri.rsplit("/", 2)[-2] for info in store.list(layout.folder("seals"))}
+def _config_ids_with_seals(output: Output) -> list[str]:
+    folders = {info.uri.rsplit("/", 2)[-2] for info in output.list("seals")}
     return sorted(folder.removeprefix("config_id=") for folder in folders)
 
 
 class _Removal:
     """Takes out what was found, and keeps the books."""
 
-    def __init__(self, store: Store, layout: Layout, wanted: Wanted, notebook: Notebook) -> None:
-        self._store = store
-        self._layout = layout
+    def __init__(self, output: Output, wanted: Wanted, notebook: Notebook) -> None:
+        self._output = output
         self._wanted = wanted
         self._notebook = notebook
         self._done: list[Note] = []
@@ -167,15 +166,15 @@ class _Removal:
             self._notebook.put(note)
             self._done.append(note)
             reach("erase.noted")
-        self._store.delete(held.info.uri for held in (*holdings.journal, *holdings.attempts))
-        self._store.delete(info.uri for info in holdings.indexes)
+        self._output.store.delete(held.info.uri for held in (*holdings.journal, *holdings.attempts))
+        self._output.store.delete(info.uri for info in holdings.indexes)
         self._attempts |= {held.info.uri for held in holdings.attempts}
         self._indexes |= {info.uri for info in holdings.indexes}
         reach("erase.swept")
 
     def _journal_notes(self, journal: Iterable[HeldObject]) -> Iterator[Note]:
         infos = {held.info.uri: held.info for held in journal}
-        for uri, data in self._store.read_present(infos):
+        for uri, data in self._output.store.read_present(infos):
             if data is not None:  # else sealed meanwhile, and found in a table when we look again
                 rows = from_parquet(uri, data, ["row_kind", "run_id"])
                 yield Note(
@@ -192,8 +191,8 @@ class _Removal:
         self, info: ObjectInfo, folder: str, rewrite: Callable[[str, bytes, Wanted], Rewritten | None]
     ) -> None:
         """Leaves it where another process has changed the object since it was listed: we look again anyway."""
-        data = self._store.read(info.uri)
-        if self._store.stat(info.uri).version != info.version:
+        data = self._output.store.read(info.uri)
+        if self._output.store.stat(info.uri).version != info.version:
             return
         rewritten = rewrite(info.uri, data, self._wanted)
         if rewritten is None:
@@ -210,7 +209,7 @@ class _Removal:
         self._notebook.put(note)
         reach("erase.noted")
         try:
-            self._store.replace(info.uri, rewritten.data, if_match=info.version)
+            self._output.store.replace(info.uri, rewritten.data, if_match=info.version)
         except VersionChanged:
             return
         self._done.append(note)
@@ -218,12 +217,12 @@ class _Removal:
 
     def _was_done(self, note: Note) -> bool:
         """Of a note that an attempt before this one left: whether what stands there now came of it."""
-        uri = join(self._layout.root, note.file)
+        uri = join(self._output.root, note.file)
         try:
-            now = _sha256(self._store.read(uri))
+            now = _sha256(self._output.store.read(uri))
         except ObjectNotFound:
             return note.sha256_after is None
-        everybodys = (noted for _, noted in read_notes(self._store, self._layout))
+        everybodys = (noted for _, noted in read_notes(self._output))
         return leads_to(everybodys, note.file, note.sha256_after, now)
 
 

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from framegate.pipelines.commit.layout import Layout
-from framegate.pipelines.store import Store
+from framegate.pipelines.commit.output import Output
 from framegate.schemas.errors import FramegateError, ObjectNotFound, StorageError
 
 _BEGUN = ".begun.json"
@@ -87,62 +86,61 @@ class ErasureReceipt:
     not_reached: tuple[str, ...]
 
 
-def put_begun(store: Store, layout: Layout, begun: Begun) -> Begun:
+def put_begun(output: Output, begun: Begun) -> Begun:
     """The erasure has begun; what stands there already is given back. Raises FramegateError where that is another."""
-    uri = layout.erasure_begun(begun.erasure_id)
-    if store.put_once(uri, _to_json(begun)).created:
+    uri = output.layout.erasure_begun(begun.erasure_id)
+    if output.store.put_once(uri, _to_json(begun)).created:
         return begun
-    there = _from_json(Begun, uri, store.read(uri))
+    there = _from_json(Begun, uri, output.store.read(uri))
     if set(there.videos) != set(begun.videos):
         raise FramegateError(f"{uri} is an erasure of {len(there.videos)} other videos; give this one another id")
     return there
 
 
-def read_begun(store: Store, layout: Layout, erasure_id: str) -> Begun:
+def read_begun(output: Output, erasure_id: str) -> Begun:
     """Raises ObjectNotFound, StorageError."""
-    uri = layout.erasure_begun(erasure_id)
-    return _from_json(Begun, uri, store.read(uri))
+    uri = output.layout.erasure_begun(erasure_id)
+    return _from_json(Begun, uri, output.store.read(uri))
 
 
-def put_receipt(store: Store, layout: Layout, receipt: ErasureReceipt) -> ErasureReceipt:
+def put_receipt(output: Output, receipt: ErasureReceipt) -> ErasureReceipt:
     """The first one stands, and is given back: two processes may have completed one erasure."""
-    uri = layout.erasure(receipt.erasure_id)
-    if store.put_once(uri, _to_json(receipt)).created:
+    uri = output.layout.erasure(receipt.erasure_id)
+    if output.store.put_once(uri, _to_json(receipt)).created:
         return receipt
-    return _from_json(ErasureReceipt, uri, store.read(uri))
+    return _from_json(ErasureReceipt, uri, output.store.read(uri))
 
 
-def read_receipt(store: Store, layout: Layout, erasure_id: str) -> ErasureReceipt | None:
+def read_receipt(output: Output, erasure_id: str) -> ErasureReceipt | None:
     """None where the erasure is not complete. Raises StorageError."""
-    uri = layout.erasure(erasure_id)
+    uri = output.layout.erasure(erasure_id)
     try:
-        return _from_json(ErasureReceipt, uri, store.read(uri))
+        return _from_json(ErasureReceipt, uri, output.store.read(uri))
     except ObjectNotFound:
         return None
 
 
-def unfinished(store: Store, layout: Layout) -> list[str]:
+def unfinished(output: Output) -> list[str]:
     """The ids of erasures that have begun and have no receipt, in order."""
-    folder = layout.folder("erasures")
-    names = {info.uri.rpartition("/")[2] for info in store.list(folder) if info.uri.endswith(".json")}
+    folder = output.layout.folder("erasures")
+    names = {info.uri.rpartition("/")[2] for info in output.store.list(folder) if info.uri.endswith(".json")}
     begun = {name.removesuffix(_BEGUN) for name in names if name.endswith(_BEGUN)}
     return sorted(id for id in begun if f"{id}.json" not in names)
 
 
-def read_notes(store: Store, layout: Layout, erasure_id: str | None = None) -> list[tuple[str, Note]]:
+def read_notes(output: Output, erasure_id: str | None = None) -> list[tuple[str, Note]]:
     """All notes with their URIs, or those of one erasure. Raises StorageError."""
-    uris = [info.uri for info in store.list(layout.folder("erasures")) if _is_note(info.uri, erasure_id)]
-    return [(uri, _from_json(Note, uri, data)) for uri, data in store.read_many(uris)]
+    uris = [info.uri for info in output.list("erasures") if _is_note(info.uri, erasure_id)]
+    return [(uri, _from_json(Note, uri, data)) for uri, data in output.store.read_many(uris)]
 
 
 class Notebook:
     """The notes of one erasure: each is put under the next number that is free, a known one is not put twice."""
 
-    def __init__(self, store: Store, layout: Layout, erasure_id: str) -> None:
-        self._store = store
-        self._layout = layout
+    def __init__(self, output: Output, erasure_id: str) -> None:
+        self._output = output
         self._erasure_id = erasure_id
-        found = read_notes(store, layout, erasure_id)
+        found = read_notes(output, erasure_id)
         self._notes = [note for _, note in found]
         self._next = max((int(uri.rpartition("/")[2].removesuffix(".json")) for uri, _ in found), default=-1) + 1
 
@@ -157,8 +155,8 @@ class Notebook:
         data = _to_json(note)
         is_put = False
         while not is_put:  # another process may complete the same erasure
-            put = self._store.put_once(self._layout.erasure_note(self._erasure_id, self._next), data)
-            is_put = put.created or put.same
+            put = self._output.store.put_once(self._output.layout.erasure_note(self._erasure_id, self._next), data)
+            is_put = put.is_ours
             self._next += 1
         self._notes.append(note)
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.journal import from_parquet
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.erase.targets import Wanted
 from framegate.pipelines.store import ObjectInfo, Store
 from framegate.schemas.errors import ObjectNotFound, StorageError
@@ -65,26 +65,26 @@ class Holdings:
         return not (self.files or self.journal or self.attempts or self.indexes or self.records)
 
 
-def find_holdings(store: Store, layout: Layout, wanted: Wanted) -> Holdings:
+def find_holdings(output: Output, wanted: Wanted) -> Holdings:
     """All that the output holds of the wanted videos, fresh from storage. Raises StorageError."""
     # Objects are listed before tables are read: what a sealer moves meanwhile is then met in the table.
-    journal = list(_objects(store, layout.folder("journal"), depth=1))
-    attempts = list(_objects(store, layout.folder("attempts"), depth=2))
-    files = _search_tables(store, layout, wanted)
+    journal = list(_objects(output.store, output.layout.folder("journal"), depth=1))
+    attempts = list(_objects(output.store, output.layout.folder("attempts"), depth=2))
+    files = _search_tables(output, wanted)
     ids: dict[str, set[str]] = {}
     for file in files:
         for uri, video_id in file.rows:
             ids.setdefault(uri, set()).add(video_id)
-    for uri, video_id in _search_journal(store, layout, wanted, journal):
+    for uri, video_id in _search_journal(output, wanted, journal):
         ids.setdefault(uri, set()).add(video_id)
     found = frozenset().union(*ids.values())
-    indexes, members = _search_indexes(store, layout, wanted)
+    indexes, members = _search_indexes(output, wanted)
     return Holdings(
         files=tuple(files),
         journal=tuple(held for held in journal if held.video_id in found),
         attempts=tuple(held for held in attempts if held.video_id in found),
         indexes=tuple(indexes),
-        records=tuple(_search_records(store, layout, wanted)),
+        records=tuple(_search_records(output, wanted)),
         video_ids={uri: frozenset(ids[uri]) for uri in sorted(ids)},
         members=frozenset(members),
     )
@@ -97,18 +97,18 @@ def _objects(store: Store, folder: str, *, depth: int) -> Iterator[HeldObject]:
         yield HeldObject(info=info, config_id=partition.removeprefix("config_id="), video_id=video_id)
 
 
-def _search_tables(store: Store, layout: Layout, wanted: Wanted) -> list[HeldFile]:
+def _search_tables(output: Output, wanted: Wanted) -> list[HeldFile]:
     def search(table: str, info: ObjectInfo) -> HeldFile | None:
-        rows = _rows_of(store, info, wanted)
+        rows = _rows_of(output.store, info, wanted)
         return HeldFile(info=info, table=table, rows=rows) if rows else None
 
-    candidates = [(table, info) for table in TABLES for info in _parquet_files(store, layout, table)]
+    candidates = [(table, info) for table in TABLES for info in _parquet_files(output, table)]
     with ThreadPoolExecutor(READ_THREADS) as threads:
         return [held for held in threads.map(lambda candidate: search(*candidate), candidates) if held is not None]
 
 
-def _parquet_files(store: Store, layout: Layout, table: str) -> list[ObjectInfo]:
-    return [info for info in store.list(layout.folder(table)) if info.uri.endswith(".parquet")]
+def _parquet_files(output: Output, table: str) -> list[ObjectInfo]:
+    return [info for info in output.list(table) if info.uri.endswith(".parquet")]
 
 
 @contextmanager
@@ -160,34 +160,32 @@ def _may_hold(group: pq.RowGroupMetaData, wanted: Wanted) -> bool:
     return True
 
 
-def _search_journal(
-    store: Store, layout: Layout, wanted: Wanted, journal: Iterable[HeldObject]
-) -> Iterator[tuple[str, str]]:
+def _search_journal(output: Output, wanted: Wanted, journal: Iterable[HeldObject]) -> Iterator[tuple[str, str]]:
     """(URI, video_id) of wanted videos that no plan names. One object of each such video is read, and no more."""
     one_of_each = {held.video_id: held.info.uri for held in journal}
-    for info in _parquet_files(store, layout, "plans"):
+    for info in _parquet_files(output, "plans"):
         if not one_of_each:
             return
-        with _open_parquet(store, info.uri) as file:
+        with _open_parquet(output.store, info.uri) as file:
             planned = file.read(columns=["video_id"])
         known = planned.filter(pc.field("video_id").isin(list(one_of_each)))
         for video_id in known.column("video_id").to_pylist():
             one_of_each.pop(video_id, None)
     for video_id, uri in one_of_each.items():
         try:
-            data = store.read(uri)
+            data = output.store.read(uri)
         except ObjectNotFound:
             continue  # sealed meanwhile
         uris = from_parquet(uri, data, ["video_uri"]).column("video_uri").unique().to_pylist()
         yield from ((found, video_id) for found in wanted.among(uris))
 
 
-def _search_indexes(store: Store, layout: Layout, wanted: Wanted) -> tuple[list[ObjectInfo], set[str]]:
+def _search_indexes(output: Output, wanted: Wanted) -> tuple[list[ObjectInfo], set[str]]:
     """The indexes that name a wanted shard or member, and the URIs that they name."""
     indexes, named = [], set()
-    for info in _parquet_files(store, layout, "indexes"):
+    for info in _parquet_files(output, "indexes"):
         try:
-            with _open_parquet(store, info.uri) as file:
+            with _open_parquet(output.store, info.uri) as file:
                 metadata = file.schema_arrow.metadata or {}
                 names = file.read(columns=["name"]).column("name").to_pylist()
         except ObjectNotFound:
@@ -203,9 +201,9 @@ def _search_indexes(store: Store, layout: Layout, wanted: Wanted) -> tuple[list[
     return indexes, named
 
 
-def _search_records(store: Store, layout: Layout, wanted: Wanted) -> Iterator[ObjectInfo]:
-    infos = {info.uri: info for info in store.list(layout.folder("runs")) if info.uri.endswith(".json")}
-    for uri, data in store.read_many(infos):
+def _search_records(output: Output, wanted: Wanted) -> Iterator[ObjectInfo]:
+    infos = {info.uri: info for info in output.list("runs") if info.uri.endswith(".json")}
+    for uri, data in output.store.read_many(infos):
         if any(wanted.named_in(text) for text in _texts(_parse(uri, data))):
             yield infos[uri]
 

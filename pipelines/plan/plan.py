@@ -9,8 +9,9 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.tombstones import read_tombstones, without_erased
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import decoder_version
@@ -24,10 +25,10 @@ from framegate.pipelines.reason.asking.prompt import (
 )
 from framegate.pipelines.reason.models.fingerprint import fingerprint_model
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
+from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.source.input_columns import input_names
-from framegate.pipelines.store import Store
 from framegate.schemas.config import RunConfig, config_id
 from framegate.schemas.errors import ConfigError, FramegateError
 from framegate.schemas.job import Job
@@ -38,28 +39,22 @@ MAX_INPUTS_SEEN = 1000
 OWN_TIME = "written_at"  # the one column to partition by that is ours
 
 
-def open_output(config: RunConfig) -> tuple[Store, Layout]:
-    """The storage that a job writes to, and the names there."""
-    output = config.output
-    return Store(output.storage_options, single_writer=output.single_writer), Layout(output.uri)
-
-
 def make_policy(config: RunConfig) -> Policy:
     """How videos are cut and frames chosen for the job's model."""
     grid = read_vision_grid(config.model.name, config.model.revision)
     return Policy(frames=config.frames, clips=config.clips, factor=grid.factor, temporal_patch=grid.temporal_patch)
 
 
-def make_plan(job: Job, identity: dict[str, str], *, limit: int | None, retry_failed: bool, keep_indexes: bool) -> Plan:
+def make_plan(job: Job, identity: dict[str, Any], *, limit: int | None, retry_failed: bool, keep_indexes: bool) -> Plan:
     """Raises FramegateError where the job cannot start: no videos, no such model, frames that do not fit."""
     make_policy(job.config).check()
     id = config_id(job.config, **identity)
-    store, layout = open_output(job.config)
-    indexes = ShardIndexCache(store=store, root=layout.root, keep=keep_indexes)
+    output = Output.open(job.config.output)
+    indexes = ShardIndexCache(store=output.store, root=output.root, keep=keep_indexes)
     found = find_videos(job.config.input, indexes)
     check_partition_columns(job.config.output.partition_by, input_names(found, max_rows=MAX_INPUTS_SEEN))
     ignored = sum((Counter(by_extension) for by_extension in indexes.num_ignored.values()), Counter())
-    done = read_done(store, layout, id)
+    done = read_done(output, id)
     planned = plan_videos(
         found,
         job.questions,
@@ -69,7 +64,7 @@ def make_plan(job: Job, identity: dict[str, str], *, limit: int | None, retry_fa
         now=datetime.now(UTC),
         max_attempts=job.config.failures.max_attempts,
         retry_failed=retry_failed,
-        erased=read_tombstones(store, layout),
+        erased=read_tombstones(output),
     )
     return Plan(
         config_id=id,
@@ -83,14 +78,14 @@ def make_plan(job: Job, identity: dict[str, str], *, limit: int | None, retry_fa
     )
 
 
-def refuse_erased(store: Store, layout: Layout, run_id: str, planned: Plan) -> None:
+def refuse_erased(output: Output, run_id: str, planned: Plan) -> None:
     """Takes the plan that was just stored away again where it names a video that was erased meanwhile.
 
     The erasure may have looked for plans before this one was there. Raises FramegateError then.
     """
-    kept = without_erased(planned.videos, read_tombstones(store, layout))
+    kept = without_erased(planned.videos, read_tombstones(output))
     if kept.num_rows < planned.videos.num_rows:
-        store.delete([layout.plan(run_id)])
+        output.store.delete([output.layout.plan(run_id)])
         raise FramegateError("videos of this run were erased while it was planned; nothing was done, run it again")
 
 
@@ -108,8 +103,8 @@ def check_partition_columns(partition_by: Sequence[str], names: Iterable[str]) -
             raise ConfigError(f"output.partition_by: '{entry}' is no column of the manifest; {hint}")
 
 
-def read_identity(config: RunConfig) -> dict[str, str]:
-    """What `config_id` needs to know of rooms that schemas cannot see."""
+def read_identity(config: RunConfig, strategy: Strategy) -> dict[str, Any]:
+    """What `config_id` takes from rooms that schemas cannot import."""
     asked = [suffix_after_video(Question(id="", text="", type=answer_type)) for answer_type in ANSWER_TYPES]
     return {
         "wording": "\n".join(
@@ -117,4 +112,5 @@ def read_identity(config: RunConfig) -> dict[str, str]:
         ),
         "model_fingerprint": fingerprint_model(config.model.name, config.model.revision),
         "decoder_version": ",".join(decoder_version(name) for name in config.frames.decoders),
+        "strategy": strategy.document(),
     }

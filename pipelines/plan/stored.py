@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.plan.standing import has_answer, is_overtaken, last_of_each_key, num_undecoded
 from framegate.pipelines.store import ObjectInfo, Store
 from framegate.schemas.errors import StorageError
@@ -57,11 +57,11 @@ class Done:
     undecoded: pa.Table
 
 
-def read_done(store: Store, layout: Layout, config_id: str) -> Done:
+def read_done(output: Output, config_id: str) -> Done:
     """Fresh from storage. Raises StorageError."""
-    unsealed = [*_read_journal(store, layout.folder("journal", config_id))]
-    results = [*_read_sealed(store, layout.folder("results", config_id), _ANSWER, _answered)]
-    failures = [*_read_sealed(store, layout.folder("failures", config_id), _FAILURE, _failed)]
+    unsealed = [*_read_journal(output.store, output.layout.folder("journal", config_id))]
+    results = [*_read_sealed(output.store, output.layout.folder("results", config_id), _ANSWER, _answered)]
+    failures = [*_read_sealed(output.store, output.layout.folder("failures", config_id), _FAILURE, _failed)]
     answered = _concat(ANSWERED_KEYS, [*(rows.answered for rows in unsealed), *(rows for _, rows in results)])
     history = _concat(FAILED_KEYS, [*(rows.failed for rows in unsealed), *(rows for _, rows in failures)])
 
@@ -70,7 +70,7 @@ def read_done(store: Store, layout: Layout, config_id: str) -> Done:
     of_clip = of_clip.filter(pa.array(~has_answer(of_clip, answered)))
     whole = last.filter(pc.field("question").is_null())
     videos = np.unique(whole.column("video").to_numpy())
-    times = chain((rows.times for rows in unsealed), _read_times(store, results, videos))
+    times = chain((rows.times for rows in unsealed), _read_times(output.store, results, videos))
     whole = whole.filter(pa.array(~is_overtaken(whole, times)))
     return Done(answered=answered, failed=_concat(FAILED_KEYS, [of_clip, whole]), undecoded=num_undecoded(history))
 

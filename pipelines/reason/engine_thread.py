@@ -1,7 +1,7 @@
-"""One engine and the one thread that drives it, shared by as many callers as like: clips in, a future out.
+"""One engine and the one thread that drives it, shared by any number of callers: clips in, a future out.
 
-What is asked joins what is running, at the next step; each caller's future is there as soon as its own last question
-is, whoever else is still thinking. Knows engines by their protocol and nothing of Ray, tables or storage.
+Questions join those that run at the next step. A caller's future is done as soon as its own last question is, whatever
+else still runs.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from framegate.pipelines.reason.engines.failures import describe_failure
-from framegate.pipelines.reason.engines.poison import is_poisoned
-from framegate.pipelines.reason.engines.protocol import ClipRequest, Engine, Finished, HasSlots
+from framegate.pipelines.reason.engines.failures import describe_failure, is_fatal
+from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.occupancy import Occupancy
+from framegate.pipelines.reason.questions import ClipRequest, Finished, QuestionRunner
+from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Question
 
-EngineFactory = Callable[[], Engine]
 JOIN_SECONDS = 10.0  # for one step to come to its end; then the thread is left behind, and ends with the process
 
 
@@ -28,7 +28,7 @@ class EngineThread:
     """Builds the engine in its thread when it is first asked, and again after it broke down.
 
     An engine that raises, in `add` or `step`, fails all that it had (`engine_error`), and the next question finds a
-    new one. Where `is_poisoned` says that no engine can work here any more, `on_poisoned` is called in the thread and
+    new one. Where `is_fatal` says that no engine can work here any more, `on_fatal` is called in the thread and
     should end the process; where it returns, and without it, callers get an EngineError now and ever after. What the
     factory raises is raised to whoever waits. The thread is a daemon, and ends with `close` or with this object.
     """
@@ -36,12 +36,13 @@ class EngineThread:
     def __init__(
         self,
         engine_factory: EngineFactory,
+        strategy: Strategy,
         *,
-        on_poisoned: Callable[[BaseException], None] | None = None,
+        on_fatal: Callable[[BaseException], None] | None = None,
         occupancy: Occupancy | None = None,
     ) -> None:
         self.occupancy = occupancy or Occupancy()
-        self._drive = _Drive(engine_factory, on_poisoned, self.occupancy)
+        self._drive = _Drive(engine_factory, strategy, on_fatal, self.occupancy)
         # The thread knows its work and not this object: an object that nobody has any more ends it.
         self._thread = threading.Thread(target=self._drive.run, name="engine", daemon=True)
         self._ends = weakref.finalize(self, _end, self._drive, self._thread)
@@ -105,18 +106,23 @@ class _Drive:
     """The thread's work. All but `give`, `stop` and what `changed` guards belongs to the thread alone."""
 
     def __init__(
-        self, factory: EngineFactory, on_poisoned: Callable[[BaseException], None] | None, occupancy: Occupancy
+        self,
+        factory: EngineFactory,
+        strategy: Strategy,
+        on_fatal: Callable[[BaseException], None] | None,
+        occupancy: Occupancy,
     ) -> None:
         self.changed = threading.Condition()
         self.is_built = False
         self.num_slots: int | None = None
         self._factory = factory
-        self._on_poisoned = on_poisoned
+        self._strategy = strategy
+        self._on_fatal = on_fatal
         self._occupancy = occupancy
         self._inbox: list[_Asked] = []
         self._is_stopped = False
-        self._poison: EngineError | None = None
-        self._engine: Engine | None = None
+        self._fatal_error: EngineError | None = None
+        self._runner: QuestionRunner | None = None
         self._open: dict[str, _Asked] = {}  # by request id
 
     def give(self, asked: _Asked) -> None:
@@ -134,7 +140,7 @@ class _Drive:
     def run(self) -> None:
         while self._wait():
             new = self._take()
-            if self._engine is None and not self._build(new):
+            if self._runner is None and not self._build(new):
                 continue
             for asked in [asked for asked in new if not asked.open]:
                 asked.future.set_result([])
@@ -147,7 +153,7 @@ class _Drive:
                 self._break_down(EngineError(f"the engine ended with {type(error).__name__}: {error}"))
         for asked in {id(asked): asked for asked in [*self._inbox, *self._open.values()]}.values():
             asked.future.cancel()
-        self._engine = None
+        self._runner = None
 
     def _wait(self) -> bool:
         """Until there is something to do; False where the thread should end."""
@@ -162,10 +168,10 @@ class _Drive:
 
     def _build(self, new: list[_Asked]) -> bool:
         try:
-            if self._poison is not None:
-                raise self._poison
+            if self._fatal_error is not None:
+                raise self._fatal_error
             with self._occupancy.loading():
-                self._engine = self._factory()
+                self._runner = QuestionRunner(self._factory(), self._strategy)
         except BaseException as error:
             self._raise_to_all(new, error)
             return False
@@ -175,26 +181,27 @@ class _Drive:
 
     def _tell(self, num_rows: int) -> None:
         """Slots are read each time: an engine that ran out of memory goes on with fewer."""
-        self.num_slots = self._engine.num_slots if isinstance(self._engine, HasSlots) else self.num_slots
+        if self._runner is not None:
+            self.num_slots = self._runner.num_slots
         self._occupancy.hold(num_rows, self.num_slots)
 
     def _admit(self, new: list[_Asked]) -> None:
-        assert self._engine is not None
+        assert self._runner is not None
         for asked in new:  # all of them first: where `add` raises, all of them are in what breaks down
             self._open |= {request.id: asked for request in asked.requests if request.questions}
         for asked in new:
             requests, asked.requests = asked.requests, []
             for request in requests:
-                self._engine.add(request)
+                self._runner.add(request)
 
     def _step(self) -> None:
-        assert self._engine is not None
+        assert self._runner is not None
         if not self._open:
             return
-        self._tell(self._engine.num_unfinished)
-        for finished in self._engine.step():
+        self._tell(self._runner.engine.num_unfinished)
+        for finished in self._runner.step():
             self._hand_over(finished)
-        if self._open and not self._engine.num_unfinished:
+        if self._open and not self._runner.engine.num_unfinished:
             raise EngineError("the engine lost questions: it is idle and they have not come back")
         if not self._open:
             self._tell(0)
@@ -214,16 +221,16 @@ class _Drive:
     def _break_down(self, error: Exception) -> None:
         """What was in flight fails. The engine goes before a new one is built: a device may not hold two."""
         lost = list({id(asked): asked for asked in self._open.values()}.values())
-        poisoned = is_poisoned(error)
-        if poisoned and self._on_poisoned is not None:
-            self._on_poisoned(error)
-        self._engine, self._open = None, {}
+        fatal = is_fatal(error)
+        if fatal and self._on_fatal is not None:
+            self._on_fatal(error)
+        self._runner, self._open = None, {}
         self._tell(0)
-        if poisoned:
+        if fatal:
             _, message = describe_failure(error)
-            self._poison = EngineError(f"no engine can work in this process any more, start it again: {message}")
+            self._fatal_error = EngineError(f"no engine can work in this process any more, start it again: {message}")
             for asked in lost:
-                asked.future.set_exception(self._poison)
+                asked.future.set_exception(self._fatal_error)
         else:
             for asked in lost:
                 asked.fail(error)

@@ -11,9 +11,11 @@ from concurrent.futures import as_completed
 
 import pyarrow as pa
 
-from framegate.pipelines.reason.engine_thread import EngineFactory, EngineThread
-from framegate.pipelines.reason.engines.protocol import ClipRequest, Finished
+from framegate.pipelines.reason.engine_thread import EngineThread
+from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.occupancy import Occupancy
+from framegate.pipelines.reason.questions import ClipRequest, Finished
+from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
 from framegate.schemas.rows import Failure
@@ -28,18 +30,19 @@ class ReasonStage:
 
     May be called from many threads: their units are in the engine together, and each call has its own back as soon as
     they are answered. The engine is built with the first call, so that what is raised there reaches the caller as it
-    is, as from no constructor. `on_poisoned`: see EngineThread.
+    is, as from no constructor. `on_fatal`: see EngineThread.
     """
 
     def __init__(
         self,
         *,
         engine_factory: EngineFactory,
+        strategy: Strategy,
         questions: tuple[Question, ...],
-        on_poisoned: Callable[[BaseException], None] | None = None,
+        on_fatal: Callable[[BaseException], None] | None = None,
     ) -> None:
         self.occupancy = Occupancy()
-        self._engine = EngineThread(engine_factory, on_poisoned=on_poisoned, occupancy=self.occupancy)
+        self._engine = EngineThread(engine_factory, strategy, on_fatal=on_fatal, occupancy=self.occupancy)
         self._bank = {question.hash: question for question in questions}
         self._unit_numbers = itertools.count()
 

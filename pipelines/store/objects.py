@@ -22,10 +22,19 @@ class ObjectInfo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Put:
-    """What `put_once` met. `created` is False where an object was there: ours (`same`), or another writer's."""
+    """What `put_once` met.
+
+    created  no object was there before
+    same     one was there and has the same bytes. `created` implies it
+    """
 
     created: bool
     same: bool
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the object holds the bytes that were put: created now, or by a request whose reply was lost."""
+        return self.created or self.same
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

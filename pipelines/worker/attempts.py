@@ -15,9 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.failpoints import reach
-from framegate.pipelines.store import Store
 from framegate.schemas.errors import StorageError
 
 STALE_AFTER = timedelta(hours=1)
@@ -36,8 +35,7 @@ class Attempt:
 class Attempts:
     """The notes of one run. `deaths` says how often earlier runs died, by `video_id/scope` (see `read_deaths`)."""
 
-    store: Store
-    layout: Layout
+    output: Output
     config_id: str
     run_id: str
     deaths: Mapping[str, int] = field(default_factory=dict)
@@ -54,19 +52,19 @@ class Attempts:
         is_noted = False
         reach("attempt.before")
         while not is_noted:
-            uris.append(self.layout.attempt(self.config_id, video_id, scope, self.run_id, len(uris) + 1))
-            put = self.store.put_once(uris[-1], data)
-            is_noted = put.created or put.same
+            uris.append(self.output.layout.attempt(self.config_id, video_id, scope, self.run_id, len(uris) + 1))
+            put = self.output.store.put_once(uris[-1], data)
+            is_noted = put.is_ours
         reach("attempt.after")
         return Attempt(num_deaths=len(uris) - 1 + self.deaths.get(f"{video_id}/{scope}", 0), uris=tuple(uris))
 
     def end(self, attempt: Attempt) -> None:
         """The work is committed, or failed in words: this run's notes on it go."""
-        self.store.delete(attempt.uris)
+        self.output.store.delete(attempt.uris)
 
     def retract(self, attempt: Attempt) -> None:
         """It was not begun after all: its last note goes, the earlier ones stay."""
-        self.store.delete(attempt.uris[-1:])
+        self.output.store.delete(attempt.uris[-1:])
 
     @contextmanager
     def no_death(self, *attempts: Attempt) -> Iterator[None]:
@@ -75,19 +73,21 @@ class Attempts:
             yield
         except Exception:
             with suppress(StorageError):  # the error itself may be that storage refuses us; it is the one to tell
-                self.store.delete(attempt.uris[-1] for attempt in attempts)
+                self.output.store.delete(attempt.uris[-1] for attempt in attempts)
             raise
 
     def forget(self) -> None:
         """The run is over and nothing of it at work: what notes of it stand are of work that it left on purpose."""
-        notes = self.store.list(self.layout.folder("attempts", self.config_id))
-        self.store.delete(info.uri for info in notes if info.uri.rpartition("/")[2].startswith(f"{self.run_id}-"))
+        notes = self.output.list("attempts", self.config_id)
+        self.output.store.delete(
+            info.uri for info in notes if info.uri.rpartition("/")[2].startswith(f"{self.run_id}-")
+        )
 
 
-def read_deaths(store: Store, layout: Layout, config_id: str, *, now: datetime) -> dict[str, int]:
+def read_deaths(output: Output, config_id: str, *, now: datetime) -> dict[str, int]:
     """How often runs before this one died at something, by `video_id/scope`: notes older than STALE_AFTER."""
     deaths: Counter[str] = Counter()
-    for uri, data in store.read_present(info.uri for info in store.list(layout.folder("attempts", config_id))):
+    for uri, data in output.store.read_present(info.uri for info in output.list("attempts", config_id)):
         if data is not None and _begun_at(uri, data) < now - STALE_AFTER:
             deaths["/".join(uri.rsplit("/", 3)[1:3])] += 1
     return dict(deaths)

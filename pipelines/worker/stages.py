@@ -92,8 +92,7 @@ class NotedDecode:
     def _give_up(self, planned: PlannedVideo, attempt: Attempt) -> pa.Table:
         given_up = _given_up(planned, attempt)
         commit_unit(
-            self._attempts.store,
-            self._attempts.layout,
+            self._attempts.output,
             _row(given_up.answered(())),
             self._facts,
             written_at=datetime.now(UTC),
@@ -130,7 +129,7 @@ class CommitStage:
     def _receive(self, unit: pa.Table) -> Receipt:
         with self._stage.occupancy.unit() as move:
             [row] = unit.drop_columns(["frames"]).to_pylist()
-            known = read_receipt(self._attempts.store, self._attempts.layout, row, self._facts)
+            known = read_receipt(self._attempts.output, row, self._facts)
             if known is not None:
                 return known
             if row["failure"] is not None:
@@ -164,7 +163,7 @@ class CommitStage:
                 return self._commit(_row(given_up), attempt, move)
 
     def _begin(self, row: Row) -> Attempt:
-        _, video_id, name = unit_uri(self._attempts.layout, row, self._facts.config_id).rsplit("/", 2)
+        _, video_id, name = unit_uri(self._attempts.output.layout, row, self._facts.config_id).rsplit("/", 2)
         return self._attempts.begin(video_id, name.removesuffix(".parquet"))
 
     def _ask(self, unit: pa.Table, move: Move) -> Row:
@@ -177,8 +176,7 @@ class CommitStage:
 
     def _commit(self, answered: Row, attempt: Attempt | None, move: Move) -> Receipt:
         move("leaving")
-        store, layout = self._attempts.store, self._attempts.layout
-        receipt = commit_unit(store, layout, answered, self._facts, written_at=datetime.now(UTC))
+        receipt = commit_unit(self._attempts.output, answered, self._facts, written_at=datetime.now(UTC))
         if attempt is not None:
             self._attempts.end(attempt)
         return receipt

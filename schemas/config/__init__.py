@@ -5,7 +5,7 @@ Defaults stand in these files and nowhere else. `schemas.job` reads the files th
 
 from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
 from framegate.schemas.config.failures import FailuresConfig
-from framegate.schemas.config.gate import GateConfig
+from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, GatedConfig, StrategyConfig
 from framegate.schemas.config.identity import SCHEMA_VERSION, answer_document, config_id
 from framegate.schemas.config.input import InputConfig
 from framegate.schemas.config.model import ModelConfig
@@ -17,17 +17,20 @@ from framegate.schemas.config.run import RunConfig
 __all__ = [
     "SCHEMA_VERSION",
     "ActorBounds",
+    "AlwaysThinkConfig",
     "ClipsConfig",
     "DecodeConfig",
+    "DirectConfig",
     "FailuresConfig",
     "FramesConfig",
-    "GateConfig",
+    "GatedConfig",
     "InputConfig",
     "ModelConfig",
     "OutputConfig",
     "PromptConfig",
     "RayConfig",
     "RunConfig",
+    "StrategyConfig",
     "answer_document",
     "config_id",
 ]

@@ -1,18 +1,63 @@
-"""GateConfig: when the model thinks, and how many tokens it may write."""
+"""What a job may say in `gate`: one part per strategy, told apart by `gate.strategy`.
+
+    direct         answer at once, never think
+    always_think   answer, think, and answer again
+    gated          answer; think and answer again where the first answer is unsure
+
+A job without `gate.strategy` is gated. What a strategy does is said in `pipelines.reason.strategies`.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from framegate.schemas.config.part import Part
 
+_Threshold = Annotated[float, Field(ge=0, le=1, description="exit at this confidence or above; per model")]
+_UnusedThreshold = Annotated[float, Field(ge=0, le=1, description="gated's; accepted here, and without effect")]
+_AnswerTokens = Annotated[int, Field(ge=1, le=4096, description="at most, for one answer")]
+_ThinkingTokens = Annotated[int, Field(ge=1, le=65_536, description="at most; then the closing is forced")]
 
-class GateConfig(Part):
-    """When to think, and how much may be produced."""
 
-    strategy: Literal["direct", "always_think", "gated"] = Field(default="gated")
-    threshold: float = Field(default=0.97, ge=0, le=1, description="exit at this confidence or above; per model")
-    max_answer_tokens: int = Field(default=64, ge=1, le=4096, description="for the first answer")
-    max_thinking_tokens: int = Field(default=1024, ge=1, le=65_536, description="then the closing is forced")
+class DirectConfig(Part):
+    """Never think. `max_thinking_tokens` counts where a question asks to think whatever the strategy says."""
+
+    strategy: Literal["direct"] = "direct"
+    threshold: _UnusedThreshold = 0.97
+    max_answer_tokens: _AnswerTokens = 64
+    max_thinking_tokens: _ThinkingTokens = 1024
+
+
+class AlwaysThinkConfig(Part):
+    """Always think."""
+
+    strategy: Literal["always_think"] = "always_think"
+    threshold: _UnusedThreshold = 0.97
+    max_answer_tokens: _AnswerTokens = 64
+    max_thinking_tokens: _ThinkingTokens = 1024
+
+
+class GatedConfig(Part):
+    """Think where the first answer is unsure."""
+
+    strategy: Literal["gated"] = "gated"
+    threshold: _Threshold = 0.97
+    max_answer_tokens: _AnswerTokens = 64
+    max_thinking_tokens: _ThinkingTokens = 1024
+
+
+STRATEGY_NAMES: Final = ("direct", "always_think", "gated")
+
+
+def _name_the_default(values: Any) -> Any:
+    return {"strategy": "gated", **values} if isinstance(values, Mapping) else values
+
+
+StrategyConfig = Annotated[
+    DirectConfig | AlwaysThinkConfig | GatedConfig,
+    Field(discriminator="strategy"),
+    BeforeValidator(_name_the_default),
+]

@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
 from framegate.schemas.config.failures import FailuresConfig
-from framegate.schemas.config.gate import GateConfig
+from framegate.schemas.config.gate import GatedConfig, StrategyConfig
 from framegate.schemas.config.input import InputConfig
 from framegate.schemas.config.model import ModelConfig
 from framegate.schemas.config.output import OutputConfig
@@ -28,7 +28,7 @@ class RunConfig(Part):
     frames: FramesConfig = FramesConfig()
     decode: DecodeConfig = DecodeConfig()
     prompt: PromptConfig = PromptConfig()
-    gate: GateConfig = GateConfig()
+    gate: StrategyConfig = GatedConfig()
     failures: FailuresConfig = FailuresConfig()
     ray: RayConfig = RayConfig()
 

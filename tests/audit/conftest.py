@@ -17,12 +17,11 @@ import pyarrow as pa
 import pytest
 
 from framegate.pipelines.commit.journal import Receipt, commit_unit
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.seal_log import RunCounts, read_seal_records
 from framegate.pipelines.commit.unit_rows import RunFacts
-from framegate.pipelines.store import Store
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -34,19 +33,19 @@ class Archive:
     def __init__(
         self, root: str, units: SimpleNamespace, facts: RunFacts, inputs: Mapping[str, Any], partition_by: Sequence[str]
     ) -> None:
-        self.store, self.layout = Store(), Layout(root)
+        self.output = Output.at(root)
         self.config_id = facts.config_id
         self._units, self._facts, self._inputs, self._partition_by = units, facts, inputs, partition_by
-        record_config(self.store, self.layout, self.config_id, {"model": "model"})
+        record_config(self.output, self.config_id, {"model": "model"})
         self.run("run-1", "ab", broken=True)
         self.run("run-2", "c")
         self.run("run-3", "d", is_ended=False)
 
     def copied(self, root: str) -> Archive:
         """The same elsewhere; both are local."""
-        shutil.copytree(self.layout.root, root)
+        shutil.copytree(self.output.root, root)
         other = copy.copy(self)
-        other.layout = Layout(root)
+        other.output = Output.at(root)
         return other
 
     def run(self, run_id: str, names: str, *, broken: bool = False, is_ended: bool = True) -> None:
@@ -56,8 +55,8 @@ class Archive:
         hashes = [question.hash for question in self._units.QUESTIONS]
         shared = {"question_hashes": hashes, "config_id": self.config_id}
         rows = [{"video_id": v.video_id, "video_uri": v.uri, "video_version": v.version, **shared} for v in videos]
-        record_begun(self.store, self.layout, run_id, {"config_id": self.config_id, "num_videos": len(videos)})
-        record_plan(self.store, self.layout, run_id, pa.Table.from_pylist(rows))
+        record_begun(self.output, run_id, {"config_id": self.config_id, "num_videos": len(videos)})
+        record_plan(self.output, run_id, pa.Table.from_pylist(rows))
         receipts = []
         for video in videos:
             if video.uri == "broken.mp4":
@@ -68,14 +67,12 @@ class Archive:
                 unit = self._units.make_unit(video, clips, num_clips=3, failing=is_failing)
                 receipts.append(self._commit(unit, facts))
         if is_ended:
-            seal(self.store, self.layout, self.config_id, partition_by=self._partition_by)
+            seal(self.output, self.config_id, partition_by=self._partition_by)
             assert all(receipt.created for receipt in receipts)
-            records = read_seal_records(self.store, self.layout, self.config_id)
+            records = read_seal_records(self.output, self.config_id)
             mine = [asdict(record.runs[run_id]) for record in records if run_id in record.runs]
             counts = {field.name: sum(one[field.name] for one in mine) for field in fields(RunCounts)}
-            record_run(
-                self.store, self.layout, run_id, {"config_id": self.config_id, "run_id": run_id, "counts": counts}
-            )
+            record_run(self.output, run_id, {"config_id": self.config_id, "run_id": run_id, "counts": counts})
 
     def commit_late(self, run_id: str, name: str) -> None:
         """A planned question of a video's three clips, by a request that was under way when the run ended."""
@@ -84,13 +81,13 @@ class Archive:
         assert self._commit(unit, replace(self._facts, run_id=run_id)).created
 
     def _commit(self, unit: Mapping[str, Any], facts: RunFacts) -> Receipt:
-        return commit_unit(self.store, self.layout, unit, facts, written_at=NOON)
+        return commit_unit(self.output, unit, facts, written_at=NOON)
 
     def agree(self, path: Path, num_rows: int) -> None:
         """The seal's record and the run's say what is in a file of a local archive that a test has changed."""
-        data, name = path.read_bytes(), str(path.relative_to(self.layout.root))
+        data, name = path.read_bytes(), str(path.relative_to(self.output.root))
         (record_path,) = [
-            found for found in Path(self.layout.root, "seals").rglob("*.json") if name in found.read_text()
+            found for found in Path(self.output.root, "seals").rglob("*.json") if name in found.read_text()
         ]
         record = json.loads(record_path.read_text())
         (file,) = [file for file in record["files"] if file["uri"] == name]
@@ -98,7 +95,7 @@ class Archive:
         file.update(num_rows=num_rows, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
         which = "num_answers" if file["kind"] == "results" else "num_failures"
         ((run_id, counts),) = record["runs"].items()
-        run_path = Path(self.layout.run(run_id))
+        run_path = Path(self.output.layout.run(run_id))
         run = json.loads(run_path.read_text())
         for told in (counts, run["counts"]):
             told[which] += num_more

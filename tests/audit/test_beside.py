@@ -13,6 +13,7 @@ import pytest
 
 from framegate.pipelines.audit.audit import audit
 from framegate.pipelines.audit.report import AuditReport
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.erase.erase import erase
 from framegate.pipelines.store import ObjectInfo, Store
@@ -50,9 +51,9 @@ class WatchedStore(Store):
 
 Act = Callable[[Archive], object]
 ACTS: dict[str, tuple[Act, int]] = {
-    "a seal": (lambda archive: seal(Store(), archive.layout, archive.config_id), 1),
+    "a seal": (lambda archive: seal(archive.output, archive.config_id), 1),
     "a run that ends": (lambda archive: archive.run("run-4", "ef"), 2),
-    "an erasure": (lambda archive: erase(Store(), archive.layout, ["a.mp4", "d.mp4"]), 2),
+    "an erasure": (lambda archive: erase(archive.output, ["a.mp4", "d.mp4"]), 2),
 }
 """What is done, and at every which step of an audit."""
 
@@ -61,13 +62,13 @@ ACTS: dict[str, tuple[Act, int]] = {
 def test_what_happens_at_any_moment_is_no_finding(make_archive: Callable, tmp_path: Path, name: str) -> None:
     whole = make_archive(str(tmp_path / "whole"))
     watched = WatchedStore()
-    audit(watched, whole.layout)
+    audit(Output(watched, whole.output.layout))
     assert watched.steps[0] > 20
     act, every = ACTS[name]
     for at in range(1, watched.steps[0] + 1, every):
         archive = whole.copied(str(tmp_path / str(at)))
         store = WatchedStore(act=lambda step, at=at, archive=archive: act(archive) if step == at else None)
-        assert wrong(audit(store, archive.layout)) == {}, at
+        assert wrong(audit(Output(store, archive.output.layout))) == {}, at
         assert store.steps[0] >= at
 
 
@@ -102,12 +103,12 @@ def test_a_seal_that_broke_off_anywhere_is_worth_knowing_and_no_finding(make_arc
     for lives in range(6):
         archive = whole.copied(str(tmp_path / str(lives)))
         with suppress(Killed):
-            seal(MortalStore(lives=[lives]), archive.layout, archive.config_id)
-        report = audit(archive.store, archive.layout)
+            seal(Output(MortalStore(lives=[lives]), archive.output.layout), archive.config_id)
+        report = audit(archive.output)
         assert wrong(report) == {}, lives
         told |= {note.partition(" of ")[0] for note in report["sealed_files"].notes}
-        seal(Store(), archive.layout, archive.config_id)
-        assert audit(archive.store, archive.layout)["sealed_files"].notes == []
+        seal(archive.output, archive.config_id)
+        assert audit(archive.output)["sealed_files"].notes == []
     assert told == {"seal 2"}
 
 
@@ -118,7 +119,7 @@ def test_audits_beside_a_sealer_that_does_not_rest(make_archive: Callable, tmp_p
 
     def look() -> None:
         while not done.is_set():
-            reports.append(audit(Store(), archive.layout))
+            reports.append(audit(archive.output))
 
     looker = threading.Thread(target=look)
     looker.start()

@@ -30,7 +30,7 @@ def wrong(report: AuditReport) -> dict[str, list[str]]:
 
 
 def look(archive: Archive, *, is_quick: bool = False) -> dict[str, list[str]]:
-    return wrong(audit(archive.store, archive.layout, is_quick=is_quick))
+    return wrong(audit(archive.output, is_quick=is_quick))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def archive(whole: Archive, tmp_path: Path) -> Archive:
 
 
 def sealed(archive: Archive, kind: str = "results") -> Path:
-    return min(Path(archive.layout.root, kind).rglob("*.parquet"))
+    return min(Path(archive.output.root, kind).rglob("*.parquet"))
 
 
 def flip(at: float) -> Damage:
@@ -69,7 +69,7 @@ def double_a_row(archive: Archive, kind: str) -> None:
 
 
 def change_plan(archive: Archive, change: Callable[[list[dict]], list[dict]]) -> None:
-    path = Path(archive.layout.plan("run-1"))
+    path = Path(archive.output.layout.plan("run-1"))
     table = pq.read_table(path)
     pq.write_table(pa.Table.from_pylist(change(table.to_pylist()), schema=table.schema), path)
 
@@ -80,7 +80,7 @@ def without_a_question(rows: list[dict]) -> list[dict]:
 
 def put(name: str, data: bytes = b"x") -> Damage:
     def damage(archive: Archive) -> None:
-        path = Path(archive.layout.root, name.format(config=archive.config_id))
+        path = Path(archive.output.root, name.format(config=archive.config_id))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 
@@ -88,12 +88,12 @@ def put(name: str, data: bytes = b"x") -> Damage:
 
 
 def remove(name: str) -> Damage:
-    return lambda archive: Path(archive.layout.root, name.format(config=archive.config_id)).unlink()
+    return lambda archive: Path(archive.output.root, name.format(config=archive.config_id)).unlink()
 
 
 def change_count(name: str) -> Damage:
     def damage(archive: Archive) -> None:
-        path = Path(archive.layout.run("run-1"))
+        path = Path(archive.output.layout.run("run-1"))
         record = json.loads(path.read_text())
         record["counts"][name] += 1
         path.write_text(json.dumps(record))
@@ -103,7 +103,7 @@ def change_count(name: str) -> Damage:
 
 def change_seal(archive: Archive) -> None:
     """One answer more in the seal's record and in the run's."""
-    path = Path(archive.layout.seal_record(archive.config_id, 0))
+    path = Path(archive.output.layout.seal_record(archive.config_id, 0))
     record = json.loads(path.read_text())
     record["runs"]["run-1"]["num_answers"] += 1
     path.write_text(json.dumps(record))
@@ -112,7 +112,7 @@ def change_seal(archive: Archive) -> None:
 
 def change_unit(change: Callable[[bytes], bytes]) -> Damage:
     def damage(archive: Archive) -> None:
-        path = min(Path(archive.layout.root, "journal").rglob("*.parquet"))
+        path = min(Path(archive.output.root, "journal").rglob("*.parquet"))
         path.write_bytes(change(path.read_bytes()))
 
     return damage
@@ -129,11 +129,11 @@ def copy(kind: str, name: str) -> Damage:
 
 
 def forget_badly(archive: Archive) -> None:
-    set_tombstones(archive.store, archive.layout, [uri_digest("a.mp4")], "some-erasure")
+    set_tombstones(archive.output, [uri_digest("a.mp4")], "some-erasure")
 
 
 def begin_to_forget(archive: Archive) -> None:
-    put_begun(archive.store, archive.layout, Begun(erasure_id="e1", begun_at="2026", videos=(uri_digest("z.mp4"),)))
+    put_begun(archive.output, Begun(erasure_id="e1", begun_at="2026", videos=(uri_digest("z.mp4"),)))
 
 
 DAMAGES: dict[str, tuple[Damage, set[str], str]] = {
@@ -174,7 +174,7 @@ DAMAGES: dict[str, tuple[Damage, set[str], str]] = {
     ),
     "another config_id": (
         lambda a: shutil.move(
-            Path(a.layout.root, f"configs/{a.config_id}.yaml"), Path(a.layout.root, f"configs/{'b' * 16}.yaml")
+            a.output.layout.config(a.config_id), a.output.layout.config('b' * 16)
         ) and None,
         {"planned"}, ".yaml is missing",
     ),

@@ -10,23 +10,22 @@ from types import SimpleNamespace
 import pytest
 
 from framegate.pipelines.commit.journal import commit_unit, from_parquet, read_receipt
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
-from framegate.pipelines.store import Store
 from framegate.schemas.errors import FramegateError
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def test_a_unit_is_one_object_and_is_committed_once(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    store, root = Store(), Layout(str(tmp_path))
+    output = Output.at(str(tmp_path))
     unit = units.make_unit(units.make_video(), range(2), num_clips=2)
-    first = commit_unit(store, root, unit, facts, written_at=NOON)
-    again = commit_unit(store, root, unit, replace(facts, run_id="run-2"), written_at=datetime.now(UTC))
+    first = commit_unit(output, unit, facts, written_at=NOON)
+    again = commit_unit(output, unit, replace(facts, run_id="run-2"), written_at=datetime.now(UTC))
     assert (first.created, again.created) == (True, False)
     assert (first.num_clips, first.num_answers, first.num_failures) == (2, 4, 0)
-    [info] = store.list(str(tmp_path))
-    table = from_parquet(info.uri, store.read(info.uri))
+    [info] = output.store.list(str(tmp_path))
+    table = from_parquet(info.uri, output.store.read(info.uri))
     assert set(table.column("run_id").to_pylist()) == {"run-1"}
     assert table.column("engine_seconds").to_pylist() == [0.25] * 4
 
@@ -34,11 +33,11 @@ def test_a_unit_is_one_object_and_is_committed_once(tmp_path: Path, units: Simpl
 def test_other_questions_of_the_same_clips_are_another_object(
     tmp_path: Path, units: SimpleNamespace, facts: RunFacts
 ) -> None:
-    store, root, video = Store(), Layout(str(tmp_path)), units.make_video()
-    commit_unit(store, root, units.make_unit(video, range(2), num_clips=2), facts, written_at=NOON)
+    output, video = Output.at(str(tmp_path)), units.make_video()
+    commit_unit(output, units.make_unit(video, range(2), num_clips=2), facts, written_at=NOON)
     more = units.make_unit(video, range(2), num_clips=2, questions=units.QUESTIONS[2:])
-    assert commit_unit(store, root, more, facts, written_at=NOON).created
-    assert len(list(store.list(str(tmp_path)))) == 2
+    assert commit_unit(output, more, facts, written_at=NOON).created
+    assert len(list(output.store.list(str(tmp_path)))) == 2
 
 
 def test_columns_of_the_manifest_are_kept_with_their_types(units: SimpleNamespace, facts: RunFacts) -> None:
@@ -53,7 +52,7 @@ def test_a_unit_that_lost_a_question_is_not_committed(tmp_path: Path, units: Sim
     unit = units.make_unit(units.make_video(), range(1), num_clips=1)
     unit["clips"][0]["answers"].pop()
     with pytest.raises(FramegateError, match=r"asked 2 questions and came back with 1"):
-        commit_unit(Store(), Layout(str(tmp_path)), unit, facts, written_at=NOON)
+        commit_unit(Output.at(str(tmp_path)), unit, facts, written_at=NOON)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -62,33 +61,32 @@ def test_the_same_bytes_are_ours_even_where_the_reply_was_lost(
 ) -> None:
     unit = units.make_unit(units.make_video(), range(1), num_clips=1)
     for _ in range(2):
-        assert commit_unit(Store(), Layout(str(tmp_path)), unit, facts, written_at=NOON).created
+        assert commit_unit(Output.at(str(tmp_path)), unit, facts, written_at=NOON).created
 
 
 def test_another_attempt_is_another_object_with_its_number(
     tmp_path: Path, units: SimpleNamespace, facts: RunFacts
 ) -> None:
-    store, layout, video = Store(), Layout(str(tmp_path)), units.make_video()
+    output, video = Output.at(str(tmp_path)), units.make_video()
     for attempt in (1, 2):
         for unit in (
             units.make_unit(video, range(1), num_clips=2, failing=True, attempt=attempt),
             units.make_undecoded(video, 1, attempt=attempt),
         ):
-            assert commit_unit(store, layout, unit, facts, written_at=NOON).created
-    rows = [
-        row for info in store.list(str(tmp_path)) for row in from_parquet(info.uri, store.read(info.uri)).to_pylist()
-    ]
+            assert commit_unit(output, unit, facts, written_at=NOON).created
+    tables = [from_parquet(info.uri, output.store.read(info.uri)) for info in output.store.list(output.root)]
+    rows = [row for table in tables for row in table.to_pylist()]
     failures = sorted((row["reason"], row["attempts"]) for row in rows if row["row_kind"] == "failure")
     assert failures == [("engine_error", 1), ("engine_error", 2), ("truncated", 1), ("truncated", 2)]
 
 
 def test_a_receipt_read_back_is_the_one_that_was_given(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    store, layout = Store(), Layout(str(tmp_path))
+    output = Output.at(str(tmp_path))
     for unit in (
         units.make_unit(units.make_video("a"), range(2), num_clips=2, failing=True),
         units.make_undecoded(units.make_video("b"), None),
     ):
-        assert read_receipt(store, layout, unit, facts) is None
-        given = commit_unit(store, layout, unit, facts, written_at=NOON)
-        assert read_receipt(store, layout, unit, facts) == given
-        assert read_receipt(store, layout, unit, replace(facts, run_id="other")) == replace(given, created=False)
+        assert read_receipt(output, unit, facts) is None
+        given = commit_unit(output, unit, facts, written_at=NOON)
+        assert read_receipt(output, unit, facts) == given
+        assert read_receipt(output, unit, replace(facts, run_id="other")) == replace(given, created=False)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from framegate.pipelines.commit.journal import commit_unit
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import check_partition_by, partitions
 from framegate.pipelines.commit.seal import read_seal_records, seal
 from framegate.pipelines.commit.unit_rows import RunFacts
@@ -35,25 +35,25 @@ def names_of(table: pa.Table, *partition_by: str) -> list[str]:
     return [names[n] for n in places]
 
 
-def read_everywhere(layout: Layout, column: str) -> list[list[tuple[str, str]]]:
+def read_everywhere(output: Output, column: str) -> list[list[tuple[str, str]]]:
     """(video_uri, partition) by each engine, as texts."""
-    glob = layout.folder("results") + "/**/*.parquet"
+    glob = output.layout.folder("results") + "/**/*.parquet"
     by_duckdb = duckdb.execute(
         f"SELECT video_uri, {column} FROM read_parquet(?, hive_partitioning = true, union_by_name = true)", [glob]
     ).fetchall()
-    frame = pd.read_parquet(layout.folder("results"))
+    frame = pd.read_parquet(output.layout.folder("results"))
     by_pandas = list(zip(frame["video_uri"], frame[column], strict=True))
     polars = pl.scan_parquet(glob, hive_partitioning=True).select("video_uri", column).collect()
     return [sorted((uri, str(value)) for uri, value in found) for found in (by_duckdb, by_pandas, polars.rows())]
 
 
 def test_every_engine_reads_the_values_back(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    layout = Layout(str(tmp_path))
+    output = Output.at(str(tmp_path))
     for number, camera in enumerate(CAMERAS):
         unit = units.make_unit(units.make_video(f"{number:02d}", {"camera": camera}), range(1), num_clips=1)
-        commit_unit(Store(), layout, unit, facts, written_at=NOON)
-    seal(Store(), layout, facts.config_id, partition_by=["camera"])
-    by_duckdb, by_pandas, by_polars = read_everywhere(layout, "camera")
+        commit_unit(output, unit, facts, written_at=NOON)
+    seal(output, facts.config_id, partition_by=["camera"])
+    by_duckdb, by_pandas, by_polars = read_everywhere(output, "camera")
     assert by_duckdb == by_pandas == by_polars
     assert len(by_duckdb) == 2 * len(CAMERAS)
     values = [value for _, value in by_duckdb[::2]]
@@ -65,41 +65,41 @@ def test_every_engine_reads_the_values_back(tmp_path: Path, units: SimpleNamespa
 
 
 def test_two_configurations_and_two_levels_in_one_glob(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    layout, other = Layout(str(tmp_path)), replace(facts, config_id="d" * 16)
+    output, other = Output.at(str(tmp_path)), replace(facts, config_id="d" * 16)
     for number in range(6):
         inputs = {"camera": f"c{number % 2}", "taken": NOON + timedelta(days=number)}
         unit = units.make_unit(units.make_video(f"{number}", inputs), range(1), num_clips=1)
-        commit_unit(Store(), layout, unit, facts if number < 4 else other, written_at=NOON)
+        commit_unit(output, unit, facts if number < 4 else other, written_at=NOON)
     by = ["camera", "taken.date"]
     for config in (facts, other):
-        seal(Store(), layout, config.config_id, partition_by=by)
+        seal(output, config.config_id, partition_by=by)
     assert (tmp_path / f"results/config_id={'d' * 16}/camera=c0/taken_date=2026-11-25/00000000.parquet").exists()
     for column in ("camera", "taken_date", "config_id", "input_camera"):
-        by_duckdb, by_pandas, by_polars = read_everywhere(layout, column)
+        by_duckdb, by_pandas, by_polars = read_everywhere(output, column)
         assert by_duckdb == by_pandas == by_polars
         assert len(by_duckdb) == 12
     count = "SELECT count(*) FROM read_parquet(?) WHERE camera = 'c1' AND config_id = ? AND taken_date > '2026-11-22'"
-    found = duckdb.execute(count, [layout.folder("results") + "/**/*.parquet", facts.config_id]).fetchone()
+    found = duckdb.execute(count, [output.layout.folder("results") + "/**/*.parquet", facts.config_id]).fetchone()
     assert found == (2,)
 
 
 def test_a_seal_has_one_file_per_partition_and_a_unit_that_was_erased_still_takes_its_name(
     tmp_path: Path, units: SimpleNamespace, facts: RunFacts
 ) -> None:
-    layout = Layout(str(tmp_path))
+    output = Output.at(str(tmp_path))
     for name in "ab":
         unit = units.make_unit(units.make_video(name, {"camera": name}), range(2), num_clips=2, failing=name == "a")
-        commit_unit(Store(), layout, unit, facts, written_at=NOON)
-    Store().put_once(layout.tombstone("b.mp4"), b"{}")
-    seal(Store(), layout, facts.config_id, partition_by=["camera"])
-    [record] = read_seal_records(Store(), layout, facts.config_id)
+        commit_unit(output, unit, facts, written_at=NOON)
+    Store().put_once(output.layout.tombstone("b.mp4"), b"{}")
+    seal(output, facts.config_id, partition_by=["camera"])
+    [record] = read_seal_records(output, facts.config_id)
     assert [(file.uri.split("/", 2)[-1], file.kind, file.num_rows) for file in record.files] == [
         ("camera=a/00000000.parquet", "failures", 2),
         ("camera=a/00000000.parquet", "results", 2),
         ("camera=b/00000000.parquet", "results", 0),
     ]
     assert record.num_erased == 4
-    assert {value for found in read_everywhere(layout, "camera") for _, value in found} == {"a"}
+    assert {value for found in read_everywhere(output, "camera") for _, value in found} == {"a"}
 
 
 @pytest.mark.parametrize("part", ["date", "year", "month", "day", "hour"])

@@ -14,7 +14,7 @@ import pytest
 
 from framegate.pipelines.commit import lots as gathering
 from framegate.pipelines.commit.journal import commit_unit
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import finish_seals, fix_layout, read_seal_records, seal
 from framegate.pipelines.commit.seal_log import RunCounts
 from framegate.pipelines.commit.unit_rows import RunFacts
@@ -25,7 +25,7 @@ from framegate.schemas.tables import FAILURES, RESULTS, meaning
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-def fill(layout: Layout, units: SimpleNamespace, facts: RunFacts, *, names: str = "abc") -> None:
+def fill(output: Output, units: SimpleNamespace, facts: RunFacts, *, names: str = "abc") -> None:
     """Three videos of three clips and three questions, one question of which failed twice, and one without frames."""
     for name in names:
         video = units.make_video(name)
@@ -34,42 +34,42 @@ def fill(layout: Layout, units: SimpleNamespace, facts: RunFacts, *, names: str 
             units.make_unit(video, range(2, 3), num_clips=3),
             units.make_unit(video, range(3), num_clips=3, questions=units.QUESTIONS[2:]),
         ):
-            commit_unit(Store(), layout, unit, facts, written_at=NOON)
-    commit_unit(Store(), layout, units.make_undecoded(units.make_video("broken"), None), facts, written_at=NOON)
+            commit_unit(output, unit, facts, written_at=NOON)
+    commit_unit(output, units.make_undecoded(units.make_video("broken"), None), facts, written_at=NOON)
 
 
-def contents(layout: Layout, *folders: str) -> dict[str, bytes]:
-    root = Path(layout.root)
+def contents(output: Output, *folders: str) -> dict[str, bytes]:
+    root = Path(output.root)
     return {str(p.relative_to(root)): p.read_bytes() for f in folders for p in sorted((root / f).rglob("*.*"))}
 
 
-def journal(layout: Layout) -> list[str]:
-    return [info.uri for info in Store().list(layout.folder("journal"))]
+def journal(output: Output) -> list[str]:
+    return [info.uri for info in output.list("journal")]
 
 
 def test_the_journal_becomes_two_tables_and_goes(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    layout = Layout(str(tmp_path))
-    fill(layout, units, facts)
-    sealed = seal(Store(), layout, facts.config_id)
+    output = Output.at(str(tmp_path))
+    fill(output, units, facts)
+    sealed = seal(output, facts.config_id)
     assert (sealed.num_seals, sealed.num_units, sealed.num_answers, sealed.num_failures) == (1, 10, 25, 3)
-    assert journal(layout) == []
-    table = pq.ParquetFile(layout.sealed("results", facts.config_id, "", 0)).read()
+    assert journal(output) == []
+    table = pq.ParquetFile(output.layout.sealed("results", facts.config_id, "", 0)).read()
     assert table.schema.names == RESULTS.names
     assert [meaning(f) for f in table.schema] == [meaning(f) for f in RESULTS]
     assert table.schema.types == RESULTS.types
     order = list(zip(*(table.column(n).to_pylist() for n in ("video_id", "clip_index", "question_id")), strict=True))
     assert order == sorted(order)
-    failures = pq.ParquetFile(layout.sealed("failures", facts.config_id, "", 0)).read()
+    failures = pq.ParquetFile(output.layout.sealed("failures", facts.config_id, "", 0)).read()
     assert failures.schema.names == FAILURES.names
     assert sorted(failures.column("clip_index").to_pylist(), key=str) == [0, 1, None]
 
 
 def test_the_record_says_what_the_seal_holds(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    layout = Layout(str(tmp_path))
-    fill(layout, units, facts, names="ab")
-    fill(layout, units, replace(facts, run_id="run-2"), names="c")
-    seal(Store(), layout, facts.config_id)
-    [record] = read_seal_records(Store(), layout, facts.config_id)
+    output = Output.at(str(tmp_path))
+    fill(output, units, facts, names="ab")
+    fill(output, units, replace(facts, run_id="run-2"), names="c")
+    seal(output, facts.config_id)
+    [record] = read_seal_records(output, facts.config_id)
     assert record.num_units == 10
     assert (record.num_duplicates, record.num_erased, record.skipped) == (0, 0, ())
     assert record.runs == {
@@ -77,53 +77,53 @@ def test_the_record_says_what_the_seal_holds(tmp_path: Path, units: SimpleNamesp
         "run-2": RunCounts(num_clips=3, num_answers=9, num_answer_tokens=27),
     }
     for file in record.files:
-        data = Path(layout.root, file.uri).read_bytes()
+        data = Path(output.root, file.uri).read_bytes()
         assert (file.size_bytes, file.num_rows) == (
             len(data),
-            pq.ParquetFile(Path(layout.root, file.uri)).metadata.num_rows,
+            pq.ParquetFile(Path(output.root, file.uri)).metadata.num_rows,
         )
 
 
 def test_the_same_journal_gives_the_same_bytes(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    layouts = [Layout(str(tmp_path / name)) for name in ("one", "two", "three")]
-    for layout, names in zip(layouts, ("abc", "cba", "bca"), strict=True):
-        fill(layout, units, facts, names=names)
-        seal(Store(), layout, facts.config_id)
-    first, *others = [contents(layout, "results", "failures", "seals") for layout in layouts]
+    outputs = [Output.at(str(tmp_path / name)) for name in ("one", "two", "three")]
+    for output, names in zip(outputs, ("abc", "cba", "bca"), strict=True):
+        fill(output, units, facts, names=names)
+        seal(output, facts.config_id)
+    first, *others = [contents(output, "results", "failures", "seals") for output in outputs]
     assert all(other == first for other in others)
     assert len(first) == 4
 
 
 def test_sealing_again_changes_nothing(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    layout = Layout(str(tmp_path))
-    assert seal(Store(), layout, facts.config_id).num_seals == 0
+    output = Output.at(str(tmp_path))
+    assert seal(output, facts.config_id).num_seals == 0
     assert list(tmp_path.iterdir()) == []
-    fill(layout, units, facts)
-    seal(Store(), layout, facts.config_id)
-    before = contents(layout, "results", "failures", "seals")
-    assert seal(Store(), layout, facts.config_id).num_units == 0
-    assert finish_seals(Store(), layout, facts.config_id).num_units == 0
-    assert contents(layout, "results", "failures", "seals") == before
+    fill(output, units, facts)
+    seal(output, facts.config_id)
+    before = contents(output, "results", "failures", "seals")
+    assert seal(output, facts.config_id).num_units == 0
+    assert finish_seals(output, facts.config_id).num_units == 0
+    assert contents(output, "results", "failures", "seals") == before
 
 
 def test_finishing_starts_no_seal(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    layout = Layout(str(tmp_path))
-    fill(layout, units, facts)
-    before = contents(layout, ".")
-    assert finish_seals(Store(), layout, facts.config_id).num_seals == 0
-    assert contents(layout, ".") == before
+    output = Output.at(str(tmp_path))
+    fill(output, units, facts)
+    before = contents(output, ".")
+    assert finish_seals(output, facts.config_id).num_seals == 0
+    assert contents(output, ".") == before
 
 
 def test_seals_are_cut_between_videos(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    layout = Layout(str(tmp_path))
-    fill(layout, units, facts, names="abcdef")
-    sealed = seal(Store(), layout, facts.config_id, file_bytes=4096)
+    output = Output.at(str(tmp_path))
+    fill(output, units, facts, names="abcdef")
+    sealed = seal(output, facts.config_id, file_bytes=4096)
     assert sealed.num_seals > 3
-    glob = layout.folder("results") + "/**/*.parquet"
+    glob = output.layout.folder("results") + "/**/*.parquet"
     per_video = "SELECT count(DISTINCT filename) FROM read_parquet(?, filename = true) GROUP BY video_id"
     assert duckdb.execute(per_video, [glob]).fetchall() == [(1,)] * 6
     assert duckdb.execute("SELECT count(*) FROM read_parquet(?)", [glob]).fetchone() == (6 * 9 - 2,)
-    records = read_seal_records(Store(), layout, facts.config_id)
+    records = read_seal_records(output, facts.config_id)
     assert [record.seal for record in records] == list(range(sealed.num_seals))
     assert sum(record.num_units for record in records) == 6 * 3 + 1
 
@@ -132,14 +132,14 @@ def test_seals_are_cut_between_videos(tmp_path: Path, units: SimpleNamespace, fa
 def test_files_come_to_about_the_size_that_was_asked(
     tmp_path: Path, units: SimpleNamespace, facts: RunFacts, file_bytes: int
 ) -> None:
-    layout, chance = Layout(str(tmp_path)), random.Random(1)
+    output, chance = Output.at(str(tmp_path)), random.Random(1)
     for number in range(60):
         unit = units.make_unit(units.make_video(f"video-{number}"), range(20), num_clips=20)
         for answer in (answer for clip in unit["clips"] for answer in clip["answers"]):
             answer["thinking_text"] = chance.randbytes(30).hex()
-        commit_unit(Store(), layout, unit, facts, written_at=NOON)
-    seal(Store(), layout, facts.config_id, file_bytes=file_bytes)
-    sizes = [file.size_bytes for record in read_seal_records(Store(), layout, facts.config_id) for file in record.files]
+        commit_unit(output, unit, facts, written_at=NOON)
+    seal(output, facts.config_id, file_bytes=file_bytes)
+    sizes = [file.size_bytes for record in read_seal_records(output, facts.config_id) for file in record.files]
     assert len(sizes) > 1
     assert all(0.6 * file_bytes < size < 1.6 * file_bytes for size in sizes[:-1])
 
@@ -149,15 +149,15 @@ def test_a_video_larger_than_memory_is_cut_between_its_units(
 ) -> None:
     monkeypatch.setattr(gathering, "MAX_GATHERED_BYTES", 20_000)
     monkeypatch.setattr(gathering, "MAX_CHUNK_BYTES", 30_000)
-    layout = Layout(str(tmp_path))
+    output = Output.at(str(tmp_path))
     for first in range(0, 40, 2):  # neighbours overlap in one clip
         unit = units.make_unit(units.make_video("long"), range(first, first + 3), num_clips=100)
-        commit_unit(Store(), layout, unit, facts, written_at=NOON)
+        commit_unit(output, unit, facts, written_at=NOON)
     for name in "abcdefgh":
         unit = units.make_unit(units.make_video(name), range(3), num_clips=3)
-        commit_unit(Store(), layout, unit, facts, written_at=NOON)
-    assert seal(Store(), layout, facts.config_id).num_duplicates == 19 * 2
-    glob = layout.folder("results") + "/**/*.parquet"
+        commit_unit(output, unit, facts, written_at=NOON)
+    assert seal(output, facts.config_id).num_duplicates == 19 * 2
+    glob = output.layout.folder("results") + "/**/*.parquet"
     query = "SELECT video_uri, count(*), count(DISTINCT (clip_index, question_hash)), count(DISTINCT filename)"
     rows = duckdb.execute(f"{query} FROM read_parquet(?, filename = true) GROUP BY ALL ORDER BY 1", [glob]).fetchall()
     assert rows[:8] == [(f"{name}.mp4", 6, 6, 1) for name in "abcdefgh"]
@@ -166,10 +166,10 @@ def test_a_video_larger_than_memory_is_cut_between_its_units(
 
 
 def test_files_can_be_pruned(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    layout = Layout(str(tmp_path))
-    fill(layout, units, facts)
-    seal(Store(), layout, facts.config_id)
-    group = pq.ParquetFile(layout.sealed("results", facts.config_id, "", 0)).metadata.row_group(0)
+    output = Output.at(str(tmp_path))
+    fill(output, units, facts)
+    seal(output, facts.config_id)
+    group = pq.ParquetFile(output.layout.sealed("results", facts.config_id, "", 0)).metadata.row_group(0)
     assert [sorting.column_index for sorting in group.sorting_columns] == [
         RESULTS.get_field_index(name) for name in ("video_id", "clip_index", "question_id", "question_hash")
     ]
@@ -183,7 +183,7 @@ def test_files_can_be_pruned(tmp_path: Path, units: SimpleNamespace, facts: RunF
 
 def test_manifests_may_change_their_columns(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
     """A column that some lack is null there; one whose type changed holds all of it, at last as text."""
-    layout = Layout(str(tmp_path))
+    output = Output.at(str(tmp_path))
     manifests = [
         {"camera": "north", "floor": 1, "note": None},
         {"camera": 7, "floor": 1.5, "note": None, "tags": ["a"]},
@@ -192,12 +192,12 @@ def test_manifests_may_change_their_columns(tmp_path: Path, units: SimpleNamespa
     ]
     for number, inputs in enumerate(manifests):
         unit = units.make_unit(units.make_video(str(number), inputs), range(1), num_clips=1)
-        commit_unit(Store(), layout, unit, facts, written_at=NOON)
-    seal(Store(), layout, facts.config_id)
+        commit_unit(output, unit, facts, written_at=NOON)
+    seal(output, facts.config_id)
     query = (
         "SELECT DISTINCT video_uri, input_camera, input_floor, input_note, input_tags FROM read_parquet(?) ORDER BY 1"
     )
-    rows = duckdb.execute(query, [layout.folder("results") + "/**/*.parquet"]).fetchall()
+    rows = duckdb.execute(query, [output.layout.folder("results") + "/**/*.parquet"]).fetchall()
     assert rows == [
         ("0.mp4", "north", 1.0, None, None),
         ("1.mp4", "7", 1.5, None, ["a"]),
@@ -209,31 +209,31 @@ def test_manifests_may_change_their_columns(tmp_path: Path, units: SimpleNamespa
 def test_a_journal_object_of_something_else_stops_the_seal_with_its_name(
     tmp_path: Path, units: SimpleNamespace, facts: RunFacts
 ) -> None:
-    layout = Layout(str(tmp_path))
-    fill(layout, units, facts)
-    stray = layout.undecoded(facts.config_id, "0" * 16, clip_index=None, attempt=1)
+    output = Output.at(str(tmp_path))
+    fill(output, units, facts)
+    stray = output.layout.undecoded(facts.config_id, "0" * 16, clip_index=None, attempt=1)
     Store().put_once(stray, b"not a table")
     with pytest.raises(StorageError, match=r"0{16}/0000000-undecoded-1.parquet is no whole Parquet file"):
-        seal(Store(), layout, facts.config_id)
-    assert len(journal(layout)) == 11
+        seal(output, facts.config_id)
+    assert len(journal(output)) == 11
 
 
 def test_the_partitions_of_an_output_are_fixed(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    layout = Layout(str(tmp_path))
-    fill(layout, units, facts)
-    seal(Store(), layout, facts.config_id, partition_by=["written_at.year"])
-    fix_layout(Store(), layout, ["written_at.year"])
+    output = Output.at(str(tmp_path))
+    fill(output, units, facts)
+    seal(output, facts.config_id, partition_by=["written_at.year"])
+    fix_layout(output, ["written_at.year"])
     with pytest.raises(ConfigError, match=r"partition_by is \[\], but .* by \['written_at.year'\] since"):
-        fix_layout(Store(), layout, [])
-    fill(layout, units, facts, names="d")
+        fix_layout(output, [])
+    fill(output, units, facts, names="d")
     with pytest.raises(ConfigError, match="cannot change"):
-        seal(Store(), layout, facts.config_id, partition_by=["written_at.month"])
+        seal(output, facts.config_id, partition_by=["written_at.month"])
 
 
 def test_a_lost_record_is_told(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
-    layout = Layout(str(tmp_path))
-    fill(layout, units, facts, names="abcdef")
-    seal(Store(), layout, facts.config_id, file_bytes=4096)
-    Store().delete([layout.seal_record(facts.config_id, 0)])
+    output = Output.at(str(tmp_path))
+    fill(output, units, facts, names="abcdef")
+    seal(output, facts.config_id, file_bytes=4096)
+    Store().delete([output.layout.seal_record(facts.config_id, 0)])
     with pytest.raises(StorageError, match=r"one of the .* seal records .* is missing"):
-        read_seal_records(Store(), layout, facts.config_id)
+        read_seal_records(output, facts.config_id)

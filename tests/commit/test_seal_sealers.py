@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from framegate.pipelines.commit.journal import commit_unit, from_parquet, to_journal
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import finish_seals, read_seal_records, seal
 from framegate.pipelines.commit.seal_log import SealRecord
 from framegate.pipelines.commit.sealed_parquet import encode_sealed
@@ -75,7 +75,7 @@ class WatchedStore(Store):
 class World:
     """An output with two videos of two units each and an undecoded video in its journal."""
 
-    layout: Layout
+    output: Output
     units: SimpleNamespace
     facts: RunFacts
 
@@ -92,11 +92,11 @@ class World:
 
     def commit(self, name: str, indexes: range, *, failing: bool = False, run_id: str = "run-1") -> None:
         unit = self.units.make_unit(self.units.make_video(name), indexes, num_clips=3, failing=failing)
-        commit_unit(Store(), self.layout, unit, replace(self.facts, run_id=run_id), written_at=NOON)
+        commit_unit(self.output, unit, replace(self.facts, run_id=run_id), written_at=NOON)
 
     def commit_undecoded(self, attempt: int = 1) -> None:
         unit = self.units.make_undecoded(self.units.make_video("broken"), None, attempt=attempt)
-        commit_unit(Store(), self.layout, unit, self.facts, written_at=NOON)
+        commit_unit(self.output, unit, self.facts, written_at=NOON)
 
     def fill(self) -> World:
         for name in "ab":
@@ -106,13 +106,13 @@ class World:
         return self
 
     def seal(self, store: Store | None = None) -> None:
-        seal(store or Store(), self.layout, self.facts.config_id, file_bytes=TINY)
+        seal(Output(store or Store(), self.output.layout), self.facts.config_id, file_bytes=TINY)
 
     def records(self) -> list[SealRecord]:
-        return read_seal_records(Store(), self.layout, self.facts.config_id)
+        return read_seal_records(self.output, self.facts.config_id)
 
     def files(self, *folders: str) -> dict[str, bytes]:
-        names = [info.uri for folder in folders for info in Store().list(self.layout.folder(folder))]
+        names = [info.uri for folder in folders for info in self.output.list(folder)]
         return {"/".join(uri.split("/")[-3:]): data for uri, data in Store().read_many(names)}
 
     def rows(self, table: str) -> list[dict]:
@@ -135,11 +135,11 @@ class World:
     def erase(self, name: str) -> None:
         """What an erasure comes to: tombstone, pending seals, journal, files."""
         uri = f"{name}.mp4"
-        Store().put_once(self.layout.tombstone(uri), b"{}")
-        finish_seals(Store(), self.layout, self.facts.config_id)
+        Store().put_once(self.output.layout.tombstone(uri), b"{}")
+        finish_seals(self.output, self.facts.config_id)
         video_id = self.units.make_video(name).video_id
-        Store().delete([info.uri for info in Store().list(self.layout.folder("journal")) if video_id in info.uri])
-        for info in [info for folder in ("results", "failures") for info in Store().list(self.layout.folder(folder))]:
+        Store().delete([info.uri for info in self.output.list("journal") if video_id in info.uri])
+        for info in [info for folder in ("results", "failures") for info in self.output.list(folder)]:
             table = from_parquet(info.uri, Store().read(info.uri))
             left = table.filter(pc.field("video_uri") != uri)
             if left.num_rows < table.num_rows:
@@ -150,14 +150,14 @@ class World:
 def worlds(memory_root: str, units: SimpleNamespace, facts: RunFacts) -> Callable[[object], World]:
     """New worlds by name; the first one's journal is copied, as committing takes longer than sealing."""
     filled = f"{memory_root}/filled"
-    World(Layout(filled), units, facts).fill()
+    World(Output.at(filled), units, facts).fill()
     objects = dict(Store().read_many([info.uri for info in Store().list(filled)]))
 
     def make(name: object) -> World:
-        layout = Layout(f"{memory_root}/{name}")
+        output = Output.at(f"{memory_root}/{name}")
         for uri, data in objects.items():
             Store().put_once(uri.replace("/filled/", f"/{name}/"), data)
-        return World(layout, units, facts)
+        return World(output, units, facts)
 
     return make
 
@@ -263,10 +263,10 @@ def test_a_late_answer_to_what_had_failed_is_sealed(worlds) -> None:
     """The unit failed, was sealed, and a committer that was frozen puts an answer under the same name."""
     world = worlds("late")
     world.commit("d", range(3), failing=True)
-    seal(Store(), world.layout, world.facts.config_id)
+    seal(world.output, world.facts.config_id)
     assert [uri for uri, *_ in world.sealed_keys("failures")] == ["broken.mp4", *["d.mp4"] * 3]
     world.commit("d", range(3), run_id="frozen")
-    finish_seals(Store(), world.layout, world.facts.config_id)
+    finish_seals(world.output, world.facts.config_id)
     world.seal()
     assert [key for key in world.sealed_keys() if key[0] == "d.mp4"] == world.keys_of("d.mp4")
 
@@ -291,7 +291,7 @@ def test_failures_are_a_history(worlds) -> None:
 
 def test_an_object_that_changed_under_a_plan_is_skipped_and_sealed_later(worlds, units: SimpleNamespace) -> None:
     world = worlds("changed")
-    name = world.layout.unit(
+    name = world.output.layout.unit(
         world.facts.config_id,
         units.make_video("a").video_id,
         clip_indexes=range(2),
@@ -308,10 +308,10 @@ def test_an_object_that_changed_under_a_plan_is_skipped_and_sealed_later(worlds,
         return look
 
     with pytest.raises(Killed):
-        seal(WatchedStore(before=die_after_the_first_plan()), world.layout, world.facts.config_id)
+        seal(Output(WatchedStore(before=die_after_the_first_plan()), world.output.layout), world.facts.config_id)
     Store().delete([name])
     Store().put_once(name, other)
-    seal(Store(), world.layout, world.facts.config_id)
+    seal(world.output, world.facts.config_id)
     world.assert_complete()
     first, second = world.records()
     assert first.skipped == ("/".join(name.rsplit("/", 2)[-2:]),)
@@ -321,7 +321,7 @@ def test_an_object_that_changed_under_a_plan_is_skipped_and_sealed_later(worlds,
 def test_a_sealed_file_that_is_gone_is_told(worlds) -> None:
     world = worlds("gone")
     world.seal()
-    Store().delete([f"{world.layout.root}/{world.records()[0].files[0].uri}"])
+    Store().delete([f"{world.output.root}/{world.records()[0].files[0].uri}"])
     world.fill()
     with pytest.raises(StorageError, match=r"00000000.parquet"):
         world.seal()

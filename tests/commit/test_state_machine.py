@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from framegate.pipelines.commit.journal import commit_unit, from_parquet
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import finish_seals, seal
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.erase.erase import complete_erasures, erase
@@ -85,7 +85,7 @@ class Archive(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         MemoryFileSystem.store.clear()
-        self.layout = Layout("memory://archive")
+        self.output = Output.at("memory://archive")
         self.answered: set[tuple] = set()
         self.failed: set[tuple] = set()
         self.erased: set[str] = set()
@@ -105,7 +105,7 @@ class Archive(RuleBasedStateMachine):
         video, questions = self.units.make_video(name), self.units.QUESTIONS[:2]
         unit = self.units.make_unit(video, indexes, num_clips=NUM_CLIPS, failing=failing, attempt=attempt)
         facts = replace(self.facts, run_id=f"run-{run}")
-        if not commit_unit(Store(), self.layout, unit, facts, written_at=NOON).created:
+        if not commit_unit(self.output, unit, facts, written_at=NOON).created:
             return
         for clip, question in itertools.product(indexes, questions):
             if failing and question is questions[-1]:
@@ -116,7 +116,11 @@ class Archive(RuleBasedStateMachine):
     @rule(requests=requests, file_bytes=st.sampled_from([4096, 2**20]))
     def seal(self, requests: int, file_bytes: int) -> None:
         try:
-            seal(MortalStore(num_left=[requests]), self.layout, self.facts.config_id, file_bytes=file_bytes)
+            seal(
+                Output(MortalStore(num_left=[requests]), self.output.layout),
+                self.facts.config_id,
+                file_bytes=file_bytes,
+            )
         except Killed:
             return
         self.assert_all_is_sealed()
@@ -124,7 +128,7 @@ class Archive(RuleBasedStateMachine):
     @rule(requests=requests)
     def finish(self, requests: int) -> None:
         try:
-            finish_seals(MortalStore(num_left=[requests]), self.layout, self.facts.config_id)
+            finish_seals(Output(MortalStore(num_left=[requests]), self.output.layout), self.facts.config_id)
         except Killed:
             return
 
@@ -133,15 +137,15 @@ class Archive(RuleBasedStateMachine):
         uri = f"{name}.mp4"
         self.maybe_erased.add(uri)
         try:
-            erase(MortalStore(num_left=[requests]), self.layout, [uri])
+            erase(Output(MortalStore(num_left=[requests]), self.output.layout), [uri])
         except Killed:
             return
         self.assert_is_erased(uri)
 
     @rule()
     def complete_what_broke_off(self) -> None:
-        complete_erasures(Store(), self.layout)
-        seal(Store(), self.layout, self.facts.config_id)
+        complete_erasures(self.output)
+        seal(self.output, self.facts.config_id)
         self.assert_all_is_sealed()
 
     @invariant()

@@ -19,8 +19,8 @@ import pytest
 import ray
 
 from framegate.pipelines import flow
-from framegate.pipelines.reason.engines.protocol import ClipRequest
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.reason.strategies.protocol import Ask
 from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.source.found import to_videos
 from framegate.schemas.config import InputConfig
@@ -46,11 +46,11 @@ def _watching_engine(folder: Path) -> Callable[[], ScriptedEngine]:
     colour = list(MAGENTA)
 
     class Watching(ScriptedEngine):
-        def add(self, request: ClipRequest) -> None:
-            mean = request.frames.frames_THWC.reshape(-1, 3).mean(axis=0)
+        def add(self, ask: Ask) -> None:
+            mean = ask.clip.frames.frames_THWC.reshape(-1, 3).mean(axis=0)
             sang = all(abs(value - wanted) < 40 for value, wanted in zip(mean, colour, strict=True))
             (folder / f"{'canary' if sang else 'seen'}-{uuid.uuid4().hex}").touch()
-            super().add(request)
+            super().add(ask)
 
     return lambda: Watching()
 

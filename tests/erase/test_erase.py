@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from framegate.pipelines.commit.journal import commit_unit, from_parquet
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.commit.unit_rows import RunFacts
@@ -21,7 +21,7 @@ from framegate.pipelines.erase.erase import erase
 from framegate.pipelines.erase.records import read_notes, read_receipt, unfinished
 from framegate.pipelines.source.index_cache import to_parquet as index_bytes
 from framegate.pipelines.source.members import ShardIndex, ShardMember
-from framegate.pipelines.store import ObjectInfo, Store, join
+from framegate.pipelines.store import ObjectInfo, join
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.keys import uri_digest
 
@@ -30,52 +30,50 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 @pytest.fixture(params=["local", "memory", "s3"])
-def layout(request: pytest.FixtureRequest, tmp_path: Path) -> Layout:
+def output(request: pytest.FixtureRequest, tmp_path: Path) -> Output:
     if request.param == "local":
-        return Layout(str(tmp_path / "index"))
-    return Layout(request.getfixturevalue({"memory": "memory_root", "s3": "s3_root"}[request.param]))
+        return Output.at(str(tmp_path / "index"))
+    return Output.at(request.getfixturevalue({"memory": "memory_root", "s3": "s3_root"}[request.param]))
 
 
-def tables(store: Store, layout: Layout) -> dict[str, pa.Table]:
+def tables(output: Output) -> dict[str, pa.Table]:
     """Every sealed file and plan by its name."""
     return {
-        info.uri: from_parquet(info.uri, store.read(info.uri))
+        info.uri: from_parquet(info.uri, output.store.read(info.uri))
         for folder in ("results", "failures", "plans")
-        for info in store.list(layout.folder(folder))
+        for info in output.list(folder)
     }
 
 
-def names(store: Store, layout: Layout, folder: str) -> list[str]:
-    return [info.uri.rpartition(f"/{folder}/")[2] for info in store.list(layout.folder(folder))]
+def names(output: Output, folder: str) -> list[str]:
+    return [info.uri.rpartition(f"/{folder}/")[2] for info in output.list(folder)]
 
 
 def other_ids(fill_index: Callable) -> set[str]:
     return {video.video_id for video in fill_index.videos if video.uri != URI}
 
 
-def test_nothing_is_left_of_it_and_others_are_as_they_were(layout: Layout, fill_index: Callable) -> None:
-    store = Store()
-    fill_index(store, layout)
-    before = tables(store, layout)
-    receipt = erase(store, layout, [URI])
-    after = tables(store, layout)
+def test_nothing_is_left_of_it_and_others_are_as_they_were(output: Output, fill_index: Callable) -> None:
+    fill_index(output)
+    before = tables(output)
+    receipt = erase(output, [URI])
+    after = tables(output)
     assert after.keys() == before.keys()
     for name, rows in before.items():
         expected = rows.filter([uri != URI for uri in rows.column("video_uri").to_pylist()])
         assert after[name].equals(expected), name
         assert after[name].schema.equals(rows.schema, check_metadata=True), name
     assert sum(rows.num_rows for rows in before.values()) > sum(rows.num_rows for rows in after.values())
-    for info in store.list(layout.root):
-        assert URI.encode() not in store.read(info.uri), info.uri
-    assert {name.split("/")[1] for name in names(store, layout, "journal")} == other_ids(fill_index)
-    assert {name.split("/")[1] for name in names(store, layout, "attempts")} == other_ids(fill_index)
-    assert read_tombstones(store, layout) == {uri_digest(URI)} == set(receipt.videos)
+    for info in output.store.list(output.root):
+        assert URI.encode() not in output.store.read(info.uri), info.uri
+    assert {name.split("/")[1] for name in names(output, "journal")} == other_ids(fill_index)
+    assert {name.split("/")[1] for name in names(output, "attempts")} == other_ids(fill_index)
+    assert read_tombstones(output) == {uri_digest(URI)} == set(receipt.videos)
 
 
-def test_the_receipt_counts_what_went_and_says_what_it_cannot_reach(layout: Layout, fill_index: Callable) -> None:
-    store = Store()
-    fill_index(store, layout)
-    receipt = erase(store, layout, [URI], erasure_id="e1")
+def test_the_receipt_counts_what_went_and_says_what_it_cannot_reach(output: Output, fill_index: Callable) -> None:
+    fill_index(output)
+    receipt = erase(output, [URI], erasure_id="e1")
     assert receipt.rows == {
         "a" * 16: {"results": 4, "failures": 4, "journal": 4},
         "b" * 16: {"results": 4, "failures": 4, "journal": 4},
@@ -84,23 +82,24 @@ def test_the_receipt_counts_what_went_and_says_what_it_cannot_reach(layout: Layo
     assert (receipt.num_attempts, receipt.num_indexes) == (4, 0)
     assert receipt.begun_at <= receipt.finished_at
     assert any("versions" in sentence for sentence in receipt.not_reached)
-    assert read_receipt(store, layout, "e1") == receipt
-    assert unfinished(store, layout) == []
+    assert read_receipt(output, "e1") == receipt
+    assert unfinished(output) == []
 
 
-def test_every_replacement_was_noted_with_both_hashes(layout: Layout, fill_index: Callable) -> None:
-    store = Store()
-    fill_index(store, layout)
-    before = {info.uri: hashlib.sha256(store.read(info.uri)).hexdigest() for info in store.list(layout.root)}
-    erase(store, layout, [URI], erasure_id="e1")
-    notes = [note for _, note in read_notes(store, layout)]
+def test_every_replacement_was_noted_with_both_hashes(output: Output, fill_index: Callable) -> None:
+    fill_index(output)
+    before = {
+        info.uri: hashlib.sha256(output.store.read(info.uri)).hexdigest() for info in output.store.list(output.root)
+    }
+    erase(output, [URI], erasure_id="e1")
+    notes = [note for _, note in read_notes(output)]
     for note in notes:
         uri = next(uri for uri in before if uri.endswith(f"/{note.file}"))
         assert before[uri] == note.sha256_before
         if note.table == "journal":
             assert note.sha256_after is None
         else:
-            assert hashlib.sha256(store.read(uri)).hexdigest() == note.sha256_after
+            assert hashlib.sha256(output.store.read(uri)).hexdigest() == note.sha256_after
     removed = {note.file: note.removed for note in notes if note.config_id == "a" * 16}
     results = next(removed[file] for file in removed if file.startswith("results"))
     assert results == {"run-1": {"answers": 4, "failures": 0}}
@@ -110,60 +109,57 @@ def test_every_replacement_was_noted_with_both_hashes(layout: Layout, fill_index
     }
 
 
-def test_a_file_of_which_nothing_stays_is_an_empty_table(layout: Layout, fill_index: Callable) -> None:
-    store = Store()
-    fill_index(store, layout)
-    before = tables(store, layout)
-    erase(store, layout, [URI, *(video.uri for video in fill_index.videos)])
-    after = tables(store, layout)
+def test_a_file_of_which_nothing_stays_is_an_empty_table(output: Output, fill_index: Callable) -> None:
+    fill_index(output)
+    before = tables(output)
+    erase(output, [URI, *(video.uri for video in fill_index.videos)])
+    after = tables(output)
     assert after.keys() == before.keys()
     for name, rows in after.items():
         assert rows.num_rows == 0
         assert rows.schema.equals(before[name].schema, check_metadata=True)
-    assert names(store, layout, "journal") == names(store, layout, "attempts") == []
+    assert names(output, "journal") == names(output, "attempts") == []
 
 
-def test_again_it_changes_nothing_more(layout: Layout, fill_index: Callable) -> None:
-    store = Store()
-    fill_index(store, layout)
-    erase(store, layout, [URI], erasure_id="e1")
-    there = {info.uri: info.version for info in store.list(layout.root)}
-    erase(store, layout, [URI], erasure_id="e1")
-    assert {info.uri: info.version for info in store.list(layout.root)} == there
-    again = erase(store, layout, [URI])
+def test_again_it_changes_nothing_more(output: Output, fill_index: Callable) -> None:
+    fill_index(output)
+    erase(output, [URI], erasure_id="e1")
+    there = {info.uri: info.version for info in output.store.list(output.root)}
+    erase(output, [URI], erasure_id="e1")
+    assert {info.uri: info.version for info in output.store.list(output.root)} == there
+    again = erase(output, [URI])
     assert (again.rows, again.objects) == ({}, ())
 
 
-def test_what_was_never_indexed_is_kept_out_all_the_same(layout: Layout, fill_index: Callable) -> None:
-    store = Store()
-    fill_index(store, layout)
-    there = {info.uri: info.version for info in store.list(layout.root)}
-    receipt = erase(store, layout, ["s3://elsewhere/later.mp4"])
+def test_what_was_never_indexed_is_kept_out_all_the_same(output: Output, fill_index: Callable) -> None:
+    fill_index(output)
+    there = {info.uri: info.version for info in output.store.list(output.root)}
+    receipt = erase(output, ["s3://elsewhere/later.mp4"])
     assert receipt.rows == {}
-    assert read_tombstones(store, layout) == {uri_digest("s3://elsewhere/later.mp4")}
-    kept = {info.uri: info.version for info in store.list(layout.root)}
+    assert read_tombstones(output) == {uri_digest("s3://elsewhere/later.mp4")}
+    kept = {info.uri: info.version for info in output.store.list(output.root)}
     assert kept.items() >= there.items()
 
 
-def test_a_shard_is_indexed_anew_where_its_index_names_a_member(layout: Layout) -> None:
-    store = Store()
+def test_a_shard_is_indexed_anew_where_its_index_names_a_member(output: Output) -> None:
     member = ShardMember(name="d/b.mp4", offset_bytes=512, size_bytes=9, texts={})
     for shard in ("s3://b/x.tar", "s3://b/y.tar"):
         info = ObjectInfo(uri=shard, size_bytes=2048, version="1")
         data = index_bytes(ShardIndex(members=(member,), refusal=None, num_ignored={}), info)
-        store.put_once(join(layout.folder("indexes"), f"{uri_digest(shard)}.parquet"), data)
-    receipt = erase(store, layout, ["s3://b/x.tar#d/b.mp4"])
-    assert names(store, layout, "indexes") == [f"{uri_digest('s3://b/y.tar')}.parquet"]
+        output.store.put_once(join(output.layout.folder("indexes"), f"{uri_digest(shard)}.parquet"), data)
+    receipt = erase(output, ["s3://b/x.tar#d/b.mp4"])
+    assert names(output, "indexes") == [f"{uri_digest('s3://b/y.tar')}.parquet"]
     assert receipt.num_indexes == 1
     assert any("tar shards" in sentence for sentence in receipt.not_reached)
 
 
-def test_a_record_that_tells_of_a_video_tells_of_its_digest(layout: Layout) -> None:
-    store = Store()
+def test_a_record_that_tells_of_a_video_tells_of_its_digest(output: Output) -> None:
     reason = f"stopped: cannot read {URI}: no answer; {URI}.bak is fine"
-    store.put_once(layout.run("run-1"), json.dumps({"run_id": "run-1", "stop_reason": reason, "n": [1, None]}).encode())
-    erase(store, layout, [URI])
-    record = json.loads(store.read(layout.run("run-1")))
+    output.store.put_once(
+        output.layout.run("run-1"), json.dumps({"run_id": "run-1", "stop_reason": reason, "n": [1, None]}).encode()
+    )
+    erase(output, [URI])
+    record = json.loads(output.store.read(output.layout.run("run-1")))
     assert f"cannot read erased:{uri_digest(URI)}: no answer" in record["stop_reason"]
     assert (record["run_id"], record["n"]) == ("run-1", [1, None])
 
@@ -171,21 +167,21 @@ def test_a_record_that_tells_of_a_video_tells_of_its_digest(layout: Layout) -> N
 def test_a_message_of_another_videos_failure_stays_as_it_is(
     tmp_path: Path, units: SimpleNamespace, facts: RunFacts
 ) -> None:
-    store, layout = Store(), Layout(str(tmp_path))
+    output = Output.at(str(tmp_path))
     telling = units.make_undecoded(units.make_video("cam/other"), None)
     telling["failure"]["message"] = f"it is a copy of {URI}"
-    commit_unit(store, layout, telling, facts, written_at=NOON)
-    seal(store, layout, facts.config_id)
-    [before] = tables(store, layout).values()
-    erase(store, layout, [URI])
-    [after] = tables(store, layout).values()
+    commit_unit(output, telling, facts, written_at=NOON)
+    seal(output, facts.config_id)
+    [before] = tables(output).values()
+    erase(output, [URI])
+    [after] = tables(output).values()
     assert after.equals(before)
 
 
 def test_an_erasure_of_nothing_or_under_a_taken_id_is_refused(tmp_path: Path) -> None:
-    store, layout = Store(), Layout(str(tmp_path))
+    output = Output.at(str(tmp_path))
     with pytest.raises(FramegateError, match="at least one URI"):
-        erase(store, layout, [])
-    erase(store, layout, ["a"], erasure_id="e1")
+        erase(output, [])
+    erase(output, ["a"], erasure_id="e1")
     with pytest.raises(FramegateError, match="other videos; give this one another id"):
-        erase(store, layout, ["b"], erasure_id="e1")
+        erase(output, ["b"], erasure_id="e1")

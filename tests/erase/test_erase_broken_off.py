@@ -15,7 +15,7 @@ import pytest
 
 from framegate.pipelines.audit.audit import audit
 from framegate.pipelines.commit.journal import commit_unit, from_parquet
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import finish_seals, seal
 from framegate.pipelines.commit.seal_log import read_plan
 from framegate.pipelines.commit.unit_rows import RunFacts
@@ -63,22 +63,20 @@ class WatchedStore(Store):
             super().delete([uri])
 
 
-def rows(layout: Layout) -> dict[str, list[dict[str, Any]]]:
+def rows(output: Output) -> dict[str, list[dict[str, Any]]]:
     """Every sealed row, by file."""
-    store = Store()
     return {
-        info.uri.removeprefix(layout.root): from_parquet(info.uri, store.read(info.uri)).to_pylist()
+        info.uri.removeprefix(output.root): from_parquet(info.uri, output.store.read(info.uri)).to_pylist()
         for kind in ("results", "failures")
-        for info in store.list(layout.folder(kind))
+        for info in output.list(kind)
     }
 
 
-def assert_forgotten(layout: Layout) -> None:
-    store = Store()
-    for info in store.list(layout.root):
-        assert URI.encode() not in store.read(info.uri), info.uri
-    assert unfinished(store, layout) == []
-    assert [sentence for check in audit(store, layout).checks for sentence in check.findings] == []
+def assert_forgotten(output: Output) -> None:
+    for info in output.store.list(output.root):
+        assert URI.encode() not in output.store.read(info.uri), info.uri
+    assert unfinished(output) == []
+    assert [sentence for check in audit(output).checks for sentence in check.findings] == []
 
 
 def told(receipt: ErasureReceipt) -> tuple:
@@ -87,47 +85,47 @@ def told(receipt: ErasureReceipt) -> tuple:
 
 
 @pytest.fixture
-def filled(tmp_path: Path, fill_index: Callable) -> Callable[[], Layout]:
+def filled(tmp_path: Path, fill_index: Callable) -> Callable[[], Output]:
     """A fresh copy of the same output each time."""
-    fill_index(Store(), Layout(str(tmp_path / "template")))
+    fill_index(Output.at(str(tmp_path / "template")))
     copies = iter(range(10_000))
 
-    def copy() -> Layout:
+    def copy() -> Output:
         root = tmp_path / f"copy-{next(copies)}"
         shutil.copytree(tmp_path / "template", root)
-        return Layout(str(root))
+        return Output.at(str(root))
 
     return copy
 
 
-def test_dying_before_any_change_to_storage_is_mended_by_the_next_erasure(filled: Callable[[], Layout]) -> None:
+def test_dying_before_any_change_to_storage_is_mended_by_the_next_erasure(filled: Callable[[], Output]) -> None:
     whole = filled()
-    undisturbed = erase(Store(), whole, [URI], erasure_id="e")
+    undisturbed = erase(whole, [URI], erasure_id="e")
     expected = rows(whole)
     number, died = 0, True
     while died:
         number += 1
-        layout = filled()
+        output = filled()
 
         def die(now: int, number: int = number) -> None:
             if now == number:
                 raise Killed
 
         try:
-            erase(WatchedStore(clock=Clock(at=die)), layout, [URI], erasure_id="e")
+            erase(Output(WatchedStore(clock=Clock(at=die)), output.layout), [URI], erasure_id="e")
             died = False
         except Killed:
-            if unfinished(Store(), layout):
+            if unfinished(output):
                 if number % 2:  # whatever comes next completes it, knowing digests alone
-                    [receipt] = complete_erasures(Store(), layout)
+                    [receipt] = complete_erasures(output)
                 else:
-                    receipt = erase(Store(), layout, [URI])
+                    receipt = erase(output, [URI])
                 assert told(receipt) == told(undisturbed), number
             else:
                 assert number == 1, "nothing had begun"
                 continue
-        assert rows(layout) == expected, number
-        assert_forgotten(layout)
+        assert rows(output) == expected, number
+        assert_forgotten(output)
     # Every change was tried: the beginning, a tombstone, 4 units and 6 files and plans each with a note, 4 attempts,
     # the receipt; and one time more, at which nobody died.
     assert number == 1 + 1 + 2 * (4 + 6) + 4 + 1 + 1
@@ -136,100 +134,99 @@ def test_dying_before_any_change_to_storage_is_mended_by_the_next_erasure(filled
 def test_a_unit_that_is_committed_after_the_erasure_does_not_come_to_the_tables(
     tmp_path: Path, fill_index: Callable, units: SimpleNamespace, facts: RunFacts
 ) -> None:
-    store, layout = Store(), Layout(str(tmp_path))
-    fill_index(store, layout)
-    erase(store, layout, [URI])
+    output = Output.at(str(tmp_path))
+    fill_index(output)
+    erase(output, [URI])
     config_id = fill_index.config_ids[0]
     zombie = units.make_unit(fill_index.videos[0], range(3, 4), num_clips=4)
-    commit_unit(store, layout, zombie, replace(facts, config_id=config_id), written_at=NOON)
-    sealed = seal(store, layout, config_id)
+    commit_unit(output, zombie, replace(facts, config_id=config_id), written_at=NOON)
+    sealed = seal(output, config_id)
     assert sealed.num_erased == 2
-    assert_forgotten(layout)
+    assert_forgotten(output)
 
 
 def test_a_sealer_that_was_frozen_before_its_files_cannot_bring_rows_back(tmp_path: Path, fill_index: Callable) -> None:
     """Partitioned, so that one file of the seal would hold nothing but erased rows."""
-    layout, config_id = Layout(str(tmp_path)), fill_index.config_ids[0]
-    store = Store()
-    fill_index(store, layout, partition_by=("camera",))
+    output, config_id = Output.at(str(tmp_path)), fill_index.config_ids[0]
+    fill_index(output, partition_by=("camera",))
     erased = [URI, "cam/other.mp4"]
 
     def freeze(now: int) -> None:
         if now == 3:  # after layout.json and the plan, before its first file
-            assert read_plan(store, layout, config_id, 1) is not None
-            erase(store, layout, erased)
+            assert read_plan(output, config_id, 1) is not None
+            erase(output, erased)
 
-    before = len(rows(layout))
-    seal(WatchedStore(clock=Clock(at=freeze)), layout, config_id, partition_by=("camera",))
-    assert_forgotten(layout)
-    after = rows(layout)
+    before = len(rows(output))
+    seal(Output(WatchedStore(clock=Clock(at=freeze)), output.layout), config_id, partition_by=("camera",))
+    assert_forgotten(output)
+    after = rows(output)
     assert len(after) == before + 4  # results and failures of two cameras
     assert {row["video_uri"] for file in after.values() for row in file} == {"b/x.mp4"}
 
 
 def test_a_sealer_at_work_at_any_moment_changes_nothing_of_the_outcome(
-    filled: Callable[[], Layout], fill_index: Callable
+    filled: Callable[[], Output], fill_index: Callable
 ) -> None:
     whole = filled()
     config_id = fill_index.config_ids[0]
-    seal(Store(), whole, config_id)
-    erase(Store(), whole, [URI])
+    seal(whole, config_id)
+    erase(whole, [URI])
     expected = {row for file in rows(whole).values() for row in map(key, file)}
     number, happened = 0, True
     while happened:
         number += 1
-        layout, happened = filled(), False
+        output, happened = filled(), False
 
-        def seal_beside(now: int, number: int = number, layout: Layout = layout) -> None:
+        def seal_beside(now: int, number: int = number, output: Output = output) -> None:
             nonlocal happened
             if now == number:
                 happened = True
-                seal(Store(), layout, config_id)
+                seal(output, config_id)
 
-        erase(WatchedStore(clock=Clock(at=seal_beside)), layout, [URI])
-        seal(Store(), layout, config_id)
-        found = [row for file in rows(layout).values() for row in map(key, file)]
+        erase(Output(WatchedStore(clock=Clock(at=seal_beside)), output.layout), [URI])
+        seal(output, config_id)
+        found = [row for file in rows(output).values() for row in map(key, file)]
         assert len(found) == len(set(found))
         assert set(found) == expected, number
-        assert_forgotten(layout)
+        assert_forgotten(output)
 
 
 def key(row: dict[str, Any]) -> tuple:
     return row["config_id"], row["video_id"], row["clip_index"], row["question_hash"], row.get("attempts")
 
 
-def test_two_erasures_at_once_both_come_to_their_end(filled: Callable[[], Layout]) -> None:
+def test_two_erasures_at_once_both_come_to_their_end(filled: Callable[[], Output]) -> None:
     """The other one replaces the same files between our note and our replacement: ours then looks again."""
-    alone = erase(Store(), filled(), [URI])
+    alone = erase(filled(), [URI])
     for number in range(1, 28, 3):
-        layout = filled()
+        output = filled()
 
-        def erase_beside(now: int, number: int = number, layout: Layout = layout) -> None:
+        def erase_beside(now: int, number: int = number, output: Output = output) -> None:
             if now == number:
-                erase(Store(), layout, ["b/x.mp4"], erasure_id="other")
+                erase(output, ["b/x.mp4"], erasure_id="other")
 
-        receipt = erase(WatchedStore(clock=Clock(at=erase_beside)), layout, [URI], erasure_id="ours")
+        receipt = erase(Output(WatchedStore(clock=Clock(at=erase_beside)), output.layout), [URI], erasure_id="ours")
         assert receipt.rows == alone.rows  # not what was noted and then done by nobody
-        assert {row["video_uri"] for file in rows(layout).values() for row in file} == {"cam/other.mp4"}
-        assert_forgotten(layout)
-        notes = [note for _, note in read_notes(Store(), layout)]
+        assert {row["video_uri"] for file in rows(output).values() for row in file} == {"cam/other.mp4"}
+        assert_forgotten(output)
+        notes = [note for _, note in read_notes(output)]
         for file in {note.file for note in notes if note.table in ("results", "failures", "plans")}:
             [first] = {note.sha256_before for note in notes if note.file == file} - {
                 note.sha256_after for note in notes if note.file == file
             }
-            last = hashlib.sha256(Store().read(f"{layout.root}/{file}")).hexdigest()
+            last = hashlib.sha256(Store().read(f"{output.root}/{file}")).hexdigest()
             assert leads_to(notes, file, first, last)
 
 
-def test_pending_seals_are_finished_first(filled: Callable[[], Layout], fill_index: Callable) -> None:
-    layout, config_id = filled(), fill_index.config_ids[0]
+def test_pending_seals_are_finished_first(filled: Callable[[], Output], fill_index: Callable) -> None:
+    output, config_id = filled(), fill_index.config_ids[0]
 
     def die(now: int) -> None:
         if now == 3:
             raise Killed
 
     with pytest.raises(Killed):
-        seal(WatchedStore(clock=Clock(at=die)), layout, config_id)
-    erase(Store(), layout, [URI])
-    assert finish_seals(Store(), layout, config_id).num_seals == 0
-    assert_forgotten(layout)
+        seal(Output(WatchedStore(clock=Clock(at=die)), output.layout), config_id)
+    erase(output, [URI])
+    assert finish_seals(output, config_id).num_seals == 0
+    assert_forgotten(output)

@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.erase.search import find_holdings
 from framegate.pipelines.erase.targets import Wanted, redact
-from framegate.pipelines.store import Store
 from framegate.schemas.errors import StorageError
 
 URI = "cam/erased.mp4"
@@ -41,12 +40,12 @@ def test_nor_is_one_that_holds_a_uri_below_a_prefix(prefix: str, held: list[str]
 
 @pytest.mark.parametrize("by_digest", [True, False])
 def test_a_unit_of_a_video_that_no_plan_names_is_found(tmp_path: Path, fill_index: Callable, by_digest: bool) -> None:
-    store, layout = Store(), Layout(str(tmp_path))
-    fill_index(store, layout)
-    tables = [info.uri for kind in ("plans", "results", "failures") for info in store.list(layout.folder(kind))]
-    store.delete(tables)
+    output = Output.at(str(tmp_path))
+    fill_index(output)
+    tables = [info.uri for kind in ("plans", "results", "failures") for info in output.list(kind)]
+    output.store.delete(tables)
     wanted = Wanted(Wanted.of([URI]).digests) if by_digest else Wanted.of([URI])
-    holdings = find_holdings(store, layout, wanted)
+    holdings = find_holdings(output, wanted)
     ids = {video.video_id for video in fill_index.videos if video.uri == URI}
     assert holdings.video_ids == {URI: ids}
     assert {held.video_id for held in holdings.journal} == {held.video_id for held in holdings.attempts} == ids
@@ -54,10 +53,10 @@ def test_a_unit_of_a_video_that_no_plan_names_is_found(tmp_path: Path, fill_inde
 
 
 def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
-    store, layout = Store(), Layout(str(tmp_path))
-    store.put_once(layout.sealed("results", "a" * 16, "", 0), b"PAR1, but no more of it")
+    output = Output.at(str(tmp_path))
+    output.store.put_once(output.layout.sealed("results", "a" * 16, "", 0), b"PAR1, but no more of it")
     with pytest.raises(StorageError, match=r"00000000\.parquet is no whole Parquet file"):
-        find_holdings(store, layout, Wanted.of([URI]))
+        find_holdings(output, Wanted.of([URI]))
 
 
 def test_a_uri_is_taken_out_of_any_text_of_a_record() -> None:

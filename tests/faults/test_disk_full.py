@@ -18,9 +18,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from framegate.pipelines import flow
 from framegate.pipelines.audit.audit import audit
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
-from framegate.pipelines.store import Store
 from framegate.schemas.errors import StorageFull
 from framegate.schemas.job import parse_job
 
@@ -36,7 +35,7 @@ for num_kib in range(32, 2048, 32):
         print(json.dumps({"error": str(error)}))
         for path in Path(output).rglob("*.parquet"):
             pq.ParquetFile(path).read()
-report = audit(Store(), Layout(output))
+report = audit(Output.at(output))
 print(json.dumps({"answers": summary.counts.num_answers, "findings": report.num_findings}))
 """
 

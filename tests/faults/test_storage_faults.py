@@ -12,7 +12,7 @@ import pytest
 
 from framegate.pipelines import flow
 from framegate.pipelines.audit.audit import audit
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.lab.bench.faults import UNLIKE
 from framegate.pipelines.lab.bench.small_archive import QUESTIONS, make_archive, make_model
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
@@ -84,7 +84,7 @@ def rows(job: Job) -> Counter[str]:
 
 
 def findings(job: Job) -> int:
-    return audit(Store(), Layout(job.config.output.uri)).num_findings
+    return audit(Output.at(job.config.output.uri)).num_findings
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)

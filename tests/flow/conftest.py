@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from framegate.pipelines.reason.engines.protocol import ClipRequest
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.reason.strategies.protocol import Ask
 from framegate.schemas.job import Job, parse_job
 
 QUESTIONS = [
@@ -50,7 +50,7 @@ def make_job(archive: Path, tmp_path: Path, model_folder: Path) -> Callable[...,
 
 
 class Asked:
-    """What all engines of a test were asked, wherever they ran: one file per engine and per clip."""
+    """What all engines of a test were asked, wherever they ran: one file per engine and per question of a clip."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -62,7 +62,7 @@ class Asked:
 
     @property
     def questions(self) -> list[str]:
-        return sorted(itertools.chain.from_iterable(p.read_text().split() for p in self._folder.glob("clip-*")))
+        return sorted(itertools.chain.from_iterable(p.read_text().split() for p in self._folder.glob("ask-*")))
 
     def make_factory(self) -> Callable[[], ScriptedEngine]:
         folder = self._folder
@@ -73,10 +73,9 @@ class Asked:
                 super().__init__()
                 (folder / f"engine-{uuid.uuid4().hex}").touch()
 
-            def add(self, request: ClipRequest) -> None:
-                text = " ".join(question.id for question in request.questions)
-                (folder / f"clip-{uuid.uuid4().hex}").write_text(text)
-                super().add(request)
+            def add(self, ask: Ask) -> None:
+                (folder / f"ask-{uuid.uuid4().hex}").write_text(ask.question.id)
+                super().add(ask)
 
         return lambda: AskedEngine()
 

@@ -15,9 +15,10 @@ import pytest
 
 from framegate.pipelines import flow
 from framegate.pipelines.audit.audit import audit
-from framegate.pipelines.commit.layout import Layout
-from framegate.pipelines.reason.engines.protocol import ClipRequest, Finished
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.reason.strategies.build import make_strategy
+from framegate.pipelines.reason.strategies.protocol import Ask, FinishedAsk
 from framegate.pipelines.store import Store
 from framegate.schemas.errors import StorageError
 from framegate.schemas.job import Job
@@ -50,22 +51,22 @@ def test_one_that_thinks_until_all_others_are_answered_keeps_nobody_waiting(
             super().__init__()
             self._first = ""
             self._units: set[str] = set()
-            self._held: list[Finished] = []
+            self._held: list[FinishedAsk] = []
             self._began = time.monotonic()
 
         @property
         def num_unfinished(self) -> int:
             return super().num_unfinished + len(self._held)
 
-        def add(self, request: ClipRequest) -> None:
-            self._first = self._first or request.id.partition("/")[0]
-            super().add(request)
+        def add(self, ask: Ask) -> None:
+            self._first = self._first or ask.clip.id.partition("/")[0]
+            super().add(ask)
 
-        def step(self) -> list[Finished]:
+        def step(self) -> list[FinishedAsk]:
             finished = super().step()
-            self._held += [one for one in finished if one.request_id.partition("/")[0] == self._first]
-            finished = [one for one in finished if one.request_id.partition("/")[0] != self._first]
-            self._units |= {one.request_id.partition("/")[0] for one in finished}
+            self._held += [one for one in finished if one.ask.clip.id.partition("/")[0] == self._first]
+            finished = [one for one in finished if one.ask.clip.id.partition("/")[0] != self._first]
+            self._units |= {one.ask.clip.id.partition("/")[0] for one in finished}
             if self._held:
                 time.sleep(0.001)
             if time.monotonic() > self._began + 120:
@@ -95,8 +96,8 @@ def test_units_of_a_worker_whose_device_is_lost_come_back_from_another(
     lost = tmp_path / "lost"
 
     class LosesItsDevice(ScriptedEngine):
-        def step(self) -> list[Finished]:
-            if self.num_requests > 3 and not lost.exists():
+        def step(self) -> list[FinishedAsk]:
+            if self.num_asks > 2 * 3 and not lost.exists():
                 lost.touch()
                 raise RuntimeError("CUDA error: an illegal memory access was encountered")
             assert threading.current_thread().name == "engine"
@@ -107,7 +108,7 @@ def test_units_of_a_worker_whose_device_is_lost_come_back_from_another(
     assert lost.exists()
     assert (summary.is_complete, summary.counts.num_answers, summary.counts.num_failures) == (True, 2 * (6 + 10), 2)
     assert set(keys(job).values()) == {1}
-    assert audit(Store(), Layout(job.config.output.uri)).is_clean
+    assert audit(Output.at(job.config.output.uri)).is_clean
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -119,8 +120,8 @@ def test_an_engine_that_breaks_down_fails_what_it_had_and_the_run_goes_on(
     class BreaksOnce(ScriptedEngine):
         num_slots = 2
 
-        def step(self) -> list[Finished]:
-            if self.num_requests > 3 and not broke.exists():
+        def step(self) -> list[FinishedAsk]:
+            if self.num_asks > 2 * 3 and not broke.exists():
                 broke.touch()
                 raise RuntimeError("the device is busy")
             return super().step()
@@ -144,8 +145,8 @@ def test_ctrl_c_while_an_engine_thinks_ends_the_run_at_once(make_job: Callable[.
 
         num_slots = 2
 
-        def step(self) -> list[Finished]:
-            if self.num_requests <= 6:
+        def step(self) -> list[FinishedAsk]:
+            if self.num_asks <= 2 * 6:
                 return super().step()
             time.sleep(0.01)
             return []
@@ -171,7 +172,7 @@ def test_storage_that_refuses_an_answer_ends_the_run(
     root = tmp_path / "index"
 
     class Blocks(ScriptedEngine):
-        def step(self) -> list[Finished]:
+        def step(self) -> list[FinishedAsk]:
             journal = root / "journal"
             if not journal.exists():
                 journal.write_text("no folder")
@@ -187,7 +188,7 @@ def test_without_ray_the_engine_thread_ends_with_the_run(
     threads: list[threading.Thread] = []
 
     class Watches(ScriptedEngine):
-        def step(self) -> list[Finished]:
+        def step(self) -> list[FinishedAsk]:
             threads.append(threading.current_thread())
             return super().step()
 
@@ -205,7 +206,7 @@ def test_without_ray_the_engine_thread_ends_with_the_run(
 
 def test_callers_at_once_share_the_engine(make_job: Callable[..., Job]) -> None:
     """What an actor does, without Ray: units of many calls run together, and the engine never sinks to the last few."""
-    from framegate.pipelines.plan.plan import make_plan, open_output, read_identity
+    from framegate.pipelines.plan.plan import make_plan, read_identity
     from framegate.pipelines.worker.attempts import Attempts
 
     num_open: list[int] = []
@@ -213,16 +214,17 @@ def test_callers_at_once_share_the_engine(make_job: Callable[..., Job]) -> None:
     class Counts(ScriptedEngine):
         num_slots = 4
 
-        def step(self) -> list[Finished]:
+        def step(self) -> list[FinishedAsk]:
             num_open.append(self.num_unfinished)
             time.sleep(0.002)
             return super().step()
 
     job = make_job()
-    store, layout = open_output(job.config)
-    planned = make_plan(job, read_identity(job.config), limit=None, retry_failed=False, keep_indexes=False)
-    attempts = Attempts(store=store, layout=layout, config_id=planned.config_id, run_id="r")
-    make_decode, make_answer = flow.make_stages(job, planned, attempts, Counts, in_process=True)
+    output = Output.open(job.config.output)
+    strategy = make_strategy(job.config.gate)
+    planned = make_plan(job, read_identity(job.config, strategy), limit=None, retry_failed=False, keep_indexes=False)
+    attempts = Attempts(output=output, config_id=planned.config_id, run_id="r")
+    make_decode, make_answer = flow.make_stages(job, planned, attempts, strategy, Counts, in_process=True)
     decode, answer = make_decode(), make_answer()
     units = [unit for row in range(planned.videos.num_rows) for unit in decode(planned.videos.slice(row, 1))]
     with ThreadPoolExecutor(8) as threads:

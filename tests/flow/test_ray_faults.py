@@ -18,8 +18,8 @@ import pytest
 from framegate.pipelines import flow
 from framegate.pipelines.failpoints import FAIL_AT
 from framegate.pipelines.lab.bench.small_archive import QUESTIONS, make_archive, make_model
-from framegate.pipelines.reason.engines.protocol import ClipRequest
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.reason.strategies.protocol import Ask
 from framegate.schemas.job import Job
 
 NODE_DIES = """
@@ -90,11 +90,11 @@ def test_a_unit_that_kills_its_actor_each_time_is_given_up_and_the_others_are_an
     deaths.mkdir()
 
     class DiesOfTheThirdClip(ScriptedEngine):
-        def add(self, request: ClipRequest) -> None:
-            if request.clip_start_seconds == 4:
+        def add(self, ask: Ask) -> None:
+            if ask.clip.start_seconds == 4:
                 (deaths / str(os.getpid())).touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-            super().add(request)
+            super().add(ask)
 
     job = make_job(failures={"max_attempts": 2})
     summary = flow.run(job, engine_factory=lambda: DiesOfTheThirdClip())

@@ -13,12 +13,10 @@ import pytest
 from framegate.jobs.run import run_job
 from framegate.pipelines import flow
 from framegate.pipelines.audit.audit import audit
-from framegate.pipelines.commit.layout import Layout
-from framegate.pipelines.reason.engines.protocol import ClipRequest
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine, say_yes
-from framegate.pipelines.store import Store
+from framegate.pipelines.reason.strategies.protocol import Ask
 from framegate.schemas.job import Job
-from framegate.schemas.qa import Question
 from framegate.schemas.retries import RETRY_AFTER
 from framegate.schemas.run import RunSummary
 
@@ -32,10 +30,10 @@ def run(job: Job, **options: Any) -> RunSummary:
 def count_is_ill() -> ScriptedEngine:
     """An engine on which one question fails."""
 
-    def script(request: ClipRequest, question: Question) -> Sequence[tuple[str, float]]:
-        if question.id == "count":
+    def script(ask: Ask) -> Sequence[tuple[str, float]]:
+        if ask.question.id == "count":
             raise ValueError("ill")
-        return say_yes(request, question)
+        return say_yes(ask)
 
     return ScriptedEngine(script)
 
@@ -86,7 +84,7 @@ def test_only_what_failed_is_asked_again_and_its_failures_stay_as_history(
     assert (summary.num_videos_answered, summary.counts.num_answers, num_answers(job)) == (1, 2, 4)
     assert len(failures(job)) == 4
     assert run(job).num_videos_skipped == 1
-    assert audit(Store(), Layout(job.config.output.uri)).is_clean
+    assert audit(Output.at(job.config.output.uri)).is_clean
 
 
 @pytest.mark.usefixtures("no_waiting")
@@ -110,14 +108,14 @@ def test_a_video_that_cannot_be_read_is_tried_again_and_one_that_is_no_video_is_
     assert failures(job, "reason, attempts") == [("not_video", 1), ("storage", 1), ("storage", 2)]
     run(job, retry_failed=True)
     assert failures(job, "reason, attempts")[:2] == [("not_video", 1), ("not_video", 2)]
-    assert audit(Store(), Layout(job.config.output.uri)).is_clean
+    assert audit(Output.at(job.config.output.uri)).is_clean
 
 
 def test_a_run_in_which_all_fails_for_one_reason_stops_and_says_so(
     make_job: Callable[..., Job], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def everything_is_ill() -> ScriptedEngine:
-        def script(request: ClipRequest, question: Question) -> Sequence[tuple[str, float]]:
+        def script(ask: Ask) -> Sequence[tuple[str, float]]:
             raise ValueError("ill")
 
         return ScriptedEngine(script)

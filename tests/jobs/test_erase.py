@@ -10,7 +10,7 @@ import pyarrow.dataset as pads
 import pytest
 from typer.testing import Result
 
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.store import Store
 from framegate.schemas.errors import StorageError
 from framegate.schemas.keys import uri_digest
@@ -141,7 +141,7 @@ def test_it_must_be_clear_which_videos(framegate: Framegate, output: str, argume
 def test_a_video_that_is_not_indexed_yet_is_kept_out(framegate: Framegate, output: str, tmp_path: Path) -> None:
     local = tmp_path / "later.mp4"
     assert framegate("erase", output, "--video", f"file://{local}", "--execute").exit_code == 0
-    [tombstone] = Store().list(Layout(output).folder("tombstones"))
+    [tombstone] = Output.at(output).list("tombstones")
     assert tombstone.uri.endswith(f"{uri_digest(str(local))}.json")
 
 

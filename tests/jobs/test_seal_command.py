@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_log import fix_layout
 from framegate.pipelines.store import Store
 from framegate.schemas.errors import StorageError
@@ -25,9 +25,10 @@ JOB = (
 @pytest.fixture
 def unsealed(output: str) -> str:
     """The output with one unit in the journal and no table yet, nor a word on how those are partitioned."""
-    layout = Layout(output)
+    unsealed = Output.at(output)
     folders = ("results", "failures", "seals")
-    Store().delete([layout.layout, *(info.uri for kind in folders for info in Store().list(layout.folder(kind)))])
+    uris = (info.uri for kind in folders for info in unsealed.list(kind))
+    Store().delete([unsealed.layout.partitioning, *uris])
     return output
 
 
@@ -37,28 +38,28 @@ def test_the_journal_becomes_a_table_and_goes(framegate: Framegate, unsealed: st
     [row] = json.loads((tmp_path / "sealed.json").read_text())["rows"]
     assert (row["config_id"], row["num_units"], row["num_answers"], row["num_failures"]) == (CONFIG_ID, 1, 1, 0)
     assert CONFIG_ID in result.stdout
-    assert list(Store().list(Layout(unsealed).folder("journal"))) == []
-    [table] = Store().list(Layout(unsealed).folder("results"))
+    assert list(Output.at(unsealed).list("journal")) == []
+    [table] = Output.at(unsealed).list("results")
     assert table.uri.endswith(f"config_id={CONFIG_ID}/00000000.parquet")
     again = framegate("seal", unsealed)
     assert (again.exit_code, again.stdout) == (0, f"nothing waits to be sealed in {unsealed}\n")
 
 
 def test_folders_are_those_of_the_output(framegate: Framegate, unsealed: str) -> None:
-    fix_layout(Store(), Layout(unsealed), ("written_at.year",))
+    fix_layout(Output.at(unsealed), ("written_at.year",))
     assert framegate("seal", unsealed).exit_code == 0
-    assert "written_at_year=2026" in str([info.uri for info in Store().list(Layout(unsealed).folder("results"))])
+    assert "written_at_year=2026" in str([info.uri for info in Output.at(unsealed).list("results")])
 
 
 def test_folders_are_those_of_the_job(framegate: Framegate, unsealed: str, tmp_path: Path) -> None:
     job = tmp_path / "job.yaml"
     job.write_text(JOB.format(by="written_at.month"))
     assert framegate("seal", str(job)).exit_code == 0
-    assert "written_at_month=1" in str([info.uri for info in Store().list(Layout(unsealed).folder("results"))])
+    assert "written_at_month=1" in str([info.uri for info in Output.at(unsealed).list("results")])
 
 
 def test_other_folders_than_there_are_is_refused(framegate: Framegate, unsealed: str, tmp_path: Path) -> None:
-    fix_layout(Store(), Layout(unsealed), ("camera",))
+    fix_layout(Output.at(unsealed), ("camera",))
     job = tmp_path / "job.yaml"
     job.write_text(JOB.format(by="dock"))
     result = framegate("seal", str(job))

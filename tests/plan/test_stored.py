@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from framegate.pipelines.commit.journal import commit_unit, unit_uri
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
 from framegate.pipelines.plan import stored as done_module
 from framegate.pipelines.plan.stored import Done, read_done
@@ -29,25 +29,25 @@ STORE = Store()
 
 
 @pytest.fixture(params=["local", "memory", "s3"])
-def layout(request: pytest.FixtureRequest, tmp_path: Path) -> Layout:
+def output(request: pytest.FixtureRequest, tmp_path: Path) -> Output:
     if request.param == "local":
-        return Layout(str(tmp_path / "out"))
-    return Layout(request.getfixturevalue({"memory": "memory_root", "s3": "s3_root"}[request.param]))
+        return Output.at(str(tmp_path / "out"))
+    return Output.at(request.getfixturevalue({"memory": "memory_root", "s3": "s3_root"}[request.param]))
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> Layout:
-    return Layout(str(tmp_path / "out"))
+def local(tmp_path: Path) -> Output:
+    return Output.at(str(tmp_path / "out"))
 
 
 class Writer:
     """Units as they are committed, `hours` after noon, and as a sealer would leave them."""
 
-    def __init__(self, layout: Layout, facts: RunFacts) -> None:
-        self.layout, self.facts, self.numbers = layout, facts, itertools.count()
+    def __init__(self, output: Output, facts: RunFacts) -> None:
+        self.output, self.facts, self.numbers = output, facts, itertools.count()
 
     def commit(self, unit: dict[str, Any], hours: int = 0) -> None:
-        commit_unit(STORE, self.layout, unit, self.facts, written_at=NOON + timedelta(hours=hours))
+        commit_unit(self.output, unit, self.facts, written_at=NOON + timedelta(hours=hours))
 
     def seal(self, *units: tuple[dict[str, Any], int]) -> None:
         tables = [journal_table(unit, self.facts, written_at=NOON + timedelta(hours=hours)) for unit, hours in units]
@@ -58,14 +58,14 @@ class Writer:
             some = rows.filter(pc.field("row_kind") == name).select(schema.names).cast(schema)
             sink = pa.BufferOutputStream()
             pq.write_table(some, sink, row_group_size=3)
-            uri = self.layout.sealed(kind, self.facts.config_id, "", number)
+            uri = self.output.layout.sealed(kind, self.facts.config_id, "", number)
             STORE.put_once(uri, sink.getvalue().to_pybytes())
 
     def empty_journal(self) -> None:
-        STORE.delete([info.uri for info in STORE.list(self.layout.folder("journal"))])
+        STORE.delete([info.uri for info in self.output.list("journal")])
 
     def done(self) -> Done:
-        return read_done(STORE, self.layout, self.facts.config_id)
+        return read_done(self.output, self.facts.config_id)
 
 
 def answered(done: Done) -> set[tuple[int, int, int, bool]]:
@@ -78,16 +78,16 @@ def standing(done: Done) -> set[tuple[int, int | None, str, int]]:
     return {tuple(row[name] for name in names) for row in done.failed.to_pylist()}  # type: ignore[misc]
 
 
-def test_nothing_is_done_of_a_new_output(layout: Layout, facts: RunFacts) -> None:
-    done = Writer(layout, facts).done()
+def test_nothing_is_done_of_a_new_output(output: Output, facts: RunFacts) -> None:
+    done = Writer(output, facts).done()
     assert (done.answered.num_rows, done.failed.num_rows, done.undecoded.num_rows) == (0, 0, 0)
     assert done.answered.schema.equals(ANSWERED_KEYS)
     assert done.failed.schema.equals(FAILED_KEYS)
 
 
-def test_a_row_counts_whether_it_is_sealed_or_not(layout: Layout, facts: RunFacts, units: Any) -> None:
+def test_a_row_counts_whether_it_is_sealed_or_not(output: Output, facts: RunFacts, units: Any) -> None:
     a, b, c = (units.make_video(name) for name in "abc")
-    writer = Writer(layout, facts)
+    writer = Writer(output, facts)
     writer.commit(units.make_unit(a, range(2), num_clips=2))
     sealed = units.make_unit(b, range(3), num_clips=3, failing=True)
     writer.seal((sealed, 0), (units.make_undecoded(c, None), 0))
@@ -107,7 +107,7 @@ def test_a_row_counts_whether_it_is_sealed_or_not(layout: Layout, facts: RunFact
 
 @pytest.mark.parametrize("sealed", [(), (0,), (1,), (0, 1)])
 def test_a_failure_stands_until_it_is_answered(
-    local: Layout, facts: RunFacts, units: Any, sealed: tuple[int, ...]
+    local: Output, facts: RunFacts, units: Any, sealed: tuple[int, ...]
 ) -> None:
     video = units.make_video()
     writer = Writer(local, facts)
@@ -132,7 +132,7 @@ def test_a_failure_stands_until_it_is_answered(
     [(range(2, 3), 1, False), (range(3, 4), 1, False), (range(2), 1, True), (range(2, 4), -1, True)],
 )
 def test_a_video_that_broke_off_stands_until_a_clip_from_there_on_is_answered_later(
-    local: Layout, facts: RunFacts, units: Any, sealed: bool, clips: range, hours: int, stands: bool
+    local: Output, facts: RunFacts, units: Any, sealed: bool, clips: range, hours: int, stands: bool
 ) -> None:
     video = units.make_video()
     writer = Writer(local, facts)
@@ -147,7 +147,7 @@ def test_a_video_that_broke_off_stands_until_a_clip_from_there_on_is_answered_la
 
 @pytest.mark.parametrize("step", range(9))
 def test_no_row_is_missed_while_a_sealer_moves_it(
-    local: Layout, facts: RunFacts, units: Any, monkeypatch: pytest.MonkeyPatch, step: int
+    local: Output, facts: RunFacts, units: Any, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     """The sealer comes by before the n-th thing that is asked of storage."""
     writer = Writer(local, facts)
@@ -162,7 +162,7 @@ def test_no_row_is_missed_while_a_sealer_moves_it(
             if next(asked) == step:
                 monkeypatch.undo()
                 writer.seal((moved, 0))
-                STORE.delete([unit_uri(local, moved, facts.config_id)])
+                STORE.delete([unit_uri(local.layout, moved, facts.config_id)])
             return method(*args)
 
         return call
@@ -175,11 +175,11 @@ def test_no_row_is_missed_while_a_sealer_moves_it(
 
 
 def test_a_file_that_an_erasure_replaces_while_it_is_read_is_read_again(
-    local: Layout, facts: RunFacts, units: Any, monkeypatch: pytest.MonkeyPatch
+    local: Output, facts: RunFacts, units: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = Writer(local, facts)
     writer.seal((units.make_unit(units.make_video(), range(2), num_clips=2), 0))
-    [info] = STORE.list(local.folder("results"))
+    [info] = local.list("results")
     whole, plain_open, is_first = STORE.read(info.uri), Store.open_read, iter([True])
 
     def open_old(self: Store, uri: str) -> Any:
@@ -195,18 +195,18 @@ def test_a_file_that_an_erasure_replaces_while_it_is_read_is_read_again(
 @pytest.mark.parametrize("folder", ["results", "failures", "journal"])
 @pytest.mark.parametrize("data", [b"something else", None])
 def test_a_file_of_something_else_is_said_in_one_sentence(
-    local: Layout, facts: RunFacts, folder: str, data: bytes | None
+    local: Output, facts: RunFacts, folder: str, data: bytes | None
 ) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"a": [1]}), sink)
-    uri = join(local.folder(folder, facts.config_id), "v", "x.parquet")
+    uri = join(local.layout.folder(folder, facts.config_id), "v", "x.parquet")
     STORE.put_once(uri, data or sink.getvalue().to_pybytes())
     with pytest.raises(StorageError, match=r"v/x\.parquet is no whole Parquet file of ours"):
         Writer(local, facts).done()
 
 
 def test_many_journal_objects_are_taken_in_part_by_part(
-    local: Layout, facts: RunFacts, units: Any, monkeypatch: pytest.MonkeyPatch
+    local: Output, facts: RunFacts, units: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(done_module, "JOURNAL_OBJECTS", 2)
     writer = Writer(local, facts)

@@ -14,15 +14,17 @@ import numpy as np
 import pytest
 
 from framegate.pipelines.reason.engine_thread import EngineThread
-from framegate.pipelines.reason.engines.failures import fail
-from framegate.pipelines.reason.engines.protocol import ClipRequest, Finished
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine, say_yes
 from framegate.pipelines.reason.occupancy import Occupancy
+from framegate.pipelines.reason.questions import ClipRequest
+from framegate.pipelines.reason.strategies.gated import Gated
+from framegate.pipelines.reason.strategies.protocol import Ask, FinishedAsk
 from framegate.schemas.clip import FrameBatch
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Question
 
 QUESTIONS = tuple(Question(id=f"q{number}", text=f"Is it {number}?", type="yes_no") for number in range(2))
+GATED = Gated(threshold=0.97, max_answer_tokens=64, max_thinking_tokens=1024)
 TIMEOUT = 30
 
 
@@ -40,26 +42,26 @@ class HeldEngine(ScriptedEngine):
         self.num_open: list[int] = []
         self.has_long = threading.Event()
         self._release = release or threading.Event()
-        self._held: list[Finished] = []
+        self._held: list[FinishedAsk] = []
 
     @property
     def num_unfinished(self) -> int:
         return super().num_unfinished + len(self._held)
 
-    def add(self, request: ClipRequest) -> None:
+    def add(self, ask: Ask) -> None:
         self.threads.add(threading.get_ident())
-        super().add(request)
+        super().add(ask)
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedAsk]:
         self.threads.add(threading.get_ident())
         self.num_open.append(self.num_unfinished)
         finished = super().step()
-        self._held += [one for one in finished if one.request_id.startswith("long")]
+        self._held += [one for one in finished if one.ask.clip.id.startswith("long")]
         if self._held:
             self.has_long.set()
             time.sleep(0.001)
         done, self._held = (self._held, []) if self._release.is_set() else ([], self._held)
-        return [one for one in finished if not one.request_id.startswith("long")] + done
+        return [one for one in finished if not one.ask.clip.id.startswith("long")] + done
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def make_thread() -> Any:
     made: list[EngineThread] = []
 
     def make(factory: Callable[[], Any], **options: Any) -> EngineThread:
-        made.append(EngineThread(factory, **options))
+        made.append(EngineThread(factory, GATED, **options))
         return made[-1]
 
     yield make
@@ -108,13 +110,13 @@ class BreaksEngine(HeldEngine):
         self._error = error
         self._in_add = in_add
 
-    def add(self, request: ClipRequest) -> None:
-        if self._in_add and request.id.startswith("bad"):
+    def add(self, ask: Ask) -> None:
+        if self._in_add and ask.clip.id.startswith("bad"):
             raise self._error
-        super().add(request)
+        super().add(ask)
 
-    def step(self) -> list[Finished]:
-        if not self._in_add and any(sequence.request_id.startswith("bad") for sequence, _ in self._running):
+    def step(self) -> list[FinishedAsk]:
+        if not self._in_add and any(running.ask.clip.id.startswith("bad") for running in self._running):
             raise self._error
         return super().step()
 
@@ -162,12 +164,12 @@ def test_after_an_error_of_the_device_nobody_is_answered_here_any_more(
 
 
 def test_an_error_of_the_device_goes_to_whoever_ends_the_process(make_thread: Callable[..., EngineThread]) -> None:
-    def script(request: ClipRequest, question: Question) -> Sequence[tuple[str, float]]:
+    def script(ask: Ask) -> Sequence[tuple[str, float]]:
         raise RuntimeError("CUDA error: device-side assert triggered")
 
     seen: list[BaseException] = []
     # Even where an engine takes an error for that of one question.
-    thread = make_thread(lambda: ScriptedEngine(script), on_poisoned=seen.append)
+    thread = make_thread(lambda: ScriptedEngine(script), on_fatal=seen.append)
     with pytest.raises(EngineError):
         thread.ask([make_request("bad")]).result(TIMEOUT)
     assert [str(error) for error in seen] == ["CUDA error: device-side assert triggered"]
@@ -195,7 +197,7 @@ def test_slots_are_those_that_the_engine_has_now(make_thread: Callable[..., Engi
     class Shrinks(ScriptedEngine):
         num_slots = 8
 
-        def step(self) -> list[Finished]:
+        def step(self) -> list[FinishedAsk]:
             self.num_slots = 4
             return super().step()
 
@@ -219,7 +221,7 @@ def test_closing_ends_the_thread_and_leaves_nobody_waiting(make_thread: Callable
 
 
 def test_a_thread_that_nobody_has_any_more_ends() -> None:
-    thread = EngineThread(ScriptedEngine)
+    thread = EngineThread(ScriptedEngine, GATED)
     thread.ask([make_request("a")]).result(TIMEOUT)
     [running] = [one for one in threading.enumerate() if one.name == "engine"]
     assert running.daemon
@@ -242,7 +244,3 @@ def test_its_time_is_accounted_for(make_thread: Callable[..., EngineThread]) -> 
     release.set()
     waits.result(TIMEOUT)
     assert occupancy.read()["full"] >= 0.04
-
-
-def test_a_failure_of_one_question_stays_its_own() -> None:
-    assert fail("a/0", QUESTIONS[0], ValueError("ill")).failure_message == "ValueError: ill"

@@ -11,6 +11,8 @@ import torch
 from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.reason.stage import ReasonStage
+from framegate.pipelines.reason.strategies.build import make_strategy
+from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.schemas.clip import Clip, Video
 from framegate.schemas.config import PromptConfig, RunConfig
 from framegate.schemas.errors import EngineError
@@ -24,6 +26,8 @@ QUESTIONS = (
     Question(id="s", text="When?", type="span"),
     Question(id="n", text="How many?", type="number"),
 )
+
+GATED = Gated(threshold=0.97, max_answer_tokens=64, max_thinking_tokens=1024)
 
 
 @pytest.fixture
@@ -57,7 +61,7 @@ def run(stage: ReasonStage, *units: DecodedUnit) -> list[dict]:
 
 
 def test_every_clip_is_asked_every_question_that_its_unit_misses(make_unit):
-    stage = ReasonStage(engine_factory=ScriptedEngine, questions=QUESTIONS)
+    stage = ReasonStage(engine_factory=ScriptedEngine, strategy=GATED, questions=QUESTIONS)
     rows = run(stage, make_unit("a", 2), make_unit("b", 1, QUESTIONS[1:2]))
     by_uri = {row["video_uri"]: row for row in rows}
     assert len(rows) == 2
@@ -71,26 +75,26 @@ def test_every_clip_is_asked_every_question_that_its_unit_misses(make_unit):
 
 
 def test_spans_are_seconds_of_the_video(make_unit):
-    stage = ReasonStage(engine_factory=ScriptedEngine, questions=QUESTIONS)
+    stage = ReasonStage(engine_factory=ScriptedEngine, strategy=GATED, questions=QUESTIONS)
     [row] = run(stage, make_unit("a", 2, QUESTIONS[1:2]))
     assert [clip["answers"][0]["answer"] for clip in row["clips"]] == ["[0, 1]", "[30, 31]"]
 
 
 def test_a_unit_that_failed_to_decode_passes_through_unasked(make_unit):
     failure = Failure(stage="decode", reason="truncated", message="it ends early")
-    stage = ReasonStage(engine_factory=ScriptedEngine, questions=QUESTIONS)
+    stage = ReasonStage(engine_factory=ScriptedEngine, strategy=GATED, questions=QUESTIONS)
     [row] = run(stage, make_unit("a", 0, failure=failure))
     assert row["failure"] == {"stage": "decode", "reason": "truncated", "message": "it ends early"}
     assert row["clips"] == []
 
 
 def test_a_question_that_the_engine_fails_is_a_failure_beside_the_other_answers(make_unit):
-    def script(request, question):
-        if question.id == "s":
+    def script(ask):
+        if ask.question.id == "s":
             raise RuntimeError("no such moment")
         return [("\\boxed{1}", 0.0)]
 
-    stage = ReasonStage(engine_factory=lambda: ScriptedEngine(script), questions=QUESTIONS)
+    stage = ReasonStage(engine_factory=lambda: ScriptedEngine(script), strategy=GATED, questions=QUESTIONS)
     [row] = run(stage, make_unit("a", 1))
     [clip] = row["clips"]
     assert [answer["question_id"] for answer in clip["answers"]] == ["q", "n"]
@@ -118,7 +122,7 @@ class BrokenEngine(ScriptedEngine):
 
 def test_an_engine_that_breaks_down_fails_what_was_in_flight_and_is_replaced(make_unit):
     engines = [BrokenEngine(), ScriptedEngine()]
-    stage = ReasonStage(engine_factory=lambda: engines.pop(0), questions=QUESTIONS)
+    stage = ReasonStage(engine_factory=lambda: engines.pop(0), strategy=GATED, questions=QUESTIONS)
     [row] = run(stage, make_unit("a", 2))
     assert [len(clip["failures"]) for clip in row["clips"]] == [3, 3]
     assert row["clips"][0]["failures"][0]["message"] == "RuntimeError: the device is lost"
@@ -130,18 +134,18 @@ def test_an_engine_that_breaks_down_fails_what_was_in_flight_and_is_replaced(mak
 class ForgetfulEngine(ScriptedEngine):
     """Loses whatever it is given."""
 
-    def add(self, request):
+    def add(self, ask):
         pass
 
 
 def test_questions_that_an_engine_loses_are_failures_and_not_an_endless_wait(make_unit):
-    stage = ReasonStage(engine_factory=ForgetfulEngine, questions=QUESTIONS)
+    stage = ReasonStage(engine_factory=ForgetfulEngine, strategy=GATED, questions=QUESTIONS)
     [row] = run(stage, make_unit("a", 1))
     assert "lost questions" in row["clips"][0]["failures"][0]["message"]
 
 
 def test_a_caller_that_stops_reading_disturbs_no_later_batch(make_unit):
-    stage = ReasonStage(engine_factory=ScriptedEngine, questions=QUESTIONS)
+    stage = ReasonStage(engine_factory=ScriptedEngine, strategy=GATED, questions=QUESTIONS)
     abandoned = stage(to_table([make_unit("a", 1), make_unit("b", 3)], DECODED))
     next(abandoned)
     abandoned.close()
@@ -167,9 +171,9 @@ def make_job(name: str, **ray) -> RunConfig:
 def test_the_transformers_engine_of_a_job_answers_in_the_stage(make_unit, bench, taught_checkpoint):
     config = make_job(str(taught_checkpoint))
     config = config.model_copy(update={"prompt": PromptConfig(system=bench.system_prompt)})
-    factory = pickle.loads(pickle.dumps(make_engine_factory(config)))  # it travels to the actors
-    questions = (bench.sure, bench.unsure)
-    stage = ReasonStage(engine_factory=factory, questions=questions)
+    strategy, questions = make_strategy(config.gate), (bench.sure, bench.unsure)
+    factory = pickle.loads(pickle.dumps(make_engine_factory(config, strategy, questions)))  # it travels to the actors
+    stage = ReasonStage(engine_factory=factory, strategy=strategy, questions=questions)
     [row] = run(stage, make_unit("a", 1, questions))
     answers = {answer["question_id"]: answer for answer in row["clips"][0]["answers"]}
     assert answers["sure"]["answer"] == "yes"
@@ -180,4 +184,4 @@ def test_a_job_that_wants_gpus_where_there_are_none_is_told_what_to_set(random_c
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         pytest.skip("this machine has an accelerator")
     with pytest.raises(EngineError, match=r"set ray\.gpus_per_actor to 0"):
-        make_engine_factory(make_job(str(random_checkpoint), gpus_per_actor=1))()
+        make_engine_factory(make_job(str(random_checkpoint), gpus_per_actor=1), GATED, QUESTIONS)()

@@ -10,15 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from framegate.schemas.config import (
-    ClipsConfig,
-    DecodeConfig,
-    FramesConfig,
-    GateConfig,
-    RunConfig,
-    answer_document,
-    config_id,
-)
+from framegate.pipelines.reason.strategies.build import make_strategy
+from framegate.schemas.config import ClipsConfig, DecodeConfig, FramesConfig, RunConfig, answer_document, config_id
+from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, GatedConfig
 
 BASE: dict[str, Any] = {
     "input": {"videos": "s3://archive/2026"},
@@ -42,7 +36,7 @@ def make_config(**changes: Any) -> RunConfig:
 
 
 def make_id(config: RunConfig, **identity: str) -> str:
-    return config_id(config, **{**IDENTITY, **identity})
+    return config_id(config, **{**IDENTITY, **identity}, strategy=make_strategy(config.gate).document())
 
 
 @pytest.mark.parametrize(
@@ -118,8 +112,35 @@ def test_an_id_is_16_hex_digits_and_begins_with_a_letter(wording: str, fingerpri
     assert int(made, 16) >= 0
 
 
+# As they were computed when strategies were three names in one part: rows are filed under them.
+@pytest.mark.parametrize(
+    ("gate", "expected"),
+    [
+        ({}, "e90ff7c86f8de3a4"),
+        (
+            {"strategy": "direct", "threshold": 0.5, "max_answer_tokens": 16, "max_thinking_tokens": 224},
+            "f6d34e0483e9b2a9",
+        ),
+        ({"strategy": "always_think", "max_thinking_tokens": 7}, "dbb4a3f956ba3535"),
+    ],
+)
+def test_ids_are_what_they_were(gate: dict[str, Any], expected: str) -> None:
+    assert make_id(make_config(gate=gate)) == expected
+
+
+def test_a_gate_without_a_strategy_is_gated() -> None:
+    assert make_config(gate={"threshold": 0.9}).gate == GatedConfig(threshold=0.9)
+    assert make_config(gate=DirectConfig()).gate == make_config(gate={"strategy": "direct"}).gate == DirectConfig()
+
+
+@pytest.mark.parametrize("strategy", ["direct", "always_think"])
+def test_a_threshold_is_accepted_where_it_is_without_effect(strategy: str) -> None:
+    with_threshold = make_config(gate={"strategy": strategy, "threshold": 0.5})
+    assert make_strategy(with_threshold.gate) == make_strategy(make_config(gate={"strategy": strategy}).gate)
+
+
 def test_the_document_says_what_the_id_stands_for() -> None:
-    document = answer_document(make_config(), **IDENTITY)
+    document = answer_document(make_config(), **IDENTITY, strategy=make_strategy(make_config().gate).document())
     assert document["model"]["fingerprint"] == "f00d"
     assert "threshold" not in str(document)
 
@@ -127,10 +148,12 @@ def test_the_document_says_what_the_id_stands_for() -> None:
 @pytest.mark.parametrize(
     ("part", "values"),
     [
-        (GateConfig, {"threshold": 1.01}),
-        (GateConfig, {"threshold": -0.1}),
-        (GateConfig, {"max_answer_tokens": 0}),
-        (GateConfig, {"strategy": "sometimes"}),
+        (GatedConfig, {"threshold": 1.01}),
+        (GatedConfig, {"threshold": -0.1}),
+        (GatedConfig, {"max_answer_tokens": 0}),
+        (GatedConfig, {"strategy": "sometimes"}),
+        (DirectConfig, {"threshold": 1.01}),
+        (AlwaysThinkConfig, {"max_thinking_tokens": 0}),
         (ClipsConfig, {"seconds": 0}),
         (ClipsConfig, {"stride_seconds": 0}),
         (ClipsConfig, {"seconds": 10, "whole_video": True}),
@@ -163,9 +186,9 @@ def test_decord_is_never_let_out_of_the_sandbox() -> None:
 
 def test_a_part_is_frozen_and_refuses_unknown_keys() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        GateConfig().threshold = 0.5  # type: ignore[misc]
+        GatedConfig().threshold = 0.5  # type: ignore[misc]
     with pytest.raises(ValidationError, match="did you mean 'threshold'"):
-        GateConfig(treshold=0.5)  # type: ignore[call-arg]
+        GatedConfig(treshold=0.5)  # type: ignore[call-arg]
 
 
 def test_engine_args_that_can_change_an_answer_make_another_configuration():
@@ -184,7 +207,7 @@ def test_engine_args_that_can_change_an_answer_make_another_configuration():
 
 def test_without_engine_args_the_document_is_what_it_was():
     """So that archives that were indexed before keep their configuration."""
-    model = answer_document(make_config(), **IDENTITY)["model"]
+    model = answer_document(make_config(), **IDENTITY, strategy=make_strategy(make_config().gate).document())["model"]
     assert model == {
         "name": "org/model",
         "revision": None,

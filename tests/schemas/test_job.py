@@ -73,6 +73,15 @@ def test_uris_and_absolute_paths_stay(tmp_path: Path) -> None:
         ({"gate": {"treshold": 0.9}}, "gate.treshold is not a known key; did you mean gate.threshold?"),
         ({"modell": {}}, "modell is not a known key; did you mean model?"),
         ({"ray": {"reason_actors": {"mix": 1}}}, "ray.reason_actors.mix is not a known key; did you mean ray.reason_"),
+        (
+            {"gate": {"strategy": "direct", "max_thoughts": 9}},
+            "gate.max_thoughts is not a known key; did you mean gate.max_",
+        ),
+        (
+            {"gate": {"strategy": "maybe"}},
+            "gate.strategy: input should be 'direct', 'always_think' or 'gated', got 'maybe'",
+        ),
+        ({"gate": {"strategy": None}}, "gate.strategy: input should be 'direct', 'always_think' or 'gated', got None"),
         ({"gate": {"threshold": 1.5}}, "gate.threshold: input should be less than or equal to 1, got 1.5"),
         ({"clips": {"stride_seconds": 0}}, "clips.stride_seconds: input should be greater than 0, got 0"),
         ({"model": {}}, "model.name is missing"),

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_rows import RunFacts
-from framegate.pipelines.store import Store
 from framegate.pipelines.worker import attempts as attempts_module
 from framegate.pipelines.worker.attempts import Attempts, read_deaths
 from framegate.schemas.errors import StorageError
@@ -18,11 +17,11 @@ from framegate.schemas.errors import StorageError
 
 @pytest.fixture
 def attempts(tmp_path: Path, facts: RunFacts) -> Attempts:
-    return Attempts(store=Store(), layout=Layout(str(tmp_path)), config_id=facts.config_id, run_id=facts.run_id)
+    return Attempts(output=Output.at(str(tmp_path)), config_id=facts.config_id, run_id=facts.run_id)
 
 
 def notes(attempts: Attempts) -> list[str]:
-    return [info.uri for info in attempts.store.list(attempts.layout.folder("attempts"))]
+    return [info.uri for info in attempts.output.list("attempts")]
 
 
 def test_notes_of_another_run_count_once_they_are_old(attempts: Attempts) -> None:
@@ -32,7 +31,7 @@ def test_notes_of_another_run_count_once_they_are_old(attempts: Attempts) -> Non
     now = datetime.now(UTC)
 
     def deaths(later: timedelta) -> dict[str, int]:
-        return read_deaths(attempts.store, attempts.layout, attempts.config_id, now=now + later)
+        return read_deaths(attempts.output, attempts.config_id, now=now + later)
 
     assert deaths(timedelta(minutes=50)) == {}
     old = deaths(attempts_module.STALE_AFTER + timedelta(minutes=1))
@@ -49,6 +48,8 @@ def test_a_run_forgets_its_own_notes_alone(attempts: Attempts) -> None:
 
 
 def test_a_foreign_object_among_the_notes_is_named(attempts: Attempts) -> None:
-    attempts.store.put_once(attempts.layout.attempt(attempts.config_id, "v", "decode", "x", 1), b"no json")
+    attempts.output.store.put_once(
+        attempts.output.layout.attempt(attempts.config_id, "v", "decode", "x", 1), b"no json"
+    )
     with pytest.raises(StorageError, match="x-0001 is no note of an attempt"):
-        read_deaths(attempts.store, attempts.layout, attempts.config_id, now=datetime.now(UTC))
+        read_deaths(attempts.output, attempts.config_id, now=datetime.now(UTC))

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from framegate.pipelines.commit.journal import from_parquet, unit_uri
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.reason.occupancy import Occupancy
 from framegate.pipelines.store import Store
@@ -37,7 +37,7 @@ class Died(BaseException):
 
 @pytest.fixture
 def attempts(tmp_path: Path, facts: RunFacts) -> Attempts:
-    return Attempts(store=Store(), layout=Layout(str(tmp_path)), config_id=facts.config_id, run_id=facts.run_id)
+    return Attempts(output=Output.at(str(tmp_path)), config_id=facts.config_id, run_id=facts.run_id)
 
 
 @pytest.fixture
@@ -109,20 +109,20 @@ class Model:
 
 
 def journal(attempts: Attempts) -> list[dict[str, Any]]:
-    infos = attempts.store.list(attempts.layout.folder("journal"))
-    return [row for info in infos for row in from_parquet(info.uri, attempts.store.read(info.uri)).to_pylist()]
+    infos = attempts.output.list("journal")
+    return [row for info in infos for row in from_parquet(info.uri, attempts.output.store.read(info.uri)).to_pylist()]
 
 
 def notes(attempts: Attempts) -> list[str]:
-    return [info.uri for info in attempts.store.list(attempts.layout.folder("attempts"))]
+    return [info.uri for info in attempts.output.list("attempts")]
 
 
 def run_as_ray_would(model: Model, attempts: Attempts, facts: RunFacts, batch: pa.Table) -> tuple[pa.Table, int]:
     """All units at once, each in a thread, in process after process until one of them lives; and how many died."""
     for num_deaths in range(20):
-        process = Process(attempts.store)
+        process = Process(attempts.output.store)
         model.start(process)
-        mortal = replace(attempts, store=cast(Store, process))
+        mortal = replace(attempts, output=replace(attempts.output, store=cast(Store, process)))
         stage = CommitStage(make_stage=lambda: model, attempts=mortal, facts=facts, max_attempts=3)
         with ThreadPoolExecutor(batch.num_rows) as threads:
             futures = [threads.submit(stage, batch.slice(row, 1)) for row in range(batch.num_rows)]
@@ -187,7 +187,7 @@ def test_what_was_at_work_when_the_worker_died_is_asked_alone(
 ) -> None:
     # As a worker leaves it that died with a and b in hand.
     for unit in to_table([make_decoded("a"), make_decoded("b")], DECODED).to_pylist():
-        _, video_id, name = unit_uri(attempts.layout, unit, facts.config_id).rsplit("/", 2)
+        _, video_id, name = unit_uri(attempts.output.layout, unit, facts.config_id).rsplit("/", 2)
         attempts.begin(video_id, name.removesuffix(".parquet"))
     model, batch = Model(), to_table([make_decoded(name) for name in "abcdef"], DECODED)
     run_as_ray_would(model, attempts, facts, batch)
@@ -200,7 +200,7 @@ def test_a_unit_that_died_in_company_gets_a_chance_alone_even_where_one_attempt_
     attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
 ) -> None:
     [unit] = to_table([make_decoded("a")], DECODED).to_pylist()
-    _, video_id, name = unit_uri(attempts.layout, unit, facts.config_id).rsplit("/", 2)
+    _, video_id, name = unit_uri(attempts.output.layout, unit, facts.config_id).rsplit("/", 2)
     attempts.begin(video_id, name.removesuffix(".parquet"))
     stage = CommitStage(make_stage=Model, attempts=attempts, facts=facts, max_attempts=1)
     [receipt] = stage(to_table([make_decoded("a")], DECODED)).to_pylist()

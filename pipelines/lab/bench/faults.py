@@ -24,10 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from framegate.pipelines.audit.audit import audit
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.failpoints import FAIL_AT, FAIL_ONCE, FAIL_WITH, FAILPOINTS
 from framegate.pipelines.lab.bench.small_archive import QUESTIONS, make_archive, make_model
-from framegate.pipelines.store import Store
 
 KINDS = ("killed", "frozen")
 UNLIKE = ("run_id", "written_at", "decode_seconds", "engine_seconds")  # columns in which two runs may differ
@@ -123,7 +122,7 @@ class Workbench:
         num_commands: int,
         num_changed: int,
     ) -> Verdict:
-        report = audit(Store(), Layout(str(output)))
+        report = audit(Output.at(str(output)))
         found = read_rows(output)
         shutil.rmtree(output)
         return Verdict(

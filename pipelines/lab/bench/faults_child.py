@@ -11,10 +11,9 @@ import sys
 from typing import Any
 
 from framegate.pipelines import flow
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.erase.erase import erase
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
-from framegate.pipelines.store import Store
 from framegate.schemas.job import parse_job
 
 
@@ -22,8 +21,7 @@ def carry_out(spec: dict[str, Any]) -> bool:
     """Whether it is complete."""
     job = parse_job(spec["job"])
     if spec["action"] == "erase":
-        output = job.config.output
-        erase(Store(output.storage_options), Layout(output.uri), spec["uris"])
+        erase(Output.open(job.config.output), spec["uris"])
         return True
     return flow.run(job, engine_factory=ScriptedEngine, in_process=spec["in_process"]).is_complete
 

@@ -22,6 +22,7 @@ from typing import Any
 import pyarrow as pa
 
 from framegate.pipelines import flow
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.driver.cluster import Shares, start_ray, unwrap
 from framegate.pipelines.lab.bench.pipeline_stages import (
     OWN_COLUMNS,
@@ -31,10 +32,12 @@ from framegate.pipelines.lab.bench.pipeline_stages import (
     write_warm_up,
 )
 from framegate.pipelines.lab.bench.processes import cpu_seconds
-from framegate.pipelines.plan.plan import make_plan, open_output, read_identity
-from framegate.pipelines.reason.engines.build import EngineFactory, make_engine_factory
+from framegate.pipelines.plan.plan import make_plan, read_identity
+from framegate.pipelines.reason.engines.build import make_engine_factory
+from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.reason.occupancy import STATES
+from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.worker.attempts import Attempts
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.job import Job
@@ -72,7 +75,8 @@ class Pipeline:
     def __init__(self, job: Job, folder: Path, *, engine_factory: EngineFactory | None = None) -> None:
         self._job = job
         self._folder = folder
-        self._engine_factory = engine_factory or make_engine_factory(job.config)
+        self._strategy = make_strategy(job.config.gate)
+        self._engine_factory = engine_factory or make_engine_factory(job.config, self._strategy, job.questions)
         self._shares: Shares = start_ray(job.config.ray)
         self._warm_up = folder / "warm-up.arrow"
         self._num_run = 0
@@ -121,13 +125,15 @@ class Pipeline:
 
     def _plan(self, output: Path) -> Plan:
         job = _with_output(self._job, output)
-        return make_plan(job, read_identity(job.config), limit=None, retry_failed=False, keep_indexes=False)
+        return make_plan(
+            job, read_identity(job.config, self._strategy), limit=None, retry_failed=False, keep_indexes=False
+        )
 
     def _stages(self, planned: Plan, output: Path, factory: EngineFactory) -> tuple[Any, Any]:
         job = _with_output(self._job, output)
-        store, layout = open_output(job.config)
-        attempts = Attempts(store=store, layout=layout, config_id=planned.config_id, run_id=output.name)
-        return flow.make_stages(job, planned, attempts, factory)
+        written = Output.open(job.config.output)
+        attempts = Attempts(output=written, config_id=planned.config_id, run_id=output.name)
+        return flow.make_stages(job, planned, attempts, self._strategy, factory)
 
     def _receipts(self, kind: str, planned: Plan, output: Path, line: StartLine) -> Generator[dict[str, Any]]:
         factory = ScriptedEngine if kind == "decode" else self._engine_factory

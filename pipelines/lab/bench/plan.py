@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.lab.bench.archive import CONFIG_ID, Archive
 from framegate.pipelines.lab.bench.processes import peak_rss_bytes
 from framegate.schemas.errors import FramegateError
@@ -71,7 +72,7 @@ def plan_once(archive: Archive, case: Case) -> dict[str, Any]:
     began = time.perf_counter()
     found = find_videos(InputConfig(videos=case.videos))
     listed = time.perf_counter()
-    done = read_done(Store(), archive.layout, CONFIG_ID)
+    done = read_done(Output(Store(), archive.layout), CONFIG_ID)
     read = time.perf_counter()
     planned = plan_videos(
         found,

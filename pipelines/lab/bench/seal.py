@@ -24,8 +24,8 @@ import pyarrow as pa
 
 from framegate.pipelines.commit.journal import to_journal
 from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import DEFAULT_FILE_BYTES, seal
-from framegate.pipelines.store import Store
 from framegate.schemas.errors import FramegateError, InputError
 from framegate.schemas.tables import JOURNAL
 
@@ -170,7 +170,7 @@ def _row(clip: int, question: int, number: int, chance: random.Random) -> dict[s
 def main(folder: str, file_bytes: str) -> None:
     """Seals what lies there, and tells on standard output what it took."""
     started = time.monotonic()
-    sealed = seal(Store(), Layout(folder), CONFIG_ID, file_bytes=int(file_bytes))
+    sealed = seal(Output.at(folder), CONFIG_ID, file_bytes=int(file_bytes))
     seconds = time.monotonic() - started
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({**asdict(sealed), "seconds": seconds, "peak_rss_mib": peak_kib / 1024}))

@@ -20,8 +20,9 @@ from framegate.pipelines.lab.dock.film import draw_film, encode_mp4
 from framegate.pipelines.lab.dock.scoring import Scored
 from framegate.pipelines.lab.dock.world import MAX_CRATES, MIN_CRATES, Scene, draw_scene
 from framegate.pipelines.reason.asking.answers import parse_answer
-from framegate.pipelines.reason.engines.build import build_engine
-from framegate.pipelines.reason.engines.protocol import ClipRequest
+from framegate.pipelines.reason.engines.build import make_engine_factory
+from framegate.pipelines.reason.questions import ClipRequest, QuestionRunner
+from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.store import Store
 from framegate.schemas.clip import FrameBatch, Video
 from framegate.schemas.config import DecodeConfig, RunConfig
@@ -96,7 +97,9 @@ def evaluate(
     clips: list[HeldOutClip], *, strategy: str, config: RunConfig, on_answer: Callable[[int], None] | None = None
 ) -> list[Scored]:
     """Ask every clip its questions under one strategy."""
-    engine = build_engine(config)
+    questions = [asked.question for clip in clips for asked in clip.asked]
+    make_engine = make_engine_factory(config, make_strategy(config.gate), questions)
+    runner = QuestionRunner(make_engine(), make_strategy(config.gate))
     waiting = iter(clips)
     by_id: dict[str, HeldOutClip] = {}
     scored: list[Scored] = []
@@ -105,13 +108,13 @@ def evaluate(
         while num_open < 2 * CLIPS_IN_ENGINE and (clip := next(waiting, None)) is not None:
             by_id[str(clip.number)] = clip
             questions = tuple(asked.question for asked in clip.asked)
-            engine.add(
+            runner.add(
                 ClipRequest(id=str(clip.number), frames=clip.frames, clip_start_seconds=0.0, questions=questions)
             )
             num_open += len(questions)
         if num_open == 0:
             return scored
-        for finished in engine.step():
+        for finished in runner.step():
             num_open -= 1
             if finished.answer is None:
                 raise FramegateError(f"the engine failed on a dock clip: {finished.failure_message}")

@@ -1,33 +1,55 @@
 """From a job to an engine: which one, and with what.
 
-The factory travels to the actors; nothing heavy is imported before it is called there.
+A factory travels to the workers; nothing heavy is imported before it is called there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 
 from framegate.pipelines.reason.asking.prompt import DEFAULT_SYSTEM_PROMPT
-from framegate.pipelines.reason.engines.protocol import Engine
+from framegate.pipelines.reason.engines.protocol import Engine, EngineFactory
+from framegate.pipelines.reason.strategies.protocol import Capability, Strategy, TokenBudget
 from framegate.schemas.config import RayConfig, RunConfig
-from framegate.schemas.errors import EngineError
+from framegate.schemas.errors import ConfigError, EngineError
+from framegate.schemas.qa import Question
 
-EngineFactory = Callable[[], Engine]
+CAPABILITIES: Mapping[str, frozenset[Capability]] = MappingProxyType(
+    {"transformers": frozenset({"sampling"}), "vllm": frozenset()}
+)
+"""What each engine that a job can name is capable of: what `Engine.capabilities` says once it is loaded."""
 
 
-def make_engine_factory(config: RunConfig, *, num_slots: int | None = None) -> EngineFactory:
-    """A picklable function without arguments that builds the job's engine; call it once per actor."""
-    return partial(build_engine, config, num_slots=num_slots)
+def check_engine(engine: str, strategy: Strategy) -> None:
+    """Raises ConfigError where an engine, as a job names it, is not capable of what the strategy needs."""
+    missing = strategy.needs - CAPABILITIES[engine]
+    if not missing:
+        return
+    able = [f"engine: {name}" for name, capabilities in CAPABILITIES.items() if strategy.needs <= capabilities]
+    raise ConfigError(
+        f"the strategy {strategy.name} needs {', '.join(sorted(missing))}, which the engine {engine} does not offer; "
+        + (f"use {' or '.join(able)}" if able else "no engine does")
+    )
 
 
-def build_engine(config: RunConfig, *, num_slots: int | None = None) -> Engine:
-    """Load the job's model: on an accelerator if the job gives its actors one, else on the CPU. Raises EngineError.
+def make_engine_factory(
+    config: RunConfig, strategy: Strategy, questions: Iterable[Question], *, num_slots: int | None = None
+) -> EngineFactory:
+    """A picklable function without arguments that builds the job's engine; call it once per worker."""
+    budgets = dict.fromkeys(budget for question in questions for budget in strategy.budgets(question))
+    return partial(build_engine, config, budgets=tuple(budgets), num_slots=num_slots)
 
-    vLLM runs where it was built for, and takes its number of sequences from `model.engine_args`.
+
+def build_engine(config: RunConfig, *, budgets: Sequence[TokenBudget], num_slots: int | None = None) -> Engine:
+    """Load the job's model: on an accelerator if the job gives its workers one, else on the CPU. Raises EngineError.
+
+    `budgets` are those of all asks to come. vLLM runs where it was built for, and takes its number of sequences from
+    `model.engine_args`.
     """
     if config.model.engine == "vllm":
-        return _build_vllm(config)
+        return _build_vllm(config, budgets)
     from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
     from framegate.pipelines.reason.engines.own.engine import TransformersEngine
     from framegate.pipelines.reason.engines.own.memory import memory_budget
@@ -37,7 +59,6 @@ def build_engine(config: RunConfig, *, num_slots: int | None = None) -> Engine:
     return TransformersEngine(
         checkpoint,
         system_prompt=config.prompt.system or DEFAULT_SYSTEM_PROMPT,
-        gate=config.gate,
         frames=config.frames,
         num_slots=num_slots,
         memory_bytes=memory_budget(checkpoint.device, engine_share=_engine_share(config.ray)),
@@ -51,7 +72,7 @@ def _engine_share(ray: RayConfig) -> float:
     return 1 / ray.reason_actors.max if ray.address is None else 1.0
 
 
-def _build_vllm(config: RunConfig) -> Engine:
+def _build_vllm(config: RunConfig, budgets: Sequence[TokenBudget]) -> Engine:
     from framegate.pipelines.reason.engines.vllm.engine import VllmEngine
 
     return VllmEngine.load(
@@ -60,8 +81,8 @@ def _build_vllm(config: RunConfig) -> Engine:
         dtype=config.model.dtype,
         engine_args=config.model.engine_args,
         system_prompt=config.prompt.system or DEFAULT_SYSTEM_PROMPT,
-        gate=config.gate,
         frames=config.frames,
+        budgets=budgets,
     )
 
 

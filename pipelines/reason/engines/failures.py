@@ -1,16 +1,29 @@
-"""How an engine says that a question has no answer: a reason code and one sentence, instead of an exception.
+"""What an engine does about errors: which ones fail one ask, and which ones are the end of the process.
 
-One broken clip must not stop the others in the same engine, so whatever goes wrong with it comes back as `Finished`.
+One broken clip must not stop the others in the same engine: whatever goes wrong with it comes back as a failed
+`FinishedAsk`, a reason code and one sentence. After a fatal error no engine can work in this process: every later call
+into a CUDA device fails once one has, and so does all work given to an engine whose own processes have died. Running
+out of memory is not fatal. Errors are known by their names, so that no package need be installed.
 """
 
 from __future__ import annotations
 
-from framegate.pipelines.reason.engines.poison import is_poisoned
-from framegate.pipelines.reason.engines.protocol import Finished
+from collections.abc import Iterator
+
+from framegate.pipelines.reason.strategies.protocol import Ask, FinishedAsk
 from framegate.schemas.errors import EngineError
-from framegate.schemas.qa import Question
 
 MEMORY_REASON = "memory_limit"
+
+FATAL_TYPES = frozenset({"AcceleratorError", "EngineDeadError"})  # torch's, and vLLM's
+FATAL_WORDS = ("CUDA error", "HIP error", "device-side assert")
+HARMLESS_TYPES = frozenset({"OutOfMemoryError"})
+HARMLESS_WORDS = ("STATUS_ALLOC_FAILED",)  # cuBLAS found no memory for its handle, and says so as a "CUDA error"
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Whether `error`, or what it was raised from, means that only a new process can go on."""
+    return any(_is_fatal_itself(one) for one in _chain(error))
 
 
 def is_memory_error(error: Exception) -> bool:
@@ -30,11 +43,23 @@ def describe_failure(error: Exception) -> tuple[str, str]:
     return reason, line if isinstance(error, EngineError) else f"{type(error).__name__}: {line}".rstrip(": ")
 
 
-def fail(request_id: str, question: Question, error: Exception) -> Finished:
-    """Raises `error` itself where it is no failure of one question: after it no engine can work in this process."""
-    if is_poisoned(error):
+def fail(ask: Ask, error: Exception) -> FinishedAsk:
+    """The ask with its failure. A fatal error is raised instead."""
+    if is_fatal(error):
         raise error
     reason, message = describe_failure(error)
-    return Finished(
-        request_id=request_id, question=question, answer=None, failure_reason=reason, failure_message=message
-    )
+    return FinishedAsk(ask=ask, course=None, failure_reason=reason, failure_message=message)
+
+
+def _is_fatal_itself(error: BaseException) -> bool:
+    if type(error).__name__ in HARMLESS_TYPES or any(words in str(error) for words in HARMLESS_WORDS):
+        return False
+    return type(error).__name__ in FATAL_TYPES or any(words in str(error) for words in FATAL_WORDS)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

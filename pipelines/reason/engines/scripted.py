@@ -1,89 +1,109 @@
-"""An engine without weights: a function says what the model writes, everything after that is real.
+"""An engine without weights: a function says what the model writes, and everything after that is real.
 
-It drives the same `Sequence` as the transformers engine, so gate, budgets, forced closing and parsing are those of a
-real run. For tests of the flow and for trying out a job.
+Courses, budgets, forced texts and answers are those of a real run. For tests, and for trying out a job.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
 
-from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING
 from framegate.pipelines.reason.engines.failures import fail
-from framegate.pipelines.reason.engines.protocol import ClipRequest, Finished
-from framegate.pipelines.reason.strategies.sequence import GatedSequence, Token
-from framegate.schemas.config import GateConfig
-from framegate.schemas.qa import Question
+from framegate.pipelines.reason.strategies.protocol import Ask, Capability, Course, FinishedAsk, Token
+from framegate.schemas.errors import EngineError
 
-Script = Callable[[ClipRequest, Question], Sequence[tuple[str, float]]]
-"""What the model writes for one question: (text, log-probability) per token; after the last it ends its turn."""
+Written = tuple[str, float] | tuple[str, float, float]
+"""One token: text, log-probability, and entropy where the strategy needs it."""
+
+Script = Callable[[Ask], Sequence[Written]]
+"""What the model writes for one ask; after the last token it ends its turn. Forced texts come in between."""
 
 
-def say_yes(request: ClipRequest, question: Question) -> Sequence[tuple[str, float]]:
+def say_yes(ask: Ask) -> Sequence[Written]:
     """The simplest script: a sure yes, or the first option, or a 1, or the clip's first second."""
-    content = {"choice": "A", "number": "1", "span": "[0, 1]"}.get(question.type, "yes")
+    content = {"choice": "A", "number": "1", "span": "[0, 1]"}.get(ask.question.type, "yes")
     return [("\\boxed{", -0.001), (content, -0.001), ("}", -0.001)]
 
 
 class ScriptedEngine:
-    """Satisfies `pipelines.reason.engines.protocol.Engine`; each step moves every open question one token on.
+    """Satisfies `engines.protocol.Engine`; each step moves every open ask one token on.
 
-    `num_requests` and `num_tokens` count what was asked of it.
+    It claims every capability: a script reads what an ask wants (`sampling`, `label`, `frames`) and writes accordingly.
+    `num_asks` and `num_tokens` count what was asked of it and what it wrote. A forced text is one token.
     """
 
-    def __init__(self, script: Script = say_yes, *, gate: GateConfig | None = None) -> None:
+    capabilities: frozenset[Capability] = frozenset({"sampling", "distribution", "logits", "value_cache"})
+    num_slots = None
+
+    def __init__(self, script: Script = say_yes) -> None:
         self._script = script
-        self._gate = gate or GateConfig()
-        self._running: deque[tuple[GatedSequence, Iterator[Token]]] = deque()
-        self._failed: list[Finished] = []
-        self.num_requests = 0
+        self._running: deque[_Running] = deque()
+        self._failed: list[FinishedAsk] = []
+        self.num_asks = 0
         self.num_tokens = 0
 
     @property
     def num_unfinished(self) -> int:
         return len(self._running) + len(self._failed)
 
-    def add(self, request: ClipRequest) -> None:
-        """Take a request. A script that raises fails its question, as an engine's own error would."""
-        self.num_requests += 1
-        for question in request.questions:
-            try:
-                written = self._script(request, question)
-            except Exception as error:
-                self._failed.append(fail(request.id, question, error))
-                continue
-            sequence = GatedSequence(
-                request_id=request.id,
-                question=question,
-                clip_start_seconds=request.clip_start_seconds,
-                gate=self._gate,
-                closing=[0],
-                num_prompt_tokens=len(request.frames) + len(question.text.split()),
-                num_video_tokens=len(request.frames),
-            )
-            self._running.append((sequence, _as_tokens(written)))
+    def add(self, ask: Ask) -> None:
+        """Take an ask. A script that raises fails it, as an engine's own error would."""
+        self.num_asks += 1
+        try:
+            written = self._script(ask)
+            course = ask.make_course()
+            course.start({text: [index] for index, text in enumerate(ask.budget.forced_texts)})
+        except Exception as error:
+            self._failed.append(fail(ask, error))
+            return
+        tokens = islice(_as_tokens(written, first_id=len(ask.budget.forced_texts)), ask.budget.num_tokens)
+        self._running.append(_Running(ask, course, tokens))
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedAsk]:
         finished, self._failed = self._failed, []
         for _ in range(len(self._running)):
-            sequence, tokens = self._running.popleft()
-            if sequence.forced:
-                sequence.append(Token(sequence.forced.popleft(), FORCED_CLOSING.encode(), 0.0))
-            else:
-                sequence.append(next(tokens))
-            self.num_tokens += 1
-            if sequence.finish_reason is None:
-                self._running.append((sequence, tokens))
+            running = self._running.popleft()
+            try:
+                running.course.append(self._next_token(running))
+            except Exception as error:
+                finished.append(fail(running.ask, error))
                 continue
-            finished.append(
-                Finished(request_id=sequence.request_id, question=sequence.question, answer=sequence.to_answer())
-            )
+            if running.course.is_over:
+                finished.append(_finish(running.ask, running.course))
+            else:
+                self._running.append(running)
         return finished
 
+    def _next_token(self, running: _Running) -> Token:
+        self.num_tokens += 1
+        texts = running.ask.budget.forced_texts
+        if running.course.forced:
+            index = running.course.forced.popleft()
+            return Token(index, texts[index].encode(), 0.0, entropy=0.0)
+        token = next(running.tokens, None)
+        if token is None:
+            raise EngineError(f"the course goes on beyond its budget of {running.ask.budget.num_tokens} tokens")
+        return token
 
-def _as_tokens(written: Sequence[tuple[str, float]]) -> Iterator[Token]:
-    for index, (text, logprob) in enumerate(written, start=1):
-        yield Token(index, text.encode(), logprob)
+
+class _Running(NamedTuple):
+    """`tokens` are those of the model's choice, as many as the budget has."""
+
+    ask: Ask
+    course: Course
+    tokens: Iterator[Token]
+
+
+def _finish(ask: Ask, course: Course) -> FinishedAsk:
+    num_frames = len(ask.clip.frames) if ask.frames is None else len(ask.frames)
+    num_prompt_tokens = num_frames + len(ask.question.text.split())
+    return FinishedAsk(ask=ask, course=course, num_prompt_tokens=num_prompt_tokens, num_video_tokens=num_frames)
+
+
+def _as_tokens(written: Sequence[Written], *, first_id: int) -> Iterator[Token]:
+    for token_id, (text, logprob, *entropy) in enumerate(written, start=first_id + 1):
+        yield Token(token_id, text.encode(), logprob, entropy=entropy[0] if entropy else None)
     while True:
-        yield Token(0, b"", 0.0, ends_turn=True)
+        yield Token(first_id, b"", 0.0, ends_turn=True)

@@ -1,13 +1,11 @@
-"""The part of a prompt that all questions of a clip share: system turn and video, as tokens, positions and patches.
-
-Knows how each family lays out a video in its prompt, and nothing of questions or of running a model.
-"""
+"""The part of a prompt that all questions of a clip share: system turn and video, as tokens, positions and patches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import NamedTuple
 
 import torch
 
@@ -21,7 +19,7 @@ from framegate.pipelines.reason.models.positions import (
     seconds_per_step,
     step_times,
 )
-from framegate.pipelines.reason.models.preprocess import VideoPatches, cut_video
+from framegate.pipelines.reason.models.preprocess import VideoPatches, cut_video, fit_video, grid_of
 from framegate.pipelines.reason.models.vision_grid import VisionGrid
 from framegate.schemas.clip import FrameBatch
 from framegate.schemas.config import FramesConfig
@@ -41,6 +39,13 @@ class PromptFormat:
     encode: Callable[[str], list[int]]
 
 
+class PrefixLength(NamedTuple):
+    """The number of a prefix's tokens, and how many of these stand for the video."""
+
+    num_tokens: int
+    num_video_tokens: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClipPrefix:
     """Tokens (P), their positions on three axes (3, P), the position of what follows, and the video's patches."""
@@ -50,6 +55,32 @@ class ClipPrefix:
     next_position: int
     num_video_tokens: int
     patches: VideoPatches
+
+
+def select_frames(frames: FrameBatch, indices: Sequence[int] | None) -> FrameBatch:
+    """Those at `indices`, which increase; None: all of them. Raises IndexError, ValueError."""
+    if indices is None:
+        return frames
+    places = list(indices)
+    if any(place < 0 for place in places):
+        raise IndexError(f"frames are counted from 0, got {places}")
+    return replace(frames, frames_THWC=frames.frames_THWC[places], pts_seconds=frames.pts_seconds[places])
+
+
+def measure_prefix(
+    frames: FrameBatch,
+    clip_start_seconds: float,
+    *,
+    system_prompt: str,
+    prompt_format: PromptFormat,
+    limits: FramesConfig,
+) -> PrefixLength:
+    """How long the prefix is that `build_prefix` builds. Looks at no pixel. Raises ValueError, EngineError."""
+    fitted = fit_video(*frames.frames_THWC.shape[:3], grid=prompt_format.grid, limits=limits)
+    grid_thw = grid_of(fitted, prompt_format.grid)
+    token_ids, videos = _lay_out(frames, grid_thw, clip_start_seconds, system_prompt, prompt_format)
+    num_video_tokens = sum(video.num_tokens for video in videos)
+    return PrefixLength(len(token_ids) - len(videos) + num_video_tokens, num_video_tokens)
 
 
 def build_prefix(
@@ -62,10 +93,29 @@ def build_prefix(
     device: torch.device,
 ) -> ClipPrefix:
     """Lay out one clip. Times that the model is shown are seconds of the clip. Raises ValueError, EngineError."""
-    grid = prompt_format.grid
+    grid, video_token_id = prompt_format.grid, prompt_format.video_token_id
     patches = cut_video(frames.frames_THWC, family=prompt_format.family, grid=grid, limits=limits, device=device)
-    steps, height, width = patches.grid_thw
-    rows, columns = height // grid.merge, width // grid.merge
+    token_ids, videos = _lay_out(frames, patches.grid_thw, clip_start_seconds, system_prompt, prompt_format)
+    positions_3P, next_position = lay_out_positions(list(_split_runs(token_ids, video_token_id, videos)))
+    return ClipPrefix(
+        token_ids=_repeat_video_tokens(token_ids, video_token_id, videos[0].num_tokens),
+        positions_3P=positions_3P,
+        next_position=next_position,
+        num_video_tokens=sum(video.num_tokens for video in videos),
+        patches=patches,
+    )
+
+
+def _lay_out(
+    frames: FrameBatch,
+    grid_thw: tuple[int, int, int],
+    clip_start_seconds: float,
+    system_prompt: str,
+    prompt_format: PromptFormat,
+) -> tuple[list[int], list[VideoRun]]:
+    """Token ids with one video token for each run of them, and these runs: all of one length."""
+    grid = prompt_format.grid
+    steps, rows, columns = grid_thw[0], grid_thw[1] // grid.merge, grid_thw[2] // grid.merge
     pts_seconds = frames.pts_seconds.tolist()
     if prompt_format.family.layout == "block":
         step = seconds_per_step(pts_seconds, grid.temporal_patch) * prompt_format.positions_per_second
@@ -78,15 +128,7 @@ def build_prefix(
     token_ids = prompt_format.encode(prefix_before_video(system_prompt) + text)
     if token_ids.count(prompt_format.video_token_id) != len(videos):
         raise EngineError(f"the system prompt must not hold the video token {_VIDEO}, which stands for the frames")
-    runs = list(_split_runs(token_ids, prompt_format.video_token_id, videos))
-    positions_3P, next_position = lay_out_positions(runs)
-    return ClipPrefix(
-        token_ids=_repeat_video_tokens(token_ids, prompt_format.video_token_id, rows * columns * steps // len(videos)),
-        positions_3P=positions_3P,
-        next_position=next_position,
-        num_video_tokens=steps * rows * columns,
-        patches=patches,
-    )
+    return token_ids, videos
 
 
 def _split_runs(token_ids: Sequence[int], video_token_id: int, videos: Sequence[VideoRun]) -> Iterator[Run]:

@@ -1,7 +1,7 @@
-"""The model families that the engine runs: one table of all that differs between them.
+"""The model families that the engines run: one table of all that differs between them.
 
-What a checkpoint's own configuration says (patch sizes, token ids, tokens per second) is read from there and stands
-not here. A new family of the same kind is a new row.
+What a checkpoint's own configuration says (patch sizes, token ids, tokens per second) is read from there and is not
+repeated here. A new family of the same kind is a new row of the table.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from framegate.schemas.errors import EngineError
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """How a family wants its video.
+    """How a family takes its video.
 
     layout      "block": one run of video tokens between one pair of vision markers, times told by positions alone;
-                "stamped": one run per temporal step, each after the text `<1.5 seconds>`, positions know no times
+                "stamped": one run per temporal step, each after the text `<1.5 seconds>`, positions tell no times
     pixel_mean, pixel_std   of RGB values in [0, 1]
     """
 

@@ -1,6 +1,6 @@
-"""What stands for a model's bytes: two runs with one fingerprint ran the same weights, tokenizer and configuration.
+"""What identifies a model's bytes: two runs with one fingerprint ran the same weights, tokenizer and configuration.
 
-Free of torch, so that a driver may ask before any work.
+Free of torch, so that a driver can ask before any work.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from framegate.pipelines.reason.models.packaged import model_folder
 from framegate.pipelines.reason.models.vision_grid import locate_file
 from framegate.schemas.errors import EngineError
 
-# What changes an answer. Optimizer states, read-mes and the processors' settings (ours are the job's) do not.
+# Files that can change an answer. Optimizer states, read-mes and settings of processors (ours are in the job) cannot.
 _PATTERNS = (
     "*.safetensors",
     "config.json",

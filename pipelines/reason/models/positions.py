@@ -1,8 +1,7 @@
 """Where each token stands: the three position axes (time, height, width) of the Qwen-VL families, as published.
 
-We compute them ourselves and hand them to the model: transformers up to 5.23 lets the text after a Qwen2.5-VL video go
-on inside the video's temporal positions, the published model after the largest of them. Knows counts and grids only;
-neither tensors of a model nor words.
+They are computed here and passed to the model. transformers up to 5.23 lets the text after a Qwen2.5-VL video go on
+inside the video's temporal positions; the published model lets it go on after the largest position of all axes.
 
     text      all three axes count on together, one by one
     video     a patch stands at start + (time, row, column); what follows goes on at the largest of all + 1
@@ -53,8 +52,8 @@ def lay_out_positions(runs: Sequence[Run]) -> tuple[torch.Tensor, int]:
 def seconds_per_step(pts_seconds: Sequence[float], temporal_patch: int) -> float:
     """The time between two temporal steps of a clip, in seconds: its mean frame distance times `temporal_patch`.
 
-    Rounded to 10 ms: frames are picked from the video's own clock, so that 2 fps out of 25 fps comes as 0.4997 s, and
-    the floor in the positions would turn every step 2, 4, 6 into 1, 3, 5. A single frame has one step and no distance.
+    Rounded to 10 ms: frames are picked from the video's own clock, so that 2 fps out of 25 fps is 0.4997 s here, and
+    the floor in the positions would turn the steps 2, 4, 6 into 1, 3, 5. A single frame has one step and no distance.
     """
     if len(pts_seconds) < 2:
         return 0.0
@@ -74,7 +73,7 @@ def step_times(pts_seconds: Sequence[float], clip_start_seconds: float, temporal
 
 def _video_positions(run: VideoRun) -> torch.Tensor:
     steps, rows, columns = run.grid
-    # Steps are multiples of 10 ms: what rounding took from a whole number (100 * 0.29 is 28.999...) is given back.
+    # Steps are multiples of 10 ms. 1e-6 makes up for what rounding took from a whole number (100 * 0.29 is 28.999...).
     times = (torch.arange(steps, dtype=torch.float64) * run.step + 1e-6).long()
     grids = torch.meshgrid(times, torch.arange(rows), torch.arange(columns), indexing="ij")
     return torch.stack(grids).reshape(3, -1)

@@ -1,7 +1,7 @@
-"""Frames to what the vision tower reads: resized, normalised and cut into patches, in torch alone.
+"""From frames to what the vision tower reads: resized, normalised and cut into patches, with torch alone.
 
-Equal to Hugging Face's video processors of the families, without torchvision (no CPU build of it exists) and on any
-device. Knows no text and no positions.
+Equal to Hugging Face's video processors of the families, on any device, and without torchvision, of which no CPU build
+exists.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from framegate.pipelines.reason.models.families import Family
 from framegate.pipelines.reason.models.vision_grid import VisionGrid
 from framegate.schemas.config import FramesConfig
-from framegate.schemas.pixels import fit_frames
+from framegate.schemas.pixels import FittedFrames, fit_frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,15 +26,12 @@ class VideoPatches:
     grid_thw: tuple[int, int, int]
 
 
-def cut_video(
-    frames_THWC: np.ndarray, *, family: Family, grid: VisionGrid, limits: FramesConfig, device: torch.device
-) -> VideoPatches:
-    """Resize to the job's limits, pad to whole temporal steps with the last frame, normalise, cut.
+def fit_video(num_frames: int, height: int, width: int, *, grid: VisionGrid, limits: FramesConfig) -> FittedFrames:
+    """The size to which `cut_video` resizes such frames.
 
-    What the decoder fitted to the same limits is neither resized nor too much. Raises ValueError for frames that
-    cannot be fitted (see `schemas.pixels`), and for more of them than fit: their times would be lost here.
+    Raises ValueError for frames that cannot be fitted (see `schemas.pixels`), and for more of them than fit: to leave
+    some out here would leave their times in the prompt.
     """
-    num_frames, height, width, _ = frames_THWC.shape
     fitted = fit_frames(
         num_frames, height, width, factor=grid.factor, temporal_patch=grid.temporal_patch, limits=limits
     )
@@ -43,11 +40,29 @@ def cut_video(
             f"{num_frames} frames of {height}x{width} are more than max_video_tokens={limits.max_video_tokens} and "
             f"min_frame_pixels={limits.min_frame_pixels} allow; at most {fitted.num_frames} fit: give fewer"
         )
+    return fitted
+
+
+def grid_of(fitted: FittedFrames, grid: VisionGrid) -> tuple[int, int, int]:
+    """Patches of a fitted video in time, height and width, before merging. A last temporal step may lack frames."""
+    num_steps = -(-fitted.num_frames // grid.temporal_patch)
+    return num_steps, fitted.height // grid.patch, fitted.width // grid.patch
+
+
+def cut_video(
+    frames_THWC: np.ndarray, *, family: Family, grid: VisionGrid, limits: FramesConfig, device: torch.device
+) -> VideoPatches:
+    """Resize to the job's limits, pad to whole temporal steps with the last frame, normalise, cut.
+
+    Frames that the decoder fitted to the same limits are not resized again. Raises ValueError as `fit_video` does.
+    """
+    num_frames, height, width, _ = frames_THWC.shape
+    fitted = fit_video(num_frames, height, width, grid=grid, limits=limits)
     frames_TCHW = torch.from_numpy(frames_THWC).to(device).permute(0, 3, 1, 2)
     pixels_TCHW = _normalise(_resize(frames_TCHW, (fitted.height, fitted.width)), family)
     if missing := -num_frames % grid.temporal_patch:
         pixels_TCHW = torch.cat([pixels_TCHW, pixels_TCHW[-1:].expand(missing, -1, -1, -1)])
-    return _patchify(pixels_TCHW, grid)
+    return VideoPatches(pixels_ND=_patchify(pixels_TCHW, grid), grid_thw=grid_of(fitted, grid))
 
 
 def _resize(frames_TCHW: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -66,18 +81,15 @@ def _normalise(frames_TCHW: torch.Tensor, family: Family) -> torch.Tensor:
     return (frames_TCHW.float() - mean) / std
 
 
-def _patchify(pixels_TCHW: torch.Tensor, grid: VisionGrid) -> VideoPatches:
-    """Rows in the order of the merged tokens: the patches of one merge x merge square stand together."""
+def _patchify(pixels_TCHW: torch.Tensor, grid: VisionGrid) -> torch.Tensor:
+    """Rows (N, D) in the order of the merged tokens: the patches of one merge x merge square stand together."""
     patch, temporal, merge = grid.patch, grid.temporal_patch, grid.merge
     num_frames, channels, height, width = pixels_TCHW.shape
-    grid_thw = (num_frames // temporal, height // patch, width // patch)
     cut = pixels_TCHW.reshape(
-        grid_thw[0], temporal, channels, grid_thw[1] // merge, merge, patch, grid_thw[2] // merge, merge, patch
-    )
+        num_frames // temporal, temporal, channels,
+        height // patch // merge, merge, patch,
+        width // patch // merge, merge, patch,
+    )  # fmt: skip
     # (t, temporal, channel, H, merge_h, patch_h, W, merge_w, patch_w)
     #   -> (t, H, W, merge_h, merge_w, channel, temporal, patch_h, patch_w)
-    ordered = cut.permute(0, 3, 6, 4, 7, 2, 1, 5, 8)
-    return VideoPatches(
-        pixels_ND=ordered.reshape(grid_thw[0] * grid_thw[1] * grid_thw[2], channels * temporal * patch * patch),
-        grid_thw=grid_thw,
-    )
+    return cut.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(-1, channels * temporal * patch * patch)

@@ -1,6 +1,6 @@
 """What must be known of a model before it is loaded: its family, and the grid into which it cuts frames.
 
-Reads the configuration alone. Free of torch, so that a driver may ask before any work and tell the decoder.
+Read from the checkpoint's configuration, without torch, so that a driver can ask before any work and tell the decoder.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def read_vision_grid(name: str, revision: str | None = None) -> VisionGrid:
 def locate_file(name: str, file: str, revision: str | None = None) -> Path:
     """The local path of one file of a checkpoint folder or of a hub model, fetched where it is not cached.
 
-    Hub files lie in a folder that is named after their commit. Raises EngineError where there is no such model.
+    The folder of a hub file is named after its commit. Raises EngineError where there is no such model.
     """
     folder = model_folder(name)
     if folder is not None:

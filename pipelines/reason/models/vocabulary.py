@@ -1,7 +1,7 @@
-"""What each token writes, in bytes: the table that turns produced tokens into text without decoding anything twice.
+"""The bytes that each token writes: the table that turns written tokens into text, each token once.
 
-Byte-level BPE writes every byte as one printable character of a fixed alphabet; this reads it backwards. Special
-tokens write their own names. Knows nothing of models.
+Byte-level BPE writes every byte as one printable character of a fixed alphabet; the table reads it backwards. Special
+tokens write their own names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def byte_alphabet() -> dict[str, int]:
 
 
 def token_pieces(vocabulary: Mapping[str, int], added: Mapping[int, str], num_ids: int) -> list[bytes]:
-    """The bytes of each token id below `num_ids`; ids that no token has write nothing.
+    """The bytes of each token id below `num_ids`; an id without a token writes nothing.
 
     Raises EngineError where the vocabulary is not byte-level BPE.
     """

@@ -13,9 +13,9 @@ from framegate.jobs.lab.bench_pipeline import STARVED, _rows
 from framegate.pipelines.lab.bench.pipeline import KINDS, Pipeline, measure_turns
 from framegate.pipelines.lab.bench.pipeline_jobs import QUESTIONS, dock_job, videos_job
 from framegate.pipelines.lab.bench.small_archive import make_archive, make_model
-from framegate.pipelines.reason.engines.protocol import Finished
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.reason.occupancy import STATES
+from framegate.pipelines.reason.strategies.protocol import FinishedAsk
 from framegate.schemas.errors import ConfigError
 
 
@@ -33,7 +33,7 @@ def test_a_turn_does_the_same_work_three_times(tmp_path: Path) -> None:
     class Slow(ScriptedEngine):
         num_slots = 8
 
-        def step(self) -> list[Finished]:
+        def step(self) -> list[FinishedAsk]:
             time.sleep(0.02)
             return super().step()
 

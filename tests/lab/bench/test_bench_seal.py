@@ -9,10 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from framegate.jobs.cli import app
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.lab.bench.seal import CONFIG_ID, make_journal, measure_seal
-from framegate.pipelines.store import Store
 from framegate.schemas.errors import InputError
 
 
@@ -37,7 +36,7 @@ def test_the_journal_holds_as_many_different_keys_as_rows(tmp_path: Path) -> Non
     files = list((tmp_path / "journal").rglob("*.parquet"))
     assert (len(files), sum(file.stat().st_size for file in files)) == (25, num_bytes)
     assert len({file.parent for file in files}) == 3
-    sealed = seal(Store(), Layout(str(tmp_path)), CONFIG_ID)
+    sealed = seal(Output.at(str(tmp_path)), CONFIG_ID)
     assert (sealed.num_answers, sealed.num_duplicates) == (250, 0)
 
 

@@ -1,8 +1,7 @@
-"""A Qwen-VL checkpoint, loaded from a folder or by hub name, and the three things that the engine does with it: see a
+"""A Qwen-VL checkpoint, loaded from a folder or by hub name, and what the engine does with it: lay out a clip, see a
 video, run a clip's prefix, run rows.
 
-Real `from_pretrained`: safetensors only, no code from the checkpoint is run. Knows nothing of sequences, slots' owners
-or the gate.
+Loaded by `from_pretrained`, from safetensors only; no code of the checkpoint is run.
 """
 
 from __future__ import annotations
@@ -16,18 +15,26 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
+from framegate.pipelines.reason.engines.own.device import keep_freed_memory
 from framegate.pipelines.reason.engines.own.kv_cache import KeyValueShape
-from framegate.pipelines.reason.engines.own.memory import keep_freed_memory
 from framegate.pipelines.reason.engines.own.packed import pack_linears
 from framegate.pipelines.reason.engines.own.prefill import TextPass
-from framegate.pipelines.reason.engines.own.text_model import Deepstack, TextDecoder
+from framegate.pipelines.reason.engines.own.text_model import Deepstack, TextModel
 from framegate.pipelines.reason.engines.own.vision_attention import replace_attention
-from framegate.pipelines.reason.models.clip_prefix import ClipPrefix
+from framegate.pipelines.reason.models.clip_prefix import (
+    ClipPrefix,
+    PrefixLength,
+    PromptFormat,
+    build_prefix,
+    measure_prefix,
+)
 from framegate.pipelines.reason.models.families import find_family
 from framegate.pipelines.reason.models.packaged import model_folder
 from framegate.pipelines.reason.models.preprocess import VideoPatches
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
 from framegate.pipelines.reason.models.vocabulary import token_pieces
+from framegate.schemas.clip import FrameBatch
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.errors import EngineError
 
 _TURN_ENDINGS = ("<|im_end|>", "<|endoftext|>")
@@ -35,7 +42,7 @@ _TURN_ENDINGS = ("<|im_end|>", "<|endoftext|>")
 
 @dataclass(frozen=True, kw_only=True)
 class VideoFeatures:
-    """What the vision tower says about one clip: a vector for each video token, and those that deeper layers add."""
+    """The output of the vision tower for one clip: a vector for each video token, and those that deeper layers add."""
 
     features_VD: torch.Tensor
     deepstack_LVD: tuple[torch.Tensor, ...]
@@ -45,7 +52,7 @@ class Checkpoint:
     """Model, tokenizer and family of one checkpoint, ready on one device in one dtype."""
 
     def __init__(self, name: str, *, revision: str | None, dtype: str, device: str) -> None:
-        self.grid = read_vision_grid(name, revision)
+        grid = read_vision_grid(name, revision)
         self.device = torch.device(device)
         transformers.logging.disable_progress_bar()
         where = str(model_folder(name) or name)
@@ -64,27 +71,31 @@ class Checkpoint:
         loaded = cast(Any, model).to(self.device).eval()
         replace_attention(loaded.model.visual)
         try:
-            self._decoder = TextDecoder(loaded.model.language_model)
+            self._text_model = TextModel(loaded.model.language_model)
         except EngineError as error:
             raise EngineError(f"model '{name}' cannot be run: {error}") from error
-        pack_linears(self._decoder)
+        pack_linears(self._text_model)
         pack_linears(loaded)
         if self.device.type == "cpu":
-            keep_freed_memory()  # from here on: what loading has freed goes back
+            keep_freed_memory()  # not before: what loading has freed is given back
         elif self.device.type == "cuda":
-            torch.cuda.empty_cache()  # joined weights do not fit into what their parts left: several GiB of a 7B
+            torch.cuda.empty_cache()  # fused weights do not fit where their parts lay: several GiB of a 7B
         self._model = loaded
         config = loaded.config
         text = config.get_text_config()
         self.kv_shape = KeyValueShape(
-            num_layers=self._decoder.num_layers,
-            num_heads=self._decoder.num_kv_heads,
-            head_size=self._decoder.head_size,
+            num_layers=self._text_model.num_layers,
+            num_heads=self._text_model.num_kv_heads,
+            head_size=self._text_model.head_size,
             dtype=getattr(torch, dtype),
         )
-        self.family = find_family(config.model_type, name)
-        self.positions_per_second = float(getattr(config.vision_config, "tokens_per_second", 1))
-        self.video_token_id: int = config.video_token_id
+        self.prompt_format = PromptFormat(
+            family=find_family(config.model_type, name),
+            grid=grid,
+            positions_per_second=float(getattr(config.vision_config, "tokens_per_second", 1)),
+            video_token_id=config.video_token_id,
+            encode=self.encode,
+        )
         self.end_ids = self._find_end_ids()
         self.pieces = token_pieces(
             self.tokenizer.get_vocab(),
@@ -93,12 +104,33 @@ class Checkpoint:
         )
 
     def encode(self, text: str) -> list[int]:
-        """The token ids of a text in which special tokens stand by their names."""
+        """The token ids of a text. Special tokens are written in it by their names."""
         return self.tokenizer.encode(text, add_special_tokens=False)
+
+    def measure(
+        self, frames: FrameBatch, clip_start_seconds: float, *, system_prompt: str, limits: FramesConfig
+    ) -> PrefixLength:
+        """How long the prefix is that `lay_out` gives. Raises ValueError, EngineError."""
+        return measure_prefix(
+            frames, clip_start_seconds, system_prompt=system_prompt, prompt_format=self.prompt_format, limits=limits
+        )
+
+    def lay_out(
+        self, frames: FrameBatch, clip_start_seconds: float, *, system_prompt: str, limits: FramesConfig
+    ) -> ClipPrefix:
+        """A clip's prefix, with its patches on the device. Raises ValueError, EngineError."""
+        return build_prefix(
+            frames,
+            clip_start_seconds,
+            system_prompt=system_prompt,
+            prompt_format=self.prompt_format,
+            limits=limits,
+            device=self.device,
+        )
 
     @torch.inference_mode()
     def see(self, videos: Sequence[VideoPatches]) -> list[VideoFeatures]:
-        """Run the vision tower over some clips at once: what it makes of each."""
+        """Run the vision tower over some clips at once: its output for each."""
         grids = torch.tensor([video.grid_thw for video in videos], device=self.device)
         pixels_ND = torch.cat([video.pixels_ND for video in videos]) if len(videos) > 1 else videos[0].pixels_ND
         seen = self._model.model.get_video_features(pixels_ND, grids, return_dict=True)
@@ -114,14 +146,14 @@ class Checkpoint:
     ) -> None:
         """Run some clips' prefixes, one packed behind the other; the pass keeps their keys and values."""
         token_ids_N = torch.tensor([token_id for prefix in prefixes for token_id in prefix.token_ids])
-        places_V = (token_ids_N == self.video_token_id).nonzero()[:, 0].to(self.device)
-        embedded_ND = self._decoder.embed(token_ids_N.to(self.device))
+        places_V = (token_ids_N == self.prompt_format.video_token_id).nonzero()[:, 0].to(self.device)
+        embedded_ND = self._text_model.embed(token_ids_N.to(self.device))
         features_VD = torch.cat([video.features_VD for video in features])
         embedded_ND.index_copy_(0, places_V, features_VD.to(embedded_ND.dtype))
         levels = zip(*(video.deepstack_LVD for video in features), strict=True)
         deepstack = Deepstack(places_V=places_V, levels_LVD=[torch.cat(level) for level in levels])
         positions_3N = torch.cat([prefix.positions_3P for prefix in prefixes], dim=1)
-        self._decoder(embedded_ND, positions_3N.to(self.device), prefix_pass, deepstack)
+        self._text_model(embedded_ND, positions_3N.to(self.device), prefix_pass, deepstack)
 
     @torch.inference_mode()
     def run_rows(
@@ -129,9 +161,9 @@ class Checkpoint:
     ) -> torch.Tensor:
         """Add packed text, token ids and positions, to running rows: logits (B, vocabulary).
 
-        They are those after the tokens at places `last_B`, or after every token.
+        They belong to the tokens at places `last_B`, or to every token.
         """
-        hidden_ND = self._decoder(self._decoder.embed(tokens_2N[0]), tokens_2N[1].expand(3, -1), rows_pass)
+        hidden_ND = self._text_model(self._text_model.embed(tokens_2N[0]), tokens_2N[1].expand(3, -1), rows_pass)
         return self._model.lm_head(hidden_ND if last_B is None else hidden_ND[last_B])
 
     def _find_end_ids(self) -> frozenset[int]:

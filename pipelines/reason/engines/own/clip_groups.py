@@ -1,7 +1,5 @@
 """Which rows ask about which clip, as index tables: they bring the queries of one clip together, so that its keys and
 values are read once for all of them.
-
-Knows slots as integers and tensors by their first dimension; nothing of layers or masks.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ import torch
 from framegate.pipelines.reason.engines.own.kv_cache import round_up
 
 _LEVEL_COST = 16  # another product costs about as much as so many rows in it
-_CLIP_STEP, _PREFIX_STEP = 8, 512  # where shapes shall come again
+_CLIP_STEP, _PREFIX_STEP = 8, 512  # where few different shapes are wanted
 
 
 class StoreSize(NamedTuple):
@@ -35,11 +33,11 @@ class _Level:
     gather: torch.Tensor
 
 
-class Company:
-    """Rows by clip: `clip_slots[i]` is the slot of row i's clip, `prefix_tokens[c]` the length of the prefix in slot c.
+class ClipGroups:
+    """Rows grouped by clip: `clip_slots[i]` is the slot of row i's clip, `prefix_tokens[c]` the length of the prefix in slot c.
 
-    Holds for as many passes as no row comes, goes or moves. Clips have different numbers of rows, and one product wants
-    the same of each: rows beyond the usual number go into further products, over the crowded clips alone.
+    They stay valid until a row comes, goes or moves. Clips have different numbers of rows, and one product needs the
+    same number of each: rows beyond the usual number go into further products, over the clips with more rows alone.
     """
 
     def __init__(
@@ -51,7 +49,7 @@ class Company:
         device: torch.device,
         round_shapes_to: StoreSize | None = None,
     ) -> None:
-        """With `round_shapes_to`, the size of the store, there is one product, of a shape that comes again."""
+        """With `round_shapes_to`, the size of the store, there is one product, of a shape that other steps have too."""
         slots, lengths = np.asarray(clip_slots), np.asarray(prefix_tokens)
         self.num_rows = len(slots)
         counts = np.bincount(slots)
@@ -64,14 +62,12 @@ class Company:
         num_before = 0
         width = _choose_width(counts) if round_shapes_to is None else 1 << int(counts.max() - 1).bit_length()
         for first_place in range(0, int(counts.max()), width):
-            crowded = np.flatnonzero(counts > first_place)
-            first, end = int(crowded[0]), int(crowded[-1]) + 1
+            larger = np.flatnonzero(counts > first_place)
+            first, end = int(larger[0]), int(larger[-1]) + 1
             if round_shapes_to is not None:
                 first, end = 0, min(round_up(end, _CLIP_STEP), round_shapes_to.num_slots)
             here = np.flatnonzero((places >= first_place) & (places < first_place + width))
-            rows = np.full(
-                (end - first, width), here[0]
-            )  # free places repeat a row, and nothing reads what comes of it
+            rows = np.full((end - first, width), here[0])  # free places repeat a row; their products are not read
             rows[slots[here] - first, places[here] - first_place] = here
             gather = rows[:, None, :] * num_kv_heads + heads[:, None]
             scatter[here] = num_before + (
@@ -93,13 +89,13 @@ class Company:
 
     @property
     def signature(self) -> Hashable:
-        """Equal for companies whose products have the same shapes."""
+        """Equal for groups whose products have the same shapes."""
         levels = tuple((level.clips.start, level.clips.stop, level.rows_per_clip) for level in self._levels)
         return self.num_rows, self.num_prefix_tokens, levels
 
     @property
     def buffers(self) -> list[torch.Tensor]:
-        """What differs between companies of one signature."""
+        """The tensors that differ between groups of one signature."""
         return [self._scatter, *(level.gather for level in self._levels)]
 
     def multiply(
@@ -131,6 +127,6 @@ def _choose_width(counts: np.ndarray) -> int:
 def _work(counts: np.ndarray, most: int, width: int) -> int:
     work = 0
     for first_place in range(0, most, width):
-        crowded = np.flatnonzero(counts > first_place)
-        work += (int(crowded[-1]) + 1 - int(crowded[0])) * width + _LEVEL_COST
+        larger = np.flatnonzero(counts > first_place)
+        work += (int(larger[-1]) + 1 - int(larger[0])) * width + _LEVEL_COST
     return work

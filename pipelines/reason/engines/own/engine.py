@@ -1,74 +1,71 @@
-"""The default engine: continuous batching over a transformers model, with the gate in the stream.
+"""The default engine: continuous batching over a transformers model.
 
-Waiting clips give their questions to free slots; all running questions advance together, token by token; one that
-exits or ends leaves its slot at once, and others move in. A question that thinks simply goes on in its slot. Knows
-nothing of Ray, storage or SQL; what a token means for its question is `strategies.sequence`'s, who moves in when
-is `scheduler`'s, tensors are `runner`'s.
+Asks wait until there is a slot for them. All that run advance together, token by token; one that is over leaves its
+slot at once, and another one moves in.
+
+    add ──> scheduler: who enters ──> runner: prefixes, suffixes, token steps ──> course: what each token means
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 
-from framegate.pipelines.reason.engines.failures import fail, is_memory_error
+from framegate.pipelines.reason.engines.failures import fail, is_fatal, is_memory_error
 from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
 from framegate.pipelines.reason.engines.own.graphs import Capture
+from framegate.pipelines.reason.engines.own.request import Clip, Request, cut_batches
 from framegate.pipelines.reason.engines.own.runner import Runner
-from framegate.pipelines.reason.engines.own.sampler import Chosen
-from framegate.pipelines.reason.engines.own.scheduler import Admission
-from framegate.pipelines.reason.engines.own.waiting import Row
-from framegate.pipelines.reason.engines.poison import is_poisoned
-from framegate.pipelines.reason.engines.protocol import ClipRequest, Finished
+from framegate.pipelines.reason.engines.own.sampler import NextToken
+from framegate.pipelines.reason.engines.own.scheduler import Scheduler
 from framegate.pipelines.reason.engines.times import EngineTimes
-from framegate.pipelines.reason.strategies.sequence import GatedSequence, Token
-from framegate.schemas.config import FramesConfig, GateConfig
+from framegate.pipelines.reason.models.clip_prefix import ClipPrefix, select_frames
+from framegate.pipelines.reason.strategies.protocol import Ask, Capability, FinishedAsk, Token
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.errors import EngineError
 
 # A step of many rows costs a CPU nearly as much per row as one of few; a GPU hardly notices them.
 _NUM_SLOTS = {"cpu": 64, "cuda": 512}
-_CALM_STEPS = 256  # before an engine that ran out of memory tries twice the width again
+# Of prefixes that are run together. With more of them the device is no busier.
+_PREFILL_TOKENS = {"cpu": 1024, "cuda": 8192}
 
 
 class TransformersEngine:
-    """Satisfies `pipelines.reason.engines.protocol.Engine`. Greedy decoding.
+    """Satisfies `pipelines.reason.engines.protocol.Engine`.
 
-    `num_slots` bounds the questions that run at once, `memory_bytes` their keys and values; what fits runs. An error
-    while a clip is prepared fails that clip's questions, an error while questions advance fails all that run. Out of
-    memory, everything that runs begins again at half the width, down to one question, whose clip then fails with
-    `memory_limit`. All of it comes back from `step`, and the engine goes on. `sequence_type` says what tokens mean.
+    `num_slots` bounds the asks that run at once, `memory_bytes` their keys and values; what fits runs. An error in a
+    clip's prefix fails the asks of that clip, an error in a step all that run. Out of memory, all that run begin again,
+    half as many at once, down to one, whose clip then fails with `memory_limit`. The engine goes on after all of these.
     """
+
+    capabilities: frozenset[Capability] = frozenset({"sampling", "distribution"})
 
     def __init__(
         self,
         checkpoint: Checkpoint,
         *,
         system_prompt: str,
-        gate: GateConfig,
         frames: FramesConfig,
         num_slots: int | None = None,
         memory_bytes: int | None = None,
-        sequence_type: type[GatedSequence] = GatedSequence,
         capture: Capture | None = None,
     ) -> None:
-        """`capture` makes graphs of decode steps; without it CUDA uses its own, and other devices none."""
+        """`capture` makes graphs of token steps; without it CUDA uses its own, and other devices none."""
+        device = checkpoint.device.type
+        self.runner = Runner(checkpoint, memory_bytes=memory_bytes, capture=capture)
+        self.scheduler = Scheduler(self.runner, num_slots=num_slots or _NUM_SLOTS.get(device, _NUM_SLOTS["cpu"]))
+        self._checkpoint = checkpoint
         self._pieces, self._end_ids = checkpoint.pieces, checkpoint.end_ids
-        self._runner = Runner(checkpoint, memory_bytes=memory_bytes, capture=capture)
-        self._admission = Admission(
-            checkpoint,
-            self._runner,
-            system_prompt=system_prompt,
-            gate=gate,
-            frames=frames,
-            sequence_type=sequence_type,
-        )
-        self._running: dict[int, Row] = {}
-        self._finished: list[Finished] = []
+        self._system_prompt = system_prompt
+        self._limits = frames
+        self._prefill_tokens = _PREFILL_TOKENS.get(device, _PREFILL_TOKENS["cpu"])
+        # A job asks the same few questions of every clip.
+        self._encode = lru_cache(maxsize=1024)(lambda text: tuple(checkpoint.encode(text)))
+        self._finished: list[FinishedAsk] = []
         self._num_unfinished = 0
-        self._num_slots = num_slots or _NUM_SLOTS.get(checkpoint.device.type, _NUM_SLOTS["cpu"])
-        self._width = self._num_slots  # less for a while after memory ran out
-        self._num_calm_steps = 0
 
     @property
     def num_unfinished(self) -> int:
@@ -76,119 +73,217 @@ class TransformersEngine:
 
     @property
     def num_slots(self) -> int:
-        """How many questions run at once, at most."""
-        return self._num_slots
+        return self.scheduler.num_slots
 
     @property
     def times(self) -> EngineTimes:
-        return self._runner.times
+        return self.runner.times
 
     @property
-    def sequences(self) -> list[GatedSequence]:
-        """What is running now, in slot order."""
-        return [self._running[number].sequence for number in self._runner.residents.numbers]
+    def running(self) -> Sequence[Request]:
+        """What has a slot now, in slot order."""
+        return list(self.runner.cache.rows)
 
-    def add(self, request: ClipRequest) -> None:
-        if request.questions:
-            self._admission.add(request)
-            self._num_unfinished += len(request.questions)
+    def add(self, ask: Ask) -> None:
+        started = time.perf_counter()
+        self._num_unfinished += 1
+        try:
+            clip = self.scheduler.find_clip(ask) or self._measure(ask)
+            suffix_ids = self._encode(ask.suffix)
+            num_more = ask.budget.max_tokens(lambda text: len(self._encode(text)))
+        except Exception as error:  # too many frames, or a text that is none
+            self._finished.append(fail(ask, error))
+            return
+        request = Request(ask=ask, clip=clip, suffix_ids=suffix_ids, max_own_tokens=len(suffix_ids) + num_more)
+        request.seconds = time.perf_counter() - started
+        self.scheduler.add(request)
 
-    def step(self) -> list[Finished]:
-        """Fill the free slots, then move every running question one token on.
+    def step(self) -> list[FinishedAsk]:
+        """Fill the free slots, then move every ask in a slot one token on.
 
-        Raises what `poison` says that no engine in this process can go on after.
+        Raises an error after which no engine can go on in this process.
         """
         try:
-            self._admit()
-            if self._running:
+            self._fill_slots()
+            if not self.scheduler.is_idle:
                 self._advance()
-            self._widen()
+            self.scheduler.count_step(is_calm=True)
         except Exception as error:  # what ran is lost or begins again, the engine goes on
             self._recover(error)
-        finished = [*self._finished, *self._admission.failed]
-        self._finished, self._admission.failed = [], []
+        finished, self._finished = self._finished, []
         self._num_unfinished -= len(finished)
         return finished
 
-    def _admit(self) -> None:
-        """Let waiting questions into free slots; where slots are many not one by one: each prefill has its price."""
-        num_free = self._width - len(self._running)
-        if num_free <= 0 or (self._running and num_free < self._width // 16):
+    def _fill_slots(self) -> None:
+        """Let waiting requests in: run their prefixes, then their suffixes, and take the first token of each."""
+        entering, too_large = self.scheduler.schedule()
+        for request in too_large:
+            self._hand_over(
+                request, MemoryError("keys and values of one question are above the engine's memory budget")
+            )
+        if not entering:
             return
-        entering = self._admission.choose(num_free, is_idle=not self._running)
-        self._running |= entering
-        placed = self._admission.prefill(entering)
-        for number in entering.keys() - placed.keys():
-            del self._running[number]
-        if not placed:
-            return
-        started = time.perf_counter()
-        chosen = self._runner.add_rows([self._admission.new_row(number, row) for number, row in placed.items()])
-        for row in placed.values():
-            row.sequence.engine_seconds += row.clip.share_seconds
-        self._take(list(placed), chosen, seconds=time.perf_counter() - started)
+        new_clips = list(dict.fromkeys(request.clip for request in entering if not request.clip.is_in_slot))
+        for clips in cut_batches(new_clips, lambda clip: clip.num_prefix_tokens, self._prefill_tokens):
+            self._run_prefixes(self._lay_out(clips))
+        requests = [request for request in entering if request.clip.is_in_slot and self._begin(request)]
+        if requests:
+            started = time.perf_counter()
+            tokens = self.runner.add_rows(requests, _take_forced(requests))
+            self._take(requests, tokens, seconds=time.perf_counter() - started)
 
     def _advance(self) -> None:
-        """One token for every running question."""
+        """One token for every ask in a slot."""
         started = time.perf_counter()
-        numbers = list(self._runner.residents.numbers)
-        rows = [self._running[number] for number in numbers]
-        forced = [row.sequence.forced.popleft() if row.sequence.forced else None for row in rows]
-        chosen = self._runner.advance([row.next_token for row in rows], forced)
-        self._take(numbers, chosen, seconds=time.perf_counter() - started)
+        requests = self.running
+        tokens = self.runner.step(_take_forced(requests))
+        self._take(requests, tokens, seconds=time.perf_counter() - started)
 
-    def _take(self, numbers: Sequence[int], chosen: Sequence[Chosen], *, seconds: float) -> None:
-        """Give each question its token; those that are finished leave."""
-        for number, (token_id, logprob) in zip(numbers, chosen, strict=True):
-            row = self._running[number]
-            sequence, was_judged = row.sequence, row.sequence.verdict is not None
+    def _take(self, requests: Sequence[Request], tokens: Sequence[NextToken], *, seconds: float) -> None:
+        """Give each course its token; those that are over leave."""
+        share_seconds = seconds / len(requests)
+        for request, (token_id, logprob, entropy) in zip(requests, tokens, strict=True):
+            course = request.course
             ends_turn = token_id in self._end_ids
-            row.next_token = token_id
-            sequence.engine_seconds += seconds / len(numbers)
+            request.next_token = token_id
+            request.seconds += share_seconds
             try:
                 if math.isnan(logprob):
                     raise EngineError(
                         "the model computed NaN for this question; float16 overflows where bfloat16 does not"
                     )
-                sequence.append(Token(token_id, b"" if ends_turn else self._pieces[token_id], logprob, ends_turn))
-                answer = sequence.to_answer() if sequence.finish_reason is not None else None
-            except Exception as error:  # of this question alone
-                self._leave(number, fail(sequence.request_id, sequence.question, error))
+                piece = b"" if ends_turn else self._pieces[token_id]
+                course.append(Token(token_id, piece, logprob, ends_turn, entropy))
+                is_over, is_thinking = course.is_over, course.is_thinking
+                if not is_over and request.is_used_up:
+                    raise EngineError(f"the ask goes on beyond the {request.num_written} tokens of its budget")
+            except Exception as error:  # of this ask alone
+                self.runner.cache.remove_row(request)
+                self._leave(request, error)
                 continue
-            if answer is not None:
-                self._leave(number, Finished(request_id=sequence.request_id, question=sequence.question, answer=answer))
-            elif sequence.verdict is not None and not was_judged:
-                self._runner.residents.begin_thinking(number)
+            if is_over:
+                self.runner.cache.remove_row(request)
+                self._leave(request)
+            elif is_thinking and not request.is_in_front:
+                self.runner.cache.begin_thinking(request)
 
-    def _leave(self, number: int, finished: Finished) -> None:
-        """Its slot is free for the next one at once."""
-        row = self._running.pop(number)
-        self._finished.append(finished)
-        self._runner.residents.remove_row(number)
-        self._admission.leave(row.clip)
+    def _measure(self, ask: Ask) -> Clip:
+        """A clip that no other ask shares yet."""
+        length = self._checkpoint.measure(
+            select_frames(ask.clip.frames, ask.frames),
+            ask.clip.start_seconds,
+            system_prompt=self._system_prompt,
+            limits=self._limits,
+        )
+        return Clip(
+            source=ask.clip,
+            frames=ask.frames,
+            num_prefix_tokens=length.num_tokens,
+            num_video_tokens=length.num_video_tokens,
+        )
+
+    def _lay_out(self, clips: Sequence[Clip]) -> dict[Clip, ClipPrefix]:
+        """The prefixes of those that can be laid out. A clip that cannot is given up.
+
+        Where memory runs out though others could make room, the clip and those behind it wait again.
+        """
+        prefixes: dict[Clip, ClipPrefix] = {}
+        for place, clip in enumerate(clips):
+            started = time.perf_counter()
+            try:
+                prefixes[clip] = self._checkpoint.lay_out(
+                    select_frames(clip.source.frames, clip.frames),
+                    clip.source.start_seconds,
+                    system_prompt=self._system_prompt,
+                    limits=self._limits,
+                )
+            except Exception as error:  # of this clip alone
+                running = self.scheduler.running
+                if is_memory_error(error) and any(
+                    request.clip.is_in_slot or request.clip in prefixes for request in running
+                ):
+                    self.scheduler.put_back([request for request in running if request.clip in clips[place:]])
+                    break
+                self._give_up(clip, error)
+                continue
+            seconds = time.perf_counter() - started
+            self._share(clip, seconds)
+            self.times.vision_seconds += seconds
+        return prefixes
+
+    def _run_prefixes(self, prefixes: Mapping[Clip, ClipPrefix]) -> None:
+        """Run some prefixes together, or one by one where that fails. A clip whose prefix fails alone is given up.
+
+        Raises when memory does not suffice.
+        """
+        if not prefixes:
+            return
+        started = time.perf_counter()
+        try:
+            self.runner.add_clips(prefixes)
+        except Exception as error:
+            if is_memory_error(error):
+                raise
+            for clip, prefix in prefixes.items():
+                if len(prefixes) == 1:
+                    self._give_up(clip, error)
+                else:
+                    self._run_prefixes({clip: prefix})
+            return
+        seconds = time.perf_counter() - started
+        for clip in prefixes:
+            self._share(clip, seconds / len(prefixes))
+
+    def _share(self, clip: Clip, seconds: float) -> None:
+        """Time that a clip took is that of all asks that wait for its prefix."""
+        requests = self.scheduler.requests_of(clip)
+        for request in requests:
+            request.seconds += seconds / len(requests)
+
+    def _begin(self, request: Request) -> bool:
+        """Start its course; False where that fails, and then it has left."""
+        try:
+            request.begin(self._encode)
+        except Exception as error:  # of this ask alone
+            self._leave(request, error)
+            return False
+        return True
+
+    def _leave(self, request: Request, error: Exception | None = None) -> None:
+        """Hand over a request that runs and is in no slot any more. Its clip goes with the last request."""
+        self._hand_over(request, error)
+        if self.scheduler.finish(request):
+            self.runner.cache.remove_clip(request.clip)
+
+    def _give_up(self, clip: Clip, error: Exception) -> None:
+        for request in self.scheduler.give_up(clip):
+            self._hand_over(request, error)
+
+    def _hand_over(self, request: Request, error: Exception | None) -> None:
+        """With its course, or with what failed."""
+        if error is not None:
+            self._finished.append(replace(fail(request.ask, error), engine_seconds=request.seconds))
+            return
+        self._finished.append(
+            FinishedAsk(
+                ask=request.ask,
+                course=request.course,
+                num_prompt_tokens=request.num_prompt_tokens,
+                num_video_tokens=request.clip.num_video_tokens,
+                engine_seconds=request.seconds,
+            )
+        )
 
     def _recover(self, error: Exception) -> None:
-        """Out of memory: begin again at half the width, or give up a clip that is alone. Else: fail what ran."""
-        if is_poisoned(error):
+        """Out of memory: begin again with half as many, or give up a clip that is alone. Else: fail all that ran."""
+        if is_fatal(error):
             raise error
-        running = list(self._running.values())
-        self._running.clear()
-        self._num_calm_steps = 0
-        if not is_memory_error(error):
-            self._finished += [fail(row.clip.request.id, row.sequence.question, error) for row in running]
-        elif len(running) > 1 or not all(row.clip.was_alone for row in running):
-            # Alone it is tried once more: then no slot is larger than it needs.
-            self._width = max(1, len(running) // 2)
-            for row in reversed(running):
-                row.clip.was_alone = len(running) == 1
-                row.clip.waiting.appendleft(row.sequence.question)
-        else:
-            for row in running:
-                self._admission.give_up(row.clip, error, [row.sequence.question])
-        self._admission.forget_slots()
+        self.scheduler.count_step(is_calm=False)
+        for request in self.scheduler.halve() if is_memory_error(error) else self.scheduler.stop():
+            self._hand_over(request, error)
 
-    def _widen(self) -> None:
-        """After a while without trouble twice the width is tried again, up to all slots."""
-        self._num_calm_steps += 1
-        if self._width < self._num_slots and self._num_calm_steps % _CALM_STEPS == 0:
-            self._width = min(2 * self._width, self._num_slots)
+
+def _take_forced(requests: Sequence[Request]) -> list[int | None]:
+    """The id that must come next in each course, where there is one."""
+    queues = [request.course.forced for request in requests]
+    return [forced.popleft() if forced else None for forced in queues]

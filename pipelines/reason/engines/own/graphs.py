@@ -1,9 +1,9 @@
-"""Decode steps that are captured once and replayed, so that a GPU is not kept waiting for Python.
+"""Token steps that are captured once and replayed, so that a GPU does not wait for Python.
 
-A step of a 7B model is over a thousand small kernels, and to start them one by one takes longer than they run. A graph
-starts them all at once, but for fixed shapes and addresses: so rows are padded to round numbers, what differs from step
-to step is copied into the buffers of the first step of that shape, and a store that grew makes its graphs useless. Only
-shapes that come again are captured. Knows nothing of models, rows or slots beyond a pass's buffers.
+A step of a 7B model is over a thousand small kernels, and starting them one by one takes longer than running them. A
+graph starts all of them at once, but for fixed shapes and addresses. So rows are padded to round numbers, what differs
+from step to step is copied into the buffers of the first step of that shape, and graphs are dropped when a store has
+grown. Only shapes that come again are captured.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from typing import NamedTuple
 
 import torch
 
-from framegate.pipelines.reason.engines.failures import is_memory_error
+from framegate.pipelines.reason.engines.failures import is_fatal, is_memory_error
 from framegate.pipelines.reason.engines.own.token_step import StepPass
-from framegate.pipelines.reason.engines.poison import is_poisoned
 
 Step = Callable[[torch.Tensor, StepPass], torch.Tensor]
 """Token ids and positions (2, N) and a pass of one token per row: logits (N, vocabulary)."""
 
 Capture = Callable[[Callable[[], torch.Tensor]], tuple[Callable[[], None], torch.Tensor]]
-"""Runs a function as often as it likes; what replays it, and the tensor that each replay fills."""
+"""Takes a step and may run it several times; returns what replays it, and the tensor that each replay fills."""
 
 _MAX_GRAPHS = 64
 _NUM_SIGHTINGS = 2  # a shape is captured when it comes for the second time
@@ -40,7 +39,7 @@ class _Graph(NamedTuple):
 
 
 class StepGraphs:
-    """Runs steps, from a graph where there is one. One replay that says another thing than its step ends all use."""
+    """Runs steps, from a graph where there is one. No graph is used any more once a replay differed from its step."""
 
     def __init__(self, run: Step, capture: Capture) -> None:
         self._run = run
@@ -60,7 +59,7 @@ class StepGraphs:
         self._sightings.clear()
 
     def run(self, tokens_2N: torch.Tensor, step_pass: StepPass) -> torch.Tensor:
-        """Logits of a step; they stand until the next one."""
+        """Logits of a step; valid until the next one."""
         if not self._is_trusted:
             return self._run(tokens_2N, step_pass)
         shape = (tokens_2N.shape[1], step_pass.signature)
@@ -78,18 +77,18 @@ class StepGraphs:
         return graph.logits_BV
 
     def _add(self, shape: Hashable, tokens_2N: torch.Tensor, step_pass: StepPass, expected_BV: torch.Tensor) -> None:
-        """Capture the step that has just been run. Running it again changes nothing: it writes the same places."""
+        """Capture the step that has just been run. To run it again changes nothing: it writes the same places."""
         try:
             replay, logits_BV = self._capture(lambda: self._run(tokens_2N, step_pass))
             replay()
         except RuntimeError as error:
-            if is_memory_error(error) or is_poisoned(error):
+            if is_memory_error(error) or is_fatal(error):
                 raise
-            self._distrust(f"a decode step could not be captured as a graph ({str(error).partition(chr(10))[0]})")
+            self._distrust(f"a token step could not be captured as a graph ({str(error).partition(chr(10))[0]})")
             return
         difference = (logits_BV - expected_BV).abs().max()
         if not difference <= _TOLERANCE * expected_BV.abs().max():
-            self._distrust(f"a captured decode step differed from the step itself by {float(difference):g} in a logit")
+            self._distrust(f"a captured token step differed from the step itself by {float(difference):g} in a logit")
             return
         self._graphs[shape] = _Graph(tokens_2N, step_pass, replay, logits_BV)
         if len(self._graphs) > _MAX_GRAPHS:
@@ -102,9 +101,9 @@ class StepGraphs:
 
 
 class CudaCapture:
-    """A `Capture` with CUDA graphs, which share one pool of memory: what one leaves behind is used up before the next.
+    """A `Capture` with CUDA graphs. They share one pool of memory: the logits of one are read before the next is replayed.
 
-    A step runs twice beside the main stream before it is captured, for libraries to settle.
+    A step runs twice on another stream before it is captured, so that libraries have set themselves up.
     """
 
     def __init__(self) -> None:

@@ -1,19 +1,20 @@
-"""Where the keys and values of everything that runs live: allocated ahead, never concatenated.
+"""Where the keys and values of everything that runs lie: allocated ahead, never concatenated.
 
-Two stores. A clip's prefix is kept once, whoever asks about it; what a question adds (its words, what the model writes)
-is kept in a slot of its own. Keys stand transposed, head_size x tokens: one new query per row against them is then a
-matrix product whose right side lies as the CPU's bf16 kernels want it, 3 times as fast as the usual order. Knows
-nothing of tokens, questions or the gate.
+The cache has two stores. A clip's prefix is kept once, whoever asks about it; what an ask adds (its suffix, what the
+model writes) is kept in a slot of its own. Keys stand transposed, head_size x tokens: one new query per row against
+them is then a matrix product whose right side lies as the CPU's bf16 kernels want it, 3 times as fast as the usual
+order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from framegate.pipelines.reason.engines.own.slots import Move
+from framegate.pipelines.reason.engines.own.request import Clip, Request
+from framegate.pipelines.reason.engines.own.slots import Move, SlotTable
 
 _STEP_TOKENS = 64  # capacities grow in these steps
 _STEP_SLOTS = 4
@@ -36,8 +37,8 @@ class KeyValueShape:
 class SlotStore:
     """Keys (slots, kv_heads, head_size, capacity) and values (slots, kv_heads, capacity, head_size) of every layer.
 
-    Slots and capacity grow when asked for; only `clear` gives memory back. What nobody has written since the slot was
-    free is zero: masked places are multiplied by a probability of 0, and 0 * NaN would spread.
+    Slots and capacity grow when asked for; only `clear` gives memory back. A place that was not written since its slot
+    was free is zero: masked places are multiplied by a probability of 0, and 0 * NaN would spread.
     """
 
     def __init__(self, shape: KeyValueShape, device: torch.device) -> None:
@@ -45,7 +46,7 @@ class SlotStore:
         self._device = device
         self.num_slots = 0
         self.capacity = 0
-        self.version = 0  # counts up whenever what `keys` and `values` hold lies elsewhere
+        self.version = 0  # counts up whenever `keys` and `values` become other tensors
         self.keys: list[torch.Tensor] = []
         self.values: list[torch.Tensor] = []
         self._allocate(0, 0)
@@ -53,19 +54,19 @@ class SlotStore:
     def reserve(self, num_slots: int, num_tokens: int) -> None:
         """Make room for `num_slots` slots of `num_tokens` tokens; what is there stays.
 
-        Where memory does not suffice, what was there is lost, and `clear` is all that may follow.
+        Where memory does not suffice, all contents are lost, and `clear` must follow.
         """
         num_slots, capacity = self._sizes(num_slots, num_tokens)
         if (num_slots, capacity) != (self.num_slots, self.capacity):
             self._allocate(num_slots, capacity)
 
     def bytes_after(self, num_slots: int, num_tokens: int) -> int:
-        """What the store would hold after `reserve`."""
+        """The store's size after such a `reserve`."""
         num_slots, capacity = self._sizes(num_slots, num_tokens)
         return num_slots * capacity * self._shape.token_bytes
 
     def clear(self) -> None:
-        """Give all of it back."""
+        """Give all memory back."""
         self.keys, self.values = [], []
         self._allocate(0, 0)
 
@@ -106,6 +107,114 @@ class SlotStore:
 
     def _zeros(self, *sizes: int) -> torch.Tensor:
         return torch.zeros(sizes, dtype=self._shape.dtype, device=self._device)
+
+
+class KVCache:
+    """Two stores, of clips and of rows, and who stands in which slot. `memory_bytes` bounds the stores; None does not.
+
+    Rows are requests. What the cache sets of requests and clips is said in `request`.
+    """
+
+    def __init__(self, shape: KeyValueShape, device: torch.device, *, memory_bytes: int | None) -> None:
+        self._memory_bytes = memory_bytes
+        self._table: SlotTable[Request, Clip] = SlotTable()
+        self.clip_store = SlotStore(shape, device)
+        self.row_store = SlotStore(shape, device)
+        self.num_changes = 0  # counts up whenever a row or clip comes, goes or moves
+
+    def clear(self) -> None:
+        """Forget every clip and row, and give their memory back."""
+        for clip in self._table.clips:
+            clip.is_in_slot = False
+        self._table = SlotTable()
+        self.clip_store.clear()
+        self.row_store.clear()
+        self.num_changes += 1
+
+    @property
+    def rows(self) -> Sequence[Request]:
+        """In slot order: first those that think."""
+        return self._table.rows
+
+    @property
+    def num_thinking(self) -> int:
+        return self._table.num_thinking
+
+    @property
+    def clip_slots(self) -> list[int]:
+        """The slot of each row's clip, in the order of the rows' slots."""
+        return self._table.clip_slots
+
+    @property
+    def prefix_tokens(self) -> list[int]:
+        """Of the clips, in slot order."""
+        return [clip.num_prefix_tokens for clip in self._table.clips]
+
+    @property
+    def num_keys(self) -> int:
+        """Tokens that a step of all rows reads at least: the rows' own, and each prefix that is asked about once."""
+        return self._count_keys(set(self.clip_slots))
+
+    @property
+    def num_row_keys(self) -> int:
+        """Tokens that the rows of such a step attend to: the same, with a prefix once for each of its rows."""
+        return self._count_keys(self.clip_slots)
+
+    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int) -> bool:
+        """Whether the budget allows so many more rows and clips, of at most so many tokens each."""
+        if self._memory_bytes is None:
+            return True
+        clip_bytes = self.clip_store.bytes_after(len(self._table.clips) + num_clips, clip_tokens)
+        row_bytes = self.row_store.bytes_after(len(self._table.rows) + num_rows, row_tokens)
+        return clip_bytes + row_bytes <= self._memory_bytes
+
+    def reserve_clips(self, num_clips: int, num_tokens: int) -> int:
+        """Make room for so many more clips, of at most so many tokens; the slot of the first."""
+        self.clip_store.reserve(len(self._table.clips) + num_clips, num_tokens)
+        return len(self._table.clips)
+
+    def add_clip(self, clip: Clip, *, next_position: int) -> None:
+        self._table.add_clip(clip)
+        clip.is_in_slot, clip.next_position = True, next_position
+        self.num_changes += 1
+
+    def reserve_rows(self, num_rows: int, num_tokens: int) -> int:
+        """Make room for so many more rows, of at most so many own tokens; the slot of the first."""
+        self.row_store.reserve(len(self._table.rows) + num_rows, num_tokens)
+        return len(self._table.rows)
+
+    def add_row(self, row: Request) -> None:
+        """A row that has no tokens of its own yet. Its clip must be in a slot."""
+        self._table.add_row(row, row.clip)
+        row.num_own_tokens, row.next_position, row.is_in_front = 0, row.clip.next_position, False
+        self.num_changes += 1
+
+    def begin_thinking(self, row: Request) -> None:
+        """From now on the row is one of those that hold many tokens."""
+        self._move_rows(self._table.begin_thinking(row))
+        row.is_in_front = True
+
+    def remove_row(self, row: Request) -> None:
+        most_tokens = self._move_rows(self._table.remove_row(row), row)
+        self.row_store.erase(len(self._table.rows), most_tokens)
+
+    def remove_clip(self, clip: Clip) -> None:
+        """Free a clip that no row asks about any more."""
+        self.clip_store.apply(self._table.remove_clip(clip), self.clip_store.capacity)
+        self.clip_store.erase(len(self._table.clips), self.clip_store.capacity)
+        clip.is_in_slot = False
+        self.num_changes += 1
+
+    def _count_keys(self, clip_slots: Iterable[int]) -> int:
+        prefix_tokens = self.prefix_tokens
+        return sum(row.num_own_tokens for row in self.rows) + sum(prefix_tokens[slot] for slot in clip_slots)
+
+    def _move_rows(self, moves: Sequence[Move], *removed: Request) -> int:
+        """Apply the moves over the longest row's length, and return that length."""
+        num_tokens = round_up(max(row.num_own_tokens for row in (*self.rows, *removed)))
+        self.row_store.apply(moves, num_tokens)
+        self.num_changes += 1
+        return num_tokens
 
 
 def round_up(number: int, step: int = _STEP_TOKENS) -> int:

@@ -1,9 +1,8 @@
 """Linear layers whose weights are laid out once for the CPU's bf16 kernels, instead of anew in every call.
 
-A decode step multiplies a few rows with every weight of the model, so it runs at the speed at which weights stream from
-memory. oneDNN reorders a plain bf16 matrix into its own layout first, each time; done once at load, a step of 10 rows
-reads its weights 1.6 times as fast, and the results are bit for bit the same. Knows nothing of models: any tree of
-modules will do.
+A token step multiplies a few rows with every weight of the model, so it runs at the speed at which weights stream from
+memory. In each call, oneDNN first reorders a plain bf16 matrix into its own layout. If that is done once, at load, a
+step of 10 rows reads its weights 1.6 times as fast, and the results are bit for bit the same.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _TYPICAL_ROWS = 32  # the layout hardly depends on it: 16 to 512 differ by 2 %
 
 
 class PackedLinear(nn.Module):
-    """Stands in for an `nn.Linear`; keeps its packed weight and not the plain one. For inference alone."""
+    """In place of an `nn.Linear`. Keeps the packed weight and not the plain one. For inference alone."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -33,7 +32,7 @@ class PackedLinear(nn.Module):
 
 
 def fuse_linears(*linears: nn.Linear) -> nn.Linear:
-    """One layer that gives what `linears` give for the same input, side by side."""
+    """One layer whose output is the outputs of `linears` for the same input, side by side."""
     biases = [linear.bias for linear in linears]
     fused = nn.Linear(
         linears[0].in_features,

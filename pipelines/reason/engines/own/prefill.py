@@ -1,7 +1,7 @@
-"""What one forward pass of the language model sees and leaves: the other half of attention, which knows the slots.
+"""Attention in prefills: whole prefixes into the slots of clips, and the suffixes of new rows into those of rows.
 
-Here are the passes that prefill: whole prefixes into the slots of clips, and the words of questions into those of
-rows. A pass over one token per row is `steps`. Knows nothing of what the tokens say.
+A pass is one forward pass of the language model as attention sees it: it knows which keys each token may see, and in
+which slots keys and values lie. The pass of one token per row is in `token_step`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch.nn import functional as F
 from framegate.pipelines.reason.engines.own.kv_cache import SlotStore
 
 _QUERY_BLOCK = 128
-_PART_TOKENS = 256  # all that is computed of one part of a suffix pass then stays in a CPU's cache
+_PART_TOKENS = 256  # what one part of a suffix pass computes then stays in a CPU's cache
 
 
 class TextPass(Protocol):
-    """One forward pass, from attention's side. Tokens of all rows stand packed: N of them."""
+    """Attention of one forward pass. The tokens of all rows are packed, one row behind the other: N of them."""
 
     def attend(
         self, layer: int, query_NHD: torch.Tensor, key_NKD: torch.Tensor, value_NKD: torch.Tensor, scaling: float
@@ -68,10 +68,10 @@ class PrefixPass:
 
 
 class SuffixPass:
-    """The words of new rows, which stand in slots first_row, first_row + 1, ...: `num_new[i]` tokens each.
+    """The suffixes of new rows in slots first_row, first_row + 1, ...: `num_new[i]` tokens each.
 
-    Each row sees the prefix of its clip, in slot `clip_slots[i]`, and itself. Rows of one clip that stand next to each
-    other are run together, so that the prefix is read once for them.
+    Each row sees the prefix of its clip, in slot `clip_slots[i]`, and itself. Neighbouring rows of one clip are run
+    together, so that the prefix is read once for them.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class SuffixPass:
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """Tokens of some rows of one clip; `bias_TT` hides those of the part's tokens that a token must not see."""
+    """Tokens of some rows of one clip. `bias_TT` hides from each token those that it must not see."""
 
     tokens: slice
     clip_slot: int
@@ -141,7 +141,7 @@ class _Part:
 
 
 def _part_rows(clip_slots: Sequence[int], num_new: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
-    """Neighbours of one clip, as many as come to `_PART_TOKENS` and at least one: its slot, and their tokens."""
+    """Neighbouring rows of one clip, at most `_PART_TOKENS` tokens but at least one row: its slot, and their lengths."""
     lengths: list[int] = []
     for row, (slot, count) in enumerate(zip(clip_slots, num_new, strict=True)):
         lengths.append(count)
@@ -154,7 +154,7 @@ def _part_rows(clip_slots: Sequence[int], num_new: Sequence[int]) -> Iterator[tu
 def _attend_causally(
     query_HTD: torch.Tensor, keys_KDT: torch.Tensor, values_KTD: torch.Tensor, later_QQ: torch.Tensor
 ) -> torch.Tensor:
-    """A sequence that sees itself, as plain matrix products over blocks of queries: (heads, tokens, head_size).
+    """Causal attention within one sequence, as matrix products over blocks of queries: (heads, tokens, head_size).
 
     On CPUs without AMX torch's flash kernel takes 2 to 3 times as long in bf16: it packs both sides anew per block.
     """
@@ -172,17 +172,17 @@ def _attend_causally(
 
 
 def make_bias(is_hidden: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """What is added to the scores that `multiply_scores` makes of `like`: 0, or so little that nothing is left.
+    """What is added to scores that `multiply_scores` computes from tensors like `like`: 0, or the least number there is.
 
-    Takes half the time of filling scores where a mask says so.
+    Takes half the time of filling scores under a mask.
     """
     dtype = _scores_dtype(like)
     return torch.zeros_like(is_hidden, dtype=dtype).masked_fill_(is_hidden, torch.finfo(dtype).min)
 
 
 def multiply_scores(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """A batch of products of queries and keys; scores are kept in fp32 where the device can give it, and in float16
-    always: a hidden score that overflowed would not stay hidden."""
+    """A batch of products of queries and keys. Scores are in fp32 on CUDA, and wherever the model is in float16: a
+    hidden score that overflowed would not stay hidden."""
     if left.dtype == _scores_dtype(left):
         return torch.bmm(left, right)
     if left.is_cuda:

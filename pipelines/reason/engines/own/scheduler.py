@@ -1,232 +1,202 @@
-"""Which waiting questions move into free slots, and the prefixes that they need first.
+"""Which asks enter the engine's free slots, and what becomes of them when memory runs out.
 
-Clips wait in the order in which they came. One is laid out when its first question may enter, run once together with
-others, and forgotten when its last question has gone. Knows nothing of what happens to a question in its slot.
+Clips wait in the order in which they came. All asks of the first clip enter before any of the second one, as far as
+there are slots and memory; a clip is forgotten when its last ask has gone. A request or clip is its number of tokens
+here, and memory answers whether so many fit: no tensor, checkpoint or runner is needed to say who enters.
+
+    add ──> waiting ──schedule──> running ──finish──> gone
+               └────put_back, halve─────┘
 """
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
 
-from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING, suffix_after_video
-from framegate.pipelines.reason.engines.failures import fail, is_memory_error
-from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
-from framegate.pipelines.reason.engines.own.runner import NewRow, Runner
-from framegate.pipelines.reason.engines.own.waiting import Clip, Row
-from framegate.pipelines.reason.engines.protocol import ClipRequest, Finished
-from framegate.pipelines.reason.models.clip_prefix import PromptFormat, build_prefix
-from framegate.pipelines.reason.strategies.sequence import GatedSequence
-from framegate.schemas.config import FramesConfig, GateConfig
-from framegate.schemas.qa import Question
+from framegate.pipelines.reason.engines.own.request import Clip, Request
+from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames
 
-# Prefixes that are run together. Beyond this the device is as busy as it gets.
-_PREFILL_TOKENS = {"cpu": 1024, "cuda": 8192}
+_CALM_STEPS = 256
 
 
-class Admission:
-    """The clips of one engine. What fails on its way in is put into `failed`, for the engine to hand over."""
+class SlotMemory(Protocol):
+    """The memory of all slots. Slots of one store are as large as the largest thing that was ever in them."""
 
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        runner: Runner,
-        *,
-        system_prompt: str,
-        gate: GateConfig,
-        frames: FramesConfig,
-        sequence_type: type[GatedSequence],
-    ) -> None:
-        self.failed: list[Finished] = []
-        self._clips: dict[int, Clip] = {}
-        self._numbers = itertools.count()
-        self._runner = runner
-        self._device = checkpoint.device
-        self._system_prompt = system_prompt
-        self._gate = gate
-        self._frames = frames
-        self._sequence_type = sequence_type
-        self._prefill_tokens = _PREFILL_TOKENS.get(checkpoint.device.type, _PREFILL_TOKENS["cpu"])
-        self._format = PromptFormat(
-            family=checkpoint.family,
-            grid=checkpoint.grid,
-            positions_per_second=checkpoint.positions_per_second,
-            video_token_id=checkpoint.video_token_id,
-            encode=checkpoint.encode,
-        )
-        # A job asks the same few questions of every clip.
-        self._encode_suffix = lru_cache(maxsize=1024)(lambda question: checkpoint.encode(suffix_after_video(question)))
-        self._closing = checkpoint.encode(FORCED_CLOSING)
+    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int) -> bool:
+        """Whether so many more requests and clips, of at most so many tokens each, have room beside what is there."""
+        ...
 
-    def add(self, request: ClipRequest) -> None:
-        number = next(self._numbers)
-        self._clips[number] = Clip(number=number, request=request, waiting=deque(request.questions))
+    def clear(self) -> None:
+        """Empty all slots and give their memory back. Sets `is_in_slot` of each clip to False."""
+        ...
 
-    def choose(self, num_free: int, *, is_idle: bool) -> dict[int, Row]:
-        """Take as many questions off the queue as there are free slots and memory; by numbers of their own.
 
-        `is_idle`: nothing runs, so that what does not fit now never will.
+class Scheduled(NamedTuple):
+    """Requests that run from now on, and those for which there is not enough memory even when they are alone."""
+
+    entering: Sequence[Request]
+    too_large: Sequence[Request]
+
+
+class Scheduler:
+    """At most `num_slots` requests run at once.
+
+    When memory ran out, half as many run as did. After each `num_calm_steps` steps without trouble the number is
+    doubled again, up to all slots.
+    """
+
+    def __init__(self, memory: SlotMemory, *, num_slots: int, num_calm_steps: int = _CALM_STEPS) -> None:
+        self.num_slots = num_slots
+        self.num_calm_steps = num_calm_steps
+        self._memory = memory
+        self._width = num_slots
+        self._steps_since_trouble = 0
+        self._clips: dict[tuple[ClipFrames, tuple[int, ...] | None], Clip] = {}
+        self._running: dict[Request, None] = {}  # an ordered set
+
+    @property
+    def width(self) -> int:
+        """How many requests may run at once now."""
+        return self._width
+
+    @property
+    def clips(self) -> Sequence[Clip]:
+        """Those with requests that wait or run."""
+        return list(self._clips.values())
+
+    @property
+    def running(self) -> Sequence[Request]:
+        """In the order in which they entered."""
+        return list(self._running)
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing runs."""
+        return not self._running
+
+    def find_clip(self, ask: Ask) -> Clip | None:
+        """The clip whose prefix this ask shares, where it has not been forgotten."""
+        return self._clips.get((ask.clip, ask.frames))
+
+    def add(self, request: Request) -> None:
+        """Let a request wait, behind the others of its clip."""
+        clip = request.clip
+        self._clips[clip.source, clip.frames] = clip
+        clip.waiting.append(request)
+
+    def schedule(self) -> Scheduled:
+        """Move waiting requests into free slots.
+
+        Where slots are many they are not filled one by one: each prefill has its price. What does not fit now waits
+        for others to go; where nothing runs it never will, and its clip is forgotten.
         """
-        entering: dict[int, Row] = {}
-        for clip in list(self._clips.values()):
+        num_free = self._width - len(self._running)
+        entering: list[Request] = []
+        too_large: list[Request] = []
+        if num_free <= 0 or (self._running and num_free < self._width // 16):
+            return Scheduled(entering, too_large)
+        was_idle = self.is_idle
+        for clip in self.clips:
+            while clip.waiting and len(entering) < num_free:
+                if self._fits(clip.waiting[0], entering, is_alone=was_idle and not entering):
+                    entering.append(clip.waiting.popleft())
+                    continue
+                if entering or not was_idle:
+                    return self._enter(entering, too_large)
+                too_large += self.give_up(clip)
             if len(entering) == num_free:
                 break
-            if clip.waiting and not self._enter(clip, entering, num_free, is_idle=is_idle):
-                break
-        return entering
+        return self._enter(entering, too_large)
 
-    def prefill(self, rows: Mapping[int, Row]) -> dict[int, Row]:
-        """See and run the prefixes that these rows need and that have not been run; the rows that may go on.
-
-        Where a prefix cannot be run its clip is given up. Raises when memory does not suffice.
-        """
-        clips = {row.clip.number: row.clip for row in rows.values() if not row.clip.is_placed}
-        errors: dict[int, Exception] = {}
-        together: dict[int, Clip] = {}
-        for number, clip in clips.items():
-            num_tokens = sum(other.num_prefix_tokens for other in together.values())
-            if together and num_tokens + clip.num_prefix_tokens > self._prefill_tokens:
-                errors |= self._prefill(together)
-                together = {}
-            together[number] = clip
-        if together:
-            errors |= self._prefill(together)
-        for number, error in errors.items():
-            self.give_up(
-                clips[number], error, [row.sequence.question for row in rows.values() if row.clip.number == number]
-            )
-        return {number: row for number, row in rows.items() if row.clip.is_placed}
-
-    def new_row(self, number: int, row: Row) -> NewRow:
-        """What the runner must know of a row whose clip has been run."""
-        max_tokens = self._max_own_tokens(row.sequence.question, row.suffix)
-        return NewRow(number=number, clip=row.clip.number, token_ids=row.suffix, max_tokens=max_tokens)
-
-    def leave(self, clip: Clip) -> None:
-        """One of the clip's rows has gone from its slot."""
+    def finish(self, request: Request) -> bool:
+        """A running request has gone; whether its clip is forgotten, as nothing else is asked of it."""
+        del self._running[request]
+        clip = request.clip
         clip.num_running -= 1
-        if not clip.waiting and not clip.num_running:
-            self._forget(clip)
-
-    def forget_slots(self) -> None:
-        """Empty every slot: no row runs, and clips are laid out anew when their next question enters."""
-        self._runner.clear()
-        for clip in self._clips.values():
-            clip.num_running, clip.is_placed, clip.prefix = 0, False, None
-        self._clips = {number: clip for number, clip in self._clips.items() if clip.waiting}
-
-    def give_up(self, clip: Clip, error: Exception, questions: Iterable[Question] = ()) -> None:
-        """A clip comes to nothing, with all questions that wait, and with `questions`, which do no more."""
-        self.failed += [fail(clip.request.id, question, error) for question in (*questions, *clip.waiting)]
-        clip.waiting.clear()
-        self._clips.pop(clip.number, None)
-
-    def _enter(self, clip: Clip, entering: dict[int, Row], num_free: int, *, is_idle: bool) -> bool:
-        """Let as many of a clip's questions in as fit; whether there may be room for more."""
-        if clip.prefix is None and not clip.is_placed:
-            try:
-                self._lay_out(clip)
-            except Exception as error:  # whatever it is, it must not take other clips with it
-                if is_memory_error(error) and (entering or not is_idle):
-                    return False  # there is room once others have gone
-                self.give_up(clip, error)
-                return True
-        while clip.waiting and len(entering) < num_free:
-            try:
-                suffix = self._encode_suffix(clip.waiting[0])
-            except Exception as error:  # a text that is none
-                self.failed.append(fail(clip.request.id, clip.waiting.popleft(), error))
-                continue
-            if not self._fits(clip, suffix, entering, is_idle=is_idle):
-                if entering or not is_idle:
-                    return False
-                self.give_up(clip, MemoryError("keys and values of one question are above the engine's memory budget"))
-                return True
-            clip.num_running += 1
-            sequence = self._sequence_type(
-                request_id=clip.request.id,
-                question=clip.waiting.popleft(),
-                clip_start_seconds=clip.request.clip_start_seconds,
-                gate=self._gate,
-                closing=self._closing,
-                num_prompt_tokens=clip.num_prefix_tokens + len(suffix),
-                num_video_tokens=clip.num_video_tokens,
-            )
-            entering[next(self._numbers)] = Row(clip=clip, suffix=suffix, sequence=sequence)
-        if not clip.waiting and not clip.num_running:
-            self._forget(clip)
+        if clip.waiting or clip.num_running:
+            return False
+        self._forget(clip)
         return True
 
-    def _forget(self, clip: Clip) -> None:
-        """Nothing is left to be asked of it."""
-        if clip.is_placed:
-            self._runner.residents.remove_clip(clip.number)
-        del self._clips[clip.number]
+    def requests_of(self, clip: Clip) -> list[Request]:
+        """Those that run, then those that wait."""
+        return [*(request for request in self._running if request.clip is clip), *clip.waiting]
 
-    def _lay_out(self, clip: Clip) -> None:
-        started = time.perf_counter()
-        clip.prefix = build_prefix(
-            clip.request.frames,
-            clip.request.clip_start_seconds,
-            system_prompt=self._system_prompt,
-            prompt_format=self._format,
-            limits=self._frames,
-            device=self._device,
-        )
-        clip.num_prefix_tokens = len(clip.prefix.token_ids)
-        clip.num_video_tokens = clip.prefix.num_video_tokens
-        seconds = time.perf_counter() - started
-        clip.share_seconds = seconds / len(clip.request.questions)
-        self._runner.times.vision_seconds += seconds
+    def give_up(self, clip: Clip) -> list[Request]:
+        """Forget a clip, with all of its requests."""
+        given_up = self.requests_of(clip)
+        for request in given_up:
+            self._running.pop(request, None)
+        clip.waiting.clear()
+        clip.num_running = 0
+        self._forget(clip)
+        return given_up
 
-    def _fits(self, clip: Clip, suffix: Sequence[int], entering: Mapping[int, Row], *, is_idle: bool) -> bool:
-        if self._is_in_budget(clip, suffix, entering):
+    def put_back(self, requests: Sequence[Request]) -> None:
+        """Let running requests wait again, in front of all others of their clips."""
+        for request in reversed(requests):
+            del self._running[request]
+            request.clip.num_running -= 1
+            request.clip.waiting.appendleft(request)
+
+    def stop(self) -> list[Request]:
+        """Nothing runs any more: the requests that did. Slots are emptied; what waits goes on waiting."""
+        stopped = self.running
+        self._memory.clear()
+        self._running.clear()
+        for clip in self.clips:
+            clip.num_running = 0
+            if not clip.waiting:
+                self._forget(clip)
+        return list(stopped)
+
+    def halve(self) -> list[Request]:
+        """Memory has run out. All that ran waits again, and half as much will run; those that are given up.
+
+        A request that was alone is tried once more, with slots no larger than it needs. Then its clip is given up.
+        """
+        running = self.running
+        given_up: list[Request] = []
+        if len(running) > 1 or not all(request.clip.was_alone for request in running):
+            self._width = max(1, len(running) // 2)
+            for request in running:
+                request.clip.was_alone = len(running) == 1
+            self.put_back(running)
+        else:
+            for request in running:
+                given_up += self.give_up(request.clip)
+        self._memory.clear()
+        return given_up
+
+    def count_step(self, *, is_calm: bool) -> None:
+        """A step is over, with or without trouble."""
+        self._steps_since_trouble = self._steps_since_trouble + 1 if is_calm else 0
+        if is_calm and self._width < self.num_slots and self._steps_since_trouble % self.num_calm_steps == 0:
+            self._width = min(2 * self._width, self.num_slots)
+
+    def _enter(self, entering: Sequence[Request], too_large: Sequence[Request]) -> Scheduled:
+        for request in entering:
+            self._running[request] = None
+            request.clip.num_running += 1
+        return Scheduled(entering, too_large)
+
+    def _fits(self, request: Request, entering: Sequence[Request], *, is_alone: bool) -> bool:
+        if self._is_in_memory(request, entering):
             return True
-        if not is_idle or entering:
+        if not is_alone:
             return False
-        self.forget_slots()  # slots are as large as the largest that ever ran in them
-        self._lay_out(clip)
-        return self._is_in_budget(clip, suffix, entering)
+        self._memory.clear()
+        return self._is_in_memory(request, entering)
 
-    def _is_in_budget(self, clip: Clip, suffix: Sequence[int], entering: Mapping[int, Row]) -> bool:
-        clips = {row.clip.number: row.clip for row in entering.values()} | {clip.number: clip}
-        new = [clip for clip in clips.values() if not clip.is_placed]
-        lengths = [self._max_own_tokens(row.sequence.question, row.suffix) for row in entering.values()]
-        return self._runner.residents.fits(
-            num_rows=len(entering) + 1,
-            row_tokens=max([self._max_own_tokens(clip.waiting[0], suffix), *lengths]),
-            num_clips=len(new),
-            clip_tokens=max((clip.num_prefix_tokens for clip in new), default=0),
+    def _is_in_memory(self, request: Request, entering: Iterable[Request]) -> bool:
+        together = [*entering, request]
+        new_clips = {each.clip for each in together if not each.clip.is_in_slot}
+        return self._memory.fits(
+            num_rows=len(together),
+            row_tokens=max(each.max_own_tokens for each in together),
+            num_clips=len(new_clips),
+            clip_tokens=max((clip.num_prefix_tokens for clip in new_clips), default=0),
         )
 
-    def _max_own_tokens(self, question: Question, suffix: Sequence[int]) -> int:
-        """The question's own tokens and its answer; where it may think also thoughts, the forced closing, an answer."""
-        gate = self._gate
-        most = len(suffix) + gate.max_answer_tokens
-        if question.think == "never" or (gate.strategy == "direct" and question.think != "always"):
-            return most
-        return most + gate.max_thinking_tokens + len(self._closing) + gate.max_answer_tokens
-
-    def _prefill(self, clips: Mapping[int, Clip]) -> dict[int, Exception]:
-        """Run prefixes together, or one by one where that fails; what went wrong, by clip number."""
-        started = time.perf_counter()
-        prefixes = {number: clip.prefix for number, clip in clips.items() if clip.prefix is not None}
-        try:
-            self._runner.add_clips(prefixes)
-        except Exception as error:
-            if is_memory_error(error):
-                raise
-            if len(clips) == 1:
-                return dict.fromkeys(clips, error)
-            errors: dict[int, Exception] = {}
-            for number, clip in clips.items():
-                errors |= self._prefill({number: clip})
-            return errors
-        share_seconds = (time.perf_counter() - started) / len(clips)
-        for clip in clips.values():
-            clip.is_placed, clip.prefix = True, None
-            clip.share_seconds += share_seconds / len(clip.request.questions)
-        return {}
+    def _forget(self, clip: Clip) -> None:
+        del self._clips[clip.source, clip.frames]

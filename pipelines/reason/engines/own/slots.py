@@ -1,14 +1,17 @@
-"""Which slot a running question stands in, and which one a clip: integers alone, no tensors.
+"""Which slot each row and each clip stands in: numbers of slots alone, no tensors.
 
-Busy slots are always 0 .. n-1, so that a forward pass reads them in place, without gathering. Among the rows those that
-think stand in front: they hold many tokens, those that are still at their first answer a few, and each kind is then
-read only as far as it is filled. What must be copied for that is told as moves. Knows nothing of tokens or models.
+A row is what runs: one sequence over one clip. Busy slots are always 0 .. n-1, so that a forward pass reads them in
+place, without gathering. Rows that think stand in front: they hold many tokens and the others a few, and each kind is
+then read only as far as it is filled. The table says which slots must be copied for that, as moves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Hashable, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+Row = TypeVar("Row", bound=Hashable)
+Clip = TypeVar("Clip", bound=Hashable)
 
 
 class Move(NamedTuple):
@@ -19,24 +22,24 @@ class Move(NamedTuple):
     swap: bool = False
 
 
-class SlotTable:
-    """Rows and clips by the numbers their owner gave them. A clip stays until it is told to go, rows or not."""
+class SlotTable(Generic[Row, Clip]):
+    """Rows and clips are whatever their owner tells apart by. A clip stays until it is removed, with rows or without."""
 
     def __init__(self) -> None:
-        self._rows: list[int] = []
-        self._row_slots: dict[int, int] = {}
-        self._clips: list[int] = []
-        self._clip_slots: dict[int, int] = {}
-        self._clip_of_row: dict[int, int] = {}
+        self._rows: list[Row] = []
+        self._row_slots: dict[Row, int] = {}
+        self._clips: list[Clip] = []
+        self._clip_slots: dict[Clip, int] = {}
+        self._clip_of_row: dict[Row, Clip] = {}
         self.num_thinking = 0
 
     @property
-    def rows(self) -> Sequence[int]:
+    def rows(self) -> Sequence[Row]:
         """In slot order: first those that think."""
         return self._rows
 
     @property
-    def clips(self) -> Sequence[int]:
+    def clips(self) -> Sequence[Clip]:
         """In slot order."""
         return self._clips
 
@@ -45,14 +48,14 @@ class SlotTable:
         """The slot of each row's clip, in the order of the rows' slots."""
         return [self._clip_slots[self._clip_of_row[row]] for row in self._rows]
 
-    def add_clip(self, clip: int) -> int:
+    def add_clip(self, clip: Clip) -> int:
         """The slot of a clip that has none yet."""
         assert clip not in self._clip_slots, f"clip {clip} is in a slot already"
         self._clip_slots[clip] = len(self._clips)
         self._clips.append(clip)
         return self._clip_slots[clip]
 
-    def add_row(self, row: int, clip: int) -> int:
+    def add_row(self, row: Row, clip: Clip) -> int:
         """The slot of a row that has none yet: the last one."""
         assert row not in self._row_slots, f"row {row} is in a slot already"
         assert clip in self._clip_slots, f"clip {clip} is in no slot"
@@ -61,7 +64,7 @@ class SlotTable:
         self._rows.append(row)
         return self._row_slots[row]
 
-    def begin_thinking(self, row: int) -> list[Move]:
+    def begin_thinking(self, row: Row) -> list[Move]:
         """The row joins those in front; the first of the others takes its slot."""
         slot, front = self._row_slots[row], self.num_thinking
         assert slot >= front, f"row {row} thinks already"
@@ -73,7 +76,7 @@ class SlotTable:
         self._put(other, slot)
         return [Move(slot, front, swap=True)]
 
-    def remove_row(self, row: int) -> list[Move]:
+    def remove_row(self, row: Row) -> list[Move]:
         """Free the row's slot; the moves, one after the other, that close the gap."""
         gap = self._row_slots.pop(row)
         del self._clip_of_row[row]
@@ -85,7 +88,7 @@ class SlotTable:
         self._rows.pop()
         return moves
 
-    def remove_clip(self, clip: int) -> list[Move]:
+    def remove_clip(self, clip: Clip) -> list[Move]:
         """Free the clip's slot. None of its rows may be left."""
         assert clip not in self._clip_of_row.values(), f"clip {clip} still has rows"
         gap, last = self._clip_slots.pop(clip), self._clips.pop()
@@ -102,6 +105,6 @@ class SlotTable:
             moves.append(Move(source, gap))
         return source
 
-    def _put(self, row: int, slot: int) -> None:
+    def _put(self, row: Row, slot: int) -> None:
         self._rows[slot] = row
         self._row_slots[row] = slot

@@ -1,9 +1,9 @@
 """The language model of a checkpoint over packed tokens, in as few operations as its arithmetic has.
 
-Weights are those that transformers loaded; the layers are walked here. A decode step of a narrow and deep model spends
+The weights are those that transformers loaded; the layers are run here. A token step of a narrow and deep model spends
 a third of its time on small operations and on starting them. So projections that read the same input are one product
-(4 a layer instead of 7), queries and keys are normed and rotated together, and what holds for a pass is worked out
-once. Attention itself, and everything about slots, is the pass's.
+(4 a layer instead of 7), queries and keys are normed and rotated together, and what is the same in all layers is
+computed once. Attention, and everything about slots, is the pass's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from framegate.pipelines.reason.engines.own.packed import fuse_linears
 from framegate.pipelines.reason.engines.own.prefill import TextPass
-from framegate.pipelines.reason.engines.own.rotation import negate_first_half, rotate
+from framegate.pipelines.reason.engines.own.vision_attention import negate_first_half, rotate
 from framegate.schemas.errors import EngineError
 
 
@@ -30,13 +30,13 @@ class Deepstack:
     levels_LVD: Sequence[torch.Tensor]
 
 
-class TextDecoder(nn.Module):
+class TextModel(nn.Module):
     """Qwen2.5-VL's and Qwen3-VL's text model. For inference alone."""
 
     def __init__(self, model: Any) -> None:
-        """Takes the weights out of transformers' text `model`, layer by layer, which cannot be run any more.
+        """Takes the weights out of transformers' text `model`, layer by layer; that model cannot be run any more.
 
-        Raises EngineError where its layers do what is not done here.
+        Raises EngineError where its layers compute something that is not computed here.
         """
         super().__init__()
         config = model.config
@@ -62,7 +62,7 @@ class TextDecoder(nn.Module):
         text_pass: TextPass,
         deepstack: Deepstack | None = None,
     ) -> torch.Tensor:
-        """Embedded tokens at their positions (time, height, width): what the head reads of each, (N, hidden)."""
+        """From embedded tokens at their positions (time, height, width) to what the head reads, (N, hidden)."""
         hidden_ND = embedded_ND
         cos_N1D, sin_N1D = self._angles(embedded_ND, positions_3N)
         num_rotated = self.num_heads + self.num_kv_heads
@@ -111,17 +111,17 @@ class _Layer(nn.Module):
 
 
 def normalise(rows: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-    """RMS norm over the last dimension in float32, rounded before `weight` comes in, as the published models do it."""
+    """RMS norm over the last dimension in float32, rounded before the product with `weight`, as in the published models."""
     if rows.is_cuda:
         return F.rms_norm(rows, (rows.shape[-1],), None, eps) * weight
-    # torch's own has no CPU kernel: it runs the same operations, and mixes two dtypes in one, which is 50 times slower.
+    # torch's own has no CPU kernel. It runs the same operations, one of them over two dtypes: 50 times slower.
     wide = rows.float()
     mean_square = torch.linalg.vecdot(wide, wide).div_(rows.shape[-1])
     return (wide * mean_square.add_(eps).rsqrt_()[..., None]).to(rows.dtype).mul_(weight)
 
 
 def _check(model: Any) -> None:
-    """Raises EngineError for layers that would be walked wrongly."""
+    """Raises EngineError for layers that would be run wrongly."""
     config = model.config
     if config.hidden_act != "silu":
         raise EngineError(f"its layers use the activation '{config.hidden_act}'; only silu is supported")

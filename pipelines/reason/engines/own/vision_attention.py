@@ -1,8 +1,8 @@
-"""Vision's attention, in place of the modules that transformers puts into a tower's blocks.
+"""The attention of a vision tower, in place of the modules that transformers puts into the tower's blocks.
 
-A tower attends within windows of a few lengths (a window of the tower, or a frame): all windows of one length go at
-once, where transformers takes one after the other, which is 200 calls in each layer for 16 small frames. Knows neither
-text nor slots.
+A tower attends within windows of a few lengths (a window of the tower, or a frame). All windows of one length are run
+at once, where transformers runs one after the other: 200 calls in each layer for 16 small frames. The text model uses
+the same rotation.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 from torch.nn import functional as F
-
-from framegate.pipelines.reason.engines.own.rotation import negate_first_half, rotate
 
 _MAX_SCORES = 1 << 25  # of one batch of windows on the CPU: 64 MiB in bf16
 _NUM_REMEMBERED = 4
@@ -40,8 +38,8 @@ class Windows:
 
 
 class _Remembering(Generic[T]):
-    """What was made of the last few tensors: all blocks are given the same ones, and to ask a GPU for numbers in each
-    of them would keep it waiting."""
+    """Keeps what it made of the last few tensors. All blocks are given the same tensors, and a GPU would have to wait if
+    its numbers were asked for in each block."""
 
     def __init__(self, make: Callable[[torch.Tensor], T]) -> None:
         self._make = make
@@ -87,6 +85,17 @@ class WindowAttention(nn.Module):
         query_NHD, key_NHD, value_NHD = rotated[:, 0], rotated[:, 1], fused_N3HD[:, 2]
         output_NHD = attend_windows(query_NHD, key_NHD, value_NHD, self._windows(cu_seqlens), self._scaling)
         return self.proj(output_NHD.reshape(len(hidden_states), -1))
+
+
+def negate_first_half(sines: torch.Tensor) -> torch.Tensor:
+    """The form in which `rotate` takes sines (..., head_size) whose halves are the same."""
+    first, second = sines.chunk(2, dim=-1)
+    return torch.cat([-first, second], dim=-1)
+
+
+def rotate(heads: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> torch.Tensor:
+    """Rotary positions: the halves of each head (..., head_size) turn against each other by the angles of its place."""
+    return torch.addcmul(heads * cosines, heads.roll(heads.shape[-1] // 2, -1), sines)
 
 
 def attend_windows(

@@ -1,0 +1,152 @@
+"""Drives questions over an engine of asks: a strategy says what is asked next, until each question has its answer.
+
+One level above an engine and used like one: `add` takes a clip with its questions, `step` hands back the questions that
+are answered or failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from framegate.pipelines.reason.engines.failures import describe_failure, is_fatal
+from framegate.pipelines.reason.engines.protocol import Engine
+from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, FinishedAsk, Strategy
+from framegate.schemas.clip import FrameBatch
+from framegate.schemas.errors import EngineError
+from framegate.schemas.qa import Answer, Question
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipRequest:
+    """All questions that are open on one clip. `id` is the caller's, unique among the requests that are open."""
+
+    id: str
+    frames: FrameBatch
+    clip_start_seconds: float
+    questions: tuple[Question, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """One question of one request came to its end: an answer, or the reason code and message of its failure."""
+
+    request_id: str
+    question: Question
+    answer: Answer | None
+    failure_reason: str | None = None
+    failure_message: str | None = None
+
+
+@dataclass(eq=False)
+class _OpenQuestion:
+    """A question with asks in the engine, and those that have come back."""
+
+    request_id: str
+    question: Question
+    num_open: int = 0
+    finished: list[FinishedAsk] = field(default_factory=list)
+    failure: tuple[str, str] | None = None
+
+
+class QuestionRunner:
+    """Every question of every added request comes back exactly once. What the engine raises is raised; so is a fatal
+    error of the strategy, while any other one fails its question alone."""
+
+    def __init__(self, engine: Engine, strategy: Strategy) -> None:
+        """Raises EngineError where the engine is not capable of what the strategy needs."""
+        if missing := strategy.needs - engine.capabilities:
+            raise EngineError(
+                f"the strategy {strategy.name} needs {', '.join(sorted(missing))}, which the engine lacks"
+            )
+        self.engine = engine
+        self._strategy = strategy
+        self._open: dict[Ask, _OpenQuestion] = {}
+        self._num_open_questions = 0
+        self._finished: list[Finished] = []
+
+    @property
+    def num_unfinished(self) -> int:
+        """Questions that were added and have not come back yet."""
+        return self._num_open_questions + len(self._finished)
+
+    @property
+    def num_slots(self) -> int | None:
+        return self.engine.num_slots
+
+    def add(self, request: ClipRequest) -> None:
+        clip = ClipFrames(id=request.id, frames=request.frames, start_seconds=request.clip_start_seconds)
+        for question in request.questions:
+            self._num_open_questions += 1
+            one = _OpenQuestion(request.id, question)
+            self._go_on(one, lambda question=question: self._strategy.begin(clip, question))
+
+    def step(self) -> list[Finished]:
+        """Move all running asks on; the questions that came to their end."""
+        for finished in self.engine.step():
+            self._take(finished)
+        finished, self._finished = self._finished, []
+        return finished
+
+    def _take(self, finished: FinishedAsk) -> None:
+        one = self._open.pop(finished.ask)
+        one.num_open -= 1
+        if finished.failure_reason is not None or finished.course is None:
+            one.failure = one.failure or (
+                finished.failure_reason or EngineError.reason,
+                finished.failure_message or "the engine gave no reason",
+            )
+        else:
+            one.finished.append(finished)
+        self._go_on(one, lambda: self._strategy.after(one.finished, one.num_open))
+
+    def _go_on(self, one: _OpenQuestion, decide: Callable[[], Sequence[Ask] | Answer | None]) -> None:
+        """Ask what the strategy says, or hand the question back. One that failed waits for its open asks alone."""
+        outcome = None
+        if one.failure is None:
+            try:
+                outcome = decide()
+                self._check(one, outcome)
+            except Exception as error:
+                if is_fatal(error):
+                    raise
+                one.failure = describe_failure(error)
+        if one.failure is not None:
+            if not one.num_open:
+                self._close(one, answer=None)
+        elif isinstance(outcome, Answer):
+            self._close(one, answer=outcome)
+        else:
+            self._ask(one, outcome or ())
+
+    def _check(self, one: _OpenQuestion, outcome: Sequence[Ask] | Answer | None) -> None:
+        name = f"the strategy {self._strategy.name}"
+        if isinstance(outcome, Answer):
+            if one.num_open:
+                raise EngineError(f"{name} answered with {one.num_open} asks still open")
+            return
+        asks = outcome or ()
+        if not asks and not one.num_open:
+            raise EngineError(f"{name} waits for asks, and none is open" if one.finished else f"{name} asks nothing")
+        if len({*asks}) < len(asks) or any(ask in self._open for ask in asks):
+            raise EngineError(f"{name} asks the same ask twice")
+
+    def _ask(self, one: _OpenQuestion, asks: Sequence[Ask]) -> None:
+        for ask in asks:
+            self._open[ask] = one
+            one.num_open += 1
+        for ask in asks:
+            self.engine.add(ask)
+
+    def _close(self, one: _OpenQuestion, *, answer: Answer | None) -> None:
+        reason, message = one.failure or (None, None)
+        self._num_open_questions -= 1
+        self._finished.append(
+            Finished(
+                request_id=one.request_id,
+                question=one.question,
+                answer=answer,
+                failure_reason=reason,
+                failure_message=message,
+            )
+        )

@@ -1,0 +1,22 @@
+"""Think about every question, and answer again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from framegate.pipelines.reason.strategies.two_answers import Decide, TwoAnswers, think_always
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlwaysThink(TwoAnswers):
+    @property
+    def name(self) -> str:
+        return "always_think"
+
+    @property
+    def threshold(self) -> None:
+        return None
+
+    @property
+    def decide(self) -> Decide:
+        return think_always

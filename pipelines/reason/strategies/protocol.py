@@ -1,0 +1,172 @@
+"""What a strategy is: it says what the model is asked about one question at one clip, and what the outcomes mean.
+
+    begin(clip, question) ──asks──> engine ──finished asks──> after(finished) ──more asks──> engine
+                                                                  ├──answer
+                                                                  └──None: wait for the asks that are still open
+
+A strategy is a value: frozen, free of torch and Ray, with nothing kept between calls. An engine runs asks and knows no
+strategy. One ask is one sequence of tokens over one clip; its `Course` says, token by token, what was written, what
+must be written next, and when it is over.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+from framegate.schemas.clip import FrameBatch
+from framegate.schemas.qa import Answer, Question
+
+Capability = Literal[
+    "sampling",  # asks with a temperature above 0
+    "distribution",  # tokens that carry the entropy of their distribution
+    "logits",  # courses that change the logits of the next token
+    "value_cache",  # courses that change values in the cache
+]
+
+
+class Token(NamedTuple):
+    """One token that was written. `piece` are its bytes; a token that ends the turn writes none.
+
+    `logprob` is of the raw logits over the full vocabulary. `entropy`, in nats, is there where the ask needs it.
+    """
+
+    id: int
+    piece: bytes
+    logprob: float
+    ends_turn: bool = False
+    entropy: float | None = None
+
+
+class Course(Protocol):
+    """What the tokens of one ask mean. An engine calls `start` once, then `append` until `is_over`.
+
+    forced        ids that the engine must write next, in place of the model's own choice; it takes them from the left
+    is_over       nothing more is written
+    is_thinking   it has many tokens still to write: engines keep such sequences together
+    """
+
+    forced: deque[int]
+
+    @property
+    def is_over(self) -> bool: ...
+
+    @property
+    def is_thinking(self) -> bool: ...
+
+    def start(self, encoded: Mapping[str, Sequence[int]]) -> None:
+        """`encoded` has the token ids of each text in the ask's `budget.forced_texts`."""
+        ...
+
+    def append(self, token: Token) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How a token is chosen. Temperature 0: the most probable one. Above 0: one drawn from softmax(logits /
+    temperature), cut to the smallest set that has the probability `top_p`; the same seed draws the same tokens."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenBudget:
+    """The most that one ask writes: `num_tokens` of the model's choice, and each of `forced_texts` once. An ask whose
+    course goes on beyond that fails."""
+
+    num_tokens: int
+    forced_texts: tuple[str, ...] = ()
+
+    def max_tokens(self, count: Callable[[str], int]) -> int:
+        """`count` gives the number of tokens of a text, or a bound on it."""
+        return self.num_tokens + sum(count(text) for text in self.forced_texts)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClipFrames:
+    """A clip that is asked about. Asks of one `ClipFrames` object with the same `frames` share their prefix."""
+
+    id: str
+    frames: FrameBatch
+    start_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ask:
+    """One sequence that an engine shall run. Two asks are never equal: an engine hands back the object that it got.
+
+    frames               which of the clip's frames it sees, by increasing index; None: all of them
+    suffix               the text between the video and the first token that the model writes
+    make_course          makes a fresh course; picklable, as a worker in another process may have to make its own, and
+                         called again where the engine must begin the ask anew
+    needs_distribution   tokens carry their entropy
+    label                the strategy's own name for it
+    """
+
+    clip: ClipFrames
+    question: Question
+    suffix: str
+    make_course: Callable[[], Course]
+    budget: TokenBudget
+    frames: tuple[int, ...] | None = None
+    sampling: Sampling = Sampling()
+    needs_distribution: bool = False
+    label: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedAsk:
+    """An ask that came to its end: its course is over, or there is a failure's reason code and message.
+
+    `num_prompt_tokens` includes `num_video_tokens`. `engine_seconds` is its share of the engine's busy time, so that
+    the sum over all asks is the whole.
+    """
+
+    ask: Ask
+    course: Course | None
+    num_prompt_tokens: int = 0
+    num_video_tokens: int = 0
+    engine_seconds: float = 0.0
+    failure_reason: str | None = None
+    failure_message: str | None = None
+
+
+class Strategy(Protocol):
+    """How one question at one clip is answered.
+
+    name        as a job says it in `gate.strategy`
+    threshold   the confidence at which a first answer is enough; None where the strategy knows no such thing
+    needs       what an engine must be capable of; a job on another engine is refused before it starts
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def threshold(self) -> float | None: ...
+
+    @property
+    def needs(self) -> frozenset[Capability]: ...
+
+    def begin(self, clip: ClipFrames, question: Question) -> Sequence[Ask]:
+        """The first asks, at least one."""
+        ...
+
+    def after(self, finished: Sequence[FinishedAsk], num_open: int) -> Sequence[Ask] | Answer | None:
+        """What follows from the asks of one question that have come back, none of which failed, the newest last.
+
+        More asks, the answer, or None to wait for one of `num_open` others. With none open, None is an error.
+        """
+        ...
+
+    def budgets(self, question: Question) -> Sequence[TokenBudget]:
+        """One for each ask that the question may lead to. Slots, contexts and estimates are computed from these."""
+        ...
+
+    def document(self) -> dict[str, Any]:
+        """What of it can change an answer: its part of config_id."""
+        ...

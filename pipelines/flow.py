@@ -35,8 +35,9 @@ from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.stage import ReasonStage
 from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.reason.strategies.protocol import Strategy
+from framegate.pipelines.worker.answer_worker import AnswerWorker
 from framegate.pipelines.worker.attempts import Attempts, read_deaths
-from framegate.pipelines.worker.stages import CommitStage, NotedDecode
+from framegate.pipelines.worker.decode_worker import DecodeWorker
 from framegate.schemas.config import RayConfig, answer_document
 from framegate.schemas.errors import StorageError
 from framegate.schemas.job import Job
@@ -170,7 +171,7 @@ def make_stages(
     engine_factory: EngineFactory,
     *,
     in_process: bool = False,
-) -> tuple[partial[NotedDecode], partial[CommitStage]]:
+) -> tuple[partial[DecodeWorker], partial[AnswerWorker]]:
     """How a worker, or with `in_process` this process, makes its stages: PLANNED to DECODED rows, those to receipts."""
     config = job.config
     facts = RunFacts(
@@ -194,8 +195,8 @@ def make_stages(
     )
     noted = {"attempts": attempts, "facts": facts, "max_attempts": config.failures.max_attempts}
     return (
-        partial(NotedDecode, make_stage=decode if in_process else partial(behind_engines, decode), **noted),
-        partial(CommitStage, make_stage=reason, **noted),
+        partial(DecodeWorker, make_stage=decode if in_process else partial(behind_engines, decode), **noted),
+        partial(AnswerWorker, make_stage=reason, **noted),
     )
 
 

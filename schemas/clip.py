@@ -1,7 +1,4 @@
-"""What is looked at: Video (with its Member and Refusal), Clip, Unit, FrameBatch.
-
-Knows nothing of how videos are found, decoded or asked about.
-"""
+"""What is looked at: a Video (with its Member and Refusal), a Clip of it, the clip's FrameBatch."""
 
 from __future__ import annotations
 
@@ -10,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-
-from framegate.schemas.qa import Question
 
 
 def make_video_id(uri: str, version: str) -> str:
@@ -77,15 +72,6 @@ class Clip:
                 "a clip must start at or after 0 and end after its start,"
                 f" got [{self.start_seconds}, {self.end_seconds})"
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unit:
-    """The piece of work that is committed whole: consecutive clips of one video and the questions missing there."""
-
-    video: Video
-    clips: tuple[Clip, ...]
-    questions: tuple[Question, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

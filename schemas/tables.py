@@ -1,7 +1,10 @@
-"""The Arrow schemas of every boundary and of what is written: PLANNED, DECODED, ANSWERED, RESULTS, FAILURES, JOURNAL.
+"""The Arrow schemas of what is handed from process to process and of what is stored.
 
-Every column carries its meaning as field metadata (`meaning(field)`), Parquet keeps it, and the SQL views print it.
-Knows nothing of how a row comes about; `schemas.work` turns boundary rows into dataclasses and back.
+    between processes   FOUND, PLANNED, DECODED (`schemas.unit` has them as dataclasses)
+    stored              JOURNAL, and sealed from it RESULTS and FAILURES
+    read back           ANSWERED_KEYS, FAILED_KEYS
+
+Each column carries its meaning as field metadata (`meaning(field)`). Parquet keeps it, and the SQL views print it.
 """
 
 from __future__ import annotations
@@ -139,33 +142,6 @@ _ANSWER = [
     _column("status", pa.string(), "answered, or unparsed where neither box could be read as the type asks"),
     _column("engine_seconds", pa.float64(), "this question's share of the engine's busy time"),
 ]
-
-_ANSWERED_CLIP = pa.struct(
-    [
-        *_CLIP,
-        _column("answers", pa.list_(pa.struct(_ANSWER)), "what came back"),
-        _column(
-            "failures",
-            pa.list_(pa.struct([_column("question_hash", pa.string(), "the question that failed"), *_FAILURE])),
-            "what did not",
-        ),
-    ]
-)
-
-ANSWERED: Final = pa.schema(
-    [
-        *_VIDEO,
-        _column("question_hashes", pa.list_(pa.string()), "the questions that were asked of these clips"),
-        _column("attempts", pa.list_(pa.int32()), "for each of them: which attempt this was, from 1"),
-        _column("decoder", pa.string(), "package and version that decoded"),
-        _column("clips", pa.list_(_ANSWERED_CLIP), "the unit's clips with their answers; empty where decoding failed"),
-        _optional("failure", pa.struct(_FAILURE), "why the rest of the video gives no frames"),
-        _optional("failed_clip_index", pa.int32(), "the first clip without frames; null: the video as a whole"),
-        _optional("failed_bytes_read", pa.int64(), "bytes fetched from storage of which no clip came"),
-        _column("failed_attempt", pa.int32(), "which attempt at the video this failure is, from 1"),
-    ]
-)
-"""reason -> commit: one row per unit, without pixels."""
 
 _RUN = [
     _column("run_id", pa.string(), "the run that wrote the row"),

@@ -17,9 +17,7 @@ from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.schemas.clip import Clip, Video
 from framegate.schemas.qa import Answer, Question, Verdict
-from framegate.schemas.rows import Failure
-from framegate.schemas.tables import ANSWERED
-from framegate.schemas.work import AnsweredClip, AnsweredUnit, to_table
+from framegate.schemas.unit import AnsweredClip, AnsweredUnit, Failure
 
 QUESTIONS = tuple(Question(id=f"q{n}", text=f"question {n}?", type="yes_no") for n in range(3))
 
@@ -59,8 +57,8 @@ def make_unit(
     questions: tuple[Question, ...] = QUESTIONS[:2],
     failing: bool = False,
     attempt: int = 1,
-) -> dict[str, Any]:
-    """A row of ANSWERED: clips `indexes` of `num_clips`; with `failing` the last question of each clip has failed."""
+) -> AnsweredUnit:
+    """Clips `indexes` of `num_clips`; with `failing` the last question of each clip has failed."""
     answered = questions[:-1] if failing else questions
     clips = tuple(
         AnsweredClip(
@@ -77,14 +75,13 @@ def make_unit(
     )
     hashes = tuple(question.hash for question in questions)
     attempts = tuple(attempt for _ in hashes)
-    unit = AnsweredUnit(video=video, question_hashes=hashes, attempts=attempts, decoder="pyav-1", clips=clips)
-    return to_table([unit], ANSWERED).to_pylist()[0]
+    return AnsweredUnit(video=video, question_hashes=hashes, attempts=attempts, decoder="pyav-1", clips=clips)
 
 
 def make_undecoded(
     video: Video, clip_index: int | None, *, reason: str = "truncated", attempt: int = 1
-) -> dict[str, Any]:
-    unit = AnsweredUnit(
+) -> AnsweredUnit:
+    return AnsweredUnit(
         video=video,
         question_hashes=("h",),
         attempts=(),
@@ -93,7 +90,6 @@ def make_undecoded(
         failed_clip_index=clip_index,
         failed_attempt=attempt,
     )
-    return to_table([unit], ANSWERED).to_pylist()[0]
 
 
 class FillIndex:

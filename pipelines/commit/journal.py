@@ -7,10 +7,9 @@ then created whole: there is no moment at which a reader could meet half of it. 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +20,7 @@ from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store import Store
 from framegate.schemas.errors import ObjectNotFound, StorageError
+from framegate.schemas.unit import AnsweredUnit, DecodedUnit
 
 _RECEIPT_COLUMNS = (
     "row_kind", "clip_index", "question_hash", "decode_seconds", "thinking", "num_answer_tokens",
@@ -51,38 +51,38 @@ class Receipt:
     failure_reason: str | None
 
 
-def unit_uri(layout: Layout, unit: Mapping[str, Any], config_id: str) -> str:
-    """Where a unit (a row of DECODED or ANSWERED) is committed: the same for every run that does the same work."""
-    if unit["failure"] is not None:
+def unit_uri(layout: Layout, unit: DecodedUnit | AnsweredUnit, config_id: str) -> str:
+    """Where a unit is committed, the same before and after the engine and for every run that does the same work."""
+    if unit.failure is not None:
         return layout.undecoded(
-            config_id, unit["video_id"], clip_index=unit["failed_clip_index"], attempt=unit["failed_attempt"]
+            config_id, unit.video.video_id, clip_index=unit.failed_clip_index, attempt=unit.failed_attempt
         )
     return layout.unit(
         config_id,
-        unit["video_id"],
-        clip_indexes=[clip["clip_index"] for clip in unit["clips"]],
-        questions=zip(unit["question_hashes"], unit["attempts"], strict=True),
+        unit.video.video_id,
+        clip_indexes=[each.clip.index for each in unit.clips],
+        questions=zip(unit.question_hashes, unit.attempts, strict=True),
     )
 
 
-def commit_unit(output: Output, unit: Mapping[str, Any], facts: RunFacts, *, written_at: datetime) -> Receipt:
-    """Writes one answered unit (a row of ANSWERED). Raises StorageError, FramegateError."""
+def commit_unit(output: Output, unit: AnsweredUnit, facts: RunFacts, *, written_at: datetime) -> Receipt:
+    """Writes one answered unit. Raises StorageError, FramegateError."""
     table = journal_table(unit, facts, written_at=written_at)
     reach("commit.before")
     put = output.store.put_once(unit_uri(output.layout, unit, facts.config_id), to_journal(table))
     reach("commit.after")
     # The same bytes are ours: they hold the run and the time. Storage kept them and its reply was lost.
-    return receipt_of(table, unit["video_id"], created=put.is_ours)
+    return receipt_of(table, unit.video.video_id, created=put.is_ours)
 
 
-def read_receipt(output: Output, unit: Mapping[str, Any], facts: RunFacts) -> Receipt | None:
-    """The receipt of a unit (a row of DECODED) that is in the journal already, by this run or another, or None."""
+def read_receipt(output: Output, unit: DecodedUnit, facts: RunFacts) -> Receipt | None:
+    """The receipt of a unit that is in the journal already, by this run or another, or None."""
     uri = unit_uri(output.layout, unit, facts.config_id)
     try:
         table = from_parquet(uri, output.store.read(uri))
     except ObjectNotFound:
         return None
-    return receipt_of(table, unit["video_id"], created=table.column("run_id")[0].as_py() == facts.run_id)
+    return receipt_of(table, unit.video.video_id, created=table.column("run_id")[0].as_py() == facts.run_id)
 
 
 def receipt_of(table: pa.Table, video_id: str, *, created: bool) -> Receipt:

@@ -1,21 +1,24 @@
 """An answered unit as the rows that are kept: a table in the JOURNAL schema, plus the manifest's columns.
 
-Holds the unit to its contract before anything is written: every question of every clip is there once. Knows nothing of
-storage.
+The unit is held to its contract before anything is written: every question of every clip is there once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
 from framegate.schemas.errors import FramegateError
-from framegate.schemas.rows import inputs_table
+from framegate.schemas.qa import Answer
 from framegate.schemas.tables import INPUT_PREFIX, JOURNAL
+from framegate.schemas.unit import AnsweredClip, AnsweredUnit, Failure, clip_row
+
+# What failures say of a clip: the rest of it stands in the rows of its answers.
+_FAILURE_CLIP = ("clip_index", "start_seconds", "end_seconds", "clip_is_last")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,37 +34,56 @@ class RunFacts:
     question_ids: Mapping[str, str]
 
 
-def journal_table(unit: Mapping[str, Any], facts: RunFacts, *, written_at: datetime) -> pa.Table:
-    """The rows of one unit (a row of ANSWERED). Raises FramegateError where a question is lost or answered twice."""
+def journal_table(unit: AnsweredUnit, facts: RunFacts, *, written_at: datetime) -> pa.Table:
+    """The rows of one unit. Raises FramegateError where a question is lost or answered twice."""
     shared = {
-        "video_uri": unit["video_uri"],
-        "video_id": unit["video_id"],
+        "video_uri": unit.video.uri,
+        "video_id": unit.video.video_id,
         "run_id": facts.run_id,
         "written_at": written_at,
-        "decoder": unit["decoder"] or None,
+        "decoder": unit.decoder or None,
     }
+    attempts = dict(zip(unit.question_hashes, unit.attempts, strict=True)) if unit.clips else {}
     rows: list[dict[str, Any]] = []
-    for clip in unit["clips"]:
+    for clip in unit.clips:
         _check_questions(unit, clip)
-        attempts = dict(zip(unit["question_hashes"], unit["attempts"], strict=True))
-        rows += [_answer(shared, clip, answer, facts) for answer in clip["answers"]]
-        rows += [_failed_question(shared, clip, failure, attempts, facts) for failure in clip["failures"]]
-    if unit["failure"] is not None:
-        rows.append(_undecoded(shared, unit))
-    table = pa.Table.from_pylist(rows, schema=JOURNAL)
-    return _append_inputs(table, unit["inputs"])
+        columns = clip_row(clip, num_frames=clip.num_frames)
+        rows += [_answer(shared, columns, answer, facts) for answer in clip.answers]
+        rows += [_failed_question(shared, columns, *failed, attempts, facts) for failed in clip.failures]
+    if unit.failure is not None:
+        rows.append(_undecoded(shared, unit, unit.failure))
+    return _append_inputs(pa.Table.from_pylist(rows, schema=JOURNAL), unit.video.inputs)
 
 
-def _answer(shared: Mapping, clip: Mapping, answer: Mapping, facts: RunFacts) -> dict[str, Any]:
+def _answer(
+    shared: Mapping[str, Any], clip_columns: Mapping[str, Any], answer: Answer, facts: RunFacts
+) -> dict[str, Any]:
+    question = answer.question
     return {
         "row_kind": "answer",
         **shared,
-        **_clip(clip),
-        **answer,
-        "num_frames": clip["num_frames"],
-        "clip_is_truncated": clip["clip_is_truncated"],
-        "decode_seconds": clip["decode_seconds"],
-        "bytes_read": clip["bytes_read"],
+        **clip_columns,
+        "question_id": question.id,
+        "question_hash": question.hash,
+        "question": question.text,
+        "answer_type": question.type,
+        "answer": answer.answer,
+        "answer_first": answer.answer_first,
+        "answer_second": answer.answer_second,
+        "confidence_first": answer.confidence_first,
+        "confidence_second": answer.confidence_second,
+        "thinking": answer.thinking,
+        "gate_reason": answer.verdict.reason,
+        "thinking_text": answer.thinking_text,
+        "span_start_seconds": answer.span_start_seconds,
+        "span_end_seconds": answer.span_end_seconds,
+        "num_prompt_tokens": answer.num_prompt_tokens,
+        "num_video_tokens": answer.num_video_tokens,
+        "num_answer_tokens": answer.num_answer_tokens,
+        "num_thinking_tokens": answer.num_thinking_tokens,
+        "finish_reason": answer.finish_reason,
+        "status": answer.status,
+        "engine_seconds": answer.engine_seconds,
         "threshold": facts.threshold,
         "model": facts.model,
         "strategy": facts.strategy,
@@ -70,48 +92,49 @@ def _answer(shared: Mapping, clip: Mapping, answer: Mapping, facts: RunFacts) ->
 
 
 def _failed_question(
-    shared: Mapping, clip: Mapping, failure: Mapping, attempts: Mapping[str, int], facts: RunFacts
+    shared: Mapping[str, Any],
+    clip_columns: Mapping[str, Any],
+    question_hash: str,
+    failure: Failure,
+    attempts: Mapping[str, int],
+    facts: RunFacts,
 ) -> dict[str, Any]:
     return {
         "row_kind": "failure",
         **shared,
-        **_clip(clip),
-        **failure,
-        "question_id": facts.question_ids[failure["question_hash"]],
-        "attempts": attempts[failure["question_hash"]],
+        **{name: clip_columns[name] for name in _FAILURE_CLIP},
+        "question_id": facts.question_ids[question_hash],
+        "question_hash": question_hash,
+        **asdict(failure),
+        "attempts": attempts[question_hash],
     }
 
 
-def _undecoded(shared: Mapping, unit: Mapping) -> dict[str, Any]:
-    index = unit["failed_clip_index"]
+def _undecoded(shared: Mapping[str, Any], unit: AnsweredUnit, failure: Failure) -> dict[str, Any]:
     return {
         "row_kind": "failure",
         **shared,
-        "clip_index": index,
+        "clip_index": unit.failed_clip_index,
         "clip_is_last": True,
-        **unit["failure"],
-        "attempts": unit["failed_attempt"],
-        "bytes_read": unit["failed_bytes_read"],
+        **asdict(failure),
+        "attempts": unit.failed_attempt,
+        "bytes_read": unit.failed_bytes_read,
     }
 
 
-def _clip(clip: Mapping) -> dict[str, Any]:
-    return {name: clip[name] for name in ("clip_index", "start_seconds", "end_seconds", "clip_is_last")}
-
-
-def _check_questions(unit: Mapping, clip: Mapping) -> None:
-    came: Sequence[str] = [row["question_hash"] for row in [*clip["answers"], *clip["failures"]]]
-    if sorted(came) != sorted(unit["question_hashes"]):
+def _check_questions(unit: AnsweredUnit, clip: AnsweredClip) -> None:
+    came = [*(answer.question.hash for answer in clip.answers), *(hash for hash, _ in clip.failures)]
+    if sorted(came) != sorted(unit.question_hashes):
         raise FramegateError(
-            f"clip {clip['clip_index']} of {unit['video_uri']} was asked {len(unit['question_hashes'])} questions and"
+            f"clip {clip.clip.index} of {unit.video.uri} was asked {len(unit.question_hashes)} questions and"
             f" came back with {len(came)} ({len(set(came))} different): the reason stage broke its contract"
         )
 
 
-def _append_inputs(table: pa.Table, inputs: bytes) -> pa.Table:
-    row = inputs_table(inputs)
-    if row is None:
+def _append_inputs(table: pa.Table, inputs: Mapping[str, object]) -> pa.Table:
+    if not inputs:
         return table
+    row = pa.Table.from_pylist([dict(inputs)])
     for name in row.column_names:
         value = row.column(name)[0]
         column = pa.repeat(value, table.num_rows)

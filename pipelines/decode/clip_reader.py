@@ -11,8 +11,7 @@ from framegate.pipelines.decode.readers.reader import Reader, Source
 from framegate.pipelines.decode.split import split
 from framegate.schemas.clip import Clip, FrameBatch
 from framegate.schemas.errors import TruncatedVideo
-from framegate.schemas.planned import PlannedVideo
-from framegate.schemas.work import DecodedClip
+from framegate.schemas.unit import DecodedClip, PlannedVideo
 
 
 class ClipReader:

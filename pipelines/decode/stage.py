@@ -1,4 +1,4 @@
-"""The decode stage: planned videos in, units of decoded clips out.
+"""The decode stage: a planned video in, units of decoded clips out.
 
 No video can stop the run: whatever goes wrong with a video ends it with a failure, after the units that could be
 decoded.
@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
-
-import pyarrow as pa
 
 from framegate.pipelines.decode.clip_reader import ClipReader
 from framegate.pipelines.decode.decoder_host import TRY_NEXT_DECODER, make_host
@@ -26,10 +24,7 @@ from framegate.schemas.errors import (
     MemoryLimit,
     SandboxError,
 )
-from framegate.schemas.planned import PlannedVideo
-from framegate.schemas.rows import Failure
-from framegate.schemas.tables import DECODED
-from framegate.schemas.work import DecodedClip, DecodedUnit, to_table
+from framegate.schemas.unit import DecodedClip, DecodedUnit, Failure, PlannedVideo
 
 # One unit is one row: it crosses the object store whole, and is lost whole when a machine is.
 MAX_UNIT_FRAME_BYTES = 16 * 1024 * 1024
@@ -37,7 +32,7 @@ MAX_UNIT_CLIPS = 32  # for small frames: a quarter of an hour of clips, whose an
 
 
 class DecodeStage:
-    """PLANNED rows to DECODED rows."""
+    """Decodes one video after the other, with one decoding process for all of them."""
 
     def __init__(
         self,
@@ -52,18 +47,9 @@ class DecodeStage:
         self._labels = {name: f"{name}-{decoder_version(name)}" for name in decoders}
         self._host = make_host(decode or DecodeConfig(), decoders)
 
-    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """Yields each unit as soon as it is full, one row per table."""
-        for planned in PlannedVideo.from_table(batch):
-            for unit in self._decode(planned):
-                yield to_table([unit], DECODED)
-
-    def close(self) -> None:
-        """Ends the decoding process, if there is one; it also ends with this process, whatever ends that."""
-        self._host.close()
-
-    def _decode(self, planned: PlannedVideo) -> Iterator[DecodedUnit]:
-        """The video's units, without clips that have no open question. At most one failure, which comes last."""
+    def decode(self, planned: PlannedVideo) -> Iterator[DecodedUnit]:
+        """Yields each unit as soon as it is full, without clips that have no open question. At most one failure comes,
+        and it comes last. Raises what no video has caused: ConfigError, CredentialsError, SandboxError."""
         video, clip_reader, unit = planned.video, ClipReader(planned, self._policy), _OpenUnit(planned)
         failure = None if video.refusal is None else Failure(stage="decode", **asdict(video.refusal))
         has_opened, num_bytes, label = False, 0, ""
@@ -84,7 +70,7 @@ class DecodeStage:
                 ConfigError,
                 CredentialsError,
                 SandboxError,
-            ):  # not caused by this video: every other one would fail, too
+            ):  # not caused by this video: others would fail, too
                 raise
             except Exception as error:
                 failure = _failure(error)
@@ -102,6 +88,10 @@ class DecodeStage:
                 failed_bytes_read=num_bytes,
                 failed_attempt=planned.undecoded_attempts + 1,
             )
+
+    def close(self) -> None:
+        """Ends the decoding process, if there is one; it also ends with this process, whatever ends that."""
+        self._host.close()
 
 
 class _OpenUnit:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from framegate.schemas.packing import Packing, places_of
+from framegate.schemas.keys import Packing, positions_among
 from framegate.schemas.retries import wait_after
 
 CHUNK_ROWS = 1 << 20  # of a table that are looked at in one go: 8 MB for each step of the arithmetic
@@ -102,9 +102,9 @@ class _Failures:
     """
 
     def __init__(self, packing: Packing, failed: pa.Table, is_due: np.ndarray) -> None:
-        video = places_of(failed.column("video").to_numpy(), packing.videos)
+        video = positions_among(failed.column("video").to_numpy(), packing.videos)
         known = video >= 0
-        question = places_of(_filled(failed.column("question"), np.uint64), packing.questions)
+        question = positions_among(_filled(failed.column("question"), np.uint64), packing.questions)
         self.video = video[known]
         self.question = question[known]
         self.clip = _filled(failed.column("clip_index"), np.int64)[known]
@@ -138,9 +138,9 @@ def find_due(failed: pa.Table, *, now: datetime, max_attempts: int, retry_failed
 def _known_videos(packing: Packing, answered: pa.Table) -> Iterator[tuple[np.ndarray, ...]]:
     """Of rows of ANSWERED_KEYS: places of the video and the question (-1: none of the bank), clip, clip_is_last."""
     for batch in answered.to_batches(max_chunksize=CHUNK_ROWS):
-        video = places_of(batch.column("video").to_numpy(), packing.videos)
+        video = positions_among(batch.column("video").to_numpy(), packing.videos)
         known = video >= 0
-        question = places_of(batch.column("question").to_numpy(), packing.questions)
+        question = positions_among(batch.column("question").to_numpy(), packing.questions)
         clip = batch.column("clip_index").to_numpy().astype(np.int64)
         is_last = batch.column("clip_is_last").to_numpy(zero_copy_only=False)
         yield video[known], clip[known], question[known], is_last[known]
@@ -163,7 +163,10 @@ def _undecoded_attempts(packing: Packing, rows: _Failures, undecoded: pa.Table |
     attempts = np.zeros(len(packing.videos), np.int32)
     np.maximum.at(attempts, rows.video[rows.is_whole], rows.attempts[rows.is_whole])
     if undecoded is not None:
-        video, before = places_of(undecoded.column("video").to_numpy(), packing.videos), undecoded.column("attempts")
+        video, before = (
+            positions_among(undecoded.column("video").to_numpy(), packing.videos),
+            undecoded.column("attempts"),
+        )
         np.maximum.at(attempts, video[video >= 0], before.to_numpy()[video >= 0])
     return attempts
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from framegate.schemas.packing import Packing, places_of
+from framegate.schemas.keys import Packing, positions_among
 
 WHOLE = -1  # in place of a clip where the whole video is meant
 
@@ -45,13 +45,15 @@ def has_answer(failed: pa.Table, answered: pa.Table) -> np.ndarray:
     packing = Packing.make(np.unique(video), np.unique(question), [failed])
     keys = [np.empty(0, np.int64)]
     for batch in answered.to_batches():
-        places = places_of(batch.column("video").to_numpy(), packing.videos)
+        places = positions_among(batch.column("video").to_numpy(), packing.videos)
         about = np.flatnonzero(places >= 0)
-        asked = places_of(batch.column("question").to_numpy()[about], packing.questions)
+        asked = positions_among(batch.column("question").to_numpy()[about], packing.questions)
         clips = batch.column("clip_index").to_numpy()[about].astype(np.int64)
         fits = (asked >= 0) & (clips < packing.num_clips)
         keys.append(packing.keys(places[about][fits], asked[fits], clips[fits]))
-    own = packing.keys(places_of(video, packing.videos), places_of(question, packing.questions), clip.astype(np.int64))
+    own = packing.keys(
+        positions_among(video, packing.videos), positions_among(question, packing.questions), clip.astype(np.int64)
+    )
     return np.isin(own, np.concatenate(keys))
 
 
@@ -67,7 +69,7 @@ def is_overtaken(failed: pa.Table, answers: Iterable[pa.Table]) -> np.ndarray:
     videos, starts, counts = np.unique(video[order], return_index=True, return_counts=True)
     overtaken = np.zeros(failed.num_rows, bool)
     for table in answers:
-        places = places_of(table.column("video").to_numpy(), videos)
+        places = positions_among(table.column("video").to_numpy(), videos)
         about = np.flatnonzero(places >= 0)
         places, clip = places[about], table.column("clip_index").to_numpy()[about]
         written_at = table.column("written_at").cast(pa.int64()).to_numpy()[about]

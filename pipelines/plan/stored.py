@@ -23,8 +23,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.plan.standing import has_answer, is_overtaken, last_of_each_key, num_undecoded
 from framegate.pipelines.store import ObjectInfo, Store
 from framegate.schemas.errors import StorageError
-from framegate.schemas.keys import id_numbers
-from framegate.schemas.packing import places_of
+from framegate.schemas.keys import id_numbers, positions_among
 from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, JOURNAL, KEY_COLUMNS
 
 READ_THREADS = 4  # sealed files that are read at the same time
@@ -128,7 +127,7 @@ def _read_sealed(
 def _read_times(store: Store, results: Sequence[tuple[ObjectInfo, pa.Table]], videos: np.ndarray) -> Iterator[pa.Table]:
     """When answers of the videos were written, from those files alone that have any."""
     for info, rows in results:
-        if (places_of(rows.column("video").to_numpy(), videos) >= 0).any():
+        if (positions_among(rows.column("video").to_numpy(), videos) >= 0).any():
             yield _times(_read_columns(store, info, _TIME))
 
 

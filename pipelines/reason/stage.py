@@ -1,15 +1,9 @@
-"""The reason stage: decoded units in, answered units out. One engine per stage object, shared by all calls at once.
-
-A plain callable over Arrow tables: knows the engine by its protocol and nothing of Ray, models or storage.
-"""
+"""The reason stage: a decoded unit in, an answered unit out. One engine per stage, shared by all calls at once."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import as_completed
-
-import pyarrow as pa
+from collections.abc import Callable, Sequence
 
 from framegate.pipelines.reason.engine_thread import EngineThread
 from framegate.pipelines.reason.engines.protocol import EngineFactory
@@ -18,19 +12,17 @@ from framegate.pipelines.reason.questions import ClipRequest, Finished
 from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
-from framegate.schemas.rows import Failure
-from framegate.schemas.tables import ANSWERED
-from framegate.schemas.work import AnsweredClip, AnsweredUnit, DecodedClip, DecodedUnit, to_table
+from framegate.schemas.unit import AnsweredClip, AnsweredUnit, DecodedClip, DecodedUnit, Failure
 
-ROWS_PER_SLOT = 2  # one that runs and one that waits for its slot
+QUESTIONS_PER_SLOT = 2  # one that runs and one that waits for its slot
 
 
 class ReasonStage:
     """Asks the questions that a unit misses, of each of its clips.
 
-    May be called from many threads: their units are in the engine together, and each call has its own back as soon as
-    they are answered. The engine is built with the first call, so that what is raised there reaches the caller as it
-    is, as from no constructor. `on_fatal`: see EngineThread.
+    `answer` may be called from many threads: their units are in the engine together, and each call has its own back as
+    soon as it is answered. The engine is built by the first call and not by the constructor, so that the caller gets
+    what is raised there as it is. `on_fatal`: see EngineThread.
     """
 
     def __init__(
@@ -46,20 +38,16 @@ class ReasonStage:
         self._bank = {question.hash: question for question in questions}
         self._unit_numbers = itertools.count()
 
-    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """DECODED rows in; tables of one ANSWERED row each out, in the order in which they are complete. No clip's
-        failure raises: it becomes data."""
-        units = {}
-        for decoded in DecodedUnit.from_table(batch):
-            questions = [self._bank[question_hash] for question_hash in decoded.question_hashes]
-            units[self._engine.ask(self._requests(decoded, tuple(questions)))] = decoded
-        for future in as_completed(units):
-            yield to_table([_answer(units[future], future.result())], ANSWERED)
+    def answer(self, decoded: DecodedUnit) -> AnsweredUnit:
+        """Returns when every question of every clip came back. What fails of them becomes a failure in the unit."""
+        questions = tuple(self._bank[question_hash] for question_hash in decoded.question_hashes)
+        finished = self._engine.ask(self._requests(decoded, questions)).result()
+        return _answered(decoded, finished)
 
-    def wanted_rows(self) -> int | None:
+    def num_questions_wanted(self) -> int | None:
         """How many questions at once keep the engine busy; None where it does not tell."""
         num_slots = self._engine.num_slots()
-        return None if num_slots is None else ROWS_PER_SLOT * num_slots
+        return None if num_slots is None else QUESTIONS_PER_SLOT * num_slots
 
     def close(self) -> None:
         """Ends the engine's thread."""
@@ -79,15 +67,15 @@ class ReasonStage:
         ]
 
 
-def _answer(decoded: DecodedUnit, finished: Sequence[Finished]) -> AnsweredUnit:
+def _answered(decoded: DecodedUnit, finished: Sequence[Finished]) -> AnsweredUnit:
     by_place: list[dict[str, Finished]] = [{} for _ in decoded.clips]
     for one in finished:
         by_place[int(one.request_id.rpartition("/")[2])][one.question.hash] = one
     clips = zip(decoded.clips, by_place, strict=True)
-    return decoded.answered(_answer_clip(clip, decoded.question_hashes, found) for clip, found in clips)
+    return decoded.answered(_answered_clip(clip, decoded.question_hashes, found) for clip, found in clips)
 
 
-def _answer_clip(clip: DecodedClip, question_hashes: Sequence[str], found: dict[str, Finished]) -> AnsweredClip:
+def _answered_clip(clip: DecodedClip, question_hashes: Sequence[str], found: dict[str, Finished]) -> AnsweredClip:
     """Answers and failures in the order of the questions, whatever the order in which they came."""
     answers: list[Answer] = []
     failures: list[tuple[str, Failure]] = []

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from framegate.pipelines.source.input_columns import pack_inputs, pack_texts
 from framegate.schemas.clip import Member, Refusal, Video, make_video_id
 from framegate.schemas.errors import InputError
-from framegate.schemas.rows import video_of
 from framegate.schemas.tables import FOUND
+from framegate.schemas.unit import video_of
 
 ABSENT: Final = "absent"
 """The version of an object that a list or manifest names and storage does not have; it fails when it is decoded, and

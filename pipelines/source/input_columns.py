@@ -1,7 +1,7 @@
 """The inputs of a video: values from its manifest row and its side files.
 
 They are columns while all videos are looked at, and are packed row by row only for those with work left (see
-`schemas.rows.inputs_bytes`), because packing takes 5 microseconds and some hundred bytes a row.
+`schemas.unit.inputs_bytes`), because packing takes 5 microseconds and some hundred bytes a row.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from framegate.schemas.rows import inputs_table
 from framegate.schemas.tables import INPUT_PREFIX
+from framegate.schemas.unit import inputs_table
 
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 

@@ -1,1 +1,1 @@
-"""What runs in a worker: decode; look up, ask, commit."""
+"""What runs in a worker: DecodeWorker decodes; AnswerWorker looks up, asks and commits."""

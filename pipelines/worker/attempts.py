@@ -1,8 +1,8 @@
-"""Work that was begun: noted in storage before it starts, so that a process that dies of it leaves a trace.
+"""Attempts: a marker in storage for each piece of work that was begun. A process that dies of the work leaves it there.
 
-A note is one small object, numbered by put_once: two processes never note the same attempt. It goes when the work is
-committed, so that those which stand are work in progress, or work that killed its process. A failure that was told (a
-row in failures) is no matter of this module. Knows nothing of what the work is.
+A marker is one small object, numbered by put_once: two processes never mark the same attempt. It is deleted when the
+work is committed. So a marker that is there means work in progress, or work that killed its process. A failure that
+was reported is a row in failures instead.
 """
 
 from __future__ import annotations
@@ -18,14 +18,19 @@ from datetime import UTC, datetime, timedelta
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.failpoints import reach
 from framegate.schemas.errors import StorageError
+from framegate.schemas.unit import Failure
 
 STALE_AFTER = timedelta(hours=1)
-"""A note of another run counts as a death from then on; before, that run may be alive and at work on it."""
+"""A marker of another run counts as a death when it is older. Until then that run may be alive and at work on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One beginning. `num_deaths`: how often it was begun before and nothing came of it; `uris`: this run's notes."""
+    """One beginning of a piece of work.
+
+    num_deaths   how often it was begun before and never finished
+    uris         of this run's markers for it
+    """
 
     num_deaths: int
     uris: tuple[str, ...]
@@ -33,7 +38,7 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempts:
-    """The notes of one run. `deaths` says how often earlier runs died, by `video_id/scope` (see `read_deaths`)."""
+    """The markers of one run. `deaths` says how often earlier runs died, by `video_id/scope` (see `read_deaths`)."""
 
     output: Output
     config_id: str
@@ -41,51 +46,59 @@ class Attempts:
     deaths: Mapping[str, int] = field(default_factory=dict)
 
     def begin(self, video_id: str, scope: str) -> Attempt:
-        """Notes that work on it begins. Raises StorageError.
+        """Marks that work on `scope` of a video begins. Raises StorageError.
 
-        Within a run each note that stands is a death: nobody takes up a unit again but the process after the one that
-        had it.
+        Within one run a marker that was left there means that a worker died on this unit: Ray gives a unit to a second
+        process only after the first one died.
         """
-        note = {"run_id": self.run_id, "begun_at": datetime.now(UTC).isoformat(), "by": secrets.token_hex(8)}
-        data = json.dumps(note).encode()
+        marker = {"run_id": self.run_id, "begun_at": datetime.now(UTC).isoformat(), "by": secrets.token_hex(8)}
+        data = json.dumps(marker).encode()
         uris: list[str] = []
-        is_noted = False
+        is_marked = False
         reach("attempt.before")
-        while not is_noted:
+        while not is_marked:
             uris.append(self.output.layout.attempt(self.config_id, video_id, scope, self.run_id, len(uris) + 1))
             put = self.output.store.put_once(uris[-1], data)
-            is_noted = put.is_ours
+            is_marked = put.is_ours
         reach("attempt.after")
         return Attempt(num_deaths=len(uris) - 1 + self.deaths.get(f"{video_id}/{scope}", 0), uris=tuple(uris))
 
     def end(self, attempt: Attempt) -> None:
-        """The work is committed, or failed in words: this run's notes on it go."""
+        """The work is committed, as answers or as failures: deletes this run's markers of it."""
         self.output.store.delete(attempt.uris)
 
     def retract(self, attempt: Attempt) -> None:
-        """It was not begun after all: its last note goes, the earlier ones stay."""
+        """The work was not begun after all: deletes the last marker, and leaves the earlier ones."""
         self.output.store.delete(attempt.uris[-1:])
 
     @contextmanager
     def no_death(self, *attempts: Attempt) -> Iterator[None]:
-        """An error that is raised in here ends the run and tells why: it is no death, and counts for nothing."""
+        """Deletes the markers where an error is raised in here: it ends the run and says why, which is not a death."""
         try:
             yield
         except Exception:
-            with suppress(StorageError):  # the error itself may be that storage refuses us; it is the one to tell
+            with suppress(StorageError):  # the error itself may be that storage refuses us; that one is reported
                 self.output.store.delete(attempt.uris[-1] for attempt in attempts)
             raise
 
     def forget(self) -> None:
-        """The run is over and nothing of it at work: what notes of it stand are of work that it left on purpose."""
-        notes = self.output.list("attempts", self.config_id)
+        """Deletes all markers of this run. Called when none of its workers is at work any more: what they left undone
+        was left on purpose."""
+        markers = self.output.list("attempts", self.config_id)
         self.output.store.delete(
-            info.uri for info in notes if info.uri.rpartition("/")[2].startswith(f"{self.run_id}-")
+            info.uri for info in markers if info.uri.rpartition("/")[2].startswith(f"{self.run_id}-")
         )
 
 
+def crash_failure(stage: str, num_deaths: int) -> Failure:
+    """The failure of work that killed its process each time."""
+    times = "once" if num_deaths == 1 else f"{num_deaths} times"
+    message = f"The process that worked on it died {times} before it was done; it is not tried again."
+    return Failure(stage=stage, reason="actor_crash", message=message)
+
+
 def read_deaths(output: Output, config_id: str, *, now: datetime) -> dict[str, int]:
-    """How often runs before this one died at something, by `video_id/scope`: notes older than STALE_AFTER."""
+    """How often earlier runs died at something, by `video_id/scope`: counts markers older than STALE_AFTER."""
     deaths: Counter[str] = Counter()
     for uri, data in output.store.read_present(info.uri for info in output.list("attempts", config_id)):
         if data is not None and _begun_at(uri, data) < now - STALE_AFTER:

@@ -22,6 +22,7 @@ from framegate.pipelines.commit.records import record_begun, record_config, reco
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.seal_log import RunCounts, read_seal_records
 from framegate.pipelines.commit.unit_rows import RunFacts
+from framegate.schemas.unit import AnsweredUnit
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -80,7 +81,7 @@ class Archive:
         unit = self._units.make_unit(video, range(3), num_clips=3, questions=questions)
         assert self._commit(unit, replace(self._facts, run_id=run_id)).created
 
-    def _commit(self, unit: Mapping[str, Any], facts: RunFacts) -> Receipt:
+    def _commit(self, unit: AnsweredUnit, facts: RunFacts) -> Receipt:
         return commit_unit(self.output, unit, facts, written_at=NOON)
 
     def agree(self, path: Path, num_rows: int) -> None:

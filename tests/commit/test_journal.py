@@ -50,7 +50,7 @@ def test_columns_of_the_manifest_are_kept_with_their_types(units: SimpleNamespac
 
 def test_a_unit_that_lost_a_question_is_not_committed(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
     unit = units.make_unit(units.make_video(), range(1), num_clips=1)
-    unit["clips"][0]["answers"].pop()
+    unit = replace(unit, clips=(replace(unit.clips[0], answers=unit.clips[0].answers[:-1]),))
     with pytest.raises(FramegateError, match=r"asked 2 questions and came back with 1"):
         commit_unit(Output.at(str(tmp_path)), unit, facts, written_at=NOON)
     assert list(tmp_path.iterdir()) == []

@@ -135,8 +135,11 @@ def test_files_come_to_about_the_size_that_was_asked(
     output, chance = Output.at(str(tmp_path)), random.Random(1)
     for number in range(60):
         unit = units.make_unit(units.make_video(f"video-{number}"), range(20), num_clips=20)
-        for answer in (answer for clip in unit["clips"] for answer in clip["answers"]):
-            answer["thinking_text"] = chance.randbytes(30).hex()
+        clips = [
+            replace(clip, answers=tuple(replace(a, thinking_text=chance.randbytes(30).hex()) for a in clip.answers))
+            for clip in unit.clips
+        ]
+        unit = replace(unit, clips=tuple(clips))
         commit_unit(output, unit, facts, written_at=NOON)
     seal(output, facts.config_id, file_bytes=file_bytes)
     sizes = [file.size_bytes for record in read_seal_records(output, facts.config_id) for file in record.files]

@@ -13,9 +13,7 @@ from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.store import Store
 from framegate.schemas.clip import Refusal, Video
 from framegate.schemas.config import ClipsConfig, DecodeConfig, FramesConfig
-from framegate.schemas.planned import PlannedVideo
-from framegate.schemas.tables import PLANNED
-from framegate.schemas.work import DecodedClip, DecodedUnit, to_table
+from framegate.schemas.unit import DecodedClip, DecodedUnit, PlannedVideo
 
 HASHES = ("q1", "q2")
 SMALL = {"fps": 2.0, "max_frames": 4, "min_frame_pixels": 56 * 56, "max_frame_pixels": 56 * 84}
@@ -42,8 +40,8 @@ def make_stage(*decoders: str, clip_seconds: float = CLIP_SECONDS, **limits: obj
 def decode_all(stage: DecodeStage, videos: Iterable[PlannedVideo]) -> dict[str, list[DecodedUnit]]:
     """The units of every video, by the stem of its file's name."""
     found: dict[str, list[DecodedUnit]] = {}
-    for table in stage(to_table(list(videos), PLANNED)):
-        for unit in DecodedUnit.from_table(table):
+    for video in videos:
+        for unit in stage.decode(video):
             found.setdefault(Path(unit.video.uri).stem, []).append(unit)
     return found
 

@@ -25,9 +25,7 @@ from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.source.found import to_videos
 from framegate.schemas.config import InputConfig
 from framegate.schemas.job import parse_job
-from framegate.schemas.planned import PlannedVideo
-from framegate.schemas.tables import PLANNED
-from framegate.schemas.work import DecodedUnit, to_table
+from framegate.schemas.unit import PlannedVideo
 from tests.decode import corpus_texts as texts
 from tests.decode.corpus_canary import Canary, hostile_files, is_canary, keep_canary, movie_without_frames
 from tests.decode.corpus_films import MAGENTA
@@ -77,10 +75,10 @@ def test_nothing_of_the_canary_is_decoded(decoder: str, canary: Canary) -> None:
     videos = list(to_videos(find_videos(InputConfig(videos=tuple(_write(canary))))))
     stage = make_stage(decoder)
     try:
-        tables = list(stage(to_table([PlannedVideo(video=video, question_hashes=HASHES) for video in videos], PLANNED)))
+        planned = [PlannedVideo(video=video, question_hashes=HASHES) for video in videos]
+        units = [unit for one in planned for unit in stage.decode(one)]
     finally:
         stage.close()
-    units = [unit for table in tables for unit in DecodedUnit.from_table(table)]
     assert canary.calls == []
     assert {unit.video.uri for unit in units} == {video.uri for video in videos}
     _check_reasons([(unit.video.uri, unit.failure.reason) for unit in units if unit.failure], hostile_files(canary))

@@ -13,8 +13,7 @@ from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
 from framegate.schemas.clip import Video
 from framegate.schemas.config import ClipsConfig, FramesConfig
 from framegate.schemas.errors import DecodeFailed, TruncatedVideo
-from framegate.schemas.planned import PlannedVideo
-from framegate.schemas.work import DecodedClip
+from framegate.schemas.unit import DecodedClip, PlannedVideo
 
 VIDEO = Video(uri="a.mp4", version="1", size_bytes=1000)
 FRAMES = FramesConfig(fps=2, max_frames=4, min_frame_pixels=28 * 28, max_frame_pixels=28 * 28)

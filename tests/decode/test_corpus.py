@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from framegate.schemas.errors import REASON_MEANINGS
-from framegate.schemas.work import DecodedClip, DecodedUnit
+from framegate.schemas.unit import DecodedClip, DecodedUnit
 from tests.decode.corpus import CASES
 from tests.decode.corpus_case import TIGHT, Case
 from tests.decode.corpus_films import QUARTERS

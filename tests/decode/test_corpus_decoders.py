@@ -11,7 +11,7 @@ import pytest
 from framegate.pipelines.decode.readers.reader import DECODERS, Decoder
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.schemas.clip import Refusal
-from framegate.schemas.work import DecodedUnit
+from framegate.schemas.unit import DecodedUnit
 from tests.decode import corpus_decoders
 from tests.decode.corpus_decoders import misbehaving
 from tests.decode.corpus_films import film

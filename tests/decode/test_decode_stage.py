@@ -16,9 +16,8 @@ from framegate.pipelines.decode.stage import DecodeStage, decoder_version
 from framegate.pipelines.store import Store
 from framegate.schemas.clip import Video
 from framegate.schemas.config import ClipsConfig, FramesConfig
-from framegate.schemas.planned import PlannedVideo
-from framegate.schemas.tables import DECODED, PLANNED
-from framegate.schemas.work import DecodedUnit, to_table
+from framegate.schemas.tables import DECODED
+from framegate.schemas.unit import DecodedUnit, PlannedVideo, to_table
 
 HASHES = ("q1", "q2")
 SMALL = {"fps": 2.0, "max_frames": 8, "min_frame_pixels": 56 * 56, "max_frame_pixels": 112 * 112}
@@ -40,9 +39,8 @@ def decode(
         ),
         storage_options={},
     )
-    tables = list(stage(to_table(videos, PLANNED)))
-    assert all(table.schema.equals(DECODED) and table.num_rows == 1 for table in tables)
-    return [unit for table in tables for unit in DecodedUnit.from_table(table)]
+    units = [unit for video in videos for unit in stage.decode(video)]
+    return [*DecodedUnit.from_table(to_table(units, DECODED))]  # as they reach the engine
 
 
 @pytest.fixture

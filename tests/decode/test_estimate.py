@@ -17,9 +17,7 @@ from framegate.schemas.clip import Refusal, Video
 from framegate.schemas.config import ClipsConfig, DecodeConfig, FramesConfig
 from framegate.schemas.errors import ConfigError, StorageError, VideoError
 from framegate.schemas.pixels import count_video_tokens
-from framegate.schemas.planned import PlannedVideo
-from framegate.schemas.tables import PLANNED
-from framegate.schemas.work import DecodedUnit, to_table
+from framegate.schemas.unit import PlannedVideo
 
 IN_PROCESS = DecodeConfig(sandbox=False)
 FRAMES = FramesConfig(fps=2, max_frames=8, max_video_tokens=64, min_frame_pixels=3136, max_frame_pixels=100_000)
@@ -65,9 +63,9 @@ def shots(write_film, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_estimate_is_what_decoding_gives(clips: ClipsConfig, frames: FramesConfig, shots: Path) -> None:
     (found,) = probe_all(video_at(shots), policy=Policy(frames=frames, clips=clips))
     assert isinstance(found, Probed)
-    work = to_table([PlannedVideo(video=video_at(shots), question_hashes=("q",))], PLANNED)
+    planned = PlannedVideo(video=video_at(shots), question_hashes=("q",))
     stage = DecodeStage(policy=Policy(frames=frames, clips=clips), decode=IN_PROCESS, storage_options={})
-    decoded = [clip for table in stage(work) for unit in DecodedUnit.from_table(table) for clip in unit.clips]
+    decoded = [clip for unit in stage.decode(planned) for clip in unit.clips]
     expected = found.estimate
     assert expected.num_clips == len(decoded)
     assert expected.num_frames == sum(len(clip.frames) for clip in decoded)

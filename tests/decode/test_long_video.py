@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from framegate.schemas.tables import PLANNED
-from framegate.schemas.work import DecodedUnit, to_table
 from tests.decode.corpus_films import FASTSTART, film
 from tests.decode.corpus_run import clips_of, decode_all, holdings, make_stage, planned, rss_mib
 
@@ -31,12 +29,11 @@ def test_ten_hours_are_decoded_in_units_with_flat_memory(muxer: str, tmp_path: P
         here, there = rss_mib(), rss_mib(child)
         num_units = num_clips = 0
         highest = 0.0
-        for table in stage(to_table([planned(path)], PLANNED)):
-            for unit in DecodedUnit.from_table(table):
-                assert unit.failure is None
-                num_units += 1
-                num_clips += len(clips_of([unit]))
-                is_whole = unit.clips[-1].is_last
+        for unit in stage.decode(planned(path)):
+            assert unit.failure is None
+            num_units += 1
+            num_clips += len(clips_of([unit]))
+            is_whole = unit.clips[-1].is_last
             highest = max(highest, rss_mib() - here + rss_mib(child) - there)
         assert is_whole
         assert num_clips == HOURS * 3600 / CLIP_SECONDS

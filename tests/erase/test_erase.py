@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -169,7 +170,7 @@ def test_a_message_of_another_videos_failure_stays_as_it_is(
 ) -> None:
     output = Output.at(str(tmp_path))
     telling = units.make_undecoded(units.make_video("cam/other"), None)
-    telling["failure"]["message"] = f"it is a copy of {URI}"
+    telling = replace(telling, failure=replace(telling.failure, message=f"it is a copy of {URI}"))
     commit_unit(output, telling, facts, written_at=NOON)
     seal(output, facts.config_id)
     [before] = tables(output).values()

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from framegate.schemas.clip import Video
-from framegate.schemas.planned import PlannedVideo
 from framegate.schemas.retries import wait_after
+from framegate.schemas.unit import PlannedVideo
 
 
 class Answered(NamedTuple):

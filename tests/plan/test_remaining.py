@@ -19,10 +19,10 @@ from framegate.pipelines.source.found import FoundRows
 from framegate.schemas.clip import Member, Refusal, Video
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.keys import id_number, uri_digest
-from framegate.schemas.planned import PlannedVideo
 from framegate.schemas.qa import Question
 from framegate.schemas.retries import RETRY_AFTER
 from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, PLANNED
+from framegate.schemas.unit import PlannedVideo
 from tests.plan.plan_oracle import Answered, Failed, expected_plan
 
 A, B, STRANGER = (Question(id=name, text=f"{name}?") for name in ("a", "b", "x"))

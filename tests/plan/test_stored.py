@@ -23,6 +23,7 @@ from framegate.pipelines.store import Store, join
 from framegate.schemas.errors import StorageError
 from framegate.schemas.keys import id_number
 from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, FAILURES, RESULTS
+from framegate.schemas.unit import AnsweredUnit
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 STORE = Store()
@@ -46,10 +47,10 @@ class Writer:
     def __init__(self, output: Output, facts: RunFacts) -> None:
         self.output, self.facts, self.numbers = output, facts, itertools.count()
 
-    def commit(self, unit: dict[str, Any], hours: int = 0) -> None:
+    def commit(self, unit: AnsweredUnit, hours: int = 0) -> None:
         commit_unit(self.output, unit, self.facts, written_at=NOON + timedelta(hours=hours))
 
-    def seal(self, *units: tuple[dict[str, Any], int]) -> None:
+    def seal(self, *units: tuple[AnsweredUnit, int]) -> None:
         tables = [journal_table(unit, self.facts, written_at=NOON + timedelta(hours=hours)) for unit, hours in units]
         rows = pa.concat_tables(tables)
         rows = rows.append_column("config_id", pa.repeat(self.facts.config_id, rows.num_rows)).sort_by("video_id")

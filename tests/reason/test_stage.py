@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
-import pyarrow as pa
 import pytest
 import torch
 
@@ -17,9 +17,7 @@ from framegate.schemas.clip import Clip, Video
 from framegate.schemas.config import PromptConfig, RunConfig
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Question
-from framegate.schemas.rows import Failure
-from framegate.schemas.tables import ANSWERED, DECODED
-from framegate.schemas.work import DecodedClip, DecodedUnit, to_table
+from framegate.schemas.unit import AnsweredUnit, DecodedClip, DecodedUnit, Failure
 
 QUESTIONS = (
     Question(id="q", text="Did it?", type="yes_no"),
@@ -53,39 +51,38 @@ def make_unit(bench):
     return make
 
 
-def run(stage: ReasonStage, *units: DecodedUnit) -> list[dict]:
-    tables = list(stage(to_table(units, DECODED)))
-    assert all(table.schema == ANSWERED for table in tables)
-    assert all(table.num_rows == 1 for table in tables)
-    return pa.concat_tables(tables).to_pylist() if tables else []
+def run(stage: ReasonStage, *units: DecodedUnit) -> list[AnsweredUnit]:
+    """All at once, each in a thread."""
+    with ThreadPoolExecutor(len(units)) as threads:
+        return list(threads.map(stage.answer, units))
 
 
 def test_every_clip_is_asked_every_question_that_its_unit_misses(make_unit):
     stage = ReasonStage(engine_factory=ScriptedEngine, strategy=GATED, questions=QUESTIONS)
-    rows = run(stage, make_unit("a", 2), make_unit("b", 1, QUESTIONS[1:2]))
-    by_uri = {row["video_uri"]: row for row in rows}
-    assert len(rows) == 2
-    for clip in by_uri["file:///a.mp4"]["clips"]:
-        assert [answer["question_id"] for answer in clip["answers"]] == ["q", "s", "n"]
-        assert clip["failures"] == []
-    [clip] = by_uri["file:///b.mp4"]["clips"]
-    assert [answer["question_id"] for answer in clip["answers"]] == ["s"]
-    assert clip["num_frames"] == 3
-    assert clip["clip_is_last"]
+    answered = run(stage, make_unit("a", 2), make_unit("b", 1, QUESTIONS[1:2]))
+    by_uri = {unit.video.uri: unit for unit in answered}
+    assert len(answered) == len(by_uri) == 2
+    for clip in by_uri["file:///a.mp4"].clips:
+        assert [answer.question.id for answer in clip.answers] == ["q", "s", "n"]
+        assert clip.failures == ()
+    [clip] = by_uri["file:///b.mp4"].clips
+    assert [answer.question.id for answer in clip.answers] == ["s"]
+    assert clip.num_frames == 3
+    assert clip.is_last
 
 
 def test_spans_are_seconds_of_the_video(make_unit):
     stage = ReasonStage(engine_factory=ScriptedEngine, strategy=GATED, questions=QUESTIONS)
-    [row] = run(stage, make_unit("a", 2, QUESTIONS[1:2]))
-    assert [clip["answers"][0]["answer"] for clip in row["clips"]] == ["[0, 1]", "[30, 31]"]
+    [unit] = run(stage, make_unit("a", 2, QUESTIONS[1:2]))
+    assert [clip.answers[0].answer for clip in unit.clips] == ["[0, 1]", "[30, 31]"]
 
 
 def test_a_unit_that_failed_to_decode_passes_through_unasked(make_unit):
     failure = Failure(stage="decode", reason="truncated", message="it ends early")
     stage = ReasonStage(engine_factory=ScriptedEngine, strategy=GATED, questions=QUESTIONS)
-    [row] = run(stage, make_unit("a", 0, failure=failure))
-    assert row["failure"] == {"stage": "decode", "reason": "truncated", "message": "it ends early"}
-    assert row["clips"] == []
+    [unit] = run(stage, make_unit("a", 0, failure=failure))
+    assert unit.failure == failure
+    assert unit.clips == ()
 
 
 def test_a_question_that_the_engine_fails_is_a_failure_beside_the_other_answers(make_unit):
@@ -95,17 +92,11 @@ def test_a_question_that_the_engine_fails_is_a_failure_beside_the_other_answers(
         return [("\\boxed{1}", 0.0)]
 
     stage = ReasonStage(engine_factory=lambda: ScriptedEngine(script), strategy=GATED, questions=QUESTIONS)
-    [row] = run(stage, make_unit("a", 1))
-    [clip] = row["clips"]
-    assert [answer["question_id"] for answer in clip["answers"]] == ["q", "n"]
-    assert clip["failures"] == [
-        {
-            "question_hash": QUESTIONS[1].hash,
-            "stage": "reason",
-            "reason": "engine_error",
-            "message": "RuntimeError: no such moment",
-        }
-    ]
+    [unit] = run(stage, make_unit("a", 1))
+    [clip] = unit.clips
+    assert [answer.question.id for answer in clip.answers] == ["q", "n"]
+    failure = Failure(stage="reason", reason="engine_error", message="RuntimeError: no such moment")
+    assert clip.failures == ((QUESTIONS[1].hash, failure),)
 
 
 class BrokenEngine(ScriptedEngine):
@@ -123,11 +114,11 @@ class BrokenEngine(ScriptedEngine):
 def test_an_engine_that_breaks_down_fails_what_was_in_flight_and_is_replaced(make_unit):
     engines = [BrokenEngine(), ScriptedEngine()]
     stage = ReasonStage(engine_factory=lambda: engines.pop(0), strategy=GATED, questions=QUESTIONS)
-    [row] = run(stage, make_unit("a", 2))
-    assert [len(clip["failures"]) for clip in row["clips"]] == [3, 3]
-    assert row["clips"][0]["failures"][0]["message"] == "RuntimeError: the device is lost"
-    [row] = run(stage, make_unit("b", 1))
-    assert len(row["clips"][0]["answers"]) == 3
+    [unit] = run(stage, make_unit("a", 2))
+    assert [len(clip.failures) for clip in unit.clips] == [3, 3]
+    assert unit.clips[0].failures[0][1].message == "RuntimeError: the device is lost"
+    [unit] = run(stage, make_unit("b", 1))
+    assert len(unit.clips[0].answers) == 3
     assert engines == []
 
 
@@ -140,18 +131,8 @@ class ForgetfulEngine(ScriptedEngine):
 
 def test_questions_that_an_engine_loses_are_failures_and_not_an_endless_wait(make_unit):
     stage = ReasonStage(engine_factory=ForgetfulEngine, strategy=GATED, questions=QUESTIONS)
-    [row] = run(stage, make_unit("a", 1))
-    assert "lost questions" in row["clips"][0]["failures"][0]["message"]
-
-
-def test_a_caller_that_stops_reading_disturbs_no_later_batch(make_unit):
-    stage = ReasonStage(engine_factory=ScriptedEngine, strategy=GATED, questions=QUESTIONS)
-    abandoned = stage(to_table([make_unit("a", 1), make_unit("b", 3)], DECODED))
-    next(abandoned)
-    abandoned.close()
-    [row] = run(stage, make_unit("c", 1))
-    assert row["video_uri"] == "file:///c.mp4"
-    assert len(row["clips"][0]["answers"]) == 3
+    [unit] = run(stage, make_unit("a", 1))
+    assert "lost questions" in unit.clips[0].failures[0][1].message
 
 
 def make_job(name: str, **ray) -> RunConfig:
@@ -174,10 +155,10 @@ def test_the_transformers_engine_of_a_job_answers_in_the_stage(make_unit, bench,
     strategy, questions = make_strategy(config.gate), (bench.sure, bench.unsure)
     factory = pickle.loads(pickle.dumps(make_engine_factory(config, strategy, questions)))  # it travels to the actors
     stage = ReasonStage(engine_factory=factory, strategy=strategy, questions=questions)
-    [row] = run(stage, make_unit("a", 1, questions))
-    answers = {answer["question_id"]: answer for answer in row["clips"][0]["answers"]}
-    assert answers["sure"]["answer"] == "yes"
-    assert answers["unsure"]["thinking"]
+    [unit] = run(stage, make_unit("a", 1, questions))
+    answers = {answer.question.id: answer for answer in unit.clips[0].answers}
+    assert answers["sure"].answer == "yes"
+    assert answers["unsure"].thinking
 
 
 def test_a_job_that_wants_gpus_where_there_are_none_is_told_what_to_set(random_checkpoint):

@@ -12,11 +12,9 @@ from hypothesis import strategies as st
 
 from framegate.schemas import errors, tables
 from framegate.schemas.clip import Clip, FrameBatch, Video
-from framegate.schemas.planned import PlannedVideo
-from framegate.schemas.rows import Failure, inputs_bytes, inputs_table
-from framegate.schemas.work import DecodedClip, DecodedUnit, to_table
+from framegate.schemas.unit import DecodedClip, DecodedUnit, Failure, PlannedVideo, inputs_bytes, inputs_table, to_table
 
-SCHEMAS = ("PLANNED", "DECODED", "ANSWERED", "RESULTS", "FAILURES", "JOURNAL")
+SCHEMAS = ("PLANNED", "DECODED", "RESULTS", "FAILURES", "JOURNAL")
 REQUIRED_RESULTS = [
     "video_uri",
     "video_id",

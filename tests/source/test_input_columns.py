@@ -20,10 +20,9 @@ from framegate.pipelines.source.input_columns import input_names, pack_inputs, p
 from framegate.schemas.clip import Member
 from framegate.schemas.config import InputConfig
 from framegate.schemas.errors import InputError
-from framegate.schemas.planned import PlannedVideo
 from framegate.schemas.qa import Question
-from framegate.schemas.rows import inputs_bytes, inputs_table
 from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, FOUND
+from framegate.schemas.unit import PlannedVideo, inputs_bytes, inputs_table
 
 NAMES = st.text("abcdefghij_.0", min_size=1, max_size=5)
 

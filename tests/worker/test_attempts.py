@@ -1,4 +1,4 @@
-"""Notes of what was begun: whose they are, when they count as deaths, and what is no note."""
+"""Markers of what was begun: whose they are, when they count as deaths, and what is no marker."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def attempts(tmp_path: Path, facts: RunFacts) -> Attempts:
     return Attempts(output=Output.at(str(tmp_path)), config_id=facts.config_id, run_id=facts.run_id)
 
 
-def notes(attempts: Attempts) -> list[str]:
+def markers(attempts: Attempts) -> list[str]:
     return [info.uri for info in attempts.output.list("attempts")]
 
 
-def test_notes_of_another_run_count_once_they_are_old(attempts: Attempts) -> None:
+def test_markers_of_another_run_count_once_they_are_old(attempts: Attempts) -> None:
     other = replace(attempts, run_id="killed")
     for scope in ("decode", "decode", "unit"):
         other.begin("video", scope)
@@ -40,14 +40,14 @@ def test_notes_of_another_run_count_once_they_are_old(attempts: Attempts) -> Non
     assert replace(attempts, deaths=old, run_id="next").begin("video", "decode").num_deaths == 2
 
 
-def test_a_run_forgets_its_own_notes_alone(attempts: Attempts) -> None:
+def test_a_run_forgets_its_own_markers_alone(attempts: Attempts) -> None:
     replace(attempts, run_id="other").begin("video", "decode")
     attempts.begin("video", "decode")
     attempts.forget()
-    assert [uri.rpartition("/")[2] for uri in notes(attempts)] == ["other-0001"]
+    assert [uri.rpartition("/")[2] for uri in markers(attempts)] == ["other-0001"]
 
 
-def test_a_foreign_object_among_the_notes_is_named(attempts: Attempts) -> None:
+def test_a_foreign_object_among_the_markers_is_named(attempts: Attempts) -> None:
     attempts.output.store.put_once(
         attempts.output.layout.attempt(attempts.config_id, "v", "decode", "x", 1), b"no json"
     )

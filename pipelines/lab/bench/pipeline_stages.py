@@ -16,7 +16,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from framegate.pipelines.worker.stages import CommitStage, NotedDecode
+from framegate.pipelines.worker.answer_worker import AnswerWorker
+from framegate.pipelines.worker.decode_worker import DecodeWorker
+from framegate.schemas.unit import DecodedUnit
 
 POLL_SECONDS = 0.002
 START_SECONDS = 600  # for processes to start and a model to be loaded
@@ -42,8 +44,8 @@ class StartLine:
             time.sleep(POLL_SECONDS)
 
 
-class WaitingDecode(NotedDecode):
-    """NotedDecode that waits until all are ready."""
+class WaitingDecode(DecodeWorker):
+    """DecodeWorker that waits until all are ready."""
 
     def __init__(self, *, line: StartLine, **options: Any) -> None:
         super().__init__(**options)
@@ -57,8 +59,8 @@ class WaitingDecode(NotedDecode):
         yield from super().__call__(batch)
 
 
-class WarmCommit(CommitStage):
-    """CommitStage whose engine has answered one unit (an Arrow file, DECODED) before it says that it is ready.
+class WarmCommit(AnswerWorker):
+    """AnswerWorker whose engine has answered one unit (an Arrow file, DECODED) before it says that it is ready.
 
     Receipts have two columns more: the worker, and the seconds that its engine spent in each of `occupancy.STATES`
     from the start until then, as JSON.
@@ -68,8 +70,8 @@ class WarmCommit(CommitStage):
         super().__init__(**options)
         with pa.OSFile(str(warm_up), "rb") as file:
             unit = pa.ipc.open_file(file).read_all()
-        for _ in self._stage(unit):
-            pass
+        for decoded in DecodedUnit.from_table(unit):
+            self._stage.answer(decoded)
         self._stage.occupancy.reset()
         self._line: StartLine | None = line
         line.arrive()

@@ -27,10 +27,8 @@ from framegate.pipelines.store import Store
 from framegate.schemas.clip import FrameBatch, Video
 from framegate.schemas.config import DecodeConfig, RunConfig
 from framegate.schemas.errors import FramegateError
-from framegate.schemas.planned import PlannedVideo
 from framegate.schemas.qa import Answer, Question
-from framegate.schemas.tables import PLANNED
-from framegate.schemas.work import DecodedUnit, to_table
+from framegate.schemas.unit import PlannedVideo
 
 STRATEGIES = ("direct", "gated", "always_think")
 EVALUATION_SEED = 20_260_000  # no training clip is drawn from it
@@ -85,11 +83,10 @@ def _decode(stage: DecodeStage, path: Path) -> FrameBatch:
     found = Store().stat(str(path))
     video = Video(uri=found.uri, version=found.version, size_bytes=found.size_bytes)
     planned = PlannedVideo(video=video, question_hashes=("any",))
-    for table in stage(to_table([planned], PLANNED)):
-        for unit in DecodedUnit.from_table(table):
-            if unit.failure is not None:
-                raise FramegateError(f"a clip that was just made cannot be decoded: {unit.failure.message}")
-            return unit.clips[0].frames
+    for unit in stage.decode(planned):
+        if unit.failure is not None:
+            raise FramegateError(f"a clip that was just made cannot be decoded: {unit.failure.message}")
+        return unit.clips[0].frames
     raise FramegateError(f"nothing came out of {path.name}, a clip that was just made")
 
 

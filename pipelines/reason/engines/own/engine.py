@@ -31,6 +31,7 @@ from framegate.schemas.errors import EngineError
 _NUM_SLOTS = {"cpu": 64, "cuda": 512}
 # Of prefixes that are run together. With more of them the device is no busier.
 _PREFILL_TOKENS = {"cpu": 1024, "cuda": 8192}
+_ABOVE_BUDGET = "keys and values of one question are above the engine's memory budget"
 
 
 class TransformersEngine:
@@ -118,9 +119,7 @@ class TransformersEngine:
         """Let waiting requests in: run their prefixes, then their suffixes, and take the first token of each."""
         entering, too_large = self.scheduler.schedule()
         for request in too_large:
-            self._hand_over(
-                request, MemoryError("keys and values of one question are above the engine's memory budget")
-            )
+            self._hand_over(request, MemoryError(_ABOVE_BUDGET))
         if not entering:
             return
         new_clips = list(dict.fromkeys(request.clip for request in entering if not request.clip.is_in_slot))

@@ -101,7 +101,7 @@ class StepGraphs:
 
 
 class CudaCapture:
-    """A `Capture` with CUDA graphs. They share one pool of memory: the logits of one are read before the next is replayed.
+    """A `Capture` with CUDA graphs. They share one pool of memory: a graph's logits are read before the next replay.
 
     A step runs twice on another stream before it is captured, so that libraries have set themselves up.
     """

@@ -1,4 +1,4 @@
-"""What has a slot: requests, clips, keys and values stay together, and the budget counts what stores would then hold."""
+"""What has a slot: requests, clips, keys and values stay together, and the budget counts what stores would hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turns at the engine: as many as keep it busy, and one alone where it must be."""
+"""Admission to the engine: as many units as keep it busy, and one alone where it must be."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-from framegate.pipelines.worker.engine_turns import Turns
+from framegate.pipelines.worker.engine_admission import EngineAdmission
 
 TIMEOUT = 30
 
 
-def test_others_wait_once_there_are_rows_enough_and_one_too_large_goes_in_by_itself() -> None:
-    turns = Turns()
+def test_others_wait_once_there_are_questions_enough_and_one_too_large_goes_in_by_itself() -> None:
+    admission = EngineAdmission()
 
     def enter() -> None:
-        with turns.together(1, 4):
+        with admission.shared(1, 4):
             pass
 
     for held in ((100,), (3, 1), (3, 5)):
         with ThreadPoolExecutor(1) as threads, ExitStack() as stack:
-            for num_rows in held:
-                stack.enter_context(turns.together(num_rows, 4))
+            for num_questions in held:
+                stack.enter_context(admission.shared(num_questions, 4))
             waiting = threads.submit(enter)
-            with turns.together(100, None):  # of an engine that does not tell its slots
+            with admission.shared(100, None):  # of an engine that does not tell its slots
                 time.sleep(0.02)
             assert not waiting.done()
             stack.close()
@@ -33,13 +33,13 @@ def test_others_wait_once_there_are_rows_enough_and_one_too_large_goes_in_by_its
 
 
 def test_who_is_alone_shares_with_nobody_and_everybody_has_a_turn() -> None:
-    turns, lock, draw = Turns(), threading.Lock(), random.Random(0)
+    admission, lock, draw = EngineAdmission(), threading.Lock(), random.Random(0)
     inside: list[str] = []
     met: list[tuple[str, ...]] = []
 
     def work(name: str) -> None:
-        turn = turns.alone() if name.startswith("alone") else turns.together(1, 6)
-        with turn:
+        admitted = admission.exclusive() if name.startswith("alone") else admission.shared(1, 6)
+        with admitted:
             with lock:
                 inside.append(name)
                 met.append(tuple(inside))
@@ -56,20 +56,20 @@ def test_who_is_alone_shares_with_nobody_and_everybody_has_a_turn() -> None:
 
 
 def test_who_comes_later_waits_behind_who_must_be_alone() -> None:
-    turns, order = Turns(), list[str]()
+    admission, order = EngineAdmission(), list[str]()
     with ThreadPoolExecutor(2) as threads:
-        with turns.together(1, None):
+        with admission.shared(1, None):
 
             def alone() -> None:
-                with turns.alone():
+                with admission.exclusive():
                     order.append("alone")
 
             def together() -> None:
-                with turns.together(1, None):
+                with admission.shared(1, None):
                     order.append("together")
 
             first = threads.submit(alone)
-            while not turns.is_anyone_waiting_alone:
+            while not admission.is_exclusive_awaited:
                 time.sleep(0.001)
             second = threads.submit(together)
             time.sleep(0.02)

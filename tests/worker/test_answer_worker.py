@@ -1,9 +1,9 @@
-"""Around the stages: attempts are noted, what kills its process is given up, nothing is asked or stored twice."""
+"""AnswerWorker: attempts are marked, what kills its process is given up, nothing is asked or stored twice."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +19,12 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.reason.occupancy import Occupancy
 from framegate.pipelines.store import Store
+from framegate.pipelines.worker.answer_worker import AnswerWorker
 from framegate.pipelines.worker.attempts import Attempts
-from framegate.pipelines.worker.stages import CommitStage, NotedDecode
 from framegate.schemas.clip import Clip, FrameBatch
 from framegate.schemas.errors import CredentialsError
-from framegate.schemas.planned import PlannedVideo
-from framegate.schemas.rows import Failure
-from framegate.schemas.tables import ANSWERED, DECODED, PLANNED
-from framegate.schemas.work import DecodedClip, DecodedUnit, to_table
+from framegate.schemas.tables import DECODED
+from framegate.schemas.unit import AnsweredUnit, DecodedClip, DecodedUnit, Failure, to_table
 
 FAILURE = Failure(stage="reason", reason="engine_error", message="no")
 
@@ -82,7 +80,7 @@ class Model:
         self._inside: set[str] = set()
         self._changed = threading.Condition()
 
-    def wanted_rows(self) -> int | None:
+    def num_questions_wanted(self) -> int | None:
         return None
 
     def close(self) -> None:
@@ -91,8 +89,7 @@ class Model:
     def start(self, process: Process) -> None:
         self.process, self._inside = process, set()
 
-    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        [unit] = DecodedUnit.from_table(batch)
+    def answer(self, unit: DecodedUnit) -> AnsweredUnit:
         name = unit.video.uri.removesuffix(".mp4")
         with self._changed:
             self.asked.append(name)
@@ -105,7 +102,7 @@ class Model:
             self.process.check()
         with self._changed:
             self._inside.discard(name)
-        yield to_table([unit.all_failed(FAILURE)], ANSWERED)
+        return unit.all_failed(FAILURE)
 
 
 def journal(attempts: Attempts) -> list[dict[str, Any]]:
@@ -113,7 +110,7 @@ def journal(attempts: Attempts) -> list[dict[str, Any]]:
     return [row for info in infos for row in from_parquet(info.uri, attempts.output.store.read(info.uri)).to_pylist()]
 
 
-def notes(attempts: Attempts) -> list[str]:
+def markers(attempts: Attempts) -> list[str]:
     return [info.uri for info in attempts.output.list("attempts")]
 
 
@@ -123,16 +120,16 @@ def run_as_ray_would(model: Model, attempts: Attempts, facts: RunFacts, batch: p
         process = Process(attempts.output.store)
         model.start(process)
         mortal = replace(attempts, output=replace(attempts.output, store=cast(Store, process)))
-        stage = CommitStage(make_stage=lambda: model, attempts=mortal, facts=facts, max_attempts=3)
+        worker = AnswerWorker(make_stage=lambda: model, attempts=mortal, facts=facts, max_attempts=3)
         with ThreadPoolExecutor(batch.num_rows) as threads:
-            futures = [threads.submit(stage, batch.slice(row, 1)) for row in range(batch.num_rows)]
+            futures = [threads.submit(worker, batch.slice(row, 1)) for row in range(batch.num_rows)]
             wait(futures)
         if not process.died.is_set():
             return pa.concat_tables(future.result() for future in futures), num_deaths
     raise AssertionError("it is retried for ever")
 
 
-def test_each_unit_is_committed_with_its_receipt_and_no_note_stands(
+def test_each_unit_is_committed_with_its_receipt_and_no_marker_is_left(
     attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
 ) -> None:
     model, batch = Model(), to_table([make_decoded("a"), make_decoded("b"), make_decoded("c")], DECODED)
@@ -141,7 +138,7 @@ def test_each_unit_is_committed_with_its_receipt_and_no_note_stands(
     assert receipts.column("created").to_pylist() == [True] * 3
     assert receipts.column("failure_reason").to_pylist() == ["engine_error"] * 3
     assert sorted(row["video_uri"] for row in journal(attempts)) == ["a.mp4", "b.mp4", "c.mp4"]
-    assert notes(attempts) == []
+    assert markers(attempts) == []
 
 
 def test_what_the_journal_has_is_not_asked_again(
@@ -168,9 +165,9 @@ def test_a_unit_that_kills_its_worker_is_given_up_alone(
     reasons = {row["video_uri"].removesuffix(".mp4"): row["reason"] for row in journal(attempts)}
     assert reasons == {name: "actor_crash" if name == names[place] else "engine_error" for name in names}
     assert receipts.num_rows == 4
-    # A neighbour that was committed when the worker died may keep its note until the run is over.
+    # A neighbour that was committed when the worker died may keep its marker until the run is over.
     given_up = make_decoded(names[place]).video.video_id
-    assert [uri for uri in notes(attempts) if given_up in uri] == []
+    assert [uri for uri in markers(attempts) if given_up in uri] == []
 
 
 def test_two_units_that_kill_are_both_given_up_and_the_others_are_not(
@@ -186,28 +183,28 @@ def test_what_was_at_work_when_the_worker_died_is_asked_alone(
     attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
 ) -> None:
     # As a worker leaves it that died with a and b in hand.
-    for unit in to_table([make_decoded("a"), make_decoded("b")], DECODED).to_pylist():
+    for unit in (make_decoded("a"), make_decoded("b")):
         _, video_id, name = unit_uri(attempts.output.layout, unit, facts.config_id).rsplit("/", 2)
         attempts.begin(video_id, name.removesuffix(".parquet"))
     model, batch = Model(), to_table([make_decoded(name) for name in "abcdef"], DECODED)
     run_as_ray_would(model, attempts, facts, batch)
     assert sorted(model.asked) == list("abcdef")
     assert all(names in ({"a"}, {"b"}) for names in model.together if names & {"a", "b"})
-    assert notes(attempts) == []
+    assert markers(attempts) == []
 
 
-def test_a_unit_that_died_in_company_gets_a_chance_alone_even_where_one_attempt_is_all(
+def test_a_unit_that_died_beside_another_gets_a_chance_alone_even_where_one_attempt_is_all(
     attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
 ) -> None:
-    [unit] = to_table([make_decoded("a")], DECODED).to_pylist()
+    unit = make_decoded("a")
     _, video_id, name = unit_uri(attempts.output.layout, unit, facts.config_id).rsplit("/", 2)
     attempts.begin(video_id, name.removesuffix(".parquet"))
-    stage = CommitStage(make_stage=Model, attempts=attempts, facts=facts, max_attempts=1)
-    [receipt] = stage(to_table([make_decoded("a")], DECODED)).to_pylist()
+    worker = AnswerWorker(make_stage=Model, attempts=attempts, facts=facts, max_attempts=1)
+    [receipt] = worker(to_table([make_decoded("a")], DECODED)).to_pylist()
     assert receipt["failure_reason"] == "engine_error"
 
 
-def test_a_failure_of_decoding_passes_without_a_note_and_is_not_asked(
+def test_a_failure_of_decoding_passes_without_a_marker_and_is_not_asked(
     attempts: Attempts, facts: RunFacts, units: SimpleNamespace
 ) -> None:
     failed = DecodedUnit(
@@ -220,56 +217,22 @@ def test_a_failure_of_decoding_passes_without_a_note_and_is_not_asked(
     )
 
     model = Model()
-    stage = CommitStage(make_stage=lambda: model, attempts=attempts, facts=facts, max_attempts=3)
-    [receipt] = stage(to_table([failed], DECODED)).to_pylist()
-    assert (model.asked, notes(attempts)) == ([], [])
+    worker = AnswerWorker(make_stage=lambda: model, attempts=attempts, facts=facts, max_attempts=3)
+    [receipt] = worker(to_table([failed], DECODED)).to_pylist()
+    assert (model.asked, markers(attempts)) == ([], [])
     assert (receipt["undecoded"], receipt["failure_reason"]) == (True, "storage")
     assert [(row["reason"], row["attempts"]) for row in journal(attempts)] == [("storage", 2)]
 
 
-def test_a_video_that_kills_its_decoder_is_given_up(
-    attempts: Attempts, facts: RunFacts, units: SimpleNamespace
-) -> None:
-    planned = PlannedVideo(video=units.make_video("x"), question_hashes=("h",), undecoded_attempts=1)
-
-    def dies(batch: pa.Table) -> Iterator[pa.Table]:
-        raise Died
-        yield batch
-
-    batch = to_table([planned], PLANNED)
-    for _ in range(3):
-        with pytest.raises(Died):
-            list(NotedDecode(make_stage=lambda: dies, attempts=attempts, facts=facts, max_attempts=3)(batch))
-    [table] = NotedDecode(make_stage=lambda: dies, attempts=attempts, facts=facts, max_attempts=3)(batch)
-    [unit] = DecodedUnit.from_table(table)
-    assert unit.failure is not None
-    assert (unit.failure.reason, unit.failed_attempt) == ("actor_crash", 2)
-    assert "died 3 times" in unit.failure.message
-    assert notes(attempts) == []
-    # It is stored although nobody took what was handed on, and what is handed on adds nothing.
-    assert [(row["reason"], row["attempts"]) for row in journal(attempts)] == [("actor_crash", 2)]
-    stage = CommitStage(make_stage=Model, attempts=attempts, facts=facts, max_attempts=3)
-    assert [(receipt["created"], receipt["undecoded"]) for receipt in stage(table).to_pylist()] == [(True, True)]
-    assert len(journal(attempts)) == 1
-
-
 def test_an_error_that_ends_the_run_is_no_death(
-    attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit], units: SimpleNamespace
+    attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
 ) -> None:
-    def refuses(batch: pa.Table) -> Iterator[pa.Table]:
-        raise CredentialsError("expired")
-        yield batch
-
     class Refuses(Model):
-        def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-            return refuses(batch)
+        def answer(self, unit: DecodedUnit) -> AnsweredUnit:
+            raise CredentialsError("expired")
 
-    decode = NotedDecode(make_stage=lambda: refuses, attempts=attempts, facts=facts, max_attempts=3)
-    commit = CommitStage(make_stage=Refuses, attempts=attempts, facts=facts, max_attempts=3)
-    planned = PlannedVideo(video=units.make_video("x"), question_hashes=("h",))
+    worker = AnswerWorker(make_stage=Refuses, attempts=attempts, facts=facts, max_attempts=3)
     for _ in range(4):
         with pytest.raises(CredentialsError):
-            list(decode(to_table([planned], PLANNED)))
-        with pytest.raises(CredentialsError):
-            commit(to_table([make_decoded("a"), make_decoded("b")], DECODED))
-    assert notes(attempts) == []
+            worker(to_table([make_decoded("a"), make_decoded("b")], DECODED))
+    assert markers(attempts) == []

@@ -6,6 +6,7 @@ import importlib.util
 
 import pytest
 
+from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING
 from framegate.pipelines.reason.engines.build import build_engine
 from framegate.pipelines.reason.engines.vllm.arguments import (
     REFUSED,
@@ -13,13 +14,15 @@ from framegate.pipelines.reason.engines.vllm.arguments import (
     complete_arguments,
     count_context_tokens,
 )
-from framegate.pipelines.reason.engines.vllm.worker_rows import describe_sequence, make_sequence
+from framegate.pipelines.reason.engines.vllm.sequence import TokenTable, begin_packed, pack_course
 from framegate.pipelines.reason.models.vision_grid import VisionGrid
-from framegate.pipelines.reason.strategies.sequence import GatedSequence, Token
-from framegate.schemas.config import FramesConfig, GateConfig, RunConfig
+from framegate.pipelines.reason.strategies.gated import Gated
+from framegate.pipelines.reason.strategies.two_answers import TwoAnswerCourse
+from framegate.schemas.config import FramesConfig, RunConfig
 from framegate.schemas.config.engine_args import ENGINE_ARGS_OF_THE_MACHINE
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Question
+from tests.asking import make_clip
 
 KNOWN = {"tensor_parallel_size", "pipeline_parallel_size", "quantization", "max_num_seqs", *REFUSED}
 SIZES = {
@@ -44,7 +47,7 @@ def test_an_unknown_argument_is_refused_with_the_nearest_known_one():
         ("model", "model.name"),
         ("dtype", "model.dtype"),
         ("trust_remote_code", "no code from a checkpoint is run"),
-        ("logits_processors", "the gate"),
+        ("logits_processors", "that strategies read"),
         ("speculative_config", "speculative decoding"),
         ("data_parallel_size", "ray.reason_actors"),
         ("mm_processor_kwargs", "`frames`"),
@@ -74,9 +77,10 @@ def test_a_number_that_is_none_is_refused_before_anything_is_reckoned_with_it():
 
 def test_a_context_has_room_for_the_longest_answer_and_is_no_longer_than_the_model_reads():
     frames = FramesConfig(max_frames=64, max_video_tokens=4096)
-    gate = GateConfig(max_answer_tokens=64, max_thinking_tokens=1024)
+    gated = Gated(threshold=0.97, max_answer_tokens=64, max_thinking_tokens=1024)
+    never, auto = (gated.budgets(Question(id="q", text="?", think=think)) for think in ("never", "auto"))
     grid = VisionGrid(patch=14, merge=2, temporal_patch=2)
-    tokens = count_context_tokens(frames, gate, system_prompt="Answer.", grid=grid)
+    tokens = count_context_tokens(frames, [*never, *auto], system_prompt="Answer.", grid=grid)
     assert 4096 + 1024 + 2 * 64 + 1024 < tokens < 8192
     assert complete_arguments({}, is_cpu=False, **SIZES | {"max_context_tokens": 4096})["max_model_len"] == 4096
 
@@ -113,24 +117,27 @@ def test_without_vllm_the_job_says_what_to_install(monkeypatch):
         }
     )
     with pytest.raises(EngineError, match=r"vLLM is not installed: pip install 'framegate\[vllm\]'"):
-        build_engine(config)
+        build_engine(config, budgets=[])
 
 
-class ShortSequence(GatedSequence):
-    """As a benchmark would have it: over after one token."""
+def test_a_course_that_is_packed_is_made_again_elsewhere():
+    question = Question(id="q", text="Which?", type="choice", options=("red", "blue"))
+    gated = Gated(threshold=0.3, max_answer_tokens=3, max_thinking_tokens=1)
+    (ask,) = gated.begin(make_clip(), question)
+    tokens = TokenTable(pieces=[b"", b"\\boxed{B}", b"hm", b"</think>", b"\\boxed{"], end_ids=frozenset({0}))
+    running = begin_packed(pack_course(ask.make_course, {FORCED_CLOSING: [3, 4]}))
+    assert isinstance(running.course, TwoAnswerCourse)
+    assert running.course.question == question
+    running.feed(tokens.make_token(1, -2.0))
+    assert running.course.verdict is not None
+    assert (running.course.verdict.reason, running.is_over, running.was_thinking) == ("unsure", False, False)
+    running.feed(tokens.make_token(2, 1e-7))
+    assert (list(running.course.forced), running.forced_id, running.was_thinking) == ([3, 4], 3, True)
+    running.feed(tokens.make_token(3, -0.1))
+    assert running.forced_id == 4
 
-    def append(self, token: Token) -> None:
-        super().append(token)
-        self.finish_reason = "exit"
 
-
-def test_a_sequence_that_is_described_is_made_again_elsewhere():
-    question = Question(id="q", text="Which?", type="choice", options=("red", "blue"), think="never")
-    gate = GateConfig(strategy="gated", threshold=0.123, max_answer_tokens=3)
-    description = describe_sequence(
-        ShortSequence, question=question, clip_start_seconds=1.25, gate=gate, closing=[4, 5]
-    )
-    sequence = make_sequence(description, request_id="elsewhere")
-    assert type(sequence) is ShortSequence
-    assert (sequence.question, sequence._gate, sequence._closing) == (question, gate, (4, 5))
-    assert sequence._clip_start_seconds == 1.25
+def test_a_token_that_ends_the_turn_writes_nothing_and_no_probability_is_above_one():
+    tokens = TokenTable(pieces=[b"x", b"y"], end_ids=frozenset({0}))
+    assert tokens.make_token(0, 1e-7) == (0, b"", 0.0, True, None)
+    assert tokens.make_token(1, -0.5) == (1, b"y", -0.5, False, None)

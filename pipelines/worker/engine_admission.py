@@ -1,0 +1,64 @@
+"""Who may be at the engine: many units beside each other, as many as keep it busy, or one unit alone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class EngineAdmission:
+    """A lock with two modes, for many threads: shared up to a number of questions, and exclusive."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._num_questions = 0
+        self._num_sharing = 0
+        self._num_waiting_exclusive = 0
+        self._is_exclusive = False
+
+    @contextmanager
+    def shared(self, num_questions: int, max_questions: int | None) -> Iterator[None]:
+        """Waits until fewer than `max_questions` questions are admitted; None: no bound.
+
+        Callers of `exclusive` go first. Where nobody is admitted, the caller enters even if `num_questions` is above
+        `max_questions`.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._may_share(max_questions))
+            self._num_sharing += 1
+            self._num_questions += num_questions
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._num_sharing -= 1
+                self._num_questions -= num_questions
+                self._changed.notify_all()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Waits until everybody has left, and keeps all others out."""
+        with self._changed:
+            self._num_waiting_exclusive += 1
+            try:
+                self._changed.wait_for(lambda: not self._num_sharing and not self._is_exclusive)
+                self._is_exclusive = True
+            finally:
+                self._num_waiting_exclusive -= 1
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._is_exclusive = False
+                self._changed.notify_all()
+
+    @property
+    def is_exclusive_awaited(self) -> bool:
+        return self._num_waiting_exclusive > 0
+
+    def _may_share(self, max_questions: int | None) -> bool:
+        if self._is_exclusive or self.is_exclusive_awaited:
+            return False
+        return not self._num_sharing or max_questions is None or self._num_questions < max_questions

@@ -1,0 +1,294 @@
+"""Work on its way through a run: PlannedVideo, DecodedUnit, AnsweredUnit.
+
+    PLANNED row ──> PlannedVideo ──decode──> DecodedUnit ──> DECODED row ──> DecodedUnit ──answer──> AnsweredUnit
+
+Stages of one process hand over these dataclasses. Between processes a PlannedVideo and a DecodedUnit travel as Arrow
+rows: `to_table(items, schema)` there, `X.from_table(table)` back. `schemas.tables` says what the columns mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from framegate.schemas.clip import Clip, FrameBatch, Member, Refusal, Video
+from framegate.schemas.qa import Answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why something has no answer. `stage` is decode or reason, `reason` a code of `schemas.errors`."""
+
+    stage: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedVideo:
+    """A video that has work left: the questions that are missing somewhere in it, and what of them is stored.
+
+    done                 each (clip_index, question_hash) that is stored already
+    attempts             how often a (clip_index, question_hash) that is tried again has failed
+    undecoded_attempts   how often the video, or the rest of it, gave no frames
+    """
+
+    video: Video
+    question_hashes: tuple[str, ...]
+    done: frozenset[tuple[int, str]] = frozenset()
+    attempts: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    undecoded_attempts: int = 0
+
+    def missing(self, clip_index: int) -> tuple[str, ...]:
+        """The questions still to be asked of one clip; empty: the clip need not be decoded."""
+        return tuple(hash for hash in self.question_hashes if (clip_index, hash) not in self.done)
+
+    def attempts_at(self, clip_index: int, question_hashes: Iterable[str]) -> tuple[int, ...]:
+        """Which attempt, from 1, the next one is, for each of these questions of one clip."""
+        return tuple(1 + self.attempts.get((clip_index, hash), 0) for hash in question_hashes)
+
+    @staticmethod
+    def from_table(table: pa.Table) -> Iterator[PlannedVideo]:
+        """Rows in PLANNED."""
+        for row in table.to_pylist():
+            refusal = None if row["refusal"] is None else Refusal(**row["refusal"])
+            yield PlannedVideo(
+                video=replace(video_of(row), refusal=refusal),
+                question_hashes=tuple(row["question_hashes"]),
+                done=frozenset((key["clip_index"], key["question_hash"]) for key in row["done"]),
+                attempts={(key["clip_index"], key["question_hash"]): key["attempts"] for key in row["attempts"]},
+                undecoded_attempts=row["undecoded_attempts"],
+            )
+
+    def to_row(self) -> dict[str, Any]:
+        done = [{"clip_index": index, "question_hash": hash} for index, hash in sorted(self.done)]
+        attempts = [
+            {"clip_index": index, "question_hash": hash, "attempts": number}
+            for (index, hash), number in sorted(self.attempts.items())
+        ]
+        return {
+            **_video_row(self.video),
+            "refusal": None if self.video.refusal is None else asdict(self.video.refusal),
+            "question_hashes": list(self.question_hashes),
+            "done": done,
+            "attempts": attempts,
+            "undecoded_attempts": self.undecoded_attempts,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ClipOfUnit:
+    """What a clip is before and after the engine.
+
+    is_last        no clip of the video comes after it
+    is_truncated   the file breaks off in it, so that it has fewer frames than it should
+    bytes_read     fetched from storage for it
+    """
+
+    clip: Clip
+    is_last: bool
+    decode_seconds: float
+    is_truncated: bool = False
+    bytes_read: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedClip(_ClipOfUnit):
+    """One clip with its frames."""
+
+    frames: FrameBatch
+
+    def answered(self, answers: Iterable[Answer], failures: Iterable[tuple[str, Failure]]) -> AnsweredClip:
+        """The clip without its frames, and what became of its questions."""
+        return AnsweredClip(
+            **_shared_fields(self, _ClipOfUnit),
+            num_frames=len(self.frames),
+            answers=tuple(answers),
+            failures=tuple(failures),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnsweredClip(_ClipOfUnit):
+    """One clip with what came back: `answers`, and `failures` as (question_hash, failure)."""
+
+    num_frames: int
+    answers: tuple[Answer, ...] = ()
+    failures: tuple[tuple[str, Failure], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Unit:
+    """What a unit is before and after the engine: consecutive clips of one video that miss the same questions, or the
+    failure that ends the video.
+
+    attempts            for each question: which attempt this is, from 1
+    decoder             package and version; empty where no decoder was asked
+    failure             with it, the unit has no clips
+    failed_clip_index   the first clip without frames; None: the whole video
+    failed_bytes_read   fetched from storage without a clip to show for it
+    failed_attempt      which attempt at the video the failure is, from 1
+    """
+
+    video: Video
+    question_hashes: tuple[str, ...]
+    attempts: tuple[int, ...]
+    decoder: str
+    failure: Failure | None = None
+    failed_clip_index: int | None = None
+    failed_bytes_read: int | None = None
+    failed_attempt: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedUnit(_Unit):
+    """A unit on its way to the engine."""
+
+    clips: tuple[DecodedClip, ...] = ()
+
+    @staticmethod
+    def from_table(table: pa.Table) -> Iterator[DecodedUnit]:
+        """Rows in DECODED. Frames are views into the table's buffers, not copies: do not write into them."""
+        columns = table.drop_columns(["frames"]).to_pylist()
+        for row, frames in zip(columns, table.column("frames"), strict=True):
+            yield DecodedUnit(
+                video=video_of(row),
+                question_hashes=tuple(row["question_hashes"]),
+                attempts=tuple(row["attempts"]),
+                decoder=row["decoder"],
+                clips=tuple(_clips_of(row["video_id"], row["clips"], frames)),
+                failure=None if row["failure"] is None else Failure(**row["failure"]),
+                failed_clip_index=row["failed_clip_index"],
+                failed_bytes_read=row["failed_bytes_read"],
+                failed_attempt=row["failed_attempt"],
+            )
+
+    def answered(self, clips: Iterable[AnsweredClip]) -> AnsweredUnit:
+        """The unit without its frames, and what became of its clips."""
+        return AnsweredUnit(**_shared_fields(self, _Unit), clips=tuple(clips))
+
+    def all_failed(self, failure: Failure) -> AnsweredUnit:
+        """The unit with the same failure for every question of every clip."""
+        failures = [(question_hash, failure) for question_hash in self.question_hashes]
+        return self.answered(decoded.answered((), failures) for decoded in self.clips)
+
+    def to_row(self) -> dict[str, Any]:
+        return {
+            **_video_row(self.video),
+            "question_hashes": list(self.question_hashes),
+            "attempts": list(self.attempts),
+            "decoder": self.decoder,
+            "clips": [
+                {
+                    **clip_row(decoded, num_frames=len(decoded.frames)),
+                    "height": decoded.frames.frames_THWC.shape[1],
+                    "width": decoded.frames.frames_THWC.shape[2],
+                    "pts_seconds": decoded.frames.pts_seconds.tolist(),
+                }
+                for decoded in self.clips
+            ],
+            "frames": b"".join(np.ascontiguousarray(c.frames.frames_THWC).data for c in self.clips),
+            "failure": None if self.failure is None else asdict(self.failure),
+            "failed_clip_index": self.failed_clip_index,
+            "failed_bytes_read": self.failed_bytes_read,
+            "failed_attempt": self.failed_attempt,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnsweredUnit(_Unit):
+    """A DecodedUnit after the engine: every question of every clip is in its `answers` or in its `failures`."""
+
+    clips: tuple[AnsweredClip, ...] = ()
+
+
+def to_table(items: Iterable[PlannedVideo] | Iterable[DecodedUnit], schema: pa.Schema) -> pa.Table:
+    """Rows in the schema of their boundary: PLANNED or DECODED."""
+    return pa.Table.from_pylist([item.to_row() for item in items], schema=schema)
+
+
+def video_of(row: Mapping[str, Any]) -> Video:
+    """The Video in a row of FOUND, PLANNED or DECODED, without its refusal."""
+    inputs = inputs_table(row["inputs"])
+    name = row["member_name"]
+    return Video(
+        uri=row["video_uri"],
+        version=row["video_version"],
+        size_bytes=row["video_size_bytes"],
+        inputs=inputs.to_pylist()[0] if inputs is not None else {},
+        member=None if name is None else Member(name=name, offset_bytes=row["member_offset_bytes"]),
+    )
+
+
+def clip_row(clip: DecodedClip | AnsweredClip, *, num_frames: int) -> dict[str, Any]:
+    """The columns that DECODED and RESULTS have for a clip."""
+    return {
+        "clip_index": clip.clip.index,
+        "start_seconds": clip.clip.start_seconds,
+        "end_seconds": clip.clip.end_seconds,
+        "clip_is_last": clip.is_last,
+        "clip_is_truncated": clip.is_truncated,
+        "num_frames": num_frames,
+        "decode_seconds": clip.decode_seconds,
+        "bytes_read": clip.bytes_read,
+    }
+
+
+def inputs_bytes(inputs: Mapping[str, object]) -> bytes:
+    """A manifest row with its types: an Arrow IPC stream of one row; empty where the manifest has no other columns."""
+    if not inputs:
+        return b""
+    table = pa.Table.from_pylist([dict(inputs)])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def inputs_table(data: bytes) -> pa.Table | None:
+    """The one-row table that `inputs_bytes` packed, or None."""
+    return pa.ipc.open_stream(data).read_all() if data else None
+
+
+def _video_row(video: Video) -> dict[str, Any]:
+    """A refusal is a column of PLANNED alone, as no later stage sees a refused video."""
+    member = video.member
+    return {
+        "video_uri": video.uri,
+        "video_id": video.video_id,
+        "video_version": video.version,
+        "video_size_bytes": video.size_bytes,
+        "member_name": member.name if member else None,
+        "member_offset_bytes": member.offset_bytes if member else None,
+        "inputs": inputs_bytes(video.inputs),
+    }
+
+
+def _clips_of(video_id: str, rows: Iterable[Mapping[str, Any]], frames: pa.Scalar) -> Iterator[DecodedClip]:
+    pixels = np.frombuffer(frames.as_buffer() or b"", dtype=np.uint8)
+    offset = 0
+    for row in rows:
+        shape = (row["num_frames"], row["height"], row["width"], 3)
+        size = int(np.prod(shape))
+        start, end = row["start_seconds"], row["end_seconds"]
+        yield DecodedClip(
+            clip=Clip(video_id=video_id, index=row["clip_index"], start_seconds=start, end_seconds=end),
+            frames=FrameBatch(
+                frames_THWC=pixels[offset : offset + size].reshape(shape),
+                pts_seconds=np.asarray(row["pts_seconds"], dtype=np.float64),
+                duration_seconds=end - start,
+            ),
+            is_last=row["clip_is_last"],
+            decode_seconds=row["decode_seconds"],
+            is_truncated=row["clip_is_truncated"],
+            bytes_read=row["bytes_read"],
+        )
+        offset += size
+
+
+def _shared_fields(item: _ClipOfUnit | _Unit, shared: type[_ClipOfUnit] | type[_Unit]) -> dict[str, Any]:
+    return {each.name: getattr(item, each.name) for each in fields(shared)}

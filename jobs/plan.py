@@ -35,7 +35,7 @@ _MEANINGS = {
     "estimated_clips": "clips to decode",
     "estimated_rows": "answers to give, one per clip and question",
     "estimated_video_tokens": "tokens to read, once per clip whatever is asked of it",
-    "max_generated_tokens": "tokens to write at most: every answer as long, and as long thought about, as may be",
+    "max_generated_tokens": "tokens to write at most, if every answer were thought about to the end",
 }
 
 

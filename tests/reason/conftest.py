@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,12 @@ def random_checkpoint(request: pytest.FixtureRequest, random_checkpoints: dict[s
 @pytest.fixture(scope="session", params=FAMILY_NAMES)
 def taught_checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_taught_checkpoint(request.param, tmp_path_factory.mktemp("taught"))
+
+
+@pytest.fixture
+def copied(random_checkpoint: Path, tmp_path: Path) -> Path:
+    """A checkpoint of a test's own, to spoil."""
+    return shutil.copytree(random_checkpoint, tmp_path / "checkpoint")
 
 
 class Recorded:

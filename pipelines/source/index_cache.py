@@ -90,8 +90,9 @@ def _cached(shard: ObjectInfo, cache: ShardIndexCache | None) -> ShardIndex | No
         return None
     try:
         return from_parquet(uri, data)
-    except (KeyError, ValueError) as error:
-        raise StorageError(f"{uri} is no index of a shard ({error}); {_CURE}") from error
+    except (StorageError, KeyError, ValueError) as error:
+        found = error.__cause__ if isinstance(error, StorageError) else error
+        raise StorageError(f"{uri} is no index of a shard ({found}); {_CURE}") from error
 
 
 def _read(store: Store, shard: ObjectInfo) -> ShardIndex:

@@ -34,7 +34,7 @@ _SCHEMA = pa.schema(
     ]
 )
 _METADATA = b"framegate_shard"
-_CURE = "delete it to have it made again"
+_WHAT, _CURE = "index of a shard", "delete it to have it made again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def _kept(shard: ObjectInfo, indexes: Indexes | None) -> ShardIndex | None:
     try:
         return from_parquet(uri, data)
     except (KeyError, ValueError) as error:
-        raise StorageError(f"{uri} is no index of a shard ({error}); {_CURE}") from error
+        raise StorageError(f"{uri} is no {_WHAT} ({error}); {_CURE}") from error
 
 
 def _read(store: Store, shard: ObjectInfo) -> ShardIndex:
@@ -123,7 +123,7 @@ def to_parquet(index: ShardIndex, shard: ObjectInfo) -> bytes:
 
 def from_parquet(uri: str, data: bytes) -> ShardIndex:
     """What `to_parquet` packed. Raises StorageError, KeyError or ValueError where it is something else."""
-    table = parse_parquet(uri, data, cure=_CURE)
+    table = parse_parquet(uri, data, what=_WHAT, cure=_CURE)
     about = json.loads((table.schema.metadata or {})[_METADATA])
     return ShardIndex(
         members=tuple(_member(row) for row in table.select(_SCHEMA.names).to_pylist()),

@@ -21,7 +21,7 @@ _MEANINGS = {
     "estimated_clips": "clips to decode",
     "estimated_rows": "answers to give, one per clip and question",
     "estimated_video_tokens": "tokens to read, once per clip whatever is asked of it",
-    "max_generated_tokens": "tokens to write at most, if every answer were thought about to the end",
+    "max_generated_tokens": "tokens to write at most: every answer as long, and as long thought about, as may be",
 }
 
 
@@ -39,9 +39,11 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
     """
     from framegate.pipelines import flow  # takes a second to import, which printing help need not wait for
     from framegate.pipelines.plan.forecast import forecast
+    from framegate.pipelines.reason.strategies.build import make_strategy
 
     loaded = load_job(job)
-    planned = flow.plan(loaded, limit=limit, retry_failed=retry_failed)
+    strategy = make_strategy(loaded.config.gate)
+    planned = flow.plan(loaded, limit=limit, retry_failed=retry_failed, strategy=strategy)
     row = {
         "config_id": planned.config_id,
         "num_videos": planned.num_videos,
@@ -50,7 +52,7 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
         "num_erased": planned.num_erased,
         "num_planned": planned.videos.num_rows,
         "num_questions": len(planned.questions),
-        **asdict(forecast(loaded, planned)),
+        **asdict(forecast(loaded, planned, strategy)),
     }
     write_json(json_file, "plan", [row])
     console = make_console()

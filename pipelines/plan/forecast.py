@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from framegate.pipelines.decode.estimate import Estimate, Probed, probe_videos
 from framegate.pipelines.plan.plan import make_policy
-from framegate.pipelines.reason.strategies.build import make_strategy
+from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.schemas.job import Job
 from framegate.schemas.run import Plan
 from framegate.schemas.unit import PlannedVideo
@@ -36,14 +36,14 @@ class Forecast:
     max_generated_tokens: int
 
 
-def forecast(job: Job, planned: Plan) -> Forecast:
+def forecast(job: Job, planned: Plan, strategy: Strategy) -> Forecast:
     """Reads MAX_PROBED headers at most. Videos that are not probed are taken to be like those that are."""
     num_planned = planned.videos.num_rows
     step = max(1, num_planned // MAX_PROBED)
     places = pa.array([*range(0, num_planned, step)][:MAX_PROBED], pa.int64())
     sample = list(PlannedVideo.from_table(planned.videos.take(places)))
     readable = _probe(job, sample)
-    max_tokens = _max_tokens_of_answers(job, planned)
+    max_tokens = _max_tokens_of_answers(planned, strategy)
     scale = num_planned / len(sample) if sample else 0.0
     return Forecast(
         num_probed=len(sample),
@@ -72,9 +72,8 @@ def _probe(job: Job, sample: Sequence[PlannedVideo]) -> list[tuple[PlannedVideo,
     return [(planned, found.estimate) for planned, found in pairs if isinstance(found, Probed)]
 
 
-def _max_tokens_of_answers(job: Job, planned: Plan) -> dict[str, int]:
+def _max_tokens_of_answers(planned: Plan, strategy: Strategy) -> dict[str, int]:
     """By question hash, the most tokens that the strategy lets one answer take."""
-    strategy = make_strategy(job.config.gate)
     return {
         # A text has at most as many tokens as bytes.
         question.hash: sum(budget.max_tokens(lambda text: len(text.encode())) for budget in strategy.budgets(question))

@@ -47,7 +47,7 @@ class PipelineOptions:
     ] = None
     decode_workers: Annotated[int, typer.Option(min=1, max=1000, help="As ray.decode_workers in a job file.")] = 1
     repeats: Annotated[int, typer.Option(min=1, max=100, help="Turns; each has all three runs.")] = 3
-    json_file: JsonFile = (None,)
+    json_file: JsonFile = None
 
 
 @takes_options

@@ -39,11 +39,9 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
     """
     from framegate.pipelines import flow  # takes a second to import, which printing help need not wait for
     from framegate.pipelines.plan.forecast import forecast
-    from framegate.pipelines.reason.strategies.build import make_strategy
 
     loaded = load_job(job)
-    strategy = make_strategy(loaded.config.gate)
-    planned = flow.plan(loaded, limit=limit, retry_failed=retry_failed, strategy=strategy)
+    planned = flow.plan(loaded, limit=limit, retry_failed=retry_failed)
     row = {
         "config_id": planned.config_id,
         "num_videos": planned.num_videos,
@@ -52,7 +50,7 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
         "num_erased": planned.num_erased,
         "num_planned": planned.videos.num_rows,
         "num_questions": len(planned.questions),
-        **asdict(forecast(loaded, planned, strategy)),
+        **asdict(forecast(loaded, planned)),
     }
     write_json(json_file, "plan", [row])
     console = make_console()

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from framegate.pipelines.decode.estimate import Estimate, Probed, probe_videos
 from framegate.pipelines.plan.plan import make_policy
+from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.schemas.job import Job
 from framegate.schemas.run import Plan
@@ -36,14 +37,17 @@ class Forecast:
     max_generated_tokens: int
 
 
-def forecast(job: Job, planned: Plan, strategy: Strategy) -> Forecast:
-    """Reads MAX_PROBED headers at most. Videos that are not probed are taken to be like those that are."""
+def forecast(job: Job, planned: Plan, strategy: Strategy | None = None) -> Forecast:
+    """Reads MAX_PROBED headers at most. Videos that are not probed are taken to be like those that are.
+
+    `strategy` takes the place of the one that the job names.
+    """
     num_planned = planned.videos.num_rows
     step = max(1, num_planned // MAX_PROBED)
     places = pa.array([*range(0, num_planned, step)][:MAX_PROBED], pa.int64())
     sample = list(PlannedVideo.from_table(planned.videos.take(places)))
     readable = _probe(job, sample)
-    max_tokens = _max_tokens_of_answers(planned, strategy)
+    max_tokens = _max_tokens_of_answers(planned, strategy or make_strategy(job.config.gate))
     scale = num_planned / len(sample) if sample else 0.0
     return Forecast(
         num_probed=len(sample),

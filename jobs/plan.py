@@ -110,14 +110,12 @@ def _max_generated_tokens(work: PlannedVideo, num_clips: int, max_tokens: Mappin
 
 def _probe_all(job: Job, sample: Sequence[PlannedVideo]) -> list[tuple[PlannedVideo, Estimate] | None]:
     from framegate.pipelines.decode.estimate import Probed, probe_videos
-    from framegate.pipelines.decode.policy import Policy
-    from framegate.pipelines.reason.models.vision_grid import read_vision_grid
+    from framegate.pipelines.plan.plan import make_policy
 
     config = job.config
-    grid = read_vision_grid(config.model.name, config.model.revision)
     outcomes = probe_videos(
         [work.video for work in sample],
-        policy=Policy(frames=config.frames, clips=config.clips, factor=grid.factor, temporal_patch=grid.temporal_patch),
+        policy=make_policy(config),
         decode=config.decode,
         storage_options=config.input.storage_options,
     )

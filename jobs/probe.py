@@ -116,11 +116,9 @@ def _policy(job: Job | None) -> Policy:
 
     if job is None:
         return Policy(frames=FramesConfig(), clips=ClipsConfig())
-    from framegate.pipelines.reason.models.vision_grid import read_vision_grid
+    from framegate.pipelines.plan.plan import make_policy
 
-    config = job.config
-    grid = read_vision_grid(config.model.name, config.model.revision)
-    return Policy(frames=config.frames, clips=config.clips, factor=grid.factor, temporal_patch=grid.temporal_patch)
+    return make_policy(job.config)
 
 
 def _row(video: Video, outcome: Probed | VideoError | StorageError) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -19,6 +18,7 @@ from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.status_runs import run_row, runs_by_config, shown_run
 from framegate.jobs.target import Target, TargetName, find_target
+from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.pipelines.results.views import open_views, select
 from framegate.schemas.config import FailuresConfig
 from framegate.schemas.errors import ObjectNotFound, StorageError
@@ -41,9 +41,6 @@ _ANSWERS = """
     FROM clips JOIN questions USING (config_id) GROUP BY config_id"""
 _FAILURES = """
     SELECT config_id, reason, attempts, count(*) AS num_rows FROM failures GROUP BY ALL"""
-_BEGUN_VIDEOS = """
-    SELECT video_id FROM answers WHERE config_id = '{0}'
-    UNION SELECT video_id FROM failure_history WHERE config_id = '{0}'"""
 _NOTHING: Mapping[str, Any] = {
     "model": None,
     "strategy": None,
@@ -72,7 +69,7 @@ def status(
     """What an output holds: videos, clips, answers, failures that stand, units not sealed yet, the last runs.
 
     One row per config_id, that is for each set of model, prompt, clips, frames and strategy that wrote there. Videos
-    left are those of the last run, as it ended; of one that was killed or is at work, those of which nothing is stored.
+    left are those of the last run, as it ended; of one that was killed or is at work, those that miss something.
     A failure is retried by a later run unless its reason is for ever, or it has failed failures.max_attempts times (of
     the job, where one is given). Changes nothing, and may be asked while a job runs.
 
@@ -111,7 +108,7 @@ def _read(target: Target, max_attempts: int, num_runs: int) -> list[dict[str, An
         attempts = Counter(_config_id_of(info.uri) for info in output.list("attempts"))
         runs = runs_by_config(target.output)
         configs = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in output.list("configs")}
-        left = {id: _num_left(target, connection, runs[id][-1], videos[id]) for id in runs}
+        left = {id: _num_left(target, runs[id][-1]) for id in runs}
     num_erased = sum(1 for _ in output.list("tombstones"))
     return [
         {
@@ -163,19 +160,17 @@ def _config_id_of(uri: str) -> str:
     return uri.rpartition("config_id=")[2].partition("/")[0]
 
 
-def _num_left(
-    target: Target, connection: duckdb.DuckDBPyConnection, run: Mapping[str, Any], waiting: set[str]
-) -> int | None:
+def _num_left(target: Target, run: Mapping[str, Any]) -> int | None:
     if run["is_ended"]:
         return run.get("num_videos_left")
+    output = target.output
     try:
-        with target.output.store.open_read(target.output.layout.plan(run["run_id"])) as source:
-            planned = pq.read_table(source, columns=["video_id"]).column("video_id")
+        with output.store.open_read(output.layout.plan(run["run_id"])) as source:
+            planned = pq.read_table(source, columns=["video_id", "video_uri", "question_hashes"])
     except (ObjectNotFound, pa.ArrowException, OSError):  # it was killed before it had one, or the plan is damaged
         return run.get("num_videos")
-    begun = select(connection, _BEGUN_VIDEOS.format(run["config_id"].replace("'", "''"))).column("video_id")
-    begun = pa.chunked_array([*begun.chunks, pa.array(sorted(waiting), pa.string())], pa.string())
-    return len(planned) - sum(pc.call_function("is_in", [planned], pc.SetLookupOptions(begun)).to_pylist())
+    hashes = pc.call_function("list_flatten", [planned.column("question_hashes")]).unique().to_pylist()
+    return remaining_of_run(output, run["config_id"], planned, hashes).num_left
 
 
 def _print(console: Console, rows: list[dict[str, Any]], uri: str) -> None:

@@ -1,16 +1,11 @@
-"""What the driver remembers of a run: a few bytes for each planned video, however many rows it has.
-
-Knows receipts as rows of columns, and nothing of where they come from.
-"""
+"""What the driver remembers of a run: a few bytes for each planned video, however many rows it has."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from framegate.pipelines.commit.journal import Receipt
 from framegate.schemas.keys import id_number, id_numbers
 from framegate.schemas.run import Counts, Progress
 
@@ -25,13 +20,13 @@ class Tally:
         self.num_lost_races = 0
         self.counts = Counts()
 
-    def add(self, receipt: Mapping[str, Any]) -> None:
-        place = int(np.searchsorted(self._videos, np.uint64(id_number(receipt["video_id"]))))
-        if not self._begun[place]:
-            self._begun[place] = True
+    def add(self, receipt: Receipt) -> None:
+        video = int(np.searchsorted(self._videos, np.uint64(id_number(receipt.video_id))))
+        if not self._begun[video]:
+            self._begun[video] = True
             self.num_begun += 1
-        if receipt["created"]:
-            self.counts = self.counts.plus(**{name: receipt[name] for name in Counts.__dataclass_fields__})
+        if receipt.created:
+            self.counts = self.counts.plus(**{name: getattr(receipt, name) for name in Counts.__dataclass_fields__})
         else:  # another run was first; its rows stay, and it counts them
             self.num_lost_races += 1
 

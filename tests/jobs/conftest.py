@@ -190,6 +190,16 @@ def fill_failures() -> Callable[..., None]:
     return fill
 
 
+@pytest.fixture(scope="session")
+def fill_unit() -> Callable[..., None]:
+    """`fill_unit(uri, number=6, clip_index=0, question_hash="2" * 16)` commits one more answer of run-3."""
+
+    def fill(root: str, *, number: int, **values: Any) -> None:
+        write_unit(Output.at(root), [answer_row(**video(number), run_id="run-3", **values)], "answer")
+
+    return fill
+
+
 @pytest.fixture
 def framegate() -> Callable[..., Result]:
     """`framegate("query", "SELECT 1")` as if typed; wide enough that no table cell is folded."""

@@ -29,7 +29,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	rm -rf build/names && mkdir -p build/names/framegate
-	cp -R jobs/framegate/*.py schemas pipelines jobs build/names/framegate/
+	for part in jobs/framegate/*.py schemas pipelines jobs; do ln -s "../../../$$part" build/names/framegate/ || exit 1; done
 	$(BIN)/pyright
 
 # pytest comes last, so that its summary is the last line.

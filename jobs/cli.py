@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -54,6 +55,23 @@ app = typer.Typer(
     add_completion=False,
     help="Ask questions of every clip of a video archive; think only where the first answer is unsure.",
 )
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"framegate {version('framegate')}")
+        raise typer.Exit
+
+
+@app.callback()
+def framegate(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Options of the program as a whole."""
+
+
 app.command()(demo)
 app.command()(plan)
 app.command()(probe)

@@ -16,9 +16,9 @@ from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.target import Target, TargetName, find_target
 from framegate.pipelines.erase.erase import complete_erasures, erase
-from framegate.pipelines.erase.records import ErasureReceipt, config_id_of, unfinished
-from framegate.pipelines.erase.search import Holdings, find_holdings
-from framegate.pipelines.erase.targets import Wanted
+from framegate.pipelines.erase.records import ErasureReceipt, config_id_of, unfinished_erasures
+from framegate.pipelines.erase.search import Matches, find_matches
+from framegate.pipelines.erase.targets import Targets
 from framegate.pipelines.results.choose import choose_videos
 from framegate.pipelines.results.views import open_views
 from framegate.schemas.errors import ConfigError, FramegateError
@@ -88,7 +88,7 @@ def erase_command(
     """
     found = find_target(target)
     uris = _choose(found, video or [], prefix, where)
-    broken = unfinished(found.output)
+    broken = unfinished_erasures(found.output)
     if not execute:
         _print_dry_run(found, uris, broken, json_file)
         return
@@ -122,7 +122,7 @@ def _choose(target: Target, videos: list[str], prefix: str | None, where: str | 
     if not prefix:
         raise ConfigError("--prefix is empty, which would be every video; give what their URIs begin with")
     below = _as_stored(prefix)
-    found = find_holdings(target.output, Wanted(prefix=below))
+    found = find_matches(target.output, Targets(prefix=below))
     return sorted({*found.video_ids, *found.members})
 
 
@@ -138,8 +138,8 @@ def _print_dry_run(target: Target, uris: list[str], broken: list[str], json_file
     console = make_console()
     rows: list[dict[str, Any]] = []
     if uris:
-        holdings = find_holdings(target.output, Wanted.of(uris))
-        videos, objects = [_video(uri, holdings) for uri in uris], _objects(holdings)
+        matches = find_matches(target.output, Targets.of(uris))
+        videos, objects = [_video(uri, matches) for uri in uris], _objects(matches)
         rows = [*({"action": "keep out", **video} for video in videos), *objects]
         _print_some(console, _VIDEO, videos, "videos")
         _print_some(console, ("config_id", "table", "objects", "rows"), _by_table(objects), "rows that go")
@@ -153,25 +153,25 @@ def _print_dry_run(target: Target, uris: list[str], broken: list[str], json_file
         typer.echo(f"dry run: nothing was changed; with --execute, {_count(len(uris), 'video')} would be forgotten")
 
 
-def _video(uri: str, holdings: Holdings) -> dict[str, Any]:
+def _video(uri: str, matches: Matches) -> dict[str, Any]:
     """Rows by table; of journal and attempts, objects."""
-    ids = holdings.video_ids.get(uri, frozenset())
+    ids = matches.video_ids.get(uri, frozenset())
     rows: Counter[str] = Counter()
-    for file in holdings.files:
+    for file in matches.files:
         rows[file.table] += sum(num for (found, _), num in file.rows.items() if found == uri)
-    rows["journal"] = sum(held.video_id in ids for held in holdings.journal)
-    rows["attempts"] = sum(held.video_id in ids for held in holdings.attempts)
+    rows["journal"] = sum(held.video_id in ids for held in matches.journal)
+    rows["attempts"] = sum(held.video_id in ids for held in matches.attempts)
     return {"video_uri": uri, **{name: rows[name] for name in _VIDEO[1:]}}
 
 
-def _objects(holdings: Holdings) -> list[dict[str, Any]]:
+def _objects(matches: Matches) -> list[dict[str, Any]]:
     """What becomes of each object; `rows` go from it, None where it has none."""
-    files = [("replace", file.info, file.table, sum(file.rows.values())) for file in holdings.files]
-    named = [("replace", info, "runs", None) for info in holdings.records]
+    files = [("replace", file.info, file.table, sum(file.rows.values())) for file in matches.files]
+    named = [("replace", info, "runs", None) for info in matches.records]
     gone = [
-        *(("delete", held.info, "journal", None) for held in holdings.journal),
-        *(("delete", held.info, "attempts", None) for held in holdings.attempts),
-        *(("delete", info, "indexes", None) for info in holdings.indexes),
+        *(("delete", held.info, "journal", None) for held in matches.journal),
+        *(("delete", held.info, "attempts", None) for held in matches.attempts),
+        *(("delete", info, "indexes", None) for info in matches.indexes),
     ]
     return [
         {"action": action, "object": info.uri, "config_id": config_id_of(info.uri), "table": table, "rows": num_rows}

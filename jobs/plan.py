@@ -11,6 +11,7 @@ import pyarrow as pa
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, write_json
 from framegate.pipelines.reason.strategies.build import make_strategy
+from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.schemas.job import Job, load_job
 from framegate.schemas.run import Plan
 from framegate.schemas.unit import PlannedVideo
@@ -34,7 +35,7 @@ _MEANINGS = {
     "estimated_clips": "clips to decode",
     "estimated_rows": "answers to give, one per clip and question",
     "estimated_video_tokens": "tokens to read, once per clip whatever is asked of it",
-    "max_generated_tokens": "tokens to write at most: every answer as long, and as long thought about, as may be",
+    "max_generated_tokens": "tokens to write at most, if every answer were thought about to the end",
 }
 
 
@@ -53,7 +54,9 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
     from framegate.pipelines import flow  # knows every room; not needed to print help
 
     loaded = load_job(job)
-    row = describe(loaded, flow.plan(loaded, limit=limit, retry_failed=retry_failed))
+    strategy = make_strategy(loaded.config.gate)
+    planned = flow.plan(loaded, limit=limit, retry_failed=retry_failed, strategy=strategy)
+    row = describe(loaded, planned, strategy)
     write_json(json_file, "plan", [row])
     console = make_console()
     for name, meaning in _MEANINGS.items():
@@ -61,7 +64,7 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
         console.print(f"{name:<24}{value:>18}  {meaning}", highlight=False, soft_wrap=True)
 
 
-def describe(job: Job, planned: Plan) -> dict[str, Any]:
+def describe(job: Job, planned: Plan, strategy: Strategy) -> dict[str, Any]:
     """The plan as one row, with what can be foreseen of clips and tokens."""
     num_planned = planned.videos.num_rows
     step = max(1, num_planned // MAX_PROBED)
@@ -69,7 +72,6 @@ def describe(job: Job, planned: Plan) -> dict[str, Any]:
         PlannedVideo.from_table(planned.videos.take(pa.array([*range(0, num_planned, step)][:MAX_PROBED], pa.int64())))
     )
     estimates = [found for found in _probe_all(job, sample) if found is not None]
-    strategy = make_strategy(job.config.gate)
     max_tokens = {
         # A text has at most as many tokens as bytes.
         question.hash: sum(budget.max_tokens(lambda text: len(text.encode())) for budget in strategy.budgets(question))

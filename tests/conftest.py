@@ -24,7 +24,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from framegate.schemas.config import RayConfig
 from tests.s3_faults import S3Faults
 
-pytest_plugins = ["tests.units"]
+pytest_plugins = ["tests.outputs", "tests.units"]
 
 # Read by libraries when they are imported or by processes when they start: two cores, no network, no surprises.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -22,8 +22,8 @@ from transformers import (
 from framegate.pipelines.lab.dock.tokenizer import build_tokenizer
 from framegate.pipelines.reason.asking.prompt import suffix_after_video
 from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
-from framegate.pipelines.reason.engines.protocol import ClipRequest
-from framegate.pipelines.reason.models.clip_prefix import ClipPrefix, PromptFormat, build_prefix
+from framegate.pipelines.reason.models.clip_prefix import ClipPrefix
+from framegate.pipelines.reason.questions import ClipRequest
 from framegate.schemas.clip import FrameBatch
 from framegate.schemas.decoding import FramesConfig
 from framegate.schemas.qa import Question
@@ -121,16 +121,6 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(str(folder), revision=None, dtype="float32", device="cpu")
 
 
-def prompt_format(checkpoint: Checkpoint) -> PromptFormat:
-    return PromptFormat(
-        family=checkpoint.family,
-        grid=checkpoint.grid,
-        positions_per_second=checkpoint.positions_per_second,
-        video_token_id=checkpoint.video_token_id,
-        encode=checkpoint.encode,
-    )
-
-
 def make_prefix(
     checkpoint: Checkpoint,
     *,
@@ -138,14 +128,7 @@ def make_prefix(
     clip_start_seconds: float = 0.0,
     system_prompt: str = SYSTEM_PROMPT,
 ) -> ClipPrefix:
-    return build_prefix(
-        frames,
-        clip_start_seconds,
-        system_prompt=system_prompt,
-        prompt_format=prompt_format(checkpoint),
-        limits=LIMITS,
-        device=torch.device("cpu"),
-    )
+    return checkpoint.lay_out(frames, clip_start_seconds, system_prompt=system_prompt, limits=LIMITS)
 
 
 def make_request(number: int, questions: tuple[Question, ...], *, num_frames: int = 4, size=(64, 64)) -> ClipRequest:

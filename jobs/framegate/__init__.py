@@ -1,16 +1,14 @@
 """Framegate: ask questions of every clip of a video archive; read the answers as Parquet.
 
-The import name of everything: `framegate.jobs` holds the commands, `framegate.pipelines` what they run and
-`framegate.schemas` what flows through it. Importing it loads none of them.
+Everything is imported under this name: `framegate.jobs` holds the commands, `framegate.pipelines` what they run,
+`framegate.schemas` the data between them. Importing `framegate` alone loads none of the three.
 """
 
 from __future__ import annotations
 
-from typing import Any
 
-
-def __getattr__(name: str) -> Any:
-    """`framegate.__version__`, read from the installed package when somebody asks."""
+def __getattr__(name: str) -> str:
+    """`framegate.__version__`, read from the installed package when it is asked for."""
     if name == "__version__":
         from importlib.metadata import version
 

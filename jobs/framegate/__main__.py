@@ -1,5 +1,6 @@
-"""`python -m framegate`: the `framegate` command."""
+"""`python -m framegate` is the `framegate` command."""
 
 from framegate.jobs.cli import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal_log import RunCounts, read_seal_records
+from framegate.pipelines.commit.seal_log import SealLog
 from framegate.pipelines.plan.remaining import remaining_of_run
-from framegate.schemas.run import Counts, Plan, RunSummary
+from framegate.schemas.counts import SEALED_COUNTS, Counts
+from framegate.schemas.run import Plan, RunSummary
 
 
 def count_videos(planned: Plan, output: Output) -> dict[str, int]:
@@ -27,9 +28,10 @@ def count_videos(planned: Plan, output: Output) -> dict[str, int]:
 
 def stored_counts(output: Output, config_id: str, run_id: str, seen: Counts) -> Counts:
     """What seals have stored of this run. Seconds are of the receipts that were seen, as no table has them by run."""
-    found = [record.runs[run_id] for record in read_seal_records(output, config_id) if run_id in record.runs]
-    totals = {field.name: sum(getattr(one, field.name) for one in found) for field in fields(RunCounts)}
-    return replace(seen, **totals)
+    sealed = Counts()
+    for record in SealLog(output, config_id).read_records():
+        sealed = sealed.plus(record.runs.get(run_id, Counts()))
+    return replace(seen, **{name: getattr(sealed, name) for name in SEALED_COUNTS})
 
 
 def begun_record(planned: Plan, started_at: datetime) -> dict[str, Any]:

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
-from framegate.pipelines.commit.seal_log import fix_layout
 from framegate.pipelines.driver.outcome import begun_record, count_videos, run_record, stored_counts
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.driver.watchers import Watcher, feed_all
@@ -54,7 +54,7 @@ def record_intent(run: Run, planned: Plan, document: Mapping[str, Any]) -> None:
     Raises ConfigError where the output is partitioned another way, FramegateError where a planned video was erased.
     """
     output, run_id = run.output, run.run_id
-    fix_layout(output, run.job.config.output.partition_by)
+    fix_partitioning(output, run.job.config.output.partition_by)
     record_config(output, planned.config_id, document)
     record_begun(output, run_id, begun_record(planned, run.started_at))
     if planned.videos.num_rows:

@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from framegate.pipelines.commit.journal import Receipt
+from framegate.schemas.counts import Counts
 from framegate.schemas.keys import id_number, id_numbers
-from framegate.schemas.run import Counts, Progress
+from framegate.schemas.run import Progress
 
 
 class Tally:
@@ -26,7 +27,7 @@ class Tally:
             self._begun[video] = True
             self.num_begun += 1
         if receipt.created:
-            self.counts = self.counts.plus(**{name: getattr(receipt, name) for name in Counts.__dataclass_fields__})
+            self.counts = self.counts.plus(receipt)
         else:  # another run was first; its rows stay, and it counts them
             self.num_lost_races += 1
 

@@ -1,1 +1,1 @@
-"""reason: frames and questions -> answers, gated by confidence."""
+"""Frames and questions in, answers out: a strategy says what is asked, an engine runs it."""

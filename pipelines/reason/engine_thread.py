@@ -27,10 +27,10 @@ JOIN_SECONDS = 10.0  # for one step to come to its end; then the thread is left 
 class EngineThread:
     """Builds the engine in its thread when it is first asked, and again after it broke down.
 
-    An engine that raises, in `add` or `step`, fails all that it had (`engine_error`), and the next question finds a
-    new one. Where `is_fatal` says that no engine can work here any more, `on_fatal` is called in the thread and
+    An engine that raises, in `add` or `step`, fails all questions that it had (`engine_error`), and the next question
+    finds a new engine. After a fatal error no engine can work in this process: `on_fatal` is called in the thread and
     should end the process; where it returns, and without it, callers get an EngineError now and ever after. What the
-    factory raises is raised to whoever waits. The thread is a daemon, and ends with `close` or with this object.
+    factory raises is raised to all who wait. The thread is a daemon, and ends with `close` or with this object.
     """
 
     def __init__(
@@ -43,12 +43,13 @@ class EngineThread:
     ) -> None:
         self.occupancy = occupancy or Occupancy()
         self._drive = _Drive(engine_factory, strategy, on_fatal, self.occupancy)
-        # The thread knows its work and not this object: an object that nobody has any more ends it.
+        # The thread has no reference to this object, so that the thread ends when nothing else has one either.
         self._thread = threading.Thread(target=self._drive.run, name="engine", daemon=True)
         self._ends = weakref.finalize(self, _end, self._drive, self._thread)
 
     def ask(self, requests: Sequence[ClipRequest]) -> Future[list[Finished]]:
-        """All that becomes of these clips, once it has. Ids must be unlike those of other clips in the engine."""
+        """The questions of these clips once all of them are answered or failed. Ids must differ from those of other
+        clips in the engine."""
         asked = _Asked(
             {(request.id, question.hash): question for request in requests for question in request.questions}
         )
@@ -60,7 +61,7 @@ class EngineThread:
         return asked.future
 
     def num_slots(self) -> int | None:
-        """How many questions the engine runs at once, or None where it does not tell. Builds it if need be."""
+        """How many asks the engine runs at once; None where it takes all. Builds the engine if need be."""
         if not self._drive.is_built:
             asked = _Asked({})
             self._give(asked)
@@ -80,7 +81,7 @@ class EngineThread:
 
 @dataclass
 class _Asked:
-    """What one caller waits for: `open` questions by (request id, question hash)."""
+    """What one caller waits for: its `open` questions by (request id, question hash)."""
 
     open: dict[tuple[str, str], Question]
     requests: list[ClipRequest] = field(default_factory=list)
@@ -103,7 +104,7 @@ class _Asked:
 
 
 class _Drive:
-    """The thread's work. All but `give`, `stop` and what `changed` guards belongs to the thread alone."""
+    """The thread's work. `give` and `stop` are called from any thread; `changed` guards what they touch."""
 
     def __init__(
         self,
@@ -179,11 +180,11 @@ class _Drive:
         self.is_built = True
         return True
 
-    def _tell(self, num_rows: int) -> None:
-        """Slots are read each time: an engine that ran out of memory goes on with fewer."""
+    def _tell(self, num_asks: int) -> None:
+        """Slots are read each time, as an engine may change their number."""
         if self._runner is not None:
             self.num_slots = self._runner.num_slots
-        self._occupancy.hold(num_rows, self.num_slots)
+        self._occupancy.hold(num_asks, self.num_slots)
 
     def _admit(self, new: list[_Asked]) -> None:
         assert self._runner is not None
@@ -209,7 +210,7 @@ class _Drive:
     def _hand_over(self, finished: Finished) -> None:
         asked = self._open.get(finished.request_id)
         if asked is None or asked.open.pop((finished.request_id, finished.question.hash), None) is None:
-            return  # of nobody who still waits
+            return  # no caller waits for it any more
         asked.finished.append(finished)
         if not asked.open:
             self._forget(asked)

@@ -1,6 +1,6 @@
 """How full an engine is kept, and why not fuller: wall time of one worker by what its units were doing.
 
-Told by whoever handles units and by whoever drives the engine, from any thread. Knows nothing of either.
+The worker tells where its units are, the engine's thread how much the engine has to do, each from any thread.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Occupancy:
         self._clock = clock
         self._lock = threading.Lock()
         self._num_at: Counter[str] = Counter()
-        self._num_rows = 0
+        self._num_asks = 0
         self._num_slots: int | None = None
         self._state = "before_first"
         self._since = clock()
@@ -65,10 +65,10 @@ class Occupancy:
         finally:
             self._change("loading", None)
 
-    def hold(self, num_rows: int, num_slots: int | None) -> None:
-        """The engine has so many questions that are not answered yet, and so many slots (None: it does not tell)."""
+    def hold(self, num_asks: int, num_slots: int | None) -> None:
+        """The engine has so many asks that have not come back yet, and so many slots (None: it takes all)."""
         with self._lock:
-            self._num_rows, self._num_slots = num_rows, num_slots
+            self._num_asks, self._num_slots = num_asks, num_slots
             self._settle()
 
     def reset(self) -> None:
@@ -96,8 +96,8 @@ class Occupancy:
         self._state = self._find_state()
 
     def _find_state(self) -> str:
-        if self._num_rows:
-            if self._num_slots is None or self._num_rows >= self._num_slots:
+        if self._num_asks:
+            if self._num_slots is None or self._num_asks >= self._num_slots:
                 return "full"
             return "short_beside_units" if self._num_at["arriving"] else "short"
         for place in ("loading", "arriving", "asked", "leaving"):

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from framegate.pipelines.source.found import ABSENT
 from framegate.pipelines.source.members import ShardIndex, ShardMember, index_members
 from framegate.pipelines.store import ObjectInfo, Store, join
+from framegate.pipelines.store.parquet import encode_parquet, parse_parquet
 from framegate.pipelines.store.pinned import open_pinned
 from framegate.schemas.clip import Refusal, Video
 from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
@@ -34,6 +34,7 @@ _SCHEMA = pa.schema(
     ]
 )
 _METADATA = b"framegate_shard"
+_CURE = "delete it to have it made again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +90,9 @@ def _kept(shard: ObjectInfo, indexes: Indexes | None) -> ShardIndex | None:
     except ObjectNotFound:
         return None
     try:
-        return from_parquet(data)
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise StorageError(f"{uri} is no index of a shard ({error}); delete it to have it made again") from error
+        return from_parquet(uri, data)
+    except (KeyError, ValueError) as error:
+        raise StorageError(f"{uri} is no index of a shard ({error}); {_CURE}") from error
 
 
 def _read(store: Store, shard: ObjectInfo) -> ShardIndex:
@@ -117,14 +118,12 @@ def to_parquet(index: ShardIndex, shard: ObjectInfo) -> bytes:
         "num_ignored": dict(index.num_ignored),
     }
     schema = _SCHEMA.with_metadata({_METADATA: json.dumps(about, sort_keys=True)})
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd")
-    return sink.getvalue().to_pybytes()
+    return encode_parquet(pa.Table.from_pylist(rows, schema=schema), write_page_index=False)
 
 
-def from_parquet(data: bytes) -> ShardIndex:
-    """What `to_parquet` packed. Raises ArrowException, OSError, KeyError or ValueError where it is something else."""
-    table = pq.ParquetFile(pa.BufferReader(data)).read()
+def from_parquet(uri: str, data: bytes) -> ShardIndex:
+    """What `to_parquet` packed. Raises StorageError, KeyError or ValueError where it is something else."""
+    table = parse_parquet(uri, data, cure=_CURE)
     about = json.loads((table.schema.metadata or {})[_METADATA])
     return ShardIndex(
         members=tuple(_member(row) for row in table.select(_SCHEMA.names).to_pylist()),

@@ -18,9 +18,10 @@ from typer.testing import Result
 from framegate.jobs.progress import ProgressDisplay, describe, duration
 from framegate.jobs.run import EXIT_STOPPED, run_job
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.schemas.counts import Counts
 from framegate.schemas.errors import EngineError
 from framegate.schemas.job import load_job
-from framegate.schemas.run import Counts, Progress
+from framegate.schemas.run import Progress
 
 Framegate = Callable[..., Result]
 engine = functools.partial(ScriptedEngine)
@@ -126,6 +127,19 @@ def test_a_stopped_run_says_so_keeps_what_it_has_and_goes_on_later(
     (row,) = json.loads((tmp_path / "run.json").read_text())["rows"]
     assert row["is_complete"]
     assert row["num_videos_answered"] + row["num_videos_failed"] + row["num_videos_skipped"] == 4
+
+
+def test_a_plan_counts_what_each_question_may_write(
+    write_job: Callable[..., Path], tmp_path: Path, framegate: Framegate
+) -> None:
+    questions = [{"id": "never", "text": "Is it?", "think": "never"}, {"id": "auto", "text": "What is it?"}]
+    for strategy, num_auto in (("gated", 10 + 100 + len("</think>\\boxed{") + 10), ("direct", 10)):
+        gate = {"strategy": strategy, "max_answer_tokens": 10, "max_thinking_tokens": 100}
+        path = write_job(questions=questions, gate=gate)
+        plan = framegate("plan", str(path), "--json", str(tmp_path / "plan.json"))
+        assert plan.exit_code == 0, plan.output
+        (planned,) = json.loads((tmp_path / "plan.json").read_text())["rows"]
+        assert (planned["estimated_clips"], planned["max_generated_tokens"]) == (6, 6 * (10 + num_auto))
 
 
 def _broken_engine() -> ScriptedEngine:

@@ -19,8 +19,10 @@ import pytest
 from framegate.schemas.qa import Answer
 
 if TYPE_CHECKING:
-    from framegate.pipelines.reason.engines.protocol import ClipRequest, Engine
+    from framegate.pipelines.reason.engines.protocol import Engine
     from framegate.pipelines.reason.engines.vllm.model import VllmModel
+    from framegate.pipelines.reason.questions import ClipRequest
+    from framegate.pipelines.reason.strategies.protocol import Strategy
 
 HAS_VLLM = importlib.util.find_spec("vllm") is not None
 if HAS_VLLM:
@@ -108,13 +110,16 @@ class Outcome:
     failures: dict[tuple[str, str], tuple[str | None, str | None]]
 
 
-def run_engine(engine: Engine, requests: Iterable[ClipRequest]) -> Outcome:
+def run_engine(engine: Engine, strategy: Strategy, requests: Iterable[ClipRequest]) -> Outcome:
     """Add the requests and step until nothing is left."""
+    from framegate.pipelines.reason.questions import QuestionRunner
+
+    runner = QuestionRunner(engine, strategy)
     for request in requests:
-        engine.add(request)
+        runner.add(request)
     outcome = Outcome({}, {})
-    while engine.num_unfinished:
-        for finished in engine.step():
+    while runner.num_unfinished:
+        for finished in runner.step():
             key = (finished.request_id, finished.question.id)
             assert key not in outcome.answers
             assert key not in outcome.failures

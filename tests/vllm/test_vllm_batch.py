@@ -11,13 +11,16 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from framegate.pipelines.reason.engines.vllm.engine import VllmEngine
-from framegate.schemas.config import GateConfig
+from framegate.pipelines.reason.questions import QuestionRunner
+from framegate.pipelines.reason.strategies.always_think import AlwaysThink
+from framegate.pipelines.reason.strategies.direct import Direct
+from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.schemas.errors import EngineError
 from tests.small_checkpoints import LIMITS, SILENT, SURE, SYSTEM_PROMPT, UNSURE, make_request
 from tests.vllm.conftest import differences, run_engine
 
-GATED = GateConfig(strategy="gated", threshold=0.9, max_answer_tokens=16, max_thinking_tokens=48)
-DIRECT = GateConfig(strategy="direct", max_answer_tokens=16)
+GATED = Gated(threshold=0.9, max_answer_tokens=16, max_thinking_tokens=48)
+DIRECT = Direct(max_answer_tokens=16, max_thinking_tokens=1024)
 
 
 @pytest.fixture
@@ -25,8 +28,8 @@ def model(taught, load_model):
     return load_model(taught("qwen2_5_vl"))
 
 
-def make_engine(model, gate: GateConfig = GATED) -> VllmEngine:
-    return VllmEngine(model, system_prompt=SYSTEM_PROMPT, gate=gate, frames=LIMITS)
+def make_engine(model) -> VllmEngine:
+    return VllmEngine(model, system_prompt=SYSTEM_PROMPT, frames=LIMITS)
 
 
 def core_of(model):
@@ -70,16 +73,18 @@ def watch(model) -> Iterator[Executed]:
 def test_not_one_token_is_computed_after_an_exit(model):
     """Every token but the last that is written is read once; the prompt is read once; and that is all."""
     with watch(model) as executed:
-        answer = run_engine(make_engine(model), [make_request(0, (SURE,))]).answers["clip-0", "sure"]
+        answer = run_engine(make_engine(model), GATED, [make_request(0, (SURE,))]).answers["clip-0", "sure"]
     assert answer.finish_reason == "exit"
     assert sum(executed.num_tokens) == answer.num_prompt_tokens + answer.num_answer_tokens - 1
 
 
 def test_a_row_is_free_in_the_step_after_an_exit(taught, load_model):
     model = load_model(taught("qwen2_5_vl"), max_num_seqs=1)
-    alone = run_engine(make_engine(model), [make_request(0, (SURE,))]).answers["clip-0", "sure"]
+    alone = run_engine(make_engine(model), GATED, [make_request(0, (SURE,))]).answers["clip-0", "sure"]
     with watch(model) as executed:
-        run_engine(make_engine(model), [replace(make_request(0, (SURE,)), id=f"copy-{number}") for number in range(3)])
+        run_engine(
+            make_engine(model), GATED, [replace(make_request(0, (SURE,)), id=f"copy-{number}") for number in range(3)]
+        )
     # One step each for prompt and first token, one for each further token, and one at the end to clear away.
     assert executed.num_rows == [1] * 3 * alone.num_answer_tokens + [0]
 
@@ -88,7 +93,7 @@ def test_a_clips_video_is_encoded_once_and_its_prefix_is_not_read_again_for_each
     questions = tuple(replace(SURE, id=str(number)) for number in range(8))
     requests = [make_request(number, questions, num_frames=8, size=(96, 96)) for number in range(3)]
     with watch(model) as executed:
-        answers = run_engine(make_engine(model, DIRECT), requests).answers
+        answers = run_engine(make_engine(model), DIRECT, requests).answers
     assert len(answers) == 24
     assert len(executed.videos) == len(set(executed.videos)) == 3
     num_prompt = answers["clip-0", "0"].num_prompt_tokens
@@ -104,8 +109,8 @@ def test_the_same_frames_in_another_clip_are_another_video(model):
     """Times are part of a video's positions: what is cached for one clip must never serve another."""
     first = make_request(0, (UNSURE,))
     later = replace(first, id="later", frames=replace(first.frames, pts_seconds=first.frames.pts_seconds * 4))
-    together = run_engine(make_engine(model), [first, later]).answers
-    alone = run_engine(make_engine(model), [later]).answers
+    together = run_engine(make_engine(model), GATED, [first, later]).answers
+    alone = run_engine(make_engine(model), GATED, [later]).answers
     assert differences(together["later", "unsure"], alone["later", "unsure"], tolerance=1e-5) == []
     assert abs(together["later", "unsure"].confidence_first - together["clip-0", "unsure"].confidence_first) > 1e-5
 
@@ -116,12 +121,12 @@ def test_many_requests_leave_nothing_behind(model):
         replace(make_request(number % 3, (SURE, UNSURE, SILENT)), id=f"request-{number}") for number in range(40)
     ]
     frames = weakref.ref(requests[0].frames)
-    assert len(run_engine(engine, requests).answers) == 120
+    assert len(run_engine(engine, GATED, requests).answers) == 120
     core, runner = core_of(model), runner_of(model)
-    assert model._desk.sequences == model._internal_ids == {}
+    assert model._state.running == model._internal_ids == {}
     assert engine._running == {}
-    assert len(model._desk.batch) == 0
-    assert model._desk.batch._unfinished == {}
+    assert len(model._state.batch) == 0
+    assert model._state.batch._unfinished == {}
     assert core.scheduler.requests == {}
     assert model._llm.output_processor.request_states == {}
     assert runner.requests == {}
@@ -133,9 +138,9 @@ def test_many_requests_leave_nothing_behind(model):
 
 def test_rows_that_run_out_of_cache_are_preempted_and_answer_the_same(random_weights, load_model):
     """Keys and values for about three of twelve sequences: the others give way in the midst of their thinking."""
-    gate = GateConfig(strategy="always_think", max_answer_tokens=6, max_thinking_tokens=60)
+    strategy = AlwaysThink(max_answer_tokens=6, max_thinking_tokens=60)
     requests = [make_request(number, (SURE, UNSURE), num_frames=8) for number in range(6)]
-    roomy = run_engine(make_engine(load_model(random_weights("qwen2_5_vl")), gate), requests).answers
+    roomy = run_engine(make_engine(load_model(random_weights("qwen2_5_vl"))), strategy, requests).answers
     tight = load_model(random_weights("qwen2_5_vl"), num_gpu_blocks_override=17, max_model_len=512)
     scheduler, given_way = core_of(tight).scheduler, []
     original = scheduler._preempt_request
@@ -145,7 +150,7 @@ def test_rows_that_run_out_of_cache_are_preempted_and_answer_the_same(random_wei
         return original(request, *args, **kwargs)
 
     scheduler._preempt_request = preempt
-    answers = run_engine(make_engine(tight, gate), requests).answers
+    answers = run_engine(make_engine(tight), strategy, requests).answers
     assert any(given_way), "no row had to give way: the test has no point"
     assert {key: differences(answer, roomy[key], tolerance=1e-4) for key, answer in answers.items()} == {
         key: [] for key in roomy
@@ -155,10 +160,10 @@ def test_rows_that_run_out_of_cache_are_preempted_and_answer_the_same(random_wei
 def test_prompts_that_are_read_in_parts_answer_the_same(taught, load_model):
     """Rows in the midst of their prompt have logits, too; no token comes of them."""
     requests = [make_request(number, (SURE, UNSURE, SILENT), num_frames=8, size=(96, 96)) for number in range(3)]
-    whole = run_engine(make_engine(load_model(taught("qwen2_5_vl"))), requests).answers
+    whole = run_engine(make_engine(load_model(taught("qwen2_5_vl"))), GATED, requests).answers
     parts = load_model(taught("qwen2_5_vl"), max_num_batched_tokens=48)
     with watch(parts) as executed:
-        answers = run_engine(make_engine(parts), requests).answers
+        answers = run_engine(make_engine(parts), GATED, requests).answers
     assert executed.num_tokens[0] == 48 < whole["clip-0", "sure"].num_prompt_tokens
     assert {key: differences(answer, whole[key], tolerance=1e-4) for key, answer in answers.items()} == {
         key: [] for key in whole
@@ -167,7 +172,7 @@ def test_prompts_that_are_read_in_parts_answer_the_same(taught, load_model):
 
 def test_a_clip_that_cannot_be_prepared_fails_alone(model):
     too_long = make_request(7, (SURE, UNSURE), num_frames=600)
-    outcome = run_engine(make_engine(model), [make_request(0, (SURE,)), too_long, make_request(1, (SURE,))])
+    outcome = run_engine(make_engine(model), GATED, [make_request(0, (SURE,)), too_long, make_request(1, (SURE,))])
     assert set(outcome.answers) == {("clip-0", "sure"), ("clip-1", "sure")}
     assert set(outcome.failures) == {("clip-7", "sure"), ("clip-7", "unsure")}
     reason, message = outcome.failures["clip-7", "sure"]
@@ -177,7 +182,7 @@ def test_a_clip_that_cannot_be_prepared_fails_alone(model):
 
 def test_a_question_that_is_too_long_fails_alone_and_says_what_to_raise(model):
     long = replace(SURE, id="long", text="look " * 4000)
-    outcome = run_engine(make_engine(model), [make_request(0, (SURE, long, UNSURE))])
+    outcome = run_engine(make_engine(model), GATED, [make_request(0, (SURE, long, UNSURE))])
     assert set(outcome.answers) == {("clip-0", "sure"), ("clip-0", "unsure")}
     reason, message = outcome.failures["clip-0", "long"]
     assert reason == "engine_error"
@@ -192,13 +197,13 @@ def test_an_engine_that_dies_says_so_and_the_next_one_in_its_process_answers(tau
         raise RuntimeError("the device is gone")
 
     engine = make_engine(model)
-    engine.add(make_request(0, (SURE,)))
+    QuestionRunner(engine, GATED).add(make_request(0, (SURE,)))
     monkeypatch.setattr(core_of(model).model_executor, "execute_model", execute_model)
     with pytest.raises(RuntimeError, match="the device is gone"):
         engine.step()
     assert engine.num_unfinished == 1
     anew = make_engine(load_model(taught("qwen2_5_vl"), max_num_seqs=6))
-    assert run_engine(anew, [make_request(0, (SURE,))]).answers["clip-0", "sure"].answer == "yes"
+    assert run_engine(anew, GATED, [make_request(0, (SURE,))]).answers["clip-0", "sure"].answer == "yes"
     with pytest.raises(EngineError, match="closed"):
         engine.step()
 
@@ -210,8 +215,10 @@ def test_an_idle_engine_has_nothing_to_say(model):
 
 
 def test_times_add_up(model):
-    engine = make_engine(model, GateConfig(strategy="always_think", max_answer_tokens=16, max_thinking_tokens=48))
-    answers = run_engine(engine, [make_request(0, (SURE, UNSURE))]).answers
+    engine = make_engine(model)
+    answers = run_engine(
+        engine, AlwaysThink(max_answer_tokens=16, max_thinking_tokens=48), [make_request(0, (SURE, UNSURE))]
+    ).answers
     times = engine.times
     assert times.num_patches == 2 * 4 * 4
     assert min(times.vision_seconds, times.prefill_seconds, times.answer_seconds, times.think_seconds) > 0

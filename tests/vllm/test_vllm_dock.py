@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import pytest
 
 from framegate.pipelines.lab.dock.evaluation import EVALUATION_SEED, HeldOutClip, dock_settings, make_clips
-from framegate.pipelines.reason.engines.build import build_engine
-from framegate.pipelines.reason.engines.protocol import ClipRequest
+from framegate.pipelines.reason.engines.build import make_engine_factory
+from framegate.pipelines.reason.questions import ClipRequest
+from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.schemas.config import RunConfig
 from tests.vllm.conftest import EAGER, Outcome, differences, run_engine
 
@@ -39,7 +40,8 @@ def clips(tmp_path_factory) -> list[HeldOutClip]:
 
 
 def answer(clips: Sequence[HeldOutClip], config: RunConfig) -> Outcome:
-    engine = build_engine(config)
+    strategy = make_strategy(config.gate)
+    engine = make_engine_factory(config, strategy, [asked.question for asked in clips[0].asked])()
     requests = [
         ClipRequest(
             id=str(clip.number),
@@ -49,7 +51,7 @@ def answer(clips: Sequence[HeldOutClip], config: RunConfig) -> Outcome:
         )
         for clip in clips
     ]
-    outcome = run_engine(engine, requests)
+    outcome = run_engine(engine, strategy, requests)
     if config.model.engine == "vllm":
         engine.close()
     assert outcome.failures == {}

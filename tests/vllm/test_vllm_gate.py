@@ -8,7 +8,9 @@ import pytest
 
 from framegate.pipelines.reason.engines.own.engine import TransformersEngine
 from framegate.pipelines.reason.engines.vllm.engine import VllmEngine
-from framegate.schemas.config import GateConfig
+from framegate.pipelines.reason.strategies.always_think import AlwaysThink
+from framegate.pipelines.reason.strategies.direct import Direct
+from framegate.pipelines.reason.strategies.gated import Gated
 from tests.small_checkpoints import (
     FAMILY_NAMES,
     LIMITS,
@@ -21,9 +23,9 @@ from tests.small_checkpoints import (
 )
 from tests.vllm.conftest import differences, run_engine
 
-GATED = GateConfig(strategy="gated", threshold=0.9, max_answer_tokens=16, max_thinking_tokens=48)
-ALWAYS = GateConfig(strategy="always_think", max_answer_tokens=16, max_thinking_tokens=48)
-DIRECT = GateConfig(strategy="direct", max_answer_tokens=16, max_thinking_tokens=48)
+GATED = Gated(threshold=0.9, max_answer_tokens=16, max_thinking_tokens=48)
+ALWAYS = AlwaysThink(max_answer_tokens=16, max_thinking_tokens=48)
+DIRECT = Direct(max_answer_tokens=16, max_thinking_tokens=48)
 REQUESTS = tuple(make_request(number, (question,)) for number, question in enumerate((SURE, UNSURE, SILENT)))
 SURE_KEY, UNSURE_KEY, SILENT_KEY = ("clip-0", "sure"), ("clip-1", "unsure"), ("clip-2", "silent")
 
@@ -39,16 +41,16 @@ def model(family, taught, load_model):
     return load_model(taught(family))
 
 
-def make_engine(model, gate: GateConfig) -> VllmEngine:
-    return VllmEngine(model, system_prompt=SYSTEM_PROMPT, gate=gate, frames=LIMITS)
+def make_engine(model) -> VllmEngine:
+    return VllmEngine(model, system_prompt=SYSTEM_PROMPT, frames=LIMITS)
 
 
-def make_other_engine(folder, gate: GateConfig) -> TransformersEngine:
-    return TransformersEngine(load_checkpoint(folder), system_prompt=SYSTEM_PROMPT, gate=gate, frames=LIMITS)
+def make_other_engine(folder) -> TransformersEngine:
+    return TransformersEngine(load_checkpoint(folder), system_prompt=SYSTEM_PROMPT, frames=LIMITS)
 
 
 def test_a_sure_first_answer_exits(model):
-    answer = run_engine(make_engine(model, GATED), REQUESTS).answers[SURE_KEY]
+    answer = run_engine(make_engine(model), GATED, REQUESTS).answers[SURE_KEY]
     assert (answer.answer, answer.finish_reason, answer.thinking) == ("yes", "exit", False)
     assert (answer.verdict.route, answer.verdict.reason) == ("exit", "confident")
     assert answer.confidence_first > 0.9
@@ -57,7 +59,7 @@ def test_a_sure_first_answer_exits(model):
 
 
 def test_an_unsure_first_answer_is_thought_about_in_the_same_request(model):
-    answer = run_engine(make_engine(model, GATED), REQUESTS).answers[UNSURE_KEY]
+    answer = run_engine(make_engine(model), GATED, REQUESTS).answers[UNSURE_KEY]
     assert (answer.verdict.route, answer.verdict.reason) == ("think", "unsure")
     assert 0.3 < answer.confidence_first < 0.7
     assert (answer.answer, answer.answer_second, answer.finish_reason) == ("B", "B", "answered")
@@ -65,20 +67,20 @@ def test_an_unsure_first_answer_is_thought_about_in_the_same_request(model):
 
 
 def test_a_turn_that_ends_without_a_box_is_unparsed(model):
-    answer = run_engine(make_engine(model, GATED), REQUESTS).answers[SILENT_KEY]
+    answer = run_engine(make_engine(model), GATED, REQUESTS).answers[SILENT_KEY]
     assert (answer.answer, answer.status, answer.finish_reason) == (None, "unparsed", "ended")
 
 
-@pytest.mark.parametrize("gate", [GATED, ALWAYS, DIRECT], ids=lambda gate: gate.strategy)
-def test_answers_are_those_of_the_transformers_engine(family, taught, model, gate):
+@pytest.mark.parametrize("strategy", [GATED, ALWAYS, DIRECT], ids=lambda strategy: strategy.name)
+def test_answers_are_those_of_the_transformers_engine(family, taught, model, strategy):
     """Clips of other sizes and lengths, too, all at once, several questions each."""
     requests = [
         *REQUESTS,
         make_request(3, (SURE, UNSURE, SILENT), num_frames=7, size=(96, 64)),
         make_request(4, (UNSURE, SURE), num_frames=1),
     ]
-    ours = run_engine(make_engine(model, gate), requests)
-    theirs = run_engine(make_other_engine(taught(family), gate), requests)
+    ours = run_engine(make_engine(model), strategy, requests)
+    theirs = run_engine(make_other_engine(taught(family)), strategy, requests)
     assert ours.failures == theirs.failures == {}
     assert ours.answers.keys() == theirs.answers.keys()
     assert {key: differences(answer, theirs.answers[key]) for key, answer in ours.answers.items()} == {
@@ -88,7 +90,7 @@ def test_answers_are_those_of_the_transformers_engine(family, taught, model, gat
 
 def test_a_question_that_must_or_must_not_think_overrides_the_job(model):
     never, always = replace(UNSURE, id="never", think="never"), replace(SURE, id="always", think="always")
-    answers = run_engine(make_engine(model, GATED), [make_request(1, (never, always))]).answers
+    answers = run_engine(make_engine(model), GATED, [make_request(1, (never, always))]).answers
     assert answers["clip-1", "never"].verdict.reason == "never"
     assert answers["clip-1", "never"].num_thinking_tokens == 0
     assert answers["clip-1", "always"].verdict.reason == "always"
@@ -97,23 +99,23 @@ def test_a_question_that_must_or_must_not_think_overrides_the_job(model):
 
 @pytest.mark.parametrize("budget", [1, 3, 7])
 def test_thinking_over_its_budget_is_closed_by_force_and_an_answer_comes(family, taught, model, budget):
-    gate = GateConfig(strategy="always_think", max_answer_tokens=16, max_thinking_tokens=budget)
-    ours = run_engine(make_engine(model, gate), [make_request(1, (UNSURE,))]).answers[UNSURE_KEY]
-    theirs = run_engine(make_other_engine(taught(family), gate), [make_request(1, (UNSURE,))]).answers[UNSURE_KEY]
+    strategy = AlwaysThink(max_answer_tokens=16, max_thinking_tokens=budget)
+    ours = run_engine(make_engine(model), strategy, [make_request(1, (UNSURE,))]).answers[UNSURE_KEY]
+    theirs = run_engine(make_other_engine(taught(family)), strategy, [make_request(1, (UNSURE,))]).answers[UNSURE_KEY]
     assert (ours.answer, ours.answer_second, ours.finish_reason) == ("B", "B", "thinking_budget")
     assert differences(ours, theirs) == []
 
 
 def test_random_weights_write_what_they_write_in_the_transformers_engine(family, random_weights, load_model):
     """Nothing that they write is likely, so that whatever differs before it shows: positions, pixels, closing."""
-    gate = GateConfig(strategy="always_think", max_answer_tokens=6, max_thinking_tokens=20)
+    strategy = AlwaysThink(max_answer_tokens=6, max_thinking_tokens=20)
     folder = random_weights(family)
     requests = [
         make_request(number, (SURE, UNSURE, SILENT), num_frames=num_frames, size=size)
         for number, (num_frames, size) in enumerate([(2, (64, 64)), (5, (32, 96)), (8, (96, 64))])
     ]
-    ours = run_engine(make_engine(load_model(folder), gate), requests).answers
-    theirs = run_engine(make_other_engine(folder, gate), requests).answers
+    ours = run_engine(make_engine(load_model(folder)), strategy, requests).answers
+    theirs = run_engine(make_other_engine(folder), strategy, requests).answers
     assert len(ours) == 9
     assert {key: differences(answer, theirs[key]) for key, answer in ours.items()} == {key: [] for key in ours}
     assert {answer.finish_reason for answer in ours.values()} <= {"thinking_budget", "ended"}

@@ -1,4 +1,4 @@
-"""The gate's processor by itself, over every way in which vLLM changes its batch: nothing of a row may reach another.
+"""The processor of courses by itself, over every way in which vLLM changes its batch: rows never mix.
 
 A batch is played here by vLLM's rules: rows come and go, are moved and swapped, read their prompts in part, are
 preempted and come back. Each question has a text of its own to write; the processor must see exactly that text.
@@ -17,23 +17,41 @@ from vllm import SamplingParams
 from vllm.v1.sample.logits_processor import MoveDirectionality
 from vllm.v1.sample.logits_processor.interface import BatchUpdate
 
-from framegate.pipelines.reason.engines.vllm.meeting import Desk
-from framegate.pipelines.reason.engines.vllm.processor import EXTRA_ARG, GateProcessor
-from framegate.pipelines.reason.engines.vllm.worker_rows import NO_TOKEN, TokenTable, describe_sequence, make_sequence
-from framegate.pipelines.reason.strategies.sequence import GatedSequence
-from framegate.schemas.config import GateConfig
-from framegate.schemas.qa import Question
+from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING
+from framegate.pipelines.reason.engines.vllm.driver_state import DriverState
+from framegate.pipelines.reason.engines.vllm.processor import EXTRA_ARG, CourseProcessor
+from framegate.pipelines.reason.engines.vllm.sequence import (
+    NO_TOKEN,
+    RunningAsk,
+    TokenTable,
+    begin_packed,
+    pack_course,
+)
+from framegate.pipelines.reason.strategies.always_think import AlwaysThink
+from framegate.pipelines.reason.strategies.protocol import Ask, FinishedAsk
+from framegate.pipelines.reason.strategies.two_answers import TwoAnswerCourse
+from framegate.schemas.qa import Answer, Question
+from tests.asking import make_clip
 
 TEXTS = (b"\\boxed{a}", b"\\boxed{b}bbb\\boxed{c}.", b"no box at all, ever", b"\\boxed{}x.")
 END = 0
 TOKENS = TokenTable(pieces=[b"", *(bytes([value]) for value in range(1, 128))], end_ids=frozenset({END}))
-GATE = GateConfig(strategy="always_think", max_answer_tokens=12, max_thinking_tokens=9)
-CLOSING = list(b"</think>\\boxed{")
+STRATEGY = AlwaysThink(max_answer_tokens=12, max_thinking_tokens=9)
+CLOSING = list(FORCED_CLOSING.encode())
 
 
-def describe(number: int) -> dict:
-    question = Question(id=str(number), text="?")
-    return describe_sequence(GatedSequence, question=question, clip_start_seconds=0.0, gate=GATE, closing=CLOSING)
+def make_ask(number: int) -> Ask:
+    (ask,) = STRATEGY.begin(make_clip(), Question(id=str(number), text="?"))
+    return ask
+
+
+def pack(number: int) -> bytes:
+    return pack_course(make_ask(number).make_course, {FORCED_CLOSING: CLOSING})
+
+
+def answer_of(number: int, running: RunningAsk) -> Answer:
+    assert isinstance(running.course, TwoAnswerCourse)
+    return running.course.to_answer(FinishedAsk(ask=make_ask(number), course=running.course))
 
 
 class Request:
@@ -42,7 +60,7 @@ class Request:
     def __init__(self, number: int) -> None:
         self.key = str(number)
         self.script = TEXTS[number % len(TEXTS)]
-        entry = {"key": self.key, "sequence": describe(number)}
+        entry = {"key": self.key, "course": pack(number)}
         self.params = SamplingParams(extra_args={EXTRA_ARG: entry})
         self.output_ids: list[int] = []
 
@@ -53,15 +71,15 @@ class Request:
 
 
 @cache
-def play_alone(number: int) -> GatedSequence:
-    """The sequence as it must come out: its own text, the forced closing in place, until it is finished."""
-    sequence, request = make_sequence(describe(number), request_id=str(number)), Request(number)
-    while sequence.finish_reason is None:
+def play_alone(number: int) -> RunningAsk:
+    """The course as it must come out: its own text, the forced closing in place, until it is over."""
+    running, request = begin_packed(pack(number)), Request(number)
+    while not running.is_over:
         logits = logits_for(request.wanted)
-        token_id = sequence.forced[0] if sequence.forced else request.wanted
+        token_id = request.wanted if running.forced_id is None else running.forced_id
         request.output_ids.append(token_id)
-        TOKENS.feed(sequence, token_id, float(logits.log_softmax(-1)[token_id]))
-    return sequence
+        running.feed(TOKENS.make_token(token_id, float(logits.log_softmax(-1)[token_id])))
+    return running
 
 
 @cache
@@ -74,7 +92,7 @@ def logits_for(token_id: int) -> torch.Tensor:
 class Batch:
     """vLLM's persistent batch around one processor: rows without gaps, changes told as vLLM tells them."""
 
-    def __init__(self, processor: GateProcessor, *, is_async: bool) -> None:
+    def __init__(self, processor: CourseProcessor, *, is_async: bool) -> None:
         self.processor = processor
         self.rows: list[Request | None] = []
         self.is_async = is_async
@@ -116,9 +134,9 @@ class Batch:
                 row.output_ids.append(NO_TOKEN if self.is_async else token_id)
 
 
-def make_processor(*, is_async: bool = False) -> GateProcessor:
+def make_processor(*, is_async: bool = False) -> CourseProcessor:
     config = SimpleNamespace(model_config=None, scheduler_config=SimpleNamespace(async_scheduling=is_async))
-    processor = GateProcessor(config, torch.device("cpu"), False)
+    processor = CourseProcessor(config, torch.device("cpu"), False)
     processor._tokens = TOKENS
     return processor
 
@@ -131,7 +149,7 @@ def test_every_row_sees_its_own_tokens_and_no_other(is_async, num_requests, chan
     batch = Batch(processor, is_async=is_async)
     waiting = [Request(number) for number in range(num_requests)]
     requests = list(waiting)
-    sequences = {}
+    seen: dict[str, RunningAsk] = {}
     for _ in range(600):
         # A request is over for vLLM when the forced end has been written; it may also be preempted any time before.
         running = [row for row in batch.rows if row is not None]
@@ -148,34 +166,52 @@ def test_every_row_sees_its_own_tokens_and_no_other(is_async, num_requests, chan
         partial = {row.key for row in [*running, *enter] if not row.output_ids and chance.random() < 0.4}
         batch.step(stay, enter, swap, partial)
         waiting += preempted
-        sequences |= {row.key: row.sequence for row in processor._rows.values() if row.sequence is not None}
+        seen |= {row.key: row.running for row in processor._rows.values() if row.running is not None}
     else:
         pytest.fail("the batch did not come to its end")
     for request in requests:
         expected = play_alone(int(request.key))
-        sequence = sequences[request.key]
-        assert sequence.token_ids == expected.token_ids
-        assert sequence.to_answer() == expected.to_answer()
+        running = seen[request.key]
+        assert running.error is None
+        assert running.course.token_ids == expected.course.token_ids
+        assert answer_of(int(request.key), running) == answer_of(int(request.key), expected)
     batch.step(set(), [], None, set())
     assert len(processor) == 0
     assert processor._unfinished == {}
 
 
 def is_over(row: Request, batch: Batch) -> bool:
-    """Whether vLLM sees the end: the sequence finished, and the end that was forced then has been written."""
-    expected = len(play_alone(int(row.key)).token_ids)
+    """Whether vLLM sees the end: the course is over, and the end that was forced then has been written."""
+    expected = play_alone(int(row.key)).num_tokens
     return len(row.output_ids) > expected
 
 
-def test_a_desk_in_the_same_process_is_found_and_one_elsewhere_is_not():
-    desk = Desk(TOKENS)
-    with desk.open():
+def test_a_driver_in_the_same_process_is_found_and_one_elsewhere_is_not():
+    state = DriverState(TOKENS)
+    with state.published():
         processor = make_processor()
-    assert desk.batch is processor
-    with desk.open():
-        desk._pid += 1  # as a forked worker sees the desk that it has inherited
-        assert Desk.find() is None
-    assert Desk.find() is None
+    assert state.batch is processor
+    with state.published():
+        state._pid += 1  # as a forked worker sees the state that it has inherited
+        assert DriverState.find() is None
+    assert DriverState.find() is None
+
+
+def test_a_course_that_raises_ends_its_own_ask_alone():
+    class Raises(TwoAnswerCourse):
+        def append(self, token):
+            raise RuntimeError("cannot read this")
+
+    state = DriverState(TOKENS)
+    with state.published():
+        processor = make_processor()
+    state.running = {"0": begin_packed(pack(0)), "1": begin_packed(pack(1))}
+    state.running["0"].course = Raises(make_ask(0).question, decide=None, max_answer_tokens=1, max_thinking_tokens=1)
+    batch, requests = Batch(processor, is_async=False), [Request(0), Request(1)]
+    batch.step({"0", "1"}, requests, None, set())
+    assert [row.key for row in processor.take_new_tokens()] == ["0", "1"]
+    assert str(state.running["0"].error) == "cannot read this"
+    assert (state.running["0"].is_over, state.running["1"].is_over) == (True, False)
 
 
 def test_requests_of_others_are_left_alone():

@@ -1,6 +1,6 @@
 """A seal of many journal objects, in a process of its own: time, memory, bytes. The journal is synthetic.
 
-Objects are patched copies of some hundred real ones (`to_journal`), which differ in answers, confidences, thoughts and
+Objects are patched copies of some hundred real ones (`encode_unit`), which differ in answers, confidences, thoughts and
 clips; ids and URIs are written over placeholders of the same length. Made without fsync: they need not outlive power.
 """
 
@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from framegate.pipelines.commit.journal import to_journal
+from framegate.pipelines.commit.journal import encode_unit
 from framegate.pipelines.commit.layout import Layout
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import DEFAULT_FILE_BYTES, seal
@@ -138,7 +138,7 @@ def _templates() -> Iterator[bytes]:
         unit = number % UNITS_PER_VIDEO
         clips = range(unit * CLIPS_PER_OBJECT, (unit + 1) * CLIPS_PER_OBJECT)
         rows = [_row(clip, question, number, chance) for clip in clips for question in range(len(QUESTIONS))]
-        yield to_journal(pa.Table.from_pylist(rows, schema=JOURNAL))
+        yield encode_unit(pa.Table.from_pylist(rows, schema=JOURNAL))
 
 
 def _question_hash(question: int) -> str:

@@ -20,7 +20,7 @@ from framegate.pipelines.lab.dock.scoring import Scored
 from framegate.pipelines.lab.dock.world import MAX_CRATES, MIN_CRATES, Scene, draw_scene
 from framegate.pipelines.plan.plan import make_policy
 from framegate.pipelines.reason.asking.answers import parse_answer
-from framegate.pipelines.reason.engines.build import build_engine
+from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.questions import ClipRequest, QuestionRunner
 from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.store import Store
@@ -94,9 +94,9 @@ def evaluate(
     clips: list[HeldOutClip], *, strategy: str, config: RunConfig, on_answer: Callable[[int], None] | None = None
 ) -> list[Scored]:
     """Ask every clip its questions under one strategy."""
-    answers_by = make_strategy(config.gate)
-    budgets = [budget for asked in clips[0].asked for budget in answers_by.budgets(asked.question)] if clips else []
-    runner = QuestionRunner(build_engine(config, budgets=budgets), answers_by)
+    questions = [asked.question for clip in clips for asked in clip.asked]
+    make_engine = make_engine_factory(config, make_strategy(config.gate), questions)
+    runner = QuestionRunner(make_engine(), make_strategy(config.gate))
     waiting = iter(clips)
     by_id: dict[str, HeldOutClip] = {}
     scored: list[Scored] = []

@@ -1,7 +1,7 @@
-"""Reads what stands in a box as an answer of the question's type, in one normal form per type.
+"""Reads the content of a box as an answer of the question's type, in one normal form per type.
 
 A content that cannot be read is None; it is never taken for "no" or for a zero. Times that a model writes are seconds
-of the clip it was shown; here they become seconds of the video. Knows nothing of tokens or of the gate.
+of the clip that it was shown; here they become seconds of the video.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def parse_answer(content: str, question: Question, *, clip_start_seconds: float)
 
 
 def answer_region(content: str, question: Question) -> tuple[int, int]:
-    """The characters [start, end) of a box's content that carry the answer, whose tokens the gate measures.
+    """The characters [start, end) of a box's content that carry the answer, whose tokens a confidence is measured of.
 
     For a choice question the letter alone where the content starts with one: what follows it merely copies the option.
     """

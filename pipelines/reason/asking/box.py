@@ -1,8 +1,8 @@
 r"""Finds `\boxed{...}` while tokens are produced, and which tokens an answer is made of.
 
-Tokens arrive as the bytes they stand for, so a character that is split over two tokens needs no care: `\`, `{` and
-`}` are ASCII and never part of a longer UTF-8 character, and byte offsets say exactly which token wrote what. Nothing
-is ever tokenised again. Knows nothing of models, questions or verdicts.
+Tokens arrive as the bytes that they write. A character that is split over two tokens needs no care: `\`, `{` and `}`
+are ASCII and never part of a longer UTF-8 character, and byte offsets say exactly which token wrote what. Nothing is
+ever tokenised again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The words around a clip: the turn that a model of the Qwen-VL families reads before it answers.
 
-One prompt is a *prefix* (system turn and video, the same for all questions of a clip) and a *suffix* (the question).
-Knows nothing of tokens: an engine tokenises the parts and puts the video's tokens between them.
+One prompt is a *prefix* (system turn and video, the same for all questions of a clip) and a *suffix* (the question). An
+engine tokenises the parts and puts the video's tokens between them.
 """
 
 from __future__ import annotations

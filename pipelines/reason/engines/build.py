@@ -17,7 +17,7 @@ from framegate.schemas.errors import ConfigError, EngineError
 from framegate.schemas.qa import Question
 
 CAPABILITIES: Mapping[str, frozenset[Capability]] = MappingProxyType(
-    {"transformers": frozenset({"sampling"}), "vllm": frozenset()}
+    {"transformers": frozenset({"sampling", "distribution"}), "vllm": frozenset()}
 )
 """What each engine that a job can name is capable of: what `Engine.capabilities` says once it is loaded."""
 
@@ -51,8 +51,8 @@ def build_engine(config: RunConfig, *, budgets: Sequence[TokenBudget], num_slots
     if config.model.engine == "vllm":
         return _build_vllm(config, budgets)
     from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
+    from framegate.pipelines.reason.engines.own.device import memory_budget
     from framegate.pipelines.reason.engines.own.engine import TransformersEngine
-    from framegate.pipelines.reason.engines.own.memory import memory_budget
 
     device = _pick_device(config.ray.gpus_per_actor)
     checkpoint = Checkpoint(config.model.name, revision=config.model.revision, dtype=config.model.dtype, device=device)

@@ -1,7 +1,4 @@
-"""What an engine did with its time, for benchmarks and for what a run reports about itself.
-
-Seconds are wall time of the thread that drives the engine. Knows nothing of models.
-"""
+"""What an engine did with its time, for benchmarks. Seconds are wall time of the thread that drives the engine."""
 
 from __future__ import annotations
 

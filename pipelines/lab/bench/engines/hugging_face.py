@@ -20,12 +20,13 @@ import transformers
 from transformers import AutoModelForImageTextToText, AutoTokenizer, StoppingCriteria, StoppingCriteriaList
 
 from framegate.pipelines.lab.bench.engines.task import Task, Written
+from framegate.pipelines.reason.asking.confidence import measure_confidence
 from framegate.pipelines.reason.asking.prompt import DEFAULT_SYSTEM_PROMPT, suffix_after_video
-from framegate.pipelines.reason.engines.protocol import ClipRequest
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix, PromptFormat, build_prefix
 from framegate.pipelines.reason.models.families import find_family
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
-from framegate.pipelines.reason.strategies.gate import judge, measure_confidence
+from framegate.pipelines.reason.questions import ClipRequest
+from framegate.pipelines.reason.strategies.gated import judge
 from framegate.schemas.errors import EngineError
 
 BATCHES = (4, 8, 16, 32, 64)  # of which `GenerateAlways` takes the fastest

@@ -1,38 +1,39 @@
-"""Our engines under measurement: requests in, step by step, answers out. Fixed lengths come through `sequence_type`."""
+"""Our engines under measurement: requests in, step by step, answers of fixed length out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, cast
 
-from framegate.pipelines.lab.bench.engines.sequence import FixedLengthSequence, read_token_ids
+from framegate.pipelines.lab.bench.engines.fixed_length import read_token_ids
 from framegate.pipelines.lab.bench.engines.task import Task, Written
+from framegate.pipelines.lab.bench.engines.work import make_questions
 from framegate.pipelines.reason.asking.prompt import DEFAULT_SYSTEM_PROMPT
-from framegate.pipelines.reason.engines.protocol import ClipRequest, Engine, Finished
 from framegate.pipelines.reason.engines.times import EngineTimes
+from framegate.pipelines.reason.questions import ClipRequest, Finished, QuestionRunner
 from framegate.schemas.errors import EngineError
 
 
 class OwnEngine:
     """One engine for warming up and measuring, as it lives as long as its actor."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, runner: QuestionRunner) -> None:
+        self._runner = runner
         self.settings: dict[str, str | int] = {}
 
     @property
     def times(self) -> EngineTimes:
-        return cast(Any, self._engine).times
+        return cast(Any, self._runner.engine).times
 
     def warm_up(self, requests: Sequence[ClipRequest]) -> None:
         self.run(requests)
 
     def run(self, requests: Sequence[ClipRequest]) -> list[Written]:
         for request in requests:
-            self._engine.add(request)
+            self._runner.add(request)
         finished: list[Finished] = []
-        while self._engine.num_unfinished:
-            finished += self._engine.step()
+        while self._runner.num_unfinished:
+            finished += self._runner.step()
         return [_read(one) for one in finished]
 
 
@@ -44,11 +45,9 @@ def load_transformers(task: Task, strategy: str) -> OwnEngine:
     engine = TransformersEngine(
         checkpoint,
         system_prompt=DEFAULT_SYSTEM_PROMPT,
-        gate=task.work.gate(strategy, task.threshold),
         frames=task.work.limits,
-        sequence_type=FixedLengthSequence,
     )
-    return OwnEngine(engine)
+    return OwnEngine(QuestionRunner(engine, task.work.strategy(strategy, task.threshold)))
 
 
 def load_vllm(task: Task, strategy: str) -> OwnEngine:
@@ -57,17 +56,18 @@ def load_vllm(task: Task, strategy: str) -> OwnEngine:
     declare_torchvision_operators()
     from framegate.pipelines.reason.engines.vllm.engine import VllmEngine
 
+    fixed_length = task.work.strategy(strategy, task.threshold)
+    questions = make_questions(task.work.num_questions)
     engine = VllmEngine.load(
         task.checkpoint,
         revision=None,
         dtype=task.dtype,
         engine_args={},
         system_prompt=DEFAULT_SYSTEM_PROMPT,
-        gate=task.work.gate(strategy, task.threshold),
         frames=task.work.limits,
-        sequence_type=FixedLengthSequence,
+        budgets=[budget for question in questions for budget in fixed_length.budgets(question)],
     )
-    return OwnEngine(engine)
+    return OwnEngine(QuestionRunner(engine, fixed_length))
 
 
 def _read(finished: Finished) -> Written:

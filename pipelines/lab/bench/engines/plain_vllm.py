@@ -18,10 +18,11 @@ from transformers import AutoConfig, AutoTokenizer
 
 from framegate.pipelines.lab.bench.engines.task import Task, Written
 from framegate.pipelines.lab.bench.engines.work import FPS
+from framegate.pipelines.reason.asking.confidence import measure_confidence
 from framegate.pipelines.reason.asking.prompt import DEFAULT_SYSTEM_PROMPT, prefix_before_video, suffix_after_video
-from framegate.pipelines.reason.engines.protocol import ClipRequest
 from framegate.pipelines.reason.models.families import find_family
-from framegate.pipelines.reason.strategies.gate import judge, measure_confidence
+from framegate.pipelines.reason.questions import ClipRequest
+from framegate.pipelines.reason.strategies.gated import judge
 from framegate.schemas.errors import EngineError
 
 CPU_BLOCK_TOKENS = 32

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from framegate.pipelines.lab.bench.engines.lifeline import hold_lifeline
@@ -58,17 +59,11 @@ def run_once(task: Task, interpreters: Interpreters) -> Outcome:
         with log.open("wb") as lines:
             try:
                 done = subprocess.run(
-                    [
-                        interpreters.find(task.system),
-                        "-m",
-                        WORKER,
-                        str(outcome),
-                        str(line),
-                    ],
+                    [interpreters.find(task.system), "-m", WORKER, str(outcome), str(line)],
                     input=task.to_json().encode(),
                     stdout=lines,
                     stderr=lines,
-                    env=_environment(task),
+                    env=_environment(task, link_packages(Path(folder))),
                     pass_fds=[line],
                     process_group=0,
                     timeout=MAX_SECONDS,
@@ -105,8 +100,22 @@ def _has_vllm(python: Path) -> bool:
     return subprocess.run([str(python), "-c", find], cwd="/", check=False).returncode == 0
 
 
-def _environment(task: Task) -> dict[str, str]:
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+def link_packages(folder: Path) -> Path:
+    """Lay this program out below `folder`, as links: with that folder on PYTHONPATH any interpreter imports it, whether
+    or not framegate is installed there."""
+    package = folder / "packages" / "framegate"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    for name in ("pipelines", "schemas"):
+        spec = find_spec(f"framegate.{name}")
+        assert spec is not None, f"this module is one of framegate's, and so is {name}"
+        (source,) = spec.submodule_search_locations or ()
+        (package / name).symlink_to(source)
+    return package.parent
+
+
+def _environment(task: Task, packages: Path) -> dict[str, str]:
+    paths = [str(packages), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(paths),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from framegate.pipelines.lab.bench.engines.task import Task, Written
-from framegate.pipelines.reason.engines.protocol import ClipRequest
+from framegate.pipelines.reason.questions import ClipRequest
 
 
 class System(Protocol):

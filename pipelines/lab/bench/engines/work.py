@@ -2,7 +2,7 @@
 
 Frames are made, not decoded: moving shapes under noise, the same for a seed. Random weights never write a box, so
 lengths are fixed: a first answer is `num_answer_tokens` tokens, thinking `num_thinking_tokens` more, and no token ends
-anything. Knows no engine.
+anything.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from framegate.pipelines.reason.engines.protocol import ClipRequest
+from framegate.pipelines.lab.bench.engines.fixed_length import FixedLength, make_fixed_length
+from framegate.pipelines.reason.questions import ClipRequest
 from framegate.schemas.clip import FrameBatch
-from framegate.schemas.config import GateConfig
 from framegate.schemas.decoding import FramesConfig
 from framegate.schemas.qa import Question
 
@@ -66,14 +66,9 @@ class EngineWork:
             max_frame_pixels=self.size**2,
         )
 
-    def gate(self, strategy: str, threshold: float) -> GateConfig:
-        return GateConfig.model_validate(
-            {
-                "strategy": strategy,
-                "threshold": threshold,
-                "max_answer_tokens": self.num_answer_tokens,
-                "max_thinking_tokens": self.num_thinking_tokens,
-            }
+    def strategy(self, name: str, threshold: float) -> FixedLength:
+        return make_fixed_length(
+            name, threshold, num_answer_tokens=self.num_answer_tokens, num_thinking_tokens=self.num_thinking_tokens
         )
 
     def with_other_frames(self) -> EngineWork:

@@ -23,7 +23,7 @@ from framegate.pipelines.lab.bench.engines.lifeline import follow_lifeline
 from framegate.pipelines.lab.bench.engines.systems import SYSTEMS, VLLM_SYSTEMS, System
 from framegate.pipelines.lab.bench.engines.task import Outcome, Task
 from framegate.pipelines.lab.bench.processes import family, peak_rss_bytes
-from framegate.pipelines.reason.engines.own.memory import keep_freed_memory
+from framegate.pipelines.reason.engines.own.device import keep_freed_memory
 from framegate.pipelines.reason.engines.times import EngineTimes
 
 

@@ -34,7 +34,7 @@ class _Level:
 
 
 class ClipGroups:
-    """Rows grouped by clip: `clip_slots[i]` is the slot of row i's clip, `prefix_tokens[c]` the length of the prefix in slot c.
+    """Rows by clip: `clip_slots[i]` is the slot of row i's clip, `prefix_tokens[c]` the length of the prefix in slot c.
 
     They stay valid until a row comes, goes or moves. Clips have different numbers of rows, and one product needs the
     same number of each: rows beyond the usual number go into further products, over the clips with more rows alone.

@@ -11,16 +11,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
-from framegate.pipelines.reason.engines.failures import describe_failure, is_memory_error
+from framegate.pipelines.reason.engines.failures import fail, is_fatal, is_memory_error
 from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
 from framegate.pipelines.reason.engines.own.graphs import Capture
 from framegate.pipelines.reason.engines.own.request import Clip, Request, cut_batches
 from framegate.pipelines.reason.engines.own.runner import Runner
 from framegate.pipelines.reason.engines.own.sampler import NextToken
 from framegate.pipelines.reason.engines.own.scheduler import Scheduler
-from framegate.pipelines.reason.engines.poison import is_poisoned
 from framegate.pipelines.reason.engines.times import EngineTimes
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix, select_frames
 from framegate.pipelines.reason.strategies.protocol import Ask, Capability, FinishedAsk, Token
@@ -31,6 +31,7 @@ from framegate.schemas.errors import EngineError
 _NUM_SLOTS = {"cpu": 64, "cuda": 512}
 # Of prefixes that are run together. With more of them the device is no busier.
 _PREFILL_TOKENS = {"cpu": 1024, "cuda": 8192}
+_ABOVE_BUDGET = "keys and values of one question are above the engine's memory budget"
 
 
 class TransformersEngine:
@@ -92,7 +93,7 @@ class TransformersEngine:
             suffix_ids = self._encode(ask.suffix)
             num_more = ask.budget.max_tokens(lambda text: len(self._encode(text)))
         except Exception as error:  # too many frames, or a text that is none
-            self._finished.append(_fail(ask, error))
+            self._finished.append(fail(ask, error))
             return
         request = Request(ask=ask, clip=clip, suffix_ids=suffix_ids, max_own_tokens=len(suffix_ids) + num_more)
         request.seconds = time.perf_counter() - started
@@ -118,9 +119,7 @@ class TransformersEngine:
         """Let waiting requests in: run their prefixes, then their suffixes, and take the first token of each."""
         entering, too_large = self.scheduler.schedule()
         for request in too_large:
-            self._hand_over(
-                request, MemoryError("keys and values of one question are above the engine's memory budget")
-            )
+            self._hand_over(request, MemoryError(_ABOVE_BUDGET))
         if not entering:
             return
         new_clips = list(dict.fromkeys(request.clip for request in entering if not request.clip.is_in_slot))
@@ -155,6 +154,8 @@ class TransformersEngine:
                 piece = b"" if ends_turn else self._pieces[token_id]
                 course.append(Token(token_id, piece, logprob, ends_turn, entropy))
                 is_over, is_thinking = course.is_over, course.is_thinking
+                if not is_over and request.is_used_up:
+                    raise EngineError(f"the ask goes on beyond the {request.num_written} tokens of its budget")
             except Exception as error:  # of this ask alone
                 self.runner.cache.remove_row(request)
                 self._leave(request, error)
@@ -260,7 +261,7 @@ class TransformersEngine:
     def _hand_over(self, request: Request, error: Exception | None) -> None:
         """With its course, or with what failed."""
         if error is not None:
-            self._finished.append(_fail(request.ask, error, seconds=request.seconds))
+            self._finished.append(replace(fail(request.ask, error), engine_seconds=request.seconds))
             return
         self._finished.append(
             FinishedAsk(
@@ -274,7 +275,7 @@ class TransformersEngine:
 
     def _recover(self, error: Exception) -> None:
         """Out of memory: begin again with half as many, or give up a clip that is alone. Else: fail all that ran."""
-        if is_poisoned(error):
+        if is_fatal(error):
             raise error
         self.scheduler.count_step(is_calm=False)
         for request in self.scheduler.halve() if is_memory_error(error) else self.scheduler.stop():
@@ -285,11 +286,3 @@ def _take_forced(requests: Sequence[Request]) -> list[int | None]:
     """The id that must come next in each course, where there is one."""
     queues = [request.course.forced for request in requests]
     return [forced.popleft() if forced else None for forced in queues]
-
-
-def _fail(ask: Ask, error: Exception, *, seconds: float = 0.0) -> FinishedAsk:
-    """Raises `error` itself where after it no engine can work in this process."""
-    if is_poisoned(error):
-        raise error
-    reason, message = describe_failure(error)
-    return FinishedAsk(ask=ask, course=None, engine_seconds=seconds, failure_reason=reason, failure_message=message)

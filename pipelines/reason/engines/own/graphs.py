@@ -15,9 +15,8 @@ from typing import NamedTuple
 
 import torch
 
-from framegate.pipelines.reason.engines.failures import is_memory_error
+from framegate.pipelines.reason.engines.failures import is_fatal, is_memory_error
 from framegate.pipelines.reason.engines.own.token_step import StepPass
-from framegate.pipelines.reason.engines.poison import is_poisoned
 
 Step = Callable[[torch.Tensor, StepPass], torch.Tensor]
 """Token ids and positions (2, N) and a pass of one token per row: logits (N, vocabulary)."""
@@ -83,7 +82,7 @@ class StepGraphs:
             replay, logits_BV = self._capture(lambda: self._run(tokens_2N, step_pass))
             replay()
         except RuntimeError as error:
-            if is_memory_error(error) or is_poisoned(error):
+            if is_memory_error(error) or is_fatal(error):
                 raise
             self._distrust(f"a token step could not be captured as a graph ({str(error).partition(chr(10))[0]})")
             return
@@ -102,7 +101,7 @@ class StepGraphs:
 
 
 class CudaCapture:
-    """A `Capture` with CUDA graphs. They share one pool of memory: the logits of one are read before the next is replayed.
+    """A `Capture` with CUDA graphs. They share one pool of memory: a graph's logits are read before the next replay.
 
     A step runs twice on another stream before it is captured, so that libraries have set themselves up.
     """

@@ -141,7 +141,7 @@ class _Part:
 
 
 def _part_rows(clip_slots: Sequence[int], num_new: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
-    """Neighbouring rows of one clip, at most `_PART_TOKENS` tokens but at least one row: its slot, and their lengths."""
+    """Neighbouring rows of one clip, at most `_PART_TOKENS` tokens but at least one row: its slot, their lengths."""
     lengths: list[int] = []
     for row, (slot, count) in enumerate(zip(clip_slots, num_new, strict=True)):
         lengths.append(count)
@@ -172,7 +172,7 @@ def _attend_causally(
 
 
 def make_bias(is_hidden: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """What is added to scores that `multiply_scores` computes from tensors like `like`: 0, or the least number there is.
+    """What is added to scores that `multiply_scores` computes of tensors like `like`: 0, or the least finite number.
 
     Takes half the time of filling scores under a mask.
     """

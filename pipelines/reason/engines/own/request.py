@@ -61,6 +61,16 @@ class Request:
         return self.clip.num_prefix_tokens + len(self.suffix_ids)
 
     @property
+    def num_written(self) -> int:
+        """Tokens so far; the last one of them is not in the cache yet."""
+        return self.num_own_tokens - len(self.suffix_ids) + 1
+
+    @property
+    def is_used_up(self) -> bool:
+        """Nothing more may be written."""
+        return self.num_own_tokens + 1 >= self.max_own_tokens
+
+    @property
     def is_plain(self) -> bool:
         """The most probable token is taken each time, and nothing more is told of its distribution."""
         return self.ask.sampling.temperature <= 0 and not self.ask.needs_distribution

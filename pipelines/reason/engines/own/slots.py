@@ -23,7 +23,7 @@ class Move(NamedTuple):
 
 
 class SlotTable(Generic[Row, Clip]):
-    """Rows and clips are whatever their owner tells apart by. A clip stays until it is removed, with rows or without."""
+    """Rows and clips are any values that differ. A clip stays until it is removed, with rows or without."""
 
     def __init__(self) -> None:
         self._rows: list[Row] = []

@@ -111,7 +111,7 @@ class _Layer(nn.Module):
 
 
 def normalise(rows: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
-    """RMS norm over the last dimension in float32, rounded before the product with `weight`, as in the published models."""
+    """RMS norm over the last dimension in float32, rounded before the product with `weight`, as published."""
     if rows.is_cuda:
         return F.rms_norm(rows, (rows.shape[-1],), None, eps) * weight
     # torch's own has no CPU kernel. It runs the same operations, one of them over two dtypes: 50 times slower.

@@ -38,8 +38,8 @@ class Windows:
 
 
 class _Remembering(Generic[T]):
-    """Keeps what it made of the last few tensors. All blocks are given the same tensors, and a GPU would have to wait if
-    its numbers were asked for in each block."""
+    """Keeps what it made of the last few tensors. All blocks are given the same tensors, and asking a GPU for their
+    numbers in each block would make Python wait for it."""
 
     def __init__(self, make: Callable[[torch.Tensor], T]) -> None:
         self._make = make

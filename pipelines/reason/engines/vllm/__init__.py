@@ -1,1 +1,1 @@
-"""The gate inside vLLM: one request answers, exits or thinks, in vLLM's own running batch. Needs `framegate[vllm]`."""
+"""The engine on vLLM: each ask is one request in vLLM's own running batch. Needs `framegate[vllm]`."""

@@ -1,28 +1,27 @@
 """What vLLM is built with: the job's engine_args, our own, and defaults for the rest.
 
-Refused in the job: what another part of it says (`model.*`, `frames.*`), what would change the prompt behind the
-gate's back, and what vLLM cannot combine with a logits processor. Everything else that vLLM's EngineArgs know is
-passed on as it is: parallel sizes, memory, quantization, scheduling. Which of those make another configuration is
-`schemas.config`'s to say. Free of vLLM: names and values only.
+Refused in the job: what another part of it says (`model.*`, `frames.*`), what would change prompts or probabilities
+unseen, and what vLLM cannot combine with a logits processor. Everything else that vLLM's EngineArgs know is passed on
+as it is: parallel sizes, memory, quantization, scheduling. `schemas.config` says which of those make another
+configuration. Free of vLLM: names and values only.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING
 from framegate.pipelines.reason.models.vision_grid import VisionGrid
-from framegate.schemas.config import GateConfig
+from framegate.pipelines.reason.strategies.protocol import TokenBudget
 from framegate.schemas.decoding import FramesConfig
 from framegate.schemas.errors import EngineError
 
 _MODEL = "the job says it as model.name, model.revision and model.dtype"
 _FRAMES = "frames reach vLLM as the job's `frames` makes them"
 _PROMPT = "it changes what a prompt holds"
-_GATE = "it changes what the gate reads"
+_LOGITS = "it changes the tokens and probabilities that strategies read"
 _ACTORS = "one engine runs per actor: use ray.reason_actors"
 REFUSED: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(("model", "tokenizer", "dtype", "revision", "tokenizer_revision", "code_revision"), _MODEL)
@@ -31,13 +30,13 @@ REFUSED: Mapping[str, str] = MappingProxyType(
     | dict.fromkeys(("mm_device_do_normalize", "video_pruning_rate", "video_pruning_method"), _FRAMES)
     | dict.fromkeys(("enable_prompt_embeds", "enable_mm_embeds", "language_model_only", "mm_encoder_only"), _PROMPT)
     | dict.fromkeys(("runner", "convert", "skip_tokenizer_init", "model_class_overrides", "model_impl"), _PROMPT)
-    | dict.fromkeys(("logits_processors", "logprobs_mode", "max_logprobs", "generation_config"), _GATE)
+    | dict.fromkeys(("logits_processors", "logprobs_mode", "max_logprobs", "generation_config"), _LOGITS)
     | dict.fromkeys(
-        ("override_generation_config", "reasoning_config", "watermark_config", "enable_trace_replay"), _GATE
+        ("override_generation_config", "reasoning_config", "watermark_config", "enable_trace_replay"), _LOGITS
     )
     | dict.fromkeys(
         ("speculative_config", "spec_method", "spec_model", "spec_tokens"),
-        "vLLM runs no logits processor, and so no gate, beside speculative decoding",
+        "vLLM runs no logits processor, and so no strategy, beside speculative decoding",
     )
     | dict.fromkeys(("data_parallel_size", "data_parallel_rank", "data_parallel_backend"), _ACTORS)
     | {
@@ -66,16 +65,14 @@ def check_arguments(given: Mapping[str, Any], known: Collection[str]) -> None:
             raise EngineError(f"model.engine_args: '{name}' cannot be set here: {REFUSED[name]}")
 
 
-def count_context_tokens(frames: FramesConfig, gate: GateConfig, *, system_prompt: str, grid: VisionGrid) -> int:
-    """The longest sequence that the job can lead to, from above: video, stamps, question, answers and thinking."""
+def count_context_tokens(
+    frames: FramesConfig, budgets: Iterable[TokenBudget], *, system_prompt: str, grid: VisionGrid
+) -> int:
+    """The longest sequence that the job can lead to, from above: video, stamps, question, and what an ask may write."""
     num_steps = -(-frames.max_frames // grid.temporal_patch)
     prompt = len(system_prompt.encode()) + frames.max_video_tokens + num_steps * _STAMP_TOKENS + _QUESTION_TOKENS
-    return prompt + count_generated_tokens(gate, len(FORCED_CLOSING))
-
-
-def count_generated_tokens(gate: GateConfig, num_closing_tokens: int) -> int:
-    """The most that one question can write: first answer, thinking, closing, second answer."""
-    return 2 * gate.max_answer_tokens + gate.max_thinking_tokens + num_closing_tokens
+    # A text has at most as many tokens as bytes.
+    return prompt + max((budget.max_tokens(lambda text: len(text.encode())) for budget in budgets), default=0)
 
 
 def complete_arguments(
@@ -102,7 +99,7 @@ def complete_arguments(
         "max_model_len": min(context_tokens, max_context_tokens),
         "skip_mm_profiling": True,  # it would run the largest video that the model knows, not the job's
         "mm_processor_cache_gb": 0,  # a clip is processed once, by us
-        "async_scheduling": False,  # the next step would be under way before the gate has spoken
+        "async_scheduling": False,  # the next step would be under way before a course has had its token
         "disable_log_stats": True,
     }
     parallel = given.get("tensor_parallel_size", 1) * given.get("pipeline_parallel_size", 1)

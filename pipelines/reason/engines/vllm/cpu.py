@@ -2,8 +2,8 @@
 
 PyPI has one build of torchvision, whose compiled library does not fit torch+cpu. It is imported all the same, but then
 registers fakes for two operators that nobody has declared, and every import that leads there ends with `operator
-torchvision::nms does not exist`. Declaring them is enough: nothing here ever calls one. Knows nothing of engines or
-vLLM, does nothing where the library fits, and imports torch only when torchvision is imported.
+torchvision::nms does not exist`. Declaring them is enough: nothing here ever calls one. It does
+nothing where the library fits, and imports torch only when torchvision is imported.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""vLLM is imported and built here, with what holds for every engine of ours: one thread, one process, our gate.
-
-Knows nothing of clips or sequences.
-"""
+"""Imports and builds vLLM with what holds for every engine of ours: one thread, one process, our logits processor."""
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 
@@ -37,7 +34,7 @@ def import_vllm() -> None:
         os.environ.setdefault(name, value)
     if os.environ["VLLM_USE_V2_MODEL_RUNNER"] not in ("0", "false", "False"):
         raise EngineError(
-            "the gate runs on vLLM's V1 model runner: take VLLM_USE_V2_MODEL_RUNNER out of the environment"
+            "strategies run on vLLM's V1 model runner: take VLLM_USE_V2_MODEL_RUNNER out of the environment"
         )
     declare_torchvision_operators()
 
@@ -49,7 +46,7 @@ def build_llm(
     from vllm.engine.arg_utils import EngineArgs
     from vllm.v1.engine.llm_engine import LLMEngine
 
-    from framegate.pipelines.reason.engines.vllm.processor import GateProcessor
+    from framegate.pipelines.reason.engines.vllm.processor import CourseProcessor
 
     _register_models(architectures)
     try:
@@ -65,7 +62,7 @@ def build_llm(
                 limit_mm_per_prompt={"video": 1, "image": 0},
                 mm_device_do_normalize=False,  # our patches are normalised
                 generation_config="vllm",  # greedy, whatever the checkpoint recommends
-                logits_processors=[GateProcessor],
+                logits_processors=[CourseProcessor],
                 **arguments,
             )
         )

@@ -1,8 +1,8 @@
-"""One vLLM engine in this process, with the gate's processor inside: requests in, tokens fed to their sequences.
+"""One vLLM engine in this process, with our logits processor inside: requests in, tokens fed to their courses.
 
-On one device driver and worker share the process and the sequences themselves. Where workers run in processes of their
-own (tensor or pipeline parallel), each keeps its own copy of a sequence, and the driver follows by replaying the
-tokens with vLLM's raw log-probabilities. Knows nothing of clips' questions or of answers.
+On one device, driver and worker share the process and the courses themselves. Where workers run in processes of their
+own (tensor or pipeline parallel), each has its own copy of a course, and the driver follows by replaying the tokens
+with vLLM's raw log-probabilities.
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
@@ -12,7 +12,7 @@ from __future__ import annotations
 import gc
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -20,19 +20,20 @@ from typing import Any, ClassVar
 import torch
 
 from framegate.pipelines.reason.engines.vllm.arguments import check_arguments, complete_arguments
+from framegate.pipelines.reason.engines.vllm.driver_state import DriverState
 from framegate.pipelines.reason.engines.vllm.loading import build_llm, count_key_value_bytes, import_vllm
-from framegate.pipelines.reason.engines.vllm.meeting import Desk
+from framegate.pipelines.reason.engines.vllm.sequence import Encoded, RunningAsk, begin, pack_course
 from framegate.pipelines.reason.models.clip_prefix import PromptFormat
 from framegate.pipelines.reason.models.families import find_family
 from framegate.pipelines.reason.models.packaged import model_folder
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
-from framegate.pipelines.reason.strategies.sequence import GatedSequence
+from framegate.pipelines.reason.strategies.protocol import Course
 from framegate.schemas.errors import EngineError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """Keys of requests: `advanced` got a token, `ended` were given up by vLLM before their sequences were finished."""
+    """Keys of requests: `advanced` got a token, `ended` were given up by vLLM before their courses were over."""
 
     advanced: list[str]
     ended: list[str]
@@ -92,8 +93,8 @@ class VllmModel:
         if VllmModel._living is not None and (previous := VllmModel._living()) is not None:
             with suppress(Exception):  # it may have died; nothing of it is needed any more
                 previous.close()
-        self._desk = Desk(self.tokens)
-        with self._desk.open():
+        self._state = DriverState(self.tokens)
+        with self._state.published():
             self._llm: Any = build_llm(
                 where,
                 revision=revision,
@@ -112,11 +113,13 @@ class VllmModel:
 
     @property
     def is_shared(self) -> bool:
-        """Whether the worker lives in this process and feeds the driver's own sequences."""
-        return self._desk.batch is not None
+        """Whether the worker is in this process and feeds the driver's own courses."""
+        return self._state.batch is not None
 
-    def start(self, key: str, prompt: Any, sequence: GatedSequence, description: Mapping[str, Any]) -> None:
-        """Hand a request over. `description` makes the same sequence in a worker elsewhere."""
+    def start(
+        self, key: str, prompt: Any, make_course: Callable[[], Course], encoded: Encoded, *, max_tokens: int
+    ) -> RunningAsk:
+        """Hand a request over. Raises what `make_course` raises, and for what vLLM does not take."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -124,11 +127,11 @@ class VllmModel:
 
         entry: dict[str, Any] = {"key": key}
         if not self.is_shared:
-            entry["sequence"] = dict(description)
+            entry["course"] = pack_course(make_course, encoded)
         params = SamplingParams(
             temperature=0.0,
-            max_tokens=self.max_context_tokens - len(prompt["prompt_token_ids"]),
-            # The sequence decides what ends a turn. Out there, the end that is forced when it has ends the request.
+            max_tokens=max_tokens + 1,  # the end of the turn that is forced when a course is over
+            # The course decides when it is over. Out there, the end that is forced then ends the request.
             ignore_eos=True,
             stop_token_ids=None if self.is_shared else sorted(self.tokens.end_ids),
             logprobs=None if self.is_shared else 0,
@@ -137,35 +140,34 @@ class VllmModel:
             extra_args={EXTRA_ARG: entry},
             skip_clone=True,
         )
-        self._desk.sequences[key] = sequence
+        running = self._state.running[key] = begin(make_course, encoded)
         try:
             self._internal_ids[key] = self._llm.add_request(key, prompt, params)
         except Exception:
-            del self._desk.sequences[key]
+            del self._state.running[key]
             raise
+        return running
 
     def stop(self, keys: Sequence[str]) -> None:
         """Forget these requests. What is finished writes not one more token where one process holds all."""
         self._llm.abort_request([self._internal_ids.pop(key) for key in keys], internal=True)
         for key in keys:
-            del self._desk.sequences[key]
+            del self._state.running[key]
 
     def step(self) -> Step:
         """One forward pass over what has been started and not stopped; call it while there is something."""
         if self._llm is None:
             raise EngineError("this vLLM engine is closed; only the newest one of a process can run")
         outputs = self._llm.step()
-        if self._desk.batch is not None:
-            advanced = [row.key for row in self._desk.batch.take_new_tokens()]
+        if self._state.batch is not None:
+            advanced = [row.key for row in self._state.batch.take_new_tokens()]
         else:
             advanced = [output.request_id for output in outputs if self._replay(output)]
-        sequences = self._desk.sequences
+        running = self._state.running
         ended = [
             output.request_id
             for output in outputs
-            if output.finished
-            and (sequence := sequences.get(output.request_id)) is not None
-            and sequence.finish_reason is None
+            if output.finished and (one := running.get(output.request_id)) is not None and not one.is_over
         ]
         return Step(advanced=advanced, ended=ended)
 
@@ -179,7 +181,7 @@ class VllmModel:
         llm, self._llm = self._llm, None
         if llm is None:
             return
-        self._desk.batch = None
+        self._state.batch = None
         try:
             llm.engine_core.shutdown()
         finally:
@@ -189,12 +191,12 @@ class VllmModel:
                 torch.cuda.empty_cache()
 
     def _replay(self, output: Any) -> bool:
-        """Feed a sequence whose worker is elsewhere with what vLLM reports. True where there was something."""
-        sequence = self._desk.sequences.get(output.request_id)
+        """Feed a course whose worker is elsewhere with what vLLM reports. True where there was something."""
+        running = self._state.running.get(output.request_id)
         completion = output.outputs[0]
-        if sequence is None or not completion.token_ids:
+        if running is None or not completion.token_ids:
             return False
         for token_id, logprobs in zip(completion.token_ids, completion.logprobs, strict=True):
-            if sequence.finish_reason is None:
-                self.tokens.feed(sequence, token_id, logprobs[token_id].logprob)
+            if not running.is_over:
+                running.feed(self.tokens.make_token(token_id, logprobs[token_id].logprob))
         return True

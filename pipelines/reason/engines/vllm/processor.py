@@ -1,10 +1,10 @@
-"""The gate as a logits processor of vLLM's V1 model runner: it watches its rows, forces what must be forced.
+"""Courses in a logits processor of vLLM's V1 model runner: it feeds them, and forces what they force.
 
-For each row it keeps the question's `GatedSequence` and, from the raw logits of every step, what the next token will
-be and how probable it is over the full vocabulary. A step's token is fed only when vLLM has written it down: rows
-whose prompt was read in part have logits, too, and their token is thrown away; rows that were preempted come back with
-what they had written. A row that is over gets the end of its turn forced, for drivers that hear of it too late to stop
-the request themselves.
+For each row it keeps the ask's course and, from the raw logits of every step, what the next token will be and how
+probable it is over the full vocabulary. A step's token is fed only when vLLM has written it down: rows whose prompt
+was read in part have logits, too, and their token is thrown away; rows that were preempted come back with what they
+had written. A row that is over gets the end of its turn forced, for drivers that hear of it too late to stop the
+request themselves.
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
@@ -20,16 +20,15 @@ from vllm.config import VllmConfig
 from vllm.v1.sample.logits_processor import LogitsProcessor, process_dict_updates
 from vllm.v1.sample.logits_processor.interface import BatchUpdate
 
-from framegate.pipelines.reason.engines.vllm.meeting import Desk
+from framegate.pipelines.reason.engines.vllm.driver_state import DriverState
+from framegate.pipelines.reason.engines.vllm.sequence import NO_TOKEN, Row, RunningAsk, TokenTable, begin_packed
 from framegate.pipelines.reason.engines.vllm.tokens import load_tokens
-from framegate.pipelines.reason.engines.vllm.worker_rows import NO_TOKEN, Row, TokenTable, make_sequence
-from framegate.pipelines.reason.strategies.sequence import GatedSequence
 
 EXTRA_ARG = "framegate"
-"""The entry of SamplingParams.extra_args: `key`, and `sequence` where the worker must make its own."""
+"""The entry of SamplingParams.extra_args: `key`, and the packed `course` where the worker must make its own."""
 
 
-class GateProcessor(LogitsProcessor):
+class CourseProcessor(LogitsProcessor):
     """One per worker. Requests without our entry in their extra_args are left alone."""
 
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
@@ -39,10 +38,10 @@ class GateProcessor(LogitsProcessor):
         self._unfinished: dict[str, Row] = {}  # in the batch or, preempted, outside of it
         self._measured: tuple[list[Row], torch.Tensor] | None = None
         self._tokens: TokenTable | None = None
-        self._desk = Desk.find()
-        if self._desk is not None:
-            self._tokens = self._desk.tokens
-            self._desk.batch = self
+        self._driver = DriverState.find()
+        if self._driver is not None:
+            self._tokens = self._driver.tokens
+            self._driver.batch = self
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -51,12 +50,12 @@ class GateProcessor(LogitsProcessor):
         return False
 
     def update_state(self, batch_update: BatchUpdate | None) -> None:
-        """Before each forward pass. What the last one produced is taken first: rows move only after."""
+        """Before each forward pass. What the last one wrote is taken first: rows move only after."""
         self.take_new_tokens()
         process_dict_updates(self._rows, batch_update, self._enter)
 
     def take_new_tokens(self) -> list[Row]:
-        """Feed the sequences with the tokens of the last step that counted; the rows that got one."""
+        """Feed the courses with the tokens of the last step that counted; the rows that got one."""
         if self._measured is None:
             return []
         rows, measured_2B = self._measured
@@ -101,20 +100,20 @@ class GateProcessor(LogitsProcessor):
             row.output_ids = output_ids
             return row
         # What has written before and is not remembered was over when it was preempted.
-        row = Row(key=key, sequence=None if output_ids else self._make_sequence(entry), output_ids=output_ids)
-        if row.sequence is not None:
+        row = Row(key=key, running=None if output_ids else self._begin(entry), output_ids=output_ids)
+        if row.running is not None:
             self._unfinished[key] = row
         return row
 
-    def _make_sequence(self, entry: Mapping[str, Any]) -> GatedSequence | None:
-        if self._desk is not None:
-            return self._desk.sequences.get(entry["key"])
-        return make_sequence(entry["sequence"], request_id=entry["key"])
+    def _begin(self, entry: Mapping[str, Any]) -> RunningAsk | None:
+        if self._driver is not None:
+            return self._driver.running.get(entry["key"])
+        return begin_packed(entry["course"])
 
     def _forced(self, row: Row) -> int | None:
-        if row.sequence is None or row.is_over:
+        if row.running is None or row.is_over:
             return min(self._token_table.end_ids)
-        return row.sequence.forced[0] if row.sequence.forced else None
+        return row.running.forced_id
 
     @property
     def _token_table(self) -> TokenTable:

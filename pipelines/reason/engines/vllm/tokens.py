@@ -1,7 +1,4 @@
-"""A checkpoint's tokenizer as both sides of vLLM need it: text to ids for the driver, ids to bytes for the gate.
-
-Knows nothing of vLLM.
-"""
+"""A checkpoint's tokenizer as both sides of vLLM need it: text to ids for the driver, ids to bytes for courses."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import Any
 import transformers
 from transformers import AutoTokenizer, GenerationConfig
 
-from framegate.pipelines.reason.engines.vllm.worker_rows import TokenTable
+from framegate.pipelines.reason.engines.vllm.sequence import TokenTable
 from framegate.pipelines.reason.models.vocabulary import token_pieces
 from framegate.schemas.errors import EngineError
 

@@ -7,23 +7,24 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framegate.pipelines.lab.bench.engines.sequence import FixedLengthSequence, read_token_ids
-from framegate.pipelines.reason.strategies.sequence import Token
-from framegate.schemas.config import GateConfig
-from framegate.schemas.qa import Question
+from framegate.pipelines.lab.bench.engines.fixed_length import FixedLength, make_fixed_length, read_token_ids
+from framegate.pipelines.reason.strategies.protocol import FinishedAsk, Token
+from framegate.schemas.qa import Answer, Question
+from tests.asking import make_clip
 
 
-def write(gate: GateConfig, logprobs: list[float]) -> FixedLengthSequence:
-    """As an engine does: until it is finished. Every token looks like a box or the end of a turn."""
-    sequence = FixedLengthSequence(
-        request_id="r", question=Question(id="q", text="What?"), clip_start_seconds=0.0, gate=gate, closing=(1, 2)
-    )
+def write(strategy: FixedLength, logprobs: list[float]) -> Answer:
+    """As an engine does: until it is over. Every token looks like a box or the end of a turn."""
+    (ask,) = strategy.begin(make_clip(), Question(id="q", text="What?"))
+    course = ask.make_course()
+    course.start({})
     for number, logprob in enumerate(logprobs):
-        assert not sequence.forced
-        sequence.append(Token(number, b"\\boxed{a}", logprob, ends_turn=number % 2 == 0))
-        if sequence.finish_reason is not None:
+        assert not course.forced
+        assert number < ask.budget.num_tokens
+        course.append(Token(number, b"\\boxed{a}", logprob, ends_turn=number % 2 == 0))
+        if course.is_over:
             break
-    return sequence
+    return strategy.after([FinishedAsk(ask=ask, course=course)], num_open=0)
 
 
 @given(
@@ -36,16 +37,11 @@ def write(gate: GateConfig, logprobs: list[float]) -> FixedLengthSequence:
 def test_lengths_are_those_that_were_asked_whatever_is_written(
     num_answer: int, num_thinking: int, threshold: float, firsts: list[float], strategy: str
 ) -> None:
-    gate = GateConfig.model_validate(
-        {
-            "strategy": strategy,
-            "threshold": threshold,
-            "max_answer_tokens": num_answer,
-            "max_thinking_tokens": num_thinking,
-        }
+    fixed_length = make_fixed_length(
+        strategy, threshold, num_answer_tokens=num_answer, num_thinking_tokens=num_thinking
     )
     logprobs = firsts[:num_answer] + [-1.0] * 60
-    answer = write(gate, logprobs).to_answer()
+    answer = write(fixed_length, logprobs)
     confidence = math.exp(math.fsum(firsts[:num_answer]) / num_answer)
     thinks = {"direct": False, "always_think": True, "gated": confidence < threshold}[strategy]
     assert answer.verdict.confidence == confidence

@@ -1,0 +1,103 @@
+"""Objects below an output whose names are unknown, and what writers that were killed left half done.
+
+Only names are looked at, not what is in an object.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from framegate.pipelines.audit.report import Check
+from framegate.pipelines.commit.layout import FOLDERS
+from framegate.pipelines.commit.output import Output
+
+_ID: Final = "[0-9a-f]{16}"
+_UNIT: Final = r"\d{7,}-(?:\d{7,}-[0-9a-f]{12}|undecoded-\d+)"
+_RUN: Final = r"[^/]+"
+JOURNAL_NAME: Final = re.compile(rf"journal/config_id=({_ID})/({_ID})/{_UNIT}\.parquet")
+SEALED_NAME: Final = re.compile(rf"(results|failures)/config_id=({_ID})/(?:[^/]+=[^/]*/)*(\d{{8,}})\.parquet")
+_NAMES: Final[dict[str, str]] = {
+    # Any Parquet in these three is looked at by a check of its own, whatever it is called.
+    "results": r".+\.parquet",
+    "failures": r".+\.parquet",
+    "journal": r".+",
+    "seals": rf"config_id={_ID}/\d{{8,}}\.(?:plan\.parquet|json)",
+    "attempts": rf"config_id={_ID}/{_ID}/(?:decode|{_UNIT})/{_RUN}-\d{{4,}}",
+    "plans": rf"{_RUN}\.parquet",
+    "runs": rf"{_RUN}\.json",
+    "configs": rf"{_ID}\.yaml",
+    "indexes": r"[0-9a-f]{32}\.parquet",
+    "tombstones": r"[0-9a-f]{32}\.json",
+    "erasures": r"[^/]+(?:/\d{6,}|\.begun)?\.json",
+}
+_OURS: Final = re.compile("|".join([r"layout\.json", *(rf"{folder}/{_NAMES[folder]}" for folder in FOLDERS)]))
+_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{32}|\.framegate-probe-[0-9a-f]{32}")
+_OLD_SECONDS: Final = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class OutputNames:
+    """Turns the URIs of a listing into names relative to the output, as records have them."""
+
+    prefixes: tuple[str, ...]
+
+    @staticmethod
+    def of(output: Output) -> OutputNames:
+        """A listing gives absolute paths where a relative one was asked for, and protocols where there are some."""
+        fs, path = output.store.filesystem(output.root)
+        return OutputNames(tuple(f"{text.rstrip('/')}/" for text in (fs.unstrip_protocol(path), path, output.root)))
+
+    def name(self, uri: str) -> str:
+        for prefix in self.prefixes:
+            if uri.startswith(prefix):
+                return uri[len(prefix) :]
+        raise ValueError(f"{uri} does not lie below {self.prefixes[-1]}")
+
+
+def check_unknown_objects(check: Check, output: Output, *, now: Callable[[], float] = time.time) -> None:
+    """Every object has a name that the layout knows. Hidden files of local writers that were killed are noted."""
+    below = OutputNames.of(output)
+    for info in output.store.list(output.root):
+        check.num_checked += 1
+        name = below.name(info.uri)
+        if not _OURS.fullmatch(name):
+            check.find(f"{name} ({info.size_bytes:,} bytes) is no name that Framegate gives: move it elsewhere")
+    num_temporary, size_bytes = 0, 0
+    for size, modified in _temporaries(output):
+        if modified < now() - _OLD_SECONDS:
+            num_temporary, size_bytes = num_temporary + 1, size_bytes + size
+    if num_temporary:
+        check.note(
+            f"{num_temporary:,} hidden temporary files ({size_bytes:,} bytes), older than a day, are of writers that"
+            " were killed: no reader sees them, and they may be deleted"
+        )
+
+
+def check_uploads(check: Check, output: Output) -> None:
+    """No multipart upload is open: no listing shows one, and its parts are paid for."""
+    below = OutputNames.of(output)
+    for upload in output.store.open_uploads(output.root):
+        check.num_checked += 1
+        check.find(
+            f"an upload of {below.name(upload.uri)} is open since {upload.started:%Y-%m-%d %H:%M}"
+            f" (id {upload.upload_id}): Framegate begins none; abort it"
+        )
+
+
+def _temporaries(output: Output) -> Iterator[tuple[int, float]]:
+    """Size and time of each hidden temporary file. Only a local disk has such files."""
+    fs, path = output.store.filesystem(output.root)
+    if "file" not in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
+        return
+    for folder, _, names in os.walk(path):
+        for name in filter(_TEMPORARY.fullmatch, names):
+            try:
+                found = os.stat(os.path.join(folder, name))
+            except FileNotFoundError:  # its writer is alive and has renamed it
+                continue
+            yield found.st_size, found.st_mtime

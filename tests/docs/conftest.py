@@ -1,0 +1,70 @@
+"""An output as runs, a kill and an erasure leave it, to hold docs/output.md against."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from framegate.jobs.cli import app
+from tests.docs.pages import ROOT
+
+RUN = """
+from framegate.pipelines import flow
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.schemas.job import load_job
+flow.run(load_job("job.yaml"), engine_factory=ScriptedEngine, in_process=True)
+"""
+QUESTIONS = [
+    {"id": "door", "text": "Is it open?", "type": "choice", "options": ["open", "closed"]},
+    {"id": "people", "text": "How many?", "type": "number"},
+]
+
+
+@pytest.fixture(scope="module")
+def outputs(
+    tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path], model_folder: Path
+) -> tuple[Path, Path]:
+    """An output of which a run was killed as it committed its second unit; and the same after the next run, and after
+    one video was erased. A manifest of two videos, one that is none, and a tar shard of one."""
+    folder = tmp_path_factory.mktemp("output")
+    for number in range(2):
+        make_video(folder / f"v{number}.mp4", seconds=4, shade=40 * number)
+    (folder / "broken.mp4").write_bytes(b"no video")
+    with tarfile.open(folder / "shard.tar", "w") as shard:
+        shard.add(folder / "v0.mp4", "a.mp4")
+    lines = [f"{name},north,dock-1,2026-11-21T10:00:00" for name in ("v0.mp4", "v1.mp4", "broken.mp4", "shard.tar")]
+    (folder / "manifest.csv").write_text("\n".join(["uri,camera,dock,taken", *lines]))
+    job = {
+        "input": {"videos": "manifest.csv"},
+        "questions": QUESTIONS,
+        "clips": {"seconds": 2},
+        "frames": {"fps": 2, "max_frames": 4},
+        "model": {"name": str(model_folder)},
+        "output": {"uri": "index", "partition_by": ["camera", "taken.date"]},
+        "decode": {"sandbox": False},
+    }
+    (folder / "job.yaml").write_text(yaml.safe_dump(job))
+    killed = run(folder, FRAMEGATE_FAIL_AT="commit.after:2")
+    assert killed == -signal.SIGKILL
+    shutil.copytree(folder / "index", folder / "killed")
+    assert run(folder) == 0
+    erase = ["erase", str(folder / "job.yaml"), "--video", str(folder / "v1.mp4"), "--execute"]
+    assert CliRunner().invoke(app, erase, catch_exceptions=False).exit_code == 0
+    return folder / "killed", folder / "index"
+
+
+def run(folder: Path, **environment: str) -> int:
+    # Not in the folder of the sources, but with what this process finds its modules by.
+    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-c", RUN]
+    return subprocess.run(command, cwd=folder, env={**os.environ, **paths, **environment}).returncode

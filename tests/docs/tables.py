@@ -1,0 +1,73 @@
+"""Tables of the pages that are made from the code. `python -m tests.docs.tables` writes them anew."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Final
+
+import pyarrow as pa
+
+from framegate.pipelines.audit.report import CHECKS
+from framegate.schemas.errors import REASON_MEANINGS
+from framegate.schemas.retries import RETRY_AFTER, STOPS_RUN
+from framegate.schemas.tables import FAILURES, RESULTS, meaning
+from tests.docs.pages import PAGES, ROOT
+
+
+def columns(schema: pa.Schema) -> str:
+    return _table(
+        ("column", "type", "null", "meaning"),
+        ((f"`{field.name}`", _type(field.type), "yes" if field.nullable else "", meaning(field)) for field in schema),
+    )
+
+
+def reasons() -> str:
+    return _table(
+        ("reason", "meaning", "first tried again", "stops a run"),
+        (
+            (f"`{reason}`", text, _pause(RETRY_AFTER[reason]), "yes" if reason in STOPS_RUN else "")
+            for reason, text in REASON_MEANINGS.items()
+        ),
+    )
+
+
+def checks() -> str:
+    return _table(("check", "what holds"), ((f"`{name}`", holds) for name, holds in CHECKS.items()))
+
+
+TABLES: Final[dict[str, Callable[[], str]]] = {
+    "results": lambda: columns(RESULTS),
+    "failures": lambda: columns(FAILURES),
+    "reasons": reasons,
+    "checks": checks,
+}
+MARKED: Final = re.compile(r"(?<=<!-- table: )(\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
+
+
+def rewrite(page: str) -> str:
+    """The page with its tables as the code has them now."""
+    return MARKED.sub(lambda match: f"{match[1]} -->\n{TABLES[match[1]]()}<!-- end -->", page)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _type(data_type: pa.DataType) -> str:
+    return str(data_type.value_type) if pa.types.is_dictionary(data_type) else str(data_type)
+
+
+def _pause(pause: timedelta | None) -> str:
+    if pause is None:
+        return "never"
+    minutes = int(pause.total_seconds() // 60)
+    number, unit = (minutes // 60, "hour") if minutes % 60 == 0 else (minutes, "minute")
+    return f"after {number} {unit}" if number == 1 else f"after {number} {unit}s"
+
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (ROOT / name).write_text(rewrite(page), encoding="utf-8")

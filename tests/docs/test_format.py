@@ -1,0 +1,119 @@
+"""docs/output.md holds: every object of a real output is one that it describes, with the fields that it describes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from framegate.schemas.tables import FAILURES, INPUT_PREFIX, RESULTS
+from tests.docs.pages import PAGES, code_blocks, rows, section
+
+OUTPUT = PAGES["docs/output.md"]
+DOCUMENTED = {
+    name: [row[0] for row in rows(text)]
+    for name, text in re.findall(r"<!-- object: ([\w ]+) -->\n((?:\|.*\n)+)", OUTPUT)
+}
+ID = "[0-9a-f]{16}"
+KINDS = {
+    "results": r"results/.+\.parquet",
+    "failures": r"failures/.+\.parquet",
+    "journal": rf"journal/config_id={ID}/{ID}/.+\.parquet",
+    "seal plan": rf"seals/config_id={ID}/\d{{8}}\.plan\.parquet",
+    "seal record": rf"seals/config_id={ID}/\d{{8}}\.json",
+    "attempt": rf"attempts/config_id={ID}/{ID}/[^/]+/[^/]+-\d{{4}}",
+    "plan": r"plans/[^/]+\.parquet",
+    "run begun": r"runs/[^/]+\.begun\.json",
+    "run record": r"runs/[^/.]+\.json",
+    "config": rf"configs/{ID}\.yaml",
+    "index": r"indexes/[0-9a-f]{32}\.parquet",
+    "tombstone": r"tombstones/[0-9a-f]{32}\.json",
+    "erasure begun": r"erasures/[^/]+\.begun\.json",
+    "erasure step": r"erasures/[^/]+/\d{6}\.json",
+    "erasure receipt": r"erasures/[^/.]+\.json",
+    "layout": r"layout\.json",
+}
+INNER = {"seal plan metadata", "seal record files", "seal record runs", "run record counts", "index metadata"}
+
+
+@pytest.fixture(scope="module")
+def objects(outputs: tuple[Path, Path]) -> dict[str, list[Path]]:
+    """Every object of both outputs by its kind; one of no kind fails. Hidden files are none."""
+    found: dict[str, list[Path]] = {}
+    for root in outputs:
+        for path in sorted(path for path in root.rglob("[!.]*") if path.is_file()):
+            name = str(path.relative_to(root))
+            [kind] = [kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, name)] or [f"unknown: {name}"]
+            found.setdefault(kind, []).append(path)
+    return found
+
+
+def test_every_kind_of_object_is_there_and_described(objects: dict[str, list[Path]]) -> None:
+    assert set(objects) == set(KINDS)
+    assert set(DOCUMENTED) == (set(KINDS) - {"results", "failures"}) | INNER
+
+
+def test_the_tree_of_the_page_names_every_kind() -> None:
+    tree = code_blocks(section(OUTPUT, "What lies below an output"))[0]
+    examples = {
+        "<id>": "a" * 16,
+        "<config_id>": "a" * 16,
+        "<video_id>": "b" * 16,
+        "<hash>": "c" * 32,
+        "<hash of URI>": "c" * 32,
+        "<n>": "00000000",
+        "<k>": "000001",
+        "<scope>": "decode",
+        "[<partition>=<value>/]": "",
+    }
+    named = set()
+    for line in tree.splitlines():
+        name = line.split("  ")[0]
+        for place, value in (*examples.items(), ("-000001", "-0001")):
+            name = name.replace(place, value)
+        name = re.sub(r"<(\w+)>", r"\1-1", name)
+        named |= {kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, name)}
+    assert named == set(KINDS)
+
+
+def fields_of(kind: str, path: Path) -> dict[str, Any]:
+    """The fields of an object; of Parquet, columns."""
+    if path.suffix == ".parquet":
+        return dict.fromkeys(name for name in pq.read_schema(path).names if not name.startswith(INPUT_PREFIX))
+    text = path.read_text(encoding="utf-8")
+    return yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("results", "failures", "journal")])
+def test_each_object_has_the_fields_of_the_page(objects: dict[str, list[Path]], kind: str) -> None:
+    for path in objects[kind]:
+        assert set(fields_of(kind, path)) == set(DOCUMENTED[kind]), path
+
+
+def test_what_lies_inside_of_objects_is_described(objects: dict[str, list[Path]]) -> None:
+    for path in objects["seal record"]:
+        record = json.loads(path.read_text())
+        for file in record["files"]:
+            assert set(file) == set(DOCUMENTED["seal record files"])
+        for counts in record["runs"].values():
+            assert set(counts) == set(DOCUMENTED["seal record runs"])
+    for path in objects["run record"]:
+        assert set(json.loads(path.read_text())["counts"]) == set(DOCUMENTED["run record counts"])
+    for kind, key in (("seal plan", b"framegate"), ("index", b"framegate_shard")):
+        for path in objects[kind]:
+            about = json.loads((pq.read_schema(path).metadata or {})[key])
+            assert set(about) == set(DOCUMENTED[f"{kind} metadata"])
+
+
+def test_tables_and_journal_have_the_columns_of_the_page(objects: dict[str, list[Path]]) -> None:
+    for kind, schema in (("results", RESULTS), ("failures", FAILURES)):
+        for path in objects[kind]:
+            assert set(fields_of(kind, path)) == set(schema.names)
+    told = ({*RESULTS.names, *FAILURES.names} - {"config_id"}) | set(DOCUMENTED["journal"])
+    for path in objects["journal"]:
+        assert set(fields_of("journal", path)) == told

@@ -1,0 +1,104 @@
+"""Packed linear layers give the same bits as plain ones, and stand in for every bf16 one of a model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
+from framegate.pipelines.reason.engines.own.packed import PackedLinear, can_pack, fuse_linears, pack_linears
+from framegate.pipelines.reason.strategies.always_think import AlwaysThink
+
+needs_kernels = pytest.mark.skipif(not can_pack(), reason="oneDNN has no bf16 kernels for this processor")
+
+
+def linear(num_in: int, num_out: int, *, bias: bool = True, dtype: torch.dtype = torch.bfloat16) -> nn.Linear:
+    torch.manual_seed(num_in * num_out)
+    return nn.Linear(num_in, num_out, bias=bias).to(dtype)
+
+
+@needs_kernels
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize(("num_in", "num_out"), [(64, 96), (96, 33), (7, 5)])
+def test_results_are_the_same_bit_for_bit(num_in, num_out, bias):
+    plain = linear(num_in, num_out, bias=bias)
+    packed = PackedLinear(plain)
+    with torch.inference_mode():
+        for sizes in [(1,), (2,), (31,), (32,), (33,), (300,), (1, 5), (3, 1, 7), (2, 17)]:
+            rows = torch.randn(*sizes, num_in, dtype=torch.bfloat16)
+            result = packed(rows)
+            assert result.shape == (*sizes, num_out)
+            assert torch.equal(result, F.linear(rows, plain.weight, plain.bias)), sizes
+
+
+@needs_kernels
+def test_rows_that_do_not_lie_one_after_the_other_are_read_right():
+    plain = linear(64, 48)
+    rows = torch.randn(64, 10, dtype=torch.bfloat16).T
+    with torch.inference_mode():
+        assert torch.equal(PackedLinear(plain)(rows), plain(rows.contiguous()))
+
+
+def small_model(dtype: torch.dtype) -> nn.Module:
+    model = nn.Sequential(
+        linear(16, 24, dtype=dtype),
+        nn.GELU(),
+        nn.ModuleDict({"inner": nn.Sequential(nn.LayerNorm(24, dtype=dtype), linear(24, 8, bias=False, dtype=dtype))}),
+    )
+    return model.eval()
+
+
+def kinds(model: nn.Module) -> list[type]:
+    return [type(module) for module in model.modules() if type(module) in (nn.Linear, PackedLinear)]
+
+
+@needs_kernels
+def test_every_bf16_layer_of_a_model_is_packed_and_none_twice():
+    model = small_model(torch.bfloat16)
+    assert pack_linears(model) == 2
+    assert kinds(model) == [PackedLinear, PackedLinear]
+    assert pack_linears(model) == 0
+    assert list(model.parameters()) != []  # the norm's
+    assert not any(parameter.dim() == 2 for parameter in model.parameters()), "a plain weight is kept beside a packed"
+
+
+def test_fp32_layers_are_left_alone():
+    model = small_model(torch.float32)
+    assert pack_linears(model) == 0
+    assert kinds(model) == [nn.Linear, nn.Linear]
+
+
+def test_where_there_are_no_kernels_nothing_is_packed(monkeypatch):
+    monkeypatch.setattr("framegate.pipelines.reason.engines.own.packed.can_pack", lambda: False)
+    model = small_model(torch.bfloat16)
+    assert pack_linears(model) == 0
+    assert kinds(model) == [nn.Linear, nn.Linear]
+
+
+@needs_kernels
+def test_an_engine_in_bf16_writes_the_same_with_packed_weights_and_without(bench, random_checkpoint, monkeypatch):
+    """The whole model: attention layers, the vision tower and the output layer."""
+
+    def write() -> tuple[Checkpoint, dict]:
+        checkpoint = Checkpoint(str(random_checkpoint), revision=None, dtype="bfloat16", device="cpu")
+        gate = AlwaysThink(max_answer_tokens=4, max_thinking_tokens=8)
+        return checkpoint, bench.run(bench.runner(checkpoint, gate), [bench.make_request(0, (bench.sure,))]).token_ids
+
+    packed, written = write()
+    assert set(kinds(packed._model) + kinds(packed._text_model)) == {PackedLinear}
+    monkeypatch.setattr("framegate.pipelines.reason.engines.own.checkpoint.pack_linears", lambda model: 0)
+    plain, written_plainly = write()
+    assert set(kinds(plain._model) + kinds(plain._text_model)) == {nn.Linear}
+    assert written == written_plainly
+
+
+@pytest.mark.parametrize("with_bias", [(True, True), (False, False), (True, False)])
+def test_a_fused_layer_gives_what_its_parts_give_side_by_side(with_bias):
+    torch.manual_seed(0)
+    parts = [nn.Linear(24, size, bias=bias) for size, bias in zip((40, 8), with_bias, strict=True)]
+    rows = torch.randn(5, 24)
+    fused = fuse_linears(*parts)
+    assert (fused.in_features, fused.out_features, fused.bias is None) == (24, 48, not any(with_bias))
+    torch.testing.assert_close(fused(rows), torch.cat([part(rows) for part in parts], dim=-1))

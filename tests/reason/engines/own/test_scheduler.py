@@ -1,0 +1,309 @@
+"""Who enters, who waits and who is given up: with lengths alone, neither a model nor a tensor."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from framegate.pipelines.reason.engines.own.request import Clip, Request, cut_batches
+from framegate.pipelines.reason.engines.own.scheduler import Scheduler
+
+
+class Memory:
+    """So many tokens for all clips and rows; a slot of either kind is as large as the largest thing ever in one."""
+
+    def __init__(self, max_tokens: int | None = None) -> None:
+        self.max_tokens = max_tokens
+        self.clips: list[Clip] = []
+        self.rows: list[Request] = []
+        self.sizes = {"clip": 0, "row": 0}
+        self.num_clears = 0
+
+    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int) -> bool:
+        if self.max_tokens is None:
+            return True
+        clip_bytes = (len(self.clips) + num_clips) * max(self.sizes["clip"], clip_tokens)
+        row_bytes = (len(self.rows) + num_rows) * max(self.sizes["row"], row_tokens)
+        return clip_bytes + row_bytes <= self.max_tokens
+
+    def clear(self) -> None:
+        for clip in self.clips:
+            clip.is_in_slot = False
+        self.clips, self.rows, self.sizes = [], [], {"clip": 0, "row": 0}
+        self.num_clears += 1
+
+    def place(self, requests: Sequence[Request]) -> None:
+        """What the engine does with requests that enter."""
+        for request in requests:
+            if not request.clip.is_in_slot:
+                request.clip.is_in_slot = True
+                self.clips.append(request.clip)
+                self.sizes["clip"] = max(self.sizes["clip"], request.clip.num_prefix_tokens)
+            self.rows.append(request)
+            self.sizes["row"] = max(self.sizes["row"], request.max_own_tokens)
+
+
+class Bench:
+    """A scheduler, its memory, and requests by name: "b2" is the third one of clip b."""
+
+    def __init__(self, *, num_slots: int = 4, max_tokens: int | None = None, num_calm_steps: int = 256) -> None:
+        self.memory = Memory(max_tokens)
+        self.scheduler = Scheduler(self.memory, num_slots=num_slots, num_calm_steps=num_calm_steps)
+        self.clips: dict[str, Clip] = {}
+        self.requests: dict[str, Request] = {}
+
+    def add(self, clip: str, *own_tokens: int, prefix: int = 10) -> None:
+        """To a clip, which is a new one if it was forgotten: one request for each of these lengths."""
+        ask = cast(Any, SimpleNamespace(clip=clip, frames=None))
+        self.clips[clip] = self.scheduler.find_clip(ask) or Clip(source=cast(Any, clip), num_prefix_tokens=prefix)
+        for num_tokens in own_tokens:
+            name = f"{clip}{sum(each.startswith(clip) for each in self.requests)}"
+            self.requests[name] = Request(ask=ask, clip=self.clips[clip], suffix_ids=(), max_own_tokens=num_tokens)
+            self.scheduler.add(self.requests[name])
+
+    def names(self, requests: Sequence[Request]) -> list[str]:
+        return [next(name for name, one in self.requests.items() if one is request) for request in requests]
+
+    def enter(self) -> list[str]:
+        """Who enters, and who is told that there will never be room."""
+        entering, too_large = self.scheduler.schedule()
+        self.memory.place(entering)
+        return self.names(entering) + [f"{name} never" for name in self.names(too_large)]
+
+    def finish(self, *names: str) -> list[bool]:
+        """For each, whether its clip is forgotten."""
+        return [self._finish(self.requests[name]) for name in names]
+
+    def _finish(self, request: Request) -> bool:
+        self.memory.rows.remove(request)
+        is_forgotten = self.scheduler.finish(request)
+        if is_forgotten:
+            self.memory.clips.remove(request.clip)
+            request.clip.is_in_slot = False
+        return is_forgotten
+
+    @property
+    def running(self) -> list[str]:
+        return self.names(self.scheduler.running)
+
+
+def test_clips_are_served_in_the_order_in_which_they_came_and_free_slots_are_filled():
+    bench = Bench(num_slots=4)
+    bench.add("a", 5, 5, 5)
+    bench.add("b", 5, 5, 5)
+    assert bench.enter() == ["a0", "a1", "a2", "b0"]
+    assert bench.enter() == []
+    assert bench.finish("a1", "b0") == [False, False]
+    assert bench.enter() == ["b1", "b2"]
+    assert bench.running == ["a0", "a2", "b1", "b2"]
+
+
+def test_a_clip_is_forgotten_with_its_last_request():
+    bench = Bench(num_slots=4)
+    bench.add("a", 5, 5)
+    bench.enter()
+    assert bench.finish("a0", "a1") == [False, True]
+    assert bench.scheduler.clips == []
+    assert bench.scheduler.is_idle
+
+
+def test_a_later_request_joins_its_clip_while_that_is_there_and_goes_before_later_clips():
+    bench = Bench(num_slots=2)
+    bench.add("a", 5)
+    bench.add("b", 5, 5)
+    first = bench.clips["a"]
+    assert bench.enter() == ["a0", "b0"]
+    bench.add("a", 5)
+    assert bench.clips["a"] is first
+    bench.finish("b0")
+    assert bench.enter() == ["a1"]
+    assert bench.finish("a0", "a1") == [False, True]
+    bench.add("a", 5)
+    assert bench.clips["a"] is not first
+    assert bench.enter() == ["b1", "a2"]
+
+
+def test_asks_of_one_clip_with_other_frames_are_another_clip():
+    bench = Bench()
+    bench.add("a", 5)
+    ask = cast(Any, SimpleNamespace(clip="a", frames=(0, 2)))
+    assert bench.scheduler.find_clip(ask) is None
+
+
+def test_of_many_slots_a_few_are_not_filled_alone_for_each_prefill_has_its_price():
+    bench = Bench(num_slots=64)
+    bench.add("a", *[5] * 80)
+    assert len(bench.enter()) == 64
+    bench.finish("a0", "a1", "a2")
+    assert bench.enter() == []
+    bench.finish("a3")
+    assert bench.enter() == ["a64", "a65", "a66", "a67"]
+
+
+def test_what_does_not_fit_waits_for_others_to_go_and_nothing_overtakes_it():
+    bench = Bench(num_slots=8, max_tokens=50)
+    bench.add("a", 10, 10)  # 10 + 2 * 10
+    bench.add("b", 20)  # 2 * 10 + 3 * 20
+    bench.add("c", 1)
+    assert bench.enter() == ["a0", "a1"]
+    assert bench.enter() == []
+    bench.finish("a0")
+    assert bench.enter() == []  # 2 * 10 + 2 * 20
+    bench.finish("a1")
+    assert bench.enter() == ["b0"]
+    bench.finish("b0")
+    assert bench.enter() == ["c0"]
+
+
+def test_slots_that_grew_for_others_are_made_small_again_where_nothing_runs():
+    bench = Bench(num_slots=4, max_tokens=60)
+    bench.add("a", 10, prefix=50)
+    bench.enter()
+    bench.add("b", 45, prefix=10)
+    bench.finish("a0")
+    assert bench.memory.num_clears == 0
+    assert bench.enter() == ["b0"]
+    assert bench.memory.num_clears == 1
+
+
+def test_a_request_that_does_not_fit_alone_is_given_up_with_its_clip_and_the_next_clip_enters():
+    bench = Bench(num_slots=4, max_tokens=60)
+    bench.add("a", 10)
+    bench.add("b", 70, 5)
+    bench.add("c", 10)
+    assert bench.enter() == ["a0"]
+    bench.finish("a0")
+    assert bench.enter() == ["c0", "b0 never", "b1 never"]
+    assert [clip.source for clip in bench.scheduler.clips] == ["c"]
+
+
+def test_requests_that_are_put_back_wait_in_front_in_their_order():
+    bench = Bench(num_slots=4)
+    bench.add("a", 5, 5)
+    bench.add("b", 5, 5, 5)
+    bench.enter()
+    bench.scheduler.put_back([bench.requests["b0"], bench.requests["b1"]])
+    assert bench.running == ["a0", "a1"]
+    assert bench.names(bench.clips["b"].waiting) == ["b0", "b1", "b2"]
+
+
+def test_a_clip_that_is_given_up_goes_with_all_its_requests():
+    bench = Bench(num_slots=2)
+    bench.add("a", 5, 5, 5)
+    bench.enter()
+    assert bench.names(bench.scheduler.requests_of(bench.clips["a"])) == ["a0", "a1", "a2"]
+    assert bench.names(bench.scheduler.give_up(bench.clips["a"])) == ["a0", "a1", "a2"]
+    assert (bench.running, bench.scheduler.clips) == ([], [])
+
+
+def test_an_error_stops_what_runs_and_what_waits_goes_on():
+    bench = Bench(num_slots=3)
+    bench.add("a", 5, 5)
+    bench.add("b", 5, 5)
+    bench.enter()
+    assert bench.names(bench.scheduler.stop()) == ["a0", "a1", "b0"]
+    assert bench.memory.num_clears == 1
+    assert [clip.source for clip in bench.scheduler.clips] == ["b"]
+    assert bench.enter() == ["b1"]
+
+
+def test_out_of_memory_half_as_many_begin_again_in_the_same_order():
+    bench = Bench(num_slots=8)
+    bench.add("a", *[5] * 5)
+    bench.add("b", *[5] * 5)
+    assert len(bench.enter()) == 8
+    assert bench.scheduler.halve() == []
+    assert bench.scheduler.width == 4
+    assert bench.memory.num_clears == 1
+    assert bench.enter() == ["a0", "a1", "a2", "a3"]
+    bench.scheduler.halve()
+    bench.scheduler.halve()  # nothing had entered: nothing to halve
+    assert bench.scheduler.width == 2
+    assert bench.enter() == ["a0", "a1"]
+
+
+def test_one_that_is_alone_is_tried_once_more_and_then_given_up_with_its_clip():
+    bench = Bench(num_slots=1)
+    bench.add("a", 5, 5)
+    bench.add("b", 5)
+    assert bench.enter() == ["a0"]
+    assert bench.scheduler.halve() == []
+    assert bench.enter() == ["a0"]
+    assert bench.names(bench.scheduler.halve()) == ["a0", "a1"]
+    assert bench.enter() == ["b0"]
+
+
+def test_after_calm_steps_twice_as_many_run_up_to_all_slots():
+    bench = Bench(num_slots=8, num_calm_steps=3)
+    bench.add("a", *[5] * 8)
+    bench.enter()
+    bench.scheduler.count_step(is_calm=False)
+    bench.scheduler.halve()
+    bench.enter()
+    bench.scheduler.halve()
+    widths = []
+    for is_calm in (True, True, False, True, True, True, True, True, True, True, True, True):
+        bench.scheduler.count_step(is_calm=is_calm)
+        widths.append(bench.scheduler.width)
+    assert widths == [2, 2, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    clips=st.lists(
+        st.tuples(st.integers(1, 30), st.lists(st.integers(1, 30), min_size=1, max_size=5)), min_size=1, max_size=6
+    ),
+    num_slots=st.integers(1, 9),
+    max_tokens=st.none() | st.integers(1, 200),
+    choices=st.lists(st.tuples(st.sampled_from(["finish", "finish", "halve", "stop"]), st.integers(0, 8)), max_size=40),
+)
+def test_each_request_comes_out_once_whatever_happens(clips, num_slots, max_tokens, choices):
+    bench = Bench(num_slots=num_slots, max_tokens=max_tokens)
+    for name, (prefix, own_tokens) in zip("abcdef", clips, strict=False):
+        bench.add(name, *own_tokens, prefix=prefix)
+    gone: list[str] = []
+    steps = iter(choices)
+    for _ in range(1000):
+        entering, too_large = bench.scheduler.schedule()
+        gone += bench.names(too_large)
+        bench.memory.place(entering)
+        running = bench.running
+        assert len(running) <= bench.scheduler.width <= num_slots
+        assert max_tokens is None or bench.memory.fits(num_rows=0, row_tokens=0, num_clips=0, clip_tokens=0)
+        if not running:
+            assert not bench.scheduler.clips, "with nothing running, something enters or is given up"
+            break
+        act, which = next(steps, ("finish", 0))
+        if act == "finish":
+            gone.append(running[which % len(running)])
+            bench.finish(gone[-1])
+        else:
+            gone += bench.names(bench.scheduler.halve() if act == "halve" else bench.scheduler.stop())
+    assert sorted(gone) == sorted(bench.requests)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "batches"),
+    [
+        ([], []),
+        ([3], [[3]]),
+        ([9, 9], [[9], [9]]),
+        ([3, 5, 1, 8, 2], [[3, 5], [1], [8], [2]]),
+        ([4, 4, 4], [[4, 4], [4]]),
+    ],
+)
+def test_batches_hold_no_more_tokens_than_allowed_but_at_least_one_item(lengths, batches):
+    assert list(cut_batches(lengths, lambda length: length, 8)) == batches
+
+
+def test_who_enters_is_decided_without_torch():
+    script = "import sys, framegate.pipelines.reason.engines.own.scheduler; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

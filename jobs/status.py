@@ -42,7 +42,7 @@ def status(
     """What an output holds: videos, clips, answers, failures that stand, units not sealed yet, the last runs.
 
     One row per config_id, that is for each set of model, prompt, clips, frames and strategy that wrote there. Videos
-    left are those of the last run, as it ended; of one that was killed or is at work, those of which nothing is stored.
+    left are those of the last run, as it ended; of one that was killed or is at work, those that miss something.
     A failure is retried by a later run unless its reason is for ever, or it has failed failures.max_attempts times (of
     the job, where one is given). Changes nothing, and may be asked while a job runs.
 

@@ -1,6 +1,6 @@
 """When a failure is tried again: by its reason code, how often it has failed, and how long ago.
 
-`pipelines.plan.due` applies these rules to the stored failures.
+`pipelines.plan.coverage` applies these rules to the stored failures.
 """
 
 from __future__ import annotations

@@ -187,3 +187,13 @@ def fill_failures() -> Callable[..., None]:
         Store().put_once(Output.at(root).layout.sealed("failures", CONFIG_ID, "", 1), encode_parquet(table))
 
     return fill
+
+
+@pytest.fixture(scope="session")
+def fill_unit() -> Callable[..., None]:
+    """`fill_unit(uri, number=6, clip_index=0, question_hash="2" * 16)` commits one more answer of run-3."""
+
+    def fill(root: str, *, number: int, **values: Any) -> None:
+        write_unit(Output.at(root), [answer_row(**video(number), run_id="run-3", **values)], "answer")
+
+    return fill

@@ -18,7 +18,7 @@ HOMES = {
     "decord": ("pipelines/decode/", "pipelines/lab/"),
     "duckdb": ("pipelines/results/",),
     "fsspec": ("pipelines/store/",),
-    "ray": ("pipelines/flow.py", "pipelines/driver/cluster.py", "pipelines/lab/"),
+    "ray": ("pipelines/driver/", "pipelines/lab/"),
     "s3fs": ("pipelines/store/",),
     "transformers": ("pipelines/reason/models/", "pipelines/reason/engines/", "pipelines/lab/"),
     "vllm": ("pipelines/reason/engines/vllm/", "pipelines/lab/bench/engines/"),

@@ -1,1 +1,1 @@
-"""The driver's side of a run: what is left to do, what it hears on the way, when it stops, what came of it."""
+"""The driver's side of a run: begin, start the workers, hear their receipts, stop, and record what came of it."""

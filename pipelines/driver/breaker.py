@@ -1,30 +1,29 @@
-"""The circuit breaker: ends a run in which too many units fail for one reason, before it has spent the night on it.
-
-Knows reason codes and nothing of videos or Ray.
-"""
+"""The circuit breaker: ends a run in which too many units fail for one reason, before it has spent the night on it."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
 
+from framegate.pipelines.commit.journal import Receipt
 from framegate.schemas.config import FailuresConfig
 from framegate.schemas.retries import STOPS_RUN
 
 
 class Breaker:
-    """Watches the last `stop_window` units."""
+    """A watcher of the last `stop_window` units."""
 
     def __init__(self, config: FailuresConfig) -> None:
         self._config = config
         self._window: deque[str | None] = deque(maxlen=config.stop_window)
 
-    def feed(self, failure_reason: str | None) -> str | None:
-        """Takes the outcome of one unit; one sentence where the run should end, else None.
+    def feed(self, receipt: Receipt) -> str | None:
+        """Takes the receipt of one unit. Returns one sentence where the run should end, else None.
 
-        A run trips as soon as more units failed for one reason than the share of a full window allows, so that a short
-        run of failures at its start is enough, and one of fewer units than that is never stopped.
+        The run ends as soon as more units failed for one reason than the share of a full window allows. So a short run
+        of failures at its start is enough, and a run of fewer units than that is never stopped.
         """
-        self._window.append(failure_reason if failure_reason in STOPS_RUN else None)
+        reason = receipt.failure_reason
+        self._window.append(reason if reason in STOPS_RUN else None)
         reasons = Counter(reason for reason in self._window if reason is not None)
         if not reasons:
             return None

@@ -1,6 +1,6 @@
-"""Ray as this program wants it: on loopback, quiet, without dashboard or usage reports; and the CPUs of each stage.
+"""Ray as this program wants it: on loopback, quiet, without dashboard or usage reports; and the CPUs of each worker.
 
-Knows nothing of videos or models. Ray is imported where it is needed, because it reads its environment when imported.
+Ray is imported inside of functions, because it reads its environment when it is imported.
 """
 
 from __future__ import annotations
@@ -33,16 +33,15 @@ _ENVIRONMENT = {
 Made = TypeVar("Made")
 # About a third of an engine's weight: enough to keep it fed where it is the faster of the two.
 NICENESS = 5
-POISONED = 70  # the exit code of a worker in which no engine can work any more: sysexits.h, EX_SOFTWARE
+EXIT_FATAL = 70  # the exit code of a worker in which no engine can work any more: sysexits.h, EX_SOFTWARE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
-    """CPUs that one process of each stage asks for, so that all of them fit at once."""
+    """CPUs that one worker of each kind asks for, so that all of them fit at once."""
 
     decode_cpus: float
     reason_cpus: float
-    commit_cpus: float
 
 
 def start_ray(config: RayConfig, *, num_cpus: int | None = None) -> Shares:
@@ -79,7 +78,7 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None) -> Shares:
 
 
 def unwrap(error: BaseException) -> FramegateError:
-    """The error of ours inside of what Ray raised, or one sentence about what is no error of ours."""
+    """Unwraps Ray's exception: the FramegateError inside, or a new one that holds the cause's first line."""
     from ray.exceptions import RayError
 
     inner = error
@@ -93,12 +92,12 @@ def unwrap(error: BaseException) -> FramegateError:
     )
 
 
-def behind_engines(make_stage: Callable[[], Made]) -> Made:
-    """Makes the stage of a worker that gives way to engines on the same processors, and so do its child processes.
+def at_low_priority(make_stage: Callable[[], Made]) -> Made:
+    """Makes a stage after lowering this process's priority, so that engines on the same processors go first.
 
-    An engine's threads wait for each other many times in each step: where one of them is put aside for a decoder, all
-    of them stand. On 2 busy processors a process beside it took 40 % of a matrix product's speed; one with this
-    niceness took 10 %.
+    Its child processes inherit the priority. An engine's threads wait for each other many times in each step: where one
+    of them is put aside for a decoder, all of them wait. On 2 busy processors a process beside it took 40 % of a matrix
+    product's speed; one with this niceness took 10 %.
     """
     os.nice(NICENESS)
     return make_stage()
@@ -111,7 +110,7 @@ def end_process(error: BaseException) -> None:
     """
     traceback.print_exception(error)
     sys.stderr.flush()
-    os._exit(POISONED)
+    os._exit(EXIT_FATAL)
 
 
 def _share(config: RayConfig, resources: Mapping[str, float]) -> Shares:
@@ -123,8 +122,8 @@ def _share(config: RayConfig, resources: Mapping[str, float]) -> Shares:
             f" and Ray finds {num_gpus:g} here; set ray.gpus_per_actor: 0 to run the model on the CPU"
         )
     if config.address is not None:
-        return Shares(decode_cpus=1, reason_cpus=1, commit_cpus=0.1)
+        return Shares(decode_cpus=1, reason_cpus=1)
     # A pool whose processes do not all fit would wait for ever; here they share what there is.
     num_processes = config.decode_workers + config.reason_actors.max + 1
     share = min(1.0, int(1000 * resources.get("CPU", 1.0) / num_processes) / 1000)
-    return Shares(decode_cpus=share, reason_cpus=share, commit_cpus=share)
+    return Shares(decode_cpus=share, reason_cpus=share)

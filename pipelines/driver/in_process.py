@@ -1,28 +1,35 @@
-"""The stages one after the other in this process, without Ray. The same rows come of it.
-
-Knows stages as callables over Arrow tables, and that answering has something to close.
-"""
+"""A run without Ray: both workers in this process, one unit after the other. It commits the same rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
+from framegate.pipelines.commit.journal import Receipt
+from framegate.schemas.unit import DecodedUnit, PlannedVideo
+
+
+class Decoding(Protocol):
+    """`pipelines.worker.decode_worker.DecodeWorker` is one."""
+
+    def decode(self, planned: PlannedVideo) -> Iterable[DecodedUnit]: ...
+
 
 class Answering(Protocol):
-    def __call__(self, batch: pa.Table) -> pa.Table: ...
+    """`pipelines.worker.answer_worker.AnswerWorker` is one."""
+
+    def answer(self, unit: DecodedUnit) -> Receipt: ...
 
     def close(self) -> None: ...
 
 
-def run_in_process(
-    videos: pa.Table, decode: Callable[[pa.Table], Iterable[pa.Table]], answer: Answering
-) -> Iterator[dict[str, Any]]:
-    """The receipts of all units, as they are committed, one unit at a time. Closes `answer` at the end."""
-    with closing(answer):
-        for place in range(videos.num_rows):
-            for unit in decode(videos.slice(place, 1)):
-                yield from answer(unit).to_pylist()
+def run_in_process(videos: pa.Table, decoding: Decoding, answering: Answering) -> Iterator[Receipt]:
+    """The receipts of all units of `videos` (PLANNED), as they are committed. Closes `answering` at the end."""
+    with closing(answering):
+        for row in range(videos.num_rows):
+            for planned in PlannedVideo.from_table(videos.slice(row, 1)):
+                for unit in decoding.decode(planned):
+                    yield answering.answer(unit)

@@ -1,48 +1,28 @@
-"""What came of a run, read from storage and not from the driver's memory: what was lost on the way shows here."""
+"""What came of a run, read from storage and not from the driver's memory, so that what was lost on the way shows."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-import pyarrow.compute as pc
-
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_log import SealLog
-from framegate.pipelines.commit.tombstones import read_tombstones
-from framegate.pipelines.plan.remaining import plan_videos
-from framegate.pipelines.plan.stored import read_done
+from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.schemas.counts import SEALED_COUNTS, Counts
-from framegate.schemas.keys import id_numbers
 from framegate.schemas.run import Plan, RunSummary
-from framegate.schemas.tables import FOUND
 
 
 def count_videos(planned: Plan, output: Output) -> dict[str, int]:
     """How many planned videos were answered, failed, skipped and left: the names of RunSummary."""
-    done = read_done(output, planned.config_id)
-    after = plan_videos(
-        planned.videos.select(FOUND.names),
-        planned.questions,
-        done.answered,
-        done.failed,
-        undecoded=done.undecoded,
-        now=datetime.min.replace(tzinfo=UTC),  # what failed in this run is no work that this run left
-        max_attempts=1,
-        erased=read_tombstones(output),
-    )
-    given_up = done.failed.filter(pc.field("question").is_null()).column("video")
-    left = id_numbers(after.table.column("video_id"))
-    failed = np.setdiff1d(np.intersect1d(id_numbers(planned.videos.column("video_id")), given_up), left)
-    num_planned = planned.videos.num_rows
+    hashes = [question.hash for question in planned.questions]
+    after = remaining_of_run(output, planned.config_id, planned.videos, hashes)
     return {
-        "num_videos_answered": num_planned - len(left) - len(failed) - after.num_erased,
-        "num_videos_failed": len(failed),
+        "num_videos_answered": after.num_complete + after.num_settled - after.num_undecoded,
+        "num_videos_failed": after.num_undecoded,
         "num_videos_skipped": planned.num_skipped + after.num_erased,
-        "num_videos_left": len(left),
+        "num_videos_left": after.num_left,
     }
 
 
@@ -55,7 +35,7 @@ def stored_counts(output: Output, config_id: str, run_id: str, seen: Counts) -> 
 
 
 def begun_record(planned: Plan, started_at: datetime) -> dict[str, Any]:
-    """What stands of a run before its first unit does."""
+    """What is stored of a run before its first unit is."""
     return {
         "config_id": planned.config_id,
         "started_at": started_at.isoformat(),

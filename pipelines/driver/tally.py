@@ -1,17 +1,11 @@
-"""What the driver remembers of a run: a few bytes for each planned video, however many rows it has.
-
-Knows receipts as rows of columns, and nothing of where they come from.
-"""
+"""What the driver remembers of a run: a few bytes for each planned video, however many rows it has."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from framegate.pipelines.commit.journal import Receipt
 from framegate.schemas.counts import Counts
 from framegate.schemas.keys import id_number, id_numbers
 from framegate.schemas.run import Progress
@@ -27,13 +21,13 @@ class Tally:
         self.num_lost_races = 0
         self.counts = Counts()
 
-    def add(self, receipt: Mapping[str, Any]) -> None:
-        place = int(np.searchsorted(self._videos, np.uint64(id_number(receipt["video_id"]))))
-        if not self._begun[place]:
-            self._begun[place] = True
+    def add(self, receipt: Receipt) -> None:
+        video = int(np.searchsorted(self._videos, np.uint64(id_number(receipt.video_id))))
+        if not self._begun[video]:
+            self._begun[video] = True
             self.num_begun += 1
-        if receipt["created"]:
-            self.counts = self.counts.plus(Counts(**{field.name: receipt[field.name] for field in fields(Counts)}))
+        if receipt.created:
+            self.counts = self.counts.plus(receipt)
         else:  # another run was first; its rows stay, and it counts them
             self.num_lost_races += 1
 

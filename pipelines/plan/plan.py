@@ -1,6 +1,6 @@
-"""What is left to do of a job: the input as it is now, minus what its output holds.
+"""The plan of a job: the input as it is now, minus what its output holds.
 
-Changes nothing in storage but indexes of tar shards, where it is told to keep them.
+Nothing in storage is changed but indexes of tar shards, where `make_plan` is told to keep them.
 """
 
 from __future__ import annotations
@@ -14,25 +14,16 @@ from typing import Any
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.tombstones import read_tombstones, without_erased
 from framegate.pipelines.decode.policy import Policy
-from framegate.pipelines.decode.readers.reader import decoder_version
-from framegate.pipelines.plan.remaining import plan_videos
-from framegate.pipelines.plan.stored import read_done
-from framegate.pipelines.reason.asking.prompt import (
-    DEFAULT_SYSTEM_PROMPT,
-    FORCED_CLOSING,
-    prefix_before_video,
-    suffix_after_video,
-)
-from framegate.pipelines.reason.models.fingerprint import fingerprint_model
+from framegate.pipelines.plan.coverage import Retries
+from framegate.pipelines.plan.remaining import remaining
+from framegate.pipelines.plan.stored import read_stored
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
-from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.source.input_columns import input_names
 from framegate.schemas.config import RunConfig, config_id
 from framegate.schemas.errors import ConfigError, FramegateError
 from framegate.schemas.job import Job
-from framegate.schemas.qa import ANSWER_TYPES, Question
 from framegate.schemas.run import Plan
 
 MAX_INPUTS_SEEN = 1000
@@ -46,7 +37,11 @@ def make_policy(config: RunConfig) -> Policy:
 
 
 def make_plan(job: Job, identity: dict[str, Any], *, limit: int | None, retry_failed: bool, keep_indexes: bool) -> Plan:
-    """Raises FramegateError where the job cannot start: no videos, no such model, frames that do not fit."""
+    """The videos with work left, at most `limit` of them. `retry_failed` tries all failures again.
+
+    `identity` is what `read_identity` gave. Raises FramegateError where the job cannot start: no videos, no such model,
+    frames that do not fit.
+    """
     make_policy(job.config).check()
     id = config_id(job.config, **identity)
     output = Output.open(job.config.output)
@@ -54,34 +49,29 @@ def make_plan(job: Job, identity: dict[str, Any], *, limit: int | None, retry_fa
     found = find_videos(job.config.input, indexes)
     check_partition_columns(job.config.output.partition_by, input_names(found, max_rows=MAX_INPUTS_SEEN))
     ignored = sum((Counter(by_extension) for by_extension in indexes.num_ignored.values()), Counter())
-    done = read_done(output, id)
-    planned = plan_videos(
+    left = remaining(
         found,
-        job.questions,
-        done.answered,
-        done.failed,
-        undecoded=done.undecoded,
-        now=datetime.now(UTC),
-        max_attempts=job.config.failures.max_attempts,
-        retry_failed=retry_failed,
+        [question.hash for question in job.questions],
+        read_stored(output, id),
+        retries=Retries(now=datetime.now(UTC), max_attempts=job.config.failures.max_attempts, everything=retry_failed),
         erased=read_tombstones(output),
     )
     return Plan(
         config_id=id,
-        num_videos=found.num_rows,
-        num_skipped=found.num_rows - planned.table.num_rows,
-        num_erased=planned.num_erased,
-        num_settled=planned.num_settled,
-        videos=planned.table.slice(0, limit),
+        num_videos=left.num_found,
+        num_skipped=left.num_found - left.num_left,
+        num_erased=left.num_erased,
+        num_settled=left.num_settled,
+        videos=left.videos(limit),
         questions=job.questions,
         num_ignored_members=dict(ignored.most_common()),
     )
 
 
 def refuse_erased(output: Output, run_id: str, planned: Plan) -> None:
-    """Takes the plan that was just stored away again where it names a video that was erased meanwhile.
+    """Where the plan that was just stored names a video that was erased meanwhile: deletes it, raises FramegateError.
 
-    The erasure may have looked for plans before this one was there. Raises FramegateError then.
+    That erasure may have looked for plans before this one was there.
     """
     kept = without_erased(planned.videos, read_tombstones(output))
     if kept.num_rows < planned.videos.num_rows:
@@ -101,16 +91,3 @@ def check_partition_columns(partition_by: Sequence[str], names: Iterable[str]) -
                 f"did you mean '{match[0]}'?" if match else f"it has {', '.join(sorted(known - {OWN_TIME})) or 'none'}"
             )
             raise ConfigError(f"output.partition_by: '{entry}' is no column of the manifest; {hint}")
-
-
-def read_identity(config: RunConfig, strategy: Strategy) -> dict[str, Any]:
-    """What `config_id` takes from rooms that schemas cannot import."""
-    asked = [suffix_after_video(Question(id="", text="", type=answer_type)) for answer_type in ANSWER_TYPES]
-    return {
-        "wording": "\n".join(
-            [prefix_before_video(config.prompt.system or DEFAULT_SYSTEM_PROMPT), *asked, FORCED_CLOSING]
-        ),
-        "model_fingerprint": fingerprint_model(config.model.name, config.model.revision),
-        "decoder_version": ",".join(decoder_version(name) for name in config.frames.decoders),
-        "strategy": strategy.document(),
-    }

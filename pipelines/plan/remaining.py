@@ -1,107 +1,123 @@
-"""What is left to do: the videos that exist, minus the questions that are stored or settled for all of their clips.
+"""What is left to do: the videos that were found, minus the questions that are stored or settled for all their clips.
 
-How many clips a video has is known only once it was decoded, so that completeness rests on what is stored: a video is
+How many clips a video has is known only once it was decoded. So completeness rests on what is stored: a video is
 complete for a question when nothing is missing from clip 0 up to the one that is marked as the last, or up to where
 its frames end. All of it is arithmetic on columns of numbers: a million videos with four answers each take about two
-seconds and 300 MB. Knows nothing of where the columns come from.
+seconds and 300 MB.
+
+This is the one definition of what is left, for a plan, a run, its books and `framegate status`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
 
-from framegate.pipelines.plan.due import Ledger, find_due
+from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.tombstones import read_tombstones
+from framegate.pipelines.plan.coverage import Coverage, Retries, find_due
+from framegate.pipelines.plan.stored import Stored, read_stored
 from framegate.pipelines.source.input_columns import pack_inputs
 from framegate.schemas.keys import Packing, id_number, id_numbers, uri_digest
-from framegate.schemas.qa import Question
 from framegate.schemas.tables import FOUND, PLANNED
 
 BATCH_ROWS = 65_536
 
 
-@dataclass(frozen=True, kw_only=True)
-class Planned:
-    """The plan as a table, and what of the videos that were found has no place in it.
+class Remaining:
+    """What is left of the videos that were found, and in how many of them nothing is.
 
-    table         in PLANNED, in the order of what was found: the videos that have work left
-    num_found     all of them: num_complete + num_settled + num_erased + the rows of `table`
-    num_complete  every question of every clip is answered
-    num_settled   something failed, and is not tried again now; all else is answered
-    num_erased    erased on request, and staying out
+    num_found      all of them: num_complete + num_settled + num_erased + num_left
+    num_complete   every question of every clip is answered
+    num_settled    something failed and is not tried again now; all else is answered
+    num_undecoded  of those: the video, or the rest of it, gave no frames
+    num_erased     erased on request, and staying out
+    num_left       something is missing, or failed and is tried again now
     """
 
-    table: pa.Table
-    num_found: int
-    num_complete: int
-    num_settled: int
-    num_erased: int
+    def __init__(
+        self,
+        found: pa.Table,
+        question_hashes: Sequence[str],
+        coverage: Coverage,
+        video_of_row: np.ndarray,
+        is_erased: np.ndarray,
+    ) -> None:
+        is_left = coverage.is_left[video_of_row] & ~is_erased
+        is_settled = coverage.is_settled[video_of_row] & ~is_erased
+        self.num_found = found.num_rows
+        self.num_complete = int((~is_left & ~is_settled & ~is_erased).sum())
+        self.num_settled = int(is_settled.sum())
+        self.num_undecoded = int((coverage.is_undecoded[video_of_row] & ~is_erased).sum())
+        self.num_erased = int(is_erased.sum())
+        self.num_left = int(is_left.sum())
+        self._found, self._question_hashes = found, question_hashes
+        self._coverage, self._video_of_row, self._rows_left = coverage, video_of_row, np.flatnonzero(is_left)
+
+    def videos(self, limit: int | None = None) -> pa.Table:
+        """Those with work left in PLANNED, in the order of what was found; at most `limit` of them."""
+        rows = self._rows_left[:limit]
+        batches = [
+            batch
+            for start in range(0, len(rows), BATCH_ROWS)
+            for batch in _planned_rows(
+                self._found, rows[start : start + BATCH_ROWS], self._video_of_row, self._question_hashes, self._coverage
+            )
+        ]
+        return pa.Table.from_batches(batches, PLANNED)
 
 
-def plan_videos(
+def remaining(
     found: pa.Table,
-    questions: Sequence[Question],
-    answered: pa.Table,
-    failed: pa.Table,
+    question_hashes: Sequence[str],
+    stored: Stored,
     *,
-    now: datetime,
-    max_attempts: int,
-    retry_failed: bool = False,
+    retries: Retries | None,
     erased: frozenset[str] = frozenset(),
-    undecoded: pa.Table | None = None,
-) -> Planned:
-    """What of `found` (rows in FOUND) is left to do.
+) -> Remaining:
+    """What of `found` is left to do.
 
-    `answered` (ANSWERED_KEYS) and `failed` (FAILED_KEYS, failures that stand) may hold rows of other videos and other
-    questions. A failure is tried again when `schemas.retries` says so and it was tried less than `max_attempts` times,
-    or with `retry_failed`; until then it is settled. `erased` are digests of URIs (`schemas.keys.uri_digest`).
-    `undecoded` (columns video, attempts) says how often each video gave no frames before, whether that still stands or
-    not, so that the next failure has a number of its own.
+    found    rows in FOUND; where `videos` is not asked for, video_id and video_uri are enough
+    stored   may hold rows of other videos and other questions
+    retries  which failures are tried again. Until then they are settled. None: none is, so that what is left was never
+             attempted
+    erased   digests of URIs (`schemas.keys.uri_digest`)
     """
-    hashes = list(dict.fromkeys(question.hash for question in questions))
-    ids = np.unique(id_numbers(found.column("video_id")))
-    of_row = np.searchsorted(ids, id_numbers(found.column("video_id")))
-    due = find_due(failed, now=now, max_attempts=max_attempts, retry_failed=retry_failed)
-    packing = Packing.make(ids, np.array([id_number(hash) for hash in hashes], np.uint64), [answered, failed])
-    ledger = Ledger(packing, answered, failed, due, undecoded)
-
-    is_erased = _are_erased(found, erased)
-    is_open = ledger.is_open[of_row] & ~is_erased
-    is_settled = ledger.is_settled[of_row] & ~is_open & ~is_erased
-    places = np.flatnonzero(is_open)
-    batches = [
-        batch
-        for start in range(0, len(places), BATCH_ROWS)
-        for batch in _rows(found, places[start : start + BATCH_ROWS], of_row, hashes, ledger)
-    ]
-    return Planned(
-        table=pa.Table.from_batches(batches, PLANNED),
-        num_found=found.num_rows,
-        num_complete=int((~is_open & ~is_settled & ~is_erased).sum()),
-        num_settled=int(is_settled.sum()),
-        num_erased=int(is_erased.sum()),
-    )
+    hashes = list(dict.fromkeys(question_hashes))
+    numbers = id_numbers(found.column("video_id"))
+    ids = np.unique(numbers)
+    questions = np.array([id_number(hash) for hash in hashes], np.uint64)
+    packing = Packing.make(ids, questions, [stored.answered, stored.failed])
+    coverage = Coverage(packing, stored, find_due(stored.failed, retries))
+    return Remaining(found, hashes, coverage, np.searchsorted(ids, numbers), _are_erased(found, erased))
 
 
-def _rows(
-    found: pa.Table, places: np.ndarray, of_row: np.ndarray, hashes: Sequence[str], ledger: Ledger
+def remaining_of_run(output: Output, config_id: str, planned: pa.Table, question_hashes: Sequence[str]) -> Remaining:
+    """What a run left of the videos that it had planned, as storage has it now. What failed in it is not left.
+
+    `planned` has the columns video_id and video_uri. Raises StorageError.
+    """
+    stored = read_stored(output, config_id)
+    return remaining(planned, question_hashes, stored, retries=None, erased=read_tombstones(output))
+
+
+def _planned_rows(
+    found: pa.Table, some: np.ndarray, video_of_row: np.ndarray, hashes: Sequence[str], coverage: Coverage
 ) -> list[pa.RecordBatch]:
-    rows = found.take(pa.array(places))
+    rows = found.take(pa.array(some))
     rows = rows.set_column(FOUND.get_field_index("inputs"), FOUND.field("inputs"), pack_inputs(rows))
-    videos, texts = of_row[places], pa.array(hashes, pa.string())
-    num_missing, questions = ledger.missing(videos)
-    num_done, *done = ledger.done(videos)
-    num_due, *due = ledger.due(videos)
+    videos, texts = video_of_row[some], pa.array(hashes, pa.string())
+    num_missing, questions = coverage.missing(videos)
+    num_done, *done = coverage.done(videos)
+    num_due, *due = coverage.due(videos)
     columns = [
         *(rows.column(name) for name in FOUND.names),
         _lists("question_hashes", num_missing, texts.take(pa.array(questions))),
         _lists("done", num_done, _keys("done", texts, *done)),
         _lists("attempts", num_due, _keys("attempts", texts, *due)),
-        pa.array(ledger.undecoded_attempts[videos], pa.int32()),
+        pa.array(coverage.undecoded_attempts[videos], pa.int32()),
     ]
     return pa.Table.from_arrays(columns, schema=PLANNED).combine_chunks().to_batches()
 

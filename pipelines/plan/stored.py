@@ -1,15 +1,14 @@
 """What is answered and what failed, as storage has it: columns of numbers, whatever the number of rows.
 
-A row is always somewhere: it is in the journal until the seal that took it has written all of its files, and in those
-from then on. So the journal is read first and the sealed tables after it. Whatever a sealer moves in between is met
-twice or once, and never missed; an object of the journal that is gone when its turn comes was sealed by then, or
-erased. Knows nothing of what is asked of the rows.
+The journal is read first and the sealed tables after it. A row is in the journal until the seal that took it has
+written all of its files, and in those from then on. So a row that a sealer moves meanwhile is met once or twice, and
+never missed. An object of the journal that is gone when its turn comes was sealed by then, or erased.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -19,10 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.plan.standing import has_answer, is_overtaken, last_of_each_key, num_undecoded
 from framegate.pipelines.store import ObjectInfo, Store
 from framegate.pipelines.store.parquet import one_of_ours, parse_parquet, read_columns
-from framegate.schemas.keys import id_numbers, positions_among
+from framegate.schemas.keys import Packing, id_numbers, positions_among
 from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, JOURNAL, KEY_COLUMNS
 
 READ_THREADS = 4  # sealed files that are read at the same time
@@ -32,6 +30,7 @@ JOURNAL_OBJECTS = 1024  # that are read before their rows become numbers
 _ANSWER = (*KEY_COLUMNS, "clip_is_last")
 _FAILURE = (*_ANSWER, "reason", "attempts", "written_at")
 _TIME = ("video_id", "clip_index", "written_at")
+_WHOLE_VIDEO = -1  # in place of a clip index, for sorting: failures of a whole video have none
 _TEXTS = ("video_id", "question_hash", "reason")
 _UNSEALED = pa.schema([JOURNAL.field(name).remove_metadata() for name in ("row_kind", *_FAILURE)])
 _TIMES = pa.schema(
@@ -40,13 +39,13 @@ _TIMES = pa.schema(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Done:
+class Stored:
     """All of one config_id, sealed or not.
 
-    answered   in ANSWERED_KEYS: 21 bytes a row. Keys may stand twice
-    failed     in FAILED_KEYS, the failures that stand: the last of its key, of a key without an answer and, where it is
-               of a whole video or the rest of one, with no later answer to a clip from there on
-    undecoded  columns video and attempts: how often each video gave no frames, whether that stands or not
+    answered   in ANSWERED_KEYS: 21 bytes a row. A key may be there twice
+    failed     in FAILED_KEYS: the last failure of each key that has no answer. A failure of a whole video, or of the
+               rest of one, is left out where a clip from there on was answered later
+    undecoded  columns video and attempts: how often each video gave no frames, left out or not
     """
 
     answered: pa.Table
@@ -54,7 +53,7 @@ class Done:
     undecoded: pa.Table
 
 
-def read_done(output: Output, config_id: str) -> Done:
+def read_stored(output: Output, config_id: str) -> Stored:
     """Fresh from storage. Raises StorageError."""
     unsealed = [*_read_journal(output.store, output.layout.folder("journal", config_id))]
     results = [*_read_sealed(output.store, output.layout.folder("results", config_id), _ANSWER, _answered)]
@@ -69,7 +68,7 @@ def read_done(output: Output, config_id: str) -> Done:
     videos = np.unique(whole.column("video").to_numpy())
     times = chain((rows.times for rows in unsealed), _read_times(output.store, results, videos))
     whole = whole.filter(pa.array(~is_overtaken(whole, times)))
-    return Done(answered=answered, failed=_concat(FAILED_KEYS, [of_clip, whole]), undecoded=num_undecoded(history))
+    return Stored(answered=answered, failed=_concat(FAILED_KEYS, [of_clip, whole]), undecoded=num_undecoded(history))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,3 +160,67 @@ def _numbers(rows: pa.Table, schema: pa.Schema, names: Mapping[str, str]) -> pa.
 
 def _concat(schema: pa.Schema, tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables([schema.empty_table(), *tables])
+
+
+def last_of_each_key(failed: pa.Table) -> pa.Table:
+    """Of rows in FAILED_KEYS the last attempt at each (video, clip, question): every attempt has a row of its own."""
+    if failed.num_rows == 0:
+        return failed
+    failed = failed.combine_chunks()
+    video = failed.column("video").to_numpy()
+    clip = pc.fill_null(failed.column("clip_index"), _WHOLE_VIDEO).to_numpy()
+    question = pc.fill_null(failed.column("question"), 0).to_numpy()
+    has_question = failed.column("question").is_valid().to_numpy()
+    attempts, failed_at = failed.column("attempts").to_numpy(), failed.column("failed_at").cast(pa.int64()).to_numpy()
+    order = np.lexsort((failed_at, attempts, question, has_question, clip, video))
+    key = np.stack([column[order].astype(np.uint64) for column in (video, clip, question, has_question)])
+    is_last = np.concatenate([(key[:, 1:] != key[:, :-1]).any(axis=0), [True]])
+    return failed.take(pa.array(order[is_last]))
+
+
+def num_undecoded(failed: pa.Table) -> pa.Table:
+    """Columns video and attempts: the most often that a video, or the rest of it, gave no frames."""
+    whole = failed.filter(pc.field("question").is_null())
+    counted = whole.group_by("video").aggregate([("attempts", "max")])
+    return counted.rename_columns({"attempts_max": "attempts"}).select(["video", "attempts"])
+
+
+def has_answer(failed: pa.Table, answered: pa.Table) -> np.ndarray:
+    """For each failure of a question at a clip: whether the same key is among `answered` (ANSWERED_KEYS)."""
+    video, clip, question = (failed.column(name).to_numpy() for name in ("video", "clip_index", "question"))
+    packing = Packing.make(np.unique(video), np.unique(question), [failed])
+    keys = [np.empty(0, np.int64)]
+    for batch in answered.to_batches():
+        places = positions_among(batch.column("video").to_numpy(), packing.videos)
+        about = np.flatnonzero(places >= 0)
+        asked = positions_among(batch.column("question").to_numpy()[about], packing.questions)
+        clips = batch.column("clip_index").to_numpy()[about].astype(np.int64)
+        fits = (asked >= 0) & (clips < packing.num_clips)
+        keys.append(packing.keys(places[about][fits], asked[fits], clips[fits]))
+    own = packing.keys(
+        positions_among(video, packing.videos), positions_among(question, packing.questions), clip.astype(np.int64)
+    )
+    return np.isin(own, np.concatenate(keys))
+
+
+def is_overtaken(failed: pa.Table, answers: Iterable[pa.Table]) -> np.ndarray:
+    """For each failure of a video as a whole, or from a clip on: whether a clip from there on was answered later.
+
+    `answers` have the columns video, clip_index and written_at, and may be of other videos as well.
+    """
+    video = failed.column("video").to_numpy()
+    first_clip = pc.fill_null(failed.column("clip_index"), 0).to_numpy()
+    failed_at = failed.column("failed_at").cast(pa.int64()).to_numpy()
+    order = np.argsort(video, kind="stable")
+    videos, starts, counts = np.unique(video[order], return_index=True, return_counts=True)
+    overtaken = np.zeros(failed.num_rows, bool)
+    for table in answers:
+        places = positions_among(table.column("video").to_numpy(), videos)
+        about = np.flatnonzero(places >= 0)
+        places, clip = places[about], table.column("clip_index").to_numpy()[about]
+        written_at = table.column("written_at").cast(pa.int64()).to_numpy()[about]
+        for number in range(counts.max(initial=0)):  # hardly ever more than one of a video
+            has = counts[places] > number
+            row = order[starts[places[has]] + number]
+            overtaken[row[(clip[has] >= first_clip[row]) & (written_at[has] > failed_at[row])]] = True
+    return overtaken

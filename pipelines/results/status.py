@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import read_begun, read_runs
+from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.pipelines.results.views import open_views, select
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import ObjectNotFound, StorageError
@@ -35,9 +35,6 @@ _ANSWERS = """
     FROM clips JOIN questions USING (config_id) GROUP BY config_id"""
 _FAILURES = """
     SELECT config_id, reason, attempts, count(*) AS num_rows FROM failures GROUP BY ALL"""
-_BEGUN_VIDEOS = """
-    SELECT video_id FROM answers WHERE config_id = '{0}'
-    UNION SELECT video_id FROM failure_history WHERE config_id = '{0}'"""
 _FAILURE_COUNTS = ("num_failures", "num_retried", "num_given_up")
 _NOTHING: Mapping[str, Any] = {
     "model": None,
@@ -85,7 +82,7 @@ def _read(config: OutputConfig, max_attempts: int, num_runs: int) -> list[dict[s
         attempts = Counter(_config_id_of(info.uri) for info in output.list("attempts"))
         runs = _runs_by_config(output)
         configs = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in output.list("configs")}
-        left = {id: _num_left(output, connection, runs[id][-1], videos[id]) for id in runs}
+        left = {id: _num_left(output, runs[id][-1]) for id in runs}
     num_erased = sum(1 for _ in output.list("tombstones"))
     return [
         {
@@ -137,23 +134,17 @@ def _config_id_of(uri: str) -> str:
     return uri.rpartition("config_id=")[2].partition("/")[0]
 
 
-def _num_left(
-    output: Output,
-    connection: duckdb.DuckDBPyConnection,
-    run: Mapping[str, Any],
-    videos_not_sealed: set[str],
-) -> int | None:
-    """Videos that a run has left: as its record says, or, where it has none yet, those without any row or unit."""
+def _num_left(output: Output, run: Mapping[str, Any]) -> int | None:
+    """Videos that a run has left: as its record says, or, where it has none yet, those that miss something now."""
     if run["is_ended"]:
         return run.get("num_videos_left")
     try:
         with output.store.open_read(output.layout.plan(run["run_id"])) as source:
-            planned = pq.read_table(source, columns=["video_id"]).column("video_id")
+            planned = pq.read_table(source, columns=["video_id", "video_uri", "question_hashes"])
     except (ObjectNotFound, pa.ArrowException, OSError):  # killed before it stored a plan, or the plan is damaged
         return run.get("num_videos")
-    begun = select(connection, _BEGUN_VIDEOS.format(run["config_id"].replace("'", "''"))).column("video_id")
-    begun = pa.chunked_array([*begun.chunks, pa.array(sorted(videos_not_sealed), pa.string())], pa.string())
-    return len(planned) - sum(pc.call_function("is_in", [planned], pc.SetLookupOptions(begun)).to_pylist())
+    hashes = pc.call_function("list_flatten", [planned.column("question_hashes")]).unique().to_pylist()
+    return remaining_of_run(output, run["config_id"], planned, hashes).num_left
 
 
 def _runs_by_config(output: Output) -> dict[str, list[dict[str, Any]]]:

@@ -6,14 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.driver.breaker import Breaker
+from framegate.pipelines.driver.watchers import feed_all
 from framegate.schemas.config import FailuresConfig
 from framegate.schemas.errors import REASON_MEANINGS
 from framegate.schemas.retries import RETRY_AFTER, STOPS_RUN
 
 
+def receipt(failure_reason: str | None) -> Receipt:
+    return Receipt(
+        video_id="0" * 16, created=True, num_clips=0, num_answers=0, num_failures=1, num_thinking=0,
+        num_answer_tokens=0, num_thinking_tokens=0, decode_seconds=0.0, engine_seconds=0.0, undecoded=True,
+        failure_reason=failure_reason,
+    )  # fmt: skip
+
+
 def feed(breaker: Breaker, *reasons: str | None) -> str | None:
-    sentences = [breaker.feed(reason) for reason in reasons]
+    sentences = [breaker.feed(receipt(reason)) for reason in reasons]
     return sentences[-1]
 
 
@@ -47,9 +57,26 @@ def test_it_trips_exactly_when_the_window_says_so(reasons: list[str | None], win
     for end, reason in enumerate(reasons, start=1):
         last = reasons[max(0, end - window) : end]
         most = max(last.count("storage"), last.count("engine_error"))
-        assert (breaker.feed(reason) is not None) == (most > share * window)
+        assert (breaker.feed(receipt(reason)) is not None) == (most > share * window)
 
 
 def test_every_reason_has_a_rule_for_trying_again() -> None:
     assert set(RETRY_AFTER) == set(REASON_MEANINGS)
     assert set(RETRY_AFTER) >= STOPS_RUN
+
+
+def test_every_watcher_hears_every_receipt_and_the_first_sentence_counts() -> None:
+    class Counts:
+        """Wants the run to end from its third receipt on."""
+
+        def __init__(self, name: str) -> None:
+            self.name, self.num_heard = name, 0
+
+        def feed(self, receipt: Receipt) -> str | None:
+            self.num_heard += 1
+            return f"{self.name} heard {self.num_heard}" if self.num_heard > 2 else None
+
+    breaker, first, second = Breaker(FailuresConfig(stop_window=10)), Counts("first"), Counts("second")
+    sentences = [feed_all([breaker, first, second], receipt("storage")) for _ in range(4)]
+    assert sentences == [None, None, "first heard 3", "first heard 4"]
+    assert first.num_heard == second.num_heard == 4

@@ -7,16 +7,17 @@ import tracemalloc
 import numpy as np
 import pyarrow as pa
 
+from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.driver.tally import Tally
 from framegate.schemas.keys import id_text
 
 
-def receipt(number: int, *, created: bool = True) -> dict[str, object]:
-    counts = {
-        "num_clips": 2, "num_answers": 3, "num_failures": 1, "num_thinking": 1, "num_answer_tokens": 30,
-        "num_thinking_tokens": 100, "decode_seconds": 0.5, "engine_seconds": 2.0,
-    }  # fmt: skip
-    return {"video_id": id_text(number), "created": created, **counts}
+def receipt(number: int, *, created: bool = True) -> Receipt:
+    return Receipt(
+        video_id=id_text(number), created=created, num_clips=2, num_answers=3, num_failures=1, num_thinking=1,
+        num_answer_tokens=30, num_thinking_tokens=100, decode_seconds=0.5, engine_seconds=2.0, undecoded=False,
+        failure_reason=None,
+    )  # fmt: skip
 
 
 def test_units_of_one_video_are_one_video_and_all_their_rows() -> None:

@@ -36,6 +36,7 @@ class Expected:
     planned: list[PlannedVideo]
     num_complete: int
     num_settled: int
+    num_undecoded: int
 
 
 def expected_plan(
@@ -54,7 +55,7 @@ def expected_plan(
             wait is not None and failure.failed_at + wait <= now and failure.attempts < max_attempts
         )
 
-    planned, num_settled = [], 0
+    planned, num_settled, num_undecoded = [], 0, 0
     for video in videos:
         answers = [row for row in answered if row.video_id == video.video_id]
         of_clips = [row for row in failed if row.video_id == video.video_id and row.question is not None]
@@ -84,8 +85,9 @@ def expected_plan(
                     undecoded_attempts=max((row.attempts for row in whole), default=0),
                 )
             )
-        elif (breaks_off and min(breaks_off) < min(ends, default=10**9)) or any(
-            row.clip in required and row.question in bank for row in of_clips if not is_due(row)
-        ):
+        elif breaks_off and min(breaks_off) < min(ends, default=10**9):
+            num_undecoded += 1
             num_settled += 1
-    return Expected(planned, len(videos) - len(planned) - num_settled, num_settled)
+        elif any(row.clip in required and row.question in bank for row in of_clips if not is_due(row)):
+            num_settled += 1
+    return Expected(planned, len(videos) - len(planned) - num_settled, num_settled, num_undecoded)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framegate.pipelines.plan import due as ledger_module
-from framegate.pipelines.plan import remaining as plan_module
-from framegate.pipelines.plan.remaining import Planned, plan_videos
+from framegate.pipelines.plan import coverage as coverage_module
+from framegate.pipelines.plan import remaining as remaining_module
+from framegate.pipelines.plan.coverage import Retries
+from framegate.pipelines.plan.remaining import Remaining, remaining
+from framegate.pipelines.plan.stored import Stored
 from framegate.pipelines.source.found import FoundRows
 from framegate.schemas.clip import Member, Refusal, Video
 from framegate.schemas.errors import FramegateError
@@ -28,6 +29,8 @@ from tests.plan.plan_oracle import Answered, Failed, expected_plan
 A, B, STRANGER = (Question(id=name, text=f"{name}?") for name in ("a", "b", "x"))
 VIDEO, OTHER, THIRD = (Video(uri=f"{name}.mp4", version="1", size_bytes=1) for name in "vwx")
 NOW = datetime(2026, 11, 21, 3, tzinfo=UTC)
+RETRIES = Retries(now=NOW, max_attempts=3)
+NONE_UNDECODED = pa.table({"video": pa.array([], pa.uint64()), "attempts": pa.array([], pa.int32())})
 
 
 def to_found(videos: Iterable[Video]) -> pa.Table:
@@ -55,16 +58,22 @@ def plan(
     questions: Sequence[Question],
     answered: Sequence[Answered] = (),
     failed: Sequence[Failed] = (),
-    **options: Any,
-) -> Planned:
-    options = {"now": NOW, "max_attempts": 3, **options}
-    return plan_videos(to_found(videos), questions, to_answered(answered), to_failed(failed), **options)
+    *,
+    undecoded: pa.Table = NONE_UNDECODED,
+    erased: frozenset[str] = frozenset(),
+    retries: Retries | None = RETRIES,
+) -> Remaining:
+    stored = Stored(answered=to_answered(answered), failed=to_failed(failed), undecoded=undecoded)
+    hashes = [question.hash for question in questions]
+    return remaining(to_found(videos), hashes, stored, retries=retries, erased=erased)
 
 
-def works(planned: Planned) -> list[PlannedVideo]:
-    assert planned.table.schema.equals(PLANNED, check_metadata=True)
-    planned.table.validate(full=True)
-    return list(PlannedVideo.from_table(planned.table))
+def works(planned: Remaining) -> list[PlannedVideo]:
+    table = planned.videos()
+    assert table.schema.equals(PLANNED, check_metadata=True)
+    table.validate(full=True)
+    assert planned.num_left == table.num_rows
+    return list(PlannedVideo.from_table(table))
 
 
 def clips(video: Video, question: Question, *indexes: int, last: int) -> list[Answered]:
@@ -145,8 +154,10 @@ def test_a_failure_of_the_world_is_tried_again_when_its_time_has_come() -> None:
 def test_a_video_is_given_up_after_so_many_attempts_until_a_person_says_otherwise() -> None:
     failed = [failure(VIDEO, None, None, attempts=3), failure(OTHER, 0, A, reason="decode_error", last=True)]
     assert works(plan([VIDEO, OTHER], [A], [], failed)) == []
-    assert [work.video for work in works(plan([VIDEO, OTHER], [A], [], failed, max_attempts=4))] == [VIDEO]
-    first, second = works(plan([VIDEO, OTHER], [A], [], failed, retry_failed=True))
+    assert [
+        work.video for work in works(plan([VIDEO, OTHER], [A], [], failed, retries=replace(RETRIES, max_attempts=4)))
+    ] == [VIDEO]
+    first, second = works(plan([VIDEO, OTHER], [A], [], failed, retries=replace(RETRIES, everything=True)))
     assert (first.undecoded_attempts, first.attempts) == (3, {})
     assert (second.undecoded_attempts, second.attempts) == (0, {(0, A.hash): 1})
 
@@ -155,6 +166,19 @@ def test_the_next_failure_of_a_video_gets_a_number_that_none_had_before() -> Non
     before = pa.table({"video": pa.array([id_number(VIDEO.video_id)], pa.uint64()), "attempts": [2]})
     [work, other] = works(plan([VIDEO, OTHER], [A], undecoded=before))
     assert (work.undecoded_attempts, other.undecoded_attempts) == (2, 0)
+
+
+def test_what_failed_is_not_left_where_nothing_is_tried_again() -> None:
+    rows = clips(VIDEO, A, 1, last=1)
+    failed = [failure(VIDEO, 0, A), failure(OTHER, None, None)]
+    planned = plan([VIDEO, OTHER, THIRD], [A], rows, failed, retries=None)
+    assert [work.video for work in works(planned)] == [THIRD]
+    assert (planned.num_complete, planned.num_settled, planned.num_undecoded) == (0, 2, 1)
+
+
+def test_a_failure_behind_the_last_clip_leaves_a_video_complete() -> None:
+    planned = plan([VIDEO], [A], clips(VIDEO, A, 0, 1, last=1), [failure(VIDEO, 2, None)], retries=None)
+    assert (planned.num_complete, planned.num_settled, planned.num_undecoded) == (1, 0, 0)
 
 
 def test_an_erased_video_stays_out() -> None:
@@ -208,11 +232,14 @@ def test_a_plan_is_what_the_rules_say(
     failed = [row for row in {row[:3]: row for row in failures}.values() if row[:3] not in stored]
     videos.sort(key=lambda video: video.uri)
     options = {"now": NOW, "max_attempts": max_attempts, "retry_failed": retry_failed}
+    retries = Retries(now=NOW, max_attempts=max_attempts, everything=retry_failed)
     expected = expected_plan(videos, [question.hash for question in bank], answered, failed, **options)
     with pytest.MonkeyPatch.context() as small:  # so that batches end in the middle, too
-        small.setattr(ledger_module, "CHUNK_ROWS", 3)
-        small.setattr(plan_module, "BATCH_ROWS", 2)
-        planned = plan(videos, bank, answered, failed, **options)
-    assert works(planned) == expected.planned
+        small.setattr(coverage_module, "CHUNK_ROWS", 3)
+        small.setattr(remaining_module, "BATCH_ROWS", 2)
+        planned = plan(videos, bank, answered, failed, retries=retries)
+        assert works(planned) == expected.planned
+        assert planned.videos(1).equals(planned.videos().slice(0, 1))
     assert (planned.num_complete, planned.num_settled) == (expected.num_complete, expected.num_settled)
+    assert planned.num_undecoded == expected.num_undecoded
     assert planned.num_found == len(videos)

@@ -18,7 +18,7 @@ from framegate.pipelines.commit.journal import commit_unit, unit_uri
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
 from framegate.pipelines.plan import stored as done_module
-from framegate.pipelines.plan.stored import Done, read_done
+from framegate.pipelines.plan.stored import Stored, read_stored
 from framegate.pipelines.store import Store, join
 from framegate.schemas.errors import StorageError
 from framegate.schemas.keys import id_number
@@ -65,22 +65,22 @@ class Writer:
     def empty_journal(self) -> None:
         STORE.delete([info.uri for info in self.output.list("journal")])
 
-    def done(self) -> Done:
-        return read_done(self.output, self.facts.config_id)
+    def stored(self) -> Stored:
+        return read_stored(self.output, self.facts.config_id)
 
 
-def answered(done: Done) -> set[tuple[int, int, int, bool]]:
+def answered(done: Stored) -> set[tuple[int, int, int, bool]]:
     return {tuple(row.values()) for row in done.answered.to_pylist()}  # type: ignore[misc]
 
 
-def standing(done: Done) -> set[tuple[int, int | None, str, int]]:
+def standing(done: Stored) -> set[tuple[int, int | None, str, int]]:
     """(video, clip, reason, attempts) of what failed."""
     names = ("video", "clip_index", "reason", "attempts")
     return {tuple(row[name] for name in names) for row in done.failed.to_pylist()}  # type: ignore[misc]
 
 
 def test_nothing_is_done_of_a_new_output(output: Output, facts: RunFacts) -> None:
-    done = Writer(output, facts).done()
+    done = Writer(output, facts).stored()
     assert (done.answered.num_rows, done.failed.num_rows, done.undecoded.num_rows) == (0, 0, 0)
     assert done.answered.schema.equals(ANSWERED_KEYS)
     assert done.failed.schema.equals(FAILED_KEYS)
@@ -93,7 +93,7 @@ def test_a_row_counts_whether_it_is_sealed_or_not(output: Output, facts: RunFact
     sealed = units.make_unit(b, range(3), num_clips=3, failing=True)
     writer.seal((sealed, 0), (units.make_undecoded(c, None), 0))
     writer.commit(sealed)  # by a sealer that has not deleted it yet
-    done = writer.done()
+    done = writer.stored()
     first, second = (id_number(question.hash) for question in units.QUESTIONS[:2])
     a, b, c = (id_number(video.video_id) for video in (a, b, c))
     assert answered(done) == {
@@ -118,13 +118,13 @@ def test_a_failure_stands_until_it_is_answered(
     for number, unit in enumerate((failing, again)):
         writer.seal((unit, number)) if number in sealed else writer.commit(unit, number)
     whole = id_number(video.video_id)
-    assert standing(writer.done()) == {(whole, clip, "engine_error", 2) for clip in range(2)}
+    assert standing(writer.stored()) == {(whole, clip, "engine_error", 2) for clip in range(2)}
     writer.commit(answer, 2)
-    assert standing(writer.done()) == {(whole, 1, "engine_error", 2)}
+    assert standing(writer.stored()) == {(whole, 1, "engine_error", 2)}
     writer.seal((answer, 2))
     writer.empty_journal()
     if sealed == (0, 1):
-        assert standing(writer.done()) == {(whole, 1, "engine_error", 2)}
+        assert standing(writer.stored()) == {(whole, 1, "engine_error", 2)}
 
 
 @pytest.mark.parametrize("sealed", [False, True])
@@ -141,7 +141,7 @@ def test_a_video_that_broke_off_stands_until_a_clip_from_there_on_is_answered_la
     writer.seal((units.make_unit(units.make_video("other"), range(9), num_clips=9), 2))
     unit = units.make_unit(video, clips, num_clips=9)
     writer.seal((unit, hours)) if sealed else writer.commit(unit, hours)
-    done = writer.done()
+    done = writer.stored()
     assert standing(done) == ({(id_number(video.video_id), 2, "truncated", 1)} if stands else set())
     assert done.undecoded.column("attempts").to_pylist() == [1]  # stored, and so its number is taken
 
@@ -155,7 +155,7 @@ def test_no_row_is_missed_while_a_sealer_moves_it(
     moved = units.make_unit(units.make_video("a"), range(2), num_clips=2, failing=True)
     writer.commit(moved)
     writer.commit(units.make_unit(units.make_video("b"), range(2), num_clips=2))
-    before = writer.done()
+    before = writer.stored()
     asked = itertools.count()
 
     def move_first(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -170,7 +170,7 @@ def test_no_row_is_missed_while_a_sealer_moves_it(
 
     for name in ("list", "read_present", "open_read"):
         monkeypatch.setattr(Store, name, move_first(getattr(Store, name)))
-    after = writer.done()
+    after = writer.stored()
     assert answered(after) == answered(before)
     assert standing(after) == standing(before)
 
@@ -190,7 +190,7 @@ def test_a_file_that_an_erasure_replaces_while_it_is_read_is_read_again(
         return plain_open(self, uri)
 
     monkeypatch.setattr(Store, "open_read", open_old)
-    assert writer.done().answered.num_rows == 4
+    assert writer.stored().answered.num_rows == 4
 
 
 @pytest.mark.parametrize("folder", ["results", "failures", "journal"])
@@ -203,7 +203,7 @@ def test_a_file_of_something_else_is_said_in_one_sentence(
     uri = join(local.layout.folder(folder, facts.config_id), "v", "x.parquet")
     STORE.put_once(uri, data or sink.getvalue().to_pybytes())
     with pytest.raises(StorageError, match=r"v/x\.parquet is no whole Parquet file of ours"):
-        Writer(local, facts).done()
+        Writer(local, facts).stored()
 
 
 def test_many_journal_objects_are_taken_in_part_by_part(
@@ -213,5 +213,5 @@ def test_many_journal_objects_are_taken_in_part_by_part(
     writer = Writer(local, facts)
     for n in range(5):
         writer.commit(units.make_unit(units.make_video(str(n)), range(1), num_clips=1))
-    done = writer.done()
+    done = writer.stored()
     assert (len(answered(done)), done.answered.num_rows) == (10, 10)

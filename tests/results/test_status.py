@@ -21,7 +21,7 @@ EXPECTED: dict[str, Any] = {
     "model": "dock",
     "strategy": "gated",
     "num_videos": 2,
-    "num_videos_left": 2,
+    "num_videos_left": 3,
     "num_clips": 4,
     "num_questions": 2,
     "num_answers": 8,
@@ -94,12 +94,21 @@ def test_a_run_that_has_only_begun_is_seen_in_the_journal(output: str) -> None:
         Path(output, "runs", f"run-{number}.begun.json").unlink()
     (row,) = read(output)
     assert (row["num_answers"], row["num_units_not_sealed"], row["think_rate"]) == (0, 1, None)
-    assert (row["num_videos_left"], [run["state"] for run in row["runs"]]) == (2, ["killed or running"])
+    assert (row["num_videos_left"], [run["state"] for run in row["runs"]]) == (3, ["killed or running"])
 
 
 def test_a_run_that_was_killed_before_it_had_a_plan_has_all_its_videos_left(output: str) -> None:
     Path(output, "plans", "run-3.parquet").unlink()
     assert read(output)[0]["num_videos_left"] == 3
+
+
+def test_a_video_is_left_of_a_killed_run_until_nothing_of_it_is_missing(output: str, fill_unit: Callable) -> None:
+    assert read(output)[0]["num_videos_left"] == 3  # one of them has an answer to its first clip alone
+    fill_unit(output, number=6, clip_index=0, question_hash="2" * 16)
+    assert read(output)[0]["num_videos_left"] == 3
+    for question_hash in ("1" * 16, "2" * 16):
+        fill_unit(output, number=6, clip_index=1, clip_is_last=True, question_hash=question_hash)
+    assert read(output)[0]["num_videos_left"] == 2
 
 
 def test_the_videos_left_of_a_run_that_ended_are_its_own(output: str) -> None:

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framegate.pipelines.plan.remaining import plan_videos
+from framegate.pipelines.plan.remaining import remaining
+from framegate.pipelines.plan.stored import Stored
 from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.source.found import FoundRows, to_videos
 from framegate.pipelines.source.input_columns import input_names, pack_inputs, pack_texts, plain_columns
@@ -72,11 +73,10 @@ def test_rows_are_packed_as_single_rows_are(tmp_path: Path) -> None:
         packed = inputs_table(data)
         assert packed is not None
         assert packed.equals(inputs_table(inputs_bytes(row)), check_metadata=True)
-    planned = plan_videos(
-        found.slice(3), [Question(id="q", text="?")], ANSWERED_KEYS.empty_table(), FAILED_KEYS.empty_table(),
-        now=datetime.now(UTC), max_attempts=1,
-    )  # fmt: skip
-    assert [dict(work.video.inputs) for work in PlannedVideo.from_table(planned.table)] == own[3:]
+    none = pa.table({"video": pa.array([], pa.uint64()), "attempts": pa.array([], pa.int32())})
+    stored = Stored(answered=ANSWERED_KEYS.empty_table(), failed=FAILED_KEYS.empty_table(), undecoded=none)
+    left = remaining(found.slice(3), [Question(id="q", text="?").hash], stored, retries=None)
+    assert [dict(work.video.inputs) for work in PlannedVideo.from_table(left.videos())] == own[3:]
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12), st.integers(1, 5))

@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.lab.dock.scoring import Scored
 from framegate.pipelines.lab.dock.training.checkpoint import SYSTEM_PROMPT
 from framegate.pipelines.lab.dock.world.asking import Asked, ask_multi_step, ask_perception
 from framegate.pipelines.lab.dock.world.film import draw_film, encode_mp4
 from framegate.pipelines.lab.dock.world.scene import MAX_CRATES, MIN_CRATES, Scene, draw_scene
+from framegate.pipelines.plan.plan import make_policy
 from framegate.pipelines.reason.asking.answers import parse_answer
 from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.questions import ClipRequest, QuestionRunner
@@ -60,8 +60,7 @@ def make_clips(folder: Path, *, num_clips: int, seed: int, config: RunConfig) ->
     """Draw, encode to H.264 in `folder`, and decode again by the decode stage, one clip at a time."""
     # Two threads share the stage, which a sandbox does not allow; nobody else wrote these files.
     own = DecodeConfig(sandbox=False)
-    policy = Policy(frames=config.frames, clips=config.clips, factor=32)
-    stage = DecodeStage(policy=policy, decode=own, storage_options={})
+    stage = DecodeStage(policy=make_policy(config), decode=own, storage_options={})
     rng = random.Random(seed)
     drawn = []
     for number in range(num_clips):

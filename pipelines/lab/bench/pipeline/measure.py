@@ -24,6 +24,7 @@ import pyarrow as pa
 from framegate.pipelines import flow
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.driver.cluster import Shares, start_ray, unwrap
+from framegate.pipelines.driver.ray_dataset import answer_units, decode_videos
 from framegate.pipelines.lab.bench.pipeline.stages import (
     OWN_COLUMNS,
     StartLine,
@@ -32,7 +33,8 @@ from framegate.pipelines.lab.bench.pipeline.stages import (
     write_warm_up,
 )
 from framegate.pipelines.lab.bench.processes import cpu_seconds
-from framegate.pipelines.plan.plan import make_plan, read_identity
+from framegate.pipelines.plan.identity import read_identity
+from framegate.pipelines.plan.plan import make_plan
 from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
@@ -129,28 +131,28 @@ class Pipeline:
             job, read_identity(job.config, self._strategy), limit=None, retry_failed=False, keep_indexes=False
         )
 
-    def _stages(self, planned: Plan, output: Path, factory: EngineFactory) -> tuple[Any, Any]:
+    def _workers(self, planned: Plan, output: Path, factory: EngineFactory) -> tuple[Any, Any]:
         job = _with_output(self._job, output)
         written = Output.open(job.config.output)
         attempts = Attempts(output=written, config_id=planned.config_id, run_id=output.name)
-        return flow.make_stages(job, planned, attempts, self._strategy, factory)
+        return flow.make_workers(job, planned, attempts, self._strategy, factory)
 
     def _receipts(self, kind: str, planned: Plan, output: Path, line: StartLine) -> Generator[dict[str, Any]]:
         factory = ScriptedEngine if kind == "decode" else self._engine_factory
-        decode, answer = self._stages(planned, output, factory)
+        decode, answer = self._workers(planned, output, factory)
         ray_config = self._job.config.ray
         units = self._units
         if kind != "engine":
             decode = partial(WaitingDecode, line=line, **decode.keywords)
-            units = flow.decode_videos(ray_config, planned.videos, decode, self._shares)
+            units = decode_videos(ray_config, planned.videos, decode, self._shares)
         answer = partial(WarmCommit, line=line, warm_up=self._warm_up, **answer.keywords)
-        dataset = flow.answer_units(ray_config, units, answer, self._shares)
+        dataset = answer_units(ray_config, units, answer, self._shares)
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             yield from batch.to_pylist()
 
     def _decode(self, planned: Plan) -> Any:
-        decode, _ = self._stages(planned, self._output(), self._engine_factory)
-        return flow.decode_videos(self._job.config.ray, planned.videos, decode, self._shares).materialize()
+        decode, _ = self._workers(planned, self._output(), self._engine_factory)
+        return decode_videos(self._job.config.ray, planned.videos, decode, self._shares).materialize()
 
     def _write_warm_up(self) -> None:
         """The first unit that was decoded."""

@@ -62,8 +62,9 @@ def measure(archive: Archive, *, on_case: Callable[[Case], None]) -> Iterator[di
 
 def plan_once(archive: Archive, case: Case) -> dict[str, Any]:
     """What one plan took of this process, step by step."""
-    from framegate.pipelines.plan.remaining import plan_videos
-    from framegate.pipelines.plan.stored import read_done
+    from framegate.pipelines.plan.coverage import Retries
+    from framegate.pipelines.plan.remaining import remaining
+    from framegate.pipelines.plan.stored import read_stored
     from framegate.pipelines.source.find import find_videos
     from framegate.pipelines.store import Store
     from framegate.schemas.config import InputConfig
@@ -72,23 +73,17 @@ def plan_once(archive: Archive, case: Case) -> dict[str, Any]:
     began = time.perf_counter()
     found = find_videos(InputConfig(videos=case.videos))
     listed = time.perf_counter()
-    done = read_done(Output(Store(), archive.layout), CONFIG_ID)
+    stored = read_stored(Output(Store(), archive.layout), CONFIG_ID)
     read = time.perf_counter()
-    planned = plan_videos(
-        found,
-        questions,
-        done.answered,
-        done.failed,
-        now=datetime.now(UTC),
-        max_attempts=3,
-        undecoded=done.undecoded,
-    )
+    hashes = [question.hash for question in questions]
+    left = remaining(found, hashes, stored, retries=Retries(now=datetime.now(UTC), max_attempts=3))
+    videos = left.videos()
     ended = time.perf_counter()
     return {
         "case": case.name,
-        "num_videos": planned.num_found,
-        "num_answers": done.answered.num_rows,
-        "num_left": planned.table.num_rows,
+        "num_videos": left.num_found,
+        "num_answers": stored.answered.num_rows,
+        "num_left": videos.num_rows,
         "list_seconds": listed - began,
         "done_seconds": read - listed,
         "plan_seconds": ended - read,

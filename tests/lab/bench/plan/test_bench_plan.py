@@ -14,7 +14,7 @@ from framegate.jobs.cli import app
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.lab.bench.plan.archive import CONFIG_ID, Archive, make_archive
 from framegate.pipelines.lab.bench.processes import peak_rss_bytes, rss_bytes
-from framegate.pipelines.plan.stored import read_done
+from framegate.pipelines.plan.stored import read_stored
 from framegate.pipelines.store import Store
 
 
@@ -58,7 +58,7 @@ def test_each_case_is_planned_and_measured(framegate: Callable[..., Result], fol
 def test_the_output_is_like_one_that_was_sealed(tmp_path: Path) -> None:
     archive = Archive(folder=str(tmp_path / "a"), num_videos=3, num_clips=2, num_questions=2)
     make_archive(archive)
-    done = read_done(Output(Store(), archive.layout), CONFIG_ID)
+    done = read_stored(Output(Store(), archive.layout), CONFIG_ID)
     assert len(set(map(tuple, (row.values() for row in done.answered.to_pylist())))) == 12
     assert done.failed.num_rows == 0
 

@@ -1,18 +1,20 @@
-"""What is stored and settled of the videos that were found, as one sorted array of 64-bit keys.
+"""What of the videos that were found is stored, and which failures count: one sorted array of 64-bit keys.
 
-A key is (video, question, clip) packed into an int64: 8 bytes for each answer, and one sort instead of a set of
-tuples, which would take 200. Knows nothing of tables that leave the room.
+A key is (video, question, clip) packed into an int64 (`schemas.keys.Packing`): 8 bytes for each answer, and one sort. A
+set of tuples would take 200 bytes each. A key is *covered* when it is answered, or failed and is not tried again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from framegate.pipelines.plan.stored import Stored
 from framegate.schemas.keys import Packing, positions_among
 from framegate.schemas.retries import wait_after
 
@@ -21,17 +23,28 @@ UNKNOWN = np.iinfo(np.int64).max  # of clips
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Ledger:
-    """The state of each video in `packing`.
+@dataclass(frozen=True, kw_only=True)
+class Retries:
+    """Which failures are tried again `now`: those whose reason and number of attempts allow it (`schemas.retries`),
+    or, with `everything`, all of them."""
 
-    is_open             something is missing, or failed and is due
-    is_settled          nothing is, and not all is answered
+    now: datetime
+    max_attempts: int
+    everything: bool = False
+
+
+class Coverage:
+    """The state of each video in `packing`, as arrays.
+
+    is_left             a key of it is not covered
+    is_settled          all keys are covered, and some of them failed
+    is_undecoded        of those: it gave no frames, or none from some clip on
     undecoded_attempts  how often it gave no frames
     """
 
-    def __init__(
-        self, packing: Packing, answered: pa.Table, failed: pa.Table, is_due: np.ndarray, undecoded: pa.Table | None
-    ) -> None:
+    def __init__(self, packing: Packing, stored: Stored, is_due: np.ndarray) -> None:
+        """`is_due`: which rows of `stored.failed` are tried again."""
+        answered, failed, undecoded = stored.answered, stored.failed, stored.undecoded
         self._packing = packing
         num_videos, num_questions = len(packing.videos), len(packing.questions)
         rows = _Failures(packing, failed, is_due)
@@ -48,21 +61,22 @@ class Ledger:
         required = np.minimum(num_clips, breaks_off)
 
         stays = rows.is_of_bank & ~rows.is_due
-        settled = _once_each(np.concatenate([*keys, rows.keys(packing, stays)]))
-        self._is_complete = _complete_pairs(packing, settled, required).reshape(num_videos, num_questions)
-        self.is_open = np.logical_not(self._is_complete.all(axis=1))
-        self.is_settled = np.less(breaks_off, num_clips)
+        covered = _once_each(np.concatenate([*keys, rows.keys(packing, stays)]))
+        self._is_complete = _complete_pairs(packing, covered, required).reshape(num_videos, num_questions)
+        self.is_left = np.logical_not(self._is_complete.all(axis=1))
+        self.is_undecoded = np.less(breaks_off, num_clips) & ~self.is_left
+        self.is_settled = self.is_undecoded.copy()
         self.is_settled[rows.video[stays & (rows.clip < required[rows.video])]] = True
-        self.is_settled &= ~self.is_open
-        self._keep_details(settled, rows, breaks_off)
+        self.is_settled &= ~self.is_left
+        self._keep_details(covered, rows, breaks_off)
         self.undecoded_attempts = _undecoded_attempts(packing, rows, undecoded)
 
-    def _keep_details(self, settled: np.ndarray, rows: _Failures, breaks_off: np.ndarray) -> None:
+    def _keep_details(self, covered: np.ndarray, rows: _Failures, breaks_off: np.ndarray) -> None:
         """What a plan tells of single clips: of the questions that are missing somewhere in the video alone."""
         packing, is_missing = self._packing, ~self._is_complete.ravel()
         ends, question = np.nonzero(~self._is_complete & (breaks_off < UNKNOWN)[:, None])
         broken = packing.keys(ends, question, breaks_off[ends])
-        self._done = _once_each(np.concatenate([settled[is_missing[settled // packing.num_clips]], broken]))
+        self._done = _once_each(np.concatenate([covered[is_missing[covered // packing.num_clips]], broken]))
         again = rows.is_of_bank & rows.is_due
         due, attempts = rows.keys(packing, again), rows.attempts[again]
         matters = is_missing[due // packing.num_clips] & ~np.isin(due, self._done)
@@ -75,7 +89,7 @@ class Ledger:
         return is_missing.sum(axis=1), np.nonzero(is_missing)[1]
 
     def done(self, videos: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of those questions: how many keys are stored or settled in each of `videos`, their clips and questions."""
+        """Of those questions: how many keys are covered in each of `videos`, their clips and questions."""
         counts, places = self._of_videos(self._done, videos)
         _, question, clip = self._packing.unpack(self._done[places])
         return counts, clip, question
@@ -119,10 +133,10 @@ class _Failures:
         return packing.keys(self.video[some], self.question[some], self.clip[some])
 
 
-def find_due(failed: pa.Table, *, now: datetime, max_attempts: int, retry_failed: bool) -> np.ndarray:
-    """Which rows of FAILED_KEYS are tried again at `now`."""
-    if retry_failed or failed.num_rows == 0:
-        return np.full(failed.num_rows, retry_failed)
+def find_due(failed: pa.Table, retries: Retries | None) -> np.ndarray:
+    """Which rows of FAILED_KEYS are tried again. Without `retries` none is."""
+    if retries is None or retries.everything or failed.num_rows == 0:
+        return np.full(failed.num_rows, retries is not None and retries.everything)
     reasons = failed.column("reason").combine_chunks().dictionary_encode()
     attempts = failed.column("attempts").to_numpy().astype(np.int64)
     cases, of_row = np.unique(reasons.indices.to_numpy().astype(np.int64) << 32 | attempts, return_inverse=True)
@@ -131,12 +145,12 @@ def find_due(failed: pa.Table, *, now: datetime, max_attempts: int, retry_failed
     never = np.array([wait is None for wait in waits])
     wait_us = np.array([0 if wait is None else _microseconds(wait) for wait in waits], np.int64)
     failed_at = failed.column("failed_at").cast(pa.int64()).to_numpy()
-    is_over = failed_at + wait_us[of_row] <= _microseconds(now - _EPOCH)
-    return ~never[of_row] & is_over & (attempts < max_attempts)
+    is_over = failed_at + wait_us[of_row] <= _microseconds(retries.now - _EPOCH)
+    return ~never[of_row] & is_over & (attempts < retries.max_attempts)
 
 
 def _known_videos(packing: Packing, answered: pa.Table) -> Iterator[tuple[np.ndarray, ...]]:
-    """Of rows of ANSWERED_KEYS: places of the video and the question (-1: none of the bank), clip, clip_is_last."""
+    """Of rows of ANSWERED_KEYS: positions of the video and the question (-1: not of the bank), clip, clip_is_last."""
     for batch in answered.to_batches(max_chunksize=CHUNK_ROWS):
         video = positions_among(batch.column("video").to_numpy(), packing.videos)
         known = video >= 0
@@ -146,11 +160,11 @@ def _known_videos(packing: Packing, answered: pa.Table) -> Iterator[tuple[np.nda
         yield video[known], clip[known], question[known], is_last[known]
 
 
-def _complete_pairs(packing: Packing, settled: np.ndarray, required: np.ndarray) -> np.ndarray:
+def _complete_pairs(packing: Packing, covered: np.ndarray, required: np.ndarray) -> np.ndarray:
     """For each (video, question): whether clips 0 to required - 1 are all among the keys, which are sorted."""
     num_questions = len(packing.questions)
     is_complete = np.repeat(required == 0, num_questions)
-    pairs, _, clips = packing.unpack(settled)
+    pairs, _, clips = packing.unpack(covered)
     pairs = pairs[clips < required[pairs // max(num_questions, 1)]]
     starts = np.flatnonzero(np.concatenate([[True], pairs[1:] != pairs[:-1]])) if len(pairs) else np.empty(0, np.int64)
     there = pairs[starts]
@@ -159,15 +173,12 @@ def _complete_pairs(packing: Packing, settled: np.ndarray, required: np.ndarray)
     return is_complete
 
 
-def _undecoded_attempts(packing: Packing, rows: _Failures, undecoded: pa.Table | None) -> np.ndarray:
+def _undecoded_attempts(packing: Packing, rows: _Failures, undecoded: pa.Table) -> np.ndarray:
     attempts = np.zeros(len(packing.videos), np.int32)
     np.maximum.at(attempts, rows.video[rows.is_whole], rows.attempts[rows.is_whole])
-    if undecoded is not None:
-        video, before = (
-            positions_among(undecoded.column("video").to_numpy(), packing.videos),
-            undecoded.column("attempts"),
-        )
-        np.maximum.at(attempts, video[video >= 0], before.to_numpy()[video >= 0])
+    video, before = undecoded.column("video").to_numpy(), undecoded.column("attempts").to_numpy()
+    position = positions_among(video, packing.videos)
+    np.maximum.at(attempts, position[position >= 0], before[position >= 0])
     return attempts
 
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framegate.pipelines.plan.standing import has_answer, is_overtaken, last_of_each_key, num_undecoded
+from framegate.pipelines.plan.stored import has_answer, is_overtaken, last_of_each_key, num_undecoded
 from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -1,0 +1,106 @@
+"""One run of a job: how it begins, what is recorded of it and when, how its receipts are heard, what came of it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from framegate.pipelines.commit.journal import Receipt
+from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.partition import fix_partitioning
+from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
+from framegate.pipelines.driver.outcome import begun_record, count_videos, run_record, stored_counts
+from framegate.pipelines.driver.tally import Tally
+from framegate.pipelines.driver.watchers import Watcher, feed_all
+from framegate.pipelines.failpoints import reach
+from framegate.pipelines.plan.plan import refuse_erased
+from framegate.schemas.job import Job
+from framegate.schemas.run import INTERRUPTED, Plan, Progress, RunSummary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A run that has begun. `began_seconds` is of the monotonic clock."""
+
+    run_id: str
+    job: Job
+    output: Output
+    started_at: datetime
+    began_seconds: float
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return time.monotonic() - self.began_seconds
+
+
+def begin(job: Job, run_id: str | None) -> Run:
+    """A run with a name of its own, where none is given. Raises StorageError where its output cannot be written."""
+    began_seconds, started_at = time.monotonic(), datetime.now(UTC)
+    run_id = run_id or f"{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    output = Output.open(job.config.output)
+    output.store.check_writable(job.config.output.uri)
+    return Run(run_id=run_id, job=job, output=output, started_at=started_at, began_seconds=began_seconds)
+
+
+def record_intent(run: Run, planned: Plan, document: Mapping[str, Any]) -> None:
+    """Stores what the run sets out to do, before its first unit. `document` is what its config_id stands for.
+
+    Raises ConfigError where the output is partitioned another way, FramegateError where a planned video was erased.
+    """
+    output, run_id = run.output, run.run_id
+    fix_partitioning(output, run.job.config.output.partition_by)
+    record_config(output, planned.config_id, document)
+    record_begun(output, run_id, begun_record(planned, run.started_at))
+    if planned.videos.num_rows:
+        config_ids = pa.repeat(planned.config_id, planned.videos.num_rows)
+        record_plan(output, run_id, planned.videos.append_column("config_id", config_ids))
+        refuse_erased(output, run_id, planned)
+
+
+def listen(
+    run: Run,
+    receipts: Generator[Receipt],
+    tally: Tally,
+    watchers: Sequence[Watcher],
+    on_progress: Callable[[Progress], None] | None,
+) -> str | None:
+    """Hears every receipt, and returns why the run ends early: what a watcher says, INTERRUPTED, or None.
+
+    Closes `receipts` at the end. That ends what still runs, so that nothing is committed while the run is sealed.
+    """
+    try:
+        for receipt in receipts:
+            reach("driver.receipt")
+            tally.add(receipt)
+            if on_progress:
+                on_progress(tally.progress(elapsed_seconds=run.elapsed_seconds))
+            stop_reason = feed_all(watchers, receipt)
+            if stop_reason is not None:
+                return stop_reason
+        return None
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    finally:
+        receipts.close()
+
+
+def report(run: Run, planned: Plan, tally: Tally, stop_reason: str | None) -> RunSummary:
+    """What came of the run, as storage has it after the seal; stores it as the run's record."""
+    summary = RunSummary(
+        run_id=run.run_id,
+        config_id=planned.config_id,
+        num_videos_planned=planned.num_skipped + planned.videos.num_rows,
+        **count_videos(planned, run.output),
+        counts=stored_counts(run.output, planned.config_id, run.run_id, tally.counts),
+        elapsed_seconds=run.elapsed_seconds,
+        num_lost_races=tally.num_lost_races,
+        stop_reason=stop_reason,
+    )
+    record_run(run.output, run.run_id, run_record(summary, run.started_at))
+    return summary

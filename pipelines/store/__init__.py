@@ -1,9 +1,9 @@
-"""The one door to storage: list, stat, read, create once, replace a version, delete. The only home of fsspec.
+"""Access to storage: list, stat, read, create once, replace a version, delete. Here alone fsspec is used.
 
-Objects are named by URI: a local path, `file://`, `s3://`, `memory://` or any other protocol of fsspec. Knows nothing
-of videos, Parquet or what a name means. An object is created whole or not at all, and only its known version is ever
-replaced; there is no stream into storage: a writer that dies must leave nothing behind, and both `fs.open(uri, "wb")`
-and pyarrow's output streams then leave a valid, short Parquet file.
+Objects are named by URI: a local path, `file://`, `s3://`, `memory://` or any other protocol of fsspec. An object is
+created whole or not at all, and replaced only if its version is known. There is no stream into storage: a writer that
+dies must leave nothing behind, and both `fs.open(uri, "wb")` and pyarrow's output streams would then leave a valid,
+short Parquet file. Our Parquet is encoded and read in `parquet.py`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ from rich.text import Text
 
 from framegate.schemas.errors import StorageError
 
-Row = Mapping[str, Any]
+TableRow = Mapping[str, Any]
+"""One line of a table, by column."""
 LOG_WIDTH = 140  # of tables that go to a file or a pipe, where no terminal says how wide it is
 
 
@@ -26,7 +27,7 @@ def make_console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
 
 
-def write_json(path: Path | None, command: str, rows: Sequence[Row], *, header: Row | None = None) -> None:
+def write_json(path: Path | None, command: str, rows: Sequence[TableRow], *, header: TableRow | None = None) -> None:
     """`{"command": ..., "rows": [{...}]}` into a local file, with "header" in between where there is one; nothing where
     `path` is None. Raises StorageError."""
     if path is None:
@@ -39,13 +40,13 @@ def write_json(path: Path | None, command: str, rows: Sequence[Row], *, header: 
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def print_json(command: str, rows: Sequence[Row]) -> None:
+def print_json(command: str, rows: Sequence[TableRow]) -> None:
     """The same on standard output."""
     json.dump({"command": command, "rows": [to_json(row) for row in rows]}, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
 
 
-def print_csv(columns: Sequence[str], rows: Sequence[Row]) -> None:
+def print_csv(columns: Sequence[str], rows: Sequence[TableRow]) -> None:
     """RFC 4180 on standard output; null is empty."""
     writer = csv.writer(sys.stdout)
     writer.writerow(columns)
@@ -53,7 +54,12 @@ def print_csv(columns: Sequence[str], rows: Sequence[Row]) -> None:
 
 
 def print_table(
-    console: Console, columns: Sequence[str], rows: Sequence[Row], *, title: str | None = None, max_rows: int = 1000
+    console: Console,
+    columns: Sequence[str],
+    rows: Sequence[TableRow],
+    *,
+    title: str | None = None,
+    max_rows: int = 1000,
 ) -> None:
     """A table; numbers stand to the right. Says how many rows it left out."""
     table = Table(title=Text(title) if title else None, title_justify="left")

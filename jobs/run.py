@@ -16,7 +16,7 @@ from rich.console import Console
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
-from framegate.pipelines.results.views import open_views, select
+from framegate.pipelines.results.status import count_failures_of_run
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.job import Job, load_job
 from framegate.schemas.run import INTERRUPTED, RunSummary
@@ -73,7 +73,7 @@ def run_job(
     `engine_factory` and `display` take the places of the job's own engine and of the line on the terminal. Raises
     FramegateError where the run could not start.
     """
-    from framegate.pipelines import flow  # knows every room; not needed to print help
+    from framegate.pipelines import flow  # takes a second to import, which printing help need not wait for
 
     console = make_console()
     again = f"run 'framegate run {name}' again to go on"
@@ -163,12 +163,6 @@ def _print_summary(console: Console, job: Job, summary: RunSummary, row: dict[st
         ],
     )
     if counts.num_failures:
-        output = job.config.output
-        with open_views(output.uri, output.storage_options) as connection:
-            reasons = select(
-                connection,
-                f"SELECT stage, reason, count(*) AS rows, any_value(message) AS example FROM failures "
-                f"WHERE run_id = '{summary.run_id}' GROUP BY ALL ORDER BY rows DESC, reason",
-            )
+        reasons = count_failures_of_run(job.config.output, summary.run_id)
         print_table(console, reasons.column_names, reasons.to_pylist(), title="failures")
     typer.echo(f"answers: {job.config.output.uri}/results (ask them with framegate query)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +11,11 @@ import typer
 
 from framegate.pipelines.commit.output import Output
 from framegate.schemas.config import OutputConfig
-from framegate.schemas.errors import ObjectNotFound
+from framegate.schemas.errors import ConfigError, ObjectNotFound
 from framegate.schemas.job import load_job
+
+OUTPUT_VARIABLE = "FRAMEGATE_OUTPUT"
+DEMO_OUTPUT = Path("demo") / "index"
 
 TargetName = Annotated[
     str,
@@ -41,3 +45,19 @@ def find_target(name: str) -> Target:
     if name.endswith((".yaml", ".yml")):
         return Target(config=load_job(Path(name)).config.output, is_job=True)
     return Target(config=OutputConfig(uri=name), is_job=False)
+
+
+def find_output(uri: str | None, job: Path | None) -> OutputConfig:
+    """The output that one of two options names; without either, $FRAMEGATE_OUTPUT, else the demo's where there is one.
+
+    Raises ConfigError where nothing names one.
+    """
+    if uri is not None and job is not None:
+        raise ConfigError("give --output or --job, not both")
+    if job is not None:
+        return load_job(job).config.output
+    if named := uri or os.environ.get(OUTPUT_VARIABLE):
+        return OutputConfig(uri=named)
+    if DEMO_OUTPUT.is_dir():
+        return OutputConfig(uri=str(DEMO_OUTPUT))
+    raise ConfigError(f"which output? give --output URI or --job JOB.yaml, or set {OUTPUT_VARIABLE}")

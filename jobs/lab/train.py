@@ -11,7 +11,7 @@ import typer
 from framegate.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from framegate.pipelines.lab.dock.training import StepRecord
+    from framegate.pipelines.lab.dock.training.loop import StepRecord
 
 STEPS_PER_LINE = 20
 
@@ -44,9 +44,9 @@ def dock(
 
       framegate eval dock --model dock-model/checkpoint
     """
-    from framegate.pipelines.lab.dock.checkpoint import build_model, save_checkpoint
-    from framegate.pipelines.lab.dock.corpus import dock_tokenizer
-    from framegate.pipelines.lab.dock.training import Recipe, train
+    from framegate.pipelines.lab.dock.training.checkpoint import build_model, save_checkpoint
+    from framegate.pipelines.lab.dock.training.corpus import dock_tokenizer
+    from framegate.pipelines.lab.dock.training.loop import Recipe, train
 
     recipe = Recipe(seed=seed) if steps is None else Recipe(seed=seed, num_steps=steps)
     out.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ class _Log:
         typer.echo(f"{'  '.join(parts)}  of {self._num_steps}")
 
     def _mean(self) -> dict[str, object]:
-        from framegate.pipelines.lab.dock.lessons import Role
+        from framegate.pipelines.lab.dock.training.lessons import Role
 
         def mean(values: list[float]) -> float:
             return round(sum(values) / len(values), 4) if values else float("nan")

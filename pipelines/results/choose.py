@@ -1,9 +1,10 @@
-"""Videos by a condition in SQL, as `framegate erase --where` takes it."""
+"""What a command is about, chosen from what an output holds: videos by a condition in SQL, or its config_ids."""
 
 from __future__ import annotations
 
 import duckdb
 
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.results.views import one_sentence, select
 from framegate.schemas.errors import QueryError
 
@@ -34,6 +35,13 @@ def choose_videos(connection: duckdb.DuckDBPyConnection, condition: str) -> list
     if len(refusals) == len(_VIEWS):
         raise QueryError(f"{_rule(condition)}: {refusals[0]}")
     return sorted(found)
+
+
+def list_config_ids(output: Output) -> list[str]:
+    """Every config_id that a run has recorded, which it does before its first unit, or that has seals; in order."""
+    recorded = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in output.list("configs")}
+    sealed = {info.uri.rpartition("/config_id=")[2].partition("/")[0] for info in output.list("seals")}
+    return sorted(recorded | sealed)
 
 
 def _rule(condition: str) -> str:

@@ -15,11 +15,11 @@ from typing import Any
 
 import yaml
 
-from framegate.pipelines.lab.dock.asking import Kind
 from framegate.pipelines.lab.dock.evaluation import STRATEGIES, dock_settings, read
-from framegate.pipelines.lab.dock.film import draw_film, encode_mp4
 from framegate.pipelines.lab.dock.scoring import Scored
-from framegate.pipelines.lab.dock.world import BAYS, COLOURS, MAX_CRATES, MIN_CRATES, Crate, Scene, draw_scene
+from framegate.pipelines.lab.dock.world.asking import Kind
+from framegate.pipelines.lab.dock.world.film import draw_film, encode_mp4
+from framegate.pipelines.lab.dock.world.scene import BAYS, COLOURS, MAX_CRATES, MIN_CRATES, Crate, Scene, draw_scene
 from framegate.schemas.qa import OPTION_LETTERS, Question
 
 DEMO_SEED = 7_000_000

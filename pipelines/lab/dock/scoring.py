@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from framegate.pipelines.lab.dock.asking import Kind
+from framegate.pipelines.lab.dock.world.asking import Kind
 
 NUM_CONFIDENCE_BINS = 15  # of equal width, as in Guo et al. 2017, "On Calibration of Modern Neural Networks"
 SWAP_BINS = ((0, 2), (3, 5), (6, 8), (9, 11), (12, 14), (15, 20))

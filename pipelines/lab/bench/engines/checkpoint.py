@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from framegate.pipelines.lab.bench.engines.shapes import MAX_POSITIONS, choose_shape, make_config
-from framegate.pipelines.lab.dock.tokenizer import PLAIN_ADDED_TOKENS, SPECIAL_TOKENS, build_tokenizer
+from framegate.pipelines.lab.dock.training.tokenizer import PLAIN_ADDED_TOKENS, SPECIAL_TOKENS, build_tokenizer
 from framegate.pipelines.reason.asking.prompt import DEFAULT_SYSTEM_PROMPT, FORCED_CLOSING, TYPE_HINTS
 from framegate.pipelines.reason.models.families import FAMILIES
 

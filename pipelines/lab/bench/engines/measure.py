@@ -11,7 +11,7 @@ from typing import Any, Literal
 from framegate.pipelines.lab.bench.engines.checkpoint import MadeCheckpoint
 from framegate.pipelines.lab.bench.engines.floor import read_model_size
 from framegate.pipelines.lab.bench.engines.machine import Machine
-from framegate.pipelines.lab.bench.engines.rows import make_rows
+from framegate.pipelines.lab.bench.engines.report import make_rows
 from framegate.pipelines.lab.bench.engines.run import Interpreters, OnRun, run_in_turn, run_once
 from framegate.pipelines.lab.bench.engines.shapes import MAX_POSITIONS
 from framegate.pipelines.lab.bench.engines.task import Outcome, Task

@@ -109,8 +109,8 @@ def link_packages(folder: Path) -> Path:
     for name in ("pipelines", "schemas"):
         spec = find_spec(f"framegate.{name}")
         assert spec is not None, f"this module is one of framegate's, and so is {name}"
-        (source,) = spec.submodule_search_locations or ()
-        (package / name).symlink_to(source)
+        folders = list(spec.submodule_search_locations or [])
+        (package / name).symlink_to(folders[0])
     return package.parent
 
 

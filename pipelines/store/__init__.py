@@ -3,7 +3,7 @@
 Objects are named by URI: a local path, `file://`, `s3://`, `memory://` or any other protocol of fsspec. An object is
 created whole or not at all, and only its known version is ever replaced. There is no stream into storage: a writer that
 dies must leave nothing behind, and both `fs.open(uri, "wb")` and pyarrow's output streams then leave a valid, short
-Parquet file.
+Parquet file. Our Parquet is encoded and read in `parquet.py`.
 """
 
 from __future__ import annotations

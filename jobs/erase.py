@@ -22,9 +22,9 @@ from framegate.pipelines.erase.preview import (
     list_objects,
     sum_by_table,
 )
-from framegate.pipelines.erase.records import ErasureReceipt, unfinished
-from framegate.pipelines.erase.search import find_holdings
-from framegate.pipelines.erase.targets import Wanted
+from framegate.pipelines.erase.records import ErasureReceipt, unfinished_erasures
+from framegate.pipelines.erase.search import find_matches
+from framegate.pipelines.erase.targets import Targets
 from framegate.pipelines.results.choose import choose_videos
 from framegate.pipelines.results.views import open_views
 from framegate.schemas.errors import ConfigError, FramegateError
@@ -92,7 +92,7 @@ def erase_command(
     """
     found = find_target(target)
     uris = _choose(found, video or [], prefix, where)
-    broken = unfinished(found.output)
+    broken = unfinished_erasures(found.output)
     if not execute:
         _print_dry_run(found, uris, broken, json_file)
         return
@@ -129,8 +129,8 @@ def _print_dry_run(target: Target, uris: list[str], unfinished_ids: list[str], j
     console = make_console()
     rows: list[dict[str, Any]] = []
     if uris:
-        holdings = find_holdings(target.output, Wanted.of(uris))
-        videos, objects = count_by_video(uris, holdings), list_objects(holdings)
+        matches = find_matches(target.output, Targets.of(uris))
+        videos, objects = count_by_video(uris, matches), list_objects(matches)
         rows = [*({"action": "keep out", **video} for video in videos), *objects]
         _print_some(console, VIDEO_COLUMNS, videos, "videos")
         _print_some(console, ("config_id", "table", "objects", "rows"), sum_by_table(objects), "rows that go")

@@ -10,8 +10,8 @@ import typer
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.target import TargetName, find_target
+from framegate.pipelines.commit.partition import read_partitioning
 from framegate.pipelines.commit.seal import seal
-from framegate.pipelines.commit.seal_log import read_layout
 from framegate.pipelines.results.choose import list_config_ids
 from framegate.schemas.errors import ConfigError, FramegateError
 
@@ -56,7 +56,7 @@ def seal_command(
     known = list_config_ids(output)
     if config_id is not None and config_id not in known:
         raise ConfigError(f"--config-id {config_id} is none of {found.config.uri}; it has {', '.join(known) or 'none'}")
-    partition_by = found.config.partition_by if found.is_job else read_layout(output) or ()
+    partition_by = found.config.partition_by if found.is_job else read_partitioning(output) or ()
     rows: list[dict[str, Any]] = []
     try:
         for one in known if config_id is None else [config_id]:

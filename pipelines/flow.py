@@ -18,9 +18,9 @@ from typing import Any
 import pyarrow as pa
 
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
 from framegate.pipelines.commit.seal import seal
-from framegate.pipelines.commit.seal_log import fix_layout
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.driver.breaker import Breaker
@@ -86,7 +86,7 @@ def run(
     output.store.check_writable(config.uri)
     identity = read_identity(job.config, strategy)
     planned = make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=True)
-    fix_layout(output, config.partition_by)
+    fix_partitioning(output, config.partition_by)
     record_config(output, planned.config_id, answer_document(job.config, **identity))
     record_begun(output, run_id, begun_record(planned, started_at))
     if planned.videos.num_rows:

@@ -11,6 +11,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from framegate.schemas.counts import Counts
 from framegate.schemas.qa import Question
 
 
@@ -32,28 +33,6 @@ class Plan:
     videos: pa.Table
     questions: tuple[Question, ...]
     num_ignored_members: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Counts:
-    """What was committed so far. Tokens are produced ones; seconds are summed over processes."""
-
-    num_clips: int = 0
-    num_answers: int = 0
-    num_failures: int = 0
-    num_thinking: int = 0
-    num_answer_tokens: int = 0
-    num_thinking_tokens: int = 0
-    decode_seconds: float = 0.0
-    engine_seconds: float = 0.0
-
-    def plus(self, **more: float) -> Counts:
-        return Counts(**{name: getattr(self, name) + more[name] for name in self.__dataclass_fields__})
-
-    @property
-    def think_rate(self) -> float:
-        """Share of the answers that were thought about; 0 before the first."""
-        return self.num_thinking / self.num_answers if self.num_answers else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

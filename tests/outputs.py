@@ -9,11 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from framegate.pipelines.commit.journal import to_journal, to_parquet
+from framegate.pipelines.commit.journal import encode_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.store import Store
+from framegate.pipelines.store.parquet import encode_parquet
 from framegate.schemas.tables import FAILURES, JOURNAL, RESULTS
 
 CONFIG_ID = "a" * 16
@@ -90,7 +91,7 @@ def write_tables(root: str, number: int, inputs: Mapping[str, Any] | None = None
     for kind, rows, schema in (("results", ANSWERS, RESULTS), ("failures", [*OVERCOME, *STANDING], FAILURES)):
         table = pa.Table.from_pylist([{**row, **(inputs or {})} for row in rows], schema=pa.schema([*schema, *extra]))
         Store().put_once(
-            Output.at(root).layout.sealed(kind, CONFIG_ID, "", number), to_parquet(table.sort_by("video_id"))
+            Output.at(root).layout.sealed(kind, CONFIG_ID, "", number), encode_parquet(table.sort_by("video_id"))
         )
 
 
@@ -105,7 +106,7 @@ def write_unit(output: Output, rows: list[dict[str, Any]], row_kind: str) -> Non
         clips = {row["clip_index"] for row in rows}
         uri = output.layout.unit(CONFIG_ID, first["video_id"], clip_indexes=clips, questions=asked)
     table = pa.Table.from_pylist([{**row, "row_kind": row_kind} for row in rows], schema=JOURNAL)
-    assert Store().put_once(uri, to_journal(table)).created
+    assert Store().put_once(uri, encode_unit(table)).created
 
 
 def write_output(root: str) -> None:
@@ -183,6 +184,6 @@ def fill_failures() -> Callable[..., None]:
 
     def fill(root: str, **values: Any) -> None:
         table = pa.Table.from_pylist([failure_row(**values)], schema=FAILURES)
-        Store().put_once(Output.at(root).layout.sealed("failures", CONFIG_ID, "", 1), to_parquet(table))
+        Store().put_once(Output.at(root).layout.sealed("failures", CONFIG_ID, "", 1), encode_parquet(table))
 
     return fill

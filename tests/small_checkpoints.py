@@ -25,7 +25,7 @@ from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix
 from framegate.pipelines.reason.questions import ClipRequest
 from framegate.schemas.clip import FrameBatch
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.qa import Question
 
 SYSTEM_PROMPT = "Answer in a box, think, answer in a box."

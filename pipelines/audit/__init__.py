@@ -1,1 +1,1 @@
-"""Whether an output is what it should be, told from storage alone."""
+"""Audit: whether an output is what it should be, told from storage alone."""

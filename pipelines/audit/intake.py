@@ -1,7 +1,4 @@
-"""Rows as an audit takes them in: their keys into the spool, the sums of sealed ones by run, the erased by number.
-
-Knows nothing of where a table comes from.
-"""
+"""Rows as an audit takes them in: keys go to the spool, sealed rows are counted by run, erased ones are counted."""
 
 from __future__ import annotations
 
@@ -12,64 +9,68 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from framegate.pipelines.audit.keys import FAILURE, RESULT, WAITING, KeySpool, Names, row_keys
+from framegate.pipelines.audit.keys import FAILURE, RESULT, UNSEALED, KeySpool, Names, row_keys
 from framegate.pipelines.commit.tombstones import erased_among
+from framegate.schemas.counts import SEALED_COUNTS, Counts
 
-SUMS: Final = ("num_answers", "num_failures", "num_thinking", "num_answer_tokens", "num_thinking_tokens")
-"""What is summed for each run, as the run's own record calls it."""
+SUMMED: Final = tuple(name for name in SEALED_COUNTS if name != "num_clips")
+"""The counts of a run that are summed over files. Two files may have rows of one clip, which counts once."""
 
-KEYS: Final = ("video_id", "clip_index", "question_hash", "run_id")
-ANSWER_SUMS: Final = ("thinking", "num_answer_tokens", "num_thinking_tokens")
-COLUMNS: Final = {
-    RESULT: (*KEYS, *ANSWER_SUMS),
-    FAILURE: (*KEYS, "attempts"),
-    WAITING: (*KEYS, "attempts"),
+_KEY: Final = ("video_id", "clip_index", "question_hash", "run_id")
+_COLUMNS: Final = {
+    RESULT: (*_KEY, "thinking", "num_answer_tokens", "num_thinking_tokens"),
+    FAILURE: (*_KEY, "attempts"),
+    UNSEALED: (*_KEY, "attempts"),
 }
-"""The columns that an audit reads of each kind; video_uri and config_id where they are asked for."""
 
 
 @dataclass
 class Intake:
-    """Where the rows go. `tombstones` are the digests of all URIs that were erased."""
+    """The rows that were read so far. `tombstones` are the digests of all URIs that were erased."""
 
     spool: KeySpool
     tombstones: frozenset[str] = frozenset()
     runs: Names = field(default_factory=Names)
     configs: Names = field(default_factory=Names)
     files: Names = field(default_factory=Names)
-    num_rows: dict[int, int] = field(default_factory=lambda: dict.fromkeys((RESULT, FAILURE, WAITING), 0))
+    num_rows: dict[int, int] = field(default_factory=lambda: dict.fromkeys((RESULT, FAILURE, UNSEALED), 0))
 
-    def columns(self, kind: int) -> list[str]:
-        """What to read of a table for `take`."""
-        return [*COLUMNS[kind], *(["video_uri"] if self.tombstones else [])]
+    def columns(self, table: int) -> list[str]:
+        """The columns that `take` needs of the rows of one table."""
+        return [*_COLUMNS[table], *(["video_uri"] if self.tombstones else [])]
 
-    def take(self, table: pa.Table, *, kind: int, config_id: str, file: str) -> dict[int, np.ndarray]:
-        """One table with `columns(kind)`. Returns SUMS for each number of a run, none for rows that wait. Raises
-        FramegateError where an id is none."""
-        run = self.runs.codes(table.column("run_id"))
-        config, place = self.configs.code(config_id), -1 if kind == WAITING else self.files.code(file)
-        self.spool.add_rows(row_keys(table, kind=kind, config=config, file=place, run=run))
-        self.num_rows[kind] += table.num_rows
-        return {} if kind == WAITING else _sums(table, kind, run)
+    def take(self, rows: pa.Table, *, table: int, config_id: str, file: str) -> dict[int, Counts]:
+        """Takes in rows with `columns(table)`. Returns the SUMMED counts by number of a run; nothing if unsealed.
 
-    def num_erased(self, table: pa.Table) -> int:
+        Raises FramegateError where an id is not an id.
+        """
+        run = self.runs.codes(rows.column("run_id"))
+        config, number = self.configs.code(config_id), -1 if table == UNSEALED else self.files.code(file)
+        self.spool.add_rows(row_keys(rows, table=table, config=config, file=number, run=run))
+        self.num_rows[table] += rows.num_rows
+        return {} if table == UNSEALED else _count(rows, table, run)
+
+    def num_erased(self, rows: pa.Table) -> int:
         """How many rows are of videos that were erased."""
         if not self.tombstones:
             return 0
-        uris = table.column("video_uri")
-        gone = erased_among(uris.cast(pa.string()).unique().to_pylist(), self.tombstones)
-        return table.filter(pc.field("video_uri").isin(list(gone))).num_rows if gone else 0
+        uris = rows.column("video_uri")
+        erased = erased_among(uris.cast(pa.string()).unique().to_pylist(), self.tombstones)
+        return rows.filter(pc.field("video_uri").isin(list(erased))).num_rows if erased else 0
 
 
-def _sums(table: pa.Table, kind: int, run: np.ndarray) -> dict[int, np.ndarray]:
-    present = np.unique(run)
-    places = np.searchsorted(present, run)
-    sums = np.zeros((len(present), len(SUMS)), np.int64)
-    if kind == FAILURE:
-        sums[:, 1] = np.bincount(places, minlength=len(present))
-    else:
-        sums[:, 0] = np.bincount(places, minlength=len(present))
-        for place, name in enumerate(ANSWER_SUMS, start=2):
-            values = pc.fill_null(table.column(name).cast(pa.int64()), 0).to_numpy()
-            sums[:, place] = np.bincount(places, values, minlength=len(present)).astype(np.int64)
-    return {int(code): sums[place] for place, code in enumerate(present)}
+def _count(rows: pa.Table, table: int, run: np.ndarray) -> dict[int, Counts]:
+    present, places = np.unique(run, return_inverse=True)
+
+    def total(name: str) -> list[int]:
+        values = pc.fill_null(rows.column(name).cast(pa.int64()), 0).to_numpy()
+        return np.bincount(places, values, minlength=len(present)).astype(np.int64).tolist()
+
+    num_rows = np.bincount(places, minlength=len(present)).tolist()
+    if table == FAILURE:
+        return {code: Counts(num_failures=number) for code, number in zip(present.tolist(), num_rows, strict=True)}
+    totals = zip(num_rows, total("thinking"), total("num_answer_tokens"), total("num_thinking_tokens"), strict=True)
+    return {
+        code: Counts(num_answers=n, num_thinking=thinking, num_answer_tokens=answer, num_thinking_tokens=thought)
+        for code, (n, thinking, answer, thought) in zip(present.tolist(), totals, strict=True)
+    }

@@ -1,6 +1,6 @@
-"""The units that wait for their seal: whole, well named, and whose rows they are. Also attempts that stand open.
+"""Unsealed units: each is whole, has a known name and holds rows of the video in its name. Open attempts are counted.
 
-A unit may be sealed while an audit reads: one that is gone when its turn comes is no finding.
+A unit may be sealed while the audit reads the journal, so that a missing one is not a finding.
 """
 
 from __future__ import annotations
@@ -12,50 +12,51 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from framegate.pipelines.audit.intake import Intake
-from framegate.pipelines.audit.keys import WAITING
+from framegate.pipelines.audit.keys import UNSEALED
 from framegate.pipelines.audit.report import AuditReport
-from framegate.pipelines.audit.strays import JOURNAL_NAME, Below
+from framegate.pipelines.audit.unknown_objects import JOURNAL_NAME, OutputNames
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.store.parquet import PARQUET_ERRORS
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.tables import INPUT_PREFIX, JOURNAL
 
 
 def check_journal(report: AuditReport, output: Output, intake: Intake, *, is_quick: bool) -> None:
-    """Reads every unit whole; with `is_quick` those columns alone that the other checks need."""
-    below, check = Below.of(output), report["journal"]
-    num_gone = 0
+    """Reads every unit whole; with `is_quick` only the columns that the other checks need."""
+    below, check = OutputNames.of(output), report["journal"]
+    num_missing = 0
     for uri, data in output.store.read_present(info.uri for info in output.list("journal")):
         name = below.name(uri)
         check.num_checked += 1
         match = JOURNAL_NAME.fullmatch(name)
         if data is None:
-            num_gone += 1
+            num_missing += 1
         elif match is None:
             check.find(f"{name} is no name of a unit: move it out of the journal")
         else:
             problem = _take(report, intake, match, data, is_quick=is_quick)
             if problem:
                 check.find(f"{name} {problem}: 'framegate seal' cannot seal it; move it out of the journal")
-    if check.num_checked - num_gone:
-        check.note(f"{check.num_checked - num_gone:,} units wait for 'framegate seal' or the end of a run")
+    if check.num_checked - num_missing:
+        check.note(f"{check.num_checked - num_missing:,} units wait for 'framegate seal' or the end of a run")
     num_open = sum(1 for _ in output.list("attempts"))
     if num_open:
         check.note(f"{num_open:,} attempts stand open: work in progress, or work that its process died of")
 
 
 def _take(report: AuditReport, intake: Intake, match: re.Match[str], data: bytes, *, is_quick: bool) -> str | None:
-    """Hands the rows of one unit on; says what is wrong with it."""
+    """Takes in the rows of one unit. Returns what is wrong with it, or None."""
     name, (config_id, video_id) = match.group(), match.groups()
     try:
         file = pq.ParquetFile(io.BytesIO(data))
         if problem := _schema_problem(file.schema_arrow):
             return problem
-        table = file.read(columns=intake.columns(WAITING) if is_quick else None)
+        table = file.read(columns=intake.columns(UNSEALED) if is_quick else None)
         if table.column("video_id").unique().to_pylist() != [video_id]:
             return "holds rows of another video than its name says, or none"
         erased = intake.num_erased(table)
-        intake.take(table, kind=WAITING, config_id=config_id, file=name)
-    except (pa.ArrowException, OSError, FramegateError) as error:
+        intake.take(table, table=UNSEALED, config_id=config_id, file=name)
+    except (*PARQUET_ERRORS, FramegateError) as error:
         return f"is no whole Parquet file of a unit ({(str(error).splitlines() or [''])[0]})"
     report["erased"].num_checked += table.num_rows if intake.tombstones else 0
     if erased:
@@ -64,7 +65,7 @@ def _take(report: AuditReport, intake: Intake, match: re.Match[str], data: bytes
 
 
 def _schema_problem(there: pa.Schema) -> str | None:
-    if there.equals(JOURNAL):  # most are, and a look at each of 50 columns takes longer than reading them
+    if there.equals(JOURNAL):  # most are, and comparing 50 columns one by one takes longer than reading them
         return None
     types = {column.name: column.type for column in there}
     for column in JOURNAL:

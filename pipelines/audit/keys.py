@@ -1,8 +1,8 @@
-"""The keys of all rows as numbers on local disk, cut by video, so that an audit of any size fits into memory.
+"""The keys of all rows as numbers on local disk, parted by video, so that an audit of any size fits into memory.
 
-41 bytes a row, in NUM_PARTS files by the first bits of video_id: ids are digests, so that the parts come out even. Two
-rows of one key meet in the same part, and so does the plan that they came from. Exact: the ids themselves, no digest of
-them. Knows nothing of storage.
+A key takes 38 bytes, in one of NUM_PARTS files by the first bits of video_id: ids are digests, so that all parts have
+about the same size. Two rows with the same key are in the same part, and so is the plan that they came from. The
+numbers are the ids themselves, not digests of them, so that nothing is found or missed by chance.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import pyarrow.compute as pc
 
 from framegate.schemas.keys import id_number, id_numbers, id_text
 
-RESULT, FAILURE, WAITING = 0, 1, 2
-KINDS: Final = ("results", "failures", "the journal")
-"""Where a row stands; the numbers above are places in it."""
+RESULT, FAILURE, UNSEALED = 0, 1, 2
+TABLE_NAMES: Final = ("results", "failures", "the journal")
+"""The table that a row is in, by the numbers above."""
 
-ROW: Final = np.dtype(
+KEY_ROW: Final = np.dtype(
     [
         ("video", "<u8"),
         ("question", "<u8"),
@@ -31,11 +31,11 @@ ROW: Final = np.dtype(
         ("run", "<i4"),
         ("file", "<i4"),
         ("config", "<i4"),
-        ("kind", "u1"),
+        ("table", "u1"),
         ("has_question", "?"),
     ]
 )
-PLANNED: Final = np.dtype([("video", "<u8"), ("run", "<i4"), ("questions", "<i4")])
+PLAN_ROW: Final = np.dtype([("video", "<u8"), ("run", "<i4"), ("questions", "<i4")])
 NUM_PARTS: Final = 64
 _PART_SHIFT: Final = np.uint64(58)
 _BUFFERED: Final = 500_000  # rows in memory before they go to disk
@@ -43,7 +43,7 @@ _NO_CLIP: Final = -1
 
 
 class Names:
-    """Names as small numbers, in order of their coming."""
+    """Names as small numbers, in the order in which they came."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -63,19 +63,19 @@ class Names:
         return known[words.indices.to_numpy()] if len(words) else np.empty(0, np.int32)
 
 
-def row_keys(table: pa.Table, *, kind: int, config: int, file: int, run: np.ndarray) -> np.ndarray:
-    """ROW for each row of a table with video_id, clip_index, question_hash and, where it has them, attempts.
+def row_keys(found: pa.Table, *, table: int, config: int, file: int, run: np.ndarray) -> np.ndarray:
+    """KEY_ROW for each row with video_id, clip_index, question_hash and, unless it is an answer, attempts.
 
-    `attempts` is 0 for what is no failure. Raises FramegateError where an id is no id.
+    `attempts` is 0 where a row is not a failure. Raises FramegateError where an id is not an id.
     """
-    rows = np.zeros(table.num_rows, ROW)
-    rows["video"] = id_numbers(table.column("video_id"))
-    rows["question"] = id_numbers(table.column("question_hash"))
-    rows["has_question"] = table.column("question_hash").is_valid().to_numpy()
-    rows["clip"] = pc.fill_null(table.column("clip_index"), _NO_CLIP).to_numpy()
-    if kind != RESULT:
-        rows["attempts"] = pc.fill_null(table.column("attempts"), 0).to_numpy()
-    rows["run"], rows["kind"], rows["config"], rows["file"] = run, kind, config, file
+    rows = np.zeros(found.num_rows, KEY_ROW)
+    rows["video"] = id_numbers(found.column("video_id"))
+    rows["question"] = id_numbers(found.column("question_hash"))
+    rows["has_question"] = found.column("question_hash").is_valid().to_numpy()
+    rows["clip"] = pc.fill_null(found.column("clip_index"), _NO_CLIP).to_numpy()
+    if table != RESULT:
+        rows["attempts"] = pc.fill_null(found.column("attempts"), 0).to_numpy()
+    rows["run"], rows["table"], rows["config"], rows["file"] = run, table, config, file
     return rows
 
 
@@ -88,46 +88,46 @@ def key_text(row: np.void) -> str:
 
 
 class KeySpool:
-    """Rows and plans on their way to `folder`, an empty one on local disk with room for 41 bytes a row."""
+    """Keys and plans in files of `folder`, which is empty and on a local disk with room for 38 bytes a row."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._waiting: dict[str, list[np.ndarray]] = defaultdict(list)
-        self._num_waiting: dict[str, int] = defaultdict(int)
+        self._buffered: dict[str, list[np.ndarray]] = defaultdict(list)
+        self._num_buffered: dict[str, int] = defaultdict(int)
         self._sets = Names()
 
     def add_rows(self, rows: np.ndarray) -> None:
         self._add("rows", rows)
 
     def add_plan(self, run: int, videos: pa.ChunkedArray, question_hashes: pa.ChunkedArray) -> None:
-        """Some rows of a run's plan. Most videos have the same questions, which is why sets of them get numbers."""
-        planned = np.zeros(len(videos), PLANNED)
+        """Adds some rows of a run's plan. Sets of questions get numbers, since most videos are asked the same ones."""
+        planned = np.zeros(len(videos), PLAN_ROW)
         planned["video"] = id_numbers(videos)
         planned["questions"] = self._sets.codes(pc.call_function("binary_join", [question_hashes, pa.scalar(",")]))
         planned["run"] = run
         self._add("plans", planned)
 
     def parts(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(rows, plans) of some videos at a time. Nothing can be added any more."""
-        for name in [name for name, waiting in self._waiting.items() if waiting]:
+        """(rows, plans) of one part after the other. Nothing can be added from then on."""
+        for name in [name for name, buffered in self._buffered.items() if buffered]:
             self._flush(name)
         for part in range(NUM_PARTS):
-            yield self._read("rows", part, ROW), self._read("plans", part, PLANNED)
+            yield self._read("rows", part, KEY_ROW), self._read("plans", part, PLAN_ROW)
 
     def questions(self, code: int) -> np.ndarray:
-        """The questions, as numbers, that a number in PLANNED stands for."""
+        """The questions, as numbers, that a number in PLAN_ROW stands for."""
         text = self._sets.names[code]
         return np.array([id_number(hash) for hash in text.split(",") if hash], np.uint64)
 
     def _add(self, name: str, rows: np.ndarray) -> None:
-        self._waiting[name].append(rows)
-        self._num_waiting[name] += len(rows)
-        if self._num_waiting[name] >= _BUFFERED:
+        self._buffered[name].append(rows)
+        self._num_buffered[name] += len(rows)
+        if self._num_buffered[name] >= _BUFFERED:
             self._flush(name)
 
     def _flush(self, name: str) -> None:
-        rows = np.concatenate(self._waiting[name])
-        self._waiting[name], self._num_waiting[name] = [], 0
+        rows = np.concatenate(self._buffered[name])
+        self._buffered[name], self._num_buffered[name] = [], 0
         parts = (rows["video"] >> _PART_SHIFT).astype(np.uint8)
         order = np.argsort(parts, kind="stable")
         starts = np.searchsorted(parts[order], np.arange(NUM_PARTS + 1))
@@ -143,9 +143,9 @@ class KeySpool:
 
 
 def doubled(rows: np.ndarray) -> Iterator[tuple[np.void, np.void]]:
-    """Each sealed row whose key another one has, with that one. Answers know no attempts."""
-    sealed = rows[rows["kind"] != WAITING]
-    names = ("attempts", "question", "has_question", "clip", "video", "config", "kind")
+    """Each sealed row with the next one of the same key, where there is one. The attempts of an answer are 0."""
+    sealed = rows[rows["table"] != UNSEALED]
+    names = ("attempts", "question", "has_question", "clip", "video", "config", "table")
     ordered = sealed[np.lexsort([sealed[name] for name in names])]
     if len(ordered):
         same = np.logical_and.reduce([ordered[name][1:] == ordered[name][:-1] for name in names])
@@ -154,7 +154,7 @@ def doubled(rows: np.ndarray) -> Iterator[tuple[np.void, np.void]]:
 
 
 def unplanned(rows: np.ndarray, plans: np.ndarray, spool: KeySpool) -> Iterator[np.void]:
-    """The rows that stand in no plan of their run. One without a question needs its video there alone."""
+    """The rows that are in no plan of their run. Of a row without a question only its video must be planned."""
     for run in np.unique(rows["run"]):
         ours, plan = rows[rows["run"] == run], plans[plans["run"] == run]
         plan = plan[np.argsort(plan["video"])]

@@ -1,4 +1,4 @@
-"""What an audit says: one Check for each invariant, what it looked at, what is wrong. Looks at nothing itself."""
+"""What an audit reports: one Check for each invariant, with how much was checked and what is wrong."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHECKS: Final[dict[str, str]] = {
     "strays": "nothing lies below the output that does not belong there",
     "uploads": "no upload was begun and left open",
 }
-"""The name of each check and what holds where it finds nothing. Names are stable: alerts may rest on them."""
+"""The name of each check, and what is true where it finds nothing. Names are stable: alerts may use them."""
 
 MAX_SENTENCES = 20
 
@@ -29,7 +29,7 @@ class Check:
     num_checked    how many things were looked at: rows, files, runs or objects, as the check has it
     num_findings   how many of them are wrong
     findings       one sentence each, MAX_SENTENCES at most
-    notes          what is worth knowing and is nothing wrong, MAX_SENTENCES at most
+    notes          what is worth knowing and not wrong, MAX_SENTENCES at most
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""What is kept: the journal of units, the sealed tables, the records of runs."""
+"""The journal of units, the sealed tables, and the records of runs."""

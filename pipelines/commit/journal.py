@@ -1,25 +1,24 @@
 """The journal: one Parquet object per unit and set of questions, created once.
 
-A unit is committed when its object exists; before that nothing of it does. The object is built and read back in memory,
-then created whole: there is no moment at which a reader could meet half of it. The first writer wins.
+A unit is committed when its object exists, and not before. The object is built and read back in memory, then created
+whole, so that no reader meets half of it. The first writer wins.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.layout import Layout
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
 from framegate.pipelines.failpoints import reach
-from framegate.pipelines.store import Store
-from framegate.schemas.errors import ObjectNotFound, StorageError
+from framegate.pipelines.store.parquet import encode_parquet, parse_parquet
+from framegate.schemas.counts import Counts
+from framegate.schemas.errors import ObjectNotFound
 from framegate.schemas.unit import AnsweredUnit, DecodedUnit
 
 _RECEIPT_COLUMNS = (
@@ -29,8 +28,8 @@ _RECEIPT_COLUMNS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Receipt:
-    """What one commit did.
+class Receipt(Counts):
+    """What one commit did: the counts of one unit.
 
     created          False where another run had committed the unit before: its rows stay, and ours are dropped
     undecoded        the video, or the rest of it, gave no frames
@@ -39,14 +38,6 @@ class Receipt:
 
     video_id: str
     created: bool
-    num_clips: int
-    num_answers: int
-    num_failures: int
-    num_thinking: int
-    num_answer_tokens: int
-    num_thinking_tokens: int
-    engine_seconds: float
-    decode_seconds: float
     undecoded: bool
     failure_reason: str | None
 
@@ -69,9 +60,9 @@ def commit_unit(output: Output, unit: AnsweredUnit, facts: RunFacts, *, written_
     """Writes one answered unit. Raises StorageError, FramegateError."""
     table = journal_table(unit, facts, written_at=written_at)
     reach("commit.before")
-    put = output.store.put_once(unit_uri(output.layout, unit, facts.config_id), to_journal(table))
+    put = output.store.put_once(unit_uri(output.layout, unit, facts.config_id), encode_unit(table))
     reach("commit.after")
-    # The same bytes are ours: they hold the run and the time. Storage kept them and its reply was lost.
+    # The bytes hold the run and the time: where the same ones are there, our request succeeded and its reply was lost.
     return receipt_of(table, unit.video.video_id, created=put.is_ours)
 
 
@@ -79,14 +70,14 @@ def read_receipt(output: Output, unit: DecodedUnit, facts: RunFacts) -> Receipt 
     """The receipt of a unit that is in the journal already, by this run or another, or None."""
     uri = unit_uri(output.layout, unit, facts.config_id)
     try:
-        table = from_parquet(uri, output.store.read(uri))
+        table = parse_parquet(uri, output.store.read(uri))
     except ObjectNotFound:
         return None
     return receipt_of(table, unit.video.video_id, created=table.column("run_id")[0].as_py() == facts.run_id)
 
 
 def receipt_of(table: pa.Table, video_id: str, *, created: bool) -> Receipt:
-    """What a table in the JOURNAL schema, one unit, comes to."""
+    """The receipt of one unit, from its rows in the JOURNAL schema."""
     rows = table.select(_RECEIPT_COLUMNS).to_pylist()
     answers = [row for row in rows if row["row_kind"] == "answer"]
     failures = [row for row in rows if row["row_kind"] == "failure"]
@@ -109,46 +100,13 @@ def receipt_of(table: pa.Table, video_id: str, *, created: bool) -> Receipt:
     )
 
 
-def to_journal(table: pa.Table) -> bytes:
-    """A unit's rows as one Parquet object, read back whole before it is let go. Same table, same bytes.
+def encode_unit(table: pa.Table) -> bytes:
+    """A unit's rows as one Parquet object. The same table gives the same bytes.
 
-    Small and quick rather than compact: some rows, read once and then deleted. Without dictionaries, statistics and the
-    columns' meanings it is written three times as fast as a sealed file would be.
+    It is quick to write rather than compact, since it is read once and then deleted: without dictionaries, statistics
+    and the columns' meanings it is written three times as fast as a sealed file would be.
     """
     bare = table.cast(pa.schema([field.remove_metadata() for field in table.schema]))
-    sink = pa.BufferOutputStream()
-    pq.write_table(bare, sink, compression="none", use_dictionary=False, write_statistics=False)
-    return _read_back(sink.getvalue(), bare)
-
-
-def to_parquet(table: pa.Table, *, row_group_rows: int | None = None) -> bytes:
-    """The table as one Parquet file, read back whole before it is let go. Same table, same bytes."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", row_group_size=row_group_rows, write_page_index=True)
-    return _read_back(sink.getvalue(), table)
-
-
-def _read_back(buffer: pa.Buffer, table: pa.Table) -> bytes:
-    back = pq.ParquetFile(pa.BufferReader(buffer)).read()
-    if back.num_rows != table.num_rows or not back.schema.equals(table.schema):
-        raise StorageError(f"a table of {table.num_rows} rows did not read back as it was written; nothing was stored")
-    return buffer.to_pybytes()
-
-
-def from_parquet(uri: str, data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
-    """Raises StorageError where the object is no whole Parquet file."""
-    try:
-        return pq.ParquetFile(pa.BufferReader(data)).read(columns=list(columns) if columns else None)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StorageError(f"{uri} is no whole Parquet file ({error}); was it written by something else?") from error
-
-
-def read_columns(store: Store, uri: str, columns: Sequence[str]) -> pa.Table:
-    """Some columns of a sealed file, by range reads."""
-    with store.open_read(uri) as file:
-        try:
-            return pq.ParquetFile(file).read(columns=list(columns))
-        except (pa.ArrowInvalid, OSError) as error:
-            raise StorageError(
-                f"{uri} is no whole Parquet file ({error}); was it written by something else?"
-            ) from error
+    return encode_parquet(
+        bare, compression="none", use_dictionary=False, write_statistics=False, write_page_index=False
+    )

@@ -1,6 +1,6 @@
-"""Rows of the journal as a seal reads them: objects with their rows, and rows of many objects as one table.
+"""Reading the journal for a seal: objects with their rows, and the rows of many objects as one table.
 
-Manifests differ between runs, and so do the input columns of objects. Knows nothing of what becomes of the rows.
+Manifests differ between runs, and so do the `input_` columns of journal objects: here they are given common types.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.seal_log import JournalObject
 from framegate.pipelines.store import Store, join
+from framegate.pipelines.store.parquet import NOT_OURS, parse_parquet
 from framegate.schemas.errors import StorageError
 from framegate.schemas.tables import INPUT_PREFIX
 
 _READ_AT_ONCE: Final = 128
-_READERS: Final = 2  # most of a read is native code that lets others run; a third reader found nothing left to do
+_READERS: Final = 2  # most of a read is native code without the GIL; a third reader found nothing left to do
+_CURE: Final = f"{NOT_OURS} Move it away, and its unit is done again"
 _TEXTS_OF_ONE_ROW: Final = ("thinking_text",)
 
 
@@ -40,7 +41,7 @@ class JournalReader:
             yield "/".join(info.uri.rsplit("/", 2)[-2:]), info.size_bytes
 
     def read(self, names: Sequence[str]) -> Iterator[tuple[JournalObject, pa.Table]]:
-        """Objects with their rows, in the order given; what is not there (any more) is left out."""
+        """Objects with their rows, in the order given; objects that do not exist are left out."""
         with ThreadPoolExecutor(_READERS) as pool:
             groups = [names[n : n + _READ_AT_ONCE] for n in range(0, len(names), _READ_AT_ONCE)]
             for some in pool.map(self._read_some, groups):
@@ -56,21 +57,15 @@ class JournalReader:
         return found
 
     def _rows(self, name: str, data: bytes) -> pa.Table:
-        try:
-            # Threads of its own would cost a third more than they bring for some rows.
-            return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
-        except (pa.ArrowException, OSError) as error:
-            raise StorageError(
-                f"{self.uri(name)} is no whole Parquet file ({error}); was it written by something else?"
-                " Move it away, and its unit is done again"
-            ) from error
+        # For so few rows, threads cost a third more than they gain.
+        return parse_parquet(self.uri(name), data, use_threads=False, cure=_CURE)
 
 
 def seal_rows(tables: list[pa.Table]) -> pa.Table:
-    """Rows of the journal as one table without chunks. Empties `tables`, so that memory goes as it is taken.
+    """Rows of the journal as one table without chunks. Empties `tables`, so that their memory is freed.
 
-    A column of the manifest whose type is not the same everywhere becomes one that holds all of it, at last text. That
-    is decided here, over all objects of a seal: it must not depend on how they were read.
+    A column of the manifest that has several types becomes one that holds all of them: a wider number, or else text.
+    That is decided here, over all objects of a seal, so that it does not depend on how they were grouped for reading.
     """
     aligned = _aligned(tables, promote=True)
     tables.clear()
@@ -78,7 +73,7 @@ def seal_rows(tables: list[pa.Table]) -> pa.Table:
 
 
 def compact(tables: Sequence[pa.Table]) -> list[pa.Table]:
-    """Objects' rows, in order, in which a text that repeats is held once: one table, but where types differ."""
+    """The rows in order, with each repeated text held once: one table, or several where column types differ."""
     if not tables:
         return []
     if not all(table.schema.equals(tables[0].schema) for table in tables):

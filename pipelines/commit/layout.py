@@ -1,7 +1,7 @@
 """Where things lie below an output: the names of the journal, the sealed tables and the records.
 
-Names are functions of their content or key, never of a clock or a random number, so that a second writer of the same
-thing meets the first one's object. Knows nothing of how objects are written.
+A name is a function of the object's content or key, never of a clock or a random number, so that a second writer of the
+same thing meets the first one's object.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ class Layout:
     journal/config_id=<id>/<video_id>/<unit>.parquet               one object per unit, until it is sealed
     seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of
     seals/config_id=<id>/<seal>.json                               what it wrote; it is complete
-    attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; goes when it is committed
+    attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; deleted when it is committed
     plans/<run_id>.parquet                                         the videos and questions that a run set out to do
     runs/<run_id>.begun.json, runs/<run_id>.json                   that it began; how it ended
     configs/<config_id>.yaml                                       what the id stands for
     indexes/<hash>.parquet                                         members of tar shards
     tombstones/<hash of URI>.json                                  a video that was erased and stays out
-    erasures/<erasure_id>.begun.json                               digests of the videos that an erasure forgets
-    erasures/<erasure_id>/<n>.json, erasures/<erasure_id>.json     a file that an erasure replaces; its receipt
+    erasures/<erasure_id>.begun.json                               digests of the videos that an erasure removes
+    erasures/<erasure_id>/<n>.json, erasures/<erasure_id>.json     a file that an erasure replaces; what it did
     layout.json                                                    how the tables are partitioned
     """
 
     root: str
 
-    def folder(self, kind: str, config_id: str | None = None) -> str:
-        """`kind` is one of FOLDERS."""
-        return join(self.root, kind) if config_id is None else join(self.root, kind, f"config_id={config_id}")
+    def folder(self, name: str, config_id: str | None = None) -> str:
+        """`name` is one of FOLDERS."""
+        return join(self.root, name) if config_id is None else join(self.root, name, f"config_id={config_id}")
 
     def unit(
         self,
@@ -67,10 +67,10 @@ class Layout:
     def seal_record(self, config_id: str, seal: int) -> str:
         return join(self.folder("seals", config_id), f"{seal:08d}.json")
 
-    def sealed(self, kind: str, config_id: str, partition: str, seal: int) -> str:
-        """`kind` is results or failures; `partition` such as `camera=north/taken_date=2026-11-21`, or empty."""
+    def sealed(self, table: str, config_id: str, partition: str, seal: int) -> str:
+        """`table` is results or failures; `partition` such as `camera=north/taken_date=2026-11-21`, or empty."""
         parts = [partition] if partition else []
-        return join(self.folder(kind, config_id), *parts, f"{seal:08d}.parquet")
+        return join(self.folder(table, config_id), *parts, f"{seal:08d}.parquet")
 
     def attempt(self, config_id: str, video_id: str, scope: str, run_id: str, number: int) -> str:
         """`scope` is `decode`, or the name of a unit's journal object without its ending."""
@@ -89,10 +89,10 @@ class Layout:
         return join(self.root, "configs", f"{config_id}.yaml")
 
     def tombstone(self, video_uri: str) -> str:
-        """Named by the URI's digest: what is forgotten does not stand in the name of what forgets it."""
+        """Named by the URI's digest: a tombstone must not name the video that was erased."""
         return join(self.root, "tombstones", f"{uri_digest(video_uri)}.json")
 
-    def erasure_note(self, erasure_id: str, number: int) -> str:
+    def erasure_replacement(self, erasure_id: str, number: int) -> str:
         return join(self.root, "erasures", erasure_id, f"{number:06d}.json")
 
     def erasure_begun(self, erasure_id: str) -> str:

@@ -33,6 +33,6 @@ class Output:
         """Its URI, as the job or the command names it."""
         return self.layout.root
 
-    def list(self, kind: str, config_id: str | None = None) -> Iterator[ObjectInfo]:
-        """Every object in a folder of the output, by name, fresh from storage. `kind` is one of FOLDERS."""
-        return self.store.list(self.layout.folder(kind, config_id))
+    def list(self, folder: str, config_id: str | None = None) -> Iterator[ObjectInfo]:
+        """Every object in a folder of the output, by name, fresh from storage. `folder` is one of FOLDERS."""
+        return self.store.list(self.layout.folder(folder, config_id))

@@ -4,12 +4,14 @@
     taken.date           a part of a time: taken_date=2026-11-21; also year, month, day, hour as SQL's date_part
     written_at.month     the same of when the row was committed
 
-Values are percent-encoded, as DuckDB, pyarrow and Polars expect of hive partitions. Knows nothing of storage.
+Values are percent-encoded, as DuckDB, pyarrow and Polars expect of hive partitions. Which columns they are is fixed by
+an output's first seal, in `layout.json`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -21,7 +23,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from framegate.schemas.errors import ConfigError
+from framegate.pipelines.commit.output import Output
+from framegate.schemas.errors import ConfigError, ObjectNotFound, StorageError
 from framegate.schemas.tables import FAILURES, INPUT_PREFIX, JOURNAL, RESULTS
 
 NULL: Final = "__null__"
@@ -57,8 +60,37 @@ def check_partition_by(partition_by: Sequence[str]) -> None:
         raise ConfigError(f"output.partition_by names a folder twice: {', '.join(folders)}; give each once")
 
 
+def fix_partitioning(output: Output, partition_by: Sequence[str]) -> None:
+    """Fixes how the tables of an output are partitioned, once and for all. Raises ConfigError where it differs.
+
+    It can never change: a glob over folders of different depths is an error in some readers.
+    """
+    check_partition_by(partition_by)
+    wanted = {"partition_by": list(partition_by)}
+    put = output.store.put_once(output.layout.partitioning, (json.dumps(wanted) + "\n").encode())
+    if put.is_ours:
+        return
+    there = list(read_partitioning(output) or ())
+    if there != wanted["partition_by"]:
+        raise ConfigError(
+            f"output.partition_by is {wanted['partition_by']}, but the tables in {output.root} are partitioned by"
+            f" {there} since their first rows, which cannot change: set it to {there}, or use another output.uri"
+        )
+
+
+def read_partitioning(output: Output) -> tuple[str, ...] | None:
+    """What the tables of an output are partitioned by; None where that is not fixed yet. Raises StorageError."""
+    uri = output.layout.partitioning
+    try:
+        return tuple(json.loads(output.store.read(uri))["partition_by"])
+    except ObjectNotFound:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{uri} is no layout of an output ({error!r})") from error
+
+
 def partitions(rows: pa.Table, partition_by: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """The partitions that occur in rows of the journal, in order, and for each row the place of its own among them.
+    """The partitions that occur in rows of the journal, in order, and for each row the number of its own.
 
     A partition is such as `camera=north/taken_date=2026-11-21`; empty where nothing is partitioned. A row without the
     column, or whose text is no time, belongs to `__null__`.

@@ -1,6 +1,7 @@
-"""What a config_id stands for, what a run set out to do and what it did: small objects beside the tables, created once.
+"""Records of runs and configurations: what a config_id stands for, what a run planned to do, and what it did.
 
-A run that was killed has `runs/<run_id>.begun.json` and no `runs/<run_id>.json`. Knows nothing of how a run is done.
+They are small objects beside the tables, each created once. A run that was killed has `runs/<run_id>.begun.json` and no
+`runs/<run_id>.json`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Any, Final
 import pyarrow as pa
 import yaml
 
-from framegate.pipelines.commit.journal import to_parquet
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.store import Store
+from framegate.pipelines.store.parquet import NOT_OURS, encode_parquet
 from framegate.schemas.errors import FramegateError, StorageError
 
 PLAN: Final = pa.schema(
@@ -40,7 +41,7 @@ def record_config(output: Output, config_id: str, document: Mapping[str, Any]) -
 def record_begun(output: Output, run_id: str, facts: Mapping[str, Any]) -> None:
     """runs/<run_id>.begun.json: config_id, started_at, questions (id to hash), num_videos to do; nothing of the host.
 
-    Put, with the plan, before the first unit is: whoever meets a row finds the run that wrote it. Raises StorageError.
+    It is created, with the plan, before the first unit is committed, so that every row has a run. Raises StorageError.
     """
     _put_json(output.store, output.layout.run_begun(run_id), facts)
 
@@ -54,7 +55,7 @@ def record_plan(output: Output, run_id: str, planned: pa.Table) -> None:
     if missing:
         raise FramegateError(f"a plan needs the columns {', '.join(PLAN.names)}; it lacks {', '.join(missing)}")
     rows = planned.select(PLAN.names).sort_by("video_id").cast(PLAN)
-    output.store.put_once(output.layout.plan(run_id), to_parquet(rows, row_group_rows=PLAN_GROUP_ROWS))
+    output.store.put_once(output.layout.plan(run_id), encode_parquet(rows, row_group_rows=PLAN_GROUP_ROWS))
 
 
 def record_run(output: Output, run_id: str, record: Mapping[str, Any]) -> None:
@@ -63,21 +64,21 @@ def record_run(output: Output, run_id: str, record: Mapping[str, Any]) -> None:
 
 
 def read_runs(output: Output) -> dict[str, dict[str, Any]]:
-    """The records of runs that came to an end, by run_id. Raises StorageError where one is none."""
+    """The records of runs that came to an end, by run_id. Raises StorageError where an object is not a record."""
     return _read_json(output, is_begun=False)
 
 
 def read_begun(output: Output) -> dict[str, dict[str, Any]]:
-    """The records of all runs that began, by run_id. Raises StorageError where one is none."""
+    """The records of all runs that began, by run_id. Raises StorageError where an object is not a record."""
     return _read_json(output, is_begun=True)
 
 
 def parse_record(uri: str, data: bytes) -> dict[str, Any]:
-    """One record. Raises StorageError where it is none."""
+    """One record. Raises StorageError where the object is not a record."""
     try:
         record = json.loads(data)
     except ValueError as error:
-        raise StorageError(f"{uri} is no run record ({error}); was it written by something else?") from error
+        raise StorageError(f"{uri} is no run record ({error}); {NOT_OURS}") from error
     if not isinstance(record, dict):
         raise StorageError(f"{uri} is no run record: it holds a {type(record).__name__} where a mapping should be")
     return record

@@ -1,32 +1,35 @@
-"""Seal: the journal becomes right-sized Parquet in results/ and failures/, then the sealed journal objects go.
+"""Seal: the journal becomes right-sized Parquet in results/ and failures/, then the sealed journal objects are deleted.
 
-Seals of a config_id are numbered. Seal n goes through these steps, each of which any number of sealers may do at
-once, die in, or wake up in much later:
+The seals of a config_id are numbered. Seal n goes through four steps. Any number of sealers may do a step at once, die
+in it, or wake up in it much later:
 
-    1. propose   put_once of the plan: exactly which journal objects, and which files. The first writer wins, and a
-                 loser executes the winner's plan. Only once seal n - 1 is recorded and its objects are deleted.
-    2. execute   read the plan's objects; leave out erased videos, then keys that an earlier seal or an earlier object
-                 of this one holds; put_once of each file that the plan names.
-    3. record    put_once of what the files came to.
+    1. propose   put_once of the plan: which journal objects, and which files. The first plan stands: every other sealer
+                 executes it. It is proposed only after seal n - 1 is recorded and its objects are deleted.
+    2. execute   read the plan's objects; leave out erased videos, and keys that an earlier seal or an earlier object of
+                 this one holds; put_once of each file that the plan names.
+    3. record    put_once of what the files hold.
     4. delete    the plan's journal objects.
 
-Why no key is ever there twice: the files of seal n have names that the plan fixes, a key is in one object of a plan at
-most, and whoever executes n leaves out what seals 0..n-1 hold, which are all recorded and hold no more than they did.
-So two executors write the same rows to the same names, and the second one meets the first one's files.
+To complete a seal is to do what is left of steps 2 to 4.
 
-Why none is lost: objects go after the record alone, which comes after all files. What is committed meanwhile is in no
-plan and is sealed later. Another object under a sealed one's name (a committer that was frozen) is left to a later
-seal, where the anti-join knows its keys; only where this happens between another sealer's look and its delete, an
-answer of a unit that had failed before is lost, its failure stands, and the question is asked again.
+Why no key is ever there twice. The plan fixes the names of the files of seal n. An executor leaves out the keys that
+seals 0 to n-1 hold; all of those are recorded, and their files only ever lose rows. So two executors write the same
+rows to the same names, and the second one finds the first one's files.
 
-Why an erased row does not come back: tombstones are read after the plan exists. An executor that saw no tombstone knew
-a plan that was there before it, and erasing finishes that plan, so that all its names are taken (a file is written
-even where nothing of it stays), before it replaces files and deletes from the journal. For the same reason an object
-that an executor finds missing, or with other bytes, is either sealed (then the record is there, and it stops) or of an
-erased video: it is skipped, and the record says so.
+Why no row is lost. An object is deleted only after the record, and the record is created after all files. What is
+committed meanwhile is in no plan yet, and is sealed later. A committer that was frozen may create another object under
+the name of a sealed one. It is left to a later seal, whose anti-join knows its keys. One case is not covered: if that
+happens between another sealer's check and its delete, the object is deleted unsealed. It can then hold an answer of a
+question that had failed before; the failure stays, and the question is asked again.
 
-Why the same journal gives the same bytes: no clock, no random number, rows sorted, and each plan depends on the
-journal from its first object on alone. Listings may be stale: plans and records are looked up by name.
+Why an erased row does not come back. Tombstones are read after the plan exists. An executor that saw no tombstone
+executes a plan older than the tombstone. The erasure completes that plan before it replaces files, so that all its file
+names are taken (a file is written even where no row is left for it). For the same reason an object that an executor
+finds missing or changed is either sealed, and then the record exists and the executor stops, or of an erased video: it
+is skipped, and the record says so.
+
+Why the same journal gives the same bytes. There is no clock and no random number, rows are sorted, and a plan depends
+on the journal from its first object on alone.
 """
 
 from __future__ import annotations
@@ -35,33 +38,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
+from framegate.pipelines.commit.batches import Batch, count_outputs, read_batches
 from framegate.pipelines.commit.journal_reader import JournalReader
-from framegate.pipelines.commit.lots import Gathered, count_outputs, gather
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal_log import (
-    JournalObject,
-    SealPlan,
-    SealRecord,
-    fix_layout,
-    plan_bytes,
-    read_plan,
-    read_seal_record,
-    read_seal_records,
-    seal_names,
-)
+from framegate.pipelines.commit.partition import fix_partitioning
+from framegate.pipelines.commit.seal_log import JournalObject, SealLog, SealPlan, SealRecord
 from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.commit.write_seal import SealWriter, read_planned
 from framegate.pipelines.failpoints import reach
-from framegate.schemas.errors import ObjectNotFound, StorageError
-
-__all__ = ["Sealed", "finish_seals", "fix_layout", "read_seal_records", "seal"]
+from framegate.schemas.errors import ObjectNotFound
 
 DEFAULT_FILE_BYTES: Final = 128 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sealed:
-    """What the seals came to that one call completed. Other sealers may have done a part of each, or all of it."""
+    """The sum of the seals that one call completed. Other sealers may have done a part of each, or all of it."""
 
     num_seals: int = 0
     num_units: int = 0
@@ -78,8 +70,8 @@ class Sealed:
             "num_seals": 1,
             "num_units": record.num_units,
             "num_files": len(record.files),
-            "num_answers": sum(file.num_rows for file in record.files if file.kind == "results"),
-            "num_failures": sum(file.num_rows for file in record.files if file.kind == "failures"),
+            "num_answers": sum(file.num_rows for file in record.files if file.table == "results"),
+            "num_failures": sum(file.num_rows for file in record.files if file.table == "failures"),
             "num_duplicates": record.num_duplicates,
             "num_erased": record.num_erased,
             "num_skipped": len(record.skipped),
@@ -89,22 +81,18 @@ class Sealed:
 
 
 def seal(
-    output: Output,
-    config_id: str,
-    *,
-    file_bytes: int = DEFAULT_FILE_BYTES,
-    partition_by: Sequence[str] = (),
+    output: Output, config_id: str, *, file_bytes: int = DEFAULT_FILE_BYTES, partition_by: Sequence[str] = ()
 ) -> Sealed:
-    """Seals everything in the journal of one config_id. On an empty journal it only finishes what was begun.
+    """Seals everything in the journal of one config_id. On an empty journal it only completes what was begun.
 
-    `file_bytes` is what a sealed Parquet file comes to, about; it holds at least one video. Any number of processes may
+    `file_bytes` is the approximate size of a sealed file, which holds at least one video. Any number of processes may
     do this at once. Raises ConfigError where the tables are partitioned by something else, StorageError.
     """
     sealer = _Sealer(output, config_id)
     sealed = sealer.finish()
     while not sealer.is_empty():
-        fix_layout(output, partition_by)
-        for record in sealer.seal_lots(file_bytes, tuple(partition_by)):
+        fix_partitioning(output, partition_by)
+        for record in sealer.seal_batches(file_bytes, tuple(partition_by)):
             sealed = sealed.plus(record)
         if sealer.is_through:
             break
@@ -112,7 +100,7 @@ def seal(
 
 
 def finish_seals(output: Output, config_id: str) -> Sealed:
-    """Completes the last seal there is a plan for: its files, its record, the deletion of its objects. No new seal."""
+    """Completes the last seal that has a plan: its files, its record, the deletion of its objects. No new seal."""
     return _Sealer(output, config_id).finish()
 
 
@@ -121,19 +109,19 @@ class _Sealer:
 
     def __init__(self, output: Output, config_id: str) -> None:
         self._output = output
-        self._config_id = config_id
+        self._log = SealLog(output, config_id)
         self._journal = JournalReader(output.store, output.layout.folder("journal", config_id))
         self._writer = SealWriter(output, config_id)
         self.num_seals = 0
         self.is_through = False
 
     def finish(self) -> Sealed:
-        """Completes the last plan, and every one that turns up behind it."""
+        """Completes the last plan, and each one that is created after it."""
         sealed = Sealed()
-        numbers = [number for number, _ in seal_names(self._output, self._config_id)]
-        self.num_seals = max(numbers, default=0)  # where there is a plan, all before it are complete
-        while plan := read_plan(self._output, self._config_id, self.num_seals):
-            was_recorded = self._read_record(plan.seal) is not None
+        # Where there is a plan, all seals before it are complete.
+        self.num_seals = max((number for number, _ in self._log.numbers()), default=0)
+        while plan := self._log.read_plan(self.num_seals):
+            was_recorded = self._log.read_record(plan.seal) is not None
             record = self._complete(plan, None)
             sealed = sealed if was_recorded else sealed.plus(record)
         return sealed
@@ -141,68 +129,62 @@ class _Sealer:
     def is_empty(self) -> bool:
         return next(self._journal.list(), None) is None
 
-    def seal_lots(self, file_bytes: int, partition_by: tuple[str, ...]) -> Iterator[SealRecord]:
-        """Goes through the journal once, or to where another sealer's plan made the listing old."""
-        for lot in gather(self._journal, self._journal.list(), file_bytes=file_bytes, partition_by=partition_by):
-            outputs = tuple(sorted(count_outputs(lot.rows, partition_by)))
-            plan = SealPlan(seal=self.num_seals, objects=lot.objects, outputs=outputs, partition_by=partition_by)
-            put = self._output.store.put_once(
-                self._output.layout.seal_plan(self._config_id, plan.seal), plan_bytes(plan)
-            )
-            reach("seal.planned")
-            if not put.is_ours:
-                theirs = read_plan(self._output, self._config_id, plan.seal)
-                if theirs is None:
-                    raise StorageError(f"the plan of seal {plan.seal} of {self._config_id} is there and cannot be read")
-                del lot
-                yield self._complete(theirs, None)
+    def seal_batches(self, file_bytes: int, partition_by: tuple[str, ...]) -> Iterator[SealRecord]:
+        """Goes through the journal once, or until another sealer's plan shows that the listing is old."""
+        listing = self._journal.list()
+        for batch in read_batches(self._journal, listing, file_bytes=file_bytes, partition_by=partition_by):
+            plan, is_ours = self._propose(batch, partition_by)
+            if not is_ours:
+                del batch
+                yield self._complete(plan, None)
                 return
-            record = self._complete(plan, lot)
-            del lot, plan  # half a GiB, before the next is gathered
+            record = self._complete(plan, batch)
+            del batch, plan  # half a GiB, before the next batch is read
             yield record
             if record.skipped:
                 return
         self.is_through = True
 
-    def _complete(self, plan: SealPlan, lot: Gathered | None) -> SealRecord:
-        """Executes, records and deletes; whatever of it is done already is left as it is."""
-        record = self._read_record(plan.seal)
+    def _propose(self, batch: Batch, partition_by: tuple[str, ...]) -> tuple[SealPlan, bool]:
+        """Step 1. Returns the plan that stands, and whether it is ours."""
+        outputs = tuple(sorted(count_outputs(batch.rows, partition_by)))
+        ours = SealPlan(seal=self.num_seals, objects=batch.objects, outputs=outputs, partition_by=partition_by)
+        plan = self._log.propose(ours)
+        return plan, plan is ours
+
+    def _complete(self, plan: SealPlan, batch: Batch | None) -> SealRecord:
+        """Steps 2 to 4, of which others may have done some. `batch` has the rows of the plan, if it is ours."""
+        record = self._log.read_record(plan.seal)
         is_ours = False
         if record is None:
-            record, is_ours = self._execute(plan, lot)
+            record, is_ours = self._execute(plan, batch)
+            if is_ours:
+                record, is_ours = self._log.add_record(record)  # step 3
         self._delete(plan, record, is_ours)
         self.num_seals = plan.seal + 1
-        self._writer.remember(record)
         return record
 
-    def _execute(self, plan: SealPlan, lot: Gathered | None) -> tuple[SealRecord, bool]:
-        """The record that stands in the end, and whether it was created here."""
+    def _execute(self, plan: SealPlan, batch: Batch | None) -> tuple[SealRecord, bool]:
+        """Step 2. Returns the record to create and True, or another sealer's record that exists by now and False."""
         tombstones = read_tombstones(self._output)  # after the plan: see above
         skipped: tuple[str, ...] = ()
-        if lot is None:
+        if batch is None:
             rows, skipped = read_planned(self._journal, plan)
-            if skipped and (record := self._read_record(plan.seal)) is not None:
+            if skipped and (record := self._log.read_record(plan.seal)) is not None:
                 return record, False
         else:
-            rows = lot.rows
-        record = self._writer.write(plan, rows, skipped, tombstones)
-        put = self._output.store.put_once(
-            self._output.layout.seal_record(self._config_id, plan.seal), record.to_bytes()
-        )
-        reach("seal.recorded")
-        stands = record if put.is_ours else self._read_record(plan.seal)
-        if stands is None:
-            raise StorageError(f"the record of seal {plan.seal} of {self._config_id} is there and cannot be read")
-        return stands, put.created
+            rows = batch.rows
+        earlier = self._log.records_before(plan.seal)
+        return self._writer.write(plan, rows, skipped=skipped, tombstones=tombstones, earlier=earlier), True
 
     def _delete(self, plan: SealPlan, record: SealRecord, is_ours: bool) -> None:
-        """Deletes a recorded seal's objects, the last by name at last: where it is gone, all of them are."""
+        """Step 4. The last object by name is deleted last: where it is missing, all of them are deleted."""
         skipped = set(record.skipped)
         objects = [item for item in plan.objects if item.name not in skipped]
         if not is_ours and objects:
-            if not self._is_there(objects[-1].name):
+            if not self._exists(objects[-1].name):
                 return
-            objects = self._still_there(objects)
+            objects = self._unchanged(objects)
         names = [item.name for item in objects]
         for some in (names[:-1], names[-1:]):
             self._output.store.delete(self._deleting(some))
@@ -212,19 +194,16 @@ class _Sealer:
             yield self._journal.uri(name)
             reach("seal.deleted")
 
-    def _is_there(self, name: str) -> bool:
+    def _exists(self, name: str) -> bool:
         try:
             self._output.store.stat(self._journal.uri(name))
         except ObjectNotFound:
             return False
         return True
 
-    def _still_there(self, objects: Sequence[JournalObject]) -> list[JournalObject]:
-        """Those with the planned bytes: another object that came since under a name is not sealed, and stays."""
+    def _unchanged(self, objects: Sequence[JournalObject]) -> list[JournalObject]:
+        """Those with the planned bytes: an object that was created since under a planned name is not sealed yet."""
         planned = set(objects)
         listed = {name for name, _ in self._journal.list()}
         names = [item.name for item in objects if item.name in listed]
         return [item for item, _ in self._journal.read(names) if item in planned]
-
-    def _read_record(self, seal: int) -> SealRecord | None:
-        return read_seal_record(self._output, self._config_id, seal)

@@ -1,23 +1,23 @@
-"""Seals as they are written down: the plan (which journal objects), the record (what became of them), layout.json.
+"""The log of seals: the plan of each (which journal objects) and its record (what became of them).
 
-Each is created once and never changed. The same content gives the same bytes. Knows nothing of rows, nor of the order
-in which things are done (`pipelines.commit.seal`).
+Both are created once and never changed. The same content gives the same bytes. The order in which a sealer creates
+them stands in `pipelines.commit.seal`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from framegate.pipelines.commit.journal import from_parquet
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.partition import check_partition_by
-from framegate.schemas.errors import ConfigError, ObjectNotFound, StorageError
+from framegate.pipelines.failpoints import reach
+from framegate.pipelines.store.parquet import NOT_OURS, encode_parquet, parse_parquet
+from framegate.schemas.counts import SEALED_COUNTS, Counts
+from framegate.schemas.errors import ObjectNotFound, StorageError
 
 _PLAN_KEY: Final = b"framegate"
 _PLAN: Final = pa.schema(
@@ -44,11 +44,11 @@ class JournalObject:
 
 @dataclass(frozen=True, kw_only=True)
 class SealPlan:
-    """What seal number `seal` is made of, and the files that it has, whoever executes it.
+    """What seal number `seal` is made of, and which files it writes, whoever executes it.
 
     objects        in order of their names
-    outputs        (kind, partition) of each file: those of all rows, before any is left out. A file is written even
-                   where nothing of it stays, so that its name is taken
+    outputs        (table, partition) of each file, counted before any row is left out. A file is written even where no
+                   row is left for it, so that its name is taken
     """
 
     seal: int
@@ -56,176 +56,188 @@ class SealPlan:
     outputs: tuple[tuple[str, str], ...]
     partition_by: tuple[str, ...]
 
+    def to_bytes(self) -> bytes:
+        """Parquet: one row per object, the rest in the schema's metadata."""
+        about = {"outputs": [list(output) for output in self.outputs], "partition_by": list(self.partition_by)}
+        columns = {
+            "name": [item.name for item in self.objects],
+            "size_bytes": [item.size_bytes for item in self.objects],
+            "sha256": [item.sha256 for item in self.objects],
+        }
+        metadata = {_PLAN_KEY: json.dumps(about, sort_keys=True).encode()}
+        table = pa.table(columns, schema=_PLAN.with_metadata(metadata))
+        return encode_parquet(table, use_dictionary=False, write_page_index=False)
+
+    @staticmethod
+    def from_bytes(uri: str, data: bytes, seal: int) -> SealPlan:
+        """Raises StorageError where it is no plan."""
+        table = parse_parquet(uri, data)
+        try:
+            about = json.loads((table.schema.metadata or {})[_PLAN_KEY])
+            columns = (table.column(name).to_pylist() for name in _PLAN.names)
+            objects = (JournalObject(name=n, size_bytes=b, sha256=s) for n, b, s in zip(*columns, strict=True))
+            return SealPlan(
+                seal=seal,
+                objects=tuple(objects),
+                outputs=tuple((name, partition) for name, partition in about["outputs"]),
+                partition_by=tuple(about["partition_by"]),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise StorageError(f"{uri} is no plan of a seal ({error!r}); {NOT_OURS}") from error
+
 
 @dataclass(frozen=True, kw_only=True)
 class SealedFile:
     """One file of a seal as it was when the seal was recorded; an erasure may have replaced it since.
 
     uri            relative to the output's root: `results/config_id=.../00000000.parquet`
-    kind           results or failures
+    table          results or failures; the record calls it `kind`
     """
 
     uri: str
-    kind: str
+    table: str
     num_rows: int
     size_bytes: int
     sha256: str
 
+    def to_document(self) -> dict[str, Any]:
+        document = asdict(self)
+        return {"kind": document.pop("table"), **document}
 
-@dataclass(frozen=True, kw_only=True)
-class RunCounts:
-    """What a seal holds of one run. `num_clips` counts the clips that a question was asked of."""
-
-    num_clips: int = 0
-    num_answers: int = 0
-    num_failures: int = 0
-    num_thinking: int = 0
-    num_answer_tokens: int = 0
-    num_thinking_tokens: int = 0
+    @staticmethod
+    def from_document(document: dict[str, Any]) -> SealedFile:
+        return SealedFile(table=document["kind"], **{name: document[name] for name in document.keys() - {"kind"}})
 
 
 @dataclass(frozen=True, kw_only=True)
 class SealRecord:
     """What became of a plan. Once it exists, the seal is complete but for the deletion of its journal objects.
 
-    runs             by run_id
+    runs             by run_id, the SEALED_COUNTS of the rows that the seal holds of it
     num_units        journal objects whose rows are in the files, or were left out for one of the two reasons below
     num_duplicates   rows left out because their key is in an earlier seal, or in an earlier object of this one
     num_erased       rows left out because their video was erased
-    skipped          names of objects of the plan that were gone or had other bytes: an erasure had taken them
+    skipped          names of objects of the plan that were missing or had other bytes: an erasure had taken them
     """
 
     seal: int
     files: tuple[SealedFile, ...]
-    runs: dict[str, RunCounts]
+    runs: dict[str, Counts]
     num_units: int
     num_duplicates: int
     num_erased: int
     skipped: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
-        """Deterministic: keys in order, files in order of their names."""
-        document = asdict(self)
-        document["files"] = sorted(document["files"], key=lambda file: file["uri"])
+        """JSON with keys in order, and files in order of their names."""
+        document = {
+            "seal": self.seal,
+            "files": [file.to_document() for file in sorted(self.files, key=lambda file: file.uri)],
+            "runs": {
+                run_id: {name: getattr(counts, name) for name in SEALED_COUNTS} for run_id, counts in self.runs.items()
+            },
+            "num_units": self.num_units,
+            "num_duplicates": self.num_duplicates,
+            "num_erased": self.num_erased,
+            "skipped": self.skipped,
+        }
         return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
     @staticmethod
     def from_bytes(uri: str, data: bytes) -> SealRecord:
+        """Raises StorageError where it is no record."""
         try:
             document = json.loads(data)
             return SealRecord(
                 seal=document["seal"],
-                files=tuple(SealedFile(**file) for file in document["files"]),
-                runs={run_id: RunCounts(**counts) for run_id, counts in document["runs"].items()},
+                files=tuple(SealedFile.from_document(file) for file in document["files"]),
+                runs={run_id: Counts(**counts) for run_id, counts in document["runs"].items()},
                 num_units=document["num_units"],
                 num_duplicates=document["num_duplicates"],
                 num_erased=document["num_erased"],
                 skipped=tuple(document["skipped"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StorageError(f"{uri} is no record of a seal ({error!r}); {NOT_OURS}") from error
+
+
+class SealLog:
+    """Plans and records of one config_id. Both are looked up by name: a listing might be stale."""
+
+    def __init__(self, output: Output, config_id: str) -> None:
+        self._store = output.store
+        self._layout = output.layout
+        self._config_id = config_id
+        self._first_records: list[SealRecord] = []
+
+    def numbers(self) -> Iterator[tuple[int, bool]]:
+        """(number, whether it is a record) of every plan and record, in order. As fresh as the store's listings."""
+        for info in self._store.list(self._layout.folder("seals", self._config_id)):
+            number, _, ending = info.uri.rpartition("/")[2].partition(".")
+            if number.isdigit() and ending in ("json", "plan.parquet"):
+                yield int(number), ending == "json"
+
+    def propose(self, plan: SealPlan) -> SealPlan:
+        """Creates the plan of a seal. Returns the one that every sealer executes: the first that was created."""
+        put = self._store.put_once(self._layout.seal_plan(self._config_id, plan.seal), plan.to_bytes())
+        reach("seal.planned")
+        if put.is_ours:
+            return plan
+        agreed = self.read_plan(plan.seal)
+        if agreed is None:
+            raise StorageError(f"the plan of seal {plan.seal} of {self._config_id} is there and cannot be read")
+        return agreed
+
+    def add_record(self, record: SealRecord) -> tuple[SealRecord, bool]:
+        """Creates the record of a seal. Returns the first that was created, and whether this call created it."""
+        put = self._store.put_once(self._layout.seal_record(self._config_id, record.seal), record.to_bytes())
+        reach("seal.recorded")
+        first = record if put.is_ours else self.read_record(record.seal)
+        if first is None:
+            raise StorageError(f"the record of seal {record.seal} of {self._config_id} is there and cannot be read")
+        return self._remember(first), put.created
+
+    def read_plan(self, seal: int) -> SealPlan | None:
+        """The plan that was agreed on for a seal, or None."""
+        uri = self._layout.seal_plan(self._config_id, seal)
+        try:
+            data = self._store.read(uri)
+        except ObjectNotFound:
+            return None
+        return SealPlan.from_bytes(uri, data, seal)
+
+    def read_record(self, seal: int) -> SealRecord | None:
+        """The record of one seal, or None where the seal is not complete."""
+        uri = self._layout.seal_record(self._config_id, seal)
+        try:
+            data = self._store.read(uri)
+        except ObjectNotFound:
+            return None
+        return self._remember(SealRecord.from_bytes(uri, data))
+
+    def read_records(self) -> list[SealRecord]:
+        """The records of all complete seals, in order. Raises StorageError where one is missing that a later one
+        stands on."""
+        numbers = [number for number, is_record in self.numbers() if is_record]
+        return self._read_first(max(numbers, default=-1) + 1)
+
+    def records_before(self, seal: int) -> list[SealRecord]:
+        """The records of the seals before one, each of which must be there. No record is read twice."""
+        if len(self._first_records) < seal:
+            self._first_records = self._read_first(seal)
+        return self._first_records[:seal]
+
+    def _read_first(self, num_seals: int) -> list[SealRecord]:
+        uris = [self._layout.seal_record(self._config_id, number) for number in range(num_seals)]
+        try:
+            return [SealRecord.from_bytes(uri, data) for uri, data in self._store.read_many(uris)]
+        except ObjectNotFound as error:
             raise StorageError(
-                f"{uri} is no record of a seal ({error!r}); was it written by something else?"
+                f"one of the {num_seals} seal records of config_id {self._config_id} is missing ({error}), so that what"
+                " is sealed cannot be told; bring the file back from a copy of the bucket"
             ) from error
 
-
-def plan_bytes(plan: SealPlan) -> bytes:
-    """The plan as Parquet: one row per object, the rest in the schema's metadata."""
-    about = {"outputs": [list(output) for output in plan.outputs], "partition_by": list(plan.partition_by)}
-    table = pa.table(
-        {
-            "name": [item.name for item in plan.objects],
-            "size_bytes": [item.size_bytes for item in plan.objects],
-            "sha256": [item.sha256 for item in plan.objects],
-        },
-        schema=_PLAN.with_metadata({_PLAN_KEY: json.dumps(about, sort_keys=True).encode()}),
-    )
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", use_dictionary=False)
-    return sink.getvalue().to_pybytes()
-
-
-def read_plan(output: Output, config_id: str, seal: int) -> SealPlan | None:
-    """The plan that was agreed on for a seal, or None. By its name: no listing, which might be stale."""
-    uri = output.layout.seal_plan(config_id, seal)
-    try:
-        table = from_parquet(uri, output.store.read(uri))
-    except ObjectNotFound:
-        return None
-    try:
-        about = json.loads((table.schema.metadata or {})[_PLAN_KEY])
-        columns = (table.column(name).to_pylist() for name in _PLAN.names)
-        objects = (JournalObject(name=n, size_bytes=b, sha256=s) for n, b, s in zip(*columns, strict=True))
-        return SealPlan(
-            seal=seal,
-            objects=tuple(objects),
-            outputs=tuple((kind, partition) for kind, partition in about["outputs"]),
-            partition_by=tuple(about["partition_by"]),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{uri} is no plan of a seal ({error!r}); was it written by something else?") from error
-
-
-def read_seal_record(output: Output, config_id: str, seal: int) -> SealRecord | None:
-    """The record of one seal, or None where it is not complete."""
-    uri = output.layout.seal_record(config_id, seal)
-    try:
-        return SealRecord.from_bytes(uri, output.store.read(uri))
-    except ObjectNotFound:
-        return None
-
-
-def read_seal_records(output: Output, config_id: str, *, num_seals: int | None = None) -> list[SealRecord]:
-    """The records of all complete seals in order, or of the first `num_seals`, each of which must be there.
-
-    Raises StorageError where one is missing that a later one stands on.
-    """
-    if num_seals is None:
-        numbers = [n for n, is_record in seal_names(output, config_id) if is_record]
-        num_seals = max(numbers, default=-1) + 1
-    uris = [output.layout.seal_record(config_id, n) for n in range(num_seals)]
-    try:
-        return [
-            SealRecord.from_bytes(uri, data) for uri, (_, data) in zip(uris, output.store.read_many(uris), strict=True)
-        ]
-    except ObjectNotFound as error:
-        raise StorageError(
-            f"one of the {num_seals} seal records of config_id {config_id} is missing ({error}), so that what is sealed"
-            " cannot be told; bring the file back from a copy of the bucket"
-        ) from error
-
-
-def seal_names(output: Output, config_id: str) -> Iterator[tuple[int, bool]]:
-    """(number, whether it is a record) of every plan and record, in order. As fresh as the store's listings."""
-    for info in output.list("seals", config_id):
-        number, _, ending = info.uri.rpartition("/")[2].partition(".")
-        if number.isdigit() and ending in ("json", "plan.parquet"):
-            yield int(number), ending == "json"
-
-
-def fix_layout(output: Output, partition_by: Sequence[str]) -> None:
-    """Fixes how the tables of an output are partitioned, once and for all. Raises ConfigError where it differs.
-
-    A glob over folders of different depths is an error in some readers, which is why it can never change.
-    """
-    check_partition_by(partition_by)
-    wanted = {"partition_by": list(partition_by)}
-    data = (json.dumps(wanted) + "\n").encode()
-    put = output.store.put_once(output.layout.partitioning, data)
-    if put.is_ours:
-        return
-    there = list(read_layout(output) or ())
-    if there != wanted["partition_by"]:
-        raise ConfigError(
-            f"output.partition_by is {wanted['partition_by']}, but the tables in {output.root} are partitioned by"
-            f" {there} since their first rows, which cannot change: set it to {there}, or use another output.uri"
-        )
-
-
-def read_layout(output: Output) -> tuple[str, ...] | None:
-    """What the tables of an output are partitioned by; None where that is not fixed yet. Raises StorageError."""
-    try:
-        return tuple(json.loads(output.store.read(output.layout.partitioning))["partition_by"])
-    except ObjectNotFound:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{output.layout.partitioning} is no layout of an output ({error!r})") from error
+    def _remember(self, record: SealRecord) -> SealRecord:
+        if len(self._first_records) == record.seal:
+            self._first_records.append(record)
+        return record

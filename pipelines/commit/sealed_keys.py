@@ -1,14 +1,14 @@
-"""Which rows of a seal are sealed already: an exact anti-join in bounded memory.
+"""Which keys are sealed already: an exact anti-join in bounded memory.
 
-Keys are numbers (`schemas.keys`) and compared as such. Of what was sealed before, statistics rule out most row groups;
-of the others the video ids are read, and only where one of them is ours the rest of the key. One row group at a time.
+Keys are compared as numbers (`schemas.keys`), one row group of a sealed file at a time. Statistics rule out most row
+groups. Of the others the video ids are read first, and the rest of the key only where one of those ids is looked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,17 +16,17 @@ import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.sealed_parquet import clip_numbers
 from framegate.pipelines.store import Store
-from framegate.schemas.errors import StorageError
+from framegate.pipelines.store.parquet import read_parquet
 from framegate.schemas.keys import id_number, id_numbers
 
-KEYS: Final = {
+UNIQUE_BY: Final = {
     "results": ("video_id", "clip_index", "question_hash"),
     "failures": ("video_id", "clip_index", "question_hash", "attempts"),
 }
-"""What makes a row the only one of its kind within a config_id: failures are a history."""
+"""The columns whose values stand once in a table of one config_id. Failures are a history: each attempt is a row."""
 
 _FOOTERS_AT_ONCE: Final = 8
-_TRIES: Final = 3  # an erasure may replace a file while it is read
+_Result = TypeVar("_Result")
 
 
 class KeyIndex:
@@ -64,23 +64,24 @@ class KeyIndex:
         return codes
 
 
-def key_columns(kind: str, rows: pa.Table) -> list[np.ndarray]:
-    """The parts of each row's key as numbers, the same exactly where the key is. A null is no value that occurs."""
+def key_columns(table: str, rows: pa.Table) -> list[np.ndarray]:
+    """The parts of each row's key as numbers. Two rows have the same numbers exactly if they have the same key."""
     question = rows.column("question_hash")
-    # The place in the video; odd where all questions are meant, which no question's number can then pass for.
-    place = (clip_numbers(rows.column("clip_index")) + 1) * 2 + question.is_null().to_numpy()
-    columns = [id_numbers(rows.column("video_id")), place, id_numbers(question)]
-    return [*columns, clip_numbers(rows.column("attempts"))] if kind == "failures" else columns
+    # (clip + 1) * 2, and 1 more where the row is about all questions: a null hash becomes the number 0, and must not
+    # equal a real hash that is 0.
+    clip = (clip_numbers(rows.column("clip_index")) + 1) * 2 + question.is_null().to_numpy()
+    columns = [id_numbers(rows.column("video_id")), clip, id_numbers(question)]
+    return [*columns, clip_numbers(rows.column("attempts"))] if table == "failures" else columns
 
 
 class SealedKeys:
-    """The keys in sealed files. Remembers between which videos each file lies; an erasure only narrows that."""
+    """The keys in sealed files. The first and last video of each file are read once: an erasure only narrows them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._bounds: dict[str, tuple[int, int] | None] = {}
 
-    def among(self, keys: KeyIndex, kind: str, uris: Iterable[str]) -> np.ndarray:
+    def among(self, keys: KeyIndex, table: str, uris: Iterable[str]) -> np.ndarray:
         """For each key whether it is in one of these files. Raises StorageError."""
         found = np.zeros(int(keys.codes.max(initial=-1)) + 1, np.bool_)
         uris = list(uris)
@@ -90,7 +91,7 @@ class SealedKeys:
         for uri in uris:
             bounds = self._bounds[uri]
             if bounds is not None and _any_between(keys.videos, *bounds):
-                found[self._find_in(uri, keys, kind)] = True
+                found[self._find_in(uri, keys, table)] = True
         return found
 
     def _read_bounds(self, uri: str) -> tuple[int, int] | None:
@@ -98,9 +99,9 @@ class SealedKeys:
             bounds = [bound for bound in _row_group_bounds(file.metadata) if bound is not None]
             return (min(low for low, _ in bounds), max(high for _, high in bounds)) if bounds else None
 
-        return self._with_file(uri, read)
+        return self._read(uri, read)
 
-    def _find_in(self, uri: str, keys: KeyIndex, kind: str) -> np.ndarray:
+    def _find_in(self, uri: str, keys: KeyIndex, table: str) -> np.ndarray:
         def read(file: pq.ParquetFile) -> np.ndarray:
             found = []
             for number, bounds in enumerate(_row_group_bounds(file.metadata)):
@@ -108,23 +109,14 @@ class SealedKeys:
                     continue
                 videos = file.read_row_group(number, columns=["video_id"], use_threads=False).column("video_id")
                 if np.isin(np.unique(id_numbers(videos.unique())), keys.videos).any():
-                    rows = file.read_row_group(number, columns=list(KEYS[kind]), use_threads=False)
-                    found.append(np.unique(keys.find(key_columns(kind, rows))))
+                    rows = file.read_row_group(number, columns=list(UNIQUE_BY[table]), use_threads=False)
+                    found.append(np.unique(keys.find(key_columns(table, rows))))
             return np.concatenate(found) if found else np.empty(0, np.int64)
 
-        return self._with_file(uri, read)
+        return self._read(uri, read)
 
-    def _with_file(self, uri: str, read):
-        for tries_left in reversed(range(_TRIES)):
-            try:
-                with self._store.open_read(uri) as file:
-                    return read(pq.ParquetFile(file, read_dictionary=["video_id", "question_hash"]))
-            except (pa.ArrowException, OSError) as error:
-                if tries_left == 0:
-                    raise StorageError(
-                        f"{uri} cannot be read as a sealed file ({error}); was it changed by something else?"
-                    ) from error
-        raise AssertionError("unreachable")
+    def _read(self, uri: str, read: Callable[[pq.ParquetFile], _Result]) -> _Result:
+        return read_parquet(self._store, uri, read, read_dictionary=["video_id", "question_hash"])
 
 
 def _row_group_bounds(metadata: pq.FileMetaData) -> Iterator[tuple[int, int] | None]:
@@ -135,7 +127,9 @@ def _row_group_bounds(metadata: pq.FileMetaData) -> Iterator[tuple[int, int] | N
         statistics = column.statistics
         if group.num_rows == 0:
             yield None
-        elif statistics is None or not statistics.has_min_max:  # not ours, or cut short by a rewrite: rules nothing out
+        elif (
+            statistics is None or not statistics.has_min_max
+        ):  # of another writer, or too long to be kept: rules nothing out
             yield 0, 2**64 - 1
         else:
             yield id_number(statistics.min), id_number(statistics.max)
@@ -147,7 +141,7 @@ def _any_between(videos: np.ndarray, low: int, high: int) -> bool:
 
 
 def _look_up(values: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each wanted value stands among sorted ones, and whether it does."""
+    """The position of each wanted value among sorted ones, and whether it is there."""
     if not len(values):
         return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
     places = np.minimum(np.searchsorted(values, wanted), len(values) - 1)

@@ -1,6 +1,6 @@
-"""Videos that were erased and stay out: one small object each, named by a digest of the URI.
+"""Tombstones: videos that were erased and stay out, one small object each, named by a digest of the URI.
 
-A tombstone stands for every version of what lies at a URI. Nothing of the URI can be read from it.
+A tombstone is about every version of the video at that URI. The URI cannot be read from it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def read_tombstones(output: Output) -> frozenset[str]:
 
 
 def set_tombstones(output: Output, digests: Iterable[str], erasure_id: str) -> None:
-    """Keeps out what the digests stand for, from now on. One that stands already stays. Raises StorageError."""
+    """Keeps the videos with these digests out from now on. An existing tombstone is left. Raises StorageError."""
     data = (json.dumps({"erasure_id": erasure_id}) + "\n").encode()
 
     def put(digest: str) -> None:
@@ -48,5 +48,5 @@ def without_erased(rows: pa.Table, tombstones: frozenset[str]) -> pa.Table:
     """The rows, by their `video_uri`, of videos that were not erased."""
     if not tombstones:
         return rows
-    gone = erased_among(rows.column("video_uri").unique().to_pylist(), tombstones)
-    return rows.filter(~pc.field("video_uri").isin(list(gone))) if gone else rows
+    erased = erased_among(rows.column("video_uri").unique().to_pylist(), tombstones)
+    return rows.filter(~pc.field("video_uri").isin(list(erased))) if erased else rows

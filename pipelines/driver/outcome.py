@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow.compute as pc
 
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal_log import RunCounts, read_seal_records
+from framegate.pipelines.commit.seal_log import SealLog
 from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.plan.remaining import plan_videos
 from framegate.pipelines.plan.stored import read_done
+from framegate.schemas.counts import SEALED_COUNTS, Counts
 from framegate.schemas.keys import id_numbers
-from framegate.schemas.run import Counts, Plan, RunSummary
+from framegate.schemas.run import Plan, RunSummary
 from framegate.schemas.tables import FOUND
 
 
@@ -47,9 +48,10 @@ def count_videos(planned: Plan, output: Output) -> dict[str, int]:
 
 def stored_counts(output: Output, config_id: str, run_id: str, seen: Counts) -> Counts:
     """What seals have stored of this run. Seconds are of the receipts that were seen, as no table has them by run."""
-    found = [record.runs[run_id] for record in read_seal_records(output, config_id) if run_id in record.runs]
-    totals = {field.name: sum(getattr(one, field.name) for one in found) for field in fields(RunCounts)}
-    return replace(seen, **totals)
+    sealed = Counts()
+    for record in SealLog(output, config_id).read_records():
+        sealed = sealed.plus(record.runs.get(run_id, Counts()))
+    return replace(seen, **{name: getattr(sealed, name) for name in SEALED_COUNTS})
 
 
 def begun_record(planned: Plan, started_at: datetime) -> dict[str, Any]:

@@ -6,13 +6,15 @@ Knows receipts as rows of columns, and nothing of where they come from.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from framegate.schemas.counts import Counts
 from framegate.schemas.keys import id_number, id_numbers
-from framegate.schemas.run import Counts, Progress
+from framegate.schemas.run import Progress
 
 
 class Tally:
@@ -31,7 +33,7 @@ class Tally:
             self._begun[place] = True
             self.num_begun += 1
         if receipt["created"]:
-            self.counts = self.counts.plus(**{name: receipt[name] for name in Counts.__dataclass_fields__})
+            self.counts = self.counts.plus(Counts(**{field.name: receipt[field.name] for field in fields(Counts)}))
         else:  # another run was first; its rows stay, and it counts them
             self.num_lost_races += 1
 

@@ -1,1 +1,1 @@
-"""Erasing videos: find what an output holds of them, replace it, keep them out."""
+"""Erasing videos: search what an output holds of them, remove it, and keep them out."""

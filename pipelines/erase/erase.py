@@ -1,13 +1,16 @@
-"""Erase: a video's rows, journal, attempts, plans and names go, and it stays out for ever.
+"""Erase: removes a video's rows, journal, attempts, plans and names from an output, and keeps it out for ever.
 
-(1) What is to be forgotten is noted in digests, and tombstones are set: from here on no plan takes the video up and no
-seal lets its rows through. (2) Seals that are under way are finished, so that the names of their files are taken and a
-sealer that was frozen in the middle cannot bring rows back. (3) Journal and attempts are deleted, and every file that
-holds the video is replaced by one without it, never deleted: noted first, and only if it is still the version that was
-read. (4) Again, until a whole look finds nothing: a sealer beside us may have added a file. (5) The receipt.
+    1. begin     record the digests of the videos and set their tombstones: from now on no plan contains the videos and
+                 no seal writes their rows
+    2. finish    complete the seals that are under way, so that the names of their files are taken and a sealer that was
+                 frozen in the middle cannot bring rows back
+    3. remove    delete journal objects and attempts; replace every file that holds the videos by one without them. No
+                 file is deleted. A replacement is recorded first, and made only if the file is still the version that
+                 was read
+    4. repeat    search and remove until a search finds nothing: a sealer may have added a file meanwhile
+    5. receipt   record what was removed
 
-Every step can be done twice and by two at once, so that dying anywhere is mended by beginning again. Knows nothing of
-how the videos were chosen.
+Every step can be done twice, and by two processes at once: an erasure that died is completed by beginning again.
 """
 
 from __future__ import annotations
@@ -17,32 +20,32 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
-from framegate.pipelines.commit.journal import from_parquet
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import finish_seals
 from framegate.pipelines.commit.tombstones import set_tombstones
 from framegate.pipelines.erase.records import (
-    Begun,
+    ErasureBegun,
     ErasureReceipt,
-    Note,
-    Notebook,
+    Replacement,
+    ReplacementLog,
     leads_to,
-    put_begun,
-    put_receipt,
-    read_begun,
-    read_notes,
-    read_receipt,
-    unfinished,
+    put_erasure_begun,
+    put_erasure_receipt,
+    read_erasure_begun,
+    read_erasure_receipt,
+    read_replacements,
+    unfinished_erasures,
 )
 from framegate.pipelines.erase.rewrite import Rewritten, removed_by_run, without_names, without_rows
-from framegate.pipelines.erase.search import HeldObject, Holdings, find_holdings
-from framegate.pipelines.erase.targets import Wanted
+from framegate.pipelines.erase.search import Matches, VideoObject, find_matches
+from framegate.pipelines.erase.targets import Targets
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store import ObjectInfo, join
+from framegate.pipelines.store.parquet import parse_parquet
 from framegate.schemas.errors import FramegateError, ObjectNotFound, StorageError, VersionChanged
 from framegate.schemas.keys import uri_digest
 
-MAX_PASSES = 50  # a run beside us adds to at most a few; more of them mean that something writes without end
+MAX_PASSES = 50  # a run at the same time causes a few; more mean that something else keeps writing
 
 NOT_REACHED = (
     "the videos themselves, where they lie",
@@ -62,30 +65,30 @@ SHARD_NOT_REACHED = (
 
 
 def erase(output: Output, uris: Iterable[str], *, erasure_id: str | None = None) -> ErasureReceipt:
-    """Forgets the videos at `uris`, in every version, under every config_id, whether or not they were ever seen.
+    """Erases the videos at `uris`, in every version, under every config_id, whether or not they were ever seen.
 
-    Without an id, erasures that broke off are completed first; where one of them was of all these videos, its receipt
-    is given back. With the id of one that broke off, that one is completed. Raises StorageError where storage fails,
-    FramegateError where there is no URI or the id is that of an erasure of other videos.
+    Without an id, erasures that broke off are completed first; if one of them was of all these videos, its receipt is
+    returned. With the id of one that broke off, that one is completed. Raises StorageError where storage fails,
+    FramegateError where there is no URI or the id belongs to an erasure of other videos.
     """
-    wanted = Wanted.of(uris)
-    if not wanted.digests:
+    targets = Targets.of(uris)
+    if not targets.digests:
         raise FramegateError("an erasure needs at least one URI, got none")
     if erasure_id is None:
         for receipt in complete_erasures(output):
-            if wanted.digests <= frozenset(receipt.videos):
+            if targets.digests <= frozenset(receipt.videos):
                 return receipt
         erasure_id = make_erasure_id()
-    begun = Begun(erasure_id=erasure_id, begun_at=_now(), videos=tuple(sorted(wanted.digests)))
-    return _complete(output, put_begun(output, begun), wanted)
+    begun = ErasureBegun(erasure_id=erasure_id, begun_at=_now(), videos=tuple(sorted(targets.digests)))
+    return _complete(output, put_erasure_begun(output, begun), targets)
 
 
 def complete_erasures(output: Output) -> list[ErasureReceipt]:
     """Completes all erasures that have begun and have no receipt. Raises StorageError."""
     receipts = []
-    for erasure_id in unfinished(output):
-        begun = read_begun(output, erasure_id)
-        receipts.append(_complete(output, begun, Wanted(frozenset(begun.videos))))
+    for erasure_id in unfinished_erasures(output):
+        begun = read_erasure_begun(output, erasure_id)
+        receipts.append(_complete(output, begun, Targets(frozenset(begun.videos))))
     return receipts
 
 
@@ -102,29 +105,29 @@ def complete_and_erase(output: Output, uris: Iterable[str]) -> list[ErasureRecei
 
 
 def make_erasure_id() -> str:
-    """A new id; ids are in order of time."""
+    """A new id. Ids sort by time."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
-def _complete(output: Output, begun: Begun, wanted: Wanted) -> ErasureReceipt:
-    receipt = read_receipt(output, begun.erasure_id)
+def _complete(output: Output, begun: ErasureBegun, targets: Targets) -> ErasureReceipt:
+    receipt = read_erasure_receipt(output, begun.erasure_id)
     if receipt is not None:
         return receipt
     set_tombstones(output, begun.videos, begun.erasure_id)
     for config_id in _config_ids_with_seals(output):
         finish_seals(output, config_id)
-    removal = _Removal(output, wanted, Notebook(output, begun.erasure_id))
+    removal = _Removal(output, targets, ReplacementLog(output, begun.erasure_id))
     for _ in range(MAX_PASSES):
-        holdings = find_holdings(output, wanted)
-        if holdings.is_empty:
+        matches = find_matches(output, targets)
+        if matches.is_empty:
             break
-        removal.remove(holdings)
+        removal.remove(matches)
     else:
         raise StorageError(
             f"rows of erased videos came back to {output.root} {MAX_PASSES} times while they were taken out; look for"
             " a process that writes there other than by this program, and erase again"
         )
-    receipt = put_receipt(output, removal.receipt(begun))
+    receipt = put_erasure_receipt(output, removal.receipt(begun))
     reach("erase.receipt")
     return receipt
 
@@ -135,31 +138,31 @@ def _config_ids_with_seals(output: Output) -> list[str]:
 
 
 class _Removal:
-    """Takes out what was found, and keeps the books."""
+    """Removes what a search found, and counts it."""
 
-    def __init__(self, output: Output, wanted: Wanted, notebook: Notebook) -> None:
+    def __init__(self, output: Output, targets: Targets, log: ReplacementLog) -> None:
         self._output = output
-        self._wanted = wanted
-        self._notebook = notebook
-        self._done: list[Note] = []
+        self._targets = targets
+        self._log = log
+        self._done: list[Replacement] = []
         self._attempts: set[str] = set()
         self._indexes: set[str] = set()
 
-    def remove(self, holdings: Holdings) -> None:
-        """Plans go last: they say which ids a video goes by, should we not come that far."""
-        self._sweep(holdings)
-        for record in holdings.records:
+    def remove(self, matches: Matches) -> None:
+        """Plans are replaced last: should this process die before, they tell the next one the video's ids."""
+        self._delete(matches)
+        for record in matches.records:
             self._replace(record, "runs", without_names)
-        for file in sorted(holdings.files, key=lambda file: file.table == "plans"):
+        for file in sorted(matches.files, key=lambda file: file.table == "plans"):
             self._replace(file.info, file.table, without_rows)
 
-    def receipt(self, begun: Begun) -> ErasureReceipt:
-        notes = [note for note in self._notebook.notes if note in self._done or self._was_done(note)]
+    def receipt(self, begun: ErasureBegun) -> ErasureReceipt:
+        done = [each for each in self._log.replacements if each in self._done or self._was_done(each)]
         rows: dict[str, dict[str, int]] = {}
-        for note in notes:
-            if note.rows_before:
-                tables = rows.setdefault(note.config_id or "", {})
-                tables[note.table] = tables.get(note.table, 0) + note.rows_before - note.rows_after
+        for each in done:
+            if each.rows_before:
+                tables = rows.setdefault(each.config_id or "", {})
+                tables[each.table] = tables.get(each.table, 0) + each.rows_before - each.rows_after
         return ErasureReceipt(
             erasure_id=begun.erasure_id,
             begun_at=begun.begun_at,
@@ -167,30 +170,30 @@ class _Removal:
             videos=begun.videos,
             rows=rows,
             objects=tuple(
-                {"file": note.file, "rows_before": note.rows_before, "rows_after": note.rows_after} for note in notes
+                {"file": each.file, "rows_before": each.rows_before, "rows_after": each.rows_after} for each in done
             ),
             num_attempts=len(self._attempts),
             num_indexes=len(self._indexes),
             not_reached=(*NOT_REACHED, SHARD_NOT_REACHED) if self._indexes else NOT_REACHED,
         )
 
-    def _sweep(self, holdings: Holdings) -> None:
-        for note in self._journal_notes(holdings.journal):
-            self._notebook.put(note)
-            self._done.append(note)
+    def _delete(self, matches: Matches) -> None:
+        for deletion in self._journal_deletions(matches.journal):
+            self._log.add(deletion)
+            self._done.append(deletion)
             reach("erase.noted")
-        self._output.store.delete(held.info.uri for held in (*holdings.journal, *holdings.attempts))
-        self._output.store.delete(info.uri for info in holdings.indexes)
-        self._attempts |= {held.info.uri for held in holdings.attempts}
-        self._indexes |= {info.uri for info in holdings.indexes}
+        self._output.store.delete(item.info.uri for item in (*matches.journal, *matches.attempts))
+        self._output.store.delete(info.uri for info in matches.indexes)
+        self._attempts |= {item.info.uri for item in matches.attempts}
+        self._indexes |= {info.uri for info in matches.indexes}
         reach("erase.swept")
 
-    def _journal_notes(self, journal: Iterable[HeldObject]) -> Iterator[Note]:
-        infos = {held.info.uri: held.info for held in journal}
+    def _journal_deletions(self, journal: Iterable[VideoObject]) -> Iterator[Replacement]:
+        infos = {item.info.uri: item.info for item in journal}
         for uri, data in self._output.store.read_present(infos):
-            if data is not None:  # else sealed meanwhile, and found in a table when we look again
-                rows = from_parquet(uri, data, ["row_kind", "run_id"])
-                yield Note(
+            if data is not None:  # else it was sealed meanwhile, and the next search finds it in a table
+                rows = parse_parquet(uri, data, ["row_kind", "run_id"])
+                yield Replacement(
                     file=_below(uri, "journal"),
                     version=infos[uri].version,
                     sha256_before=_sha256(data),
@@ -201,16 +204,16 @@ class _Removal:
                 )
 
     def _replace(
-        self, info: ObjectInfo, folder: str, rewrite: Callable[[str, bytes, Wanted], Rewritten | None]
+        self, info: ObjectInfo, folder: str, rewrite: Callable[[str, bytes, Targets], Rewritten | None]
     ) -> None:
-        """Leaves it where another process has changed the object since it was listed: we look again anyway."""
+        """Replaces an object unless it was changed since it was listed: then the next search finds it again."""
         data = self._output.store.read(info.uri)
         if self._output.store.stat(info.uri).version != info.version:
             return
-        rewritten = rewrite(info.uri, data, self._wanted)
+        rewritten = rewrite(info.uri, data, self._targets)
         if rewritten is None:
             return
-        note = Note(
+        replacement = Replacement(
             file=_below(info.uri, folder),
             version=info.version,
             sha256_before=_sha256(data),
@@ -219,24 +222,24 @@ class _Removal:
             rows_after=rewritten.rows_after,
             removed=rewritten.removed,
         )
-        self._notebook.put(note)
+        self._log.add(replacement)
         reach("erase.noted")
         try:
             self._output.store.replace(info.uri, rewritten.data, if_match=info.version)
         except VersionChanged:
             return
-        self._done.append(note)
+        self._done.append(replacement)
         reach("erase.replaced")
 
-    def _was_done(self, note: Note) -> bool:
-        """Of a note that an attempt before this one left: whether what stands there now came of it."""
-        uri = join(self._output.root, note.file)
+    def _was_done(self, replacement: Replacement) -> bool:
+        """Whether a replacement that a process before this one recorded was made: the object now there came of it."""
+        uri = join(self._output.root, replacement.file)
         try:
             now = _sha256(self._output.store.read(uri))
         except ObjectNotFound:
-            return note.sha256_after is None
-        everybodys = (noted for _, noted in read_notes(self._output))
-        return leads_to(everybodys, note.file, note.sha256_after, now)
+            return replacement.sha256_after is None
+        of_all = (each for _, each in read_replacements(self._output))
+        return leads_to(of_all, replacement.file, replacement.sha256_after, now)
 
 
 def _below(uri: str, folder: str) -> str:

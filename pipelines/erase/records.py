@@ -1,7 +1,7 @@
-"""What erasures leave behind: that one began, what it replaced, its receipt. In digests, never in names of videos.
+"""Records of erasures: that one began, what it replaces, its receipt. Videos are named by digest alone.
 
-Small JSON objects below `erasures/`, each created once. An erasure that has begun and has no receipt broke off; from
-what it left, whoever comes next completes it. Knows nothing of how videos are found or taken out.
+They are small JSON objects below `erasures/`, each created once. An erasure that has begun and has no receipt broke
+off. The next erasure completes it from its records.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.store.parquet import NOT_OURS
 from framegate.schemas.errors import FramegateError, ObjectNotFound, StorageError
 
 _BEGUN = ".begun.json"
-_Record = TypeVar("_Record", bound="Begun | Note | ErasureReceipt")
+_Record = TypeVar("_Record", bound="ErasureBegun | Replacement | ErasureReceipt")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Begun:
-    """What is to be forgotten: digests of URIs (`layout.uri_digest`). `begun_at` in ISO 8601, UTC."""
+class ErasureBegun:
+    """The videos to erase, as digests of their URIs (`schemas.keys.uri_digest`). `begun_at` is ISO 8601, UTC."""
 
     erasure_id: str
     begun_at: str
@@ -28,15 +29,15 @@ class Begun:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Note:
+class Replacement:
     """One object that an erasure is about to replace, or to delete where `sha256_after` is None.
 
     file     its name below the output
     version  of the object that is replaced (`ObjectInfo.version`)
     removed  by run_id: how many answers and failures (of a plan: videos) go
 
-    A note is put before the deed. It says what was done where the object has the bytes that come after, and nothing
-    where another erasure was quicker: `leads_to` tells one from the other.
+    It is written before the object is replaced. If the object then has `sha256_after`, this erasure replaced it;
+    otherwise another one did, or this one broke off before (see `leads_to`).
     """
 
     file: str
@@ -68,11 +69,11 @@ def config_id_of(name: str) -> str | None:
 class ErasureReceipt:
     """What an erasure did.
 
-    videos       digests of the URIs that are forgotten
-    rows         by config_id and table, how many rows went; under "" those of plans, which belong to runs
+    videos       digests of the URIs that were erased
+    rows         by config_id and table, how many rows were removed; under "" those of plans, which belong to runs
     objects      what was replaced or deleted with rows in it: file, rows_before, rows_after
     num_attempts, num_indexes   other objects that the process which completed the erasure deleted
-    not_reached  what is beyond this output, one sentence each
+    not_reached  what an erasure of this output cannot remove, one sentence each
     """
 
     erasure_id: str
@@ -86,32 +87,33 @@ class ErasureReceipt:
     not_reached: tuple[str, ...]
 
 
-def put_begun(output: Output, begun: Begun) -> Begun:
-    """The erasure has begun; what stands there already is given back. Raises FramegateError where that is another."""
+def put_erasure_begun(output: Output, begun: ErasureBegun) -> ErasureBegun:
+    """Records that an erasure began, and returns the first record of that id. Raises FramegateError where that one is
+    about other videos."""
     uri = output.layout.erasure_begun(begun.erasure_id)
     if output.store.put_once(uri, _to_json(begun)).created:
         return begun
-    there = _from_json(Begun, uri, output.store.read(uri))
+    there = _from_json(ErasureBegun, uri, output.store.read(uri))
     if set(there.videos) != set(begun.videos):
         raise FramegateError(f"{uri} is an erasure of {len(there.videos)} other videos; give this one another id")
     return there
 
 
-def read_begun(output: Output, erasure_id: str) -> Begun:
+def read_erasure_begun(output: Output, erasure_id: str) -> ErasureBegun:
     """Raises ObjectNotFound, StorageError."""
     uri = output.layout.erasure_begun(erasure_id)
-    return _from_json(Begun, uri, output.store.read(uri))
+    return _from_json(ErasureBegun, uri, output.store.read(uri))
 
 
-def put_receipt(output: Output, receipt: ErasureReceipt) -> ErasureReceipt:
-    """The first one stands, and is given back: two processes may have completed one erasure."""
+def put_erasure_receipt(output: Output, receipt: ErasureReceipt) -> ErasureReceipt:
+    """Records a receipt, and returns the first one of that id: two processes may complete one erasure."""
     uri = output.layout.erasure(receipt.erasure_id)
     if output.store.put_once(uri, _to_json(receipt)).created:
         return receipt
     return _from_json(ErasureReceipt, uri, output.store.read(uri))
 
 
-def read_receipt(output: Output, erasure_id: str) -> ErasureReceipt | None:
+def read_erasure_receipt(output: Output, erasure_id: str) -> ErasureReceipt | None:
     """None where the erasure is not complete. Raises StorageError."""
     uri = output.layout.erasure(erasure_id)
     try:
@@ -120,7 +122,7 @@ def read_receipt(output: Output, erasure_id: str) -> ErasureReceipt | None:
         return None
 
 
-def unfinished(output: Output) -> list[str]:
+def unfinished_erasures(output: Output) -> list[str]:
     """The ids of erasures that have begun and have no receipt, in order."""
     folder = output.layout.folder("erasures")
     names = {info.uri.rpartition("/")[2] for info in output.store.list(folder) if info.uri.endswith(".json")}
@@ -128,48 +130,48 @@ def unfinished(output: Output) -> list[str]:
     return sorted(id for id in begun if f"{id}.json" not in names)
 
 
-def read_notes(output: Output, erasure_id: str | None = None) -> list[tuple[str, Note]]:
-    """All notes with their URIs, or those of one erasure. Raises StorageError."""
-    uris = [info.uri for info in output.list("erasures") if _is_note(info.uri, erasure_id)]
-    return [(uri, _from_json(Note, uri, data)) for uri, data in output.store.read_many(uris)]
+def read_replacements(output: Output, erasure_id: str | None = None) -> list[tuple[str, Replacement]]:
+    """All replacements with the URIs of their records, or those of one erasure. Raises StorageError."""
+    uris = [info.uri for info in output.list("erasures") if _is_replacement(info.uri, erasure_id)]
+    return [(uri, _from_json(Replacement, uri, data)) for uri, data in output.store.read_many(uris)]
 
 
-class Notebook:
-    """The notes of one erasure: each is put under the next number that is free, a known one is not put twice."""
+class ReplacementLog:
+    """The replacements of one erasure. Each gets the next free number; one that is recorded already is not added."""
 
     def __init__(self, output: Output, erasure_id: str) -> None:
         self._output = output
         self._erasure_id = erasure_id
-        found = read_notes(output, erasure_id)
-        self._notes = [note for _, note in found]
+        found = read_replacements(output, erasure_id)
+        self._replacements = [replacement for _, replacement in found]
         self._next = max((int(uri.rpartition("/")[2].removesuffix(".json")) for uri, _ in found), default=-1) + 1
 
     @property
-    def notes(self) -> tuple[Note, ...]:
-        return tuple(self._notes)
+    def replacements(self) -> tuple[Replacement, ...]:
+        return tuple(self._replacements)
 
-    def put(self, note: Note) -> None:
+    def add(self, replacement: Replacement) -> None:
         """Raises StorageError."""
-        if note in self._notes:
+        if replacement in self._replacements:
             return
-        data = _to_json(note)
+        data = _to_json(replacement)
         is_put = False
         while not is_put:  # another process may complete the same erasure
-            put = self._output.store.put_once(self._output.layout.erasure_note(self._erasure_id, self._next), data)
-            is_put = put.is_ours
+            uri = self._output.layout.erasure_replacement(self._erasure_id, self._next)
+            is_put = self._output.store.put_once(uri, data).is_ours
             self._next += 1
-        self._notes.append(note)
+        self._replacements.append(replacement)
 
 
-def leads_to(notes: Iterable[Note], file: str, before: str | None, after: str | None) -> bool:
-    """Whether replacements that are noted turn the `file` with sha256 `before` into the one with `after`.
+def leads_to(replacements: Iterable[Replacement], file: str, before: str | None, after: str | None) -> bool:
+    """Whether a chain of replacements turns the `file` with sha256 `before` into the one with `after`.
 
-    `notes` are those of all erasures. True where both are the same.
+    `replacements` are those of all erasures. True where both are the same.
     """
     steps: dict[str | None, set[str | None]] = {}
-    for note in notes:
-        if note.file == file:
-            steps.setdefault(note.sha256_before, set()).add(note.sha256_after)
+    for replacement in replacements:
+        if replacement.file == file:
+            steps.setdefault(replacement.sha256_before, set()).add(replacement.sha256_after)
     seen: set[str | None] = set()
     waiting = {before}
     while waiting:
@@ -178,8 +180,8 @@ def leads_to(notes: Iterable[Note], file: str, before: str | None, after: str | 
     return after in seen
 
 
-def _is_note(uri: str, erasure_id: str | None) -> bool:
-    """Numbered, and in a folder of its own below erasures/, which receipts are not."""
+def _is_replacement(uri: str, erasure_id: str | None) -> bool:
+    """A replacement's name is a number, in a folder of its own below erasures/; a receipt's is not."""
     *_, erasures, folder, name = uri.rsplit("/", 3)
     return erasures == "erasures" and name.removesuffix(".json").isdigit() and erasure_id in (None, folder)
 
@@ -194,4 +196,4 @@ def _from_json(kind: type[_Record], uri: str, data: bytes) -> _Record:
         values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in document.items()}
         return kind(**values)
     except (ValueError, TypeError, AttributeError) as error:
-        raise StorageError(f"{uri} is no record of an erasure ({error}); was it written by something else?") from error
+        raise StorageError(f"{uri} is no record of an erasure ({error}); {NOT_OURS}") from error

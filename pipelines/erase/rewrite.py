@@ -1,6 +1,6 @@
-"""Objects without what they hold of some videos: tables as they were but for their rows, records but for the name.
+"""Objects rewritten without some videos: tables without their rows, records with digests in place of their names.
 
-Pure functions of bytes; the same bytes give the same bytes. Knows nothing of storage.
+These are functions from bytes to bytes. The same bytes give the same bytes.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from framegate.pipelines.commit.journal import to_parquet
 from framegate.pipelines.commit.records import parse_record
 from framegate.pipelines.commit.sealed_parquet import encode_sealed
-from framegate.pipelines.erase.targets import Wanted, redact
-from framegate.schemas.errors import StorageError
+from framegate.pipelines.erase.targets import Targets, redact
+from framegate.pipelines.store.parquet import encode_parquet, one_of_ours
 from framegate.schemas.keys import uri_digest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rewritten:
-    """What comes in the place of an object; `removed` by run_id, as in a `Note`."""
+    """What comes in the place of an object; `removed` by run_id, as in a `Replacement`."""
 
     data: bytes
     rows_before: int
@@ -32,30 +31,28 @@ class Rewritten:
     removed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
-def without_rows(uri: str, data: bytes, wanted: Wanted) -> Rewritten | None:
-    """A sealed file or a plan without the rows of wanted videos; None where it has none.
+def without_rows(uri: str, data: bytes, targets: Targets) -> Rewritten | None:
+    """A sealed file or a plan without the rows of the targets; None where it has none.
 
-    What is left keeps its order, its row groups and its schema, and is encoded as such a file always is; where nothing
-    is left, that is an empty table. Raises StorageError where it is no such file.
+    The other rows keep their order, row groups and schema, and are encoded as such a file always is. Where no row is
+    left, the file is an empty table. Raises StorageError where it is no such file.
     """
-    try:
+    with one_of_ours(uri, cure="bring it back from a copy"):
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
         seen = (file.read_row_group(number, columns=["video_uri"]) for number in range(file.num_row_groups))
-        gone = wanted.among(uri for rows in seen for uri in rows.column("video_uri").unique().to_pylist())
-        if not gone:
+        erased = targets.among(uri for rows in seen for uri in rows.column("video_uri").unique().to_pylist())
+        if not erased:
             return None
-        is_gone = pc.field("video_uri").isin(sorted(gone))
+        is_erased = pc.field("video_uri").isin(sorted(erased))
         columns = [name for name in ("run_id", "stage") if name in file.schema_arrow.names] or ["video_id"]
-        removed = file.read(columns=list({*columns, "video_uri"})).filter(is_gone)
-        left = (file.read_row_group(number).filter(~is_gone) for number in range(file.num_row_groups))
+        removed = file.read(columns=list({*columns, "video_uri"})).filter(is_erased)
+        left = (file.read_row_group(number).filter(~is_erased) for number in range(file.num_row_groups))
         return Rewritten(
             data=_encode(left, file),
             rows_before=file.metadata.num_rows,
             rows_after=file.metadata.num_rows - removed.num_rows,
             removed=removed_by_run(uri, removed),
         )
-    except (pa.ArrowException, OSError) as error:
-        raise StorageError(f"{uri} is no whole Parquet file ({error}); bring it back from a copy") from error
 
 
 def _encode(row_groups: Iterable[pa.Table], file: pq.ParquetFile) -> bytes:
@@ -63,11 +60,11 @@ def _encode(row_groups: Iterable[pa.Table], file: pq.ParquetFile) -> bytes:
     if "run_id" in file.schema_arrow.names:
         return encode_sealed(kept, file.schema_arrow)
     rows = pa.concat_tables([file.schema_arrow.empty_table(), *kept])
-    return to_parquet(rows, row_group_rows=file.metadata.row_group(0).num_rows)
+    return encode_parquet(rows, row_group_rows=file.metadata.row_group(0).num_rows)
 
 
 def removed_by_run(uri: str, rows: pa.Table) -> dict[str, dict[str, int]]:
-    """By run_id, how many answers and failures `rows` are; of a plan, which is one run's: how many videos."""
+    """By run_id, how many of `rows` are answers and failures; of a plan, which belongs to one run: how many videos."""
     if "run_id" not in rows.column_names:
         return {uri.rpartition("/")[2].removesuffix(".parquet"): {"videos": rows.num_rows}}
     if "row_kind" in rows.column_names:  # of the journal
@@ -81,10 +78,10 @@ def removed_by_run(uri: str, rows: pa.Table) -> dict[str, dict[str, int]]:
     }
 
 
-def without_names(uri: str, data: bytes, wanted: Wanted) -> Rewritten | None:
-    """A run's record with digests in the place of wanted URIs; None where it names none. Raises StorageError."""
+def without_names(uri: str, data: bytes, targets: Targets) -> Rewritten | None:
+    """A run's record with digests in place of the targets' URIs; None where it names none. Raises StorageError."""
     record = parse_record(uri, data)
-    redacted = redact(record, wanted, lambda found: f"erased:{uri_digest(found)}")
+    redacted = redact(record, targets, lambda found: f"erased:{uri_digest(found)}")
     if redacted == record:
         return None
     text = json.dumps(redacted, indent=2, sort_keys=True) + "\n"

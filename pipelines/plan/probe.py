@@ -11,8 +11,7 @@ from framegate.pipelines.plan.plan import make_policy
 from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.source.found import to_videos
 from framegate.schemas.clip import Video
-from framegate.schemas.config import InputConfig, RunConfig
-from framegate.schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.config import ClipsConfig, DecodeConfig, FramesConfig, InputConfig, RunConfig
 from framegate.schemas.errors import InputError, StorageError, VideoError
 
 OK = "ok"

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from framegate.pipelines.plan.due import Ledger, find_due
-from framegate.pipelines.source.inputs import pack_inputs
+from framegate.pipelines.source.input_columns import pack_inputs
 from framegate.schemas.keys import Packing, id_number, id_numbers, uri_digest
 from framegate.schemas.qa import Question
 from framegate.schemas.tables import FOUND, PLANNED

@@ -17,17 +17,15 @@ from itertools import chain, islice
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.plan.standing import has_answer, is_overtaken, last_of_each_key, num_undecoded
 from framegate.pipelines.store import ObjectInfo, Store
-from framegate.schemas.errors import StorageError
+from framegate.pipelines.store.parquet import one_of_ours, parse_parquet, read_columns
 from framegate.schemas.keys import id_numbers, positions_among
 from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, JOURNAL, KEY_COLUMNS
 
 READ_THREADS = 4  # sealed files that are read at the same time
-READ_ATTEMPTS = 3  # at a sealed file that an erasure replaces while it is read
 JOURNAL_THREADS = 2  # more find nothing to do: most of a read is native code
 JOURNAL_OBJECTS = 1024  # that are read before their rows become numbers
 
@@ -98,12 +96,10 @@ def _read_objects(store: Store, uris: Sequence[str]) -> _Unsealed:
 
 
 def _read_object(uri: str, data: bytes) -> pa.Table:
-    try:
-        # Threads of its own would cost more than they bring for some rows.
-        rows = pq.ParquetFile(pa.BufferReader(data)).read(columns=_UNSEALED.names, use_threads=False)
+    # For so few rows, threads cost more than they gain.
+    rows = parse_parquet(uri, data, _UNSEALED.names, use_threads=False)
+    with one_of_ours(uri):
         return rows.select(_UNSEALED.names).cast(_UNSEALED)
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:  # the last two: other columns
-        raise _no_table(uri, error) from error
 
 
 def _unsealed(tables: Sequence[pa.Table]) -> _Unsealed:
@@ -132,23 +128,9 @@ def _read_times(store: Store, results: Sequence[tuple[ObjectInfo, pa.Table]], vi
 
 
 def _read_columns(store: Store, info: ObjectInfo, columns: Sequence[str]) -> pa.Table:
-    """Raises StorageError where it is no whole Parquet file and nobody replaces it while it is read."""
-    for attempts_left in reversed(range(READ_ATTEMPTS)):
-        try:
-            with store.open_read(info.uri) as file:
-                # Ids repeat from row to row: as a dictionary they are read and turned into numbers once a video.
-                texts = [name for name in columns if name in _TEXTS]
-                return pq.ParquetFile(file, read_dictionary=texts, pre_buffer=True).read(columns=[*columns])
-        except (pa.ArrowException, OSError, KeyError) as error:  # KeyError: it has no such column
-            now = store.stat(info.uri)
-            if now.version == info.version or not attempts_left:
-                raise _no_table(info.uri, error) from error
-            info = now
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _no_table(uri: str, error: Exception) -> StorageError:
-    return StorageError(f"{uri} is no whole Parquet file of ours ({error}); was it written by something else?")
+    # Ids repeat from row to row: as a dictionary they are read and turned into numbers once a video.
+    texts = [name for name in columns if name in _TEXTS]
+    return read_columns(store, info.uri, columns, read_dictionary=texts, pre_buffer=True)
 
 
 def _answered(rows: pa.Table) -> pa.Table:

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as pads
-import pyarrow.parquet as pq
 
 from framegate.pipelines.store import Store, join
+from framegate.pipelines.store.parquet import read_parquet
 from framegate.schemas.errors import ObjectNotFound, QueryError, StorageError
 from framegate.schemas.tables import FAILURES, RESULTS, meaning
 
@@ -105,21 +105,13 @@ def _dataset(store: Store, folder: str, schema: pa.Schema, with_inputs: bool) ->
     filesystem = store.filesystem(folder)[0]
     paths = [store.filesystem(uri)[1] for uri in uris]
     fields = {field.name: field for field in _plain(schema)}
-    for path, uri in zip(paths, uris, strict=True) if with_inputs else ():
-        for field in _read_schema(filesystem, path, uri):
+    for uri in uris if with_inputs else ():
+        for field in read_parquet(store, uri, lambda file: file.schema_arrow):
             known = fields.setdefault(field.name, field)
             if known.type != field.type and field.name not in schema.names:
                 # One manifest called it a number, another a text: text holds both.
                 fields[field.name] = known.with_type(pa.string())
     return pads.dataset(paths, schema=pa.schema(fields.values()), filesystem=filesystem, format="parquet")
-
-
-def _read_schema(filesystem, path: str, uri: str) -> pa.Schema:
-    try:
-        with filesystem.open(path, "rb") as file:
-            return pq.read_schema(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StorageError(f"{uri} is no whole Parquet file ({error}); was it written by something else?") from error
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,8 +20,9 @@ from framegate.pipelines.commit.journal import Receipt, commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
 from framegate.pipelines.commit.seal import seal
-from framegate.pipelines.commit.seal_log import RunCounts, read_seal_records
+from framegate.pipelines.commit.seal_log import SealLog
 from framegate.pipelines.commit.unit_rows import RunFacts
+from framegate.schemas.counts import SEALED_COUNTS
 from framegate.schemas.unit import AnsweredUnit
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -70,9 +71,9 @@ class Archive:
         if is_ended:
             seal(self.output, self.config_id, partition_by=self._partition_by)
             assert all(receipt.created for receipt in receipts)
-            records = read_seal_records(self.output, self.config_id)
+            records = SealLog(self.output, self.config_id).read_records()
             mine = [asdict(record.runs[run_id]) for record in records if run_id in record.runs]
-            counts = {field.name: sum(one[field.name] for one in mine) for field in fields(RunCounts)}
+            counts = {name: sum(one[name] for one in mine) for name in SEALED_COUNTS}
             record_run(self.output, run_id, {"config_id": self.config_id, "run_id": run_id, "counts": counts})
 
     def commit_late(self, run_id: str, name: str) -> None:

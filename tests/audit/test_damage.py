@@ -6,7 +6,6 @@ import io
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ import pytest
 
 from framegate.pipelines.audit.audit import audit
 from framegate.pipelines.audit.report import AuditReport
-from framegate.pipelines.commit.seal_log import RunCounts
 from framegate.pipelines.commit.tombstones import set_tombstones
-from framegate.pipelines.erase.records import Begun, put_begun
+from framegate.pipelines.erase.records import ErasureBegun, put_erasure_begun
+from framegate.schemas.counts import SEALED_COUNTS
 from framegate.schemas.keys import uri_digest
 
 Archive = Any
@@ -133,7 +132,7 @@ def forget_badly(archive: Archive) -> None:
 
 
 def begin_to_forget(archive: Archive) -> None:
-    put_begun(archive.output, Begun(erasure_id="e1", begun_at="2026", videos=(uri_digest("z.mp4"),)))
+    put_erasure_begun(archive.output, ErasureBegun(erasure_id="e1", begun_at="2026", videos=(uri_digest("z.mp4"),)))
 
 
 DAMAGES: dict[str, tuple[Damage, set[str], str]] = {
@@ -156,7 +155,7 @@ DAMAGES: dict[str, tuple[Damage, set[str], str]] = {
     "an empty plan": (lambda a: change_plan(a, lambda _: []), {"planned"}, "in failures is in no plan"),
     **{
         f"{name} is wrong": (change_count(name), {"counts"}, f"runs/run-1.json says {name}")
-        for name in (field.name for field in fields(RunCounts))
+        for name in SEALED_COUNTS
     },
     "a seal that miscounts": (change_seal, {"counts"}, "seal 0 of config_id c0ffee0000000000 says of run run-1 num_"),
     "a damaged record of a run": (put("runs/run-1.json"), {"counts"}, "is no run record"),

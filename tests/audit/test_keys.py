@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from framegate.pipelines.audit import keys as audit_keys
 from framegate.pipelines.audit.keys import (
     FAILURE,
+    KEY_ROW,
     RESULT,
-    ROW,
-    WAITING,
+    UNSEALED,
     KeySpool,
     Names,
     doubled,
@@ -34,7 +34,7 @@ from framegate.schemas.keys import id_text
 IDS = st.sampled_from([id_text(number) for number in (0, 1, 2**63, 2**64 - 1, 0x1234)])
 ROWS = st.lists(
     st.tuples(
-        st.sampled_from([RESULT, FAILURE, WAITING]), IDS, st.sampled_from([None, 0, 1]), st.none() | IDS,
+        st.sampled_from([RESULT, FAILURE, UNSEALED]), IDS, st.sampled_from([None, 0, 1]), st.none() | IDS,
         st.integers(1, 2), st.sampled_from(["run-1", "run-2"]),
     ),
     max_size=30,
@@ -49,7 +49,7 @@ def spool() -> Iterator[KeySpool]:
 
 
 def add(keys: KeySpool, runs: Names, row: tuple) -> None:
-    kind, video, clip, question, attempts, run = row
+    table, video, clip, question, attempts, run = row
     columns = {
         "video_id": pa.array([video], pa.string()),
         "clip_index": pa.array([clip], pa.int32()),
@@ -57,9 +57,9 @@ def add(keys: KeySpool, runs: Names, row: tuple) -> None:
         "attempts": pa.array([attempts], pa.int32()),
         "run_id": pa.array([run], pa.string()),
     }
-    table = pa.table(columns)
-    codes = runs.codes(table.column("run_id"))
-    keys.add_rows(row_keys(table, kind=kind, config=0, file=0, run=codes))
+    found = pa.table(columns)
+    codes = runs.codes(found.column("run_id"))
+    keys.add_rows(row_keys(found, table=table, config=0, file=0, run=codes))
 
 
 @given(rows=ROWS, plans=PLANS)
@@ -75,29 +75,29 @@ def test_doubled_and_unplanned_are_those_that_sets_would_find(rows: list[tuple],
         for part, planned in keys.parts():
             num_doubled += sum(1 for _ in doubled(part))
             lost += [
-                (int(row["kind"]), key_text(row), runs.names[row["run"]]) for row in unplanned(part, planned, keys)
+                (int(row["table"]), key_text(row), runs.names[row["run"]]) for row in unplanned(part, planned, keys)
             ]
-    sealed = Counter((k, v, c, q, a if k == FAILURE else 0) for k, v, c, q, a, _ in rows if k != WAITING)
+    sealed = Counter((k, v, c, q, a if k == FAILURE else 0) for k, v, c, q, a, _ in rows if k != UNSEALED)
     assert num_doubled == sum(count - 1 for count in sealed.values())
     expected = [
-        (kind, text(kind, video, clip, question, attempts), run)
-        for kind, video, clip, question, attempts, run in rows
+        (table, text(table, video, clip, question, attempts), run)
+        for table, video, clip, question, attempts, run in rows
         if video not in plans.get(run, {}) or (question is not None and question not in plans[run][video])
     ]
     assert sorted(lost) == sorted(expected)
 
 
-def text(kind: int, video: str, clip: int | None, question: str | None, attempts: int) -> str:
+def text(table: int, video: str, clip: int | None, question: str | None, attempts: int) -> str:
     where = "no clip" if clip is None else f"clip {clip}"
     asked = "all questions" if question is None else f"question {question}"
-    return f"video {video}, {where}, {asked}" + (f", attempt {attempts}" if kind != RESULT else "")
+    return f"video {video}, {where}, {asked}" + (f", attempt {attempts}" if table != RESULT else "")
 
 
 @pytest.mark.parametrize("at_once", [300, 500])  # 500 leaves none in memory at the end
 def test_rows_go_to_disk_and_come_back_in_parts(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     monkeypatch.setattr(audit_keys, "_BUFFERED", 1000)
     numbers = np.random.default_rng(0).integers(0, 2**64, 20_000, np.uint64, endpoint=False)
-    rows = np.zeros(len(numbers), ROW)
+    rows = np.zeros(len(numbers), KEY_ROW)
     rows["video"] = numbers
     with spool() as keys:
         for first in range(0, len(rows), at_once):

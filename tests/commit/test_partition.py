@@ -16,7 +16,8 @@ import pytest
 from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import check_partition_by, partitions
-from framegate.pipelines.commit.seal import read_seal_records, seal
+from framegate.pipelines.commit.seal import seal
+from framegate.pipelines.commit.seal_log import SealLog
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.store import Store
 from framegate.schemas.errors import ConfigError
@@ -92,8 +93,8 @@ def test_a_seal_has_one_file_per_partition_and_a_unit_that_was_erased_still_take
         commit_unit(output, unit, facts, written_at=NOON)
     Store().put_once(output.layout.tombstone("b.mp4"), b"{}")
     seal(output, facts.config_id, partition_by=["camera"])
-    [record] = read_seal_records(output, facts.config_id)
-    assert [(file.uri.split("/", 2)[-1], file.kind, file.num_rows) for file in record.files] == [
+    [record] = SealLog(output, facts.config_id).read_records()
+    assert [(file.uri.split("/", 2)[-1], file.table, file.num_rows) for file in record.files] == [
         ("camera=a/00000000.parquet", "failures", 2),
         ("camera=a/00000000.parquet", "results", 2),
         ("camera=b/00000000.parquet", "results", 0),

@@ -12,13 +12,15 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from framegate.pipelines.commit import lots as gathering
+from framegate.pipelines.commit import batches
 from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal import finish_seals, fix_layout, read_seal_records, seal
-from framegate.pipelines.commit.seal_log import RunCounts
+from framegate.pipelines.commit.partition import fix_partitioning
+from framegate.pipelines.commit.seal import finish_seals, seal
+from framegate.pipelines.commit.seal_log import SealLog
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.store import Store
+from framegate.schemas.counts import Counts
 from framegate.schemas.errors import ConfigError, StorageError
 from framegate.schemas.tables import FAILURES, RESULTS, meaning
 
@@ -69,12 +71,12 @@ def test_the_record_says_what_the_seal_holds(tmp_path: Path, units: SimpleNamesp
     fill(output, units, facts, names="ab")
     fill(output, units, replace(facts, run_id="run-2"), names="c")
     seal(output, facts.config_id)
-    [record] = read_seal_records(output, facts.config_id)
+    [record] = SealLog(output, facts.config_id).read_records()
     assert record.num_units == 10
     assert (record.num_duplicates, record.num_erased, record.skipped) == (0, 0, ())
     assert record.runs == {
-        "run-1": RunCounts(num_clips=6, num_answers=16, num_failures=3, num_answer_tokens=48),
-        "run-2": RunCounts(num_clips=3, num_answers=9, num_answer_tokens=27),
+        "run-1": Counts(num_clips=6, num_answers=16, num_failures=3, num_answer_tokens=48),
+        "run-2": Counts(num_clips=3, num_answers=9, num_answer_tokens=27),
     }
     for file in record.files:
         data = Path(output.root, file.uri).read_bytes()
@@ -123,7 +125,7 @@ def test_seals_are_cut_between_videos(tmp_path: Path, units: SimpleNamespace, fa
     per_video = "SELECT count(DISTINCT filename) FROM read_parquet(?, filename = true) GROUP BY video_id"
     assert duckdb.execute(per_video, [glob]).fetchall() == [(1,)] * 6
     assert duckdb.execute("SELECT count(*) FROM read_parquet(?)", [glob]).fetchone() == (6 * 9 - 2,)
-    records = read_seal_records(output, facts.config_id)
+    records = SealLog(output, facts.config_id).read_records()
     assert [record.seal for record in records] == list(range(sealed.num_seals))
     assert sum(record.num_units for record in records) == 6 * 3 + 1
 
@@ -142,7 +144,7 @@ def test_files_come_to_about_the_size_that_was_asked(
         unit = replace(unit, clips=tuple(clips))
         commit_unit(output, unit, facts, written_at=NOON)
     seal(output, facts.config_id, file_bytes=file_bytes)
-    sizes = [file.size_bytes for record in read_seal_records(output, facts.config_id) for file in record.files]
+    sizes = [file.size_bytes for record in SealLog(output, facts.config_id).read_records() for file in record.files]
     assert len(sizes) > 1
     assert all(0.6 * file_bytes < size < 1.6 * file_bytes for size in sizes[:-1])
 
@@ -150,8 +152,8 @@ def test_files_come_to_about_the_size_that_was_asked(
 def test_a_video_larger_than_memory_is_cut_between_its_units(
     tmp_path: Path, units: SimpleNamespace, facts: RunFacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gathering, "MAX_GATHERED_BYTES", 20_000)
-    monkeypatch.setattr(gathering, "MAX_CHUNK_BYTES", 30_000)
+    monkeypatch.setattr(batches, "MAX_BATCH_BYTES", 20_000)
+    monkeypatch.setattr(batches, "MAX_CHUNK_BYTES", 30_000)
     output = Output.at(str(tmp_path))
     for first in range(0, 40, 2):  # neighbours overlap in one clip
         unit = units.make_unit(units.make_video("long"), range(first, first + 3), num_clips=100)
@@ -225,9 +227,9 @@ def test_the_partitions_of_an_output_are_fixed(tmp_path: Path, units: SimpleName
     output = Output.at(str(tmp_path))
     fill(output, units, facts)
     seal(output, facts.config_id, partition_by=["written_at.year"])
-    fix_layout(output, ["written_at.year"])
+    fix_partitioning(output, ["written_at.year"])
     with pytest.raises(ConfigError, match=r"partition_by is \[\], but .* by \['written_at.year'\] since"):
-        fix_layout(output, [])
+        fix_partitioning(output, [])
     fill(output, units, facts, names="d")
     with pytest.raises(ConfigError, match="cannot change"):
         seal(output, facts.config_id, partition_by=["written_at.month"])
@@ -239,4 +241,4 @@ def test_a_lost_record_is_told(tmp_path: Path, units: SimpleNamespace, facts: Ru
     seal(output, facts.config_id, file_bytes=4096)
     Store().delete([output.layout.seal_record(facts.config_id, 0)])
     with pytest.raises(StorageError, match=r"one of the .* seal records .* is missing"):
-        read_seal_records(output, facts.config_id)
+        SealLog(output, facts.config_id).read_records()

@@ -11,13 +11,14 @@ from typing import BinaryIO
 import pyarrow.compute as pc
 import pytest
 
-from framegate.pipelines.commit.journal import commit_unit, from_parquet, to_journal
+from framegate.pipelines.commit.journal import commit_unit, encode_unit
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal import finish_seals, read_seal_records, seal
-from framegate.pipelines.commit.seal_log import SealRecord
+from framegate.pipelines.commit.seal import finish_seals, seal
+from framegate.pipelines.commit.seal_log import SealLog, SealRecord
 from framegate.pipelines.commit.sealed_parquet import encode_sealed
 from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
 from framegate.pipelines.store import ObjectInfo, Put, Store
+from framegate.pipelines.store.parquet import parse_parquet
 from framegate.schemas.errors import StorageError
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -109,14 +110,14 @@ class World:
         seal(Output(store or Store(), self.output.layout), self.facts.config_id, file_bytes=TINY)
 
     def records(self) -> list[SealRecord]:
-        return read_seal_records(self.output, self.facts.config_id)
+        return SealLog(self.output, self.facts.config_id).read_records()
 
     def files(self, *folders: str) -> dict[str, bytes]:
         names = [info.uri for folder in folders for info in self.output.list(folder)]
         return {"/".join(uri.split("/")[-3:]): data for uri, data in Store().read_many(names)}
 
     def rows(self, table: str) -> list[dict]:
-        return [row for uri, data in self.files(table).items() for row in from_parquet(uri, data).to_pylist()]
+        return [row for uri, data in self.files(table).items() for row in parse_parquet(uri, data).to_pylist()]
 
     def sealed_keys(self, table: str = "results") -> list[tuple]:
         keys = [(row["video_uri"], row["clip_index"] or 0, row["question_hash"] or "") for row in self.rows(table)]
@@ -140,7 +141,7 @@ class World:
         video_id = self.units.make_video(name).video_id
         Store().delete([info.uri for info in self.output.list("journal") if video_id in info.uri])
         for info in [info for folder in ("results", "failures") for info in self.output.list(folder)]:
-            table = from_parquet(info.uri, Store().read(info.uri))
+            table = parse_parquet(info.uri, Store().read(info.uri))
             left = table.filter(pc.field("video_uri") != uri)
             if left.num_rows < table.num_rows:
                 Store().replace(info.uri, encode_sealed([left], table.schema), if_match=info.version)
@@ -298,7 +299,7 @@ def test_an_object_that_changed_under_a_plan_is_skipped_and_sealed_later(worlds,
         questions=[(q.hash, 1) for q in world.questions],
     )
     unit = units.make_unit(units.make_video("a"), range(2), num_clips=3)
-    other = to_journal(journal_table(unit, replace(world.facts, run_id="another"), written_at=NOON))
+    other = encode_unit(journal_table(unit, replace(world.facts, run_id="another"), written_at=NOON))
 
     def die_after_the_first_plan() -> Callable[[int], None]:
         def look(_: int) -> None:

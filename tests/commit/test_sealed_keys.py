@@ -92,7 +92,7 @@ def test_files_and_row_groups_of_other_videos_are_not_read(tmp_path: Path, monke
 def test_a_file_that_is_no_table_is_told(tmp_path: Path) -> None:
     (tmp_path / "0.parquet").write_bytes(b"not a table")
     index = KeyIndex(key_columns("results", table_of([(IDS[0], 0, IDS[0], 1)])))
-    with pytest.raises(StorageError, match=r"0\.parquet cannot be read as a sealed file"):
+    with pytest.raises(StorageError, match=r"0\.parquet is no whole Parquet file of ours"):
         SealedKeys(Store()).among(index, "results", [str(tmp_path / "0.parquet")])
 
 

@@ -13,16 +13,17 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
-from framegate.pipelines.commit.journal import commit_unit, from_parquet
+from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.erase.erase import erase
-from framegate.pipelines.erase.records import read_notes, read_receipt, unfinished
-from framegate.pipelines.source.indexes import to_parquet as index_bytes
+from framegate.pipelines.erase.records import read_erasure_receipt, read_replacements, unfinished_erasures
+from framegate.pipelines.source.index_cache import to_parquet as index_bytes
 from framegate.pipelines.source.members import ShardIndex, ShardMember
 from framegate.pipelines.store import ObjectInfo, join
+from framegate.pipelines.store.parquet import parse_parquet
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.keys import uri_digest
 
@@ -40,7 +41,7 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> Output:
 def tables(output: Output) -> dict[str, pa.Table]:
     """Every sealed file and plan by its name."""
     return {
-        info.uri: from_parquet(info.uri, output.store.read(info.uri))
+        info.uri: parse_parquet(info.uri, output.store.read(info.uri))
         for folder in ("results", "failures", "plans")
         for info in output.list(folder)
     }
@@ -83,8 +84,8 @@ def test_the_receipt_counts_what_went_and_says_what_it_cannot_reach(output: Outp
     assert (receipt.num_attempts, receipt.num_indexes) == (4, 0)
     assert receipt.begun_at <= receipt.finished_at
     assert any("versions" in sentence for sentence in receipt.not_reached)
-    assert read_receipt(output, "e1") == receipt
-    assert unfinished(output) == []
+    assert read_erasure_receipt(output, "e1") == receipt
+    assert unfinished_erasures(output) == []
 
 
 def test_every_replacement_was_noted_with_both_hashes(output: Output, fill_index: Callable) -> None:
@@ -93,7 +94,7 @@ def test_every_replacement_was_noted_with_both_hashes(output: Output, fill_index
         info.uri: hashlib.sha256(output.store.read(info.uri)).hexdigest() for info in output.store.list(output.root)
     }
     erase(output, [URI], erasure_id="e1")
-    notes = [note for _, note in read_notes(output)]
+    notes = [note for _, note in read_replacements(output)]
     for note in notes:
         uri = next(uri for uri in before if uri.endswith(f"/{note.file}"))
         assert before[uri] == note.sha256_before

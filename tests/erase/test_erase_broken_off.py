@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 
 from framegate.pipelines.audit.audit import audit
-from framegate.pipelines.commit.journal import commit_unit, from_parquet
+from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import finish_seals, seal
-from framegate.pipelines.commit.seal_log import read_plan
+from framegate.pipelines.commit.seal_log import SealLog
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.erase.erase import complete_erasures, erase
-from framegate.pipelines.erase.records import ErasureReceipt, leads_to, read_notes, unfinished
+from framegate.pipelines.erase.records import ErasureReceipt, leads_to, read_replacements, unfinished_erasures
 from framegate.pipelines.store import ObjectInfo, Put, Store
+from framegate.pipelines.store.parquet import parse_parquet
 
 URI = "cam/erased.mp4"
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -66,7 +67,7 @@ class WatchedStore(Store):
 def rows(output: Output) -> dict[str, list[dict[str, Any]]]:
     """Every sealed row, by file."""
     return {
-        info.uri.removeprefix(output.root): from_parquet(info.uri, output.store.read(info.uri)).to_pylist()
+        info.uri.removeprefix(output.root): parse_parquet(info.uri, output.store.read(info.uri)).to_pylist()
         for kind in ("results", "failures")
         for info in output.list(kind)
     }
@@ -75,7 +76,7 @@ def rows(output: Output) -> dict[str, list[dict[str, Any]]]:
 def assert_forgotten(output: Output) -> None:
     for info in output.store.list(output.root):
         assert URI.encode() not in output.store.read(info.uri), info.uri
-    assert unfinished(output) == []
+    assert unfinished_erasures(output) == []
     assert [sentence for check in audit(output).checks for sentence in check.findings] == []
 
 
@@ -115,7 +116,7 @@ def test_dying_before_any_change_to_storage_is_mended_by_the_next_erasure(filled
             erase(Output(WatchedStore(clock=Clock(at=die)), output.layout), [URI], erasure_id="e")
             died = False
         except Killed:
-            if unfinished(output):
+            if unfinished_erasures(output):
                 if number % 2:  # whatever comes next completes it, knowing digests alone
                     [receipt] = complete_erasures(output)
                 else:
@@ -153,7 +154,7 @@ def test_a_sealer_that_was_frozen_before_its_files_cannot_bring_rows_back(tmp_pa
 
     def freeze(now: int) -> None:
         if now == 3:  # after layout.json and the plan, before its first file
-            assert read_plan(output, config_id, 1) is not None
+            assert SealLog(output, config_id).read_plan(1) is not None
             erase(output, erased)
 
     before = len(rows(output))
@@ -209,7 +210,7 @@ def test_two_erasures_at_once_both_come_to_their_end(filled: Callable[[], Output
         assert receipt.rows == alone.rows  # not what was noted and then done by nobody
         assert {row["video_uri"] for file in rows(output).values() for row in file} == {"cam/other.mp4"}
         assert_forgotten(output)
-        notes = [note for _, note in read_notes(output)]
+        notes = [note for _, note in read_replacements(output)]
         for file in {note.file for note in notes if note.table in ("results", "failures", "plans")}:
             [first] = {note.sha256_before for note in notes if note.file == file} - {
                 note.sha256_after for note in notes if note.file == file

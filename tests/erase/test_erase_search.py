@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.erase.search import find_holdings
-from framegate.pipelines.erase.targets import Wanted, redact
+from framegate.pipelines.erase.search import find_matches
+from framegate.pipelines.erase.targets import Targets, redact
 from framegate.schemas.errors import StorageError
 
 URI = "cam/erased.mp4"
@@ -20,7 +20,7 @@ NAMES = st.text(alphabet="ab/é😀", max_size=6)
 
 @given(wanted=st.sets(NAMES, min_size=1), held=st.lists(NAMES, min_size=1))
 def test_a_range_that_holds_a_wanted_uri_is_never_ruled_out(wanted: set[str], held: list[str]) -> None:
-    chosen = Wanted.of(wanted)
+    chosen = Targets.of(wanted)
     found = chosen.among(held)
     assert found == wanted & set(held)
     if found:
@@ -31,7 +31,7 @@ def test_a_range_that_holds_a_wanted_uri_is_never_ruled_out(wanted: set[str], he
 
 @given(prefix=st.text(alphabet="ab/é😀", min_size=1, max_size=3), held=st.lists(NAMES, min_size=1))
 def test_nor_is_one_that_holds_a_uri_below_a_prefix(prefix: str, held: list[str]) -> None:
-    chosen = Wanted(prefix=prefix)
+    chosen = Targets(prefix=prefix)
     found = chosen.among(held)
     assert found == {uri for uri in held if uri.startswith(prefix)}
     if found:
@@ -44,24 +44,24 @@ def test_a_unit_of_a_video_that_no_plan_names_is_found(tmp_path: Path, fill_inde
     fill_index(output)
     tables = [info.uri for kind in ("plans", "results", "failures") for info in output.list(kind)]
     output.store.delete(tables)
-    wanted = Wanted(Wanted.of([URI]).digests) if by_digest else Wanted.of([URI])
-    holdings = find_holdings(output, wanted)
+    wanted = Targets(Targets.of([URI]).digests) if by_digest else Targets.of([URI])
+    matches = find_matches(output, wanted)
     ids = {video.video_id for video in fill_index.videos if video.uri == URI}
-    assert holdings.video_ids == {URI: ids}
-    assert {held.video_id for held in holdings.journal} == {held.video_id for held in holdings.attempts} == ids
-    assert (len(holdings.journal), len(holdings.attempts)) == (4, 4)
+    assert matches.video_ids == {URI: ids}
+    assert {held.video_id for held in matches.journal} == {held.video_id for held in matches.attempts} == ids
+    assert (len(matches.journal), len(matches.attempts)) == (4, 4)
 
 
 def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
     output = Output.at(str(tmp_path))
     output.store.put_once(output.layout.sealed("results", "a" * 16, "", 0), b"PAR1, but no more of it")
     with pytest.raises(StorageError, match=r"00000000\.parquet is no whole Parquet file"):
-        find_holdings(output, Wanted.of([URI]))
+        find_matches(output, Targets.of([URI]))
 
 
 def test_a_uri_is_taken_out_of_any_text_of_a_record() -> None:
     record = {URI: [f"cannot read '{URI}'.", 1, None, {"deep": URI}], "other": f"{URI}.bak and x{URI}"}
-    assert redact(record, Wanted.of([URI]), lambda uri: "*") == {
+    assert redact(record, Targets.of([URI]), lambda uri: "*") == {
         "*": ["cannot read '*'.", 1, None, {"deep": "*"}],
         "other": f"{URI}.bak and x{URI}",
     }

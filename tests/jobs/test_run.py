@@ -18,9 +18,10 @@ from typer.testing import Result
 from framegate.jobs.progress import ProgressDisplay, describe, duration
 from framegate.jobs.run import EXIT_STOPPED, run_job
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.schemas.counts import Counts
 from framegate.schemas.errors import EngineError
 from framegate.schemas.job import load_job
-from framegate.schemas.run import Counts, Progress
+from framegate.schemas.run import Progress
 
 Framegate = Callable[..., Result]
 engine = functools.partial(ScriptedEngine)

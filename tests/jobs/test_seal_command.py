@@ -10,7 +10,7 @@ import pytest
 from typer.testing import Result
 
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal_log import fix_layout
+from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.store import Store
 from framegate.schemas.errors import StorageError
 
@@ -46,7 +46,7 @@ def test_the_journal_becomes_a_table_and_goes(framegate: Framegate, unsealed: st
 
 
 def test_folders_are_those_of_the_output(framegate: Framegate, unsealed: str) -> None:
-    fix_layout(Output.at(unsealed), ("written_at.year",))
+    fix_partitioning(Output.at(unsealed), ("written_at.year",))
     assert framegate("seal", unsealed).exit_code == 0
     assert "written_at_year=2026" in str([info.uri for info in Output.at(unsealed).list("results")])
 
@@ -59,7 +59,7 @@ def test_folders_are_those_of_the_job(framegate: Framegate, unsealed: str, tmp_p
 
 
 def test_other_folders_than_there_are_is_refused(framegate: Framegate, unsealed: str, tmp_path: Path) -> None:
-    fix_layout(Output.at(unsealed), ("camera",))
+    fix_partitioning(Output.at(unsealed), ("camera",))
     job = tmp_path / "job.yaml"
     job.write_text(JOB.format(by="dock"))
     result = framegate("seal", str(job))

@@ -1,6 +1,6 @@
 """`bench seal`: seals a synthetic journal of many objects in a process of its own; time, memory, bytes.
 
-The objects are copies of TEMPLATES real ones (`to_journal`), which differ in answers, confidences, thoughts and clips.
+The objects are copies of TEMPLATES real ones (`encode_unit`), which differ in answers, confidences, thoughts and clips.
 In each copy ids and URIs are written over placeholders of the same length. The copies are written without fsync, since
 they need not survive a power failure.
 """
@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from framegate.pipelines.commit.journal import to_journal
+from framegate.pipelines.commit.journal import encode_unit
 from framegate.pipelines.commit.layout import Layout
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import DEFAULT_FILE_BYTES, seal
@@ -139,7 +139,7 @@ def _templates() -> Iterator[bytes]:
         unit = number % UNITS_PER_VIDEO
         clips = range(unit * CLIPS_PER_OBJECT, (unit + 1) * CLIPS_PER_OBJECT)
         rows = [_row(clip, question, number, chance) for clip in clips for question in range(len(QUESTIONS))]
-        yield to_journal(pa.Table.from_pylist(rows, schema=JOURNAL))
+        yield encode_unit(pa.Table.from_pylist(rows, schema=JOURNAL))
 
 
 def _question_hash(question: int) -> str:

@@ -25,8 +25,7 @@ from framegate.pipelines.reason.questions import ClipRequest, QuestionRunner
 from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.store import Store
 from framegate.schemas.clip import FrameBatch, Video
-from framegate.schemas.config import RunConfig
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig, RunConfig
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.qa import Answer, Question
 from framegate.schemas.unit import PlannedVideo

@@ -1,8 +1,8 @@
 """Films to measure on: H.264 and AAC in MP4, drawn and encoded here, kept in a folder and used again.
 
 A camera pans over a landscape of blurred noise, with a sensor's noise on top, and the bit rate is held to what cameras
-use, so that a frame costs what it costs in real footage. Black and white squares along the bottom spell the number of the
-frame, so that neighbouring frames can be told apart.
+use, so that a frame costs what it costs in real footage. Black and white squares along the bottom spell the frame's
+number, so that neighbouring frames can be told apart.
 """
 
 from __future__ import annotations

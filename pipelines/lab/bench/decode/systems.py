@@ -28,15 +28,14 @@ Decode = Callable[[Work], Taken]
 @contextmanager
 def framegate_sandbox() -> Iterator[Decode]:
     """What the decode stage does: a confined child decodes, this process fetches the bytes that it asks for."""
-    from framegate.pipelines.decode.sandbox.slot import Sandbox
+    from framegate.pipelines.decode.sandbox.sandbox import Sandbox
     from framegate.pipelines.store import Store
-    from framegate.pipelines.store.pinned import open_pinned
-    from framegate.schemas.decoding import DecodeConfig
+    from framegate.schemas.config import DecodeConfig
 
     with Sandbox(DecodeConfig()) as sandbox:
 
         def decode(work: Work) -> Taken:
-            with open_pinned(Store(), work.video) as pinned:
+            with Store().open_pinned(work.video) as pinned:
                 with sandbox.open("pyav", pinned) as reader:
                     frames_THWC = reader.read(work.times_seconds, height=work.height, width=work.width).frames_THWC
                 return Taken(frames_THWC, pinned.bytes_read)
@@ -50,12 +49,11 @@ def framegate_in_process() -> Iterator[Decode]:
     from framegate.pipelines.decode.readers.blocks import RangeFile
     from framegate.pipelines.decode.readers.reader import open_reader, reader_class
     from framegate.pipelines.store import Store
-    from framegate.pipelines.store.pinned import open_pinned
 
     reader_class("pyav")  # imports the package
 
     def decode(work: Work) -> Taken:
-        with open_pinned(Store(), work.video) as pinned, RangeFile(pinned.read, pinned.size_bytes) as file:
+        with Store().open_pinned(work.video) as pinned, RangeFile(pinned.read, pinned.size_bytes) as file:
             with open_reader("pyav", file) as reader:
                 frames_THWC = reader.read(work.times_seconds, height=work.height, width=work.width).frames_THWC
             return Taken(frames_THWC, pinned.bytes_read)

@@ -11,9 +11,8 @@ import numpy as np
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.reader import VideoHeader, open_reader
 from framegate.pipelines.store import Store
-from framegate.pipelines.store.pinned import open_pinned
 from framegate.schemas.clip import Video
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.errors import ConfigError, FramegateError
 from framegate.schemas.pixels import fit_frames
 
@@ -103,7 +102,7 @@ def plan_work(path: Path, task: str) -> Work:
 
 def _read_header(video: Video) -> VideoHeader:
     with (
-        open_pinned(Store(), video) as pinned,
+        Store().open_pinned(video) as pinned,
         RangeFile(pinned.read, pinned.size_bytes) as file,
         open_reader("pyav", file) as reader,
     ):

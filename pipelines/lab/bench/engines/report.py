@@ -20,10 +20,10 @@ PARTS = ("vision", "prefill", "answer", "think")
 def make_rows(
     outcomes: Mapping[str, Sequence[Outcome | str]], *, work: EngineWork, size: ModelSize, machine: Machine, dtype: str
 ) -> list[dict[str, Any]]:
-    """Rows in the order of `outcomes`. Seconds are the median of a system's rounds; all else is of its middle round.
+    """Rows in the order of `outcomes`. Seconds are the median of a system's rounds; all else is from the middle one.
 
-    A figure that a system does not tell, or that has nothing to be compared with, is None. `complaint` says why a system
-    has no figures.
+    A figure that a system does not tell, or that has nothing to be compared with, is None. `complaint` says why
+    a system has no figures.
     """
     middle = {name: _middle(some) for name, some in outcomes.items()}
     reference = next((one for one in middle.values() if one is not None), None)

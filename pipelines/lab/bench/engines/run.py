@@ -111,7 +111,8 @@ def link_packages(folder: Path) -> Path:
     for name in ("pipelines", "schemas"):
         spec = find_spec(f"framegate.{name}")
         assert spec is not None, f"this module is one of framegate's, and so is {name}"
-        (source,) = spec.submodule_search_locations or ()
+        assert spec.submodule_search_locations is not None, f"{name} is a package"
+        (source,) = spec.submodule_search_locations
         (package / name).symlink_to(source)
     return package.parent
 

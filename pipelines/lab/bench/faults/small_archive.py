@@ -15,7 +15,7 @@ QUESTIONS = [
 
 
 def make_archive(folder: Path) -> list[Path]:
-    """The paths of films of 6, 4 and 2 seconds. Makes them and two files that are not videos where they do not exist."""
+    """Films of 6, 4 and 2 seconds, beside two files that are not videos; made where they do not exist."""
     paths = [folder / f"film{number}.mp4" for number in range(3)]
     if not paths[-1].exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from framegate.pipelines.commit.journal import to_parquet
 from framegate.pipelines.commit.layout import Layout
 from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.store import Store
+from framegate.pipelines.store.parquet import encode_parquet
 from framegate.schemas.config import InputConfig
 from framegate.schemas.qa import Question
 from framegate.schemas.tables import RESULTS
@@ -82,7 +82,7 @@ def make_archive(archive: Archive, *, on_done: Callable[[str, int], None] = lamb
     store, num_written = Store(), 0
     for number, rows in enumerate(_answers(archive)):
         uri = archive.layout.sealed("results", CONFIG_ID, "", number)
-        store.put_once(uri, to_parquet(rows, row_group_rows=ROW_GROUP_ROWS))
+        store.put_once(uri, encode_parquet(rows, row_group_rows=ROW_GROUP_ROWS))
         num_written += rows.num_rows // (archive.num_clips * archive.num_questions)
         on_done("answers", num_written)
     ready.write_text(json.dumps(asdict(archive)))

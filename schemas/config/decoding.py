@@ -1,7 +1,4 @@
-"""What a job says about decoding: how videos are cut, which frames are looked at, and how decoders are confined.
-
-Knows nothing of decoders beside their names.
-"""
+"""ClipsConfig, FramesConfig, DecodeConfig: how videos are cut, which frames are taken, how decoders are confined."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, model_validator
 
-from framegate.schemas.part import Part
+from framegate.schemas.config.part import Part
 
 QWEN_PATCH_PIXELS: Final = 28 * 28  # what one video token of Qwen2.5-VL covers in one frame
 
@@ -47,7 +44,7 @@ class ClipsConfig(Part):
         return self.seconds if self.stride_seconds is None else self.stride_seconds
 
     def document(self) -> dict[str, Any]:
-        """What of it can change an answer."""
+        """The keys that can change an answer, for `answer_document`."""
         if self.whole_video:
             return {"whole_video": True}
         shared = {"seconds": self.seconds, "min_seconds": self.min_seconds}
@@ -96,7 +93,7 @@ class FramesConfig(Part):
         return (self.decoder,) if isinstance(self.decoder, str) else self.decoder
 
     def document(self) -> dict[str, Any]:
-        """What of it can change an answer."""
+        """The keys that can change an answer, for `answer_document`."""
         values = self.model_dump(exclude={"decoder", "fps"} if self.policy == "uniform" else {"decoder"})
         return {**values, "decoder": ",".join(self.decoders)}
 

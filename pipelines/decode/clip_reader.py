@@ -1,8 +1,4 @@
-"""One way through one video: its clips in order, those that still miss something with their frames.
-
-Knows what a plan asks of a video and how clips are cut and looked at; nothing of storage, units or what becomes of an
-error.
-"""
+"""The clips of one video, read in order: each stretch that has open questions, with its frames."""
 
 from __future__ import annotations
 
@@ -11,41 +7,40 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from framegate.pipelines.decode.policy import Policy
-from framegate.pipelines.decode.readers.reader import Reader
-from framegate.pipelines.decode.slots import Source
+from framegate.pipelines.decode.readers.reader import Reader, Source
 from framegate.pipelines.decode.split import split
 from framegate.schemas.clip import Clip, FrameBatch
 from framegate.schemas.errors import TruncatedVideo
 from framegate.schemas.unit import DecodedClip, PlannedVideo
 
 
-class Walk:
-    """The way through one planned video. It can be gone on with another reader where one reader failed.
+class ClipReader:
+    """The clips of one planned video. Where one reader fails, another one can go on from the same clip.
 
-    next_index   the first clip that is not behind us: where a walk breaks off, the clip that could not be read
+    next_index   the first clip that is not done: after a failure, the clip that could not be read
     """
 
     def __init__(self, planned: PlannedVideo, policy: Policy) -> None:
         self.next_index = 0
-        self._last_start = -1.0
+        self._last_start_seconds: float | None = None  # of the clip before `next_index`
         self._planned = planned
         self._policy = policy
 
-    def clips(self, reader: Reader, source: Source) -> Iterator[DecodedClip]:
-        """What `reader` gives of `source` from `next_index` on; clips that miss nothing are passed over unread.
+    def read(self, reader: Reader, source: Source) -> Iterator[DecodedClip]:
+        """The clips from `next_index` on, as `reader` decodes `source`. Clips without open questions are not read.
 
         A clip comes out when the next one has been read, because only then is it known whether it is the last: a
         picture may end long before the container says. Raises VideoError, StorageError after the clips that are whole.
         """
         held: DecodedClip | None = None
-        num_bytes = 0  # counted from 0, so that the first clip has what opening the file took
+        num_bytes = 0  # counted from 0, so that the first clip includes the bytes that opening the file took
         try:
             for start, end in split(reader, self._policy.clips):
-                if start <= self._last_start:
+                if self._last_start_seconds is not None and start <= self._last_start_seconds:
                     continue
                 decoded, has_ended = None, False
                 if self._planned.missing(self.next_index):
-                    decoded, has_ended = self._read(reader, start, end)
+                    decoded, has_ended = self._read_clip(reader, start, end)
                     if decoded is None and held is not None and not reader.header.is_cut_short:
                         break
                     if decoded is None:
@@ -54,7 +49,7 @@ class Walk:
                     num_bytes += decoded.bytes_read
                 if held is not None:
                     yield held
-                held, self._last_start = decoded, start
+                held, self._last_start_seconds = decoded, start
                 self.next_index += 1
                 if has_ended and reader.header.is_cut_short:
                     raise _ends_early(reader, float(decoded.frames.pts_seconds[-1]) if decoded else start)
@@ -64,7 +59,7 @@ class Walk:
             if held is not None:
                 yield held
             raise
-        is_cut_short = reader.header.is_cut_short  # its duration is then that of what is there
+        is_cut_short = reader.header.is_cut_short  # the header's duration then ends where the file does
         if held is not None:
             yield replace(held, is_last=not is_cut_short, is_truncated=is_cut_short)
         if is_cut_short:
@@ -73,12 +68,14 @@ class Walk:
                 f"{reader.header.duration_seconds:.3f} s, where the file ends."
             )
 
-    def _read(self, reader: Reader, start: float, end: float) -> tuple[DecodedClip | None, bool]:
-        """The clip [start, end), None where no frame of it is left; and whether the video ended in it."""
+    def _read_clip(self, reader: Reader, start: float, end: float) -> tuple[DecodedClip | None, bool]:
+        """The clip [start, end), None where the video has no frame there; and whether the video ended in it."""
         began = time.perf_counter()
         header = reader.header
-        plan = self._policy.plan(start, end, header)
-        frames_THWC, pts_seconds, has_ended = reader.read(plan.times_seconds, height=plan.height, width=plan.width)
+        targets = self._policy.targets(start, end, header)
+        frames_THWC, pts_seconds, has_ended = reader.read(
+            targets.times_seconds, height=targets.height, width=targets.width
+        )
         if len(pts_seconds) == 0:
             return None, True
         clip = DecodedClip(

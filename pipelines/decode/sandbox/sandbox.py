@@ -1,17 +1,17 @@
-"""One place to decode: a process that serves one video after the other, and is replaced when it dies or is worn out."""
+"""A decoder process and its replacements: one process serves many videos, until it dies or has grown too large."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from framegate.pipelines.decode.readers.reader import find_decoder
+from framegate.pipelines.decode.readers.reader import Source, find_decoder
 from framegate.pipelines.decode.sandbox import wire
-from framegate.pipelines.decode.sandbox.deadlines import Allowance
+from framegate.pipelines.decode.sandbox.deadlines import FixedDeadline
 from framegate.pipelines.decode.sandbox.process import ChildProcess
 from framegate.pipelines.decode.sandbox.remote_reader import SandboxedReader
-from framegate.pipelines.decode.slots import Source
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import ConfigError, SandboxError, VideoError
 
 START_SECONDS = 120.0  # to import numpy and the decoders; half a second where nobody else wants the machine
@@ -19,16 +19,23 @@ START_ATTEMPTS = 3  # a machine short of memory or processes may have some again
 
 
 class Sandbox:
-    """Opens videos in a confined process of its own, one at a time. Not thread-safe; one slot per thread.
+    """Opens videos in a confined process of its own, one at a time. Not thread-safe: each thread needs its own.
 
-    isolation   names of what holds the process back, of: life_pipe, rlimits, no_new_privileges, seccomp; as the process
-                said before it saw its first video, and empty before there was one
+    isolation   which confinements are in force, of: life_pipe, rlimits, no_new_privileges, seccomp. The process reports
+                them when it starts; empty before the first start.
     """
 
-    def __init__(self, limits: DecodeConfig, decoders: Sequence[str] = ("pyav",)) -> None:
+    def __init__(
+        self,
+        limits: DecodeConfig,
+        decoders: Sequence[str] = ("pyav",),
+        *,
+        start_process: Callable[[Mapping[str, Any]], ChildProcess] = ChildProcess,
+    ) -> None:
         """Starts nothing yet. `decoders` are the names that will be asked for. Raises ConfigError for unknown ones."""
         self.isolation: tuple[str, ...] = ()
         self._limits = limits
+        self._start_process = start_process
         self._entries = {name: dataclasses.asdict(find_decoder(name)) for name in decoders}
         self._child: ChildProcess | None = None
         self._reader: SandboxedReader | None = None
@@ -43,11 +50,13 @@ class Sandbox:
     def open(self, decoder: str, source: Source) -> SandboxedReader:
         """Sniffs and opens a video; one that is still open is closed first. `source` stays the caller's to close.
 
-        Raises VideoError; what `source` raises, as it is; ConfigError for a decoder that this slot was not made for;
-        SandboxError where no process can be started, which is no video's fault.
+        Raises VideoError; what `source` raises, as it is; ConfigError for a decoder that this sandbox was not made for;
+        SandboxError where no process can be started, which no video has caused.
         """
         if decoder not in self._entries:
-            raise ConfigError(f"The decoder '{decoder}' is none of this slot's: {', '.join(self._entries)}.")
+            raise ConfigError(
+                f"this sandbox was not made for the decoder '{decoder}', only for: {', '.join(self._entries)}"
+            )
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -95,9 +104,9 @@ class Sandbox:
         return self._start(num_attempts - 1)
 
     def _start_once(self) -> ChildProcess:
-        child = ChildProcess({"decoders": self._entries, "limits": self._limits.model_dump()})
+        child = self._start_process({"decoders": self._entries, "limits": self._limits.model_dump()})
         with child.talking():
-            answer = child.receive(clock=Allowance(START_SECONDS, to_do="start"))
+            answer = child.receive(deadline=FixedDeadline(START_SECONDS, to_do="start"))
             kind = wire.take_text(answer, "kind")
             if kind == "refused":
                 raise ConfigError(wire.take_text(answer, "message"))

@@ -1,7 +1,7 @@
-"""What a manifest and side files say of a video: as columns while all videos are looked at, packed row by row for those
-that have work left (see `schemas.unit.inputs_bytes`), as packing takes 5 microseconds and some hundred bytes a row.
+"""The inputs of a video: values from its manifest row and its side files.
 
-Knows nothing of where either comes from.
+They are columns while all videos are looked at, and are packed row by row only for those with work left (see
+`schemas.unit.inputs_bytes`), because packing takes 5 microseconds and some hundred bytes a row.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ def plain_columns(table: pa.Table) -> pa.Table:
 
 
 def input_names(found: pa.Table, *, max_rows: int) -> frozenset[str]:
-    """What the manifest and side files say of videos, by name: all columns of a manifest, and of side files what some
-    rows, spread over all, have."""
+    """Names of inputs: the columns of the manifest, and those of side files in a sample of `max_rows` rows."""
     step = max(1, found.num_rows // max_rows)
     packed = (inputs_table(data.as_py()) for data in found.column("inputs").take(pa.array(range(0, len(found), step))))
     beside = (name.removeprefix(INPUT_PREFIX) for name in found.column_names if name.startswith(INPUT_PREFIX))
@@ -49,7 +48,7 @@ def pack_texts(rows: Sequence[Mapping[str, str]]) -> list[bytes]:
 
 
 def pack_inputs(found: pa.Table) -> pa.Array | pa.ChunkedArray:
-    """The column `inputs` of PLANNED for rows of FOUND: what is packed there already, and what stands beside it."""
+    """The column `inputs` of PLANNED for rows of FOUND: the values packed there already, and the columns beside it."""
     names = [name for name in found.column_names if name.startswith(INPUT_PREFIX)]
     if not names:
         return found.column("inputs")

@@ -1,6 +1,6 @@
-"""Where a video is decoded: in a confined process of its own, or, for debugging, in this one.
+"""Where decoders run: in a confined process of their own or, for debugging, in this process.
 
-A slot decodes one video at a time and serves thousands. Knows nothing of storage: it is handed a source of bytes.
+A host decodes one video at a time, and thousands one after the other. It reads a video's bytes from a `Source`.
 """
 
 from __future__ import annotations
@@ -9,30 +9,15 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
-from framegate.pipelines.decode.readers.reader import Reader, open_reader
-from framegate.schemas.decoding import DecodeConfig
+from framegate.pipelines.decode.readers.reader import Reader, Source, open_reader
+from framegate.pipelines.decode.sandbox.sandbox import Sandbox
+from framegate.schemas.config import DecodeConfig
 
 # Reasons that another decoder may not meet. The others lie in the file or in storage, whoever decodes.
 TRY_NEXT_DECODER = {"unsupported_codec", "decode_error", "decode_timeout", "decoder_crash", "memory_limit"}
 
 
-class Source(Protocol):
-    """Bytes [0, size_bytes) of one version of one video; `pipelines.store.pinned.PinnedObject` is one."""
-
-    @property
-    def size_bytes(self) -> int: ...
-
-    @property
-    def bytes_read(self) -> int:
-        """Fetched from storage so far."""
-        ...
-
-    def read(self, start: int, end: int) -> bytes:
-        """Raises StorageError."""
-        ...
-
-
-class Slot(Protocol):
+class DecoderHost(Protocol):
     def open(self, decoder: str, source: Source) -> Reader:
         """Raises VideoError, StorageError, ConfigError."""
         ...
@@ -53,10 +38,6 @@ class InProcess:
         """Nothing is held."""
 
 
-def make_slot(limits: DecodeConfig, decoders: Sequence[str]) -> Slot:
+def make_host(limits: DecodeConfig, decoders: Sequence[str]) -> DecoderHost:
     """`decoders` are the names that will be asked for."""
-    if not limits.sandbox:
-        return InProcess(limits)
-    from framegate.pipelines.decode.sandbox.slot import Sandbox
-
-    return Sandbox(limits, decoders)
+    return Sandbox(limits, decoders) if limits.sandbox else InProcess(limits)

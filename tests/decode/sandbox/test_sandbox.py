@@ -14,8 +14,8 @@ import pytest
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.reader import open_reader
-from framegate.pipelines.decode.sandbox.slot import Sandbox
-from framegate.schemas.decoding import DecodeConfig
+from framegate.pipelines.decode.sandbox.sandbox import Sandbox
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import (
     StorageError,
     VersionChanged,
@@ -30,8 +30,8 @@ def test_header_frames_and_byte_counts_are_those_of_the_decoder_in_process(film:
     times = [0.0, 0.31, 0.32, 4.0, 9.95, 20.0]
     with (
         open_reader(decoder, RangeFile.of(film)) as expected,
-        Sandbox(DecodeConfig(), [decoder]) as slot,
-        slot.open(decoder, Bytes(film)) as reader,
+        Sandbox(DecodeConfig(), [decoder]) as sandbox,
+        sandbox.open(decoder, Bytes(film)) as reader,
     ):
         assert reader.header == expected.header
         for height, width in ((56, 84), (28, 28)):
@@ -44,11 +44,11 @@ def test_header_frames_and_byte_counts_are_those_of_the_decoder_in_process(film:
 
 
 def test_frames_are_put_where_the_caller_wants_them_and_stay_when_the_next_come(
-    pyav_slot: Sandbox, film: bytes
+    pyav_sandbox: Sandbox, film: bytes
 ) -> None:
     out = np.zeros((3, 28, 28, 3), np.uint8)
     strided = np.zeros((3, 28, 28, 6), np.uint8)[..., ::2]
-    with pyav_slot.open("pyav", Bytes(film)) as reader:
+    with pyav_sandbox.open("pyav", Bytes(film)) as reader:
         first = reader.read([1.0, 2.0, 3.0], height=28, width=28, out=out)
         again = reader.read([1.0, 2.0, 3.0], height=28, width=28, out=strided)
         kept = first.frames_THWC.copy()
@@ -62,7 +62,7 @@ def test_frames_are_put_where_the_caller_wants_them_and_stay_when_the_next_come(
 
 
 def test_one_process_opens_many_broken_files_with_the_errors_of_the_decoder_in_process(
-    pyav_slot: Sandbox, film: bytes, tmp_path: Path, write_sound: Callable[[Path], Path]
+    pyav_sandbox: Sandbox, film: bytes, tmp_path: Path, write_sound: Callable[[Path], Path]
 ) -> None:
     files = [
         b"",
@@ -77,7 +77,7 @@ def test_one_process_opens_many_broken_files_with_the_errors_of_the_decoder_in_p
     for data in files:
         outcomes = []
         for open_video in (
-            lambda data=data: pyav_slot.open("pyav", Bytes(data)),
+            lambda data=data: pyav_sandbox.open("pyav", Bytes(data)),
             lambda data=data: open_reader("pyav", RangeFile.of(data)),
         ):
             try:
@@ -87,17 +87,17 @@ def test_one_process_opens_many_broken_files_with_the_errors_of_the_decoder_in_p
                 outcomes.append((type(error), str(error)))
         assert outcomes[0] == outcomes[1]
         reasons.append(getattr(outcomes[0][0], "reason", "ok"))
-        pids.add(pyav_slot.pid)
+        pids.add(pyav_sandbox.pid)
     assert reasons[:4] == ["empty", "playlist", "not_video", "no_video_stream"]
     assert reasons[-1] == "ok"
     assert len(pids) == 1, "an error that the decoder itself finds costs no process"
 
 
-def test_two_slots_decode_at_the_same_time(film: bytes) -> None:
+def test_two_sandboxes_decode_at_the_same_time(film: bytes) -> None:
     def work(seconds: float) -> tuple[int | None, list[float]]:
-        with Sandbox(DecodeConfig()) as slot, slot.open("pyav", Bytes(film)) as reader:
+        with Sandbox(DecodeConfig()) as sandbox, sandbox.open("pyav", Bytes(film)) as reader:
             times = [reader.read([seconds], height=28, width=28).pts_seconds[0] for _ in range(20)]
-            return slot.pid, times
+            return sandbox.pid, times
 
     with ThreadPoolExecutor(2) as pool:
         (first_pid, first), (second_pid, second) = pool.map(work, [2.0, 7.0])
@@ -108,104 +108,104 @@ def test_two_slots_decode_at_the_same_time(film: bytes) -> None:
 
 @pytest.mark.parametrize("error", [VersionChanged("it is another one now"), StorageError("no"), OSError("a bug")])
 def test_errors_of_storage_come_through_as_they_are_and_cost_no_process(
-    pyav_slot: Sandbox, film: bytes, long_film: bytes, error: Exception
+    pyav_sandbox: Sandbox, film: bytes, long_film: bytes, error: Exception
 ) -> None:
-    pyav_slot.open("pyav", Bytes(film)).close()
-    pid = pyav_slot.pid
+    pyav_sandbox.open("pyav", Bytes(film)).close()
+    pid = pyav_sandbox.pid
     with pytest.raises(type(error)) as caught:
-        pyav_slot.open("pyav", FailsAfter(film, 0, error))
+        pyav_sandbox.open("pyav", FailsAfter(film, 0, error))
     assert caught.value is error
     source = FailsAfter(long_film, 1000, error)
-    with pyav_slot.open("pyav", source) as reader:
+    with pyav_sandbox.open("pyav", source) as reader:
         source.num_reads = 0
         with pytest.raises(type(error)) as caught:
             reader.read([0.0, 9.0], height=28, width=28)
         assert caught.value is error
-    with pyav_slot.open("pyav", Bytes(film)) as reader:
+    with pyav_sandbox.open("pyav", Bytes(film)) as reader:
         assert reader.read([5.0], height=28, width=28).pts_seconds.tolist() == [5.0]
-    assert pyav_slot.pid == pid
+    assert pyav_sandbox.pid == pid
 
 
-def test_storage_that_gives_too_little_is_an_error_of_storage(pyav_slot: Sandbox, film: bytes) -> None:
+def test_storage_that_gives_too_little_is_an_error_of_storage(pyav_sandbox: Sandbox, film: bytes) -> None:
     source = Bytes(film)
     source.data = film[:1000]
     with pytest.raises(StorageError, match="were asked for"):
-        pyav_slot.open("pyav", source)
+        pyav_sandbox.open("pyav", source)
 
 
-def test_an_interrupt_while_storage_is_read_ends_the_process(pyav_slot: Sandbox, film: bytes) -> None:
+def test_an_interrupt_while_storage_is_read_ends_the_process(pyav_sandbox: Sandbox, film: bytes) -> None:
     with pytest.raises(KeyboardInterrupt):
-        pyav_slot.open("pyav", FailsAfter(film, 0, KeyboardInterrupt()))  # type: ignore[arg-type]
-    assert pyav_slot.pid is None
+        pyav_sandbox.open("pyav", FailsAfter(film, 0, KeyboardInterrupt()))  # type: ignore[arg-type]
+    assert pyav_sandbox.pid is None
 
 
-def test_a_process_is_replaced_after_so_many_videos(make_slot: Callable[..., Sandbox]) -> None:
-    slot = make_slot("Plain", recycle_videos=2)
+def test_a_process_is_replaced_after_so_many_videos(make_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = make_sandbox("Plain", recycle_videos=2)
     pids = []
     for _ in range(5):
-        read_some(slot, "Plain")
-        pids.append(slot.pid)
+        read_some(sandbox, "Plain")
+        pids.append(sandbox.pid)
     first, second, third = pids[0], pids[2], pids[4]
     assert pids == [first, first, second, second, third]
     assert len({first, second, third}) == 3
 
 
-def test_a_process_that_has_grown_is_replaced(make_slot: Callable[..., Sandbox]) -> None:
-    slot = make_slot("Leaks", recycle_rss_mib=64)
+def test_a_process_that_has_grown_is_replaced(make_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = make_sandbox("Leaks", recycle_rss_mib=64)
     pids = []
     for _ in range(3):
-        read_some(slot, "Leaks")
-        pids.append(slot.pid)
+        read_some(sandbox, "Leaks")
+        pids.append(sandbox.pid)
     assert pids[0] == pids[1] != pids[2]
 
 
-def test_a_process_that_died_between_videos_is_no_videos_fault(make_slot: Callable[..., Sandbox]) -> None:
-    slot = make_slot("Plain")
-    read_some(slot, "Plain")
-    pid = slot.pid
+def test_a_process_that_died_between_videos_is_no_videos_fault(make_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = make_sandbox("Plain")
+    read_some(sandbox, "Plain")
+    pid = sandbox.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: slot.pid is None)
-    assert len(read_some(slot, "Plain")) == 1
+    assert eventually(lambda: sandbox.pid is None)
+    assert len(read_some(sandbox, "Plain")) == 1
 
 
-def test_frames_in_shared_memory_are_no_growth(make_slot: Callable[..., Sandbox]) -> None:
-    slot = make_slot("Plain", recycle_rss_mib=64)
-    with slot.open("Plain", Bytes()) as reader:
+def test_frames_in_shared_memory_are_no_growth(make_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = make_sandbox("Plain", recycle_rss_mib=64)
+    with sandbox.open("Plain", Bytes()) as reader:
         huge = reader.read([1.0, 2.0], height=4000, width=4000)  # 92 MiB
         assert (huge.frames_THWC == 128).all()
-        pid = slot.pid
-    read_some(slot, "Plain")
-    assert slot.pid == pid
+        pid = sandbox.pid
+    read_some(sandbox, "Plain")
+    assert sandbox.pid == pid
 
 
-def test_opening_a_second_video_closes_the_first(make_slot: Callable[..., Sandbox]) -> None:
-    slot = make_slot("Plain")
-    first = slot.open("Plain", Bytes())
-    second = slot.open("Plain", Bytes())
+def test_opening_a_second_video_closes_the_first(make_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = make_sandbox("Plain")
+    first = sandbox.open("Plain", Bytes())
+    second = sandbox.open("Plain", Bytes())
     with pytest.raises(ValueError, match="closed"):
         first.read([1.0], height=4, width=6)
     assert len(second.read([1.0], height=4, width=6).pts_seconds) == 1
 
 
-def test_a_closed_slot_has_no_process_until_it_opens_again(make_slot: Callable[..., Sandbox]) -> None:
-    slot = make_slot("Plain")
-    assert slot.pid is None
-    slot.open("Plain", Bytes())
-    pid = slot.pid
+def test_a_closed_sandbox_has_no_process_until_it_opens_again(make_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = make_sandbox("Plain")
+    assert sandbox.pid is None
+    sandbox.open("Plain", Bytes())
+    pid = sandbox.pid
     assert pid is not None
-    slot.close()
-    slot.close()
-    assert slot.pid is None
+    sandbox.close()
+    sandbox.close()
+    assert sandbox.pid is None
     assert not is_running(pid)
-    assert len(read_some(slot, "Plain")) == 1
+    assert len(read_some(sandbox, "Plain")) == 1
 
 
-def test_a_forgotten_slot_takes_its_process_along(make_slot: Callable[..., Sandbox], film: bytes) -> None:
-    slot = Sandbox(DecodeConfig())
-    reader = slot.open("pyav", Bytes(film))
-    pid = slot.pid
+def test_a_forgotten_sandbox_takes_its_process_along(make_sandbox: Callable[..., Sandbox], film: bytes) -> None:
+    sandbox = Sandbox(DecodeConfig())
+    reader = sandbox.open("pyav", Bytes(film))
+    pid = sandbox.pid
     assert pid is not None
-    del slot, reader
+    del sandbox, reader
     gc.collect()
     assert not is_running(pid)

@@ -1,6 +1,6 @@
-"""What lies below an output and does not belong there, and what a writer that was killed left half done.
+"""Objects below an output whose names are unknown, and what writers that were killed left half done.
 
-Goes by names alone. Knows nothing of what is in an object.
+Only names are looked at, not what is in an object.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ _OLD_SECONDS: Final = 24 * 3600.0
 
 
 @dataclass(frozen=True)
-class Below:
-    """Names relative to the output, as records have them, of what a listing gives."""
+class OutputNames:
+    """Turns the URIs of a listing into names relative to the output, as records have them."""
 
     prefixes: tuple[str, ...]
 
     @staticmethod
-    def of(output: Output) -> Below:
-        """A listing says absolute paths where a relative one was asked for, and protocols where there are some."""
+    def of(output: Output) -> OutputNames:
+        """A listing gives absolute paths where a relative one was asked for, and protocols where there are some."""
         fs, path = output.store.filesystem(output.root)
-        return Below(tuple(f"{text.rstrip('/')}/" for text in (fs.unstrip_protocol(path), path, output.root)))
+        return OutputNames(tuple(f"{text.rstrip('/')}/" for text in (fs.unstrip_protocol(path), path, output.root)))
 
     def name(self, uri: str) -> str:
         for prefix in self.prefixes:
@@ -59,9 +59,9 @@ class Below:
         raise ValueError(f"{uri} does not lie below {self.prefixes[-1]}")
 
 
-def check_strays(check: Check, output: Output, *, now: Callable[[], float] = time.time) -> None:
-    """Every object has a name that the layout knows; what a killed local writer hid is worth knowing."""
-    below = Below.of(output)
+def check_unknown_objects(check: Check, output: Output, *, now: Callable[[], float] = time.time) -> None:
+    """Every object has a name that the layout knows. Hidden files of local writers that were killed are noted."""
+    below = OutputNames.of(output)
     for info in output.store.list(output.root):
         check.num_checked += 1
         name = below.name(info.uri)
@@ -79,8 +79,8 @@ def check_strays(check: Check, output: Output, *, now: Callable[[], float] = tim
 
 
 def check_uploads(check: Check, output: Output) -> None:
-    """No multipart upload is open: no listing shows one, and it is paid for all the same."""
-    below = Below.of(output)
+    """No multipart upload is open: no listing shows one, and its parts are paid for."""
+    below = OutputNames.of(output)
     for upload in output.store.open_uploads(output.root):
         check.num_checked += 1
         check.find(
@@ -90,7 +90,7 @@ def check_uploads(check: Check, output: Output) -> None:
 
 
 def _temporaries(output: Output) -> Iterator[tuple[int, float]]:
-    """Size and time of each; only a local disk has them, elsewhere an object that is not whole does not exist."""
+    """Size and time of each hidden temporary file. Only a local disk has such files."""
     fs, path = output.store.filesystem(output.root)
     if "file" not in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
         return
@@ -98,6 +98,6 @@ def _temporaries(output: Output) -> Iterator[tuple[int, float]]:
         for name in filter(_TEMPORARY.fullmatch, names):
             try:
                 found = os.stat(os.path.join(folder, name))
-            except FileNotFoundError:  # its writer is alive and done with it
+            except FileNotFoundError:  # its writer is alive and has renamed it
                 continue
             yield found.st_size, found.st_mtime

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from framegate.pipelines.decode.clip_reader import ClipReader
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
-from framegate.pipelines.decode.walk import Walk
 from framegate.schemas.clip import Video
-from framegate.schemas.decoding import ClipsConfig, FramesConfig
+from framegate.schemas.config import ClipsConfig, FramesConfig
 from framegate.schemas.errors import DecodeFailed, TruncatedVideo
 from framegate.schemas.unit import DecodedClip, PlannedVideo
 
@@ -24,7 +24,7 @@ class Source:
     bytes_read = 100
 
     def read(self, start: int, end: int) -> bytes:
-        raise AssertionError("a walk reads through its reader alone")
+        raise AssertionError("a clip_reader reads through its reader alone")
 
 
 class ScriptedReader:
@@ -59,24 +59,24 @@ class ScriptedReader:
     def __exit__(self, *exc_info: object) -> None: ...
 
 
-def walk_through(walk: Walk, **script) -> tuple[list[DecodedClip], Exception | None]:
+def read_clips(clip_reader: ClipReader, **script) -> tuple[list[DecodedClip], Exception | None]:
     source = Source()
     clips: list[DecodedClip] = []
     try:
-        for decoded in walk.clips(ScriptedReader(source, **script), source):
+        for decoded in clip_reader.read(ScriptedReader(source, **script), source):
             clips.append(decoded)
     except (DecodeFailed, TruncatedVideo) as error:
         return clips, error
     return clips, None
 
 
-def make_walk(done: frozenset[tuple[int, str]] = frozenset()) -> Walk:
+def make_clip_reader(done: frozenset[tuple[int, str]] = frozenset()) -> ClipReader:
     planned = PlannedVideo(video=VIDEO, question_hashes=("q",), done=done)
-    return Walk(planned, Policy(frames=FRAMES, clips=ClipsConfig(seconds=2)))
+    return ClipReader(planned, Policy(frames=FRAMES, clips=ClipsConfig(seconds=2)))
 
 
 def test_the_last_clip_says_so_and_bytes_are_counted_where_they_were_read() -> None:
-    clips, error = walk_through(make_walk(), ends_at=6, announced=6)
+    clips, error = read_clips(make_clip_reader(), ends_at=6, announced=6)
     assert error is None
     assert [(c.clip.index, c.is_last, c.is_truncated, c.bytes_read) for c in clips] == [
         (0, False, False, 110),
@@ -87,49 +87,49 @@ def test_the_last_clip_says_so_and_bytes_are_counted_where_they_were_read() -> N
 
 @pytest.mark.parametrize("ends_at", [3.0, 4.0])
 def test_a_picture_that_ends_before_its_sound_is_no_failure(ends_at: float) -> None:
-    clips, error = walk_through(make_walk(), ends_at=ends_at, announced=10)
+    clips, error = read_clips(make_clip_reader(), ends_at=ends_at, announced=10)
     assert error is None
     assert [(c.clip.index, c.is_last, c.is_truncated) for c in clips] == [(0, False, False), (1, True, False)]
 
 
 def test_a_file_cut_within_a_clip_gives_the_part_that_is_there_and_then_fails() -> None:
-    walk = make_walk()
-    clips, error = walk_through(walk, ends_at=3.0, announced=10, cut_short=True)
+    clip_reader = make_clip_reader()
+    clips, error = read_clips(clip_reader, ends_at=3.0, announced=10, cut_short=True)
     assert isinstance(error, TruncatedVideo)
     assert [(c.clip.index, c.is_last, c.is_truncated, len(c.frames)) for c in clips] == [
         (0, False, False, 4),
         (1, False, True, 2),
     ]
-    assert walk.next_index == 2
+    assert clip_reader.next_index == 2
 
 
 def test_a_file_cut_between_clips_fails_at_the_first_without_frames() -> None:
-    walk = make_walk()
-    clips, error = walk_through(walk, ends_at=4.0, announced=10, cut_short=True)
+    clip_reader = make_clip_reader()
+    clips, error = read_clips(clip_reader, ends_at=4.0, announced=10, cut_short=True)
     assert isinstance(error, TruncatedVideo)
     assert [(c.clip.index, c.is_truncated) for c in clips] == [(0, False), (1, False)]
-    assert walk.next_index == 2
+    assert clip_reader.next_index == 2
 
 
 def test_a_video_without_any_frame_fails() -> None:
-    walk = make_walk()
-    assert isinstance(walk_through(walk, ends_at=0, announced=10)[1], TruncatedVideo)
-    assert walk.next_index == 0
+    clip_reader = make_clip_reader()
+    assert isinstance(read_clips(clip_reader, ends_at=0, announced=10)[1], TruncatedVideo)
+    assert clip_reader.next_index == 0
 
 
 def test_what_is_done_is_not_read() -> None:
-    walk = make_walk(done=frozenset({(0, "q"), (2, "q")}))
-    clips, error = walk_through(walk, ends_at=8, announced=8)
+    clip_reader = make_clip_reader(done=frozenset({(0, "q"), (2, "q")}))
+    clips, error = read_clips(clip_reader, ends_at=8, announced=8)
     assert error is None
     assert [(c.clip.index, c.is_last) for c in clips] == [(1, False), (3, True)]
 
 
 def test_another_reader_goes_on_where_one_failed() -> None:
-    walk = make_walk()
-    first, error = walk_through(walk, ends_at=8, announced=8, fails_at=4)
+    clip_reader = make_clip_reader()
+    first, error = read_clips(clip_reader, ends_at=8, announced=8, fails_at=4)
     assert isinstance(error, DecodeFailed)
-    assert walk.next_index == 2
-    second, error = walk_through(walk, ends_at=8, announced=8)
+    assert clip_reader.next_index == 2
+    second, error = read_clips(clip_reader, ends_at=8, announced=8)
     assert error is None
     assert [(c.clip.index, c.clip.start_seconds, c.is_last) for c in [*first, *second]] == [
         (0, 0.0, False),

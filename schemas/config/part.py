@@ -1,4 +1,4 @@
-"""What the parts of a job's configuration share: they are frozen, and an unknown key is an error."""
+"""Part: the base of each part of a job's configuration. Parts are frozen, and an unknown key is an error."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Which arguments of vLLM say where a model runs and how fast, and change no answer: names alone.
+"""The arguments of vLLM that say where and how fast a model runs, and change no answer: they are not in config_id.
 
-Any other argument may change an answer, those of a later vLLM included, and is part of the configuration's name.
+Every other argument may change an answer, those of a later vLLM included, and is in config_id.
 """
 
 from __future__ import annotations

@@ -14,10 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.pipelines.plan.remaining import plan_videos
-from framegate.pipelines.source import found as found_module
 from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.source.found import FoundRows, to_videos
-from framegate.pipelines.source.inputs import input_names, pack_inputs, pack_texts, plain_columns
+from framegate.pipelines.source.input_columns import input_names, pack_inputs, pack_texts, plain_columns
 from framegate.schemas.clip import Member
 from framegate.schemas.config import InputConfig
 from framegate.schemas.errors import InputError
@@ -82,13 +81,11 @@ def test_rows_are_packed_as_single_rows_are(tmp_path: Path) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12), st.integers(1, 5))
 def test_a_name_that_is_given_twice_is_the_first_one_given(given_names: list[tuple[int, int]], batch: int) -> None:
-    rows = FoundRows()
-    with pytest.MonkeyPatch.context() as small:
-        small.setattr(found_module, "BATCH_ROWS", batch)
-        for order, (name, size_bytes) in reversed(list(enumerate(given_names))):
-            rows.add(order, f"{name}.mp4", "1", size_bytes, member=Member(name=str(order), offset_bytes=name))
-        manifest = pa.table({"input_row": list(range(len(given_names)))})
-        found = rows.table(manifest)
+    rows = FoundRows(batch_rows=batch)
+    for order, (name, size_bytes) in reversed(list(enumerate(given_names))):
+        rows.add(order, f"{name}.mp4", "1", size_bytes, member=Member(name=str(order), offset_bytes=name))
+    manifest = pa.table({"input_row": list(range(len(given_names)))})
+    found = rows.table(manifest)
     assert found.drop_columns(["input_row"]).schema.equals(FOUND)
     first: dict[int, int] = {}
     for order, (name, _) in enumerate(given_names):

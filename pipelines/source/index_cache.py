@@ -1,6 +1,6 @@
-"""Indexes of tar shards, kept beside the plan: one Parquet object per version of a shard, created once.
+"""The cache of shard indexes below an output: one Parquet object per version of a tar shard, created once.
 
-A kept index says what `members.index_members` said; no header of that shard version is read again.
+A cached index holds what `members.index_members` returned; no header of that shard version is read again.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from framegate.pipelines.source.found import ABSENT
 from framegate.pipelines.source.members import ShardIndex, ShardMember, index_members
 from framegate.pipelines.store import ObjectInfo, Store, join
-from framegate.pipelines.store.pinned import open_pinned
+from framegate.pipelines.store.parquet import encode_parquet, parse_parquet
 from framegate.schemas.clip import Refusal, Video
 from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
 
-INDEX_FORMAT = 1  # raised where a kept index would no longer say what `index_members` says
-ATTEMPTS = 3  # at a shard that is replaced while it is indexed
+INDEX_FORMAT = 1  # raised when a cached index would no longer be what `index_members` returns
+ATTEMPTS = 3  # to index a shard that is replaced meanwhile
 
 _REFUSAL = pa.struct([pa.field("reason", pa.string()), pa.field("message", pa.string())])
 _SCHEMA = pa.schema(
@@ -34,13 +33,14 @@ _SCHEMA = pa.schema(
     ]
 )
 _METADATA = b"framegate_shard"
+_WHAT, _CURE = "index of a shard", "delete it to have it made again"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Indexes:
-    """Where indexes are: below the output `root` in `store`. Without `keep` they are looked up, and none is added.
+class ShardIndexCache:
+    """Indexes below the output `root` in `store`. With `keep=False` they are only looked up, and none is added.
 
-    num_ignored   by shard URI: how many members were passed over, by extension (see `ShardIndex`)
+    num_ignored   by shard URI, filled as shards are opened: members passed over, by extension (see `ShardIndex`)
     """
 
     store: Store
@@ -53,16 +53,16 @@ class Indexes:
         return join(self.root, "indexes", f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.parquet")
 
 
-def open_index(store: Store, shard: ObjectInfo, indexes: Indexes | None) -> tuple[ObjectInfo, ShardIndex]:
-    """The index of a shard and the version that it is of: the newer one where the shard changes meanwhile.
+def open_index(store: Store, shard: ObjectInfo, cache: ShardIndexCache | None) -> tuple[ObjectInfo, ShardIndex]:
+    """The index of a shard, and the shard at the version that was indexed: the newer one if it changes meanwhile.
 
-    A shard that is gone or does not come to rest has the version ABSENT, and is another one as soon as it is back.
+    A shard that is deleted, or is replaced again and again, has the version ABSENT: it counts as new in a later run.
     Raises StorageError.
     """
     message = f"The shard was replaced {ATTEMPTS} times while it was indexed; run again when it is at rest."
     refusal = Refusal(reason="source_changed", message=message)
     for _ in range(ATTEMPTS):
-        index = _kept(shard, indexes)
+        index = _cached(shard, cache)
         if index is None:
             try:
                 index = _read(store, shard)
@@ -72,31 +72,31 @@ def open_index(store: Store, shard: ObjectInfo, indexes: Indexes | None) -> tupl
             except ObjectNotFound:
                 refusal = Refusal(reason="storage", message="The shard was deleted while it was indexed.")
                 break
-            if indexes is not None and indexes.keep:
-                indexes.store.put_once(indexes.uri(shard), to_parquet(index, shard))
-        if indexes is not None:
-            indexes.num_ignored[shard.uri] = index.num_ignored
+            if cache is not None and cache.keep:
+                cache.store.put_once(cache.uri(shard), to_parquet(index, shard))
+        if cache is not None:
+            cache.num_ignored[shard.uri] = index.num_ignored
         return shard, index
     return replace(shard, version=ABSENT), ShardIndex(members=(), refusal=refusal)
 
 
-def _kept(shard: ObjectInfo, indexes: Indexes | None) -> ShardIndex | None:
-    if indexes is None:
+def _cached(shard: ObjectInfo, cache: ShardIndexCache | None) -> ShardIndex | None:
+    if cache is None:
         return None
-    uri = indexes.uri(shard)
+    uri = cache.uri(shard)
     try:
-        data = indexes.store.read(uri)
+        data = cache.store.read(uri)
     except ObjectNotFound:
         return None
     try:
-        return from_parquet(data)
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise StorageError(f"{uri} is no index of a shard ({error}); delete it to have it made again") from error
+        return from_parquet(uri, data)
+    except (KeyError, ValueError) as error:
+        raise StorageError(f"{uri} is no {_WHAT} ({error}); {_CURE}") from error
 
 
 def _read(store: Store, shard: ObjectInfo) -> ShardIndex:
     whole = Video(uri=shard.uri, version=shard.version, size_bytes=shard.size_bytes)
-    with open_pinned(store, whole) as pinned:
+    with store.open_pinned(whole) as pinned:
         return index_members(pinned.read, pinned.size_bytes)
 
 
@@ -117,14 +117,12 @@ def to_parquet(index: ShardIndex, shard: ObjectInfo) -> bytes:
         "num_ignored": dict(index.num_ignored),
     }
     schema = _SCHEMA.with_metadata({_METADATA: json.dumps(about, sort_keys=True)})
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), sink, compression="zstd")
-    return sink.getvalue().to_pybytes()
+    return encode_parquet(pa.Table.from_pylist(rows, schema=schema), write_page_index=False)
 
 
-def from_parquet(data: bytes) -> ShardIndex:
-    """What `to_parquet` packed. Raises ArrowException, OSError, KeyError or ValueError where it is something else."""
-    table = pq.ParquetFile(pa.BufferReader(data)).read()
+def from_parquet(uri: str, data: bytes) -> ShardIndex:
+    """What `to_parquet` packed. Raises StorageError, KeyError or ValueError where it is something else."""
+    table = parse_parquet(uri, data, what=_WHAT, cure=_CURE)
     about = json.loads((table.schema.metadata or {})[_METADATA])
     return ShardIndex(
         members=tuple(_member(row) for row in table.select(_SCHEMA.names).to_pylist()),

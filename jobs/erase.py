@@ -1,4 +1,4 @@
-"""`framegate erase`: forgets videos, or says what forgetting them would change."""
+"""`framegate erase`: forgets videos, or shows what forgetting them would change."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def erase_command(
 
 
 def _choose(target: Target, videos: list[str], prefix: str | None, where: str | None) -> list[str]:
-    """The URIs that are meant, in order. Raises ConfigError, QueryError, StorageError."""
+    """The URIs of the videos that the options name, in order. Raises ConfigError, QueryError, StorageError."""
     if sum((bool(videos), prefix is not None, where is not None)) != 1:
         raise ConfigError("which videos? give --video URI (as often as needed), --prefix P or --where SQL, one of them")
     target.check()

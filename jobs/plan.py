@@ -1,4 +1,4 @@
-"""`framegate plan`: what a run would do; changes nothing."""
+"""`framegate plan`: shows what a run would do, and changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`framegate query`: one SELECT or EXPLAIN over the output."""
+"""`framegate query`: runs one SELECT or EXPLAIN over an output."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def query(
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """SQL allows two columns of one name, rows as mappings do not: a, a -> a, a_1."""
+    """Make column names unique, since rows are mappings: a, a -> a, a_1."""
     distinct: list[str] = []
     for name in names:
         candidate, number = name, 0

@@ -1,4 +1,4 @@
-"""`framegate run`: does a job, shows how far it is, and says at the end what came of it."""
+"""`framegate run`: does a job, shows its progress, and prints a summary at the end."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def run_job(
     engine_factory: EngineFactory | None = None,
     display: ProgressDisplay | None = None,
 ) -> int:
-    """Runs and prints; returns the exit code. `name` is the job file, for the sentence that says how to go on.
+    """Run a job, print its summary, return the exit code. Raises FramegateError where the run could not start.
 
-    `engine_factory` and `display` take the places of the job's own engine and of the line on the terminal. Raises
-    FramegateError where the run could not start.
+    `name` is the job file, named in the sentence that says how to go on. `engine_factory` replaces the engine that the
+    job names, `display` the line on the terminal.
     """
     from framegate.pipelines import flow  # takes a second to import, which printing help need not wait for
 
@@ -114,7 +114,7 @@ def run_job(
 
 @contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
-    """Schedulers stop a job with SIGTERM: it then ends as after Ctrl-C, with its journal sealed."""
+    """Turn SIGTERM, with which schedulers stop a job, into a KeyboardInterrupt, after which the journal is sealed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

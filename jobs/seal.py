@@ -1,4 +1,4 @@
-"""`framegate seal`: what is committed becomes tables."""
+"""`framegate seal`: turns committed units into tables."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ TargetName = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """An output. `is_job`: a job file named it, so that `config` is what the job says; else only its URI is known."""
+    """An output. `is_job`: a job file named it, and `config` is the job's; else it is a URI with defaults."""
 
     config: OutputConfig
     is_job: bool
@@ -35,13 +35,13 @@ class Target:
         return Output.open(self.config)
 
     def check(self) -> None:
-        """Raises ObjectNotFound where nothing lies there, StorageError."""
+        """Raises ObjectNotFound where the output does not exist, StorageError."""
         if not self.output.store.is_folder(self.config.uri):
             raise ObjectNotFound(f"there is no output at {self.config.uri}: nothing lies below it")
 
 
 def find_target(name: str) -> Target:
-    """Raises ConfigError where the job file is wrong."""
+    """The output that OUTPUT_URI or JOB.yaml names. Raises ConfigError where the job file is wrong."""
     if name.endswith((".yaml", ".yml")):
         return Target(config=load_job(Path(name)).config.output, is_job=True)
     return Target(config=OutputConfig(uri=name), is_job=False)

@@ -1,4 +1,4 @@
-"""`framegate bench decode`: the decoder beside its alternatives, measured here and now."""
+"""`framegate bench decode`: measures the decoder and its alternatives side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`framegate bench engines`: our engines and what people would use instead, on one piece of work."""
+"""`framegate bench engines`: measures our engines and their alternatives side by side, on the same work."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ def _print(console: Console, header: Mapping[str, Any], rows: Sequence[TableRow]
 
 
 def _thresholds(rows: Sequence[TableRow]) -> dict[str, float]:
-    """By system, of those that have one."""
+    """The threshold of each system that has one."""
     return {row["system"]: row["threshold"] for row in rows if row.get("threshold") is not None}
 
 
@@ -251,6 +251,6 @@ def _describe(header: Mapping[str, Any], thresholds: Mapping[str, float]) -> Ite
 
 
 def _shares(row: TableRow) -> str | None:
-    """Of the engine's time, in percent."""
+    """The parts of an engine's time, in percent; None for a system that does not tell them."""
     shares = [row.get(f"{part}_share") for part in ("vision", "prefill", "answer", "think")]
     return None if None in shares else "/".join(f"{100 * share:.0f}" for share in shares if share is not None)

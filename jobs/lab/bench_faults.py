@@ -1,4 +1,4 @@
-"""`framegate bench faults`: kill or freeze a run at every named place, and look at what is left."""
+"""`framegate bench faults`: kills or freezes a run at every named place and checks what it leaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`framegate bench pipeline`: whole runs against decoding alone and the engine alone."""
+"""`framegate bench pipeline`: compares whole runs with their decoding alone and their engine alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`framegate bench plan`: what it costs to find out that a million videos are done."""
+"""`framegate bench plan`: measures what it costs to find out that a million videos are done."""
 
 from __future__ import annotations
 

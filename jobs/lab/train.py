@@ -1,4 +1,4 @@
-"""`framegate train dock`: makes the checkpoint that comes with the package, from nothing."""
+"""`framegate train dock`: trains the checkpoint that comes with the package, from random weights."""
 
 from __future__ import annotations
 

@@ -12,10 +12,10 @@ _VIEWS = ("answers", "failure_history")
 
 
 def choose_videos(connection: duckdb.DuckDBPyConnection, condition: str) -> list[str]:
-    """The URIs of videos with a row, of answers or of any failure, for which the condition is true; in order.
+    """The URIs of videos with an answer or a failure for which the condition is true, in order.
 
-    A column that one of the two does not have makes it look at the other alone. Raises QueryError where it is not one
-    boolean expression, or no table has its columns.
+    A condition with a column that only one of the two views has is applied to that view alone. Raises QueryError where
+    it is not one boolean expression, or where no view has its columns.
     """
     found: set[str] = set()
     refusals: list[str] = []

@@ -1,6 +1,6 @@
-"""Evaluate a checkpoint on held-out dock clips: encode them, decode them with the real decoder, ask, score.
+"""Evaluation of a checkpoint on held-out dock clips: encode, decode with the real decoder, ask, score.
 
-Goes through the decode stage and the engine of a real run, but not through Ray: every strategy answers the same
+Clips go through the decode stage and the engine of a real run, but not through Ray. Every strategy answers the same
 decoded clips in one process.
 """
 

@@ -1,8 +1,8 @@
 """Films to measure on: H.264 and AAC in MP4, drawn and encoded here, kept in a folder and used again.
 
 A camera pans over a landscape of blurred noise, with a sensor's noise on top, and the bit rate is held to what cameras
-use, so that a frame costs what it costs in real footage. Along the bottom stands the frame's number as black and white
-squares: the frame beside the right one is another picture. Knows nothing of who decodes.
+use, so that a frame costs what it costs in real footage. Black and white squares along the bottom spell the frame's
+number, so that neighbouring frames can be told apart.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ AUDIO_PACKETS = 375  # 8 s: whole packets, whole seconds; then they are repeated
 
 @dataclass(frozen=True, kw_only=True)
 class Film:
-    """What is to be made, with a key frame every `gop_seconds`.
+    """The description of a film, with a key frame every `gop_seconds`.
 
     After `scene_seconds` the packets of the first scene are used again: encoding an hour would take minutes, and
     decoders do the same work on a copy.
@@ -48,7 +48,7 @@ class Film:
 
     @property
     def file_name(self) -> str:
-        """Says all that the bytes depend on, so that a file of this name need not be made again."""
+        """Names everything that the bytes depend on, so that a file of this name need not be made again."""
         rate = f"{self.bits_per_second // 1000}kbps"
         return f"bench1-{self.name}-{self.seconds}s-{self.fps}fps-{rate}-key{self.gop_seconds}s.mp4"
 

@@ -1,4 +1,4 @@
-"""`bench decode`: every system on every file and task in a fresh process, in turn, and the medians as rows."""
+"""`bench decode`: runs every system on every file and task, each in a fresh process, and reports medians as rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from framegate.pipelines.lab.bench.decode.work import Work, plan_work
 from framegate.pipelines.lab.bench.processes import family, rss_bytes
 
 REFERENCE, BASELINE = "framegate_in_process", "decord"
-SAMPLE_SECONDS, FAMILY_SECONDS = 0.02, 0.3  # memory is looked at so often, new processes are looked for so often
+SAMPLE_SECONDS, FAMILY_SECONDS = 0.02, 0.3  # between two looks at memory; between two searches for new processes
 MAX_SECONDS = 3600.0  # decord can hang
 # Scalers and colour conversions differ by 1 to 3 grey levels in the mean of a cell, the frame's number by 100 and more.
 MAX_DIFFERENCE = 24.0
@@ -36,7 +36,7 @@ WARM_UP = Film(
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """Of one run; `thumbnails` float32 (T, rows, columns, 3)."""
+    """The measurements of one run; `thumbnails` float32 (T, rows, columns, 3)."""
 
     start_seconds: float
     seconds: float
@@ -52,8 +52,9 @@ def measure(
     num_repeats: int,
     on_run: Callable[[Work, str, int], None],
 ) -> Iterator[list[dict[str, Any]]]:
-    """For each piece of work the rows of the systems that stand beside it. `on_run` hears of each
-    run before it begins, and how many are done.
+    """Yields, for each piece of work, the rows of the systems that do it.
+
+    Before each run `on_run` is called with the work, the system and the number of runs done.
     """
     with tempfile.TemporaryDirectory(prefix="framegate-bench-") as folder:
         small_film, outcome_file = Path(folder) / WARM_UP.file_name, Path(folder) / "outcome.npz"
@@ -71,7 +72,7 @@ def measure(
 
 
 def run_once(system: str, warm_up: Work, work: Work, file: Path) -> Outcome | str:
-    """What was measured, or a sentence that says why nothing was."""
+    """The measurements, or the sentence that says why there are none."""
     file.unlink(missing_ok=True)
     arguments = [system, json.dumps(asdict(warm_up)), json.dumps(asdict(work)), str(file)]
     with tempfile.TemporaryFile() as log:
@@ -104,7 +105,7 @@ def run_once(system: str, warm_up: Work, work: Work, file: Path) -> Outcome | st
 
 
 def _watch(process: subprocess.Popen) -> int:
-    """Waits for the end, or ends it after MAX_SECONDS; the most memory that was seen."""
+    """Waits for the process, ends it after MAX_SECONDS, and returns the most memory that it was seen to use."""
     began = known_since = time.monotonic()
     members, peak_bytes = [process.pid], 0
     while process.poll() is None:
@@ -159,12 +160,12 @@ def _rows(work: Work, runs: dict[str, list[Outcome | str]]) -> list[dict[str, An
 
 
 def picture_difference(thumbnails: np.ndarray, others: np.ndarray) -> float:
-    """How far they differ in grey levels, in the frame and cell where most; infinite where one has more frames."""
+    """The largest difference of any cell of any frame, in grey levels; infinite where the numbers of frames differ."""
     return float(np.abs(thumbnails - others).max()) if thumbnails.shape == others.shape else math.inf
 
 
 def _ratios(above: Sequence[Outcome | str], below: Sequence[Outcome | str]) -> list[float]:
-    """Of seconds, one per turn: what slows the machine down for a while hits neighbours alike."""
+    """The ratio of seconds in each turn: what slows the machine down for a while slows neighbouring runs alike."""
     return [
         one.seconds / other.seconds
         for one, other in zip(above, below, strict=False)

@@ -1,7 +1,7 @@
-"""The systems under measurement, each as a person would write it: make it ready, then ask it for the frames of a file.
+"""The systems that `bench decode` measures, each written as its users would write it.
 
-A system is a context manager: entering it imports and starts what lives for hundreds of videos, and gives a function
-from `Work` to the frames. None of them knows that it is measured.
+A system is a context manager. Entering it imports and starts whatever lives for hundreds of videos, and gives a
+function from `Work` to frames.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from framegate.pipelines.lab.bench.decode.work import Work
 
 
 class Taken(NamedTuple):
-    """frames_THWC uint8 RGB; `bytes_read` from storage where the system itself counts them."""
+    """Decoded frames (uint8 RGB). `bytes_read` from storage is None where the system does not count it itself."""
 
     frames_THWC: np.ndarray
     bytes_read: int | None = None
@@ -97,7 +97,7 @@ def pyav_sequential() -> Iterator[Decode]:
 
 @contextmanager
 def ray_read_videos() -> Iterator[Decode]:
-    """`ray.data.read_videos` in its best light: frames scaled in the decoder, thinned out, and streamed.
+    """`ray.data.read_videos` at its best: frames are scaled in the decoder, thinned out, and streamed.
 
     It decodes every frame of the file whatever is kept. Without `resize` and `fps` all frames would also cross the
     object store in full size: 25 GB for five minutes of 720p.

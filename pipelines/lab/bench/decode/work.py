@@ -1,4 +1,4 @@
-"""What every system is asked to do with one file: which frames of it, in which size. Decodes nothing but the header."""
+"""The work that every system is given: which frames of a file, in which size. Reads headers, decodes no frames."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def sparse_indices(num_frames: int, fps: float) -> np.ndarray:
 
 
 def dense_indices(num_frames: int, fps: float) -> np.ndarray:
-    """DENSE_FPS a second of the minute in the middle."""
+    """DENSE_FPS frames of each second of the minute in the middle."""
     step = _grid_step(fps, DENSE_FPS)
     first = _on_grid(np.array([max(0.0, (num_frames - DENSE_SECONDS * fps) / 2)]), fps, DENSE_FPS)[0]
     return np.arange(first, min(num_frames, first + DENSE_SECONDS * DENSE_FPS * step), step)
@@ -68,7 +68,7 @@ TASKS: dict[str, tuple[Callable[[int, float], np.ndarray], int]] = {
 
 
 def plan_work(path: Path, task: str) -> Work:
-    """Raises ConfigError where the file is no video with a frame rate: the alternatives choose frames by number."""
+    """The work on one file. Raises ConfigError where it is not a video with a frame rate: alternatives count frames."""
     try:
         info = Store().stat(str(path.absolute()))
         header = _read_header(Video(uri=info.uri, version=info.version, size_bytes=info.size_bytes))

@@ -1,9 +1,9 @@
-"""One measurement in a process of its own.
+"""The process of one measurement of `bench decode`.
 
-Call it as `python -m framegate.pipelines.lab.bench.decode.worker SYSTEM WARM_UP WORK OUTCOME`.
+Called as `python -m framegate.pipelines.lab.bench.decode.worker SYSTEM WARM_UP WORK OUTCOME`.
 
-WARM_UP and WORK are `Work` as JSON; the outcome goes to the file OUTCOME (numpy). Importing, starting and WARM_UP, the
-same task on a tiny film, come before the clock starts: processes that decode live for hundreds of videos.
+WARM_UP and WORK are `Work` as JSON; the result goes to the file OUTCOME (numpy). The clock starts after importing,
+starting and WARM_UP, the same task on a tiny film: a process that decodes lives for hundreds of videos.
 """
 
 from __future__ import annotations

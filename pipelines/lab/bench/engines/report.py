@@ -1,4 +1,4 @@
-"""From outcomes to rows: one for each system, with what it took beside what the others took and beside its floor."""
+"""Outcomes as rows: one for each system, compared with the other systems and with its floor."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ PARTS = ("vision", "prefill", "answer", "think")
 def make_rows(
     outcomes: Mapping[str, Sequence[Outcome | str]], *, work: EngineWork, size: ModelSize, machine: Machine, dtype: str
 ) -> list[dict[str, Any]]:
-    """In the order of `outcomes`. Seconds are the median of a system's rounds, all else is of the round nearest to it.
+    """Rows in the order of `outcomes`. Seconds are the median of a system's rounds; all else is from the middle one.
 
-    What a system does not tell, or that nobody can compare with, is None. `complaint` says why it has no figures.
+    A figure that a system does not tell, or that has nothing to be compared with, is None. `complaint` says why
+    a system has no figures.
     """
     middle = {name: _middle(some) for name, some in outcomes.items()}
     reference = next((one for one in middle.values() if one is not None), None)
@@ -57,7 +58,7 @@ def make_rows(
 
 
 def count_same(reference: Outcome, outcome: Outcome) -> int:
-    """Questions whose tokens are those of the reference, as far as both were written."""
+    """How many questions have the tokens of the reference, up to the shorter of the two."""
     expected = {one.key: one.token_ids for one in reference.written}
     return sum(
         all(left == right for left, right in zip(expected[one.key], one.token_ids, strict=False))
@@ -66,7 +67,7 @@ def count_same(reference: Outcome, outcome: Outcome) -> int:
 
 
 def _shares(times: EngineTimes | None) -> dict[str, float | None]:
-    """Of the time that the engine accounts for."""
+    """Each part's share of the time that the engine accounts for."""
     seconds = {part: getattr(times, f"{part}_seconds") if times else 0.0 for part in PARTS}
     total = sum(seconds.values())
     return {f"{part}_share": seconds[part] / total if total else None for part in PARTS}

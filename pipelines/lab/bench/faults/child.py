@@ -1,7 +1,7 @@
-"""One command in a process of its own that may be killed: `python -m framegate.pipelines.lab.bench.faults.child SPEC`.
+"""The process of a command that may be killed: `python -m framegate.pipelines.lab.bench.faults.child SPEC`.
 
 SPEC is a JSON text: `job` (a job file's values), `action` (run or erase), `in_process` (without Ray), `uris` (to be
-erased). Exits with 0 where the command came to its end and nothing is left to do.
+erased). Exits with 0 where the command ended and nothing is left to do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from framegate.schemas.job import parse_job
 
 
 def carry_out(spec: dict[str, Any]) -> bool:
-    """Whether it is complete."""
+    """Carry out the command; True where nothing is left to do."""
     job = parse_job(spec["job"])
     if spec["action"] == "erase":
         erase(Output.open(job.config.output), spec["uris"])

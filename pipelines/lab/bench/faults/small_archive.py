@@ -1,4 +1,4 @@
-"""An archive that is made in a second: three films of some clips, two files that are none, two questions."""
+"""An archive that is made in a second: three films of some clips, two files that are not videos, two questions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUESTIONS = [
 
 
 def make_archive(folder: Path) -> list[Path]:
-    """Three films of 6, 4 and 2 seconds, and two files that are none; kept where they are."""
+    """Films of 6, 4 and 2 seconds, beside two files that are not videos; made where they do not exist."""
     paths = [folder / f"film{number}.mp4" for number in range(3)]
     if not paths[-1].exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def _make_film(path: Path, seconds: int) -> None:
 
 
 def make_model(folder: Path) -> Path:
-    """The files that make a folder a checkpoint to the driver; the scripted engine reads none of them."""
+    """A folder that passes for a checkpoint when a job is planned; the scripted engine reads none of its files."""
     folder.mkdir(parents=True, exist_ok=True)
     vision = {"patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2}
     (folder / "config.json").write_text(json.dumps({"model_type": "qwen2_5_vl", "vision_config": vision}))

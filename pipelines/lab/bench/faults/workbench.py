@@ -1,9 +1,9 @@
-"""Kill or freeze a command at every named place, then go on: are the rows those of a run that nobody disturbed?
+"""Commands that are killed or frozen at every named place and then go on; their rows are compared with a clean run's.
 
-Makes a small archive (films of several clips, files that are none) and answers it with the scripted engine, so that
-everything but the weights is real. A process that `pipelines.failpoints` has killed is started again, until the command
-comes to its end; one that it froze wakes up after the same command, given a second time, has come to its end. Then the
-output is audited from storage alone and its rows are compared. Knows nothing of how a run survives.
+The input is a small archive (films of several clips, and files that are not videos), answered by the scripted engine;
+everything but the weights is real. A command that was killed by `pipelines.failpoints` is started again until it ends.
+A command that was frozen wakes up after the same command has run to its end beside it. Then the output is audited from
+storage alone, and its rows are compared.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from framegate.pipelines.lab.bench.faults.small_archive import QUESTIONS, make_a
 
 KINDS = ("killed", "frozen")
 UNLIKE = ("run_id", "written_at", "decode_seconds", "engine_seconds")  # columns in which two runs may differ
-MAX_COMMANDS = 6  # after one that was killed; more would mean that it does not come to its end
+MAX_COMMANDS = 6  # after one that was killed; if it takes more, it does not end at all
 TIMEOUT_SECONDS = 300
 Ended = subprocess.CompletedProcess[str]
 
@@ -51,9 +51,9 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What came of one fault. `happened` is False where no process came by that place so often.
+    """The result of one fault. `happened` is False where no process reached that place so often.
 
-    num_changed   files of the tables that the sleeper changed after it woke up
+    num_changed   files of the tables that the frozen process changed after it woke up
     """
 
     fault: Fault
@@ -72,7 +72,7 @@ class Verdict:
 
 
 class Workbench:
-    """A folder with an archive, and what an undisturbed run makes of it."""
+    """A folder with an archive, and the rows that an undisturbed run makes of it."""
 
     def __init__(self, folder: Path, *, in_process: bool) -> None:
         self._folder = folder
@@ -85,7 +85,7 @@ class Workbench:
         self.rows = read_rows(whole)
 
     def try_fault(self, fault: Fault) -> Verdict:
-        """Lets it happen to one command, and gives the command again until it comes to its end."""
+        """Inject the fault into one command, and give the command again until it ends."""
         began = time.monotonic()
         output = self._folder / f"{fault.kind}-{fault.place}-{fault.number}"
         expected = self.rows
@@ -103,7 +103,7 @@ class Workbench:
         return self._judge(fault, ended, output, expected, began, once.exists(), num_commands, num_changed)
 
     def race(self, num_commands: int) -> Verdict:
-        """The same run, started so many times at once."""
+        """Start the same run `num_commands` times at once."""
         began = time.monotonic()
         output = self._folder / f"raced-{num_commands}"
         fault = Fault(place="everywhere", number=num_commands, action="run", kind="raced")
@@ -146,7 +146,7 @@ class Workbench:
         return ended, num_commands
 
     def _freeze(self, fault: Fault, output: Path, environment: dict[str, str], once: Path) -> tuple[Ended, int]:
-        """What the sleeper ended with, or the other command where that one failed; and how many files changed."""
+        """How the frozen command ended, or the one beside it where that failed; and how many files changed."""
         sleeper = self._start(fault.action, output, environment)
         while sleeper.poll() is None and not once.exists():
             time.sleep(0.01)
@@ -201,7 +201,7 @@ def _wait(process: subprocess.Popen[str]) -> Ended:
 def list_faults(
     places: Sequence[str] = tuple(FAILPOINTS), *, numbers: Sequence[int] = (1,), kinds: Sequence[str] = KINDS
 ) -> list[Fault]:
-    """Each kind at each place with each number; places of an erasure with the command that comes by them."""
+    """A fault of each kind at each place with each number; the action is the command that reaches the place."""
     return [
         Fault(
             place=place, number=number, kind=kind, action="erase" if place.startswith(("erase", "replace")) else "run"
@@ -213,7 +213,7 @@ def list_faults(
 
 
 def try_all(bench: Workbench, faults: Sequence[Fault]) -> Iterator[Verdict]:
-    """The verdict on each fault. Where a place is not reached so often, greater numbers of it are passed over."""
+    """The verdict on each fault. Once a place is not reached so often, greater numbers are skipped."""
     unreached: set[tuple[str, str]] = set()
     for fault in faults:
         key = (fault.kind, fault.place)

@@ -1,7 +1,4 @@
-"""The jobs that whole runs are measured with: dock clips that are made for it, or videos that somebody has.
-
-Knows nothing of Ray or of clocks.
-"""
+"""The jobs that `bench pipeline` runs: over dock clips made for it, or over videos of the user's."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ QUESTIONS = (
 
 
 def dock_job(folder: Path, *, num_clips: int, parts: Mapping[str, Any]) -> Job:
-    """So many dock clips, drawn and encoded below `folder`, with the bank of the demo. `parts` go before the rest."""
+    """A job over dock clips, drawn and encoded below `folder`, with the demo's questions. `parts` replace its own."""
     make_demo(folder, num_clips=num_clips)
     values = {
         **dock_settings(strategy="gated"),
@@ -36,9 +33,9 @@ def dock_job(folder: Path, *, num_clips: int, parts: Mapping[str, Any]) -> Job:
 
 
 def videos_job(folder: Path, videos: Sequence[Path], *, num_copies: int, parts: Mapping[str, Any]) -> Job:
-    """Files or folders of videos, each so many times, in clips of 10 seconds of up to 16 small frames.
+    """A job over copies of files or folders of videos, in clips of 10 seconds of up to 16 small frames.
 
-    Raises ConfigError where one is not there.
+    Raises ConfigError where one of them does not exist.
     """
     values = {
         "input": {"videos": [str(path) for path in _copy(_files(videos), folder / "videos", num_copies)]},
@@ -63,7 +60,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 
 def _copy(files: Sequence[Path], folder: Path, num_copies: int) -> Iterator[Path]:
-    """Videos of their own: what has the same name is the same video."""
+    """Copies the files `num_copies` times under names of their own, since a name stands for one video."""
     for number in range(num_copies):
         for place, file in enumerate(files):
             copy = folder / str(number) / f"{place}-{file.name}"

@@ -1,9 +1,13 @@
-"""Whole runs against their parts: what does it cost that decoding and answering go on at the same time?
+"""Whole runs and their two parts: the cost of decoding and answering at the same time.
 
-The same flow on Ray three times, one after the other and turn by turn: as it is; with an engine that answers at once,
-which leaves decoding; and over units that were decoded before and lie in the object store, which leaves the engine. One
-clock for all: from the moment at which all processes are there, the model is loaded and has answered one unit, to the
-last receipt. Planning, starting and sealing are in `wall_seconds`, beside it.
+Each turn runs the same flow on Ray three times, one after the other:
+
+    whole    as it is
+    decode   with an engine that answers at once, so that decoding alone takes time
+    engine   over units that were decoded before and lie in the object store, so that the engine alone takes time
+
+The clock is the same for all. It starts when all processes are up and the model is loaded and has answered one unit,
+and it stops at the last receipt. Planning, starting and loading count in `wall_seconds`. Nothing is sealed.
 """
 
 from __future__ import annotations
@@ -72,7 +76,7 @@ class Measured:
 
 
 class Pipeline:
-    """A job whose units are decoded once, here, for the runs of its engine alone. `folder` takes all outputs."""
+    """A job to run, with its units decoded once for the runs of the engine alone. Outputs go below `folder`."""
 
     def __init__(self, job: Job, folder: Path, *, engine_factory: EngineFactory | None = None) -> None:
         self._job = job
@@ -89,7 +93,7 @@ class Pipeline:
         self._write_warm_up()
 
     def measure(self, kind: str, turn: int) -> Measured:
-        """Raises FramegateError where a worker fails."""
+        """One run of one kind. Raises FramegateError where a worker fails."""
         from ray.exceptions import RayError
 
         began = time.monotonic()
@@ -155,7 +159,7 @@ class Pipeline:
         return decode_videos(self._job.config.ray, planned.videos, decode, self._shares).materialize()
 
     def _write_warm_up(self) -> None:
-        """The first unit that was decoded."""
+        """Store the first unit that was decoded. Raises FramegateError where no video could be decoded."""
         for batch in self._units.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):
             if batch.column("failure")[0].as_py() is None:
                 write_warm_up(pa.table(batch), self._warm_up)
@@ -164,8 +168,8 @@ class Pipeline:
 
 
 class _Clock:
-    """Runs from the moment at which the last worker is ready, and looks at all processes every now and then: what one
-    of them had used when it ended would be lost else."""
+    """Starts when the last worker is ready. Reads the processor time of all processes again and again, because that of
+    a process can no longer be read once it has ended."""
 
     def __init__(self, line: StartLine) -> None:
         self.seconds = self.cpu_seconds = 0.0
@@ -204,7 +208,7 @@ def _with_output(job: Job, output: Path) -> Job:
 
 
 def _sum_states(rows: list[dict[str, Any]], seconds: float) -> dict[str, float]:
-    """Of all engines, from the last receipt of each. What an engine waited for the others to be ready is no part."""
+    """The seconds of all engines by state, from the last receipt of each, without the wait for the other workers."""
     last: dict[str, dict[str, float]] = {}
     worker, states = OWN_COLUMNS
     for row in rows:
@@ -235,7 +239,7 @@ def open_pipeline(job: Job, folder: Path) -> Iterator[Pipeline]:
 def measure_turns(
     pipeline: Pipeline, num_turns: int, *, on_measured: Callable[[Measured], None] | None = None
 ) -> Iterator[list[Measured]]:
-    """Each turn has every one of KINDS, in another order each time."""
+    """Yields turns. Each runs every one of KINDS, and the order changes from turn to turn."""
     for turn in range(num_turns):
         order = [*KINDS[turn % len(KINDS) :], *KINDS[: turn % len(KINDS)]]
         measured = []

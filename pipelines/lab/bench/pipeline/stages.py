@@ -1,7 +1,7 @@
-"""The two stages of a run with a starting line in front of them, and with a note of how the engine's time was spent.
+"""The two stages of a run, which here wait for each other at the start and report what the engine did with its time.
 
-Workers do here what they do in a run; they only wait for each other before the first video, so that what is measured
-holds neither the start of processes nor the loading of a model.
+Workers do what they do in any run. They wait for each other before the first video, so that the measured time contains
+neither the start of processes nor the loading of a model.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class WarmCommit(AnswerWorker):
 
 
 def write_warm_up(unit: pa.Table, path: Path) -> None:
-    """Where WarmCommit reads it."""
+    """Write a unit to the file that WarmCommit reads."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, unit.schema) as writer:
         writer.write_table(unit)

@@ -1,6 +1,6 @@
-"""An archive that exists in name, and an output that has an answer to everything: what a plan is measured on.
+"""An archive of empty files and an output with an answer to every question: what `bench plan` plans.
 
-The files are empty, as a plan reads none of them. The answers are Parquet as sealing leaves it, sorted by video.
+A plan opens none of the files. The answers are Parquet as sealing leaves it, sorted by video.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Archive:
         return Layout(f"{self.folder}/index")
 
     def questions(self, num_more: int = 0) -> list[Question]:
-        """The bank, with so many new ones."""
+        """The question bank, with `num_more` new questions."""
         return [
             Question(id=f"q{n}", text=f"Is there anything of kind {n}?", type="yes_no")
             for n in range(self.num_questions + num_more)
@@ -64,9 +64,9 @@ class Archive:
 
 
 def make_archive(archive: Archive, *, on_done: Callable[[str, int], None] = lambda what, num_done: None) -> None:
-    """Makes it where it is not there yet; one that was begun and not finished is made anew.
+    """Makes the archive where it does not exist; one that was begun and not finished is made again.
 
-    `on_done` hears of each thousand videos: "files" or "answers", and how many of them are there.
+    `on_done` is called after each thousand videos with "files" or "answers", and with how many of them exist.
     """
     root, ready = Path(archive.folder), Path(archive.folder) / "ready.json"
     if ready.exists():

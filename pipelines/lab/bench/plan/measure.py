@@ -43,7 +43,7 @@ def cases(archive: Archive) -> list[Case]:
 
 
 def measure(archive: Archive, *, on_case: Callable[[Case], None]) -> Iterator[dict[str, Any]]:
-    """A row for each case. Raises FramegateError where a plan is not the one that it must be."""
+    """A row for each case. Raises FramegateError where a plan is not the expected one."""
     for case in cases(archive):
         on_case(case)
         task = json.dumps({"archive": asdict(archive), "case": asdict(case)})
@@ -61,7 +61,7 @@ def measure(archive: Archive, *, on_case: Callable[[Case], None]) -> Iterator[di
 
 
 def plan_once(archive: Archive, case: Case) -> dict[str, Any]:
-    """What one plan took of this process, step by step."""
+    """Plan once in this process: the seconds of each step, and the peak memory."""
     from framegate.pipelines.plan.coverage import Retries
     from framegate.pipelines.plan.remaining import remaining
     from framegate.pipelines.plan.stored import read_stored

@@ -1,4 +1,4 @@
-"""The text that the dock tokenizer's merges are learnt from: what training will show, in the same shares."""
+"""The text that the dock tokenizer learns its merges from: the text of training, in the same proportions."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Frame pairs to train on, by what they show: cut from clips that went through the real codec.
 
-Training sees the pixels that evaluation decodes, and never waits for an encoder. Knows nothing of questions.
+Training therefore sees the pixels that evaluation decodes, and never waits for an encoder.
 """
 
 from __future__ import annotations

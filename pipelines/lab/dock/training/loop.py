@@ -1,8 +1,7 @@
-"""Train the dock model from nothing: one loop, resumable, bfloat16 autocast, fixed seeds.
+"""The training loop of the dock model: resumable, bfloat16 autocast, fixed seeds.
 
-Clips grow from short to long while training goes on; the learning rate warms up, stays, and falls to zero over the
-last part. Matrices inside the blocks learn by Muon, everything else by AdamW.
-Knows nothing of engines and of evaluation.
+Clips grow longer while training goes on. The learning rate warms up, stays level, and falls to zero in the last part.
+Matrices inside the blocks learn by Muon, everything else by AdamW.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A small byte-level BPE tokenizer in Qwen's format: its splitting rule, special tokens and chat template.
-
-Knows nothing of models; the corpus is whatever text the caller passes.
-"""
+"""A small byte-level BPE tokenizer in Qwen's format: its splitting rule, special tokens and chat template."""
 
 from __future__ import annotations
 

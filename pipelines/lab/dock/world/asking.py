@@ -1,10 +1,9 @@
-"""What is asked of a dock clip, in varied words, with the true answer and the true line of thought.
+"""Questions about a dock clip in varied words, with the true answer and the true line of thought.
 
 Every question is a head and a tail out of two short lists. A quarter of the combinations is held out: training never
-sees them, evaluation sees nothing else, so an evaluation question is always new wording of known words.
+sees them and evaluation sees only them, so that an evaluation question is always a new wording of known words.
 
 Perception questions are read off the frames; multi-step questions follow the parcel crate by crate.
-Knows the world and the schema of a question, no pixels and no model.
 """
 
 from __future__ import annotations

@@ -4,8 +4,6 @@ Every second holds one crate. A crate that comes in is small in the first half o
 half; one that goes out the other way round. The floodlight on the wall is on while a crate comes in. Sampled at 2
 frames a second, a second is one temporal patch of a Qwen-VL vision tower (2 frames), which sees colour and direction
 in one look.
-
-Knows nothing of questions or models.
 """
 
 from __future__ import annotations

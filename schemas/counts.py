@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final
 
 SEALED_COUNTS: Final = (
     "num_clips", "num_answers", "num_failures", "num_thinking", "num_answer_tokens", "num_thinking_tokens",
@@ -31,10 +32,17 @@ class Counts:
 
     def plus(self, other: Counts) -> Counts:
         """The sum, counter by counter."""
-        names = (field.name for field in fields(Counts))
-        return Counts(**{name: getattr(self, name) + getattr(other, name) for name in names})
+        return Counts(**{name: getattr(self, name) + getattr(other, name) for name in _ALL})
+
+    @staticmethod
+    def of_row(row: Mapping[str, Any]) -> Counts:
+        """The counters in a row of columns, such as a receipt's."""
+        return Counts(**{name: row[name] for name in _ALL})
 
     @property
     def think_rate(self) -> float:
         """Share of the answers that were thought about; 0 before the first."""
         return self.num_thinking / self.num_answers if self.num_answers else 0.0
+
+
+_ALL: Final = tuple(field.name for field in fields(Counts))

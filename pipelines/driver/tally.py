@@ -6,7 +6,6 @@ Knows receipts as rows of columns, and nothing of where they come from.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ class Tally:
             self._begun[place] = True
             self.num_begun += 1
         if receipt["created"]:
-            self.counts = self.counts.plus(Counts(**{field.name: receipt[field.name] for field in fields(Counts)}))
+            self.counts = self.counts.plus(Counts.of_row(receipt))
         else:  # another run was first; its rows stay, and it counts them
             self.num_lost_races += 1
 

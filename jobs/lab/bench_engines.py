@@ -110,7 +110,7 @@ def engines(options: EngineOptions) -> None:
     vis/pre/ans/thk is an engine's time in vision, prefill, steps of first answers and of thinking, in percent; vLLM's
     own vision counts as prefill.
     same counts the questions with the tokens of the first system: rounding differs from kernel to kernel, and random
-    weights are often undecided between two tokens; in float32 all agree. step/floor is the time of a decode step over
+    weights are often undecided between two tokens; in float32 all agree. step/floor is the time of a step over
     that of reading its weights and keys at the measured bandwidth, or of its operations at the measured rate.
 
     [bold]Examples[/bold]

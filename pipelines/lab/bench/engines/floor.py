@@ -45,7 +45,7 @@ class ModelSize:
 
 @dataclass(frozen=True, kw_only=True)
 class Floor:
-    """Seconds, per decode step (`weights_seconds`: to read the weights alone) and of all prefills and vision passes of
+    """Seconds, per step (`weights_seconds`: to read the weights alone) and of all prefills and vision passes of
     a run. `step_bytes` and `step_operations` are means over the run's steps."""
 
     step_seconds: float

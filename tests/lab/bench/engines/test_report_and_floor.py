@@ -1,4 +1,4 @@
-"""What a table says: ratios, medians and shares, and the floor below a decode step, reckoned by hand."""
+"""What a table says: ratios, medians and shares, and the floor below a step, reckoned by hand."""
 
 from __future__ import annotations
 

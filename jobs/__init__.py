@@ -1,1 +1,1 @@
-"""What a person or a scheduler types: the `framegate` commands. Each parses, calls and prints."""
+"""The `framegate` commands, one file each. A command parses its options, calls a room of `pipelines` and prints."""

@@ -1,4 +1,4 @@
-"""`framegate audit`: whether an output is what it should be, told from storage alone."""
+"""`framegate audit`: checks an output from storage alone."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The `framegate` command: a name for each job, and one way in which all of them fail.
+"""The `framegate` program: the names of its commands, and how all of them fail.
 
-An error that is meant for the user is one sentence on standard error and exit code 2; what has begun and then broke
-off exits with 1 (`jobs.run`). Anything else is a defect of this program and shows its traceback.
+A FramegateError becomes one sentence on standard error and exit code 2. A command that had begun and broke off exits
+with 1 (see its own file). Any other exception is a defect of this program and shows its traceback.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EXIT_REFUSED = 2
 
 
 class _Commands(TyperGroup):
-    """Errors of ours become one sentence; paragraphs of help fill the width that the terminal has."""
+    """Turns a FramegateError into a sentence and an exit code, and fills the terminal's width with help."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         command = super().get_command(ctx, cmd_name)
@@ -87,5 +87,5 @@ app.add_typer(bench.app, name="bench", cls=_Commands)
 
 
 def main() -> None:
-    """What the console command calls."""
+    """The entry point of the console command."""
     app()

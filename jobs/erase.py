@@ -1,9 +1,7 @@
-"""`framegate erase`: forgets videos, or says what forgetting them would change."""
+"""`framegate erase`: forgets videos, or shows what forgetting them would change."""
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,19 +13,25 @@ from rich.console import Console
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.target import Target, TargetName, find_target
-from framegate.pipelines.erase.erase import complete_erasures, erase
-from framegate.pipelines.erase.records import ErasureReceipt, config_id_of, unfinished_erasures
-from framegate.pipelines.erase.search import Matches, find_matches
+from framegate.pipelines.erase.erase import complete_and_erase
+from framegate.pipelines.erase.preview import (
+    VIDEO_COLUMNS,
+    as_stored,
+    count_by_video,
+    find_videos_below,
+    list_objects,
+    sum_by_table,
+)
+from framegate.pipelines.erase.records import ErasureReceipt, unfinished_erasures
+from framegate.pipelines.erase.search import find_matches
 from framegate.pipelines.erase.targets import Targets
 from framegate.pipelines.results.choose import choose_videos
 from framegate.pipelines.results.views import open_views
 from framegate.schemas.errors import ConfigError, FramegateError
-from framegate.schemas.keys import uri_digest
 
 EXIT_BROKE_OFF = 1
 MAX_SHOWN = 20  # rows of each table on a terminal; --json has all of them
 
-_VIDEO = ("video_uri", "results", "failures", "plans", "journal", "attempts")
 _OBJECT = ("action", "object", "config_id", "table", "rows")
 
 
@@ -97,10 +101,7 @@ def erase_command(
         write_json(json_file, "erase", [])
         return
     try:
-        receipts = complete_erasures(found.output)
-        forgotten = {digest for receipt in receipts for digest in receipt.videos}
-        if left := [uri for uri in uris if uri_digest(uri) not in forgotten]:
-            receipts.append(erase(found.output, left))
+        receipts = complete_and_erase(found.output, uris)
     except FramegateError as error:
         typer.echo(f"error: {error}; the erasure broke off: give the same command again to complete it", err=True)
         raise typer.Exit(EXIT_BROKE_OFF) from error
@@ -108,85 +109,39 @@ def erase_command(
 
 
 def _choose(target: Target, videos: list[str], prefix: str | None, where: str | None) -> list[str]:
-    """The URIs that are meant, in order. Raises ConfigError, QueryError, StorageError."""
+    """The URIs of the videos that the options name, in order. Raises ConfigError, QueryError, StorageError."""
     if sum((bool(videos), prefix is not None, where is not None)) != 1:
         raise ConfigError("which videos? give --video URI (as often as needed), --prefix P or --where SQL, one of them")
     target.check()
     if videos:
         if "" in videos:
             raise ConfigError("--video is empty; give the URI of a video, as the column video_uri has it")
-        return sorted({_as_stored(video) for video in videos})
+        return sorted({as_stored(video) for video in videos})
     if where is not None:
         with open_views(target.config.uri, target.config.storage_options) as connection:
             return choose_videos(connection, where)
     if not prefix:
         raise ConfigError("--prefix is empty, which would be every video; give what their URIs begin with")
-    below = _as_stored(prefix)
-    found = find_matches(target.output, Targets(prefix=below))
-    return sorted({*found.video_ids, *found.members})
+    return find_videos_below(target.output, prefix)
 
 
-def _as_stored(uri: str) -> str:
-    """Local files are stored by their absolute paths."""
-    path = uri.removeprefix("file://")
-    if "://" in path:
-        return uri
-    return os.path.abspath(path) + ("/" if path.endswith("/") else "")
-
-
-def _print_dry_run(target: Target, uris: list[str], broken: list[str], json_file: Path | None) -> None:
+def _print_dry_run(target: Target, uris: list[str], unfinished_ids: list[str], json_file: Path | None) -> None:
     console = make_console()
     rows: list[dict[str, Any]] = []
     if uris:
         matches = find_matches(target.output, Targets.of(uris))
-        videos, objects = [_video(uri, matches) for uri in uris], _objects(matches)
+        videos, objects = count_by_video(uris, matches), list_objects(matches)
         rows = [*({"action": "keep out", **video} for video in videos), *objects]
-        _print_some(console, _VIDEO, videos, "videos")
-        _print_some(console, ("config_id", "table", "objects", "rows"), _by_table(objects), "rows that go")
+        _print_some(console, VIDEO_COLUMNS, videos, "videos")
+        _print_some(console, ("config_id", "table", "objects", "rows"), sum_by_table(objects), "rows that go")
         _print_some(console, _OBJECT, objects, "objects that change")
     write_json(json_file, "erase", rows)
-    for erasure_id in broken:
+    for erasure_id in unfinished_ids:
         typer.echo(f"erasure {erasure_id} broke off; --execute completes it first")
     if not uris:
         typer.echo("no video of the output is meant: nothing to erase")
     else:
         typer.echo(f"dry run: nothing was changed; with --execute, {_count(len(uris), 'video')} would be forgotten")
-
-
-def _video(uri: str, matches: Matches) -> dict[str, Any]:
-    """Rows by table; of journal and attempts, objects."""
-    ids = matches.video_ids.get(uri, frozenset())
-    rows: Counter[str] = Counter()
-    for file in matches.files:
-        rows[file.table] += sum(num for (found, _), num in file.rows.items() if found == uri)
-    rows["journal"] = sum(held.video_id in ids for held in matches.journal)
-    rows["attempts"] = sum(held.video_id in ids for held in matches.attempts)
-    return {"video_uri": uri, **{name: rows[name] for name in _VIDEO[1:]}}
-
-
-def _objects(matches: Matches) -> list[dict[str, Any]]:
-    """What becomes of each object; `rows` go from it, None where it has none."""
-    files = [("replace", file.info, file.table, sum(file.rows.values())) for file in matches.files]
-    named = [("replace", info, "runs", None) for info in matches.records]
-    gone = [
-        *(("delete", held.info, "journal", None) for held in matches.journal),
-        *(("delete", held.info, "attempts", None) for held in matches.attempts),
-        *(("delete", info, "indexes", None) for info in matches.indexes),
-    ]
-    return [
-        {"action": action, "object": info.uri, "config_id": config_id_of(info.uri), "table": table, "rows": num_rows}
-        for action, info, table, num_rows in (*files, *named, *gone)
-    ]
-
-
-def _by_table(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    groups: dict[tuple[str, str], list[int]] = {}
-    for row in objects:
-        groups.setdefault((row["config_id"] or "", row["table"]), []).append(row["rows"] or 0)
-    return [
-        {"config_id": config_id or None, "table": table, "objects": len(rows), "rows": sum(rows) or None}
-        for (config_id, table), rows in sorted(groups.items())
-    ]
 
 
 def _print_receipts(target: Target, receipts: list[ErasureReceipt], json_file: Path | None) -> None:

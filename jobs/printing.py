@@ -1,4 +1,4 @@
-"""Rows as a person or a program reads them: a table on the terminal, CSV, JSON, and the `--json FILE` of commands."""
+"""Output of commands: tables on the terminal, CSV, JSON, and the file of `--json FILE`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ from rich.text import Text
 
 from framegate.schemas.errors import StorageError
 
-Row = Mapping[str, Any]
+TableRow = Mapping[str, Any]
+"""One line of a table, by column."""
 LOG_WIDTH = 140  # of tables that go to a file or a pipe, where no terminal says how wide it is
 
 
 def make_console() -> Console:
-    """Standard output; as wide as the terminal, or LOG_WIDTH where there is none."""
+    """A console on standard output, as wide as the terminal; LOG_WIDTH wide where there is no terminal."""
     return Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
 
 
-def write_json(path: Path | None, command: str, rows: Sequence[Row], *, header: Row | None = None) -> None:
-    """`{"command": ..., "rows": [{...}]}` into a local file, with "header" in between where there is one; nothing where
-    `path` is None. Raises StorageError."""
+def write_json(path: Path | None, command: str, rows: Sequence[TableRow], *, header: TableRow | None = None) -> None:
+    """Write `{"command": ..., "rows": [{...}]}` to a local file, with "header" in between where one is given.
+
+    Does nothing where `path` is None. Raises StorageError.
+    """
     if path is None:
         return
     above = {"command": command} if header is None else {"command": command, "header": to_json(header)}
@@ -39,23 +42,28 @@ def write_json(path: Path | None, command: str, rows: Sequence[Row], *, header: 
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def print_json(command: str, rows: Sequence[Row]) -> None:
-    """The same on standard output."""
+def print_json(command: str, rows: Sequence[TableRow]) -> None:
+    """Print the document of `write_json` on standard output."""
     json.dump({"command": command, "rows": [to_json(row) for row in rows]}, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
 
 
-def print_csv(columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """RFC 4180 on standard output; null is empty."""
+def print_csv(columns: Sequence[str], rows: Sequence[TableRow]) -> None:
+    """Print CSV (RFC 4180) on standard output; null is an empty cell."""
     writer = csv.writer(sys.stdout)
     writer.writerow(columns)
     writer.writerows([_csv_cell(row[column]) for column in columns] for row in rows)
 
 
 def print_table(
-    console: Console, columns: Sequence[str], rows: Sequence[Row], *, title: str | None = None, max_rows: int = 1000
+    console: Console,
+    columns: Sequence[str],
+    rows: Sequence[TableRow],
+    *,
+    title: str | None = None,
+    max_rows: int = 1000,
 ) -> None:
-    """A table; numbers stand to the right. Says how many rows it left out."""
+    """Print a table with numbers aligned right. After `max_rows` rows it says how many it leaves out."""
     table = Table(title=Text(title) if title else None, title_justify="left")
     for column in columns:
         numeric = all(isinstance(row[column], int | float | Decimal | None) for row in rows[:max_rows])
@@ -68,7 +76,7 @@ def print_table(
 
 
 def cell(value: object) -> str:
-    """One value as a person reads it: 4 significant digits, local form of nothing, no markup."""
+    """The text of one value: 4 significant digits, `-` for null, no markup."""
     if value is None:
         return "-"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""How far a run is: a live line on a terminal, a plain line now and then in a log."""
+"""The progress of a run: a live line on a terminal, a plain line every LOG_EVERY_SECONDS in a log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOG_EVERY_SECONDS = 10.0
 
 
 class ProgressDisplay:
-    """A context manager; `update` is what `flow.run` calls with each unit that was committed."""
+    """A context manager that shows progress; `flow.run` calls `update` after each committed unit."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -75,7 +75,7 @@ def duration(seconds: float | None) -> str:
 
 
 def _seconds_left(progress: Progress) -> float | None:
-    """As if every video took as long as those begun so far."""
+    """The time left if every video takes as long as those begun so far; None before the first one."""
     if progress.num_videos_begun == 0:
         return None
     waiting = progress.num_videos_planned - progress.num_videos_begun

@@ -1,9 +1,7 @@
-"""`framegate query`: one SELECT or EXPLAIN over the output."""
+"""`framegate query`: runs one SELECT or EXPLAIN over an output."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +10,8 @@ import typer
 
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import make_console, print_csv, print_json, print_table, write_json
+from framegate.jobs.target import find_output
 from framegate.pipelines.results.views import open_views, select
-from framegate.schemas.errors import ConfigError
-from framegate.schemas.job import load_job
-
-OUTPUT_VARIABLE = "FRAMEGATE_OUTPUT"
-DEMO_OUTPUT = Path("demo") / "index"
 
 
 class Format(StrEnum):
@@ -56,8 +50,8 @@ def query(
 
       framegate query -j job.yaml "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'answers'"
     """
-    uri, storage_options = find_output(output, job)
-    with open_views(uri, storage_options) as connection:
+    found = find_output(output, job)
+    with open_views(found.uri, found.storage_options) as connection:
         table = select(connection, sql)
     table = table.rename_columns(_distinct(table.column_names))
     rows = table.to_pylist()
@@ -73,23 +67,8 @@ def query(
         print_table(make_console(), table.column_names, rows)
 
 
-def find_output(output: str | None, job: Path | None) -> tuple[str, Mapping[str, object]]:
-    """The output's URI and storage options. Raises ConfigError where nothing names one."""
-    if output is not None and job is not None:
-        raise ConfigError("give --output or --job, not both")
-    if job is not None:
-        config = load_job(job).config.output
-        return config.uri, config.storage_options
-    uri = output or os.environ.get(OUTPUT_VARIABLE)
-    if uri:
-        return uri, {}
-    if DEMO_OUTPUT.is_dir():
-        return str(DEMO_OUTPUT), {}
-    raise ConfigError(f"which output? give --output URI or --job JOB.yaml, or set {OUTPUT_VARIABLE}")
-
-
 def _distinct(names: list[str]) -> list[str]:
-    """SQL allows two columns of one name, rows as mappings do not: a, a -> a, a_1."""
+    """Make column names unique, since rows are mappings: a, a -> a, a_1."""
     distinct: list[str] = []
     for name in names:
         candidate, number = name, 0

@@ -1,4 +1,4 @@
-"""`framegate run`: does a job, shows how far it is, and says at the end what came of it."""
+"""`framegate run`: does a job, shows its progress, and prints a summary at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.console import Console
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
-from framegate.pipelines.results.views import open_views, select
+from framegate.pipelines.results.status import count_failures_of_run
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.job import Job, load_job
 from framegate.schemas.run import INTERRUPTED, RunSummary
@@ -68,12 +68,12 @@ def run_job(
     engine_factory: EngineFactory | None = None,
     display: ProgressDisplay | None = None,
 ) -> int:
-    """Runs and prints; returns the exit code. `name` is the job file, for the sentence that says how to go on.
+    """Run a job, print its summary, return the exit code. Raises FramegateError where the run could not start.
 
-    `engine_factory` and `display` take the places of the job's own engine and of the line on the terminal. Raises
-    FramegateError where the run could not start.
+    `name` is the job file, named in the sentence that says how to go on. `engine_factory` replaces the engine that the
+    job names, `display` the line on the terminal.
     """
-    from framegate.pipelines import flow  # knows every room; not needed to print help
+    from framegate.pipelines import flow  # takes a second to import, which printing help need not wait for
 
     console = make_console()
     again = f"run 'framegate run {name}' again to go on"
@@ -114,7 +114,7 @@ def run_job(
 
 @contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
-    """Schedulers stop a job with SIGTERM: it then ends as after Ctrl-C, with its journal sealed."""
+    """Turn SIGTERM, with which schedulers stop a job, into a KeyboardInterrupt, after which the journal is sealed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -163,12 +163,6 @@ def _print_summary(console: Console, job: Job, summary: RunSummary, row: dict[st
         ],
     )
     if counts.num_failures:
-        output = job.config.output
-        with open_views(output.uri, output.storage_options) as connection:
-            reasons = select(
-                connection,
-                f"SELECT stage, reason, count(*) AS rows, any_value(message) AS example FROM failures "
-                f"WHERE run_id = '{summary.run_id}' GROUP BY ALL ORDER BY rows DESC, reason",
-            )
+        reasons = count_failures_of_run(job.config.output, summary.run_id)
         print_table(console, reasons.column_names, reasons.to_pylist(), title="failures")
     typer.echo(f"answers: {job.config.output.uri}/results (ask them with framegate query)")

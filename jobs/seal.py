@@ -1,4 +1,4 @@
-"""`framegate seal`: what is committed becomes tables."""
+"""`framegate seal`: turns committed units into tables."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import typer
 
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import make_console, print_table, write_json
-from framegate.jobs.target import Target, TargetName, find_target
+from framegate.jobs.target import TargetName, find_target
 from framegate.pipelines.commit.partition import read_partitioning
 from framegate.pipelines.commit.seal import seal
-from framegate.pipelines.erase.records import config_id_of
+from framegate.pipelines.results.choose import list_config_ids
 from framegate.schemas.errors import ConfigError, FramegateError
 
 EXIT_BROKE_OFF = 1
@@ -53,7 +53,7 @@ def seal_command(
     found = find_target(target)
     found.check()
     output = found.output
-    known = _config_ids(found)
+    known = list_config_ids(output)
     if config_id is not None and config_id not in known:
         raise ConfigError(f"--config-id {config_id} is none of {found.config.uri}; it has {', '.join(known) or 'none'}")
     partition_by = found.config.partition_by if found.is_job else read_partitioning(output) or ()
@@ -73,11 +73,3 @@ def seal_command(
         print_table(make_console(), _SHOWN, sealed_rows, title=found.config.uri)
     else:
         typer.echo(f"nothing waits to be sealed in {found.config.uri}")
-
-
-def _config_ids(target: Target) -> list[str]:
-    """Those that a run has recorded before its first unit, and those that have seals."""
-    configs = target.output.list("configs")
-    recorded = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in configs}
-    sealed = {config_id_of(info.uri) for info in target.output.list("seals")}
-    return sorted(recorded | {config_id for config_id in sealed if config_id is not None})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +11,11 @@ import typer
 
 from framegate.pipelines.commit.output import Output
 from framegate.schemas.config import OutputConfig
-from framegate.schemas.errors import ObjectNotFound
+from framegate.schemas.errors import ConfigError, ObjectNotFound
 from framegate.schemas.job import load_job
+
+OUTPUT_VARIABLE = "FRAMEGATE_OUTPUT"
+DEMO_OUTPUT = Path("demo") / "index"
 
 TargetName = Annotated[
     str,
@@ -21,7 +25,7 @@ TargetName = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """An output. `is_job`: a job file named it, so that `config` is what the job says; else only its URI is known."""
+    """An output. `is_job`: a job file named it, and `config` is the job's; else it is a URI with defaults."""
 
     config: OutputConfig
     is_job: bool
@@ -31,13 +35,29 @@ class Target:
         return Output.open(self.config)
 
     def check(self) -> None:
-        """Raises ObjectNotFound where nothing lies there, StorageError."""
+        """Raises ObjectNotFound where the output does not exist, StorageError."""
         if not self.output.store.is_folder(self.config.uri):
             raise ObjectNotFound(f"there is no output at {self.config.uri}: nothing lies below it")
 
 
 def find_target(name: str) -> Target:
-    """Raises ConfigError where the job file is wrong."""
+    """The output that OUTPUT_URI or JOB.yaml names. Raises ConfigError where the job file is wrong."""
     if name.endswith((".yaml", ".yml")):
         return Target(config=load_job(Path(name)).config.output, is_job=True)
     return Target(config=OutputConfig(uri=name), is_job=False)
+
+
+def find_output(uri: str | None, job: Path | None) -> OutputConfig:
+    """The output that one of two options names; without either, $FRAMEGATE_OUTPUT, else the demo's where there is one.
+
+    Raises ConfigError where nothing names one.
+    """
+    if uri is not None and job is not None:
+        raise ConfigError("give --output or --job, not both")
+    if job is not None:
+        return load_job(job).config.output
+    if named := uri or os.environ.get(OUTPUT_VARIABLE):
+        return OutputConfig(uri=named)
+    if DEMO_OUTPUT.is_dir():
+        return OutputConfig(uri=str(DEMO_OUTPUT))
+    raise ConfigError(f"which output? give --output URI or --job JOB.yaml, or set {OUTPUT_VARIABLE}")

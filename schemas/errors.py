@@ -1,21 +1,27 @@
-"""Everything that can go wrong, and the words for it.
+"""All errors that are meant for a user, and the reason codes of the failures table.
 
-    FramegateError              what the program says in one sentence; exit code 1
+    FramegateError              one sentence for the user; exit code 1
     ├── ConfigError             the job file or the question bank is wrong; nothing has started
     ├── InputError              the input names no videos, or cannot be read as what it claims to be
     ├── StorageError            a bucket, a folder or an object cannot be listed, read or written
     │   ├── ObjectNotFound      it is not there
-    │   ├── CredentialsError    who we are is not accepted (any more): ends the run, says nothing of any object
+    │   ├── CredentialsError    storage does not accept our credentials: ends the run, says nothing of any object
     │   ├── StorageFull         there is no room left to write: ends the run, too
     │   └── VersionChanged      it is another version than the one that was asked for
     ├── VideoError              one video cannot be decoded; becomes a row in failures, the run goes on
     │   └── one subclass for each reason code below
-    ├── SandboxError            decoders cannot be started here at all; says nothing of any video, and ends the run
+    ├── SandboxError            no decoder process can be started here: ends the run, says nothing of any video
     ├── EngineError             a model cannot be loaded, or failed on one clip
     └── QueryError              SQL that is not exactly one SELECT or EXPLAIN, or that DuckDB refuses
 
 Each error takes one message argument, so that Ray can pickle it from worker to driver. The reason code is the class's,
 not an argument. Reason codes are stable: dashboards and retry rules may rest on them.
+
+The message of a VideoError is stored in the failures table, as a sentence with a capital and a full stop. Every other
+message is printed behind `error: ` and has neither.
+
+The message of a VideoError is stored in the failures table, as a sentence with a capital and a full stop. Every other
+message is printed behind `error: ` and has neither.
 """
 
 from __future__ import annotations
@@ -24,7 +30,7 @@ from typing import ClassVar, Final
 
 
 class FramegateError(Exception):
-    """Root of all errors that are meant for the user's eyes; `str(error)` is one sentence."""
+    """Root of all errors that are meant for the user; `str(error)` is one sentence."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -138,10 +144,22 @@ class UnsafeMember(VideoError):
     reason = "unsafe_member"
 
 
+_VIDEO_ERRORS: Final[dict[str, type[VideoError]]] = {
+    error.reason: error
+    for error in (
+        EmptyVideo, NotAVideo, Playlist, NoVideoStream, TruncatedVideo, VideoTooLarge, UnsupportedCodec, DecodeFailed,
+        DecodeTimeout, DecoderCrash, MemoryLimit, SourceChanged, SourceUnreadable, UnsafeMember,
+    )
+}  # fmt: skip
+
+
 def video_error(reason: str, message: str) -> VideoError:
-    """The VideoError of a reason code; DecodeFailed for a code that is none of a video's."""
-    classes = {error.reason: error for error in VideoError.__subclasses__()}
-    return classes.get(reason, DecodeFailed)(message)
+    """The VideoError of a reason code; DecodeFailed for a code that belongs to no VideoError.
+
+    For codes that arrive as text: refusals in a plan (the only source of `source_changed`, `storage` and
+    `unsafe_member`), and answers of a decoder process.
+    """
+    return _VIDEO_ERRORS.get(reason, DecodeFailed)(message)
 
 
 REASON_MEANINGS: Final[dict[str, str]] = {

@@ -1,6 +1,6 @@
-"""Reads a job file and its question bank into a Job; says in one sentence what is wrong with them.
+"""Reads a job file, its question bank and its prompt file into a Job; every mistake is one sentence that names the key.
 
-Knows the local files that a job consists of, and nothing of videos, models or buckets.
+Only these local files are read: whether videos, model and bucket exist is found out later.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _THINK_POLICIES = ("auto", "never", "always")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One job file, read and checked: what a person launches."""
+    """One job file with its questions, read and checked."""
 
     config: RunConfig
     questions: tuple[Question, ...]

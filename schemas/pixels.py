@@ -1,8 +1,7 @@
-"""How large frames may be, and how many: the arithmetic that decoder and model preprocessing must agree on.
+"""The size and number of a clip's frames: arithmetic on which decoding and the model's preprocessing must agree.
 
 A vision tower cuts a frame into squares of `factor` pixels (patch size times spatial merge); one square of
-`temporal_patch` consecutive frames, one temporal step, becomes one token of the language model. Pure integers: knows
-no frames, no model.
+`temporal_patch` consecutive frames, one temporal step, becomes one token of the language model.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config.decoding import FramesConfig
 
 MAX_ASPECT_RATIO = 200
 
 
 class FittedFrames(NamedTuple):
-    """How many frames of a clip are looked at, and how large each of them is, in pixels."""
+    """The number of frames that are taken from a clip, and the size of each in pixels."""
 
     num_frames: int
     height: int

@@ -19,13 +19,13 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
 )
 
-from framegate.pipelines.lab.dock.tokenizer import build_tokenizer
+from framegate.pipelines.lab.dock.training.tokenizer import build_tokenizer
 from framegate.pipelines.reason.asking.prompt import suffix_after_video
 from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix
 from framegate.pipelines.reason.questions import ClipRequest
 from framegate.schemas.clip import FrameBatch
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.qa import Question
 
 SYSTEM_PROMPT = "Answer in a box, think, answer in a box."

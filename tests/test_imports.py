@@ -16,7 +16,7 @@ MAX_LINES = 350
 HOMES = {
     "av": ("pipelines/decode/", "pipelines/lab/"),
     "decord": ("pipelines/decode/", "pipelines/lab/"),
-    "duckdb": ("pipelines/results/", "jobs/"),
+    "duckdb": ("pipelines/results/",),
     "fsspec": ("pipelines/store/",),
     "ray": ("pipelines/driver/", "pipelines/lab/"),
     "s3fs": ("pipelines/store/",),
@@ -76,8 +76,9 @@ ALLOWED: dict[str, set[str]] = {
     "pipelines.lab": {*RUNNING, "pipelines.flow", "pipelines.audit", "pipelines.erase", "pipelines.results",
                       "pipelines.reason.engines.own", "pipelines.reason.engines.vllm"},
     "pipelines": set(),
-    "jobs": {*RUNNING, "pipelines.flow", "pipelines.audit", "pipelines.erase", "pipelines.results"},
-    "jobs.lab": {*RUNNING, "jobs", "pipelines.flow", "pipelines.audit", "pipelines.lab", "pipelines.results"},
+    "jobs": {"schemas", "pipelines.audit", "pipelines.commit", "pipelines.erase", "pipelines.flow", "pipelines.plan",
+             "pipelines.reason.engines", "pipelines.results"},
+    "jobs.lab": {"schemas", "jobs", "pipelines.failpoints", "pipelines.lab", "pipelines.results"},
     "jobs.cli": {"schemas", "jobs", "jobs.lab"},
     "jobs.framegate": {"jobs.cli"},
 }  # fmt: skip

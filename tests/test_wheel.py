@@ -80,7 +80,7 @@ def test_the_installed_program_decodes_in_a_child_process_and_finds_its_weights(
 ) -> None:
     make_video(tmp_path / "film.mp4", seconds=2)
     assert "h264" in run(tmp_path, installed / "framegate", "probe", "film.mp4")
-    script = "from framegate.pipelines.reason.models.packaged import PACKAGED; print(PACKAGED['dock'])"
+    script = "from framegate.pipelines.reason.models.packaged import model_folder; print(model_folder('dock'))"
     assert (Path(run(tmp_path, installed / "python", "-c", script).strip()) / "model.safetensors").is_file()
 
 

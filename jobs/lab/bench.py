@@ -1,4 +1,4 @@
-"""`framegate bench ...`: what the program takes, measured here and now, and whether it survives what is done to it."""
+"""`framegate bench ...`: measurements of the program on this machine, and tests of what it survives."""
 
 from __future__ import annotations
 

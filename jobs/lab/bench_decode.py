@@ -1,9 +1,8 @@
-"""`framegate bench decode`: the decoder beside its alternatives, measured here and now."""
+"""`framegate bench decode`: measures the decoder and its alternatives side by side."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from framegate.jobs.options import JsonFile
+from framegate.jobs.options import JsonFile, cache_folder, choose_names
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.schemas.errors import ConfigError
 
@@ -82,21 +81,21 @@ def decode(
 
       framegate bench decode one.mp4 --systems framegate_sandbox,decord --repeats 5
     """
-    from framegate.pipelines.lab.bench.decode import measure
-    from framegate.pipelines.lab.bench.systems import SYSTEMS
-    from framegate.pipelines.lab.bench.work import TASKS, Work, plan_work
+    from framegate.pipelines.lab.bench.decode.measure import measure
+    from framegate.pipelines.lab.bench.decode.systems import SYSTEMS
+    from framegate.pipelines.lab.bench.decode.work import TASKS, Work, plan_work
 
     if not Path("/proc/self/io").exists():
         raise ConfigError(
             "framegate bench decode reads memory and bytes from Linux's /proc, which is not there; use Linux"
         )
-    chosen = _choose("--systems", systems, SYSTEMS)
-    chosen_tasks = _choose("--tasks", tasks, TASKS)
+    chosen = choose_names("--systems", systems, SYSTEMS)
+    chosen_tasks = choose_names("--tasks", tasks, TASKS)
     console = make_console()
     columns = (TextColumn("{task.description:<72}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     rows: list[dict[str, Any]] = []
     with Progress(*columns, console=console) as bars:
-        paths = files or _make_films(folder or _cache_folder(), gop_seconds, bars)
+        paths = files or _make_films(folder or cache_folder(), gop_seconds, bars)
         works = []
         for work in [plan_work(path, name) for path in paths for name in chosen_tasks]:
             with_ray = ray_on_long_files or work.duration_seconds <= RAY_SECONDS
@@ -116,19 +115,8 @@ def decode(
         raise typer.Exit(1)
 
 
-def _choose(option: str, text: str | None, allowed: Iterable[str]) -> list[str]:
-    names = list(allowed) if text is None else list(dict.fromkeys(name.strip() for name in text.split(",")))
-    if unknown := set(names) - set(allowed):
-        raise ConfigError(f"{option}: '{', '.join(sorted(unknown))}' is unknown; use some of: {', '.join(allowed)}")
-    return names
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "framegate" / "bench"
-
-
 def _make_films(folder: Path, gop_seconds: int, bars: Progress) -> list[Path]:
-    from framegate.pipelines.lab.bench.films import films_with_key_frames, make_film
+    from framegate.pipelines.lab.bench.decode.films import films_with_key_frames, make_film
 
     paths = []
     for film in films_with_key_frames(gop_seconds):

@@ -1,19 +1,25 @@
-"""`framegate bench engines`: our engines and what people would use instead, on one piece of work."""
+"""`framegate bench engines`: measures our engines and their alternatives side by side, on the same work."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from framegate.jobs.printing import Row, cell, make_console, print_table, write_json
+from framegate.jobs.options import choose_names, takes_options
+from framegate.jobs.printing import TableRow, cell, make_console, print_table, write_json
 from framegate.schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from framegate.pipelines.lab.bench.engines.measure import EngineBench
+    from framegate.pipelines.lab.bench.engines.work import EngineWork
 
 HEADINGS = {
     "system": "system",
@@ -32,44 +38,63 @@ SCALED = ("transformers_direct", "transformers_gated", "transformers_always", "v
 WITHOUT_VLLM = "vLLM is not installed, its systems are left out; get it with: make setup-vllm"
 
 
-def engines(
-    family: Annotated[str, typer.Option(help="Shape of the model: qwen2_5_vl or qwen3_vl.")] = "qwen2_5_vl",
-    parameters: Annotated[str, typer.Option(metavar="N", help="About so many: 1M, 180M, 7B.")] = "180M",
-    videos: Annotated[int, typer.Option(min=1, help="Clips, one of each video.")] = 8,
-    questions: Annotated[int, typer.Option(min=1, max=256, help="Asked of each clip.")] = 4,
-    frames: Annotated[int, typer.Option(min=1, help="Of each clip.")] = 16,
-    size: Annotated[int, typer.Option(min=28, help="Pixels, height and width of a frame.")] = 224,
-    answer_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Of each first answer.")] = 8,
-    thinking_tokens: Annotated[int, typer.Option(min=1, max=65_536, help="Of each that thinks.")] = 128,
-    think_rate: Annotated[float, typer.Option(min=0, max=1, help="The share that thinks.")] = 0.3,
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """What is measured, and where. The defaults fit a machine of two cores."""
+
+    family: Annotated[str, typer.Option(help="Shape of the model: qwen2_5_vl or qwen3_vl.")] = "qwen2_5_vl"
+    parameters: Annotated[str, typer.Option(metavar="N", help="About so many: 1M, 180M, 7B.")] = "180M"
+    videos: Annotated[int, typer.Option(min=1, help="Clips, one of each video.")] = 8
+    questions: Annotated[int, typer.Option(min=1, max=256, help="Asked of each clip.")] = 4
+    frames: Annotated[int, typer.Option(min=1, help="Of each clip.")] = 16
+    size: Annotated[int, typer.Option(min=28, help="Pixels, height and width of a frame.")] = 224
+    answer_tokens: Annotated[int, typer.Option(min=1, max=4096, help="Of each first answer.")] = 8
+    thinking_tokens: Annotated[int, typer.Option(min=1, max=65_536, help="Of each that thinks.")] = 128
+    think_rate: Annotated[float, typer.Option(min=0, max=1, help="The share that thinks.")] = 0.3
     systems: Annotated[
         str | None, typer.Option(metavar="A,B", help="Only these systems.", show_default="all that are installed")
-    ] = None,
-    dtype: Annotated[str, typer.Option(help="bfloat16, float16 or float32.")] = "bfloat16",
-    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    ] = None
+    dtype: Annotated[str, typer.Option(help="bfloat16, float16 or float32.")] = "bfloat16"
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu"
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Rounds of all systems.", show_default="1; 5 with --gating-cost")
-    ] = None,
+    ] = None
     scale: Annotated[
         str | None,
         typer.Option(metavar="AXIS", help="Over a range of think-rate (0-1), questions (1-32) or frames (8-128)."),
-    ] = None,
+    ] = None
     gating_cost: Annotated[
         bool, typer.Option("--gating-cost", help="Where all think: gated beside always, of the same engine.")
-    ] = False,
+    ] = False
     vllm_python: Annotated[
         Path | None,
         typer.Option(metavar="PYTHON", help="That has vLLM.", show_default=".venv-vllm/bin/python, else this one"),
-    ] = None,
+    ] = None
     folder: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Keeps the checkpoint there.", show_default="a temporary folder"),
-    ] = None,
+    ] = None
     output: Annotated[
         Path | None,
         typer.Option("--output", "--json", metavar="FILE", help="Also write header and rows as JSON."),
-    ] = None,
-) -> None:
+    ] = None
+
+    @property
+    def work(self) -> EngineWork:
+        from framegate.pipelines.lab.bench.engines.work import EngineWork
+
+        return EngineWork(
+            num_videos=self.videos,
+            num_questions=self.questions,
+            num_frames=self.frames,
+            size=self.size,
+            num_answer_tokens=self.answer_tokens,
+            num_thinking_tokens=self.thinking_tokens,
+        )
+
+
+@takes_options
+def engines(options: EngineOptions) -> None:
     """Engines side by side on one piece of work, with random weights: seconds, tokens, memory, and the floor.
 
     A checkpoint of random weights is made: the published 7B, by default at an eighth of its width. Random weights never
@@ -102,67 +127,80 @@ def engines(
     """
     from framegate.pipelines.lab.bench.engines.checkpoint import make_checkpoint
     from framegate.pipelines.lab.bench.engines.machine import count_cores, measure_machine
-    from framegate.pipelines.lab.bench.engines.measure import GATING_PAIRS, RANGES, EngineBench
+    from framegate.pipelines.lab.bench.engines.measure import EngineBench
     from framegate.pipelines.lab.bench.engines.run import Interpreters, find_vllm_python
     from framegate.pipelines.lab.bench.engines.shapes import parse_parameters
-    from framegate.pipelines.lab.bench.engines.systems import SYSTEMS
-    from framegate.pipelines.lab.bench.engines.work import EngineWork
 
-    if not Path("/proc/self/status").exists():
-        raise ConfigError("framegate bench engines reads memory from Linux's /proc, which is not there; use Linux")
-    if dtype not in ("bfloat16", "float16", "float32"):
-        raise ConfigError(f"--dtype: '{dtype}' is unknown; use bfloat16, float16 or float32")
-    if scale is not None and scale not in RANGES:
-        raise ConfigError(f"--scale: '{scale}' is unknown; use one of: {', '.join(RANGES)}")
-    if scale is not None and gating_cost:
-        raise ConfigError("--scale and --gating-cost are two measurements; give one of them")
-    num_parameters = parse_parameters(parameters)
-    vllm = find_vllm_python(vllm_python)
-    usual = SCALED if scale else tuple(GATING_PAIRS.values()) if gating_cost else tuple(SYSTEMS)
-    chosen = _choose_systems(systems, usual, has_vllm=vllm is not None)
-    if gating_cost and (others := [name for name in chosen if name not in GATING_PAIRS.values()]):
-        allowed = ", ".join(GATING_PAIRS.values())
-        raise ConfigError(f"--systems: with --gating-cost use some of: {allowed}; got {', '.join(others)}")
+    _check(options)
+    num_parameters = parse_parameters(options.parameters)
+    vllm = find_vllm_python(options.vllm_python)
+    systems = _choose_systems(options, has_vllm=vllm is not None)
     console = make_console()
-    if vllm is None and systems is None:
+    if vllm is None and options.systems is None:
         console.print(WITHOUT_VLLM, style="yellow")
-    work = EngineWork(
-        num_videos=videos, num_questions=questions, num_frames=frames, size=size,
-        num_answer_tokens=answer_tokens, num_thinking_tokens=thinking_tokens,
-    )  # fmt: skip
-    with _keep(folder) as home, _progress(console) as on_run:
+    with _keep(options.folder) as home, _progress(console) as on_run:
         on_run("making a checkpoint", 0)
-        checkpoint = make_checkpoint(home, family, num_parameters, seed=1)
+        checkpoint = make_checkpoint(home, options.family, num_parameters, seed=1)
         on_run("measuring the machine", 0)
         bench = EngineBench(
-            checkpoint=checkpoint, machine=measure_machine(dtype, device, count_cores()), dtype=dtype, device=device,
-            interpreters=Interpreters(vllm=vllm), on_run=on_run,
-        )  # fmt: skip
-        if gating_cost:
-            names = [engine for engine, system in GATING_PAIRS.items() if system in chosen]
-            rows = bench.gating_cost(work, names, num_pairs=repeats or 5)
-        elif scale is not None:
-            rows = bench.scale(work, chosen, cast(Any, scale), think_rate=think_rate, num_repeats=repeats or 1)
-        else:
-            rows = bench.measure(work, chosen, think_rate=think_rate, num_repeats=repeats or 1)
-    header = bench.header(work, rows, think_rate=None if gating_cost or scale == "think-rate" else think_rate)
-    write_json(output, "bench engines", rows, header=header)
-    _print(console, header, rows, first={"questions": "questions", "frames": "frames"}.get(scale or "", "think_rate"))
+            checkpoint=checkpoint,
+            machine=measure_machine(options.dtype, options.device, count_cores()),
+            dtype=options.dtype,
+            device=options.device,
+            interpreters=Interpreters(vllm=vllm),
+            on_run=on_run,
+        )
+        rows = _measure(bench, options, systems)
+    think_rate = None if options.gating_cost or options.scale == "think-rate" else options.think_rate
+    header = bench.header(options.work, rows, think_rate=think_rate)
+    write_json(options.output, "bench engines", rows, header=header)
+    first = {"questions": "questions", "frames": "frames"}.get(options.scale or "", "think_rate")
+    _print(console, header, rows, first=first)
     if any(row.get("complaint") for row in rows):
         raise typer.Exit(1)
 
 
-def _choose_systems(text: str | None, usual: Sequence[str], *, has_vllm: bool) -> list[str]:
+def _check(options: EngineOptions) -> None:
+    """Raises ConfigError for what no machine could measure."""
+    from framegate.pipelines.lab.bench.engines.measure import RANGES
+
+    if not Path("/proc/self/status").exists():
+        raise ConfigError("framegate bench engines reads memory from Linux's /proc, which is not there; use Linux")
+    if options.dtype not in ("bfloat16", "float16", "float32"):
+        raise ConfigError(f"--dtype: '{options.dtype}' is unknown; use bfloat16, float16 or float32")
+    if options.scale is not None and options.scale not in RANGES:
+        raise ConfigError(f"--scale: '{options.scale}' is unknown; use one of: {', '.join(RANGES)}")
+    if options.scale is not None and options.gating_cost:
+        raise ConfigError("--scale and --gating-cost are two measurements; give one of them")
+
+
+def _choose_systems(options: EngineOptions, *, has_vllm: bool) -> list[str]:
+    from framegate.pipelines.lab.bench.engines.measure import GATING_PAIRS
     from framegate.pipelines.lab.bench.engines.systems import SYSTEMS, VLLM_SYSTEMS
 
-    if text is None:
+    pairs = tuple(GATING_PAIRS.values())
+    if options.systems is None:
+        usual = SCALED if options.scale else pairs if options.gating_cost else tuple(SYSTEMS)
         return [name for name in usual if has_vllm or name not in VLLM_SYSTEMS]
-    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
-    if unknown := [name for name in names if name not in SYSTEMS]:
-        raise ConfigError(f"--systems: '{', '.join(unknown)}' is unknown; use some of: {', '.join(SYSTEMS)}")
+    names = choose_names("--systems", options.systems, SYSTEMS)
     if not has_vllm and (needy := [name for name in names if name in VLLM_SYSTEMS]):
         raise ConfigError(f"--systems: {', '.join(needy)} needs vLLM, which is not installed; get it: make setup-vllm")
+    if options.gating_cost and (others := [name for name in names if name not in pairs]):
+        raise ConfigError(f"--systems: with --gating-cost use some of: {', '.join(pairs)}; got {', '.join(others)}")
     return names
+
+
+def _measure(bench: EngineBench, options: EngineOptions, systems: Sequence[str]) -> list[dict[str, Any]]:
+    from framegate.pipelines.lab.bench.engines.measure import GATING_PAIRS
+
+    work, repeats = options.work, options.repeats
+    if options.gating_cost:
+        names = [engine for engine, system in GATING_PAIRS.items() if system in systems]
+        return bench.gating_cost(work, names, num_pairs=repeats or 5)
+    if options.scale is not None:
+        axis = cast(Any, options.scale)
+        return bench.scale(work, systems, axis, think_rate=options.think_rate, num_repeats=repeats or 1)
+    return bench.measure(work, systems, think_rate=options.think_rate, num_repeats=repeats or 1)
 
 
 @contextmanager
@@ -182,7 +220,7 @@ def _progress(console: Console) -> Iterator[Callable[[str, int], None]]:
         yield lambda what, num_done: bars.update(bar, description=what, completed=num_done)
 
 
-def _print(console: Console, header: Mapping[str, Any], rows: Sequence[Row], *, first: str) -> None:
+def _print(console: Console, header: Mapping[str, Any], rows: Sequence[TableRow], *, first: str) -> None:
     for line in _describe(header, {} if first in rows[0] else _thresholds(rows)):
         console.print(line, markup=False, highlight=False)
     rows = [{**row, "shares": _shares(row)} for row in rows]
@@ -196,8 +234,8 @@ def _print(console: Console, header: Mapping[str, Any], rows: Sequence[Row], *, 
             console.print(f"{row.get('system') or row['engine']}: {row['complaint']}", style="bold red", markup=False)
 
 
-def _thresholds(rows: Sequence[Row]) -> dict[str, float]:
-    """By system, of those that have one."""
+def _thresholds(rows: Sequence[TableRow]) -> dict[str, float]:
+    """The threshold of each system that has one."""
     return {row["system"]: row["threshold"] for row in rows if row.get("threshold") is not None}
 
 
@@ -212,7 +250,7 @@ def _describe(header: Mapping[str, Any], thresholds: Mapping[str, float]) -> Ite
     yield header["notes"]
 
 
-def _shares(row: Row) -> str | None:
-    """Of the engine's time, in percent."""
+def _shares(row: TableRow) -> str | None:
+    """The parts of an engine's time, in percent; None for a system that does not tell them."""
     shares = [row.get(f"{part}_share") for part in ("vision", "prefill", "answer", "think")]
     return None if None in shares else "/".join(f"{100 * share:.0f}" for share in shares if share is not None)

@@ -1,4 +1,4 @@
-"""`framegate bench faults`: kill or freeze a run at every named place, and look at what is left."""
+"""`framegate bench faults`: kills or freezes a run at every named place and checks what it leaves."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from framegate.jobs.options import JsonFile
+from framegate.jobs.options import JsonFile, choose_names
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.pipelines.failpoints import FAILPOINTS
 from framegate.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from framegate.pipelines.lab.bench.faults import Verdict
+    from framegate.pipelines.lab.bench.faults.workbench import Verdict
 
 SHOWN = ("place", "number", "kind", "happened", "commands", "lost", "doubled", "changed", "findings", "seconds")
 
@@ -56,28 +56,26 @@ def faults(
 
       framegate bench faults --places seal.planned,seal.file --numbers 1,2,3
     """
-    from framegate.pipelines.lab.bench.faults import KINDS, Workbench, list_faults, try_all
+    from framegate.pipelines.lab.bench.faults.workbench import KINDS, Workbench, list_faults, try_all
 
-    wanted = list(FAILPOINTS) if places is None else [name.strip() for name in places.split(",")]
-    if unknown := sorted(set(wanted) - set(FAILPOINTS)):
-        raise ConfigError(f"--places: '{unknown[0]}' is unknown; use some of: {', '.join(FAILPOINTS)}")
+    chosen = choose_names("--places", places, FAILPOINTS)
     try:
         times = [int(number) for number in numbers.split(",")]
     except ValueError as error:
         raise ConfigError(f"--numbers must be numbers with commas between them, got '{numbers}'") from error
     console = make_console()
     rows: list[dict[str, Any]] = []
-    wanted_faults = list_faults(wanted, numbers=times, kinds=("killed",) if with_ray else KINDS)
+    listed = list_faults(chosen, numbers=times, kinds=("killed",) if with_ray else KINDS)
     columns = (TextColumn("{task.description:<40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with tempfile.TemporaryDirectory(prefix="framegate-faults-") as folder, Progress(*columns, console=console) as bars:
-        bar = bars.add_task("a run that nobody disturbs", total=len(wanted_faults))
+        bar = bars.add_task("a run that nobody disturbs", total=len(listed))
         bench = Workbench(Path(folder), in_process=not with_ray)
         races = (bench.race(number) for number in ((2,) if with_ray else (2, 4)))
-        for verdict in chain(races, try_all(bench, wanted_faults)):
+        for verdict in chain(races, try_all(bench, listed)):
             fault = verdict.fault
             rows.append(_row(verdict))
-            if fault in wanted_faults:
-                bars.update(bar, completed=wanted_faults.index(fault) + 1)
+            if fault in listed:
+                bars.update(bar, completed=listed.index(fault) + 1)
             bars.update(bar, description=f"{fault.kind} {fault.place}:{fault.number}")
             if not verdict.is_good:
                 console.print(str(rows[-1]), markup=False)

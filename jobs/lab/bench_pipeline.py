@@ -1,11 +1,10 @@
-"""`framegate bench pipeline`: whole runs against decoding alone and the engine alone."""
+"""`framegate bench pipeline`: compares whole runs with their decoding alone and their engine alone."""
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,42 +12,46 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from framegate.jobs.options import JsonFile
+from framegate.jobs.options import JsonFile, takes_options
 from framegate.jobs.printing import make_console, print_table, write_json
-from framegate.pipelines.reason.occupancy import STATES
 from framegate.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from framegate.pipelines.lab.bench.pipeline import Measured
+    from framegate.pipelines.lab.bench.pipeline.measure import Measured
+    from framegate.schemas.job import Job
 
-STARVED = ("loading", "before_first", "no_unit", "arriving", "leaving")
 
+@dataclass(frozen=True, kw_only=True)
+class PipelineOptions:
+    """What is decoded and answered, and how often."""
 
-def pipeline(
-    clips: Annotated[int, typer.Option(min=1, max=100_000, help="Dock clips that are made for it.")] = 48,
+    clips: Annotated[int, typer.Option(min=1, max=100_000, help="Dock clips that are made for it.")] = 48
     videos: Annotated[
         list[Path] | None,
         typer.Option(metavar="PATH", help="A video or a folder of videos instead; may be given again."),
-    ] = None,
-    copies: Annotated[int, typer.Option(min=1, max=10_000, help="How often each of --videos is taken.")] = 1,
+    ] = None
+    copies: Annotated[int, typer.Option(min=1, max=10_000, help="How often each of --videos is taken.")] = 1
     model: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="A checkpoint.", show_default="dock, or --parameters")
-    ] = None,
+    ] = None
     parameters: Annotated[
         str | None,
         typer.Option(metavar="180M", help="Make a checkpoint of so many random weights.", show_default="none"),
-    ] = None,
-    family: Annotated[str, typer.Option(help="Of that checkpoint: qwen2_5_vl or qwen3_vl.")] = "qwen2_5_vl",
+    ] = None
+    family: Annotated[str, typer.Option(help="Of that checkpoint: qwen2_5_vl or qwen3_vl.")] = "qwen2_5_vl"
     max_answer_tokens: Annotated[
         int | None, typer.Option(min=1, max=4096, metavar="N", help="As in a job file.", show_default="the source's")
-    ] = None,
+    ] = None
     max_thinking_tokens: Annotated[
         int | None, typer.Option(min=1, max=65_536, metavar="N", help="As in a job file.", show_default="the source's")
-    ] = None,
-    decode_workers: Annotated[int, typer.Option(min=1, max=1000, help="As ray.decode_workers in a job file.")] = 1,
-    repeats: Annotated[int, typer.Option(min=1, max=100, help="Turns; each has all three runs.")] = 3,
-    json_file: JsonFile = None,
-) -> None:
+    ] = None
+    decode_workers: Annotated[int, typer.Option(min=1, max=1000, help="As ray.decode_workers in a job file.")] = 1
+    repeats: Annotated[int, typer.Option(min=1, max=100, help="Turns; each has all three runs.")] = 3
+    json_file: JsonFile = None
+
+
+@takes_options
+def pipeline(options: PipelineOptions) -> None:
     """Run a job whole, its decoding alone and its engine alone, in turn: is a run as fast as its slower half?
 
     All three go through the same flow on Ray, in processes of their own. [bold]decode[/bold] has an engine that answers
@@ -71,109 +74,65 @@ def pipeline(
 
       framegate bench pipeline --parameters 180M --max-answer-tokens 8 --max-thinking-tokens 64 --videos ../videos
     """
-    from framegate.pipelines.lab.bench.pipeline import Pipeline, measure_turns
+    from framegate.pipelines.lab.bench.pipeline.measure import measure_turns, open_pipeline
+    from framegate.pipelines.lab.bench.pipeline.report import make_rows
 
-    if model is not None and parameters is not None:
+    if options.model is not None and options.parameters is not None:
         raise ConfigError("--model and --parameters both name a checkpoint; give one of them")
     console = make_console()
     columns = (TextColumn("{task.description:<40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    turns: list[list[Measured]] = []
     with (
         tempfile.TemporaryDirectory(prefix="framegate-bench-pipeline-") as scratch,
         Progress(*columns, console=console) as bars,
     ):
         folder = Path(scratch)
-        bar = bars.add_task("making and decoding", total=3 * repeats)
-        parts = _parts(folder, model, parameters, family, max_answer_tokens, max_thinking_tokens, decode_workers)
-        job = _make_job(folder / "source", clips, videos, copies, parts)
+        bar = bars.add_task("making and decoding", total=3 * options.repeats)
+        job = _make_job(folder, options)
 
         def on_measured(one: Measured) -> None:
             bars.update(bar, description=f"turn {one.turn}: {one.kind}", advance=1)
 
-        try:
-            turns = list(measure_turns(Pipeline(job, folder / "runs"), repeats, on_measured=on_measured))
-        finally:
-            _stop_ray()
-    rows = [row for turn in turns for row in _rows(turn)]
+        with open_pipeline(job, folder / "runs") as pipeline:
+            turns = measure_turns(pipeline, options.repeats, on_measured=on_measured)
+            rows = [row for turn in turns for row in make_rows(turn)]
     _print(console, rows)
-    write_json(json_file, "bench pipeline", rows)
+    write_json(options.json_file, "bench pipeline", rows)
 
 
-def _parts(
-    folder: Path,
-    model: str | None,
-    parameters: str | None,
-    family: str,
-    max_answer_tokens: int | None,
-    max_thinking_tokens: int | None,
-    decode_workers: int,
-) -> dict[str, dict[str, Any]]:
-    budgets = {"max_answer_tokens": max_answer_tokens, "max_thinking_tokens": max_thinking_tokens}
+def _make_job(folder: Path, options: PipelineOptions) -> Job:
+    from framegate.pipelines.lab.bench.engines.checkpoint import make_checkpoint
+    from framegate.pipelines.lab.bench.engines.shapes import parse_parameters
+    from framegate.pipelines.lab.bench.pipeline.jobs import dock_job, videos_job
+
+    budgets = {"max_answer_tokens": options.max_answer_tokens, "max_thinking_tokens": options.max_thinking_tokens}
     parts: dict[str, dict[str, Any]] = {
         "gate": {name: value for name, value in budgets.items() if value is not None},
-        "ray": {"decode_workers": decode_workers, "reason_actors": {"min": 1, "max": 1}},
+        "ray": {"decode_workers": options.decode_workers, "reason_actors": {"min": 1, "max": 1}},
     }
-    if parameters is not None:
-        from framegate.pipelines.lab.bench.engines.checkpoint import make_checkpoint
-        from framegate.pipelines.lab.bench.engines.shapes import parse_parameters
-
-        made = make_checkpoint(folder / "checkpoint", family, parse_parameters(parameters), seed=0)
-        model = str(made.folder)
+    model = options.model
+    if options.parameters is not None:
+        num_parameters = parse_parameters(options.parameters)
+        model = str(make_checkpoint(folder / "checkpoint", options.family, num_parameters, seed=0).folder)
     if model is not None:
         parts["model"] = {"name": model}
-    return parts
-
-
-def _make_job(
-    folder: Path, clips: int, videos: Sequence[Path] | None, copies: int, parts: dict[str, dict[str, Any]]
-) -> Any:
-    from framegate.pipelines.lab.bench.pipeline_jobs import dock_job, videos_job
-
-    if not videos:
-        return dock_job(folder, num_clips=clips, parts=parts)
-    return videos_job(folder, videos, num_copies=copies, parts={"model": {"name": "dock"}, **parts})
-
-
-def _stop_ray() -> None:
-    import ray
-
-    ray.shutdown()
-
-
-def _rows(turn: Sequence[Measured]) -> list[dict[str, Any]]:
-    from framegate.pipelines.lab.bench.pipeline import floor, ratio
-
-    return [
-        {
-            **asdict(one),
-            "ratio": ratio(turn) if one.kind == "whole" else None,
-            "floor": floor(turn) if one.kind == "whole" else None,
-        }
-        for one in turn
-    ]
+    if not options.videos:
+        return dock_job(folder / "source", num_clips=options.clips, parts=parts)
+    parts = {"model": {"name": "dock"}, **parts}
+    return videos_job(folder / "source", options.videos, num_copies=options.copies, parts=parts)
 
 
 def _print(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    from framegate.pipelines.lab.bench.pipeline.report import engine_states, medians, ratios
+
     names = {
         "seconds": "seconds", "wall_seconds": "wall s", "cpu_seconds": "cpu s", "num_units": "units",
         "num_clips": "clips", "num_questions": "questions", "num_thinking": "thinking", "num_failures": "failures",
         "ratio": "ratio", "floor": "floor",
     }  # fmt: skip
-    shown = []
-    for kind in dict.fromkeys(row["kind"] for row in rows):
-        same = [row for row in rows if row["kind"] == kind]
-        shown.append({"run": kind, **{head: _median([row[name] for row in same]) for name, head in names.items()}})
+    shown = [{"run": row["kind"], **{names[name]: row[name] for name in names}} for row in medians(rows, tuple(names))]
     print_table(console, ("run", *names.values()), shown, title="Medians")
-    whole = [row for row in rows if row["kind"] == "whole"]
-    ratios = sorted(row["ratio"] for row in whole)
-    console.print(f"ratio {_median(ratios):.3f}, from {ratios[0]:.3f} to {ratios[-1]:.3f} in {len(ratios)} turns")
-    states = []
-    for state, meaning in STATES.items():
-        seconds = _median([row["engine_states"][state] for row in whole])
-        states.append({"engine": state, "seconds": seconds, "starved": state in STARVED, "meaning": meaning})
-    print_table(console, ("engine", "seconds", "starved", "meaning"), states, title="The engine in the whole runs")
-
-
-def _median(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.median(known) if known else None
+    least, middle, most = ratios(rows)
+    num_turns = sum(row["kind"] == "whole" for row in rows)
+    console.print(f"ratio {middle:.3f}, from {least:.3f} to {most:.3f} in {num_turns} turns")
+    columns = ("engine", "seconds", "starved", "meaning")
+    print_table(console, columns, engine_states(rows), title="The engine in the whole runs")

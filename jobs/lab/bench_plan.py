@@ -1,15 +1,14 @@
-"""`framegate bench plan`: what it costs to find out that a million videos are done."""
+"""`framegate bench plan`: measures what it costs to find out that a million videos are done."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from framegate.jobs.options import JsonFile
+from framegate.jobs.options import JsonFile, cache_folder
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.schemas.errors import ConfigError
 
@@ -53,13 +52,12 @@ def plan(
 
       framegate bench plan --videos 1000000
     """
-    from framegate.pipelines.lab.bench.archive import Archive, make_archive
-    from framegate.pipelines.lab.bench.plan import Case, measure
+    from framegate.pipelines.lab.bench.plan.archive import Archive, make_archive
+    from framegate.pipelines.lab.bench.plan.measure import Case, measure
 
     if not Path("/proc/self/status").exists():
         raise ConfigError("framegate bench plan reads memory from Linux's /proc, which is not there; use Linux")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "framegate" / "bench"
-    home = (folder or cache).absolute() / f"plan-{videos}-{clips}x{questions}"
+    home = (folder or cache_folder()).absolute() / f"plan-{videos}-{clips}x{questions}"
     archive = Archive(folder=str(home), num_videos=videos, num_clips=clips, num_questions=questions)
     console = make_console()
     columns = (TextColumn("{task.description:<40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -1,4 +1,4 @@
-"""`framegate bench seal`: what it costs to make right-sized files of a journal."""
+"""`framegate bench seal`: measures what it costs to turn a journal into files of the right size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`framegate demo`: the whole product on clips that it makes, in one command."""
+"""`framegate demo`: makes clips, runs jobs over them and queries the output, in one command."""
 
 from __future__ import annotations
 

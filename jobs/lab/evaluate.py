@@ -1,4 +1,4 @@
-"""`framegate eval dock`: the measured table of the gate on held-out dock clips."""
+"""`framegate eval dock`: measures the gate on held-out dock clips."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def dock(
 
 
 def print_scores(console: Console, scored: Iterable[Scored]) -> list[dict[str, Any]]:
-    """The table of strategies and, below it, multi-step questions by number of swaps. Returns the first one's rows."""
+    """Print the table of strategies, then multi-step questions by number of swaps. Returns the rows of the first."""
     from framegate.pipelines.lab.dock.scoring import score_by_swaps, score_table
 
     scored = list(scored)

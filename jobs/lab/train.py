@@ -1,19 +1,13 @@
-"""`framegate train dock`: makes the checkpoint that comes with the package, from nothing."""
+"""`framegate train dock`: trains the checkpoint that comes with the package, from random weights."""
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from framegate.schemas.errors import ConfigError
-
-if TYPE_CHECKING:
-    from framegate.pipelines.lab.dock.training import StepRecord
-
-STEPS_PER_LINE = 20
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Train a model of our own.")
 
@@ -44,9 +38,10 @@ def dock(
 
       framegate eval dock --model dock-model/checkpoint
     """
-    from framegate.pipelines.lab.dock.checkpoint import build_model, save_checkpoint
-    from framegate.pipelines.lab.dock.corpus import dock_tokenizer
-    from framegate.pipelines.lab.dock.training import Recipe, train
+    from framegate.pipelines.lab.dock.training.checkpoint import build_model, save_checkpoint
+    from framegate.pipelines.lab.dock.training.corpus import dock_tokenizer
+    from framegate.pipelines.lab.dock.training.log import TrainingLog
+    from framegate.pipelines.lab.dock.training.loop import Recipe, train
 
     recipe = Recipe(seed=seed) if steps is None else Recipe(seed=seed, num_steps=steps)
     out.mkdir(parents=True, exist_ok=True)
@@ -54,7 +49,7 @@ def dock(
     model = build_model(tokenizer, seed=seed)
     size = sum(parameter.numel() for parameter in model.parameters())
     typer.echo(f"{size / 1e6:.1f} M parameters, {recipe.num_steps:,} steps, state in {out / 'state.pt'}")
-    log = _Log(out / "training.csv", recipe.num_steps)
+    log = TrainingLog(out / "training.csv", recipe.num_steps, on_line=typer.echo)
     try:
         train(model, tokenizer, recipe, state_file=out / "state.pt", on_step=log.add)
     except ValueError as error:
@@ -64,46 +59,3 @@ def dock(
         raise typer.Exit(130) from None
     save_checkpoint(model, tokenizer, out / "checkpoint")
     typer.echo(f"checkpoint: {out / 'checkpoint'}")
-
-
-class _Log:
-    """Means over STEPS_PER_LINE steps, printed and appended to a CSV file."""
-
-    def __init__(self, path: Path, num_steps: int) -> None:
-        self._path = path
-        self._num_steps = num_steps
-        self._open: list[StepRecord] = []
-
-    def add(self, record: StepRecord) -> None:
-        self._open.append(record)
-        if (record.step + 1) % STEPS_PER_LINE and record.step + 1 < self._num_steps:
-            return
-        row = self._mean()
-        self._open = []
-        is_new = not self._path.exists()
-        with self._path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row.keys())
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
-        parts = (f"{name} {value}" for name, value in row.items() if not name.endswith("_loss"))
-        typer.echo(f"{'  '.join(parts)}  of {self._num_steps}")
-
-    def _mean(self) -> dict[str, object]:
-        from framegate.pipelines.lab.dock.lessons import Role
-
-        def mean(values: list[float]) -> float:
-            return round(sum(values) / len(values), 4) if values else float("nan")
-
-        rows = self._open
-        result: dict[str, object] = {
-            "step": rows[-1].step + 1,
-            "max_crates": rows[-1].max_crates,
-            "loss": mean([row.loss for row in rows]),
-            "seconds_per_step": mean([row.seconds for row in rows]),
-        }
-        for role in (Role.FIRST_PERCEPTION, Role.FIRST_MULTI_STEP, Role.THOUGHT, Role.SECOND):
-            name = role.name.lower()
-            result[name] = mean([row.accuracy[role] for row in rows if role in row.accuracy])
-            result[f"{name}_loss"] = mean([row.loss_by_role[role] for row in rows if role in row.loss_by_role])
-        return result

@@ -73,7 +73,7 @@ def seal_rows(tables: list[pa.Table]) -> pa.Table:
 
 
 def compact(tables: Sequence[pa.Table]) -> list[pa.Table]:
-    """The rows in order, with each repeated text held once: one table, or several where column types differ."""
+    """The rows in order, with each repeated text stored once: one table, or several where column types differ."""
     if not tables:
         return []
     if not all(table.schema.equals(tables[0].schema) for table in tables):

@@ -28,7 +28,8 @@ from framegate.schemas.errors import ConfigError, ObjectNotFound, StorageError
 from framegate.schemas.tables import FAILURES, INPUT_PREFIX, JOURNAL, RESULTS
 
 NULL: Final = "__null__"
-"""For a row without the value. Hive's own __HIVE_DEFAULT_PARTITION__ makes pandas fail: pyarrow cannot unify it."""
+"""The folder's value for rows that have none. pandas fails on Hive's own __HIVE_DEFAULT_PARTITION__: pyarrow cannot
+unify it."""
 TIME_PARTS: Final = {
     "date": lambda time: time.date().isoformat(),
     "year": lambda time: str(time.year),
@@ -98,9 +99,9 @@ def partitions(rows: pa.Table, partition_by: Sequence[str]) -> tuple[list[str], 
     codes = np.zeros(rows.num_rows, np.int64)
     names = [""]
     for entry in partition_by:
-        values, places = _values(rows, entry)
+        values, numbers = _values(rows, entry)
         parts = [f"{_folder(entry)}={value}" for value in values]
-        used, codes = np.unique(codes * len(parts) + places, return_inverse=True)
+        used, codes = np.unique(codes * len(parts) + numbers, return_inverse=True)
         names = ["/".join(filter(None, (names[n // len(parts)], parts[n % len(parts)]))) for n in used.tolist()]
     if not rows.num_rows:
         return [], codes
@@ -111,13 +112,13 @@ def partitions(rows: pa.Table, partition_by: Sequence[str]) -> tuple[list[str], 
 
 
 def _values(rows: pa.Table, entry: str) -> tuple[list[str], np.ndarray]:
-    """The folder's values that occur, encoded, and for each row the place of its own."""
+    """The folder's values that occur, encoded, and for each row the number of its own."""
     name, part = _source(rows.column_names, entry)
     if name is None:
         return [NULL], np.zeros(rows.num_rows, np.int64)
     column = rows.column(name)
     if part and pa.types.is_timestamp(column.type):
-        # Some hundred different ones instead of one per unit.
+        # By the hour there are some hundred different values instead of one per unit.
         column = pc.call_function("floor_temporal", [column], pc.RoundTemporalOptions(unit="hour"))
     found = column.combine_chunks()
     if isinstance(found, pa.ChunkedArray):
@@ -126,8 +127,8 @@ def _values(rows: pa.Table, entry: str) -> tuple[list[str], np.ndarray]:
         found = found.dictionary_encode()
     words = [_encode(_time_part(value, part) if part else _text(value)) for value in found.dictionary.to_pylist()]
     texts = sorted({*words, NULL})
-    places = np.array([texts.index(word) for word in [*words, NULL]], np.int64)
-    return texts, places[pc.fill_null(found.indices, len(words)).to_numpy(zero_copy_only=False)]
+    numbers = np.array([texts.index(word) for word in [*words, NULL]], np.int64)
+    return texts, numbers[pc.fill_null(found.indices, len(words)).to_numpy(zero_copy_only=False)]
 
 
 def _split(entry: str) -> tuple[str, str | None]:
@@ -171,7 +172,7 @@ def _text(value: Any) -> str | None:
 
 
 def _encode(text: str | None) -> str:
-    """An empty text becomes null: `camera=` is read as one thing by this engine and as another by the next."""
+    """A value as part of a path. An empty text becomes null, since engines read `camera=` in different ways."""
     if not text:
         return NULL
     encoded = quote(text, safe="")

@@ -3,7 +3,7 @@
 The seals of a config_id are numbered. Seal n goes through four steps. Any number of sealers may do a step at once, die
 in it, or wake up in it much later:
 
-    1. propose   put_once of the plan: which journal objects, and which files. The first plan stands: every other sealer
+    1. propose   put_once of the plan: which journal objects, and which files. The first plan counts: every other sealer
                  executes it. It is proposed only after seal n - 1 is recorded and its objects are deleted.
     2. execute   read the plan's objects; leave out erased videos, and keys that an earlier seal or an earlier object of
                  this one holds; put_once of each file that the plan names.
@@ -146,7 +146,7 @@ class _Sealer:
         self.is_through = True
 
     def _propose(self, batch: Batch, partition_by: tuple[str, ...]) -> tuple[SealPlan, bool]:
-        """Step 1. Returns the plan that stands, and whether it is ours."""
+        """Step 1. Returns the first plan that was created, and whether it is ours."""
         outputs = tuple(sorted(count_outputs(batch.rows, partition_by)))
         ours = SealPlan(seal=self.num_seals, objects=batch.objects, outputs=outputs, partition_by=partition_by)
         plan = self._log.propose(ours)

@@ -1,7 +1,7 @@
 """The log of seals: the plan of each (which journal objects) and its record (what became of them).
 
-Both are created once and never changed. The same content gives the same bytes. The order in which a sealer creates
-them stands in `pipelines.commit.seal`.
+Both are created once and never changed. The same content gives the same bytes. `pipelines.commit.seal` says
+in which order a sealer creates them.
 """
 
 from __future__ import annotations
@@ -216,8 +216,7 @@ class SealLog:
         return self._remember(SealRecord.from_bytes(uri, data))
 
     def read_records(self) -> list[SealRecord]:
-        """The records of all complete seals, in order. Raises StorageError where one is missing that a later one
-        stands on."""
+        """The records of all complete seals, in order. Raises StorageError where one before the last is missing."""
         numbers = [number for number, is_record in self.numbers() if is_record]
         return self._read_first(max(numbers, default=-1) + 1)
 

@@ -23,7 +23,7 @@ UNIQUE_BY: Final = {
     "results": ("video_id", "clip_index", "question_hash"),
     "failures": ("video_id", "clip_index", "question_hash", "attempts"),
 }
-"""The columns whose values stand once in a table of one config_id. Failures are a history: each attempt is a row."""
+"""The columns that identify a row of one config_id. Failures are a history: each attempt is a row."""
 
 _FOOTERS_AT_ONCE: Final = 8
 _Result = TypeVar("_Result")

@@ -76,10 +76,10 @@ class SealWriter:
             for partition in sorted(planned | {names[n] for n in np.unique(numbers[kept])}):
                 here = kept[numbers[kept] == names.index(partition)] if partition in names else kept[:0]
                 data = encode_sealed(take_sealed(rows, here, schema, self._config_id), schema)
-                told = rows.select(counted_columns(table)).take(pa.array(here))
-                file, told = self._put_file(table, partition, plan.seal, data, told)
+                to_count = rows.select(counted_columns(table)).take(pa.array(here))
+                file, to_count = self._put_file(table, partition, plan.seal, data, to_count)
                 files.append(file)
-                counted.append((table, told))
+                counted.append((table, to_count))
         return SealRecord(
             seal=plan.seal,
             files=tuple(sorted(files, key=lambda file: file.uri)),
@@ -104,6 +104,7 @@ class SealWriter:
     def _put_file(
         self, table: str, partition: str, seal: int, data: bytes, counted: pa.Table
     ) -> tuple[SealedFile, pa.Table]:
+        """The file that is there in the end, and the counted columns of its rows."""
         uri = self._output.layout.sealed(table, self._config_id, partition, seal)
         put = self._output.store.put_once(uri, data)
         reach("seal.file")

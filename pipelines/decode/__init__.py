@@ -1,1 +1,1 @@
-"""From bytes to clips of frames: what a file is, which moments are looked at, and who decodes."""
+"""Decoding: from the bytes of a video to clips of frames."""

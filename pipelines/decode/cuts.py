@@ -1,6 +1,6 @@
-"""Where the picture changes for good: cuts, fades and dissolves in a row of thumbnails.
+"""Cuts, fades and dissolves in a row of thumbnails: the places where one scene ends and another begins.
 
-Pure functions over pixels; no decoder, no seconds. What was measured against PySceneDetect stands in `infra/log.md`.
+Pure functions over pixels. `infra/log.md` has the comparison with PySceneDetect.
 
     change(i, lag)   mean absolute difference of thumbnails i and i - lag over pixels and Y, Cb, Cr, of 0 to 1
     cut              one change at once: far above the motion around it, and the picture before does not come back
@@ -12,13 +12,13 @@ from __future__ import annotations
 import numpy as np
 
 # All in thumbnails, 8 of which are a second.
-NEIGHBOURS = 8  # on either side of a cut: the motion that it must stand out from
-FLASH = 2  # a picture that is back after so many was lit up, not left
-HALF = 4  # a dissolve is seen from so far before its middle to so far behind
-QUIET = 8  # around it, a picture hardly changes over so many
-SHORTEST = 8  # of two cuts nearer to each other, the clearer one counts: the steps of a fast fade are one
+NEIGHBOURS = 8  # on either side of a cut: the motion that the cut must exceed
+FLASH = 2  # a picture that is back after at most so many: a flash of light, not a cut
+HALF = 4  # a dissolve is compared from so far before its middle to so far behind it
+QUIET = 8  # before and after a dissolve, the picture hardly changes over so many
+SHORTEST = 8  # of two cuts closer than this, the clearer one counts: the steps of a fast fade are one cut
 APART = 12  # the same for dissolves, and for a dissolve beside a cut
-CONTEXT = 30  # what lies further away does not decide whether a thumbnail is a cut: APART, SHORTEST, NEIGHBOURS, and 2
+CONTEXT = 30  # thumbnails further away do not matter for a cut: APART + SHORTEST + NEIGHBOURS + 2
 
 MOTION_RATIO = 2.0  # how far a cut must stand out from the changes around it
 QUIET_RATIO = 2.0  # and a dissolve from those on either side
@@ -40,7 +40,7 @@ def find_cuts(thumbnails_THWC: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def _hard_cuts(pixels_THWC: np.ndarray, threshold: float) -> np.ndarray:
-    """How large the change at each thumbnail is; 0 where it is no cut."""
+    """The change at each thumbnail where it is a cut, else 0."""
     num = len(pixels_THWC)
     change = _change(pixels_THWC, lag=1)
     over = {lag: _change(pixels_THWC, lag=lag) for lag in range(2, FLASH + 2)}
@@ -58,7 +58,7 @@ def _hard_cuts(pixels_THWC: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def _dissolves(pixels_THWC: np.ndarray, threshold: float) -> np.ndarray:
-    """How much clearer than the motion around it the change around each thumbnail is; 0 where it is no dissolve."""
+    """By how much the change around each thumbnail exceeds the motion beside it, where it is a dissolve; else 0."""
     num = len(pixels_THWC)
     clearness = np.zeros(num)
     middles = np.arange(HALF + QUIET, num - HALF - QUIET)
@@ -72,7 +72,7 @@ def _dissolves(pixels_THWC: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def _clearest(clearness: np.ndarray, *, within: int) -> np.ndarray:
-    """Which of those above 0 nothing within so many thumbnails is above; the first of equals."""
+    """Which values above 0 are the largest within so many thumbnails on either side; the first of equals."""
     is_clearest = np.zeros(len(clearness), dtype=bool)
     for i in np.flatnonzero(clearness):
         start = max(0, i - within)

@@ -1,6 +1,6 @@
-"""What decoding a video would give, from its header and first frame: clips, frames, video tokens, bytes.
+"""Estimates what decoding a video would give, from its header and first frame: clips, frames, video tokens, bytes.
 
-Opens videos as the stage does, in the same kind of slot and by the same ranges. Knows nothing of questions or models.
+Videos are opened as the stage opens them, in the same kind of host and by the same ranges.
 """
 
 from __future__ import annotations
@@ -11,27 +11,26 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
+from framegate.pipelines.decode.decoder_host import TRY_NEXT_DECODER, DecoderHost, make_host
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import Reader, VideoHeader
-from framegate.pipelines.decode.slots import TRY_NEXT_DECODER, Slot, make_slot
 from framegate.pipelines.decode.split import split, split_duration
 from framegate.pipelines.store import Store
-from framegate.pipelines.store.pinned import open_pinned
 from framegate.schemas.clip import Video
-from framegate.schemas.decoding import ClipsConfig, DecodeConfig
+from framegate.schemas.config import ClipsConfig, DecodeConfig
 from framegate.schemas.errors import StorageError, VideoError, video_error
 from framegate.schemas.pixels import count_video_tokens
 
-PROBE_SLOTS = 2  # each is a process with a decoder in it; headers are small, and storage is what is waited for
-MAX_COUNTED_TIMES = 4096  # so many are sent to a decoder's process at once
+NUM_PROBE_HOSTS = 2  # processes with a decoder; headers are small, so most of the time they wait for storage
+MAX_COUNTED_TIMES = 4096  # that are sent to a decoder process in one message
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """Sums over a video's clips. Tokens are the video's own, prefilled once per clip whatever is asked of it.
 
-    bytes_to_read   from storage: each byte that opening the file or any of the clips needs, once, after those of a scan
-                    for scenes; None where the file has no index to tell
+    bytes_to_read   from storage: each byte that opening the file or any clip needs, counted once, plus those of a scan
+                    for scenes; None where the file has no index that tells
     """
 
     num_clips: int
@@ -56,47 +55,47 @@ def probe_videos(
     storage_options: Mapping[str, object],
     scans: bool = False,
 ) -> Iterator[Probed | VideoError | StorageError]:
-    """What each video gives or why it gives nothing, in order; PROBE_SLOTS at a time.
+    """Each video's header and estimate, or its error, in order; NUM_PROBE_HOSTS at a time.
 
-    `scans`: where clips are scenes, they are looked for, which reads and decodes the whole video. Otherwise such a
-    video is taken to have clips of `seconds`. Raises ConfigError where no clip can keep to the token budget.
+    `scans`: where clips are scenes, scenes are searched, which reads and decodes the whole video. Otherwise clips of
+    `seconds` are assumed. Raises ConfigError where no clip can keep to the token budget.
     """
     policy.check()
     store = Store(storage_options)
     with ExitStack() as stack:
-        free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
-        for _ in range(PROBE_SLOTS):
-            free.put(stack.enter_context(closing(make_slot(decode, policy.frames.decoders))))
+        free: queue.SimpleQueue[DecoderHost] = queue.SimpleQueue()
+        for _ in range(NUM_PROBE_HOSTS):
+            free.put(stack.enter_context(closing(make_host(decode, policy.frames.decoders))))
 
         def probe_one(video: Video) -> Probed | VideoError | StorageError:
-            slot = free.get()
+            host = free.get()
             try:
-                return probe(video, store=store, slot=slot, policy=policy, scans=scans)
+                return probe(video, store=store, host=host, policy=policy, scans=scans)
             except (VideoError, StorageError) as error:
                 return error
             finally:
-                free.put(slot)
+                free.put(host)
 
-        threads = stack.enter_context(ThreadPoolExecutor(PROBE_SLOTS))
+        threads = stack.enter_context(ThreadPoolExecutor(NUM_PROBE_HOSTS))
         yield from threads.map(probe_one, videos)
 
 
-def probe(video: Video, *, store: Store, slot: Slot, policy: Policy, scans: bool = False) -> Probed:
+def probe(video: Video, *, store: Store, host: DecoderHost, policy: Policy, scans: bool = False) -> Probed:
     """One video, by the first decoder that can open it. Raises VideoError, StorageError; see `probe_videos`."""
     if video.refusal is not None:
         raise video_error(video.refusal.reason, video.refusal.message)
     *others, last = policy.frames.decoders
     for name in others:
         try:
-            return _probe(name, video, store, slot, policy, scans)
+            return _probe(name, video, store, host, policy, scans)
         except VideoError as error:
             if error.reason not in TRY_NEXT_DECODER:
                 raise
-    return _probe(last, video, store, slot, policy, scans)
+    return _probe(last, video, store, host, policy, scans)
 
 
-def _probe(name: str, video: Video, store: Store, slot: Slot, policy: Policy, scans: bool) -> Probed:
-    with closing(open_pinned(store, video)) as source, slot.open(name, source) as reader:
+def _probe(name: str, video: Video, store: Store, host: DecoderHost, policy: Policy, scans: bool) -> Probed:
+    with closing(store.open_pinned(video)) as source, host.open(name, source) as reader:
         clips, header, opening_bytes = policy.clips, reader.header, source.bytes_read
         if clips.scenes and not scans:
             longest = ClipsConfig(seconds=clips.seconds, min_seconds=clips.min_seconds)
@@ -106,17 +105,17 @@ def _probe(name: str, video: Video, store: Store, slot: Slot, policy: Policy, sc
         num_clips = num_frames = num_video_tokens = 0
         counter = _ByteCounter(reader)
         for start, end in stretches:
-            plan = policy.plan(start, end, header)
+            targets = policy.targets(start, end, header)
             num_clips += 1
-            num_frames += len(plan.times_seconds)
+            num_frames += len(targets.times_seconds)
             num_video_tokens += count_video_tokens(
-                len(plan.times_seconds),
-                plan.height,
-                plan.width,
+                len(targets.times_seconds),
+                targets.height,
+                targets.width,
                 factor=policy.factor,
                 temporal_patch=policy.temporal_patch,
             )
-            counter.add(plan.times_seconds)
+            counter.add(targets.times_seconds)
         scan_bytes = source.bytes_read - opening_bytes
         clip_bytes = counter.total()
         return Probed(
@@ -133,7 +132,7 @@ def _probe(name: str, video: Video, store: Store, slot: Slot, policy: Policy, sc
 
 
 class _ByteCounter:
-    """Adds up what clips need of a file; neighbouring clips together, because they share groups of pictures."""
+    """Sums the bytes of a file that clips need; neighbouring clips together, because they share groups of pictures."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -146,7 +145,7 @@ class _ByteCounter:
             self._count()
 
     def total(self) -> int | None:
-        """None where the file has no index to tell."""
+        """None where the file has no index that tells."""
         self._count()
         return self._num_bytes
 

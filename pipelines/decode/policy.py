@@ -1,12 +1,12 @@
-"""How videos are cut and looked at: a job's clip and frame policies, and the grid of its model's vision tower."""
+"""Policy: a job's rules for clips and frames, together with the grid of its model's vision tower."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from framegate.pipelines.decode.readers.reader import VideoHeader
-from framegate.pipelines.decode.select import FramePlan, plan_frames
-from framegate.schemas.decoding import ClipsConfig, FramesConfig
+from framegate.pipelines.decode.select import FrameTargets, target_frames
+from framegate.schemas.config import ClipsConfig, FramesConfig
 from framegate.schemas.errors import ConfigError, DecodeFailed
 
 
@@ -22,14 +22,14 @@ class Policy:
     def check(self) -> None:
         """Raises ConfigError where `max_video_tokens` cannot hold a clip of any video."""
         try:
-            plan_frames(0, 1, self.factor, self.factor, self.frames, factor=self.factor, temporal_patch=1)
+            target_frames(0, 1, self.factor, self.factor, self.frames, factor=self.factor, temporal_patch=1)
         except ValueError as error:
             raise ConfigError(f"frames: {error}") from error
 
-    def plan(self, start_seconds: float, end_seconds: float, header: VideoHeader) -> FramePlan:
-        """What is read of a clip. Raises DecodeFailed for a picture that no model takes."""
+    def targets(self, start_seconds: float, end_seconds: float, header: VideoHeader) -> FrameTargets:
+        """The frames to read from a clip. Raises DecodeFailed for frames of a shape that no model takes."""
         try:
-            return plan_frames(
+            return target_frames(
                 start_seconds,
                 end_seconds,
                 header.display_height,

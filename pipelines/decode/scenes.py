@@ -1,7 +1,7 @@
-"""Scenes: where the picture changes at once, found on thumbnails while the video goes by.
+"""Splits a video into clips where scenes begin, which are found on thumbnails.
 
-The video is scanned in windows, and each clip comes out as soon as its scenes are finished: at most one window of
-thumbnails is in memory, whatever the length. Knows nothing of the frames that a clip is looked at by.
+The video is scanned in windows, and each clip comes out as soon as its scenes are complete: at most one window of
+thumbnails is in memory, whatever the length of the video.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 
 from framegate.pipelines.decode.cuts import CONTEXT, find_cuts
 from framegate.pipelines.decode.readers.reader import Reader, Selection
-from framegate.pipelines.decode.select import TICK_SECONDS
-from framegate.schemas.decoding import ClipsConfig
+from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
+from framegate.schemas.config import ClipsConfig
 from framegate.schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
 
 # Decoding costs the same for 2 a second and for 25; at 8, cuts were told from motion and flashes best (infra/log.md).
@@ -25,7 +25,7 @@ THUMBNAIL_SIDE = 64
 
 
 class Scanned(NamedTuple):
-    """The cuts, ascending, that were found since the last time; all that come later lie at or after `until_seconds`."""
+    """The cuts, ascending, that one window added. All later cuts lie at or after `until_seconds`."""
 
     until_seconds: float
     cuts_seconds: Sequence[float]
@@ -37,8 +37,8 @@ def split_scenes(reader: Reader, clips: ClipsConfig) -> Iterator[tuple[float, fl
     A scene shorter than `clips.min_seconds` joins the one after it (the last one: the one before). A scene longer than
     `clips.seconds` is cut into clips of `seconds`; where a rest shorter than `min_seconds` would be left, the last two
     are of equal length. So every clip lasts from `min_seconds` to `seconds`, if that is at least twice as long.
-    Where the video ends early or cannot be read on, the rest counts as one scene: reading its clips says why. Raises
-    what leaves no reader to read them with: DecodeTimeout, DecoderCrash, MemoryLimit; and StorageError.
+    Where the video ends early or cannot be decoded further, the rest counts as one scene: reading its clips then raises
+    the error. Raises errors after which the reader is gone: DecodeTimeout, DecoderCrash, MemoryLimit; and StorageError.
     """
     return join_scenes(
         scan(reader, clips.scene_threshold),
@@ -51,7 +51,7 @@ def split_scenes(reader: Reader, clips: ClipsConfig) -> Iterator[tuple[float, fl
 def join_scenes(
     scanned: Iterable[Scanned], duration_seconds: float, *, min_seconds: float, max_seconds: float
 ) -> Iterator[tuple[float, float]]:
-    """The clips that `split_scenes` speaks of, from the cuts alone."""
+    """The clips of `split_scenes`, from the cuts alone."""
     min_seconds = max(min_seconds, TICK_SECONDS)
     start = 0.0
     for until, cuts in scanned:
@@ -76,17 +76,16 @@ def _parts(start: float, end: float, min_seconds: float, max_seconds: float) -> 
     yield start, end
 
 
-def scan(reader: Reader, threshold: float) -> Iterator[Scanned]:
-    """The video in windows, one after the other; ends where the video does or cannot be read on. Raises as
-    `split_scenes` does.
+def scan(reader: Reader, threshold: float, *, window_seconds: float = WINDOW_SECONDS) -> Iterator[Scanned]:
+    """The cuts of the video, window by window, up to its end or to the first error. Raises as `split_scenes` does.
 
     Every frame is decoded on the way, however few are looked at.
     """
     height, width = _thumbnail_size(reader.header.display_height, reader.header.display_width)
     thumbnails = np.empty((0, height, width, 3), np.uint8)
     pts_seconds = np.empty(0)
-    num_decided = 0  # of the thumbnails at hand; these are kept as context of the next ones alone
-    for times, is_last in _windows(reader.header.duration_seconds):
+    num_decided = 0  # of the thumbnails in memory, those already decided; they are kept as context of the next ones
+    for times, is_last in _windows(reader.header.duration_seconds, window_seconds):
         try:
             found = reader.read(times, height=height, width=width)
         except (DecodeTimeout, DecoderCrash, MemoryLimit):
@@ -109,9 +108,9 @@ def scan(reader: Reader, threshold: float) -> Iterator[Scanned]:
         num_decided = end - first_kept
 
 
-def _windows(duration_seconds: float) -> Iterator[tuple[list[float], bool]]:
+def _windows(duration_seconds: float, window_seconds: float) -> Iterator[tuple[list[float], bool]]:
     """The moments to look at, a window at a time, and whether it is the last."""
-    per_window = round(WINDOW_SECONDS * SCAN_FPS)
+    per_window = round(window_seconds * SCAN_FPS)
     num_times = max(1, math.ceil(duration_seconds * SCAN_FPS))
     for first in range(0, num_times, per_window):
         end = min(first + per_window, num_times)

@@ -1,6 +1,6 @@
 """Which moments of a clip are looked at, and how large its frames are.
 
-Pure functions over seconds and sizes: no decoder, no pixels. A frame is chosen because it is *on display* at a moment,
+Pure functions over seconds and sizes. A frame is chosen because it is *on display* at a moment,
 never by its index times a frame rate, so that variable frame rates and dropped frames change nothing.
 
     frame starts   0.0    0.1         0.5 0.6          (variable frame rate)
@@ -14,15 +14,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.pixels import fit_frames
 
-# Frame times are rounded to the container's ticks (Matroska and FLV: 1 ms), targets are not: a frame whose true time
-# is 66.667 ms stands at 67 ms and must still count as shown at 66.667 ms.
-TICK_SECONDS = 1e-3
 
-
-class FramePlan(NamedTuple):
+class FrameTargets(NamedTuple):
     """The moments of a clip to look at, ascending seconds of the video, and the size of each frame in pixels."""
 
     times_seconds: list[float]
@@ -30,7 +26,7 @@ class FramePlan(NamedTuple):
     width: int
 
 
-def plan_frames(
+def target_frames(
     start_seconds: float,
     end_seconds: float,
     height: int,
@@ -39,8 +35,8 @@ def plan_frames(
     *,
     factor: int,
     temporal_patch: int,
-) -> FramePlan:
-    """What is read of the clip [start, end) of a video that is shown as `height` x `width`.
+) -> FrameTargets:
+    """The moments and the frame size for the clip [start, end) of a video that is displayed as `height` x `width`.
 
     The policy says which moments; `fit_frames` then says how large the frames are and how many of them the token budget
     allows. Where they are fewer, they are spread evenly again. Raises ValueError as `fit_frames` does.
@@ -49,7 +45,7 @@ def plan_frames(
     fitted = fit_frames(len(times), height, width, factor=factor, temporal_patch=temporal_patch, limits=frames)
     if fitted.num_frames < len(times):
         times = _spread(start_seconds, end_seconds, fitted.num_frames)
-    return FramePlan(times, fitted.height, fitted.width)
+    return FrameTargets(times, fitted.height, fitted.width)
 
 
 def frame_times(start_seconds: float, end_seconds: float, frames: FramesConfig) -> list[float]:
@@ -62,11 +58,11 @@ def frame_times(start_seconds: float, end_seconds: float, frames: FramesConfig) 
         raise ValueError(
             f"a clip must start at or after 0 and end after its start, got [{start_seconds}, {end_seconds})"
         )
-    # A whisker below, so that 0.1 + 0.2 - 0.1 at 10 fps is two frames and not three.
-    wanted = max(1, math.ceil((end_seconds - start_seconds) * frames.fps - 1e-6))
-    if frames.policy == "uniform" or wanted > frames.max_frames:
+    # Slightly below, so that 0.1 + 0.2 - 0.1 at 10 fps is two frames and not three.
+    num_times = max(1, math.ceil((end_seconds - start_seconds) * frames.fps - 1e-6))
+    if frames.policy == "uniform" or num_times > frames.max_frames:
         return _spread(start_seconds, end_seconds, frames.max_frames)
-    return [start_seconds + k / frames.fps for k in range(wanted)]
+    return [start_seconds + k / frames.fps for k in range(num_times)]
 
 
 def _spread(start_seconds: float, end_seconds: float, num_frames: int) -> list[float]:

@@ -1,7 +1,7 @@
-"""Which stretches of a video become clips: fixed windows, the whole of it, or scenes.
+"""Splits a video into the stretches that become clips: fixed windows, the whole video, or scenes.
 
-Stretches are seconds of the video, ascending, and come one by one, so that a recording of weeks is split in the memory
-of a minute. Knows nothing of which frames of a clip are looked at.
+Stretches are in seconds of the video, ascending. They come one by one, so that a recording of weeks needs no more
+memory than one of a minute.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import math
 from collections.abc import Iterator
 
 from framegate.pipelines.decode.readers.reader import Reader
+from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
 from framegate.pipelines.decode.scenes import split_scenes
-from framegate.pipelines.decode.select import TICK_SECONDS
-from framegate.schemas.decoding import ClipsConfig
+from framegate.schemas.config import ClipsConfig
 
 
 def split(reader: Reader, clips: ClipsConfig) -> Iterator[tuple[float, float]]:
     """Stretches (start, end) of an open video as the job's clip policy asks, lazily; at least one.
 
-    Scenes are looked for as they are asked for, through `reader`, which may be used for its clips in between. Raises
+    Scenes are searched lazily through `reader`, which may be used to read clips in between. Raises
     ValueError for a video without a duration.
     """
     if clips.scenes:
@@ -28,7 +28,7 @@ def split(reader: Reader, clips: ClipsConfig) -> Iterator[tuple[float, float]]:
 
 
 def split_duration(duration_seconds: float, clips: ClipsConfig) -> Iterator[tuple[float, float]]:
-    """The same where no look at the video is needed: for all policies but scenes. Raises ValueError."""
+    """`split` for the policies that need no frames: all but scenes. Raises ValueError."""
     if clips.scenes:
         raise ValueError("where scenes begin is not known from a duration; use split")
     if clips.whole_video:
@@ -44,8 +44,8 @@ def split_fixed(
     """Stretches of `seconds`, one every `stride_seconds`, the last one cut at the video's end.
 
     The first stretch that reaches the end is the last. A rest shorter than `min_seconds` (or than half of `seconds`,
-    where that is less: recordings of 30 s last 30.03 s) makes no clip of its own: the stretch before it is drawn out to
-    the end, or, where a gap lies between, the rest is left.
+    where that is less: recordings of 30 s last 30.03 s) is not a clip of its own: the stretch before it is extended to
+    the end or, where a gap lies between, the rest is left out.
     """
     if seconds <= 0 or stride_seconds <= 0 or min_seconds < 0:
         raise ValueError(

@@ -1,6 +1,7 @@
 """The decode stage: a planned video in, units of decoded clips out.
 
-No video can stop the run: whatever goes wrong with one ends it with a failure, after the units that could be decoded.
+No video can stop the run: whatever goes wrong with a video ends it with a failure, after the units that could be
+decoded.
 """
 
 from __future__ import annotations
@@ -9,13 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
 
+from framegate.pipelines.decode.clip_reader import ClipReader
+from framegate.pipelines.decode.decoder_host import TRY_NEXT_DECODER, make_host
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import decoder_version
-from framegate.pipelines.decode.slots import TRY_NEXT_DECODER, make_slot
-from framegate.pipelines.decode.walk import Walk
 from framegate.pipelines.store import Store
-from framegate.pipelines.store.pinned import open_pinned
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import (
     ConfigError,
     CredentialsError,
@@ -28,7 +28,7 @@ from framegate.schemas.unit import DecodedClip, DecodedUnit, Failure, PlannedVid
 
 # One unit is one row: it crosses the object store whole, and is lost whole when a machine is.
 MAX_UNIT_FRAME_BYTES = 16 * 1024 * 1024
-MAX_UNIT_CLIPS = 32  # small frames: a quarter of an hour of clips, and no more answers than are soon given again
+MAX_UNIT_CLIPS = 32  # for small frames: a quarter of an hour of clips, whose answers are soon repeated after a crash
 
 
 class DecodeStage:
@@ -45,28 +45,32 @@ class DecodeStage:
         self._policy = policy
         self._store = Store(storage_options)
         self._labels = {name: f"{name}-{decoder_version(name)}" for name in decoders}
-        self._slot = make_slot(decode or DecodeConfig(), decoders)
+        self._host = make_host(decode or DecodeConfig(), decoders)
 
     def decode(self, planned: PlannedVideo) -> Iterator[DecodedUnit]:
-        """Yields each unit as soon as it is full. Clips that miss nothing are passed over. At most one failure comes,
-        and it comes last. Raises what is no fault of the video: ConfigError, CredentialsError, SandboxError."""
-        video, walk, unit = planned.video, Walk(planned, self._policy), _OpenUnit(planned)
+        """Yields each unit as soon as it is full, without clips that have no open question. At most one failure comes,
+        and it comes last. Raises what no video has caused: ConfigError, CredentialsError, SandboxError."""
+        video, clip_reader, unit = planned.video, ClipReader(planned, self._policy), _OpenUnit(planned)
         failure = None if video.refusal is None else Failure(stage="decode", **asdict(video.refusal))
         has_opened, num_bytes, label = False, 0, ""
         for name, label in self._labels.items() if failure is None else ():
             try:
-                with closing(open_pinned(self._store, video)) as source:
+                with closing(self._store.open_pinned(video)) as source:
                     try:
-                        with self._slot.open(name, source) as reader:
+                        with self._host.open(name, source) as reader:
                             has_opened = True
-                            for decoded in walk.clips(reader, source):
+                            for decoded in clip_reader.read(reader, source):
                                 num_bytes -= decoded.bytes_read
                                 yield from unit.add(decoded, label)
                     finally:
                         num_bytes += source.bytes_read
                 failure = None
                 break
-            except (ConfigError, CredentialsError, SandboxError):  # no video's fault, and every video's fate
+            except (
+                ConfigError,
+                CredentialsError,
+                SandboxError,
+            ):  # not caused by this video: others would fail, too
                 raise
             except Exception as error:
                 failure = _failure(error)
@@ -80,19 +84,19 @@ class DecodeStage:
                 attempts=(),
                 decoder=label,
                 failure=failure,
-                failed_clip_index=walk.next_index if has_opened else None,
+                failed_clip_index=clip_reader.next_index if has_opened else None,
                 failed_bytes_read=num_bytes,
                 failed_attempt=planned.undecoded_attempts + 1,
             )
 
     def close(self) -> None:
         """Ends the decoding process, if there is one; it also ends with this process, whatever ends that."""
-        self._slot.close()
+        self._host.close()
 
 
 class _OpenUnit:
-    """Clips that wait to be committed together: consecutive, missing the same for the same time, of one decoder, and
-    not too large."""
+    """Clips that are collected into one unit: consecutive, with the same open questions and attempts, by one decoder,
+    and small enough together."""
 
     def __init__(self, planned: PlannedVideo) -> None:
         self._planned = planned
@@ -100,7 +104,7 @@ class _OpenUnit:
         self._key: tuple[tuple[str, ...], tuple[int, ...], str] = ((), (), "")
 
     def add(self, decoded: DecodedClip, decoder: str) -> Iterator[DecodedUnit]:
-        """The unit before, where `decoded` does not belong to it."""
+        """Yields the unit so far where `decoded` does not belong to it, then begins a new one."""
         missing = self._planned.missing(decoded.clip.index)
         key = (missing, self._planned.attempts_at(decoded.clip.index, missing), decoder)
         follows = not self._clips or self._clips[-1].clip.index + 1 == decoded.clip.index

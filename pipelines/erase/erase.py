@@ -43,6 +43,7 @@ from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store import ObjectInfo, join
 from framegate.pipelines.store.parquet import parse_parquet
 from framegate.schemas.errors import FramegateError, ObjectNotFound, StorageError, VersionChanged
+from framegate.schemas.keys import uri_digest
 
 MAX_PASSES = 50  # a run at the same time causes a few; more mean that something else keeps writing
 
@@ -88,6 +89,18 @@ def complete_erasures(output: Output) -> list[ErasureReceipt]:
     for erasure_id in unfinished_erasures(output):
         begun = read_erasure_begun(output, erasure_id)
         receipts.append(_complete(output, begun, Targets(frozenset(begun.videos))))
+    return receipts
+
+
+def complete_and_erase(output: Output, uris: Iterable[str]) -> list[ErasureReceipt]:
+    """First complete what broke off, then erase those of `uris` that this did not reach; a receipt of each erasure.
+
+    Raises FramegateError where it breaks off: the same call again completes it.
+    """
+    receipts = complete_erasures(output)
+    forgotten = {digest for receipt in receipts for digest in receipt.videos}
+    if left := [uri for uri in uris if uri_digest(uri) not in forgotten]:
+        receipts.append(erase(output, left))
     return receipts
 
 

@@ -1,1 +1,1 @@
-"""The synthetic world and the benchmarks. Nothing of the product imports it."""
+"""The synthetic dock world and the benchmarks. Only `jobs.lab` imports it."""

@@ -19,8 +19,8 @@ from framegate.pipelines.plan.remaining import remaining
 from framegate.pipelines.plan.stored import read_stored
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
 from framegate.pipelines.source.find import find_videos
-from framegate.pipelines.source.indexes import Indexes
-from framegate.pipelines.source.inputs import input_names
+from framegate.pipelines.source.index_cache import ShardIndexCache
+from framegate.pipelines.source.input_columns import input_names
 from framegate.schemas.config import RunConfig, config_id
 from framegate.schemas.errors import ConfigError, FramegateError
 from framegate.schemas.job import Job
@@ -45,7 +45,7 @@ def make_plan(job: Job, identity: dict[str, Any], *, limit: int | None, retry_fa
     make_policy(job.config).check()
     id = config_id(job.config, **identity)
     output = Output.open(job.config.output)
-    indexes = Indexes(store=output.store, root=output.root, keep=keep_indexes)
+    indexes = ShardIndexCache(store=output.store, root=output.root, keep=keep_indexes)
     found = find_videos(job.config.input, indexes)
     check_partition_columns(job.config.output.partition_by, input_names(found, max_rows=MAX_INPUTS_SEEN))
     ignored = sum((Counter(by_extension) for by_extension in indexes.num_ignored.values()), Counter())

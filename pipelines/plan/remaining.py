@@ -19,7 +19,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.plan.coverage import Coverage, Retries, find_due
 from framegate.pipelines.plan.stored import Stored, read_stored
-from framegate.pipelines.source.inputs import pack_inputs
+from framegate.pipelines.source.input_columns import pack_inputs
 from framegate.schemas.keys import Packing, id_number, id_numbers, uri_digest
 from framegate.schemas.tables import FOUND, PLANNED
 

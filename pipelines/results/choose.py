@@ -1,9 +1,10 @@
-"""Videos by a condition in SQL, as `framegate erase --where` takes it."""
+"""What a command is about, chosen from what an output holds: videos by a condition in SQL, or its config_ids."""
 
 from __future__ import annotations
 
 import duckdb
 
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.results.views import one_sentence, select
 from framegate.schemas.errors import QueryError
 
@@ -11,10 +12,10 @@ _VIEWS = ("answers", "failure_history")
 
 
 def choose_videos(connection: duckdb.DuckDBPyConnection, condition: str) -> list[str]:
-    """The URIs of videos with a row, of answers or of any failure, for which the condition is true; in order.
+    """The URIs of videos with an answer or a failure for which the condition is true, in order.
 
-    A column that one of the two does not have makes it look at the other alone. Raises QueryError where it is not one
-    boolean expression, or no table has its columns.
+    A condition with a column that only one of the two views has is applied to that view alone. Raises QueryError where
+    it is not one boolean expression, or where no view has its columns.
     """
     found: set[str] = set()
     refusals: list[str] = []
@@ -34,6 +35,13 @@ def choose_videos(connection: duckdb.DuckDBPyConnection, condition: str) -> list
     if len(refusals) == len(_VIEWS):
         raise QueryError(f"{_rule(condition)}: {refusals[0]}")
     return sorted(found)
+
+
+def list_config_ids(output: Output) -> list[str]:
+    """Every config_id that a run has recorded, which it does before its first unit, or that has seals; in order."""
+    recorded = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in output.list("configs")}
+    sealed = {info.uri.rpartition("/config_id=")[2].partition("/")[0] for info in output.list("seals")}
+    return sorted(recorded | sealed)
 
 
 def _rule(condition: str) -> str:

@@ -63,6 +63,16 @@ def read_status(config: OutputConfig, *, max_attempts: int, num_runs: int) -> li
         return _read(config, max_attempts, num_runs)
 
 
+def count_failures_of_run(config: OutputConfig, run_id: str) -> pa.Table:
+    """Failures of a run that still stand: stage, reason, rows, and the message of one of them as an example."""
+    with open_views(config.uri, config.storage_options) as connection:
+        return select(
+            connection,
+            f"SELECT stage, reason, count(*) AS rows, any_value(message) AS example FROM failures "
+            f"WHERE run_id = '{run_id}' GROUP BY ALL ORDER BY rows DESC, reason",
+        )
+
+
 def _read(config: OutputConfig, max_attempts: int, num_runs: int) -> list[dict[str, Any]]:
     output = Output.open(config)
     with open_views(config.uri, config.storage_options, with_inputs=False) as connection:

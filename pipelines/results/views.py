@@ -1,8 +1,8 @@
-"""The output as SQL views, `answers`, `failures` and `failure_history`, that can be read and nothing else.
+"""The output as three read-only SQL views: `answers`, `failures` and `failure_history`.
 
-DuckDB gets Arrow datasets and no way to a file: its own access to files, extensions and Python variables is switched
-off before a statement of the user's is seen, and the settings are locked. So no SQL can read beyond the output or write
-anywhere, COPY TO included, which DuckDB's lock alone lets through. Knows nothing of torch or ray.
+DuckDB is given Arrow datasets. Before it sees a statement of the user's, its own access to files, extensions and Python
+variables is switched off and its settings are locked. COPY TO would still get through, so `select` accepts SELECT and
+EXPLAIN alone. No statement can therefore read beyond the output or write anywhere.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from framegate.schemas.errors import ObjectNotFound, QueryError, StorageError
 from framegate.schemas.tables import FAILURES, RESULTS, meaning
 
 VIEWS: dict[str, tuple[str, pa.Schema]] = {"answers": ("results", RESULTS), "failure_history": ("failures", FAILURES)}
-"""What is a folder of Parquet; `failures` is made of both."""
+"""The views that are a folder of Parquet each, with the folder's name and schema; `failures` is derived from both."""
 
-# A failure stands as long as nothing came of its key later. The answers are first cut down to videos that ever failed,
-# so that the few failures, and not the many answers, are what has to be held in memory.
+# A failure stands until its key is answered. The semi join first keeps only the answers of videos that ever failed, so
+# that memory has to hold about as many rows as there are failures, and not all answers.
 _STANDING = """
     CREATE TEMP VIEW failures AS
     WITH answered AS (
@@ -50,9 +50,9 @@ _ALLOWED = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 def open_views(
     output_uri: str, storage_options: Mapping[str, object], *, with_inputs: bool = True
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that knows the views and nothing else. Raises ObjectNotFound where there is no output.
+    """A connection to the views and nothing else. Raises ObjectNotFound where there is no output.
 
-    Without the manifests' columns (`with_inputs`) no file has to be opened before the query, however many there are.
+    `with_inputs`: the views have the columns of manifests as well, for which every file must be opened first.
     """
     store = Store(storage_options)
     datasets = {
@@ -98,7 +98,7 @@ def select(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
 
 
 def _dataset(store: Store, folder: str, schema: pa.Schema, with_inputs: bool) -> pads.Dataset | None:
-    """All Parquet files below `folder` as one dataset; None where there is none."""
+    """All Parquet files below `folder` as one dataset; None where there are no files."""
     uris = [info.uri for info in store.list(folder) if info.uri.endswith(".parquet")]
     if not uris:
         return None
@@ -115,12 +115,12 @@ def _dataset(store: Store, folder: str, schema: pa.Schema, with_inputs: bool) ->
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:
-    """Dictionary types, which are about storage, as the types of their values."""
+    """The schema with the value type in place of each dictionary type, which is a matter of storage."""
     return pa.schema([f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in schema])
 
 
 def _comment(connection: duckdb.DuckDBPyConnection, view: str, schema: pa.Schema) -> None:
-    """What each column means, for `SELECT column_name, comment FROM duckdb_columns()`."""
+    """Store each column's meaning as its comment, for `SELECT column_name, comment FROM duckdb_columns()`."""
     for field in schema:
         if text := meaning(field):
             name, quoted = field.name.replace('"', '""'), text.replace("'", "''")
@@ -128,7 +128,7 @@ def _comment(connection: duckdb.DuckDBPyConnection, view: str, schema: pa.Schema
 
 
 def one_sentence(error: duckdb.Error) -> str:
-    """DuckDB's message with its hint, without the drawing of where in the statement it was."""
+    """DuckDB's message and hint, without the lines that quote the statement."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     kept = [line for line in lines if not line.startswith(("LINE ", "^"))]
     return " ".join(kept) or type(error).__name__

@@ -1,1 +1,1 @@
-"""Which videos there are, and what of them is left to do."""
+"""Which videos there are: prefixes, globs, lists, manifests and tar shards."""

@@ -1,4 +1,4 @@
-"""Names with braces: `shard-{0000..0099}.tar` counts, `{day,night}.tar` names both. Knows nothing of what they name."""
+"""Names with braces: `shard-{0000..0099}.tar` counts, `{day,night}.tar` names both."""
 
 from __future__ import annotations
 

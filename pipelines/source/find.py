@@ -1,7 +1,6 @@
 """What exists: the videos that `input.videos` names, whether as a prefix, a glob, a list, a manifest or tar shards.
 
-A name is believed to be a video whatever it ends in, unless that is `.tar`; content decides later. Knows nothing of
-what is done already.
+Every name counts as a video whatever it ends in, unless that is `.tar`: decoding looks at the content.
 """
 
 from __future__ import annotations
@@ -15,23 +14,23 @@ import pyarrow as pa
 
 from framegate.pipelines.source.braces import expand_braces
 from framegate.pipelines.source.found import ABSENT, FoundRows
-from framegate.pipelines.source.indexes import Indexes
+from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.source.manifest import is_manifest, read_manifest
-from framegate.pipelines.source.shards import Shards, add_object, is_shard, split_member
+from framegate.pipelines.source.shards import NamedShards, add_object, is_shard, split_member
 from framegate.pipelines.store import ObjectInfo, Store
 from framegate.schemas.config import InputConfig
 from framegate.schemas.errors import InputError, ObjectNotFound
 
 STAT_THREADS = 32
-STAT_BATCH = 8192  # names that are looked up before their rows are taken in
+STAT_BATCH = 8192  # names that are looked up before their rows are collected
 STAT_TASK = 32  # names at most that a thread looks up at a time: on a local disk, handing them over costs more
 
-Named = tuple[ObjectInfo, str | None]
-"""What a name leads to: an object, and the member where one of a shard was named."""
+NamedObject = tuple[ObjectInfo, str | None]
+"""The object that a name leads to, and the member of it where the name is `shard.tar#member`."""
 
 
-def find_videos(config: InputConfig, indexes: Indexes | None = None) -> pa.Table:
-    """Every video of the input, once, by URI; the members of tar shards, by `indexes` where those are kept already.
+def find_videos(config: InputConfig, cache: ShardIndexCache | None = None) -> pa.Table:
+    """Every video of the input, once, by URI; the members of tar shards come from `cache` where it has them.
 
     A table in FOUND; the columns of a manifest stand beside it with the prefix `input_`. About 200 bytes a video.
     Raises InputError where there is none, StorageError, ObjectNotFound.
@@ -47,20 +46,20 @@ def find_videos(config: InputConfig, indexes: Indexes | None = None) -> pa.Table
         inputs, named = manifest.inputs, _stat_all(store, manifest.batches(STAT_BATCH))
     else:
         named = _find_one(store, names[0])
-    rows, shards = FoundRows(), Shards()
+    rows, shards = FoundRows(), NamedShards()
     for order, (info, member) in enumerate(named):
         if is_shard(info):
             shards.add(order, info, member)
         else:
             add_object(rows, order, info, member)
-    shards.open(store, indexes, rows, columns=frozenset() if inputs is None else frozenset(inputs.column_names))
+    shards.open(store, cache, rows, columns=frozenset() if inputs is None else frozenset(inputs.column_names))
     found = rows.table(inputs)
     if found.num_rows == 0:
         raise InputError(f"the input names no objects: nothing is at {', '.join(given[:3])}")
     return found
 
 
-def _find_one(store: Store, name: str) -> Iterator[Named]:
+def _find_one(store: Store, name: str) -> Iterator[NamedObject]:
     shard, member = split_member(name)
     if member is not None:
         yield store.stat(shard), member
@@ -73,7 +72,7 @@ def _find_one(store: Store, name: str) -> Iterator[Named]:
         yield store.stat(name), None
 
 
-def _find(store: Store, names: Iterable[str]) -> Iterator[Named]:
+def _find(store: Store, names: Iterable[str]) -> Iterator[NamedObject]:
     plain: list[str] = []
     for name in names:
         if split_member(name)[1] is None and (_is_glob(name) or name.endswith("/")):
@@ -83,7 +82,7 @@ def _find(store: Store, names: Iterable[str]) -> Iterator[Named]:
     yield from _stat_all(store, (plain[n : n + STAT_BATCH] for n in range(0, len(plain), STAT_BATCH)))
 
 
-def _stat_all(store: Store, batches: Iterable[list[str]]) -> Iterator[Named]:
+def _stat_all(store: Store, batches: Iterable[list[str]]) -> Iterator[NamedObject]:
     def stat(uri: str) -> ObjectInfo:
         try:
             return store.stat(uri)

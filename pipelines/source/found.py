@@ -1,7 +1,4 @@
-"""What exists as columns: a table in FOUND, one row per video, collected without an object for each of them.
-
-Knows nothing of where the rows come from.
-"""
+"""The videos that exist, as a table in FOUND: one row per video, collected without a Python object for each."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from framegate.pipelines.source.inputs import pack_inputs, pack_texts
+from framegate.pipelines.source.input_columns import pack_inputs, pack_texts
 from framegate.schemas.clip import Member, Refusal, Video, make_video_id
 from framegate.schemas.errors import InputError
 from framegate.schemas.tables import FOUND
@@ -21,9 +18,9 @@ from framegate.schemas.unit import video_of
 
 ABSENT: Final = "absent"
 """The version of an object that a list or manifest names and storage does not have; it fails when it is decoded, and
-is a new video as soon as it is there."""
+is a new video once it is there."""
 
-BATCH_ROWS = 65_536  # of Python values that wait to become columns: some 50 MB
+BATCH_ROWS = 65_536  # rows of Python values before they become columns: some 50 MB
 _ORDER = "order"
 _SCHEMA = FOUND.append(pa.field(_ORDER, pa.int64(), nullable=False))
 
@@ -31,7 +28,8 @@ _SCHEMA = FOUND.append(pa.field(_ORDER, pa.int64(), nullable=False))
 class FoundRows:
     """Collects rows of FOUND in any order. `order` is the place of the name in the input that led to a row."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, batch_rows: int = BATCH_ROWS) -> None:
+        self._batch_rows = batch_rows
         self._batches: list[pa.RecordBatch] = []
         self._rows: list[tuple[str, str, int, int]] = []
         self._extra: dict[int, tuple[Member | None, Mapping[str, str], Refusal | None]] = {}
@@ -51,7 +49,7 @@ class FoundRows:
         if member is not None or refusal is not None:
             self._extra[len(self._rows)] = (member, texts or {}, refusal)
         self._rows.append((uri, version, size_bytes, order))
-        if len(self._rows) == BATCH_ROWS:
+        if len(self._rows) == self._batch_rows:
             self._flush()
 
     def table(self, manifest: pa.Table | None = None) -> pa.Table:
@@ -99,7 +97,7 @@ class FoundRows:
 
 
 def to_videos(found: pa.Table) -> Iterator[Video]:
-    """Rows of FOUND as objects, with what is packed in `inputs` and what stands beside it."""
+    """Rows of FOUND as objects; `inputs` joins the packed values and the columns beside them."""
     for batch in found.to_batches(max_chunksize=BATCH_ROWS):
         rows = batch.select(FOUND.names).set_column(
             FOUND.get_field_index("inputs"), FOUND.field("inputs"), pack_inputs(pa.Table.from_batches([batch]))

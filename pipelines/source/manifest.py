@@ -1,7 +1,4 @@
-"""A table of videos: .parquet, .csv or .jsonl with a `uri` column; its other columns are kept as inputs.
-
-Knows nothing of what the URIs hold.
-"""
+"""A table of videos: .parquet, .csv or .jsonl with a `uri` column; its other columns are kept as inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
-from framegate.pipelines.source.inputs import plain_columns
+from framegate.pipelines.source.input_columns import plain_columns
 from framegate.pipelines.store import Store
 from framegate.schemas.errors import InputError
 

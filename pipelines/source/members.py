@@ -1,8 +1,8 @@
-"""What the members of a tar shard are: videos with their side files, what is refused, and what is passed over.
+"""The members of a tar shard: videos with their side files, refused members, and members that are passed over.
 
 The layout is WebDataset's: a member's key is its path up to the first dot of the base name, what follows the dot is its
-extension. `.json` and `.txt` members of a key describe the videos of that key and become text columns. Reads headers
-and those side files; knows nothing of storage or how an index is kept.
+extension. `.json` and `.txt` members of a key describe the videos of that key and become text columns. Only headers and
+those side files are read.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ LEFT_OUT: Final = "side_files_left_out"
 """The text column that says which side files of a video were too large or too many to be kept."""
 
 _SIDE_SUFFIXES = ("json", "txt")
-# What stands beside videos in the shards of training sets and is none. Everything else is taken for a video, whatever
-# it is called, and content decides.
+# Extensions of files that stand beside videos in the shards of training sets. Everything else counts as a video,
+# whatever it is called: decoding looks at the content.
 _OTHER_SUFFIXES = frozenset(
     {
         "aac", "avif", "cbor", "cls", "cls2", "csv", "flac", "geojson", "gif", "gz", "heic", "html", "id",
@@ -56,7 +56,7 @@ _MAGIC = {
 
 @dataclass(frozen=True, kw_only=True)
 class ShardMember:
-    """A member that is a row later on: a video with the text of its side files, or what is refused."""
+    """A member that becomes a row: a video with the text of its side files, or a refused member."""
 
     name: str
     offset_bytes: int
@@ -69,7 +69,7 @@ class ShardMember:
 class ShardIndex:
     """What is in one version of a shard.
 
-    refusal      why the shard as a whole gives no members, or none from some byte on
+    refusal      why the shard as a whole has no members, or none from some byte on
     num_ignored  members passed over, by extension; also `hidden` (a name with a leading dot), `superseded` (a later
                  member has the same name, and replaces it) and `without_video` (side files of no video)
     """
@@ -82,11 +82,11 @@ class ShardIndex:
 def index_members(read: Callable[[int, int], bytes], size_bytes: int) -> ShardIndex:
     """The index of a shard of `size_bytes` whose bytes [start, end) `read` gives. Raises what `read` raises.
 
-    What cannot be indexed is a refusal, never an error, and nothing that may be a video is left out without one.
+    Whatever cannot be indexed becomes a refusal, never an error. No member that may be a video is left out silently.
     """
     if size_bytes == 0:
         return ShardIndex(members=(), refusal=Refusal(reason="empty", message="The shard is empty (0 bytes)."))
-    window, sorting = Window(read, size_bytes), _Sorting(size_bytes)
+    window, builder = Window(read, size_bytes), _IndexBuilder(size_bytes)
     refusal = None
     try:
         for number, header in enumerate(read_headers(window)):
@@ -94,17 +94,17 @@ def index_members(read: Callable[[int, int], bytes], size_bytes: int) -> ShardIn
                 message = f"The shard has more than {MAX_MEMBERS:,} members; the others are not indexed."
                 refusal = Refusal(reason="too_large", message=message)
                 break
-            sorting.add(header, window)
+            builder.add(header, window)
     except TarDamaged as damage:
-        refusal = _damage(damage, window)
-    members = sorting.members()
+        refusal = _refusal_of_damage(damage, window)
+    members = builder.members()
     if not members and refusal is None:
-        message = f"The shard holds no member that could be a video ({sorting.num_ignored.total():,} others)."
+        message = f"The shard holds no member that could be a video ({builder.num_ignored.total():,} others)."
         refusal = Refusal(reason="not_video", message=message)
-    return ShardIndex(members=members, refusal=refusal, num_ignored=dict(sorting.num_ignored))
+    return ShardIndex(members=members, refusal=refusal, num_ignored=dict(builder.num_ignored))
 
 
-class _Sorting:
+class _IndexBuilder:
     def __init__(self, shard_bytes: int) -> None:
         self.num_ignored: Counter[str] = Counter()
         self._shard_bytes = shard_bytes
@@ -207,7 +207,7 @@ def _refusal(header: TarHeader, name: str, shard_bytes: int) -> Refusal | None:
     return None
 
 
-def _damage(damage: TarDamaged, window: Window) -> Refusal:
+def _refusal_of_damage(damage: TarDamaged, window: Window) -> Refusal:
     if damage.offset_bytes > 0:
         return Refusal(
             reason="truncated",

@@ -1,6 +1,6 @@
 """Tar shards as videos: which names are shards, and a row for each of their members.
 
-What a member is `members` knows, how an index of them is kept `indexes` knows.
+`members` finds the members of a shard, and `index_cache` keeps the list of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from framegate.pipelines.source.found import ABSENT, FoundRows
-from framegate.pipelines.source.indexes import Indexes, open_index
+from framegate.pipelines.source.index_cache import ShardIndexCache, open_index
 from framegate.pipelines.source.members import ShardIndex, ShardMember
 from framegate.pipelines.store import ObjectInfo, Store
 from framegate.schemas.clip import Member, Refusal
@@ -20,7 +20,7 @@ from framegate.schemas.errors import InputError
 from framegate.schemas.tables import INPUT_PREFIX
 
 INDEX_THREADS = 32
-MAX_WAITING = 2 * INDEX_THREADS  # indexes in memory at once, up to a million members each
+MAX_OPEN_INDEXES = 2 * INDEX_THREADS  # indexes in memory at once, up to a million members each
 
 _MEMBER_OF_SHARD = re.compile(r"(.+?\.tar)#(?:\./)*(.+)", re.IGNORECASE | re.DOTALL)
 _PACKED = (".tgz", ".tbz", ".tbz2", ".txz", ".tzst",
@@ -39,7 +39,7 @@ def is_shard(info: ObjectInfo) -> bool:
 
 
 def add_object(rows: FoundRows, order: int, info: ObjectInfo, member: str | None) -> None:
-    """The row of an object that is no shard, or of a member of a shard that is not there."""
+    """The row of an object that is not a shard, or of a member of a missing shard."""
     uri = info.uri if member is None else f"{info.uri}#{member}"
     refusal = None
     if info.uri.lower().endswith(_PACKED):
@@ -49,34 +49,34 @@ def add_object(rows: FoundRows, order: int, info: ObjectInfo, member: str | None
 
 
 @dataclass
-class _Named:
-    """What of a shard was named: itself and members of it, each with its places in the input."""
+class _NamedShard:
+    """A shard that the input names, as a whole or by members, each with its place in the input."""
 
     info: ObjectInfo
     whole: list[int] = field(default_factory=list)
     members: list[tuple[int, str]] = field(default_factory=list)
 
 
-class Shards:
-    """The shards that the input names, until they are opened: each once, whatever is named of it."""
+class NamedShards:
+    """The shards that the input names, collected before they are opened: each one once."""
 
     def __init__(self) -> None:
-        self._named: dict[str, _Named] = {}
+        self._named: dict[str, _NamedShard] = {}
 
     def add(self, order: int, info: ObjectInfo, member: str | None) -> None:
-        named = self._named.setdefault(info.uri, _Named(info))
+        named = self._named.setdefault(info.uri, _NamedShard(info))
         if member is None:
             named.whole.append(order)
         else:
             named.members.append((order, member))
 
-    def open(self, store: Store, indexes: Indexes | None, rows: FoundRows, *, columns: frozenset[str]) -> None:
-        """Adds a row for each member that was named, many shards at a time; what is wrong with a shard is a row, too.
+    def open(self, store: Store, cache: ShardIndexCache | None, rows: FoundRows, *, columns: frozenset[str]) -> None:
+        """Adds a row for each member that was named, many shards at a time. A refused shard is a row, too.
 
         `columns` are those of the manifest, with their prefix. Raises StorageError; InputError where one of them and a
         side file have one name.
         """
-        for named, (info, index) in _opened(store, indexes, self._named.values()):
+        for named, (info, index) in _opened(store, cache, self._named.values()):
             for order in named.whole[:1]:  # the same rows again would be left out
                 for member in index.members:
                     _add_member(rows, order, info, member, columns)
@@ -93,15 +93,15 @@ class Shards:
 
 
 def _opened(
-    store: Store, indexes: Indexes | None, shards: Iterable[_Named]
-) -> Iterator[tuple[_Named, tuple[ObjectInfo, ShardIndex]]]:
-    """Each shard with its index, in order, so many ahead and no more."""
-    waiting: deque[tuple[_Named, Future[tuple[ObjectInfo, ShardIndex]]]] = deque()
+    store: Store, cache: ShardIndexCache | None, shards: Iterable[_NamedShard]
+) -> Iterator[tuple[_NamedShard, tuple[ObjectInfo, ShardIndex]]]:
+    """Each shard with its index, in order; at most MAX_OPEN_INDEXES are read ahead."""
+    waiting: deque[tuple[_NamedShard, Future[tuple[ObjectInfo, ShardIndex]]]] = deque()
     with ThreadPoolExecutor(INDEX_THREADS) as threads:
         try:
             for named in shards:
-                waiting.append((named, threads.submit(open_index, store, named.info, indexes)))
-                if len(waiting) == MAX_WAITING:
+                waiting.append((named, threads.submit(open_index, store, named.info, cache)))
+                if len(waiting) == MAX_OPEN_INDEXES:
                     named, opened = waiting.popleft()
                     yield named, opened.result()
             while waiting:

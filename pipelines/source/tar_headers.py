@@ -1,9 +1,8 @@
-"""The headers of a tar archive, one after the other, by range reads: what its members are called and where they lie.
+"""The headers of a tar archive, one after the other, by range reads: the names of its members and where they lie.
 
-Reads ustar, pax, GNU and V7 archives; no member is extracted, and of their data nothing is read but what lies in the
-way. A single header block is taken apart by the standard library; the way from one to the next is our own, because
-`tarfile` follows extended headers by recursion, sets no bound to their size and keeps every member in memory. Knows
-nothing of videos.
+Reads ustar, pax, GNU and V7 archives. No member is extracted, and data are read only where they lie between two close
+headers. The standard library parses a single header block; the way from one to the next is our own, because `tarfile`
+follows extended headers by recursion, sets no bound to their size and keeps every member in memory.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _DUMPED_FOLDER = b"D"
 
 
 class TarDamaged(Exception):
-    """The bytes at `offset_bytes` are no header, so that nothing behind them can be found."""
+    """The bytes at `offset_bytes` are no header: nothing behind them can be found."""
 
     def __init__(self, what: str, offset_bytes: int) -> None:
         super().__init__(what)
@@ -39,7 +38,7 @@ class TarDamaged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TarHeader:
-    """One member. `kind` is file, folder, link, device, sparse or unknown; a name cut short is no `whole_name`.
+    """One member. `kind` is file, folder, link, device, sparse or unknown; without `whole_name` the name is cut short.
 
     The data are bytes [offset_bytes, offset_bytes + size_bytes) of the archive, which may end before.
     """
@@ -52,7 +51,7 @@ class TarHeader:
 
 
 class Window:
-    """The part of an archive that is in memory, moving on: long where headers are near each other, else short."""
+    """The part of an archive that is in memory: long where headers are close to each other, else short."""
 
     def __init__(self, read: Callable[[int, int], bytes], size_bytes: int) -> None:
         self.size_bytes = size_bytes
@@ -69,7 +68,7 @@ class Window:
         return self._data[start - self._start : end - self._start]
 
     def get_header(self, start: int) -> bytes:
-        """One block, taken as a sign of how near the next one is."""
+        """One header block; its distance from the ones before decides how much is read ahead."""
         self._headers.append(start)
         return self.get(start, start + BLOCK_BYTES)
 

@@ -1,15 +1,14 @@
-"""The one door to storage: list, stat, read, create once, replace a version, delete. The only home of fsspec.
+"""All access to storage: list, stat, read, create once, replace a version, delete. Only this room imports fsspec.
 
-Objects are named by URI: a local path, `file://`, `s3://`, `memory://` or any other protocol of fsspec. Knows nothing
-of videos, Parquet or what a name means. An object is created whole or not at all, and only its known version is ever
-replaced; there is no stream into storage: a writer that dies must leave nothing behind, and both `fs.open(uri, "wb")`
-and pyarrow's output streams then leave a valid, short Parquet file.
+Objects are named by URI: a local path, `file://`, `s3://`, `memory://` or any other protocol of fsspec. An object is
+created whole or not at all, and only its known version is ever replaced. There is no stream into storage: a writer that
+dies must leave nothing behind, and both `fs.open(uri, "wb")` and pyarrow's output streams then leave a valid, short
+Parquet file. Our Parquet is encoded and read in `parquet.py`.
 """
 
 from __future__ import annotations
 
-from framegate.pipelines.store.errors import sentence
 from framegate.pipelines.store.objects import ObjectInfo, OpenUpload, Put, file_version, join, object_info
 from framegate.pipelines.store.store import Store
 
-__all__ = ["ObjectInfo", "OpenUpload", "Put", "Store", "file_version", "join", "object_info", "sentence"]
+__all__ = ["ObjectInfo", "OpenUpload", "Put", "Store", "file_version", "join", "object_info"]

@@ -1,4 +1,4 @@
-"""What each kind of storage does in its own way. Paths here are fsspec's, without the protocol."""
+"""Backend: the operations that each kind of storage does in its own way. Paths are fsspec's, without the protocol."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from framegate.schemas.errors import StorageError, VersionChanged
 
 
 class Backend(Protocol):
-    """All raise what their clients raise; `sentence` makes words of it. FileNotFoundError: the object is not there."""
+    """Methods raise what their clients raise, for `translate_errors`. FileNotFoundError: the object is not there."""
 
     DELETE_MANY: ClassVar[int]  # objects that go in one request
 
@@ -41,10 +41,10 @@ class Backend(Protocol):
     def open_uploads(self, path: str) -> Iterator[OpenUpload]: ...
 
 
-def changed(uri: str, wanted: str, found: str | None = None) -> VersionChanged:
-    """The object is not, or no longer, the one that the caller knows."""
+def version_changed(uri: str, known: str, found: str | None = None) -> VersionChanged:
+    """The error for an object that is not, or no longer, at the version that the caller knows."""
     now = "another one" if found is None else found
-    return VersionChanged(f"{uri} has changed since it was seen: version {wanted} was seen then, {now} is there now")
+    return VersionChanged(f"{uri} has changed since it was seen: version {known} was seen then, {now} is there now")
 
 
 def check_length(data: bytes, start: int, end: int | None) -> bytes:

@@ -1,7 +1,7 @@
-"""What fsspec and the clients below it raise, as one sentence of ours; and which of it passes by waiting.
+"""Errors of fsspec and the clients below it: translated into ours, and told apart as transient or final.
 
-Looks at the names of classes and at the answers they carry, and imports no client: whoever stays on local disks does
-not pay for an HTTP library (0.3 s).
+Errors are recognised by the names of their classes and the answers they carry, so that no client is imported: a run on
+local disks does not pay for an HTTP library (0.3 s).
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ FULL_CODES: Final = frozenset(
     ["InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"]
 )
 FULL_NUMBERS: Final = (errno.ENOSPC, errno.EDQUOT)
-PASSING_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504, 509})
-PASSING_CODES: Final = frozenset(
+TRANSIENT_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504, 509})
+TRANSIENT_CODES: Final = frozenset(
     [
         "409",
         "BadDigest",
@@ -62,7 +62,7 @@ PASSING_CODES: Final = frozenset(
         "XAmzContentSHA256Mismatch",
     ]
 )
-PASSING_CLASSES: Final = frozenset(
+TRANSIENT_CLASSES: Final = frozenset(
     [
         "ClientConnectionError",
         "ClientPayloadError",
@@ -74,16 +74,16 @@ PASSING_CLASSES: Final = frozenset(
         "TimeoutError",
     ]
 )
-"""Lines that broke, timed out or said something that is no answer; in Python, aiohttp, botocore and urllib3."""
-LASTING_CLASSES: Final = frozenset({"SSLError", "InvalidProxiesConfigError"})
+"""Connections that broke, timed out or gave no proper answer; in Python, aiohttp, botocore and urllib3."""
+PERMANENT_CLASSES: Final = frozenset({"SSLError", "InvalidProxiesConfigError"})
 
 
-class Passing(OSError):
-    """Something that may be another way the next time, such as an answer that was cut short."""
+class TransientError(OSError):
+    """The same request may succeed the next time, such as after an answer that was cut short."""
 
 
-class OutOfPatience(Exception):
-    """What should have passed did not; its cause is the last of it."""
+class RetriesExhausted(Exception):
+    """A transient error that came again until the time was up; its cause is the last one."""
 
     def __init__(self, num_tries: int, seconds: float) -> None:
         super().__init__(f"tried {num_tries} times in {seconds:.0f} s")
@@ -99,25 +99,25 @@ def answer_of(error: BaseException) -> tuple[str, int]:
     return "", 0
 
 
-def is_passing(error: BaseException) -> bool:
-    """Whether the same request may well succeed a little later: the server is busy, or the line broke."""
+def is_transient(error: BaseException) -> bool:
+    """Whether the same request may succeed a little later: the server is busy, or the connection broke."""
     code, status = answer_of(error)
     if code or status:
         if code in CREDENTIAL_CODES or code in FULL_CODES:
             return False
-        return status in PASSING_STATUSES or code in PASSING_CODES
+        return status in TRANSIENT_STATUSES or code in TRANSIENT_CODES
     names = _class_names(error)
-    return isinstance(error, Passing) or (bool(PASSING_CLASSES & names) and not LASTING_CLASSES & names)
+    return isinstance(error, TransientError) or (bool(TRANSIENT_CLASSES & names) and not PERMANENT_CLASSES & names)
 
 
 @contextmanager
-def sentence(verb: str, uri: str) -> Iterator[None]:
-    """Turns what fsspec and the clients below it raise into one sentence."""
+def translate_errors(verb: str, uri: str) -> Iterator[None]:
+    """Turns whatever fsspec and the clients below it raise into a StorageError of one sentence."""
     try:
         yield
     except StorageError:
         raise
-    except OutOfPatience as error:
+    except RetriesExhausted as error:
         cause = error.__cause__ or error
         raise StorageError(f"cannot {verb} {uri}: {error}, the last time: {_words(cause)}") from error
     except Exception as error:
@@ -145,7 +145,7 @@ def _words(error: BaseException) -> str:
     code, status = answer_of(error)
     if code or status:
         return f"{code or 'no code'}, HTTP status {status}: {error}"
-    return str(error) if type(error) is Passing else f"{type(error).__name__}: {error}"
+    return str(error) if type(error) is TransientError else f"{type(error).__name__}: {error}"
 
 
 def _class_names(error: BaseException) -> set[str]:

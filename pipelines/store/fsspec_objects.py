@@ -1,7 +1,7 @@
-"""Objects in any other file system of fsspec, and in memory: its own calls, tried again where what fails may pass.
+"""Objects in any other file system of fsspec, and in memory: its own calls, retried after transient errors.
 
 Creating is conditional where the file system knows `mode="create"`; replacing has no condition in fsspec, and needs a
-lock (memory) or somebody's word that nobody else writes. Knows no client by name.
+lock (memory) or the user's statement that nobody else writes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any, ClassVar, cast
 from fsspec import AbstractFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from framegate.pipelines.store.backend import changed, check_length
-from framegate.pipelines.store.errors import Passing
+from framegate.pipelines.store.backend import check_length, version_changed
+from framegate.pipelines.store.errors import TransientError
 from framegate.pipelines.store.objects import ObjectInfo, OpenUpload, Put, is_hidden, object_info
-from framegate.pipelines.store.retries import insist_blocking
+from framegate.pipelines.store.retries import retry_blocking
 from framegate.schemas.errors import StorageError
 
 READ_MANY = 256  # objects asked for before the first is waited for
@@ -28,7 +28,7 @@ READ_THREADS = 16
 _MEMORY_LOCK = threading.RLock()
 
 
-class OtherObjects:
+class FsspecObjects:
     """A Backend over fsspec alone."""
 
     DELETE_MANY: ClassVar[int] = 1
@@ -106,17 +106,17 @@ class OtherObjects:
         try:
             data = self._try(self._cat, path, 0, None if info is None else info.size_bytes)
             if info is not None and (len(data) != info.size_bytes or self._fs.size(path) != info.size_bytes):
-                raise changed(info.uri, info.version)
+                raise version_changed(info.uri, info.version)
             return data
         except FileNotFoundError:
             return None
 
     def _cat(self, path: str, start: int, end: int | None) -> bytes:
-        """One try. Raises Passing where the object has more of the range than came."""
+        """One try. Raises TransientError where the object has more of the range than came."""
         data = cast(bytes, self._fs.cat_file(path, start=start or None, end=end))
         size_bytes = self._fs.size(path) if end is None or len(data) < end - start else None
         if size_bytes is not None and len(data) < (size_bytes if end is None else min(end, size_bytes)) - start:
-            raise Passing(f"the answer broke off: of {path}, {len(data)} bytes came from {start} on")
+            raise TransientError(f"the answer broke off: of {path}, {len(data)} bytes came from {start} on")
         return data
 
     def _create(self, path: str, data: bytes) -> None:
@@ -147,7 +147,7 @@ class OtherObjects:
     def _check(self, path: str, version: str) -> None:
         info = self.stat(path)
         if info.version != version:
-            raise changed(info.uri, version, info.version)
+            raise version_changed(info.uri, version, info.version)
 
     def _try(self, call: Any, *args: Any, **kwargs: Any) -> Any:
-        return insist_blocking(lambda: call(*args, **kwargs), self._patience_seconds)
+        return retry_blocking(lambda: call(*args, **kwargs), self._patience_seconds)

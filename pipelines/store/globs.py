@@ -1,6 +1,6 @@
-"""Names that a pattern matches, out of a listing that begins as deep and goes no deeper than the pattern does.
+"""The objects that a glob matches, from a listing that starts at its fixed prefix and goes no deeper than the pattern.
 
-fsspec's own `glob` gathers everything it has seen before it gives the first name: a kilobyte for each of a million.
+fsspec's own `glob` collects all names before it gives the first one: a kilobyte for each of a million.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Objects as files of a local disk: hidden while they are written, whole and on the disk when they appear.
 
 A file appears by `link`, which fails where the name is taken, and is replaced by `rename` under a lock of its folder.
-Every other process that keeps to this sees whole files only. Knows no other storage.
+Every other process that keeps to this sees whole files only.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import ClassVar, Final
 
 from fsspec.implementations.local import LocalFileSystem
 
-from framegate.pipelines.store.backend import changed, check_length
+from framegate.pipelines.store.backend import check_length, version_changed
 from framegate.pipelines.store.objects import ObjectInfo, OpenUpload, Put, file_version, is_hidden
 
-LOCK_FILE: Final = ".framegate-lock"  # stays: whoever removes a lock file may take it from under a holder
+LOCK_FILE: Final = ".framegate-lock"  # never removed: another process may hold its lock
 
 
 class LocalFiles:
@@ -57,7 +57,7 @@ class LocalFiles:
         with open(path, "rb", buffering=0) as file:
             found = os.fstat(file.fileno())
             if version is not None and file_version(found) != version:
-                raise changed(path, version, file_version(found))
+                raise version_changed(path, version, file_version(found))
             if start:
                 file.seek(start)
             return check_length(
@@ -77,7 +77,7 @@ class LocalFiles:
             finally:
                 os.close(descriptor)
             if info is not None and len(data) != info.size_bytes:
-                raise changed(path, info.version, file_version(found))
+                raise version_changed(path, info.version, file_version(found))
             yield data
 
     def put_once(self, path: str, data: bytes) -> Put:
@@ -117,7 +117,7 @@ class LocalFiles:
     def _check(self, path: str, version: str) -> os.stat_result:
         found = _stat(path)
         if file_version(found) != version:
-            raise changed(path, version, file_version(found))
+            raise version_changed(path, version, file_version(found))
         return found
 
 

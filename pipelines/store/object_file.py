@@ -1,4 +1,4 @@
-"""One version of an object as a seekable file over range reads, each as patient and as exact as the store's own."""
+"""One version of an object as a seekable file over range reads, with the store's own retries and checks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 from typing import Final
 
 from framegate.pipelines.store.backend import Backend
-from framegate.pipelines.store.errors import sentence
+from framegate.pipelines.store.errors import translate_errors
 from framegate.schemas.errors import VersionChanged
 
 BUFFER_BYTES: Final = 1 << 20  # a request takes some 30 ms whatever it brings; a Parquet footer fits in one
@@ -43,7 +43,7 @@ class ObjectFile(io.RawIOBase):
         if end <= self._position:
             return 0
         try:
-            with sentence("read", self._uri):
+            with translate_errors("read", self._uri):
                 data = self._backend.read(self._path, self._position, end, version=self._info.version)
         except VersionChanged as error:
             raise OSError(errno.ESTALE, str(error)) from error

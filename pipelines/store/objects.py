@@ -1,4 +1,4 @@
-"""What the store says of an object, in words that are the same on every kind of storage. Asks nothing of it."""
+"""The store's description of an object, the same for every kind of storage."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Put:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenUpload:
-    """Parts of an object that somebody began to upload and neither finished nor gave up; no listing shows them."""
+    """A multipart upload that was begun and neither completed nor aborted; no listing shows its parts."""
 
     uri: str
     upload_id: str

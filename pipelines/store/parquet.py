@@ -23,6 +23,7 @@ MAX_READS: Final = 3
 PARQUET_ERRORS: Final = (pa.ArrowException, OSError, KeyError)
 """What pyarrow raises of a file that is not one of ours; KeyError where a column is missing."""
 
+OURS: Final = "whole Parquet file of ours"
 NOT_OURS: Final = "was it written by something else?"
 
 _Result = TypeVar("_Result")
@@ -78,19 +79,25 @@ def _check_row_groups(buffer: pa.Buffer, schema: pa.Schema, num_rows: int) -> No
 
 
 @contextmanager
-def one_of_ours(uri: str, *, cure: str = NOT_OURS) -> Iterator[None]:
-    """What pyarrow raises in here, as the StorageError that says which file is broken and what to do."""
+def one_of_ours(uri: str, *, what: str = OURS, cure: str = NOT_OURS) -> Iterator[None]:
+    """What pyarrow raises in here becomes a StorageError: the object at `uri` is no `what`, and what to do about it."""
     try:
         yield
     except PARQUET_ERRORS as error:
-        raise StorageError(f"{uri} is no whole Parquet file of ours ({error}); {cure}") from error
+        raise StorageError(f"{uri} is no {what} ({error}); {cure}") from error
 
 
 def parse_parquet(
-    uri: str, data: bytes, columns: Sequence[str] | None = None, *, use_threads: bool = True, cure: str = NOT_OURS
+    uri: str,
+    data: bytes,
+    columns: Sequence[str] | None = None,
+    *,
+    use_threads: bool = True,
+    what: str = OURS,
+    cure: str = NOT_OURS,
 ) -> pa.Table:
-    """All rows of an object that was read whole. `uri` names it in an error. Raises StorageError."""
-    with one_of_ours(uri, cure=cure):
+    """All rows of an object that was read whole. Raises StorageError, in the words of `one_of_ours`."""
+    with one_of_ours(uri, what=what, cure=cure):
         file = pq.ParquetFile(pa.BufferReader(data))
         return file.read(columns=None if columns is None else [*columns], use_threads=use_threads)
 
@@ -107,7 +114,7 @@ def read_parquet(store: Store, uri: str, read: Callable[[pq.ParquetFile], _Resul
                 return read(pq.ParquetFile(file, **options))
         except PARQUET_ERRORS as error:
             if num_reads_left == 0:
-                raise StorageError(f"{uri} is no whole Parquet file of ours ({error}); {NOT_OURS}") from error
+                raise StorageError(f"{uri} is no {OURS} ({error}); {NOT_OURS}") from error
     raise AssertionError("the last read returns or raises")
 
 

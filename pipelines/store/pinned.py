@@ -1,8 +1,7 @@
 """One version of one object, by range reads: a changed object is an error, never a mix of two.
 
-What was planned is what is read, also where that is a stretch of a larger object (a member of a tar shard). Beside
-`store.py` the only place that knows fsspec, because pinning a read is a different thing on each kind of storage. Knows
-nothing of videos but where their bytes are; caches nothing.
+The version that was planned is the version that is read, also where the video is a stretch of a larger object (a member
+of a tar shard). Nothing is cached.
 """
 
 from __future__ import annotations
@@ -10,10 +9,11 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
-from framegate.pipelines.store import Store, file_version, sentence
-from framegate.pipelines.store.backend import Backend, changed
-from framegate.pipelines.store.fsspec_objects import OtherObjects
+from framegate.pipelines.store.backend import Backend, version_changed
+from framegate.pipelines.store.errors import translate_errors
+from framegate.pipelines.store.fsspec_objects import FsspecObjects
 from framegate.pipelines.store.local import LocalFiles
+from framegate.pipelines.store.objects import file_version
 from framegate.schemas.clip import Video
 from framegate.schemas.errors import StorageError
 
@@ -40,7 +40,7 @@ class PinnedObject:
             raise ValueError(f"bytes {start} to {end} are not within the {self.size_bytes} bytes of {self._uri}")
         if start == end:
             return b""
-        with sentence("read", self._uri):
+        with translate_errors("read", self._uri):
             data = self._ranges.read(self._start + start, self._start + end)
         self.bytes_read += len(data)
         if len(data) != end - start:
@@ -61,23 +61,17 @@ class PinnedObject:
         self.close()
 
 
-def open_pinned(store: Store, video: Video) -> PinnedObject:
-    """The bytes of a video: its object at its version, of which a tar member is a stretch.
-
-    Raises VersionChanged, ObjectNotFound, StorageError. On S3 nothing is asked when it opens, unless there is nothing
-    to read: each read names the version, and the first one raises.
-    """
+def pin(backend: Backend, path: str, video: Video) -> PinnedObject:
+    """See `Store.open_pinned`. Pinning differs: a descriptor on a disk, a condition on S3, a look on anything else."""
     uri = video.object_uri
-    with sentence("read", uri):
-        backend, path = store.backend(uri)
-        if isinstance(backend, LocalFiles):
-            ranges: _Ranges = _LocalFile(uri, path, video.version)
-        else:
-            ranges = _Remote(backend, path, video.version)
-            if video.size_bytes == 0 or isinstance(backend, OtherObjects):
-                found = backend.stat(path).version
-                if found != video.version:
-                    raise changed(uri, video.version, found)
+    if isinstance(backend, LocalFiles):
+        ranges: _Ranges = _LocalFile(uri, path, video.version)
+    else:
+        ranges = _Remote(backend, path, video.version)
+        if video.size_bytes == 0 or isinstance(backend, FsspecObjects):
+            found = backend.stat(path).version
+            if found != video.version:
+                raise version_changed(uri, video.version, found)
     start = 0 if video.member is None else video.member.offset_bytes
     return PinnedObject(uri, ranges, start=start, size_bytes=video.size_bytes)
 
@@ -116,7 +110,7 @@ class _LocalFile:
     def _check(self) -> None:
         version = file_version(os.fstat(self._descriptor))
         if version != self._version:
-            raise changed(self._uri, self._version, version)
+            raise version_changed(self._uri, self._version, version)
 
 
 class _Remote:

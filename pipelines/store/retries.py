@@ -1,7 +1,6 @@
-"""Waiting for what passes: exponential back-off with full jitter, inside one budget of time.
+"""Retries after transient errors: exponential back-off with full jitter, inside one budget of time.
 
 Full jitter (any pause between nothing and the bound) spreads hundreds of workers that were turned away together.
-Knows neither requests nor errors beyond `is_passing`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from framegate.pipelines.store.errors import OutOfPatience, is_passing
+from framegate.pipelines.store.errors import RetriesExhausted, is_transient
 
 PATIENCE_SECONDS: Final = 120.0  # longer than a server needs to restart, or S3 to split a busy prefix
 FIRST_PAUSE_SECONDS: Final = 0.1
@@ -30,20 +29,20 @@ class Pauses:
         self._started = time.monotonic()
 
     def after(self, error: Exception) -> float:
-        """Seconds to wait after a try that failed. Raises the error itself where it will not pass, OutOfPatience."""
-        if not is_passing(error):
+        """Seconds to wait after a try that failed. Raises the error itself where it is final, RetriesExhausted."""
+        if not is_transient(error):
             raise error
         self.num_failed += 1
         longest = min(FIRST_PAUSE_SECONDS * 2 ** (self.num_failed - 1), LONGEST_PAUSE_SECONDS)
         pause = random.uniform(0, longest)
         passed = time.monotonic() - self._started
         if passed + pause > self._patience_seconds:
-            raise OutOfPatience(self.num_failed, passed) from error
+            raise RetriesExhausted(self.num_failed, passed) from error
         return pause
 
 
-async def insist(request: Callable[[], Awaitable[T]], patience_seconds: float) -> T:
-    """The answer to a request, one try of which `request` begins. Raises OutOfPatience, or what is final."""
+async def retry(request: Callable[[], Awaitable[T]], patience_seconds: float) -> T:
+    """The answer to a request; each call of `request` is one try. Raises RetriesExhausted, or the final error."""
     pauses = Pauses(patience_seconds)
     while True:
         try:
@@ -53,8 +52,8 @@ async def insist(request: Callable[[], Awaitable[T]], patience_seconds: float) -
         await asyncio.sleep(pause)
 
 
-def insist_blocking(request: Callable[[], T], patience_seconds: float) -> T:
-    """`insist` for a request that blocks."""
+def retry_blocking(request: Callable[[], T], patience_seconds: float) -> T:
+    """`retry` for a request that blocks."""
     pauses = Pauses(patience_seconds)
     while True:
         try:

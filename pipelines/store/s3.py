@@ -1,8 +1,7 @@
 """Objects in S3 and whatever speaks its language: created and replaced by conditional requests.
 
-Every failed try is seen and tried again; a write whose answer was lost meets its own object the next time, which is
-told from another writer's: by its bytes where it was created, by a mark where it took another's place. Knows no other
-storage.
+Every failed try is seen and retried. A write whose answer was lost meets its own object the next time and tells it from
+another writer's: by its bytes after a create, by a mark after a replacement.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ import uuid
 from collections.abc import Sequence
 from typing import ClassVar
 
-from framegate.pipelines.store.backend import changed
-from framegate.pipelines.store.errors import PASSING_CODES, Passing, answer_of
+from framegate.pipelines.store.backend import version_changed
+from framegate.pipelines.store.errors import TRANSIENT_CODES, TransientError, answer_of
 from framegate.pipelines.store.objects import ObjectInfo, Put
 from framegate.pipelines.store.s3_reader import MARK, S3Reader, s3_info
 from framegate.schemas.errors import StorageError
 
 
 class VersionMismatch(OSError):
-    """What a server answers with 412, found by looking."""
+    """The object has another version. Found by looking, where a conditional request would be answered with 412."""
 
 
 class S3Objects(S3Reader):
@@ -29,11 +28,11 @@ class S3Objects(S3Reader):
     DELETE_MANY: ClassVar[int] = 1000
 
     def put_once(self, path: str, data: bytes) -> Put:
-        return self._wait(self._insist(lambda: self._put_once(path, data)))
+        return self._wait(self._retry(lambda: self._put_once(path, data)))
 
     def replace(self, path: str, data: bytes, version: str) -> ObjectInfo:
         mark = uuid.uuid4().hex
-        return self._wait(self._insist(lambda: self._replace(path, data, version, mark)))
+        return self._wait(self._retry(lambda: self._replace(path, data, version, mark)))
 
     def delete(self, paths: Sequence[str]) -> None:
         keys: dict[str, list[str]] = {}
@@ -60,7 +59,7 @@ class S3Objects(S3Reader):
                 raise
             same = await self._same(path, data)
             if same is None:
-                raise Passing("the object was there, and is not any more") from error
+                raise TransientError("the object was there, and is not any more") from error
             return Put(created=False, same=same)
 
     async def _replace(self, path: str, data: bytes, version: str, mark: str) -> ObjectInfo:
@@ -83,7 +82,7 @@ class S3Objects(S3Reader):
             found, found_mark = await self._look(path)
             if found_mark == mark:
                 return found
-            raise changed(found.uri, version, found.version) from error
+            raise version_changed(found.uri, version, found.version) from error
 
     async def _same(self, path: str, data: bytes) -> bool | None:
         """Whether the object has these bytes; None where there is none."""
@@ -106,10 +105,10 @@ class S3Objects(S3Reader):
             errors = [error for error in answer.get("Errors", []) if error.get("Code") != "NoSuchKey"]
             if errors:
                 words = f"{errors[0].get('Key')}: {errors[0].get('Code')}: {errors[0].get('Message')}"
-                if all(error.get("Code") in PASSING_CODES for error in errors):
-                    raise Passing(words)
+                if all(error.get("Code") in TRANSIENT_CODES for error in errors):
+                    raise TransientError(words)
                 raise StorageError(
                     f"cannot delete {len(errors)} of {len(keys)} objects of s3://{bucket}, first {words}"
                 )
 
-        await self._insist(request)
+        await self._retry(request)

@@ -1,7 +1,7 @@
-"""Reading and listing in S3: requests that are tried again inside one budget of time, dozens of them at once.
+"""Reading and listing in S3: requests are retried inside one budget of time, dozens of them at once.
 
 The clients below have retries of their own, five in botocore times five in s3fs, blind to what a try may have done;
-here they are off, and every failure is seen. Knows nothing of writing.
+here they are off, and every failure is seen.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, Final, TypeVar, cast
 
 from fsspec import AbstractFileSystem
 
-from framegate.pipelines.store.backend import changed, check_length
+from framegate.pipelines.store.backend import check_length, version_changed
 from framegate.pipelines.store.errors import answer_of
 from framegate.pipelines.store.objects import ObjectInfo, OpenUpload, is_hidden
-from framegate.pipelines.store.retries import insist
+from framegate.pipelines.store.retries import retry
 from framegate.pipelines.store.s3_body import read_body
 
 IN_FLIGHT: Final = 64  # requests and connections at once; one S3 prefix takes 5,500 reads a second
@@ -88,7 +88,7 @@ class S3Reader:
             answer = await self._call("head_object", Bucket=bucket, Key=key)
         except OSError as error:
             if answer_of(error)[1] in (400, 403):  # answers to HEAD have no body: only another request says why
-                await self._insist(lambda: self._explain(bucket, key))
+                await self._retry(lambda: self._explain(bucket, key))
             raise
         return s3_info(bucket, key, answer["ContentLength"], answer["ETag"]), answer.get("Metadata", {}).get(MARK)
 
@@ -106,12 +106,12 @@ class S3Reader:
                 return await read_body(self._fs, bucket, key, start, end, named)
             except OSError as error:
                 if answer_of(error)[1] == 412 and version is not None:
-                    raise changed(f"s3://{bucket}/{key}", version) from error
+                    raise version_changed(f"s3://{bucket}/{key}", version) from error
                 raise
 
-        data, etag = await self._insist(request)
+        data, etag = await self._retry(request)
         if version is not None and etag != version:  # not every server knows If-Match
-            raise changed(f"s3://{bucket}/{key}", version, etag)
+            raise version_changed(f"s3://{bucket}/{key}", version, etag)
         return check_length(data, start, end)
 
     async def _read_present(self, path: str, info: ObjectInfo | None) -> bytes | None:
@@ -120,7 +120,7 @@ class S3Reader:
         except FileNotFoundError:
             return None
         if info is not None and len(data) != info.size_bytes:
-            raise changed(info.uri, info.version)
+            raise version_changed(info.uri, info.version)
         return data
 
     def _pages(self, method: str, **kwargs: Any) -> Iterator[dict[str, Any]]:
@@ -135,10 +135,10 @@ class S3Reader:
                 kwargs |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     async def _call(self, method: str, **kwargs: Any) -> Any:
-        return await self._insist(lambda: self._fs._call_s3(method, **kwargs))
+        return await self._retry(lambda: self._fs._call_s3(method, **kwargs))
 
-    async def _insist(self, request: Callable[[], Awaitable[T]]) -> T:
-        return await insist(request, self._patience_seconds)
+    async def _retry(self, request: Callable[[], Awaitable[T]]) -> T:
+        return await retry(request, self._patience_seconds)
 
     def _wait(self, request: Coroutine[Any, Any, T]) -> T:
         return run_coroutine_threadsafe(request, self._fs.loop).result()

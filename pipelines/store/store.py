@@ -1,4 +1,4 @@
-"""The door itself: what may be asked of storage, whatever kind it is."""
+"""Store: every operation on objects, the same for each kind of storage."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from fsspec.utils import get_protocol
 
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store.backend import Backend
-from framegate.pipelines.store.errors import sentence
-from framegate.pipelines.store.fsspec_objects import OtherObjects
+from framegate.pipelines.store.errors import translate_errors
+from framegate.pipelines.store.fsspec_objects import FsspecObjects
 from framegate.pipelines.store.globs import matching
 from framegate.pipelines.store.local import LocalFiles
 from framegate.pipelines.store.object_file import open_object
 from framegate.pipelines.store.objects import ObjectInfo, OpenUpload, Put, join
+from framegate.pipelines.store.pinned import PinnedObject, pin
 from framegate.pipelines.store.retries import PATIENCE_SECONDS
+from framegate.schemas.clip import Video
 from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
 
 LOCAL = ("file", "local")
@@ -33,8 +35,8 @@ FIRST_CONTACT_SECONDS: Final = 15.0
 class Store:
     """Storage under one set of fsspec options. Cheap to make, picklable, safe to share between threads.
 
-    single_writer     the user's word that nobody else writes here: instead of conditional requests, it looks and writes
-    patience_seconds  how long it tries one request again that fails for something that passes
+    single_writer     the user says that nobody else writes here: it then looks and writes, without conditions
+    patience_seconds  how long one request is tried again after transient errors
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -47,26 +49,26 @@ class Store:
         Comes page by page, folder by folder. Names that start with a dot, at any depth below the prefix, are left out:
         temporary and system files; so are links to folders.
         """
-        with sentence("list", prefix):
-            backend, path = self.backend(prefix)
+        with translate_errors("list", prefix):
+            backend, path = self._backend(prefix)
             yield from backend.list(path)
 
     def glob(self, pattern: str) -> Iterator[ObjectInfo]:
         """Every object that a glob matches (`*`, `**`, `?`, `[...]`), by name. A star matches no leading dot."""
-        with sentence("list", pattern):
-            backend, path = self.backend(pattern)
+        with translate_errors("list", pattern):
+            backend, path = self._backend(pattern)
             yield from matching(backend, path)
 
     def stat(self, uri: str) -> ObjectInfo:
         """Raises ObjectNotFound, StorageError."""
-        with sentence("read", uri):
-            backend, path = self.backend(uri)
+        with translate_errors("read", uri):
+            backend, path = self._backend(uri)
             return backend.stat(path)
 
     def is_folder(self, uri: str) -> bool:
         """Whether anything lies below `uri`. Raises ObjectNotFound where a bucket is missing."""
-        with sentence("list", uri):
-            backend, path = self.backend(uri)
+        with translate_errors("list", uri):
+            backend, path = self._backend(uri)
             return backend.is_folder(path)
 
     def read(self, uri: str, start: int | None = None, end: int | None = None) -> bytes:
@@ -74,8 +76,8 @@ class Store:
         first = start or 0
         if first < 0 or (end is not None and end < first):
             raise ValueError(f"bytes {start} to {end} of {uri} are no range; it must be 0 <= start <= end")
-        with sentence("read", uri):
-            backend, path = self.backend(uri)
+        with translate_errors("read", uri):
+            backend, path = self._backend(uri)
             return backend.read(path, first, end)
 
     def read_many(self, objects: Iterable[str | ObjectInfo]) -> Iterator[tuple[str, bytes]]:
@@ -94,38 +96,51 @@ class Store:
         first = next(waiting, None)
         if first is None:
             return
-        with sentence("read", _uri(first)):
-            backend, _ = self.backend(_uri(first))
+        with translate_errors("read", _uri(first)):
+            backend, _ = self._backend(_uri(first))
         asked: deque[str] = deque()
         found = backend.read_many(_note(asked, backend, chain([first], waiting)))
         try:
             for data in found:
                 yield asked.popleft(), data
         except Exception as error:
-            with sentence("read", asked[0] if asked else _uri(first)):
+            with translate_errors("read", asked[0] if asked else _uri(first)):
                 raise error
         finally:
-            cast(Generator, found).close()  # what is still under way is given up
+            cast(Generator, found).close()  # cancels the requests still under way
 
     def open_read(self, uri: str) -> BinaryIO:
         """A seekable file over one version of an object, which the caller closes.
 
         Its reads raise OSError (ESTALE) where another version has taken the object's place, StorageError else.
         """
-        with sentence("read", uri):
-            backend, path = self.backend(uri)
+        with translate_errors("read", uri):
+            backend, path = self._backend(uri)
             return open(path, "rb") if isinstance(backend, LocalFiles) else open_object(uri, backend, path)
 
+    def open_pinned(self, video: Video) -> PinnedObject:
+        """The bytes of a video: its object at its version, of which a tar member is a stretch.
+
+        Raises VersionChanged, ObjectNotFound, StorageError. On S3 nothing is asked when it opens, unless there is
+        nothing to read: each read names the version, and the first one raises.
+        """
+        with translate_errors("read", video.object_uri):
+            return pin(*self._backend(video.object_uri), video)
+
     def filesystem(self, uri: str) -> tuple[AbstractFileSystem, str]:
-        """The fsspec filesystem behind a URI, and its path there: for Parquet readers that take one, never to write."""
-        with sentence("read", uri):
+        """The fsspec filesystem behind a URI, and its path there: to read only.
+
+        DuckDB and pyarrow's datasets take a file system and no reader of ours: what they read by it is neither retried
+        nor translated here.
+        """
+        with translate_errors("read", uri):
             fs, path = url_to_fs(uri, **self._options(uri))
             return fs, path
 
     def open_uploads(self, prefix: str) -> Iterator[OpenUpload]:
-        """Multipart uploads below a prefix that are neither finished nor given up. Only S3 has such a thing."""
-        with sentence("list", prefix):
-            backend, path = self.backend(prefix)
+        """Multipart uploads below a prefix that are neither completed nor aborted. Only S3 has them."""
+        with translate_errors("list", prefix):
+            backend, path = self._backend(prefix)
             yield from backend.open_uploads(path)
 
     def put_once(self, uri: str, data: bytes) -> Put:
@@ -134,8 +149,8 @@ class Store:
         The first writer wins. A retry after a lost reply meets its own object, which is why bytes are compared.
         Raises CredentialsError, StorageFull, StorageError.
         """
-        with sentence("write", uri):
-            backend, path = self.backend(uri)
+        with translate_errors("write", uri):
+            backend, path = self._backend(uri)
             reach("put.before")
             put = backend.put_once(path, data)
             if put.created:
@@ -148,8 +163,8 @@ class Store:
         Raises VersionChanged where another version is there, ObjectNotFound where none is, StorageError. Must not run
         beside a `delete` of the same object on a local disk.
         """
-        with sentence("replace", uri):
-            backend, path = self.backend(uri)
+        with translate_errors("replace", uri):
+            backend, path = self._backend(uri)
             reach("replace.before")
             info = backend.replace(path, data, if_match)
             reach("replace.after")
@@ -159,17 +174,17 @@ class Store:
         """Removes objects, on S3 a thousand at a time; one that is gone already is no error."""
         waiting = iter(uris)
         while first := next(waiting, None):
-            with sentence("delete", first):
-                backend, path = self.backend(first)
-                paths = [path, *(self.backend(uri)[1] for uri in islice(waiting, backend.DELETE_MANY - 1))]
+            with translate_errors("delete", first):
+                backend, path = self._backend(first)
+                paths = [path, *(self._backend(uri)[1] for uri in islice(waiting, backend.DELETE_MANY - 1))]
                 reach("delete.before")
                 backend.delete(paths)
                 reach("delete.after")
 
     def check_writable(self, root: str) -> None:
         """Raises StorageError unless objects below `root` can be created once, replaced by version, and deleted."""
-        # Raises where the bucket is missing; some servers answer a PUT there with a 500. Who mistyped an address need
-        # not wait as long as one in the middle of a run.
+        # Raises where the bucket is missing; some servers answer a PUT there with a 500. A mistyped address should fail
+        # sooner than a server that is away in the middle of a run.
         first = replace(self, patience_seconds=min(self.patience_seconds, FIRST_CONTACT_SECONDS))
         first.is_folder(root)
         probe = join(root, f".framegate-probe-{uuid.uuid4().hex}")
@@ -187,8 +202,8 @@ class Store:
         finally:
             self.delete([probe])
 
-    def backend(self, uri: str) -> tuple[Backend, str]:
-        """The kind of storage behind a URI, and the path there. For this room and pinned reads."""
+    def _backend(self, uri: str) -> tuple[Backend, str]:
+        """The kind of storage behind a URI, and the path there."""
         protocol = get_protocol(uri)
         if protocol in LOCAL:
             local = LocalFiles()
@@ -201,7 +216,7 @@ class Store:
             options["config_kwargs"] = {**ONE_TRY, **options.get("config_kwargs", {})}
             kind = S3Objects
         else:
-            kind = OtherObjects
+            kind = FsspecObjects
         fs, path = url_to_fs(uri, **options)
         return kind(fs, single_writer=self.single_writer, patience_seconds=self.patience_seconds), path
 

@@ -1,8 +1,9 @@
-"""What a job file may say, one file for each part of it, and `config_id`, the name of what can change an answer.
+"""The configuration of a job: one file for each part of it, and config_id, the name of all that can change an answer.
 
 Defaults stand in these files and nowhere else. `schemas.job` reads the files that a person writes.
 """
 
+from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
 from framegate.schemas.config.failures import FailuresConfig
 from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, GatedConfig, StrategyConfig
 from framegate.schemas.config.identity import SCHEMA_VERSION, answer_document, config_id
@@ -12,7 +13,6 @@ from framegate.schemas.config.output import OutputConfig
 from framegate.schemas.config.prompt import PromptConfig
 from framegate.schemas.config.ray import ActorBounds, RayConfig
 from framegate.schemas.config.run import RunConfig
-from framegate.schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
 
 __all__ = [
     "SCHEMA_VERSION",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from framegate.schemas.part import Part
+from framegate.schemas.config.part import Part
 
 
 class FailuresConfig(Part):

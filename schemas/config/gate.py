@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from framegate.schemas.part import Part
+from framegate.schemas.config.part import Part
 
 _Threshold = Annotated[float, Field(ge=0, le=1, description="exit at this confidence or above; per model")]
 _UnusedThreshold = Annotated[float, Field(ge=0, le=1, description="gated's; accepted here, and without effect")]

@@ -1,4 +1,4 @@
-"""`config_id`: the name of everything beside a question that can change its answer."""
+"""config_id: the name of everything, beside the question itself, that can change an answer."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from framegate.schemas.config.engine_args import ENGINE_ARGS_OF_THE_MACHINE
 from framegate.schemas.config.run import RunConfig
-from framegate.schemas.engine_args import ENGINE_ARGS_OF_THE_MACHINE
 
 SCHEMA_VERSION: Final = 1
-"""Raised when rows of an older version can no longer stand beside new ones; part of config_id."""
+"""Raised by one when older rows can no longer be compared with new ones; part of config_id."""
 
 
 def answer_document(
     config: RunConfig, *, wording: str, model_fingerprint: str, decoder_version: str, strategy: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All that can change an answer beside the question itself, in a form that a person can read.
+    """Everything beside the question itself that can change an answer, in a form that a person can read.
 
     wording            every word that stands around the clip and the question, system turn included
     model_fingerprint  stands for the bytes of weights, tokenizer and model configuration
     decoder_version    of the packages that `frames.decoder` names, in its order
     strategy           the strategy's own document: its name, and what of it can change an answer
 
-    Questions are left out, as each has its own hash. So are batch sizes, storage, Ray and how decoding is confined:
-    they change where and when, not what. dtype and engine are in: they move logits. Of engine_args, those are in that
-    are not known to be the machine's alone: quantization and kv_cache_dtype move logits, and so may what a later vLLM
-    brings.
+    Left out on purpose: questions (each has its own hash); batch sizes, storage, Ray and the sandbox (they change where
+    and when, not what). Included: dtype and engine (they change logits), and engine_args except those that are known to
+    concern the machine alone: quantization and kv_cache_dtype change logits, and so may arguments of a later vLLM.
     """
     engine_args = {
         name: value for name, value in config.model.engine_args.items() if name not in ENGINE_ARGS_OF_THE_MACHINE

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from framegate.schemas.part import Part
+from framegate.schemas.config.part import Part
 
 
 class InputConfig(Part):

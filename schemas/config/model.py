@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from framegate.schemas.part import Part
+from framegate.schemas.config.part import Part
 
 
 class ModelConfig(Part):

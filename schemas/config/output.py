@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from framegate.schemas.part import Part
+from framegate.schemas.config.part import Part
 
 
 class OutputConfig(Part):

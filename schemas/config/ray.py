@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from framegate.schemas.part import Part
+from framegate.schemas.config.part import Part
 
 
 class ActorBounds(Part):

@@ -1,4 +1,4 @@
-"""RunConfig: the parts of a job's configuration, put together."""
+"""RunConfig: all parts of a job's configuration in one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any
 
 from pydantic import model_validator
 
+from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
 from framegate.schemas.config.failures import FailuresConfig
 from framegate.schemas.config.gate import GatedConfig, StrategyConfig
 from framegate.schemas.config.input import InputConfig
 from framegate.schemas.config.model import ModelConfig
 from framegate.schemas.config.output import OutputConfig
+from framegate.schemas.config.part import Part
 from framegate.schemas.config.prompt import PromptConfig
 from framegate.schemas.config.ray import RayConfig
-from framegate.schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
-from framegate.schemas.part import Part
 
 
 class RunConfig(Part):

@@ -12,7 +12,7 @@ from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.store import Store
 from framegate.schemas.clip import Refusal, Video
-from framegate.schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.config import ClipsConfig, DecodeConfig, FramesConfig
 from framegate.schemas.unit import DecodedClip, DecodedUnit, PlannedVideo
 
 HASHES = ("q1", "q2")

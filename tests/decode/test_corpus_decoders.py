@@ -37,7 +37,7 @@ LIES = {"count_wrongly", "wrong_shape", "wrong_times", "no_times"}
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[DecodeStage]:
-    """One slot for all: whatever one video breaks, the next must find whole."""
+    """One host for all: whatever one video breaks, the next must find whole."""
     with pytest.MonkeyPatch.context() as patches:
         patches.syspath_prepend(Path(corpus_decoders.__file__).parent)
         patches.setitem(DECODERS, "pyav", Decoder(package="av", reader="corpus_decoders:ObeysTheFile"))

@@ -15,7 +15,7 @@ from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.stage import DecodeStage, decoder_version
 from framegate.pipelines.store import Store
 from framegate.schemas.clip import Video
-from framegate.schemas.decoding import ClipsConfig, FramesConfig
+from framegate.schemas.config import ClipsConfig, FramesConfig
 from framegate.schemas.tables import DECODED
 from framegate.schemas.unit import DecodedUnit, PlannedVideo, to_table
 

@@ -14,7 +14,7 @@ from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.store import Store
 from framegate.schemas.clip import Refusal, Video
-from framegate.schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.config import ClipsConfig, DecodeConfig, FramesConfig
 from framegate.schemas.errors import ConfigError, StorageError, VideoError
 from framegate.schemas.pixels import count_video_tokens
 from framegate.schemas.unit import PlannedVideo

@@ -16,11 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.needed_frames import NeededFrames
 from framegate.pipelines.decode.readers.pyav import PyavReader
 from framegate.pipelines.decode.readers.reader import Reader, open_reader, sniff_file
-from framegate.pipelines.decode.readers.wanted_frames import WantedFrames
-from framegate.pipelines.decode.select import TICK_SECONDS, frame_times
-from framegate.schemas.decoding import DecodeConfig, FramesConfig
+from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
+from framegate.pipelines.decode.select import frame_times
+from framegate.schemas.config import DecodeConfig, FramesConfig
 
 WriteFilm = Callable[..., Path]
 NumberOf = Callable[[np.ndarray], int]
@@ -199,4 +200,4 @@ def test_frames_are_passed_over_where_it_is_safe(
     file = RangeFile.of(data)
     with PyavReader(file, container=sniff_file(file), limits=DecodeConfig()) as reader:
         reader.read([0.5, 1.5, 3.5], height=64, width=96)
-        assert isinstance(reader._frames, WantedFrames)
+        assert isinstance(reader._frames, NeededFrames)

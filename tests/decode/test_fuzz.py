@@ -12,8 +12,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from framegate.pipelines.decode.sandbox.slot import Sandbox
-from framegate.schemas.decoding import DecodeConfig
+from framegate.pipelines.decode.sandbox.sandbox import Sandbox
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import REASON_MEANINGS, VideoError
 from tests.decode.conftest import REAL_VIDEOS
 from tests.decode.corpus_films import FASTSTART, FRAGMENTED, film

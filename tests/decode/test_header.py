@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.header import main_stream
 from framegate.pipelines.decode.readers.reader import open_reader
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import NoVideoStream, UnsupportedCodec, VideoTooLarge
 
 WriteFilm = Callable[..., Path]
@@ -75,7 +75,7 @@ def test_a_picture_over_the_limit_is_refused_undecoded(
     def decode(*_: object) -> None:
         raise AssertionError("a frame was decoded")
 
-    monkeypatch.setattr("framegate.pipelines.decode.readers.pyav.WantedFrames.first", decode)
+    monkeypatch.setattr("framegate.pipelines.decode.readers.pyav.NeededFrames.first", decode)
     monkeypatch.setattr("framegate.pipelines.decode.readers.pyav.EveryFrame.first", decode)
     data = write_film(tmp_path / "a", muxer=muxer, times_seconds=[0.0, 0.1], height=1024, width=2048).read_bytes()
     with pytest.raises(VideoTooLarge, match="2048 x 1024 pixels"):
@@ -162,7 +162,7 @@ def test_decord_opens_what_pyav_cannot_decode(
     def decode(*_: object) -> None:
         raise AssertionError("PyAV decoded a frame")
 
-    monkeypatch.setattr("framegate.pipelines.decode.readers.pyav.WantedFrames.first", decode)
+    monkeypatch.setattr("framegate.pipelines.decode.readers.pyav.NeededFrames.first", decode)
     monkeypatch.setattr("framegate.pipelines.decode.readers.pyav.EveryFrame.first", decode)
     with open_reader("decord", RangeFile.of(film)) as reader:
         frames, _, _ = reader.read([3.04], height=56, width=112)

@@ -11,7 +11,7 @@ import pytest
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.pyav import PyavReader
 from framegate.pipelines.decode.readers.reader import open_reader
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import StorageError, VersionChanged
 
 WriteFilm = Callable[..., Path]

@@ -16,7 +16,7 @@ from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.reader import Selection, VideoHeader, open_reader
 from framegate.pipelines.decode.scenes import SCAN_FPS, Scanned, join_scenes, scan, split_scenes
 from framegate.pipelines.decode.split import split
-from framegate.schemas.decoding import ClipsConfig
+from framegate.schemas.config import ClipsConfig
 from framegate.schemas.errors import DecodeFailed, DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
 
 THRESHOLD = 0.07
@@ -137,13 +137,10 @@ def long_film() -> np.ndarray:
 
 
 @pytest.mark.parametrize("window_seconds", [0.5, 7.0, 13.0])
-def test_where_the_cuts_are_does_not_depend_on_the_windows(
-    long_film: np.ndarray, window_seconds: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_the_cuts_are_does_not_depend_on_the_windows(long_film: np.ndarray, window_seconds: float) -> None:
     whole = np.flatnonzero(find_cuts(long_film, THRESHOLD)) / SCAN_FPS
     assert len(whole) == 4
-    monkeypatch.setattr(scenes, "WINDOW_SECONDS", window_seconds)
-    scanned = list(scan(Film(long_film), THRESHOLD))
+    scanned = list(scan(Film(long_film), THRESHOLD, window_seconds=window_seconds))
     assert [cut for window in scanned for cut in window.cuts_seconds] == whole.tolist()
     for window, later in itertools.pairwise(scanned):
         assert all(cut >= window.until_seconds for cut in later.cuts_seconds)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.reader import open_reader
-from framegate.pipelines.decode.select import TICK_SECONDS, frame_times, plan_frames
+from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
+from framegate.pipelines.decode.select import frame_times, target_frames
 from framegate.schemas.clip import FrameBatch
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.pixels import count_video_tokens
 
 FRAMES = FramesConfig(fps=2, max_frames=64)
@@ -76,18 +77,18 @@ def test_targets_lie_in_the_clip_in_order_and_within_cap_and_budget(
     start: float, length: float, frames: FramesConfig
 ) -> None:
     grid = {"factor": 28, "temporal_patch": 2}
-    plan = plan_frames(start, start + length, 720, 1280, frames, **grid)
-    times = plan.times_seconds
+    targets = target_frames(start, start + length, 720, 1280, frames, **grid)
+    times = targets.times_seconds
     assert 1 <= len(times) <= frames.max_frames
     assert all(start <= time < start + length for time in times)
     assert all(a < b for a, b in itertools.pairwise(times))
-    assert count_video_tokens(len(times), plan.height, plan.width, **grid) <= frames.max_video_tokens
+    assert count_video_tokens(len(times), targets.height, targets.width, **grid) <= frames.max_video_tokens
 
 
 def test_a_budget_that_holds_fewer_frames_spreads_them_over_the_whole_clip() -> None:
     frames = FramesConfig(fps=2, max_frames=64, max_video_tokens=16, min_frame_pixels=4 * 28 * 28)
-    plan = plan_frames(100, 116, 56, 56, frames, factor=28, temporal_patch=2)
-    assert plan == ([101, 103, 105, 107, 109, 111, 113, 115], 56, 56)
+    targets = target_frames(100, 116, 56, 56, frames, factor=28, temporal_patch=2)
+    assert targets == ([101, 103, 105, 107, 109, 111, 113, 115], 56, 56)
 
 
 @pytest.mark.parametrize(
@@ -98,13 +99,15 @@ def test_frames_of_an_uneven_film_come_once_each_with_the_times_they_are_shown_a
 ) -> None:
     starts = [0.0, 0.1, 0.5, 0.6, 2.0, 2.1, 5.0, 7.5]
     path = write_film(tmp_path / "uneven.mkv", times_seconds=starts)
-    plan = plan_frames(0.25, 8, 64, 96, frames, factor=28, temporal_patch=2)
+    targets = target_frames(0.25, 8, 64, 96, frames, factor=28, temporal_patch=2)
     with open_reader("pyav", RangeFile.of(path.read_bytes())) as reader:
-        selection = reader.read(plan.times_seconds, height=64, width=96)
+        selection = reader.read(targets.times_seconds, height=64, width=96)
     batch = FrameBatch(
         frames_THWC=selection.frames_THWC, pts_seconds=selection.pts_seconds, duration_seconds=7.75
     )  # refuses times that do not increase
-    assert [number_of(frame) for frame in batch.frames_THWC] == on_display(plan.times_seconds, starts, end_seconds=8.5)
+    assert [number_of(frame) for frame in batch.frames_THWC] == on_display(
+        targets.times_seconds, starts, end_seconds=8.5
+    )
     assert batch.pts_seconds == pytest.approx([starts[number_of(frame)] for frame in batch.frames_THWC], abs=2e-3)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.pipelines.decode.split import split_duration, split_fixed
-from framegate.schemas.decoding import ClipsConfig
+from framegate.schemas.config import ClipsConfig
 
 DURATIONS = st.floats(min_value=0.01, max_value=50_000, allow_nan=False)
 MIN_SECONDS = st.sampled_from([0.0, 0.5, 3.0, 600.0])

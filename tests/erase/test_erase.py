@@ -20,7 +20,7 @@ from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.erase.erase import erase
 from framegate.pipelines.erase.records import read_erasure_receipt, read_replacements, unfinished_erasures
-from framegate.pipelines.source.indexes import to_parquet as index_bytes
+from framegate.pipelines.source.index_cache import to_parquet as index_bytes
 from framegate.pipelines.source.members import ShardIndex, ShardMember
 from framegate.pipelines.store import ObjectInfo, join
 from framegate.pipelines.store.parquet import parse_parquet

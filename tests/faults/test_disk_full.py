@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from framegate.pipelines.lab.bench.small_archive import QUESTIONS, make_archive, make_model
+from framegate.pipelines.lab.bench.faults.small_archive import QUESTIONS, make_archive, make_model
 
 SCRIPT = """
 import json, os, subprocess, sys

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from framegate.pipelines.failpoints import FAIL_AT, FAIL_WITH, FAILPOINTS, check_failpoint
-from framegate.pipelines.lab.bench.faults import KINDS, Fault, Workbench, list_faults
+from framegate.pipelines.lab.bench.faults.workbench import KINDS, Fault, Workbench, list_faults
 from framegate.schemas.errors import ConfigError
 
 # Late ones for the places that everything comes by: the first times are those of the start of a run.

@@ -14,7 +14,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from framegate.pipelines.lab.bench.small_archive import QUESTIONS, make_archive, make_model
+from framegate.pipelines.lab.bench.faults.small_archive import QUESTIONS, make_archive, make_model
 
 NUM_ROUNDS = 8
 WRITER = """

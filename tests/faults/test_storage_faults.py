@@ -13,8 +13,8 @@ import pytest
 from framegate.pipelines import flow
 from framegate.pipelines.audit.audit import audit
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.lab.bench.faults import UNLIKE
-from framegate.pipelines.lab.bench.small_archive import QUESTIONS, make_archive, make_model
+from framegate.pipelines.lab.bench.faults.small_archive import QUESTIONS, make_archive, make_model
+from framegate.pipelines.lab.bench.faults.workbench import UNLIKE
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.store import Store, join
 from framegate.schemas.errors import CredentialsError

@@ -17,7 +17,7 @@ import pytest
 
 from framegate.pipelines import flow
 from framegate.pipelines.failpoints import FAIL_AT
-from framegate.pipelines.lab.bench.small_archive import QUESTIONS, make_archive, make_model
+from framegate.pipelines.lab.bench.faults.small_archive import QUESTIONS, make_archive, make_model
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.reason.strategies.protocol import Ask
 from framegate.schemas.job import Job
@@ -28,7 +28,7 @@ os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # loopback only; Ray read
 import ray as ray_module
 from ray.cluster_utils import Cluster
 from framegate.pipelines import flow
-from framegate.pipelines.lab.bench.small_archive import QUESTIONS, make_archive, make_model
+from framegate.pipelines.lab.bench.faults.small_archive import QUESTIONS, make_archive, make_model
 from framegate.pipelines.failpoints import FAIL_AT
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 
@@ -141,7 +141,7 @@ def test_videos_that_kill_their_decode_worker_are_given_up(tmp_path: Path) -> No
         "failures": {"max_attempts": 1},
     }
     spec = json.dumps({"job": job, "action": "run", "in_process": False})
-    command = [sys.executable, "-m", "framegate.pipelines.lab.bench.faults_child", spec]
+    command = [sys.executable, "-m", "framegate.pipelines.lab.bench.faults.child", spec]
     # Every decode worker dies of its first unit, again and again.
     environment = {**os.environ, FAIL_AT: "decode.unit"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from framegate.pipelines.reason.strategies.build import make_strategy
-from framegate.schemas.config import RunConfig, answer_document, config_id
+from framegate.schemas.config import ClipsConfig, DecodeConfig, FramesConfig, RunConfig, answer_document, config_id
 from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, GatedConfig
-from framegate.schemas.decoding import ClipsConfig, DecodeConfig, FramesConfig
 
 BASE: dict[str, Any] = {
     "input": {"videos": "s3://archive/2026"},

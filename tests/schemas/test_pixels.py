@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.pixels import count_video_tokens, fit_frames, smart_resize
 
 SIDES = st.integers(16, 3000)

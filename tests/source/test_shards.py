@@ -11,12 +11,11 @@ import pytest
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.reader import open_reader
-from framegate.pipelines.source import indexes as indexes_module
 from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.source.found import ABSENT, to_videos
-from framegate.pipelines.source.indexes import Indexes
+from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.store import ObjectInfo, Store, join
-from framegate.pipelines.store.pinned import PinnedObject, open_pinned
+from framegate.pipelines.store.pinned import PinnedObject
 from framegate.schemas.clip import Video
 from framegate.schemas.config import InputConfig
 from framegate.schemas.errors import InputError, StorageError, VersionChanged
@@ -65,12 +64,12 @@ def put_shard(uri: str, **files: bytes) -> str:
     return put(uri, make_tar({name.replace("_", "."): data for name, data in files.items()} or FILES))
 
 
-def find(videos: str | list[str] | tuple[str, ...], indexes: Indexes | None = None) -> list[Video]:
+def find(videos: str | list[str] | tuple[str, ...], indexes: ShardIndexCache | None = None) -> list[Video]:
     return list(to_videos(find_videos(InputConfig(videos=videos), indexes)))  # type: ignore[arg-type]
 
 
 def content(video: Video) -> bytes:
-    with open_pinned(Store(), video) as pinned:
+    with Store().open_pinned(video) as pinned:
         return pinned.read(0, pinned.size_bytes)
 
 
@@ -103,7 +102,7 @@ def test_a_video_in_a_shard_opens_without_being_fetched_whole(
     film = make_video(tmp_path / "film.mp4").read_bytes()
     put(join(s3_root, "x.tar"), make_tar({"before.bin": bytes(300_000), "film.mp4": film, "after.bin": bytes(300_000)}))
     [video] = find(join(s3_root, "x.tar#film.mp4"))
-    with open_pinned(Store(), video) as pinned, RangeFile(pinned.read, pinned.size_bytes) as file:
+    with Store().open_pinned(video) as pinned, RangeFile(pinned.read, pinned.size_bytes) as file:
         with open_reader("pyav", file) as reader:
             assert (reader.header.container, reader.header.display_width) == ("iso_bmff", 64)
         assert 0 < pinned.bytes_read <= len(film)
@@ -179,11 +178,11 @@ def test_a_column_and_a_side_file_of_one_name_are_refused_before_any_work(tmp_pa
 
 def test_an_index_is_kept_and_no_header_is_read_again(root: str, shard_bytes_read: list[int]) -> None:
     uri = put_shard(join(root, "in", "x.tar"))
-    indexes = Indexes(store=Store(), root=join(root, "out"))
+    indexes = ShardIndexCache(store=Store(), root=join(root, "out"))
     first = find(uri, indexes)
     assert len(shard_bytes_read) == 1
     assert indexes.num_ignored == {Store().stat(uri).uri: {"cls": 1}}
-    again = Indexes(store=Store(), root=join(root, "out"))
+    again = ShardIndexCache(store=Store(), root=join(root, "out"))
     assert find(uri, again) == first
     assert again.num_ignored == indexes.num_ignored
     assert len(shard_bytes_read) == 1
@@ -196,10 +195,10 @@ def test_an_index_is_kept_and_no_header_is_read_again(root: str, shard_bytes_rea
 
 def test_a_plan_reads_indexes_and_keeps_none(tmp_path: Path, shard_bytes_read: list[int]) -> None:
     uri = put_shard(str(tmp_path / "x.tar"))
-    looking = Indexes(store=Store(), root=str(tmp_path / "out"), keep=False)
+    looking = ShardIndexCache(store=Store(), root=str(tmp_path / "out"), keep=False)
     videos = find(uri, looking)
     assert not (tmp_path / "out").exists()
-    assert find(uri, Indexes(store=Store(), root=str(tmp_path / "out"))) == videos
+    assert find(uri, ShardIndexCache(store=Store(), root=str(tmp_path / "out"))) == videos
     num_reads = len(shard_bytes_read)
     assert find(uri, looking) == videos
     assert len(shard_bytes_read) == num_reads
@@ -212,7 +211,7 @@ def test_a_kept_index_says_all_that_the_shard_does(tmp_path: Path) -> None:
         str(tmp_path / "x.tar"),
         link.tobuf() + make_tar({"a.mp4": b"a", "a.txt": b"t", "a.jpg": b"j"})[:3072] + b"\xff" * 512,
     )
-    indexes = Indexes(store=Store(), root=str(tmp_path / "out"))
+    indexes = ShardIndexCache(store=Store(), root=str(tmp_path / "out"))
     fresh = find(uri)
     assert {video.refusal and video.refusal.reason for video in fresh} == {None, "unsafe_member", "truncated"}
     assert find(uri, indexes) == find(uri, indexes) == fresh
@@ -220,7 +219,7 @@ def test_a_kept_index_says_all_that_the_shard_does(tmp_path: Path) -> None:
 
 def test_an_index_that_is_none_is_said_in_one_sentence(tmp_path: Path) -> None:
     uri = put_shard(str(tmp_path / "x.tar"))
-    indexes = Indexes(store=Store(), root=str(tmp_path / "out"))
+    indexes = ShardIndexCache(store=Store(), root=str(tmp_path / "out"))
     put(indexes.uri(Store().stat(uri)), b"something else")
     with pytest.raises(StorageError, match=r"is no index of a shard .* delete it"):
         find(uri, indexes)
@@ -230,7 +229,7 @@ def test_a_shard_that_is_replaced_while_it_is_indexed_is_indexed_as_the_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = put_shard(str(tmp_path / "x.tar"))
-    plain_open, num_left = indexes_module.open_pinned, [1]
+    plain_open, num_left = Store.open_pinned, [1]
 
     def open_late(store: Store, video: Video) -> PinnedObject:
         if num_left[0]:
@@ -238,7 +237,7 @@ def test_a_shard_that_is_replaced_while_it_is_indexed_is_indexed_as_the_new_one(
             put_shard(uri, a_mp4=b"n" * (100 + num_left[0]))
         return plain_open(store, video)
 
-    monkeypatch.setattr(indexes_module, "open_pinned", open_late)
+    monkeypatch.setattr(Store, "open_pinned", open_late)
     [video] = find(uri)
     assert video.version == Store().stat(uri).version
     assert content(video) == b"n" * 100
@@ -254,10 +253,10 @@ def test_an_output_that_cannot_be_written_is_no_fault_of_the_shard(tmp_path: Pat
     uri = put_shard(str(tmp_path / "x.tar"))
     (tmp_path / "out").write_bytes(b"a file")
     with pytest.raises(StorageError, match="out"):
-        find(uri, Indexes(store=Store(), root=str(tmp_path / "out")))
+        find(uri, ShardIndexCache(store=Store(), root=str(tmp_path / "out")))
 
 
 def test_the_name_of_an_index_stands_for_shard_and_version() -> None:
-    indexes = Indexes(store=Store(), root="out")
+    indexes = ShardIndexCache(store=Store(), root="out")
     shards = [ObjectInfo(uri=uri, version=version, size_bytes=1) for uri in ("a", "b") for version in ("1", "2")]
     assert len({indexes.uri(shard) for shard in shards}) == 4

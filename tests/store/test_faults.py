@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from framegate.pipelines.store import Put, Store, join
-from framegate.pipelines.store.pinned import open_pinned
 from framegate.schemas.clip import Video
 from framegate.schemas.errors import CredentialsError, ObjectNotFound, StorageError, StorageFull, VersionChanged
 from tests import s3_faults as faults
@@ -139,7 +138,7 @@ def test_a_body_that_is_short_is_asked_for_again(
         lambda: faulty.read(uri) == DATA,
         lambda: faulty.read(uri, 100, 300) == DATA[100:300],
         lambda: list(faulty.read_many([info])) == [(uri, DATA)],
-        lambda: open_pinned(faulty, video).read(7, 5000) == DATA[7:5000],
+        lambda: faulty.open_pinned(video).read(7, 5000) == DATA[7:5000],
     ):
         s3_faults.script(fault, method="GET", times=2)
         assert read()
@@ -189,7 +188,7 @@ def test_credentials_that_are_not_accepted_end_it_at_once(
         lambda: list(faulty.glob(join(s3_root, "*"))),
         lambda: list(faulty.read_many([uri])),
         lambda: faulty.is_folder(s3_root),
-        lambda: open_pinned(faulty, video).read(0, 5),
+        lambda: faulty.open_pinned(video).read(0, 5),
     ):
         with pytest.raises(
             CredentialsError, match=rf"cannot \w+ .*{code}.*(renew them|clock) and run again; everything comm"

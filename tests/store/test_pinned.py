@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framegate.pipelines.store import Store, join
-from framegate.pipelines.store.pinned import PinnedObject, open_pinned
+from framegate.pipelines.store.pinned import PinnedObject
 from framegate.schemas.clip import Member, Video
 from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
 
@@ -48,7 +48,7 @@ def member(video: Video, start: int, size_bytes: int) -> Video:
 
 
 def test_ranges_of_an_object_are_read_and_counted(root: str) -> None:
-    with open_pinned(Store(), put(join(root, "v.mp4"), DATA)) as pinned:
+    with Store().open_pinned(put(join(root, "v.mp4"), DATA)) as pinned:
         assert pinned.size_bytes == len(DATA)
         assert pinned.read(0, len(DATA)) == DATA
         assert pinned.read(300, 301) == DATA[300:301]
@@ -58,7 +58,7 @@ def test_ranges_of_an_object_are_read_and_counted(root: str) -> None:
 
 def test_a_member_is_a_stretch_of_its_object_and_no_more(root: str) -> None:
     video = put(join(root, "shard.tar"), DATA)
-    with open_pinned(Store(), member(video, 512, 1000)) as pinned:
+    with Store().open_pinned(member(video, 512, 1000)) as pinned:
         assert pinned.size_bytes == 1000
         assert pinned.read(0, 1000) == DATA[512:1512]
         assert pinned.read(990, 1000) == DATA[1502:1512]
@@ -71,13 +71,13 @@ def test_an_object_that_was_replaced_before_is_not_read(root: str) -> None:
     uri = join(root, "v.mp4")
     before = put(uri, DATA)
     put(uri, DATA[::-1])
-    with pytest.raises(VersionChanged, match=r"v\.mp4 has changed"), open_pinned(Store(), before) as pinned:
+    with pytest.raises(VersionChanged, match=r"v\.mp4 has changed"), Store().open_pinned(before) as pinned:
         pinned.read(0, 10)
 
 
 def test_an_object_that_is_written_over_while_it_is_open_is_never_a_mix(root: str) -> None:
     uri = join(root, "v.mp4")
-    with open_pinned(Store(), put(uri, DATA)) as pinned:
+    with Store().open_pinned(put(uri, DATA)) as pinned:
         assert pinned.read(0, 10) == DATA[:10]
         if "://" in root:
             put(uri, DATA[::-1])
@@ -89,7 +89,7 @@ def test_an_object_that_is_written_over_while_it_is_open_is_never_a_mix(root: st
 
 def test_a_local_file_that_is_renamed_away_stays_whole_while_it_is_open(tmp_path: Path) -> None:
     uri = str(tmp_path / "v.mp4")
-    with open_pinned(Store(), put(uri, DATA)) as pinned:
+    with Store().open_pinned(put(uri, DATA)) as pinned:
         (tmp_path / "new").write_bytes(DATA[::-1])
         os.replace(tmp_path / "new", uri)
         assert pinned.read(10, 20) == DATA[10:20]
@@ -98,36 +98,36 @@ def test_a_local_file_that_is_renamed_away_stays_whole_while_it_is_open(tmp_path
 def test_what_is_not_there_is_not_found(root: str) -> None:
     for size_bytes in (0, 10):
         gone = Video(uri=join(root, "gone.mp4"), version="absent", size_bytes=size_bytes)
-        with pytest.raises(ObjectNotFound, match=r"gone\.mp4"), open_pinned(Store(), gone) as pinned:
+        with pytest.raises(ObjectNotFound, match=r"gone\.mp4"), Store().open_pinned(gone) as pinned:
             pinned.read(0, 10)
 
 
 def test_what_was_empty_and_no_longer_is_has_changed(root: str) -> None:
     uri = join(root, "v.mp4")
     empty = put(uri, b"")
-    open_pinned(Store(), empty).close()
+    Store().open_pinned(empty).close()
     put(uri, DATA)
     with pytest.raises(VersionChanged):
-        open_pinned(Store(), empty)
+        Store().open_pinned(empty)
 
 
 def test_a_stretch_that_reaches_beyond_the_object_is_an_error(root: str) -> None:
     video = put(join(root, "shard.tar"), DATA)
-    with open_pinned(Store(), member(video, len(DATA) - 5, 10)) as pinned, pytest.raises(StorageError, match="5 of 10"):
+    with Store().open_pinned(member(video, len(DATA) - 5, 10)) as pinned, pytest.raises(StorageError, match="5 of 10"):
         pinned.read(0, 10)
 
 
 def test_closing_frees_the_descriptor(tmp_path: Path) -> None:
     video = put(str(tmp_path / "v.mp4"), DATA)
     num_open = len(os.listdir("/proc/self/fd"))
-    pinned = open_pinned(Store(), video)
+    pinned = Store().open_pinned(video)
     pinned.close()
     pinned.close()
     with pytest.raises(StorageError):
         pinned.read(0, 1)
     put(video.uri, DATA[1:])
     with pytest.raises(VersionChanged):
-        open_pinned(Store(), video)
+        Store().open_pinned(video)
     assert len(os.listdir("/proc/self/fd")) == num_open
 
 
@@ -137,7 +137,7 @@ def test_any_range_of_any_stretch_is_that_range(tmp_path_factory: pytest.TempPat
     video = put(str(tmp_path_factory.mktemp("pinned") / "v.tar"), DATA)
     first, last = sorted(data.draw(st.tuples(st.integers(0, len(DATA)), st.integers(0, len(DATA)))))
     start, end = sorted(data.draw(st.tuples(st.integers(0, last - first), st.integers(0, last - first))))
-    with open_pinned(Store(), member(video, first, last - first)) as pinned:
+    with Store().open_pinned(member(video, first, last - first)) as pinned:
         assert pinned.read(start, end) == DATA[first:last][start:end]
 
 
@@ -192,7 +192,7 @@ def broken_line(s3_endpoint: str) -> Iterator[Callable[[int], str]]:
 
 
 def open_over(endpoint: str, video: Video) -> PinnedObject:
-    return open_pinned(Store({"endpoint_url": endpoint, "skip_instance_cache": True}, patience_seconds=2), video)
+    return Store({"endpoint_url": endpoint, "skip_instance_cache": True}, patience_seconds=2).open_pinned(video)
 
 
 def test_an_answer_that_breaks_off_is_asked_for_again(s3_root: str, broken_line: Callable[[int], str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from vllm.engine.arg_utils import EngineArgs
 
 from framegate.pipelines.reason.engines.vllm.arguments import REFUSED
-from framegate.schemas.engine_args import ENGINE_ARGS_OF_THE_MACHINE
+from framegate.schemas.config.engine_args import ENGINE_ARGS_OF_THE_MACHINE
 from framegate.schemas.errors import EngineError
 
 

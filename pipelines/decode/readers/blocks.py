@@ -1,7 +1,7 @@
-"""A seekable file over range reads: what a decoder holds in its hands instead of a path or an address.
+"""A seekable file over range reads, which decoders are given instead of a path or an address.
 
-Keeps the pieces that it fetched last and reads ahead while it is read on and on. Knows nothing of storage or video;
-whoever fetches may stand in another process.
+It caches the pieces that were fetched last and reads ahead during sequential reads. The bytes may come from another
+process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_FETCH_BYTES = 4 << 20
 # as was read: 60 requests, 73 %. One minute in a row: 12 requests.
 FIRST_AHEAD_BYTES = 64 << 10
 MAX_AHEAD_BYTES = 2 << 20
-# A jump forward over less than this is reading on.
+# A jump forward over less than this counts as sequential.
 GAP_BYTES = 16 << 10
 
 
@@ -56,7 +56,7 @@ class RangeFile(io.RawIOBase):
         return cls(lambda start, end: data[start:end], len(data))
 
     def expect(self, start: int, end: int) -> None:
-        """The next reads will want bytes [start, end): they come in one request, and nothing beyond them.
+        """Announces that the next reads lie in bytes [start, end): these come in one request, and nothing beyond them.
 
         The request is made when the first of them is read, from there on, and is cut into pieces of 4 MiB. A later call
         takes the place of an earlier one; an empty stretch takes it back.
@@ -90,9 +90,9 @@ class RangeFile(io.RawIOBase):
     def readinto(self, buffer) -> int:
         self._check_open()
         view = memoryview(buffer).cast("B")
-        wanted = min(len(view), max(0, self.size_bytes - self._position))
+        num_bytes = min(len(view), max(0, self.size_bytes - self._position))
         filled = 0
-        while filled < wanted:
+        while filled < num_bytes:
             position = self._position + filled
             index = bisect_right(self._pieces, position, key=_start_of) - 1
             if index >= 0 and position < self._pieces[index].end:
@@ -100,9 +100,9 @@ class RangeFile(io.RawIOBase):
             elif filled and position == self._expected[1]:
                 break
             else:
-                piece = self._add_piece(index + 1, position, wanted - filled)
+                piece = self._add_piece(index + 1, position, num_bytes - filled)
             offset = position - piece.start
-            size = min(wanted - filled, len(piece.data) - offset)
+            size = min(num_bytes - filled, len(piece.data) - offset)
             if abs(position - piece.read_to) > GAP_BYTES:
                 piece.run_bytes = piece.end - position
             self._num_uses += 1
@@ -113,12 +113,12 @@ class RangeFile(io.RawIOBase):
         return filled
 
     def close(self) -> None:
-        """Forgets what was fetched; whoever fetches is not told."""
+        """Frees the cache."""
         self._pieces.clear()
         super().close()
 
-    def _add_piece(self, index: int, position: int, wanted_bytes: int) -> _Piece:
-        """Fetches from `position`, which is in no piece and belongs before piece `index`, as far as seems useful."""
+    def _add_piece(self, index: int, position: int, min_bytes: int) -> _Piece:
+        """Fetches from `position`, which is in no piece and comes before piece `index`: `min_bytes` or more."""
         run_bytes = 0
         expected_start, expected_end = self._expected
         if expected_start <= position < expected_end:
@@ -126,7 +126,7 @@ class RangeFile(io.RawIOBase):
         else:
             if index and position - self._pieces[index - 1].end <= GAP_BYTES:
                 run_bytes = self._pieces[index - 1].run_bytes
-            end = position + max(wanted_bytes, FIRST_AHEAD_BYTES, min(run_bytes // 2, MAX_AHEAD_BYTES))
+            end = position + max(min_bytes, FIRST_AHEAD_BYTES, min(run_bytes // 2, MAX_AHEAD_BYTES))
         end = min(end, position + MAX_FETCH_BYTES, self.size_bytes)
         if index < len(self._pieces):
             end = min(end, self._pieces[index].start)

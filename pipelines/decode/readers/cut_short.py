@@ -11,7 +11,7 @@ from framegate.pipelines.decode.readers.sniff import ISO_BMFF_BOXES
 
 # A fragmented movie is a row of thousands of boxes, each perhaps a request to storage; the first ones must do.
 MAX_BOXES = 64
-# What is cut in any other is no part of the movie.
+# Any other box is not part of the movie, so that it may be cut.
 TOP_LEVEL_BOXES = ISO_BMFF_BOXES | {b"mfra"}
 _EBML_HEAD, _VOID, _MATROSKA_SEGMENT = 0x1A45DFA3, 0xEC, 0x18538067
 

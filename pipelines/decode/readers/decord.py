@@ -15,7 +15,6 @@ import numpy as np
 from av.error import FFmpegError
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
-from framegate.pipelines.decode.readers.clock import Clock
 from framegate.pipelines.decode.readers.header import (
     announced_seconds,
     decode_error,
@@ -24,8 +23,9 @@ from framegate.pipelines.decode.readers.header import (
     read_header,
 )
 from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
+from framegate.pipelines.decode.readers.timeline import Timeline
 from framegate.pipelines.decode.readers.track import Track, packet_starts
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import DecodeFailed, UnsupportedCodec
 
 
@@ -52,8 +52,10 @@ class DecordReader:
                 raise UnsupportedCodec(
                     "The file holds several video streams and decord takes a smaller one; set frames.decoder to pyav."
                 )
-            self._clock = Clock(time_base=track.time_base, origin_ticks=int(self._starts[0]), rate=frame_rate(stream))
-            self._end_seconds = self._clock.end_seconds(int(self._starts[-1]), last_ticks)
+            self._timeline = Timeline(
+                time_base=track.time_base, origin_ticks=int(self._starts[0]), rate=frame_rate(stream)
+            )
+            self._end_seconds = self._timeline.end_seconds(int(self._starts[-1]), last_ticks)
             turns = quarter_turns(track.container, stream)
             # decord turns the picture itself where the container is ISO-BMFF, and knows no other's rotation.
             self._turns = 0 if container == "iso_bmff" else turns
@@ -64,7 +66,7 @@ class DecordReader:
                 kind=container,
                 limits=limits,
                 turns=turns,
-                duration_seconds=announced_seconds(track.container, stream, self._clock) or self._end_seconds,
+                duration_seconds=announced_seconds(track.container, stream, self._timeline) or self._end_seconds,
             )
         finally:
             track.close()
@@ -74,7 +76,7 @@ class DecordReader:
     ) -> Selection:
         """See `Reader.read`."""
         has_ended = bool(len(times_seconds)) and times_seconds[-1] >= self._end_seconds
-        limits = [self._clock.limit_ticks(seconds) for seconds in times_seconds if seconds < self._end_seconds]
+        limits = [self._timeline.limit_ticks(seconds) for seconds in times_seconds if seconds < self._end_seconds]
         frames_THWC = np.empty((len(times_seconds), height, width, 3), dtype=np.uint8) if out is None else out
         if not limits:
             return Selection(frames_THWC[:0], np.empty(0, np.float64), has_ended)
@@ -84,7 +86,7 @@ class DecordReader:
         # are float32: 4 ms coarse after nine hours.
         if len(starts) != len(video):
             seconds = video.get_frame_timestamp(list(range(len(video))))[:, 0].astype(np.float64)
-            starts = np.rint(seconds / float(self._clock.time_base)).astype(np.int64)
+            starts = np.rint(seconds / float(self._timeline.time_base)).astype(np.int64)
         indices = np.unique(np.maximum(np.searchsorted(starts, limits, side="right") - 1, 0))
         try:
             for k, index in enumerate(indices.tolist()):  # one by one is as fast as all at once
@@ -92,7 +94,7 @@ class DecordReader:
                 self.progress()
         except decord.DECORDError as error:
             raise DecodeFailed(f"decord cannot decode the file ({_first_line(error)}).") from error
-        pts_seconds = np.array([self._clock.seconds(int(ticks)) for ticks in starts[indices]], dtype=np.float64)
+        pts_seconds = np.array([self._timeline.seconds(int(ticks)) for ticks in starts[indices]], dtype=np.float64)
         return Selection(frames_THWC[: len(indices)], pts_seconds, has_ended)
 
     def count_bytes(self, times_seconds: Sequence[float]) -> int | None:

@@ -1,6 +1,6 @@
-"""The frame on display at a moment, found by decoding every frame: right for any container and codec, and slow.
+"""The frame on display at a moment, found by decoding every frame: slow, and right for any container and codec.
 
-`wanted_frames` is faster where packets tell which frames there are.
+`needed_frames` is faster where packets tell which frames there are.
 """
 
 from __future__ import annotations

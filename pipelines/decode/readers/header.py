@@ -18,11 +18,11 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
-from framegate.pipelines.decode.readers.clock import Clock
 from framegate.pipelines.decode.readers.cut_short import is_cut_short
 from framegate.pipelines.decode.readers.reader import VideoHeader
 from framegate.pipelines.decode.readers.sniff import DEMUXERS
-from framegate.schemas.decoding import DecodeConfig
+from framegate.pipelines.decode.readers.timeline import Timeline
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import (
     DecodeFailed,
     NoVideoStream,
@@ -103,13 +103,13 @@ def keep_only(container: InputContainer, stream: VideoStream) -> None:
             other.discard = Discard.all
 
 
-def announced_seconds(container: InputContainer, stream: VideoStream, clock: Clock | None = None) -> float | None:
+def announced_seconds(container: InputContainer, stream: VideoStream, timeline: Timeline | None = None) -> float | None:
     """How long the video is by its header, and never less than its index shows; None where neither tells.
 
-    Without a `clock`, counted from the stream's announced start.
+    Without a `timeline`, counted from the stream's announced start.
     """
     time_base = stream.time_base or Fraction(0)
-    origin_ticks = clock.origin_ticks if clock else stream.start_time or 0
+    origin_ticks = timeline.origin_ticks if timeline else stream.start_time or 0
     if stream.duration:
         seconds = float(((stream.start_time or 0) + stream.duration - origin_ticks) * time_base)
     elif container.duration:

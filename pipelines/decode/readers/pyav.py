@@ -14,8 +14,8 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
-from framegate.pipelines.decode.readers.clock import Clock
 from framegate.pipelines.decode.readers.every_frame import EveryFrame, Shown, frame_ticks
+from framegate.pipelines.decode.readers.frame_starts import IrregularPackets
 from framegate.pipelines.decode.readers.header import (
     announced_seconds,
     decode_error,
@@ -23,17 +23,18 @@ from framegate.pipelines.decode.readers.header import (
     quarter_turns,
     read_header,
 )
+from framegate.pipelines.decode.readers.needed_frames import NeededFrames
 from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
 from framegate.pipelines.decode.readers.skippable import skips_exactly
+from framegate.pipelines.decode.readers.timeline import Timeline
 from framegate.pipelines.decode.readers.track import Track, count_bytes, end_of_packets
-from framegate.pipelines.decode.readers.wanted_frames import Irregular, WantedFrames
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 
 
 class PyavReader:
     """A video read from an open seekable `file`, which stays the caller's; `container` is what `sniff` called it.
 
-    `skips` False decodes every frame on the way to a wanted one, for comparison: the frames are the same.
+    `skips` False decodes every frame on the way to one that was asked for, for comparison: the frames are the same.
     """
 
     header: VideoHeader
@@ -41,14 +42,14 @@ class PyavReader:
     def __init__(self, file: RangeFile, *, container: str, limits: DecodeConfig, skips: bool = True) -> None:
         self._file = file
         self._reformatter = VideoReformatter()
-        self._frames: WantedFrames | EveryFrame | None = None
+        self._frames: NeededFrames | EveryFrame | None = None
         self._track: Track | None = None
         try:
             track = self._track = Track(file, container=container, limits=limits)
             skips = skips and skips_exactly(container, track.stream)
-            self._frames = WantedFrames(track) if skips else EveryFrame(track)
+            self._frames = NeededFrames(track) if skips else EveryFrame(track)
             first = self._first_frame(track)
-            self._clock = Clock(
+            self._timeline = Timeline(
                 time_base=track.time_base, origin_ticks=frame_ticks(first), rate=frame_rate(track.stream)
             )
             self._turns = quarter_turns(track.container, track.stream)
@@ -67,7 +68,7 @@ class PyavReader:
         frames_THWC = np.empty((len(times_seconds), height, width, 3), dtype=np.uint8) if out is None else out
         pts: list[int] = []
         has_ended = False
-        limits = [self._clock.limit_ticks(seconds) for seconds in times_seconds]
+        limits = [self._timeline.limit_ticks(seconds) for seconds in times_seconds]
         try:
             ranges = self._open_track().byte_ranges(limits)
             for k, seconds in enumerate(times_seconds):
@@ -83,13 +84,13 @@ class PyavReader:
                     pts.append(ticks)
         except FFmpegError as error:
             raise decode_error(self._file, error) from error
-        pts_seconds = np.array([self._clock.seconds(ticks) for ticks in pts], dtype=np.float64)
+        pts_seconds = np.array([self._timeline.seconds(ticks) for ticks in pts], dtype=np.float64)
         return Selection(frames_THWC[: len(pts)], pts_seconds, has_ended)
 
     def count_bytes(self, times_seconds: Sequence[float]) -> int | None:
         """See `Reader.count_bytes`. What opening read is not in it."""
         track = self._open_track()
-        limits = [self._clock.limit_ticks(seconds) for seconds in times_seconds]
+        limits = [self._timeline.limit_ticks(seconds) for seconds in times_seconds]
         ranges = track.byte_ranges(limits)
         if ranges is None:
             self._forget()
@@ -124,7 +125,7 @@ class PyavReader:
         assert self._frames is not None
         try:
             first = self._frames.first()
-        except Irregular:
+        except IrregularPackets:
             self._frames.forget()
             self._frames = EveryFrame(track)
             first = self._frames.first()
@@ -133,10 +134,10 @@ class PyavReader:
         return first
 
     def _read_header(self, track: Track, container: str, limits: DecodeConfig) -> VideoHeader:
-        duration_seconds = announced_seconds(track.container, track.stream, self._clock)
+        duration_seconds = announced_seconds(track.container, track.stream, self._timeline)
         if duration_seconds is None:  # a live recording
             self._forget()
-            duration_seconds = end_of_packets(track, self._clock)
+            duration_seconds = end_of_packets(track, self._timeline)
         return read_header(
             track.container,
             track.stream,
@@ -151,16 +152,16 @@ class PyavReader:
         assert self._frames is not None
         try:
             return self._frames.at(limits_ticks, k)
-        except Irregular:
+        except IrregularPackets:
             self._frames.forget()
-            self._frames = EveryFrame(self._open_track(), origin_ticks=self._clock.origin_ticks)
+            self._frames = EveryFrame(self._open_track(), origin_ticks=self._timeline.origin_ticks)
             return self._frames.at(limits_ticks, k)
         except BaseException:  # storage failed: the next read begins with a seek
             self._frames.forget()
             raise
 
     def _end_seconds(self, last: VideoFrame) -> float:
-        return self._clock.end_seconds(frame_ticks(last), last.duration or 0)
+        return self._timeline.end_seconds(frame_ticks(last), last.duration or 0)
 
     def _draw(self, frame: VideoFrame, out_HWC: np.ndarray) -> None:
         """Scales and turns `frame` into `out_HWC` by one conversion and one copy."""

@@ -1,7 +1,7 @@
 """The seam between the decode stage and the packages that decode.
 
-Times are seconds of the video, and 0 is when the first frame of its video stream is shown: a transport stream that
-was cut out of a broadcast starts at 0 like any other. Knows no package; `open_reader` imports the one it is asked for.
+Times are seconds of the video. Second 0 is when the first frame of its video stream is shown: a transport stream that
+was cut out of a broadcast starts at 0 like any other. A package is imported when `open_reader` is asked for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.sniff import HEAD_BYTES, sniff
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import ConfigError
 
 
@@ -39,19 +39,35 @@ class VideoHeader:
 
 
 class Selection(NamedTuple):
-    """What a read gave: frames_THWC uint8 RGB, pts_seconds float64 (T,), and whether the video ended before the last
-    of the times that were asked for."""
+    """The frames of one read: frames_THWC uint8 RGB and pts_seconds float64 (T,). `has_ended`: the video ended before
+    the last of the times that were asked for."""
 
     frames_THWC: np.ndarray
     pts_seconds: np.ndarray
     has_ended: bool
 
 
+class Source(Protocol):
+    """Bytes [0, size_bytes) of one version of one video, as `pipelines.store.pinned.PinnedObject` reads them."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes fetched from storage so far."""
+        ...
+
+    def read(self, start: int, end: int) -> bytes:
+        """Raises StorageError."""
+        ...
+
+
 class Reader(Protocol):
     """One open video. Not thread-safe; close it when done (every reader is a context manager).
 
-    A reader may have an attribute `progress`, to be set by whoever waits for it: it calls this, without arguments, for
-    each frame that it decodes, wanted or not. That tells a slow decoder from one that hangs.
+    A reader may have an attribute `progress`: a function without arguments that it calls for each frame it decodes,
+    also for frames that nobody asked for. The caller sets it to tell a slow decoder from one that hangs.
     """
 
     header: VideoHeader
@@ -80,7 +96,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Decoder:
-    """What stands behind the name of a decoder: the package, and our reader as `module:Class`."""
+    """A decoder's package, and our reader of it as `module:Class`."""
 
     package: str
     reader: str
@@ -100,8 +116,8 @@ def decoder_version(name: str) -> str:
 def open_reader(name: str, file: RangeFile, limits: DecodeConfig | None = None) -> Reader:
     """Sniff `file` and open it with decoder `name`, in this process. The file stays the caller's to close.
 
-    Of `limits` (defaults without), what a header may announce. Raises ConfigError where the decoder is unknown or not
-    installed, VideoError where the file is no video, and what `file` raises.
+    `limits` bound what the header may announce; without them the defaults hold. Raises ConfigError where the decoder is
+    unknown or not installed, VideoError where the file is no video, and what `file` raises.
     """
     container = sniff_file(file)
     return reader_class(name)(file, container=container, limits=limits or DecodeConfig())
@@ -124,7 +140,7 @@ def reader_class(name: str) -> Callable[..., Reader]:
 def find_decoder(name: str) -> Decoder:
     """Raises ConfigError."""
     if name not in DECODERS:
-        raise ConfigError(f"The decoder '{name}' is unknown; use one of: {', '.join(DECODERS)}.")
+        raise ConfigError(f"the decoder '{name}' is unknown; use one of: {', '.join(DECODERS)}")
     return DECODERS[name]
 
 
@@ -133,6 +149,6 @@ def _import(package: str, *, decoder: str):
         return importlib.import_module(package)
     except ImportError as error:
         raise ConfigError(
-            f"The decoder '{decoder}' needs the package '{package}', which cannot be imported here ({error}); "
-            f"install it with 'pip install {package}' or set frames.decoder to pyav."
+            f"the decoder '{decoder}' needs the package '{package}', which cannot be imported here ({error}); "
+            f"install it with 'pip install {package}' or set frames.decoder to pyav"
         ) from error

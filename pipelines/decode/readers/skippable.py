@@ -1,17 +1,18 @@
-"""Of which streams a decoder may pass over frames, so that all others keep their pixels."""
+"""The streams in which a decoder may skip frames without changing the pixels of the others."""
 
 from __future__ import annotations
 
 from av.video.stream import VideoStream
 
-# Of these, packets give the times of their frames. AVI, Ogg and MXF do not, and program streams do so now and then.
+# In these containers, packets have the times of their frames. In AVI, Ogg and MXF they do not, in program streams not
+# always.
 TIMED_CONTAINERS = {"iso_bmff", "matroska", "mpeg_ts", "flv"}
 
 
 def skips_exactly(container: str, stream: VideoStream) -> bool:
-    """Whether packets tell the frames, and FFmpeg's decoder passes over just those to which no other frame refers.
+    """Whether packets tell the frames, and FFmpeg's decoder skips exactly those frames to which no other one refers.
 
-    Decoders of other codecs ignore the wish (VP9, AV1), or packets of theirs may hold no frame (VP8).
+    Decoders of other codecs ignore the setting (VP9, AV1), or packets of theirs may hold no frame (VP8).
     """
     codec = stream.codec.canonical_name
     if container not in TIMED_CONTAINERS:

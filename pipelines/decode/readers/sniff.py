@@ -1,7 +1,7 @@
-"""What a file is, by its first bytes and never by its name.
+"""The kind of a file, found by its first bytes and never by its name.
 
 Video containers are let through; playlists, images and text are refused before any decoder sees them, because some
-decoders follow a playlist to other files and to the network. Knows nothing of streams or codecs.
+decoders follow a playlist to other files and to the network.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _is_cut_out_transport_stream(head: bytes) -> bool:
 
 
 def _as_utf8(head: bytes) -> bytes:
-    """Text without byte-order mark and leading white space, UTF-16 made UTF-8; whatever is no text as it is."""
+    """Text without byte-order mark and leading white space, UTF-16 made UTF-8; other bytes stay as they are."""
     for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
         if head.startswith(mark):
             return head[2:].decode(encoding, errors="ignore").encode(errors="ignore").lstrip()

@@ -1,6 +1,6 @@
 """The video stream of an open container as packets: from the start, or from the key frame before a moment.
 
-Says beforehand which bytes of the file it will read, where the container has an index. Decodes nothing.
+Where the container has an index, the bytes that will be read are known beforehand. Nothing is decoded here.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
-from framegate.pipelines.decode.readers.clock import Clock
 from framegate.pipelines.decode.readers.header import decode_error, keep_only, main_stream, open_container
-from framegate.schemas.decoding import DecodeConfig
+from framegate.pipelines.decode.readers.timeline import Timeline
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import DecodeFailed
 
 # Frames come out of a decoder later than they go in: a packet more than tells which one is wanted.
@@ -36,7 +36,7 @@ MAX_KEYLESS_PACKETS = 600
 class Track:
     """`stream` and `container` are replaced by `rewind`: keep neither, they point to freed memory then.
 
-    `progress` is called by those who decode the packets, for each frame that comes out.
+    `progress` is called for each frame that comes out of the decoder, by the code that decodes the packets.
     Raises FFmpegError where the container cannot be opened, VideoError as `main_stream`.
     """
 
@@ -208,7 +208,7 @@ def packet_starts(track: Track) -> tuple[np.ndarray, int]:
     return np.array([pts for pts, _ in spans], dtype=np.int64), spans[-1][1]
 
 
-def end_of_packets(track: Track, clock: Clock) -> float:
+def end_of_packets(track: Track, timeline: Timeline) -> float:
     """When the last frame goes off, by all packets. As `packet_starts`."""
     starts, last_ticks = packet_starts(track)
-    return clock.end_seconds(int(starts[-1]), last_ticks)
+    return timeline.end_seconds(int(starts[-1]), last_ticks)

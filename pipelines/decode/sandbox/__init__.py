@@ -1,1 +1,1 @@
-"""A decoder that can be killed: one confined process per slot, which sees bytes by number and never a path."""
+"""The sandbox: a decoder in a confined process that can be killed, and that gets bytes by range and never a path."""

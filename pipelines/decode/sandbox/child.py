@@ -1,7 +1,7 @@
-"""The main loop of a decoder's process: opens what it is told, asks for bytes by number, fills shared frames.
+"""The main loop of a decoder process: it opens a video, asks for bytes by range, and fills the shared frames file.
 
-Imports all that it will need, confines itself, and only then touches a video. One video at a time. Ends when the other
-end of its socket closes.
+It first imports all modules it will need, then confines itself, and only then touches a video. One video at a time. It
+ends when the other end of its socket closes.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from framegate.pipelines.decode.readers.reader import DECODERS, Decoder, Reader,
 from framegate.pipelines.decode.sandbox import wire
 from framegate.pipelines.decode.sandbox.confinement import allow_cpu_seconds, confine
 from framegate.pipelines.decode.sandbox.frames_file import MappedFrames
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import ConfigError, DecodeFailed, FramegateError, MemoryLimit
 
-# Python and numpy import these when they first meet a need for them, which is too late here.
+# Python and numpy import these at their first use, which is too late here.
 LATE_MODULES = ("encodings.utf_16_be", "encodings.utf_16_le", "numpy.ma")
-# A decoder may read a file more than once (to index it, to seek in it). Who reads on and on without a frame is stuck.
+# A decoder may read a file more than once (to index it, to seek in it). One that reads it more often than this, without
+# a frame, counts as hanging.
 MAX_READ_ROUNDS = 4
 
 
@@ -54,10 +55,10 @@ def main(told: Mapping[str, Any]) -> None:
     frames = MappedFrames(told["frames"])
     isolation = confine(life_pipe=told["life_pipe"], memory_bytes=limits.memory_mib << 20)
     wire.send(connection, {"kind": "ready", "isolation": isolation})
-    _Host(connection, frames, limits, classes).serve()
+    _Server(connection, frames, limits, classes).serve()
 
 
-class _Host:
+class _Server:
     """Answers the parent, one request after the other."""
 
     def __init__(

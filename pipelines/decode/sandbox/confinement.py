@@ -1,6 +1,6 @@
-"""What a decoder's process takes away from itself, once its packages are imported and before it sees a byte.
+"""The confinement that a decoder process puts on itself, after its packages are imported and before it sees a byte.
 
-Knows nothing of decoders. Each step says whether it is in force; a system that lacks one goes on without it.
+Each step reports whether it is in force; a system that lacks one goes on without it.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""How long the decoder has worked on a video, and whether that is too long. Knows nothing of processes."""
+"""Time limits on a decoder process: how long it may take to open a file, to give a frame, to finish a video."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Literal, Protocol
 
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import DecoderCrash, DecodeTimeout
 
 
-class Clock(Protocol):
-    """Counts what is spent waiting for the child."""
+class Deadline(Protocol):
+    """A limit on the seconds that are spent waiting for the child."""
 
     @property
     def slice_seconds(self) -> float:
@@ -18,12 +18,12 @@ class Clock(Protocol):
         ...
 
     def spend(self, seconds: float) -> None:
-        """Raises VideoError where that was too much."""
+        """Counts `seconds`. Raises VideoError where the sum is above the limit."""
         ...
 
 
-class Allowance:
-    """One deadline for what is no decoding: to start, to close."""
+class FixedDeadline:
+    """One limit for a step that decodes nothing: to start, to close."""
 
     slice_seconds = 0.5
 
@@ -38,11 +38,11 @@ class Allowance:
             raise DecoderCrash(f"The decoder's process did not {self._to_do} within {self._seconds:g} seconds.")
 
 
-class Stopwatch:
-    """Counts, for one video, the time that the parent spends waiting for the child, and no other.
+class VideoDeadlines:
+    """The limits of one video. Counts the time that the parent spends waiting for the child, and no other.
 
-    `progress` gives something that differs from what it was when the decoder has made progress; it is asked at least
-    every `slice_seconds`, so that a deadline between frames fires at most one slice late.
+    `progress` gives a value that changes whenever the decoder makes progress. It is asked at least every
+    `slice_seconds`, so that the limit between frames fires at most one slice late.
     """
 
     def __init__(self, limits: DecodeConfig, progress: Callable[[], bytes]) -> None:
@@ -56,7 +56,7 @@ class Stopwatch:
         return min(1.0, self._limits.open_seconds / 8, self._limits.frame_seconds / 8, self._limits.video_seconds / 8)
 
     def begin(self, step: Literal["open", "frame"], *, num_frames: int = 1) -> None:
-        """A new request. `num_frames` are decoded in it without a word of progress in between."""
+        """A new request. In it, `num_frames` frames are decoded without a report of progress in between."""
         self._step = step
         self._num_frames = max(1, num_frames)
         self._step_seconds = 0.0

@@ -1,8 +1,8 @@
-"""The nameless file through which frames come back: the child maps it, the parent copies out of it.
+"""The unnamed file through which frames come back: the child maps it, the parent copies out of it.
 
 The first page holds a counter that the child raises whenever it makes progress; then, for each read anew, the
-presentation times and the frames. The parent reads it like a file and maps nothing: a child that shrinks it under the
-parent's hands makes a short read, no SIGBUS.
+presentation times and the frames. The parent reads it like a file and maps nothing: if the child shrinks it meanwhile,
+the parent meets a short read and no SIGBUS.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A decoder's process as its parent holds it: started, talked to, and ended without a trace, whatever it does.
-
-Knows nothing of what is said.
-"""
+"""The parent's side of a decoder process: starts it, exchanges messages, ends it whatever it does."""
 
 from __future__ import annotations
 
@@ -19,13 +16,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from framegate.pipelines.decode.sandbox import wire
-from framegate.pipelines.decode.sandbox.deadlines import Clock
+from framegate.pipelines.decode.sandbox.deadlines import Deadline
 from framegate.pipelines.decode.sandbox.frames_file import FramesFile
 from framegate.schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
 
 END_SECONDS = 2.0  # for a process that was told to end, or whose socket has closed
 LAST_WORDS_BYTES = 4096
-_COMMAND = (
+COMMAND = (
     "import json, sys; told = json.loads(sys.argv[1]); sys.path[:] = told['sys_path']; "
     "from framegate.pipelines.decode.sandbox.child import main; main(told)"
 )
@@ -42,10 +39,10 @@ _INHERITED = ("LD_LIBRARY_PATH",)  # without it, some builds of Python do not st
 
 
 class ChildProcess:
-    """One process with its socket, its frames and its life pipe. All are gone after `kill`, `end`, or collection."""
+    """One process with its socket, its frames and its life pipe. `kill`, `end` or garbage collection free them all."""
 
-    def __init__(self, told: Mapping[str, Any]) -> None:
-        """`told`: what `child.main` is told, beside the descriptors. Raises OSError."""
+    def __init__(self, told: Mapping[str, Any], *, command: str = COMMAND) -> None:
+        """`told`: what `child.main` is told, beside the descriptors. `command`: the Python it runs. Raises OSError."""
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             self.frames = FramesFile()
             ours.callback(self.frames.close)
@@ -63,7 +60,7 @@ class ChildProcess:
             descriptors = {"socket": other_end.fileno(), "frames": self.frames.descriptor, "life_pipe": life_read}
             paths = [str(path) or os.getcwd() for path in sys.path]
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _COMMAND, json.dumps({**told, **descriptors, "sys_path": paths})],
+                [sys.executable, "-I", "-c", command, json.dumps({**told, **descriptors, "sys_path": paths})],
                 stdin=subprocess.DEVNULL,
                 stdout=words_write,
                 stderr=words_write,
@@ -102,12 +99,12 @@ class ChildProcess:
             return None
         return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
 
-    def send(self, message: wire.Message, payload: bytes = b"", *, clock: Clock) -> None:
+    def send(self, message: wire.Message, payload: bytes = b"", *, deadline: Deadline) -> None:
         """Only inside of `talking`, like `receive`."""
-        wire.send(self._connection, message, payload, wait=lambda event: self._wait(event, clock))
+        wire.send(self._connection, message, payload, wait=lambda event: self._wait(event, deadline))
 
-    def receive(self, *, clock: Clock) -> wire.Message:
-        message, _ = wire.receive(self._connection, wait=lambda event: self._wait(event, clock))
+    def receive(self, *, deadline: Deadline) -> wire.Message:
+        message, _ = wire.receive(self._connection, wait=lambda event: self._wait(event, deadline))
         return message
 
     @contextlib.contextmanager
@@ -138,15 +135,15 @@ class ChildProcess:
             self._await_exit()
         self._end()
 
-    def _wait(self, event: int, clock: Clock) -> None:
-        """Until the socket is ready. Raises what `clock` raises, EOFError where the process has died."""
+    def _wait(self, event: int, deadline: Deadline) -> None:
+        """Until the socket is ready. Raises what `deadline` raises, EOFError where the process has died."""
         self._poll.register(self._connection, event)
-        slice_seconds = clock.slice_seconds
+        slice_seconds = deadline.slice_seconds
         while True:
             started = time.monotonic()
             ready = [descriptor for descriptor, _ in self._poll.poll(slice_seconds * 1000)]
             # What goes beyond the slice is our own delay: this process was not given a core.
-            clock.spend(min(time.monotonic() - started, slice_seconds))
+            deadline.spend(min(time.monotonic() - started, slice_seconds))
             if self._words in ready:
                 self._listen()
             if self._connection.fileno() in ready:

@@ -1,6 +1,6 @@
-"""A reader whose decoder works in another process: asks it for frames, and serves it the bytes that it asks for.
+"""A reader whose decoder works in another process: it asks for frames, and serves the bytes that the decoder asks for.
 
-Whatever comes back is checked before it is used. Knows nothing of when processes start and end.
+Every answer is checked before it is used.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from typing import TypeVar
 import numpy as np
 
 from framegate.pipelines.decode.readers.blocks import MAX_FETCH_BYTES
-from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
+from framegate.pipelines.decode.readers.reader import Selection, Source, VideoHeader
 from framegate.pipelines.decode.sandbox import wire
-from framegate.pipelines.decode.sandbox.deadlines import Allowance, Stopwatch
+from framegate.pipelines.decode.sandbox.deadlines import FixedDeadline, VideoDeadlines
 from framegate.pipelines.decode.sandbox.frames_file import room_bytes
 from framegate.pipelines.decode.sandbox.process import ChildProcess
-from framegate.pipelines.decode.slots import Source
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import DecoderCrash, MemoryLimit, StorageError, VideoError, video_error
 
 CLOSE_SECONDS = 10.0
@@ -40,7 +39,7 @@ class SandboxedReader:
         """Raises VideoError, StorageError."""
         self._child = child
         self._source = source
-        self._stopwatch = Stopwatch(limits, child.frames.progress)
+        self._deadlines = VideoDeadlines(limits, child.frames.progress)
         self._is_closed = False
         self._source_error: Exception | None = None
         request = {"kind": "open", "decoder": decoder, "size_bytes": source.size_bytes}
@@ -63,7 +62,7 @@ class SandboxedReader:
             self._child.frames.grow(room_bytes(len(times), height, width))
         except OSError as error:
             raise MemoryLimit(f"There is no room for {len(times)} frames of {height} x {width} pixels.") from error
-        self._stopwatch.begin("frame", num_frames=1 if self._tells_progress else len(times))
+        self._deadlines.begin("frame", num_frames=1 if self._tells_progress else len(times))
 
         def take(answer: wire.Message) -> Selection:
             num_frames = wire.take_whole(answer, "num_frames", at_least=0, at_most=len(times))
@@ -91,7 +90,7 @@ class SandboxedReader:
             return num_bytes if wire.take_truth(answer, "is_known") else None
 
         self._check_usable()
-        self._stopwatch.begin("frame")
+        self._deadlines.begin("frame")
         return self._ask({"kind": "count_bytes"}, np.array(times_seconds, np.float64).tobytes(), "counted", take)
 
     def close(self) -> None:
@@ -100,11 +99,11 @@ class SandboxedReader:
             return
         self._is_closed = True
         if not self._child.is_gone:
-            clock = Allowance(CLOSE_SECONDS, to_do="close the file")
+            deadline = FixedDeadline(CLOSE_SECONDS, to_do="close the file")
             try:
                 with self._child.talking():
-                    self._child.send({"kind": "close"}, clock=clock)
-                    if self._child.receive(clock=clock).get("kind") not in ("closed", "error", "aborted"):
+                    self._child.send({"kind": "close"}, deadline=deadline)
+                    if self._child.receive(deadline=deadline).get("kind") not in ("closed", "error", "aborted"):
                         raise wire.Malformed("it does not close")
             except VideoError:
                 return  # `talking` has ended it
@@ -117,12 +116,12 @@ class SandboxedReader:
         self.close()
 
     def _ask(self, request: wire.Message, payload: bytes, kind: str, take: Callable[[wire.Message], T]) -> T:
-        """What `take` makes of the answer, which must be of this kind; until it comes, the child is served bytes."""
+        """The answer, which must be of `kind`, converted by `take`. Until it comes, the child is served bytes."""
         failure: Exception | None = None
         with self._child.talking():
-            self._child.send(request, payload, clock=self._stopwatch)
+            self._child.send(request, payload, deadline=self._deadlines)
             while True:
-                answer = self._child.receive(clock=self._stopwatch)
+                answer = self._child.receive(deadline=self._deadlines)
                 answer_kind = wire.take_text(answer, "kind")
                 if failure is None and answer_kind == kind:
                     return take(answer)
@@ -134,7 +133,7 @@ class SandboxedReader:
                 elif failure is None or answer_kind != "aborted":
                     raise wire.Malformed(f"{answer_kind!r} is no answer to {request['kind']!r}")
                 break
-        if isinstance(failure, MemoryLimit):  # what it holds now may be in no order
+        if isinstance(failure, MemoryLimit):  # its state may be inconsistent now
             self._child.kill()
         raise failure
 
@@ -157,9 +156,9 @@ class SandboxedReader:
                 raise StorageError(f"bytes {start} to {end} were asked for, {len(data)} bytes came")
         except Exception as error:
             self._source_error = error
-            self._child.send({"kind": "abort"}, clock=self._stopwatch)
+            self._child.send({"kind": "abort"}, deadline=self._deadlines)
             return error
-        self._child.send({"kind": "bytes"}, data, clock=self._stopwatch)
+        self._child.send({"kind": "bytes"}, data, deadline=self._deadlines)
         return None
 
 

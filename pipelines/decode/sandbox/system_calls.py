@@ -1,8 +1,8 @@
-"""Which system calls a decoder needs when its packages are imported, and the filter that refuses all others.
+"""The system calls that a decoder needs after its imports, and the filter that refuses all others.
 
-An allow list: what a later kernel adds is refused without our knowing of it. What is refused fails with an error code
-and kills nobody: EPERM, or ENOSYS where a call is so new that a C library has an older way (such as clone3, whose flags
-lie in memory, where filters cannot look).
+It is an allow list, so calls that later kernels add are refused, too. A refused call fails with an error code and does
+not kill the process: EPERM, or ENOSYS where a call is so new that a C library has an older way (such as clone3, whose
+flags lie in memory, where filters cannot look).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Messages between a slot and its decoder's process: the length of a JSON object, of raw bytes, then both.
+"""Messages between a sandbox and its decoder process: the lengths of a JSON object and of raw bytes, then both.
 
-The process is not trusted: nothing that it sends is unpickled, and each field is checked where it is taken out. Knows
-nothing of what the messages mean.
+The process is not trusted: nothing that it sends is unpickled, and each field is checked where it is taken out.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Wait = Callable[[int], None]
 
 
 class Malformed(ValueError):
-    """What came is no message, or a field of it is not what it must be."""
+    """The bytes that came are not a message, or one of its fields has a wrong type or range."""
 
 
 def send(connection: socket.socket, message: Message, payload: bytes = b"", *, wait: Wait | None = None) -> None:

@@ -1,1 +1,1 @@
-"""Measurements that anyone can repeat: they make their own input and run the alternatives side by side."""
+"""Benchmarks. Each makes its own input and runs the alternatives side by side, so that anyone can repeat it."""

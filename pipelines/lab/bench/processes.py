@@ -1,6 +1,6 @@
-"""What a process and its descendants use, from Linux's /proc: processor time, bytes read, memory.
+"""Processor time, bytes read and memory of a process and its descendants, from Linux's /proc.
 
-Ray's own servers (raylet, control store, agents, monitors) are left out: they serve a machine, not a video.
+Ray's own servers (raylet, control store, agents, monitors) do not count: they serve a machine, not a video.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class Usage(NamedTuple):
-    """Since their start, of processes that still run. `bytes_read`: by read calls, from whatever file."""
+    """Usage of running processes since their start. `bytes_read` counts read calls on any file."""
 
     cpu_seconds: float
     bytes_read: int
 
 
 def usage(pid: int) -> Usage:
-    """Of `pid` and its descendants."""
+    """Usage of `pid` and its descendants."""
     cpu_ticks = bytes_read = 0
     for member in family(pid):
         with suppress(OSError):  # it has ended since, or hides what it reads
@@ -74,7 +74,7 @@ def family(pid: int) -> list[int]:
 
 
 def _is_ray_server(pid: int) -> bool:
-    """Where Ray runs, its workers are called `ray::<task>`; all else below it is a server."""
+    """True for Ray's processes but its workers, which are called `ray::<task>`."""
     with suppress(OSError):
         command = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         if command.startswith(RAY_WORKER):

@@ -1,7 +1,8 @@
-"""A seal of many journal objects, in a process of its own: time, memory, bytes. The journal is synthetic.
+"""`bench seal`: seals a synthetic journal of many objects in a process of its own; time, memory, bytes.
 
-Objects are patched copies of some hundred real ones (`encode_unit`), which differ in answers, confidences, thoughts and
-clips; ids and URIs are written over placeholders of the same length. Made without fsync: they need not outlive power.
+The objects are copies of TEMPLATES real ones (`encode_unit`), which differ in answers, confidences, thoughts and clips.
+In each copy ids and URIs are written over placeholders of the same length. The copies are written without fsync, since
+they need not survive a power failure.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ _WORDS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class SealFigures:
-    """What one seal of a whole journal took."""
+    """The measurements of one seal of a whole journal."""
 
     num_objects: int
     num_rows: int
@@ -168,7 +169,7 @@ def _row(clip: int, question: int, number: int, chance: random.Random) -> dict[s
 
 
 def main(folder: str, file_bytes: str) -> None:
-    """Seals what lies there, and tells on standard output what it took."""
+    """Seal the journal and print on standard output what it took."""
     started = time.monotonic()
     sealed = seal(Output.at(folder), CONFIG_ID, file_bytes=int(file_bytes))
     seconds = time.monotonic() - started

@@ -1,7 +1,6 @@
 """The demo's files: dock clips as mp4, a manifest, a question bank and one job file for each strategy.
 
-Every clip is asked the same bank, so every question comes with a function that finds its truth in a scene.
-Knows nothing of Ray, of printing or of how a job is run.
+Every clip is asked the same questions. Each question therefore has a function that finds its true answer in a scene.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from typing import Any
 
 import yaml
 
-from framegate.pipelines.lab.dock.asking import Kind
 from framegate.pipelines.lab.dock.evaluation import STRATEGIES, dock_settings, read
-from framegate.pipelines.lab.dock.film import draw_film, encode_mp4
 from framegate.pipelines.lab.dock.scoring import Scored
-from framegate.pipelines.lab.dock.world import BAYS, COLOURS, MAX_CRATES, MIN_CRATES, Crate, Scene, draw_scene
+from framegate.pipelines.lab.dock.world.asking import Kind
+from framegate.pipelines.lab.dock.world.film import draw_film, encode_mp4
+from framegate.pipelines.lab.dock.world.scene import BAYS, COLOURS, MAX_CRATES, MIN_CRATES, Crate, Scene, draw_scene
 from framegate.schemas.qa import OPTION_LETTERS, Question
 
 DEMO_SEED = 7_000_000
@@ -144,7 +143,7 @@ def make_demo(folder: Path, *, num_clips: int, seed: int = DEMO_SEED) -> DemoFil
 
 
 def score_rows(rows: Iterable[Mapping[str, Any]], scenes: Mapping[str, Scene]) -> list[Scored]:
-    """Rows of the results table, as SQL gives them, held against the scenes that the clips were drawn from."""
+    """Scores of rows of the results table, compared with the scenes that the clips were drawn from."""
     bank = {entry.question.id: entry for entry in BANK}
     scored = []
     for row in rows:
@@ -180,6 +179,6 @@ def _yaml(value: object) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Leave an equal file alone: a new modification time would make it a new video."""
+    """Write a file unless it has these bytes already: a new modification time would make it a new video."""
     if not path.exists() or path.read_bytes() != data:
         path.write_bytes(data)

@@ -1,6 +1,6 @@
-"""Evaluate a checkpoint on held-out dock clips: encode them, decode them with the real decoder, ask, score.
+"""Evaluation of a checkpoint on held-out dock clips: encode, decode with the real decoder, ask, score.
 
-Goes through the decode stage and the engine of a real run, but not through Ray: every strategy answers the same
+Clips go through the decode stage and the engine of a real run, but not through Ray. Every strategy answers the same
 decoded clips in one process.
 """
 
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from framegate.pipelines.decode.stage import DecodeStage
-from framegate.pipelines.lab.dock.asking import Asked, ask_multi_step, ask_perception
-from framegate.pipelines.lab.dock.checkpoint import SYSTEM_PROMPT
-from framegate.pipelines.lab.dock.film import draw_film, encode_mp4
 from framegate.pipelines.lab.dock.scoring import Scored
-from framegate.pipelines.lab.dock.world import MAX_CRATES, MIN_CRATES, Scene, draw_scene
+from framegate.pipelines.lab.dock.training.checkpoint import SYSTEM_PROMPT
+from framegate.pipelines.lab.dock.world.asking import Asked, ask_multi_step, ask_perception
+from framegate.pipelines.lab.dock.world.film import draw_film, encode_mp4
+from framegate.pipelines.lab.dock.world.scene import MAX_CRATES, MIN_CRATES, Scene, draw_scene
 from framegate.pipelines.plan.plan import make_policy
 from framegate.pipelines.reason.asking.answers import parse_answer
 from framegate.pipelines.reason.engines.build import make_engine_factory
@@ -25,8 +25,7 @@ from framegate.pipelines.reason.questions import ClipRequest, QuestionRunner
 from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.store import Store
 from framegate.schemas.clip import FrameBatch, Video
-from framegate.schemas.config import RunConfig
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig, RunConfig
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.qa import Answer, Question
 from framegate.schemas.unit import PlannedVideo

@@ -1,7 +1,4 @@
-"""The table of the dock: how often each strategy is right, how often it thinks, what it costs, how calibrated it is.
-
-Pure arithmetic over scored answers; knows neither clips nor models.
-"""
+"""The table of the evaluation: accuracy, think rate, cost and calibration of each strategy. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from framegate.pipelines.lab.dock.asking import Kind
+from framegate.pipelines.lab.dock.world.asking import Kind
 
 NUM_CONFIDENCE_BINS = 15  # of equal width, as in Guo et al. 2017, "On Calibration of Modern Neural Networks"
 SWAP_BINS = ((0, 2), (3, 5), (6, 8), (9, 11), (12, 14), (15, 20))
@@ -17,7 +14,7 @@ SWAP_BINS = ((0, 2), (3, 5), (6, 8), (9, 11), (12, 14), (15, 20))
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """One answer held against the truth. `first_right` is None where the first box could not be read."""
+    """One answer compared with the truth. `first_right` is None where the first box could not be read."""
 
     strategy: str
     kind: Kind

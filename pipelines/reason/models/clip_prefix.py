@@ -22,7 +22,7 @@ from framegate.pipelines.reason.models.positions import (
 from framegate.pipelines.reason.models.preprocess import VideoPatches, cut_video, fit_video, grid_of
 from framegate.pipelines.reason.models.vision_grid import VisionGrid
 from framegate.schemas.clip import FrameBatch
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.errors import EngineError
 
 _VISION_START, _VISION_END, _VIDEO = "<|vision_start|>", "<|vision_end|>", "<|video_pad|>"

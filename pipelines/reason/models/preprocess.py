@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from framegate.pipelines.reason.models.families import Family
 from framegate.pipelines.reason.models.vision_grid import VisionGrid
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.pixels import FittedFrames, fit_frames
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from framegate.pipelines.decode.readers.reader import DECODERS, Decoder
-from framegate.pipelines.decode.sandbox.slot import Sandbox
-from framegate.schemas.decoding import DecodeConfig
+from framegate.pipelines.decode.sandbox.sandbox import Sandbox
+from framegate.schemas.config import DecodeConfig
 from tests.decode.sandbox.sources import children, eventually
 
 
@@ -34,26 +34,26 @@ def _nothing_is_left() -> Iterator[None]:
 
 
 @pytest.fixture
-def make_slot(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Sandbox]]:
-    """`make_slot("HangsAtOpen", open_seconds=0.3)`: a sandbox for this fake, by its name."""
-    slots = []
+def make_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Sandbox]]:
+    """`make_sandbox("HangsAtOpen", open_seconds=0.3)`: a sandbox for this fake, by its name."""
+    sandboxes = []
     monkeypatch.syspath_prepend(Path(__file__).parent)  # the child takes over where modules are looked for
 
     def make(*names: str, module: str = "fake_readers", **limits: object) -> Sandbox:
         for name in names:
             monkeypatch.setitem(DECODERS, name, Decoder(package="json", reader=f"{module}:{name}"))
-        slots.append(Sandbox(DecodeConfig(**limits), names))
-        return slots[-1]
+        sandboxes.append(Sandbox(DecodeConfig(**limits), names))
+        return sandboxes[-1]
 
     yield make
-    for slot in slots:
-        slot.close()
+    for sandbox in sandboxes:
+        sandbox.close()
 
 
 @pytest.fixture
-def pyav_slot() -> Iterator[Sandbox]:
-    with Sandbox(DecodeConfig()) as slot:
-        yield slot
+def pyav_sandbox() -> Iterator[Sandbox]:
+    with Sandbox(DecodeConfig()) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(scope="session")

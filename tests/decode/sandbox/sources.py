@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from framegate.pipelines.decode.sandbox.slot import Sandbox
+from framegate.pipelines.decode.sandbox.sandbox import Sandbox
 
 MATROSKA = bytes.fromhex("1a45dfa3")
 
@@ -60,6 +60,6 @@ def eventually(holds: Callable[[], bool]) -> bool:
     return holds()
 
 
-def read_some(slot: Sandbox, name: str, times_seconds: Sequence[float] = (1.0,)) -> np.ndarray:
-    with slot.open(name, Bytes()) as reader:
+def read_some(sandbox: Sandbox, name: str, times_seconds: Sequence[float] = (1.0,)) -> np.ndarray:
+    with sandbox.open(name, Bytes()) as reader:
         return reader.read(times_seconds, height=4, width=6).frames_THWC

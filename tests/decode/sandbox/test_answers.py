@@ -6,16 +6,17 @@ import json
 import os
 import sys
 from contextlib import closing
+from functools import partial
 
 import numpy as np
 import pytest
 
 from framegate.pipelines.decode.readers.reader import DECODERS, Decoder
-from framegate.pipelines.decode.sandbox import process
 from framegate.pipelines.decode.sandbox.frames_file import KEPT_BYTES, FramesFile, room_bytes
-from framegate.pipelines.decode.sandbox.slot import Sandbox
+from framegate.pipelines.decode.sandbox.process import ChildProcess
+from framegate.pipelines.decode.sandbox.sandbox import Sandbox
 from framegate.pipelines.decode.sandbox.wire import Malformed
-from framegate.schemas.decoding import DecodeConfig
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import (
     ConfigError,
     DecoderCrash,
@@ -80,37 +81,40 @@ def test_frames_that_were_taken_away_are_no_answer() -> None:
         ),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_a_crash(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+def test_an_answer_that_makes_no_sense_is_a_crash(answer: bytes) -> None:
     said = framed({"kind": "ready", "isolation": []}) + framed(OPENED) + answer
     script = f"import json, os, sys, time; os.write(json.loads(sys.argv[1])['socket'], {said!r}); time.sleep(3600)"
-    monkeypatch.setattr(process, "_COMMAND", script)
-    with Sandbox(DecodeConfig()) as slot, slot.open("pyav", Bytes()) as reader:
+    start = partial(ChildProcess, command=script)
+    with Sandbox(DecodeConfig(), start_process=start) as sandbox, sandbox.open("pyav", Bytes()) as reader:
         with pytest.raises(DecoderCrash, match="cannot be right"):
             reader.read([1.0], height=4, width=6)
-        assert slot.pid is None
+        assert sandbox.pid is None
 
 
-def test_a_process_that_does_not_start_is_no_fault_of_a_video(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_COMMAND", "raise SystemExit('no such module')")
-    with Sandbox(DecodeConfig()) as slot, pytest.raises(SandboxError, match=r"exit code 1.*no such module"):
-        slot.open("pyav", Bytes())
+def test_a_process_that_does_not_start_is_no_fault_of_a_video() -> None:
+    start = partial(ChildProcess, command="raise SystemExit('no such module')")
+    with (
+        Sandbox(DecodeConfig(), start_process=start) as sandbox,
+        pytest.raises(SandboxError, match=r"exit code 1.*no such module"),
+    ):
+        sandbox.open("pyav", Bytes())
 
 
 def test_a_python_that_is_not_there_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with Sandbox(DecodeConfig()) as slot, pytest.raises(SandboxError, match="cannot be started"):
-        slot.open("pyav", Bytes())
+    with Sandbox(DecodeConfig()) as sandbox, pytest.raises(SandboxError, match="cannot be started"):
+        sandbox.open("pyav", Bytes())
 
 
 def test_decoders_that_are_not_there_are_the_users_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="unknown"):
         Sandbox(DecodeConfig(), ["vlc"])
     monkeypatch.setitem(DECODERS, "vlc", Decoder(package="a_package_that_is_not_there", reader="nowhere:Reader"))
-    with Sandbox(DecodeConfig(), ["vlc"]) as slot:
-        with pytest.raises(ConfigError, match="none of this slot's"):
-            slot.open("pyav", Bytes())
+    with Sandbox(DecodeConfig(), ["vlc"]) as sandbox:
+        with pytest.raises(ConfigError, match="was not made for the decoder 'pyav'"):
+            sandbox.open("pyav", Bytes())
         with pytest.raises(ConfigError, match="a_package_that_is_not_there"):
-            slot.open("vlc", Bytes())
+            sandbox.open("vlc", Bytes())
 
 
 def test_what_a_huge_read_took_is_given_back() -> None:

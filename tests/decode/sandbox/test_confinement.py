@@ -14,22 +14,22 @@ import pytest
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.reader import open_reader
-from framegate.pipelines.decode.sandbox.slot import Sandbox
-from framegate.schemas.decoding import DecodeConfig
+from framegate.pipelines.decode.sandbox.sandbox import Sandbox
+from framegate.schemas.config import DecodeConfig
 from tests.decode.sandbox.sources import MATROSKA, Bytes, eventually, is_running
 
 ALL_OF_IT = ("life_pipe", "rlimits", "no_new_privileges", "seccomp")
 
 
 @pytest.fixture
-def attempt(make_slot: Callable[..., Sandbox]) -> Callable[[str], str]:
+def attempt(make_sandbox: Callable[..., Sandbox]) -> Callable[[str], str]:
     """`attempt("open /etc/passwd")`: the outcome in the child as text, or the name of the OSError."""
-    slot = make_slot("Attempts")
+    sandbox = make_sandbox("Attempts")
 
     def attempt(what: str) -> str:
-        return slot.open("Attempts", Bytes(MATROSKA + what.encode())).header.codec
+        return sandbox.open("Attempts", Bytes(MATROSKA + what.encode())).header.codec
 
-    attempt.slot = slot  # type: ignore[attr-defined]
+    attempt.sandbox = sandbox  # type: ignore[attr-defined]
     return attempt
 
 
@@ -38,16 +38,16 @@ def test_a_killed_parent_leaves_no_child_even_one_that_hangs_in_native_code() ->
 import json, os, signal, sys, threading
 sys.path[:] = json.loads(sys.argv[1])
 from framegate.pipelines.decode.readers.reader import DECODERS, Decoder
-from framegate.pipelines.decode.sandbox.slot import Sandbox
-from framegate.schemas.decoding import DecodeConfig
+from framegate.pipelines.decode.sandbox.sandbox import Sandbox
+from framegate.schemas.config import DecodeConfig
 class Source:
     size_bytes, bytes_read = 4, 0
     def read(self, start, end):
         return bytes.fromhex("1a45dfa3")[start:end]
 DECODERS["fake"] = Decoder(package="json", reader="fake_readers:HangsInNativeCode")
-slot = Sandbox(DecodeConfig(), ["fake"])
-reader = slot.open("fake", Source())
-threading.Timer(0.3, lambda: print(slot.pid, *slot.isolation, flush=True)).start()
+sandbox = Sandbox(DecodeConfig(), ["fake"])
+reader = sandbox.open("fake", Source())
+threading.Timer(0.3, lambda: print(sandbox.pid, *sandbox.isolation, flush=True)).start()
 reader.read([1.0], height=4, width=6)
 """
     parent = subprocess.Popen(
@@ -78,7 +78,7 @@ def test_the_child_has_no_files_no_network_no_programs_and_no_environment(
     assert "AWS" not in attempt("environment")
     assert "hush" not in attempt("environment")
     assert attempt("thread") == "'it ran'", "decoders need threads"
-    isolation = attempt.slot.isolation  # type: ignore[attr-defined]
+    isolation = attempt.sandbox.isolation  # type: ignore[attr-defined]
     if "seccomp" not in isolation:
         pytest.skip(f"system calls cannot be filtered here; in force: {isolation}")
     assert isolation == ALL_OF_IT
@@ -106,11 +106,11 @@ def test_the_child_has_no_files_no_network_no_programs_and_no_environment(
 
 def test_all_real_videos_are_decoded_behind_the_filter_as_without_it(real_videos: list[Path]) -> None:
     """Other codecs, 10 bits, pictures between pictures: none of them needs a call that is refused."""
-    with Sandbox(DecodeConfig()) as slot:
+    with Sandbox(DecodeConfig()) as sandbox:
         for path in real_videos:
             outcomes = []
             data = path.read_bytes()
-            for reader in (slot.open("pyav", Bytes(data)), open_reader("pyav", RangeFile.of(data))):
+            for reader in (sandbox.open("pyav", Bytes(data)), open_reader("pyav", RangeFile.of(data))):
                 with reader:
                     outcomes.append((reader.header, reader.read([0.5], height=56, width=56).frames_THWC.tobytes()))
             assert outcomes[0] == outcomes[1], path.name

@@ -9,17 +9,17 @@ import pytest
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.reader import open_reader
-from framegate.pipelines.decode.sandbox.deadlines import Stopwatch
-from framegate.pipelines.decode.sandbox.slot import Sandbox
-from framegate.schemas.decoding import DecodeConfig
+from framegate.pipelines.decode.sandbox.deadlines import VideoDeadlines
+from framegate.pipelines.decode.sandbox.sandbox import Sandbox
+from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import (
     DecodeTimeout,
 )
 from tests.decode.sandbox.sources import Bytes
 
 
-def stopwatch(counter: list[int], **limits: float) -> Stopwatch:
-    return Stopwatch(DecodeConfig(**limits), lambda: str(counter[0]).encode())
+def stopwatch(counter: list[int], **limits: float) -> VideoDeadlines:
+    return VideoDeadlines(DecodeConfig(**limits), lambda: str(counter[0]).encode())
 
 
 def test_a_deadline_between_frames_begins_anew_with_each_frame() -> None:
@@ -59,14 +59,14 @@ def test_the_time_of_all_reads_counts_for_the_video() -> None:
         watch.spend(8)
 
 
-def test_slow_storage_is_not_the_decoders_fault(make_slot: Callable[..., Sandbox]) -> None:
+def test_slow_storage_is_not_the_decoders_fault(make_sandbox: Callable[..., Sandbox]) -> None:
     class Slow(Bytes):
         def read(self, start: int, end: int) -> bytes:
             time.sleep(1.5)
             return super().read(start, end)
 
-    slot = make_slot("Plain", open_seconds=1.2, video_seconds=1.2)
-    assert slot.open("Plain", Slow()).header.codec == "grey"
+    sandbox = make_sandbox("Plain", open_seconds=1.2, video_seconds=1.2)
+    assert sandbox.open("Plain", Slow()).header.codec == "grey"
 
 
 @pytest.mark.parametrize("decoder", ["pyav", "decord"])

@@ -12,12 +12,12 @@ from framegate.pipelines.driver.cluster import NICENESS
 SCRIPT = """
 import os, sys
 from framegate.pipelines.driver.cluster import at_low_priority
-from framegate.pipelines.decode.sandbox.slot import Sandbox
-from framegate.schemas.decoding import DecodeConfig
+from framegate.pipelines.decode.sandbox.sandbox import Sandbox
+from framegate.schemas.config import DecodeConfig
 from tests.decode.sandbox.sources import Bytes, children
 
 source = Bytes(open(sys.argv[1], "rb").read())
-with at_low_priority(lambda: Sandbox(DecodeConfig())) as slot, slot.open("pyav", source):
+with at_low_priority(lambda: Sandbox(DecodeConfig())) as sandbox, sandbox.open("pyav", source):
     [child] = children()
     group = open(f"/proc/{child}/autogroup").read() if os.path.exists(f"/proc/{child}/autogroup") else ""
     print(os.getpriority(os.PRIO_PROCESS, int(child)), group)

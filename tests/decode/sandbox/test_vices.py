@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from framegate.pipelines.decode.sandbox.slot import Sandbox
+from framegate.pipelines.decode.sandbox.sandbox import Sandbox
 from framegate.schemas.errors import (
     DecodeFailed,
     DecoderCrash,
@@ -41,51 +41,51 @@ from tests.decode.sandbox.sources import MATROSKA, Bytes, children, eventually, 
     ],
 )
 def test_a_vice_ends_in_its_reason(
-    make_slot: Callable[..., Sandbox], name: str, limits: dict, error_class: type[VideoError], words: str
+    make_sandbox: Callable[..., Sandbox], name: str, limits: dict, error_class: type[VideoError], words: str
 ) -> None:
-    slot = make_slot(name, **limits)
+    sandbox = make_sandbox(name, **limits)
     before = children()
     with pytest.raises(error_class, match=words):
-        read_some(slot, name)
+        read_some(sandbox, name)
     is_of_no_use = error_class in (DecodeTimeout, DecoderCrash, MemoryLimit)
-    assert children() - before == (set() if is_of_no_use else {str(slot.pid)})
-    assert (slot.pid is None) is is_of_no_use
+    assert children() - before == (set() if is_of_no_use else {str(sandbox.pid)})
+    assert (sandbox.pid is None) is is_of_no_use
 
 
-def test_after_each_kind_of_end_the_next_video_is_decoded(make_slot: Callable[..., Sandbox]) -> None:
-    slot = make_slot("Plain", "HangsInRead", "Aborts", "WantsMemoryInFFmpeg", "Raises", frame_seconds=0.3)
+def test_after_each_kind_of_end_the_next_video_is_decoded(make_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = make_sandbox("Plain", "HangsInRead", "Aborts", "WantsMemoryInFFmpeg", "Raises", frame_seconds=0.3)
     for name in ("HangsInRead", "Aborts", "WantsMemoryInFFmpeg", "Raises"):
         with pytest.raises(VideoError):
-            read_some(slot, name)
-        with slot.open("Plain", Bytes()) as reader:
+            read_some(sandbox, name)
+        with sandbox.open("Plain", Bytes()) as reader:
             assert reader.header.codec == "grey"
 
 
-def test_times_that_do_not_ascend_are_no_answer(make_slot: Callable[..., Sandbox]) -> None:
+def test_times_that_do_not_ascend_are_no_answer(make_sandbox: Callable[..., Sandbox]) -> None:
     with pytest.raises(DecoderCrash, match="do not ascend"):
-        read_some(make_slot("GivesTimesThatGoBack"), "GivesTimesThatGoBack", [1.0, 2.0])
+        read_some(make_sandbox("GivesTimesThatGoBack"), "GivesTimesThatGoBack", [1.0, 2.0])
 
 
-def test_who_reads_the_file_over_and_over_without_a_frame_hangs(make_slot: Callable[..., Sandbox]) -> None:
+def test_who_reads_the_file_over_and_over_without_a_frame_hangs(make_sandbox: Callable[..., Sandbox]) -> None:
     source = Bytes(MATROSKA + bytes(20 << 20))  # more than a RangeFile keeps
-    reader = make_slot("ReadsForever", frame_seconds=0.3).open("ReadsForever", source)
+    reader = make_sandbox("ReadsForever", frame_seconds=0.3).open("ReadsForever", source)
     with pytest.raises(DecodeTimeout, match="no frame"):
         reader.read([1.0], height=4, width=6)
 
 
 @pytest.mark.parametrize("name", ["HangsAtClose", "AbortsAtClose"])
 def test_a_decoder_that_cannot_close_has_given_its_frames(
-    make_slot: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch, name: str
+    make_sandbox: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr("framegate.pipelines.decode.sandbox.remote_reader.CLOSE_SECONDS", 0.3)
-    slot = make_slot(name)
-    assert len(read_some(slot, name)) == 1
-    assert slot.pid is None
+    sandbox = make_sandbox(name)
+    assert len(read_some(sandbox, name)) == 1
+    assert sandbox.pid is None
 
 
-def test_processes_that_a_decoder_started_end_with_it(make_slot: Callable[..., Sandbox]) -> None:
-    slot = make_slot("Forking", module="fake_forking_reader")
-    reader = slot.open("Forking", Bytes())
+def test_processes_that_a_decoder_started_end_with_it(make_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = make_sandbox("Forking", module="fake_forking_reader")
+    reader = sandbox.open("Forking", Bytes())
     grandchild = int(reader.header.codec)
     assert is_running(grandchild)
     with pytest.raises(DecoderCrash, match="exit code 3"):
@@ -93,9 +93,9 @@ def test_processes_that_a_decoder_started_end_with_it(make_slot: Callable[..., S
     assert eventually(lambda: not is_running(grandchild))
 
 
-def test_a_dead_reader_says_so(make_slot: Callable[..., Sandbox]) -> None:
-    slot = make_slot("Exits", "Plain")
-    reader = slot.open("Exits", Bytes())
+def test_a_dead_reader_says_so(make_sandbox: Callable[..., Sandbox]) -> None:
+    sandbox = make_sandbox("Exits", "Plain")
+    reader = sandbox.open("Exits", Bytes())
     with pytest.raises(DecoderCrash):
         reader.read([1.0], height=4, width=6)
     with pytest.raises(DecoderCrash, match="opened again"):

@@ -17,7 +17,7 @@ from framegate.pipelines.reason.models.families import FAMILIES
 from framegate.pipelines.reason.models.preprocess import cut_video
 from framegate.pipelines.reason.models.vision_grid import VisionGrid
 from framegate.schemas.clip import FrameBatch
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.pixels import smart_resize
 
 GRIDS = {

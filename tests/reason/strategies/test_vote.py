@@ -12,8 +12,8 @@ import duckdb
 import pytest
 from pydantic import ValidationError
 
-from framegate.jobs.plan import describe
 from framegate.pipelines import flow
+from framegate.pipelines.plan.forecast import forecast
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.reason.questions import QuestionRunner
 from framegate.pipelines.reason.strategies.protocol import Ask, FinishedAsk
@@ -163,8 +163,8 @@ def test_it_runs_in_the_flow(make_job: Callable[..., Job]) -> None:
 
 def test_what_it_may_write_is_foreseen(make_job: Callable[..., Job]) -> None:
     job = make_job()
-    row = describe(job, flow.plan(job, strategy=VOTE), VOTE)
-    assert (row["estimated_rows"], row["max_generated_tokens"]) == (6, 6 * 3 * 8)
+    foreseen = forecast(job, flow.plan(job, strategy=VOTE), VOTE)
+    assert (foreseen.estimated_rows, foreseen.max_generated_tokens) == (6, 6 * 3 * 8)
 
 
 def test_an_engine_that_cannot_sample_is_refused_before_anything_starts(make_job: Callable[..., Job]) -> None:

@@ -21,7 +21,7 @@ from framegate.pipelines.reason.strategies.protocol import (
     Sampling,
     TokenBudget,
 )
-from framegate.schemas.part import Part
+from framegate.schemas.config.part import Part
 from framegate.schemas.qa import Answer, Question, Verdict
 
 

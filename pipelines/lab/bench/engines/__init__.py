@@ -1,1 +1,1 @@
-"""`bench engines`: this package's engines beside what people would use instead, on one piece of work."""
+"""`bench engines`: our engines and their alternatives, side by side on the same work."""

@@ -1,7 +1,7 @@
 """A checkpoint of random weights in the shape of a published model, as a normal folder that `from_pretrained` reads.
 
-Speed depends on shapes and not on what weights say. Yet they are drawn so that what is written depends on what was
-read: tokens vary from question to question, and so do confidences.
+Speed depends on shapes, not on the values of weights. They are still drawn so that output depends on input: tokens
+vary from question to question, and so do confidences.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from framegate.pipelines.lab.bench.engines.shapes import MAX_POSITIONS, choose_shape, make_config
-from framegate.pipelines.lab.dock.tokenizer import PLAIN_ADDED_TOKENS, SPECIAL_TOKENS, build_tokenizer
+from framegate.pipelines.lab.dock.training.tokenizer import PLAIN_ADDED_TOKENS, SPECIAL_TOKENS, build_tokenizer
 from framegate.pipelines.reason.asking.prompt import DEFAULT_SYSTEM_PROMPT, FORCED_CLOSING, TYPE_HINTS
 from framegate.pipelines.reason.models.families import FAMILIES
 
@@ -48,7 +48,7 @@ _PROCESSORS = {
 
 @dataclass(frozen=True, kw_only=True)
 class MadeCheckpoint:
-    """Where it lies and how large it turned out."""
+    """A checkpoint folder, and how many parameters it really has."""
 
     folder: Path
     family: str

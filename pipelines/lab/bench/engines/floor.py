@@ -1,4 +1,4 @@
-"""The floor: what a decode step and the prefills would take if nothing but memory and matrix units counted.
+"""The floor: the time of a step and of the prefills if only memory bandwidth and matrix units limited them.
 
 Pure arithmetic over a checkpoint's tensors, an engine's times and a machine's rates.
 

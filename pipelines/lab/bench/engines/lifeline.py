@@ -1,7 +1,7 @@
-"""A pipe between a benchmark and the process that it started: when one end goes, however it goes, so does the other.
+"""A pipe between a benchmark and the process that it started: when the benchmark ends, so does the child.
 
-Without it a benchmark that is killed leaves a process behind that computes for minutes on the cores that the next one
-measures. Free of torch, so that a process can take hold of it before it imports anything.
+Otherwise a killed benchmark would leave a process behind that keeps computing for minutes on the cores that the next
+benchmark measures. This module does not import torch, so that a child can follow the pipe before it imports anything.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the machine sustains: how fast memory is read, how fast matrices are multiplied.
+"""The sustained rates of the machine: bytes read from memory and matrix operations a second.
 
 Runs in a process of its own, `python -m framegate.pipelines.lab.bench.engines.machine DTYPE DEVICE NUM_THREADS`, which
-prints a `Machine` as JSON. Every kernel is tried several times and counts with its median: on shared hosts one try in a
-lucky burst has read 82 GB/s where 45 are sustained. Of the kernels the fastest counts. Knows no engine.
+prints a `Machine` as JSON. A kernel's rate is the median of several tries, since on shared hosts a single lucky try has
+read 82 GB/s where 45 are sustained. The rate of the fastest kernel counts.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class Machine:
 
 
 def count_cores() -> int:
-    """That this process may run on."""
+    """The cores that this process may run on."""
     return len(os.sched_getaffinity(0))
 
 
 def measure_machine(dtype: str, device: str, num_threads: int) -> Machine:
-    """In a fresh process. Raises EngineError where the device is not there."""
+    """Measures in a fresh process. Raises EngineError where the device does not exist."""
     command = [sys.executable, "-m", "framegate.pipelines.lab.bench.engines.machine", dtype, device, str(num_threads)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(num_threads)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

@@ -1,4 +1,4 @@
-"""`bench engines`: all systems on one piece of work, or over a range of it; and what the gate itself costs."""
+"""`bench engines`: runs all systems on the same work or over a range of it, and measures what the gate itself costs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from framegate.pipelines.lab.bench.engines.checkpoint import MadeCheckpoint
 from framegate.pipelines.lab.bench.engines.floor import read_model_size
 from framegate.pipelines.lab.bench.engines.machine import Machine
-from framegate.pipelines.lab.bench.engines.rows import make_rows
+from framegate.pipelines.lab.bench.engines.report import make_rows
 from framegate.pipelines.lab.bench.engines.run import Interpreters, OnRun, run_in_turn, run_once
 from framegate.pipelines.lab.bench.engines.shapes import MAX_POSITIONS
 from framegate.pipelines.lab.bench.engines.task import Outcome, Task
@@ -36,7 +36,7 @@ NOTES = (
 
 @dataclass(frozen=True, kw_only=True)
 class EngineBench:
-    """One checkpoint on one machine. `on_run` hears of every run before it begins."""
+    """One checkpoint on one machine. `on_run` is called before every run."""
 
     checkpoint: MadeCheckpoint
     machine: Machine
@@ -48,8 +48,8 @@ class EngineBench:
     def measure(
         self, work: EngineWork, systems: Sequence[str], *, think_rate: float, num_repeats: int
     ) -> list[dict[str, Any]]:
-        """A row for each system, with the threshold of its implementation; None where it has none. What keeps a system
-        from a result is its row's complaint. Raises ConfigError."""
+        """A row for each system, with the threshold of its implementation or None. A system without a result has a
+        complaint that says why. Raises ConfigError."""
         check_work(work, self.checkpoint.folder)
         confidences = self._measure_confidences(work, systems)
         return self._measure(work, systems, confidences, think_rate=think_rate, num_repeats=num_repeats)
@@ -57,8 +57,8 @@ class EngineBench:
     def scale(
         self, work: EngineWork, systems: Sequence[str], axis: Axis, *, think_rate: float, num_repeats: int
     ) -> list[dict[str, Any]]:
-        """Rows as of `measure` for each value of RANGES[axis], which stands in front of them. Raises ConfigError before
-        anything is run."""
+        """The rows of `measure` for each value of RANGES[axis], with that value as their first column. Raises
+        ConfigError before anything is run."""
         works = [work_at(work, axis, value) for value in RANGES[axis]]
         for changed in works:
             check_work(changed, self.checkpoint.folder)
@@ -78,9 +78,11 @@ class EngineBench:
         return rows
 
     def gating_cost(self, work: EngineWork, engines: Sequence[str], *, num_pairs: int) -> list[dict[str, Any]]:
-        """Where everything thinks, how much longer the gate takes than the same engine without one: a row per engine
-        with the median seconds of each and their ratio, or with a complaint. Pairs are interleaved and change sides.
-        Raises ConfigError."""
+        """The time of the gate where every question thinks, beside the same engine without a gate.
+
+        A row per engine has the median seconds of both and their ratio, or a complaint. The two run in turn, and which
+        of them goes first alternates. Raises ConfigError.
+        """
         check_work(work, self.checkpoint.folder)
         rows = []
         for number, engine in enumerate(engines):
@@ -95,7 +97,7 @@ class EngineBench:
     def header(
         self, work: EngineWork, rows: Sequence[Mapping[str, Any]], *, think_rate: float | None
     ) -> dict[str, Any]:
-        """What the rows hold for: machine, model, work, versions."""
+        """The conditions of the rows: machine, model, work, versions."""
         versions: dict[str, set[str]] = {}
         for row in rows:
             for name, version in (row.get("versions") or {}).items():

@@ -20,12 +20,12 @@ MAX_SECONDS = 4 * 3600.0
 ROOT = Path(__file__).parents[4]  # the checkout, where its virtual environments lie
 WORKER = "framegate.pipelines.lab.bench.engines.worker"
 OnRun = Callable[[str, int], None]
-"""Hears of the system that begins, and how many runs are done."""
+"""Called before a run with the system's name and the number of runs done."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interpreters:
-    """Which Python runs a system: this one, or `vllm` for those that need it (None: there is none)."""
+    """Which Python runs a system: `vllm` where it needs vLLM (None: there is no such Python), otherwise this one."""
 
     vllm: str | None
 
@@ -52,8 +52,8 @@ def find_vllm_python(given: Path | None) -> str | None:
 
 
 def run_once(task: Task, interpreters: Interpreters) -> Outcome:
-    """Raises EngineError with the last line that the process wrote where it came to no result. The process ends with
-    this one."""
+    """Runs a task in a process that ends with this one. Raises EngineError, with the last line that the process wrote,
+    where it gave no result."""
     with tempfile.TemporaryDirectory(prefix="framegate-bench-engines-") as folder, hold_lifeline() as line:
         outcome, log = Path(folder) / "outcome.json", Path(folder) / "log"
         with log.open("wb") as lines:
@@ -80,8 +80,10 @@ def run_once(task: Task, interpreters: Interpreters) -> Outcome:
 def run_in_turn(
     tasks: Sequence[Task], interpreters: Interpreters, *, num_repeats: int, on_run: OnRun
 ) -> dict[str, list[Outcome | str]]:
-    """By system, of each round an outcome or the sentence that says why there is none. Rounds are interleaved, so that
-    what slows the machine down for a while hits all alike."""
+    """The outcome of each round by system, or the sentence that says why there is none.
+
+    The systems take turns in each round, so that what slows the machine down for a while slows all of them alike.
+    """
     outcomes: dict[str, list[Outcome | str]] = {task.system: [] for task in tasks}
     num_done = 0
     for _ in range(num_repeats):
@@ -109,7 +111,8 @@ def link_packages(folder: Path) -> Path:
     for name in ("pipelines", "schemas"):
         spec = find_spec(f"framegate.{name}")
         assert spec is not None, f"this module is one of framegate's, and so is {name}"
-        (source,) = spec.submodule_search_locations or ()
+        assert spec.submodule_search_locations is not None, f"{name} is a package"
+        (source,) = spec.submodule_search_locations
         (package / name).symlink_to(source)
     return package.parent
 

@@ -1,4 +1,4 @@
-"""What goes into a process that measures one system, and what comes out of it; both travel as JSON."""
+"""The input and the output of a process that measures one system, both as JSON."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Written:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """Of one run.
+    """The measurements of one run.
 
     load_seconds    to import, load and warm up
     peak_rss_bytes  since the process began, loading included, of its children as well

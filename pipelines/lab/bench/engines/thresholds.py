@@ -1,7 +1,7 @@
-"""Below which confidence a question thinks: a threshold for each implementation, so that all let as many think.
+"""A threshold of confidence for each implementation, chosen so that the same share of questions thinks in all of them.
 
-bfloat16 is rounded in another way by every implementation, and so are confidences: with one threshold for all, 5 to 10
-of 32 questions thought, depending on the system, which is not the same work.
+Every implementation rounds bfloat16 in its own way, so confidences differ. With one threshold for all, 5 to 10 of 32
+questions thought, depending on the system: that would not be the same work.
 """
 
 from __future__ import annotations

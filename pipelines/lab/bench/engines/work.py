@@ -14,7 +14,7 @@ import numpy as np
 from framegate.pipelines.lab.bench.engines.fixed_length import FixedLength, make_fixed_length
 from framegate.pipelines.reason.questions import ClipRequest
 from framegate.schemas.clip import FrameBatch
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.qa import Question
 
 FPS = 2.0

@@ -1,11 +1,11 @@
-"""One run in a process of its own, which ends with its parent.
+"""The process of one run of `bench engines`, which ends with its parent.
 
-Call it as `python -m framegate.pipelines.lab.bench.engines.worker OUTCOME LINE`, with the task as JSON on its input.
+Called as `python -m framegate.pipelines.lab.bench.engines.worker OUTCOME LINE`, with the task as JSON on its input.
 LINE is a descriptor, see `lifeline`.
 
-Loading and warming up come before the clock starts: an engine lives as long as its actor. What is warmed up with has
-the same shapes and other frames, so that nothing of it is found in a cache. Runs under any interpreter that has the
-packages of its system.
+The clock starts after loading and warming up, since an engine lives as long as its actor. The warm-up has the same
+shapes and other frames, so that the run finds nothing of it in a cache. Any interpreter will do that has the packages
+of the system.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from framegate.pipelines.reason.models.preprocess import VideoPatches
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
 from framegate.pipelines.reason.models.vocabulary import token_pieces
 from framegate.schemas.clip import FrameBatch
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.errors import EngineError
 
 _TURN_ENDINGS = ("<|im_end|>", "<|endoftext|>")

@@ -24,7 +24,7 @@ from framegate.pipelines.reason.engines.own.scheduler import Scheduler
 from framegate.pipelines.reason.engines.times import EngineTimes
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix, select_frames
 from framegate.pipelines.reason.strategies.protocol import Ask, Capability, FinishedAsk, Token
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.errors import EngineError
 
 # A step of many rows costs a CPU nearly as much per row as one of few; a GPU hardly notices them.

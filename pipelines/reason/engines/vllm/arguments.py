@@ -15,7 +15,7 @@ from typing import Any
 
 from framegate.pipelines.reason.models.vision_grid import VisionGrid
 from framegate.pipelines.reason.strategies.protocol import TokenBudget
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.errors import EngineError
 
 _MODEL = "the job says it as model.name, model.revision and model.dtype"

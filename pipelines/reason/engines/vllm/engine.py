@@ -24,7 +24,7 @@ from framegate.pipelines.reason.engines.vllm.sequence import RunningAsk
 from framegate.pipelines.reason.models.clip_prefix import build_prefix, select_frames
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
 from framegate.pipelines.reason.strategies.protocol import Ask, Capability, ClipFrames, FinishedAsk, TokenBudget
-from framegate.schemas.decoding import FramesConfig
+from framegate.schemas.config import FramesConfig
 from framegate.schemas.errors import EngineError
 
 _Prefix = tuple[ClipFrames, tuple[int, ...] | None]

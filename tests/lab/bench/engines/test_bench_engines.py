@@ -151,9 +151,9 @@ def test_vllm_is_asked_for_where_its_systems_are_named(monkeypatch: pytest.Monke
 
 
 def test_without_vllm_its_systems_are_left_out() -> None:
-    usual = ("two_call", "vllm_always", "transformers_gated", "vllm_gated")
-    assert bench_engines._choose_systems(None, usual, has_vllm=False) == ["two_call", "transformers_gated"]
-    assert bench_engines._choose_systems(None, usual, has_vllm=True) == list(usual)
+    choose, options = bench_engines._choose_systems, bench_engines.EngineOptions(scale="questions")
+    assert choose(options, has_vllm=False) == ["transformers_direct", "transformers_gated", "transformers_always"]
+    assert choose(options, has_vllm=True) == list(bench_engines.SCALED)
 
 
 def test_the_virtual_environment_of_the_vllm_tests_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from tests.reason.engines.own.faulty_checkpoint import (
 from tests.small_checkpoints import SURE, UNSURE, make_request
 
 GATE = AlwaysThink(max_answer_tokens=3, max_thinking_tokens=6)
-POISON = RuntimeError("CUDA error: an illegal memory access was encountered")
+FATAL = RuntimeError("CUDA error: an illegal memory access was encountered")
 
 
 @pytest.fixture
@@ -81,13 +81,13 @@ def test_an_error_with_one_clip_stays_with_it_though_others_are_run_together_wit
 
 @pytest.mark.parametrize("seam", ["after_see", "after_prefixes", "after_rows"])
 def test_an_error_after_which_no_engine_works_in_the_process_is_raised(bench, faulty, requests, seam):
-    setattr(faulty, seam, raise_at(2, POISON))
+    setattr(faulty, seam, raise_at(2, FATAL))
     with pytest.raises(RuntimeError, match="illegal memory access"):
         bench.run(bench.runner(faulty, GATE, num_slots=2), requests)
 
 
 def test_such_an_error_is_raised_from_the_first_clips_layout_too(bench, faulty, requests):
-    faulty.before_layout = raise_at(1, POISON)
+    faulty.before_layout = raise_at(1, FATAL)
     with pytest.raises(RuntimeError, match="illegal memory access"):
         bench.run(bench.runner(faulty, GATE), requests)
 

@@ -18,9 +18,8 @@ from framegate.pipelines.reason.engines.vllm.sequence import TokenTable, begin_p
 from framegate.pipelines.reason.models.vision_grid import VisionGrid
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.reason.strategies.two_answers import TwoAnswerCourse
-from framegate.schemas.config import RunConfig
-from framegate.schemas.decoding import FramesConfig
-from framegate.schemas.engine_args import ENGINE_ARGS_OF_THE_MACHINE
+from framegate.schemas.config import FramesConfig, RunConfig
+from framegate.schemas.config.engine_args import ENGINE_ARGS_OF_THE_MACHINE
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Question
 from tests.asking import make_clip

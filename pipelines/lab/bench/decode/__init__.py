@@ -1,0 +1,1 @@
+"""`bench decode`: our decoder and its alternatives, on the same frames of the same files."""

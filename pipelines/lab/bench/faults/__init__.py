@@ -1,0 +1,1 @@
+"""`bench faults`: commands are killed and frozen at every named place, and the rows compared."""

@@ -1,0 +1,1 @@
+"""`bench pipeline`: whole runs, beside their decoding alone and their engine alone."""

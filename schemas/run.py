@@ -1,7 +1,4 @@
-"""What a run says about itself: Plan before it, Progress during it, RunSummary after it.
-
-Knows nothing of how a run is done.
-"""
+"""What a run says about itself: Plan before it, Progress during it, RunSummary after it."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -131,6 +132,20 @@ def test_each_room_is_there() -> None:
 def test_a_file_holds_one_idea_and_at_most_350_lines() -> None:
     long = {str(path): count for path in FILES if (count := len(path.read_text().splitlines())) > MAX_LINES}
     assert not long
+
+
+def test_no_name_is_the_plural_or_the_suffix_of_another_one_beside_it() -> None:
+    """`seals` or `unit_seal` beside `seal` is one idea in two files, or two ideas under one word."""
+    names: dict[Path, set[str]] = {}
+    for path in FILES:
+        names.setdefault(path.parent, set()).add(path.stem)
+    alike = {
+        f"{folder.relative_to(ROOT)}: {one}, {other}"
+        for folder, stems in names.items()
+        for one, other in itertools.permutations(stems, 2)
+        if other == f"{one}s" or other.endswith(f"_{one}")
+    }
+    assert not alike
 
 
 @pytest.mark.parametrize("package", HOMES)

@@ -43,8 +43,8 @@ from framegate.pipelines.commit.journal_reader import JournalReader
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.seal_log import JournalObject, SealLog, SealPlan, SealRecord
+from framegate.pipelines.commit.seal_writer import SealWriter, read_planned
 from framegate.pipelines.commit.tombstones import read_tombstones
-from framegate.pipelines.commit.write_seal import SealWriter, read_planned
 from framegate.pipelines.failpoints import reach
 from framegate.schemas.errors import ObjectNotFound
 

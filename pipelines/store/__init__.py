@@ -8,7 +8,7 @@ Parquet file. Our Parquet is encoded and read in `parquet.py`.
 
 from __future__ import annotations
 
-from framegate.pipelines.store.objects import ObjectInfo, OpenUpload, Put, file_version, join, object_info
+from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, file_version, join, object_info
 from framegate.pipelines.store.store import Store
 
 __all__ = ["ObjectInfo", "OpenUpload", "Put", "Store", "file_version", "join", "object_info"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Protocol
 
-from framegate.pipelines.store.objects import ObjectInfo, OpenUpload, Put
+from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put
 from framegate.schemas.errors import StorageError, VersionChanged
 
 

@@ -19,7 +19,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from framegate.pipelines.store.backend import check_length, version_changed
 from framegate.pipelines.store.errors import TransientError
-from framegate.pipelines.store.objects import ObjectInfo, OpenUpload, Put, is_hidden, object_info
+from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, is_hidden, object_info
 from framegate.pipelines.store.retries import retry_blocking
 from framegate.schemas.errors import StorageError
 

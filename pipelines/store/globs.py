@@ -13,7 +13,7 @@ from typing import Final
 from fsspec.utils import glob_translate
 
 from framegate.pipelines.store.backend import Backend
-from framegate.pipelines.store.objects import ObjectInfo, is_hidden
+from framegate.pipelines.store.object_info import ObjectInfo, is_hidden
 
 _MAGIC: Final = re.compile(r"[*?\[]")
 

@@ -18,7 +18,7 @@ from typing import ClassVar, Final
 from fsspec.implementations.local import LocalFileSystem
 
 from framegate.pipelines.store.backend import check_length, version_changed
-from framegate.pipelines.store.objects import ObjectInfo, OpenUpload, Put, file_version, is_hidden
+from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, file_version, is_hidden
 
 LOCK_FILE: Final = ".framegate-lock"  # never removed: another process may hold its lock
 

@@ -13,7 +13,7 @@ from framegate.pipelines.store.backend import Backend, version_changed
 from framegate.pipelines.store.errors import translate_errors
 from framegate.pipelines.store.fsspec_objects import FsspecObjects
 from framegate.pipelines.store.local import LocalFiles
-from framegate.pipelines.store.objects import file_version
+from framegate.pipelines.store.object_info import file_version
 from framegate.schemas.clip import Video
 from framegate.schemas.errors import StorageError
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from framegate.pipelines.store.backend import version_changed
 from framegate.pipelines.store.errors import TRANSIENT_CODES, TransientError, answer_of
-from framegate.pipelines.store.objects import ObjectInfo, Put
+from framegate.pipelines.store.object_info import ObjectInfo, Put
 from framegate.pipelines.store.s3_reader import MARK, S3Reader, s3_info
 from framegate.schemas.errors import StorageError
 

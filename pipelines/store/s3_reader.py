@@ -15,7 +15,7 @@ from fsspec import AbstractFileSystem
 
 from framegate.pipelines.store.backend import check_length, version_changed
 from framegate.pipelines.store.errors import answer_of
-from framegate.pipelines.store.objects import ObjectInfo, OpenUpload, is_hidden
+from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, is_hidden
 from framegate.pipelines.store.retries import retry
 from framegate.pipelines.store.s3_body import read_body
 

@@ -20,7 +20,7 @@ from framegate.pipelines.store.fsspec_objects import FsspecObjects
 from framegate.pipelines.store.globs import matching
 from framegate.pipelines.store.local import LocalFiles
 from framegate.pipelines.store.object_file import open_object
-from framegate.pipelines.store.objects import ObjectInfo, OpenUpload, Put, join
+from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, join
 from framegate.pipelines.store.pinned import PinnedObject, pin
 from framegate.pipelines.store.retries import PATIENCE_SECONDS
 from framegate.schemas.clip import Video

@@ -162,7 +162,7 @@ class SealRecord:
 
 
 class SealLog:
-    """Plans and records of one config_id. Both are looked up by name: a listing might be stale."""
+    """Plans and records of one config_id. A listing only says where to begin; what is there is looked up by name."""
 
     def __init__(self, output: Output, config_id: str) -> None:
         self._store = output.store
@@ -221,7 +221,7 @@ class SealLog:
         return self._read_first(max(numbers, default=-1) + 1)
 
     def records_before(self, seal: int) -> list[SealRecord]:
-        """The records of the seals before one, each of which must be there. No record is read twice."""
+        """The records of the seals before one, each of which must be there. They are kept from call to call."""
         if len(self._first_records) < seal:
             self._first_records = self._read_first(seal)
         return self._first_records[:seal]

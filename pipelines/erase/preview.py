@@ -39,8 +39,8 @@ def _count(uri: str, matches: Matches) -> dict[str, Any]:
     counts: Counter[str] = Counter()
     for file in matches.files:
         counts[file.table] += sum(num_rows for (found, _), num_rows in file.rows.items() if found == uri)
-    counts["journal"] = sum(held.video_id in ids for held in matches.journal)
-    counts["attempts"] = sum(held.video_id in ids for held in matches.attempts)
+    counts["journal"] = sum(each.video_id in ids for each in matches.journal)
+    counts["attempts"] = sum(each.video_id in ids for each in matches.attempts)
     return {"video_uri": uri, **{name: counts[name] for name in VIDEO_COLUMNS[1:]}}
 
 
@@ -49,8 +49,8 @@ def list_objects(matches: Matches) -> list[dict[str, Any]]:
     files = [("replace", file.info, file.table, sum(file.rows.values())) for file in matches.files]
     named = [("replace", info, "runs", None) for info in matches.records]
     gone = [
-        *(("delete", held.info, "journal", None) for held in matches.journal),
-        *(("delete", held.info, "attempts", None) for held in matches.attempts),
+        *(("delete", each.info, "journal", None) for each in matches.journal),
+        *(("delete", each.info, "attempts", None) for each in matches.attempts),
         *(("delete", info, "indexes", None) for info in matches.indexes),
     ]
     return [

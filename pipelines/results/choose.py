@@ -40,7 +40,11 @@ def choose_videos(connection: duckdb.DuckDBPyConnection, condition: str) -> list
 def list_config_ids(output: Output) -> list[str]:
     """Every config_id that a run has recorded, which it does before its first unit, or that has seals; in order."""
     recorded = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in output.list("configs")}
-    sealed = {info.uri.rpartition("/config_id=")[2].partition("/")[0] for info in output.list("seals")}
+    sealed = {
+        info.uri.rpartition("/config_id=")[2].partition("/")[0]
+        for info in output.list("seals")
+        if "/config_id=" in info.uri
+    }
     return sorted(recorded | sealed)
 
 

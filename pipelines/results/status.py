@@ -16,7 +16,7 @@ from framegate.pipelines.commit.records import read_begun, read_runs
 from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.pipelines.results.views import open_views, select
 from framegate.schemas.config import OutputConfig
-from framegate.schemas.errors import ObjectNotFound, StorageError
+from framegate.schemas.errors import CredentialsError, FramegateError, ObjectNotFound, StorageError
 from framegate.schemas.retries import wait_after
 
 # Rows are first grouped by clip, which is one pass: the rows of a clip mostly stand side by side.
@@ -135,7 +135,11 @@ def _config_id_of(uri: str) -> str:
 
 
 def _num_left(output: Output, run: Mapping[str, Any]) -> int | None:
-    """Videos that a run has left: as its record says, or, where it has none yet, those that miss something now."""
+    """Videos that a run has left: as its record says, or, where it has none yet, those that miss something now.
+
+    The latter needs the keys of all that is stored under its config_id, unsealed units included. None where they cannot
+    be read: an object that is damaged is the audit's to tell, and the other figures are there all the same.
+    """
     if run["is_ended"]:
         return run.get("num_videos_left")
     try:
@@ -144,7 +148,12 @@ def _num_left(output: Output, run: Mapping[str, Any]) -> int | None:
     except (ObjectNotFound, pa.ArrowException, OSError):  # killed before it stored a plan, or the plan is damaged
         return run.get("num_videos")
     hashes = pc.call_function("list_flatten", [planned.column("question_hashes")]).unique().to_pylist()
-    return remaining_of_run(output, run["config_id"], planned, hashes).num_left
+    try:
+        return remaining_of_run(output, run["config_id"], planned, hashes).num_left
+    except CredentialsError:
+        raise
+    except FramegateError:
+        return None
 
 
 def _runs_by_config(output: Output) -> dict[str, list[dict[str, Any]]]:

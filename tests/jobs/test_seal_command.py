@@ -45,6 +45,13 @@ def test_the_journal_becomes_a_table_and_goes(framegate: Framegate, unsealed: st
     assert (again.exit_code, again.stdout) == (0, f"nothing waits to be sealed in {unsealed}\n")
 
 
+def test_an_object_that_belongs_to_no_config_id_is_none(framegate: Framegate, unsealed: str, tmp_path: Path) -> None:
+    Path(unsealed, "seals").mkdir(exist_ok=True)
+    Path(unsealed, "seals", "notes.txt").write_text("not ours")
+    assert framegate("seal", unsealed, "--json", str(tmp_path / "sealed.json")).exit_code == 0
+    assert [row["config_id"] for row in json.loads((tmp_path / "sealed.json").read_text())["rows"]] == [CONFIG_ID]
+
+
 def test_folders_are_those_of_the_output(framegate: Framegate, unsealed: str) -> None:
     fix_partitioning(Output.at(unsealed), ("written_at.year",))
     assert framegate("seal", unsealed).exit_code == 0

@@ -111,6 +111,12 @@ def test_a_video_is_left_of_a_killed_run_until_nothing_of_it_is_missing(output: 
     assert read(output)[0]["num_videos_left"] == 2
 
 
+def test_a_damaged_unit_hides_no_other_figure(output: str) -> None:
+    (unit,) = Path(output, "journal").rglob("*.parquet")
+    unit.write_bytes(b"half of it")
+    assert read(output) == [{**EXPECTED, "num_videos_left": None}]
+
+
 def test_the_videos_left_of_a_run_that_ended_are_its_own(output: str) -> None:
     Path(output, "runs", "run-3.json").write_text(
         json.dumps({"config_id": "a" * 16, "num_videos_left": 7, "is_stopped": True, "started_at": "2026-01-03"})

@@ -159,6 +159,8 @@ def _explain(error: ValidationError, origin: str) -> str:
     if problem["type"] == "union_tag_invalid":
         expected = " or ".join(problem.get("ctx", {})["expected_tags"].rsplit(", ", 1))
         return f"{origin}: {where}.strategy: input should be {expected}, got {problem['input']['strategy']!r}"
+    if problem["type"] in ("model_attributes_type", "model_type", "dict_type"):
+        return f"{origin}: {where} must be a mapping, got {_kind(problem['input'])}"
     message = problem["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     got = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"

@@ -43,8 +43,8 @@ def forecast(job: Job, planned: Plan, strategy: Strategy | None = None) -> Forec
     `strategy` takes the place of the one that the job names.
     """
     num_planned = planned.videos.num_rows
-    step = max(1, num_planned // MAX_PROBED)
-    places = pa.array([*range(0, num_planned, step)][:MAX_PROBED], pa.int64())
+    num_probed = min(MAX_PROBED, num_planned)
+    places = pa.array([number * num_planned // num_probed for number in range(num_probed)], pa.int64())
     sample = list(PlannedVideo.from_table(planned.videos.take(places)))
     readable = _probe(job, sample)
     max_tokens = _max_tokens_of_answers(planned, strategy or make_strategy(job.config.gate))

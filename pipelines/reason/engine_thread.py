@@ -174,6 +174,8 @@ class _Drive:
             with self._occupancy.loading():
                 self._runner = QuestionRunner(self._factory(), self._strategy)
         except BaseException as error:
+            if isinstance(error, EngineError):
+                error.__traceback__ = None  # its frames may hold an engine that the strategy cannot use
             self._raise_to_all(new, error)
             return False
         self._tell(0)

@@ -70,6 +70,9 @@ def test_uris_and_absolute_paths_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("parts", "sentence"),
     [
+        ({"gate": None}, "gate must be a mapping, got nothing"),
+        ({"gate": "gated"}, "gate must be a mapping, got a str"),
+        ({"clips": [30]}, "clips must be a mapping, got a list"),
         ({"gate": {"treshold": 0.9}}, "gate.treshold is not a known key; did you mean gate.threshold?"),
         ({"modell": {}}, "modell is not a known key; did you mean model?"),
         ({"ray": {"reason_actors": {"mix": 1}}}, "ray.reason_actors.mix is not a known key; did you mean ray.reason_"),

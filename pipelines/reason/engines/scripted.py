@@ -11,7 +11,14 @@ from itertools import islice
 from typing import NamedTuple
 
 from framegate.pipelines.reason.engines.failures import fail
-from framegate.pipelines.reason.strategies.protocol import Ask, Capability, Course, FinishedAsk, Token
+from framegate.pipelines.reason.strategies.protocol import (
+    Ask,
+    Capability,
+    Course,
+    FinishedAsk,
+    Token,
+    start_course,
+)
 from framegate.schemas.errors import EngineError
 
 Written = tuple[str, float] | tuple[str, float, float]
@@ -53,8 +60,8 @@ class ScriptedEngine:
         self.num_asks += 1
         try:
             written = self._script(ask)
-            course = ask.make_course()
-            course.start({text: [index] for index, text in enumerate(ask.budget.forced_texts)})
+            encoded = {text: [index] for index, text in enumerate(ask.budget.forced_texts)}
+            course = start_course(ask.make_course, encoded)
         except Exception as error:
             self._failed.append(fail(ask, error))
             return

@@ -11,8 +11,8 @@ class EngineTimes:
 
     vision_seconds    frames to the vision tower's output, preprocessing included
     prefill_seconds   clips' prefixes and questions' suffixes through the language model
-    answer_seconds    steps of one token each, the share of rows before their verdict
-    think_seconds     the same for rows after it
+    answer_seconds    steps of one token each, the share of rows that do not think (yet)
+    think_seconds     the same for rows that think
     num_steps         such steps; `num_step_rows` sums their rows, `num_step_keys` the tokens whose keys they read at
                       least, a clip's prefix once, `num_step_row_keys` the same with a prefix once for each of its rows
     num_prefill_tokens, num_patches   what went through the language model in prefills, and through the vision tower

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 from framegate.schemas.clip import FrameBatch
+from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
 
 Capability = Literal[
@@ -61,6 +62,15 @@ class Course(Protocol):
         ...
 
     def append(self, token: Token) -> None: ...
+
+
+def start_course(make_course: Callable[[], Course], encoded: Mapping[str, Sequence[int]]) -> Course:
+    """A fresh course, started. Raises what it raises, and EngineError where it is over before its first token."""
+    course = make_course()
+    course.start(encoded)
+    if course.is_over:
+        raise EngineError("the course of the ask is over before its first token")
+    return course
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +126,10 @@ class Ask:
     sampling: Sampling = Sampling()
     needs_distribution: bool = False
     label: str = ""
+
+    def __post_init__(self) -> None:
+        if self.frames is not None and not isinstance(self.frames, tuple):
+            raise TypeError(f"frames of an ask must be None or a tuple of indexes, got {self.frames!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.reason.questions import QuestionRunner
 from framegate.pipelines.reason.strategies.gated import Gated
+from framegate.pipelines.reason.strategies.two_answers import TwoAnswerCourse
 from framegate.schemas.qa import Answer, Question
-from tests.asking import GATED, NUMBER, YES_NO, answer_all, ask_about, boxed, drain
+from tests.asking import GATED, NUMBER, YES_NO, answer_all, ask_about, boxed, drain, make_clip
 
 
 def test_every_question_of_every_request_comes_back_once():
@@ -53,6 +56,18 @@ def test_a_script_that_raises_fails_its_question_alone():
     assert answered.answer is not None
     assert answered.answer.answer == "yes"
     assert (failed.failure_reason, failed.failure_message) == ("engine_error", "RuntimeError: out of ideas")
+
+
+def test_a_course_that_is_over_before_its_first_token_fails_its_ask():
+    class Over(TwoAnswerCourse):
+        is_over = True
+
+    (ask,) = GATED.begin(make_clip(), YES_NO)
+    over = replace(ask, make_course=partial(Over, *ask.make_course.args, **ask.make_course.keywords))
+    engine = ScriptedEngine()
+    engine.add(over)
+    (finished,) = engine.step()
+    assert finished.failure_message == "the course of the ask is over before its first token"
 
 
 @pytest.mark.parametrize(

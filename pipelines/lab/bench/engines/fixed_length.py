@@ -31,8 +31,10 @@ from framegate.schemas.qa import Answer, Question, Verdict
 
 @dataclass(frozen=True, kw_only=True)
 class FixedLength:
-    """A strategy that asks, decides and budgets as `real` does. Its answers' raw contents are the ids of the tokens
-    that were written, as numbers between blanks."""
+    """A strategy that asks and budgets as `real` does, and decides like it, without heeding a question's own `think`.
+
+    Its answers' raw contents are the ids of the tokens that were written, as numbers between blanks.
+    """
 
     real: TwoAnswers
 

@@ -93,7 +93,7 @@ class TransformersEngine:
             suffix_ids = self._encode(ask.suffix)
             num_more = ask.budget.max_tokens(lambda text: len(self._encode(text)))
         except Exception as error:  # too many frames, or a text that is none
-            self._finished.append(fail(ask, error))
+            self._finished.append(replace(fail(ask, error), engine_seconds=time.perf_counter() - started))
             return
         request = Request(ask=ask, clip=clip, suffix_ids=suffix_ids, max_own_tokens=len(suffix_ids) + num_more)
         request.seconds = time.perf_counter() - started
@@ -124,7 +124,13 @@ class TransformersEngine:
             return
         new_clips = list(dict.fromkeys(request.clip for request in entering if not request.clip.is_in_slot))
         for clips in cut_batches(new_clips, lambda clip: clip.num_prefix_tokens, self._prefill_tokens):
-            self._run_prefixes(self._lay_out(clips))
+            prefixes, not_laid_out = self._lay_out(clips)
+            if not_laid_out:
+                behind = new_clips[new_clips.index(not_laid_out[0]) :]
+                self.scheduler.put_back([request for request in self.scheduler.running if request.clip in behind])
+            self._run_prefixes(prefixes)
+            if not_laid_out:
+                break
         requests = [request for request in entering if request.clip.is_in_slot and self._begin(request)]
         if requests:
             started = time.perf_counter()
@@ -181,10 +187,10 @@ class TransformersEngine:
             num_video_tokens=length.num_video_tokens,
         )
 
-    def _lay_out(self, clips: Sequence[Clip]) -> dict[Clip, ClipPrefix]:
+    def _lay_out(self, clips: Sequence[Clip]) -> tuple[dict[Clip, ClipPrefix], Sequence[Clip]]:
         """The prefixes of those that can be laid out. A clip that cannot is given up.
 
-        Where memory runs out though others could make room, the clip and those behind it wait again.
+        Where memory runs out though others could make room: also the clip and those behind it, which must wait.
         """
         prefixes: dict[Clip, ClipPrefix] = {}
         for place, clip in enumerate(clips):
@@ -201,14 +207,13 @@ class TransformersEngine:
                 if is_memory_error(error) and any(
                     request.clip.is_in_slot or request.clip in prefixes for request in running
                 ):
-                    self.scheduler.put_back([request for request in running if request.clip in clips[place:]])
-                    break
+                    return prefixes, clips[place:]
                 self._give_up(clip, error)
                 continue
             seconds = time.perf_counter() - started
             self._share(clip, seconds)
             self.times.vision_seconds += seconds
-        return prefixes
+        return prefixes, ()
 
     def _run_prefixes(self, prefixes: Mapping[Clip, ClipPrefix]) -> None:
         """Run some prefixes together, or one by one where that fails. A clip whose prefix fails alone is given up.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, Course
+from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, Course, start_course
 
 T = TypeVar("T")
 
@@ -77,8 +77,8 @@ class Request:
 
     def begin(self, encode: Callable[[str], Sequence[int]]) -> None:
         """Start a course; anew where the ask ran before and was stopped: it then draws the same tokens again."""
-        self.course = self.ask.make_course()
-        self.course.start({text: encode(text) for text in self.ask.budget.forced_texts})
+        encoded = {text: encode(text) for text in self.ask.budget.forced_texts}
+        self.course = start_course(self.ask.make_course, encoded)
         self.draws = random.Random(self.ask.sampling.seed)
 
     def advance(self, num_tokens: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -36,9 +36,11 @@ class _Request:
     """An ask that vLLM has."""
 
     ask: Ask
-    clip: ClipInput
-    running: RunningAsk
+    clip_uuid: str
+    num_prefix_tokens: int
+    num_video_tokens: int
     num_prompt_tokens: int
+    running: RunningAsk
     seconds: float
 
 
@@ -112,7 +114,7 @@ class VllmEngine:
         finished += [_finish(self._running.pop(key)) for key in done]
         for key in step.ended:
             error = EngineError("vLLM ended the request before its answer was complete")
-            finished.append(fail(self._running.pop(key).ask, error))
+            finished.append(_failed(self._running.pop(key), error))
         if not self.num_unfinished:
             self._model.clear()
         return finished
@@ -189,8 +191,15 @@ class VllmEngine:
         key = f"{clip.uuid}/{self._num_asks}"
         encoded = {text: self._encode(text) for text in ask.budget.forced_texts}
         running = self._model.start(key, clip.with_suffix(suffix), ask.make_course, encoded, max_tokens=max_tokens)
+        # Not the clip itself: its patches are large, and vLLM has them now.
         self._running[key] = _Request(
-            ask=ask, clip=clip, running=running, num_prompt_tokens=num_prompt_tokens, seconds=seconds
+            ask=ask,
+            clip_uuid=clip.uuid,
+            num_prefix_tokens=len(clip.token_ids),
+            num_video_tokens=clip.num_video_tokens,
+            num_prompt_tokens=num_prompt_tokens,
+            running=running,
+            seconds=seconds,
         )
         self.times.num_prefill_tokens += len(suffix)
 
@@ -216,19 +225,23 @@ class VllmEngine:
         times.num_step_rows += len(advanced)
         # All but the token that the step has written.
         num_row_keys = sum(request.num_prompt_tokens + request.running.num_tokens - 1 for request in advanced)
-        prefix_tokens = {request.clip.uuid: len(request.clip.token_ids) for request in advanced}
+        prefix_tokens = {request.clip_uuid: request.num_prefix_tokens for request in advanced}
         times.num_step_row_keys += num_row_keys
-        num_shared = sum(len(request.clip.token_ids) for request in advanced) - sum(prefix_tokens.values())
+        num_shared = sum(request.num_prefix_tokens for request in advanced) - sum(prefix_tokens.values())
         times.num_step_keys += num_row_keys - num_shared
 
 
 def _finish(request: _Request) -> FinishedAsk:
     if request.running.error is not None:
-        return fail(request.ask, request.running.error)
+        return _failed(request, request.running.error)
     return FinishedAsk(
         ask=request.ask,
         course=request.running.course,
         num_prompt_tokens=request.num_prompt_tokens,
-        num_video_tokens=request.clip.num_video_tokens,
+        num_video_tokens=request.num_video_tokens,
         engine_seconds=request.seconds,
     )
+
+
+def _failed(request: _Request, error: Exception) -> FinishedAsk:
+    return replace(fail(request.ask, error), engine_seconds=request.seconds)

@@ -127,7 +127,7 @@ class VllmModel:
 
         entry: dict[str, Any] = {"key": key}
         if not self.is_shared:
-            entry["course"] = pack_course(make_course, encoded)
+            entry["course"] = pack_course(make_course, encoded, max_tokens)
         params = SamplingParams(
             temperature=0.0,
             max_tokens=max_tokens + 1,  # the end of the turn that is forced when a course is over
@@ -140,7 +140,7 @@ class VllmModel:
             extra_args={EXTRA_ARG: entry},
             skip_clone=True,
         )
-        running = self._state.running[key] = begin(make_course, encoded)
+        running = self._state.running[key] = begin(make_course, encoded, max_tokens)
         try:
             self._internal_ids[key] = self._llm.add_request(key, prompt, params)
         except Exception:

@@ -10,7 +10,8 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from framegate.pipelines.reason.strategies.protocol import Course, Token
+from framegate.pipelines.reason.strategies.protocol import Course, Token, start_course
+from framegate.schemas.errors import EngineError
 
 NO_TOKEN = -1
 """What vLLM writes in place of a token that is still on its way from the device."""
@@ -34,35 +35,42 @@ class TokenTable:
 
 @dataclass(eq=False, kw_only=True)
 class RunningAsk:
-    """The course of one ask and what it was fed. What the course raises is kept in `error`: it ends this ask alone.
+    """The course of one ask and what it was fed, `max_tokens` at most.
 
+    The course is called by `begin` and by `feed` alone. What it raises is kept in `error`: it ends this ask alone.
+
+    is_over        nothing that is written from now on counts
+    forced_id      what must be written next, if anything
     was_thinking   whether the course was thinking before its newest token
     """
 
     course: Course
+    max_tokens: int
     num_tokens: int = 0
+    is_over: bool = False
+    is_thinking: bool = False
     was_thinking: bool = False
+    forced_id: int | None = None
     error: Exception | None = None
-
-    @property
-    def is_over(self) -> bool:
-        return self.error is not None or self.course.is_over
-
-    @property
-    def forced_id(self) -> int | None:
-        """What must be written next, if anything."""
-        return self.course.forced[0] if self.course.forced else None
 
     def feed(self, token: Token) -> None:
         """Take one token that was written; where the course had forced it, that is done with."""
         self.num_tokens += 1
-        self.was_thinking = self.course.is_thinking
-        if self.course.forced:
-            self.course.forced.popleft()
+        self.was_thinking = self.is_thinking
         try:
+            if self.course.forced:
+                self.course.forced.popleft()
             self.course.append(token)
+            self.look()
+            if not self.is_over and self.num_tokens >= self.max_tokens:
+                raise EngineError(f"the ask goes on beyond the {self.max_tokens} tokens of its budget")
         except Exception as error:
-            self.error = error
+            self.error, self.is_over, self.forced_id = error, True, None
+
+    def look(self) -> None:
+        """Ask the course where it is. Raises what it raises."""
+        self.is_over, self.is_thinking = self.course.is_over, self.course.is_thinking
+        self.forced_id = self.course.forced[0] if self.course.forced else None
 
 
 @dataclass(eq=False, kw_only=True)
@@ -96,16 +104,16 @@ class Row:
         return True
 
 
-def begin(make_course: Callable[[], Course], encoded: Encoded) -> RunningAsk:
-    """A fresh course, started."""
-    course = make_course()
-    course.start(encoded)
-    return RunningAsk(course=course)
+def begin(make_course: Callable[[], Course], encoded: Encoded, max_tokens: int) -> RunningAsk:
+    """A fresh course, started. Raises what the course raises, and EngineError where it is over at once."""
+    running = RunningAsk(course=start_course(make_course, encoded), max_tokens=max_tokens)
+    running.look()
+    return running
 
 
-def pack_course(make_course: Callable[[], Course], encoded: Encoded) -> bytes:
+def pack_course(make_course: Callable[[], Course], encoded: Encoded, max_tokens: int) -> bytes:
     """What a worker in another process needs to make the same course."""
-    return pickle.dumps((make_course, dict(encoded)))
+    return pickle.dumps((make_course, dict(encoded), max_tokens))
 
 
 def begin_packed(packed: bytes) -> RunningAsk:

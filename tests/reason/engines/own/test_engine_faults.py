@@ -148,6 +148,18 @@ def test_an_ask_whose_course_fails_comes_back_alone_as_a_failure(bench, faulty, 
     assert not engine.running
 
 
+def test_an_ask_whose_course_is_over_before_its_first_token_fails_alone(bench, faulty):
+    class Over(TwoAnswerCourse):
+        is_over = True
+
+    clip = make_clip(0)
+    [sure], [unsure] = (GATE.begin(clip, question) for question in (SURE, UNSURE))
+    over = replace(sure, make_course=partial(Over, *sure.make_course.args, **sure.make_course.keywords))
+    outcome = run_asks(bench.engine(faulty), [over, unsure])
+    assert outcome[over].failure_message == "the course of the ask is over before its first token"
+    assert outcome[unsure].course.is_over
+
+
 def test_an_ask_that_goes_on_beyond_its_budget_fails_alone(bench, faulty):
     clip = make_clip(0)
     [long], [other] = (GATE.begin(clip, question) for question in (SURE, UNSURE))

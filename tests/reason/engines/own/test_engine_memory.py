@@ -206,3 +206,26 @@ def test_out_of_memory_while_frames_are_cut_makes_the_next_clips_wait(bench, fau
     assert outcome.failures == {}
     assert outcome.token_ids == undisturbed(requests)
     assert num_rows[0] == 4, "the two clips before it go on"
+
+
+def test_out_of_memory_while_frames_are_cut_ends_the_filling_of_slots(bench, faulty, requests, undisturbed):
+    """Clips of later batches would need memory as well, and no clip may overtake another one."""
+    num_layouts = 0
+
+    def cut(frames) -> None:
+        nonlocal num_layouts
+        num_layouts += 1
+        if num_layouts == 3:
+            raise OUT_OF_MEMORY
+
+    faulty.before_layout = cut
+    runner = bench.runner(faulty, GATE, num_slots=16)
+    runner.engine._prefill_tokens = 1  # a batch for each clip
+    for request in requests:
+        runner.add(request)
+    runner.step()
+    assert num_layouts == 3
+    assert {request.clip.source.id for request in runner.engine.running} == {requests[0].id, requests[1].id}
+    outcome = bench.run(runner)
+    assert outcome.failures == {}
+    assert outcome.token_ids == undisturbed(requests)

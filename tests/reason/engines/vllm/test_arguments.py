@@ -6,7 +6,6 @@ import importlib.util
 
 import pytest
 
-from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING
 from framegate.pipelines.reason.engines.build import build_engine
 from framegate.pipelines.reason.engines.vllm.arguments import (
     REFUSED,
@@ -14,15 +13,12 @@ from framegate.pipelines.reason.engines.vllm.arguments import (
     complete_arguments,
     count_context_tokens,
 )
-from framegate.pipelines.reason.engines.vllm.sequence import TokenTable, begin_packed, pack_course
 from framegate.pipelines.reason.models.vision_grid import VisionGrid
 from framegate.pipelines.reason.strategies.gated import Gated
-from framegate.pipelines.reason.strategies.two_answers import TwoAnswerCourse
 from framegate.schemas.config import FramesConfig, RunConfig
 from framegate.schemas.config.engine_args import ENGINE_ARGS_OF_THE_MACHINE
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Question
-from tests.asking import make_clip
 
 KNOWN = {"tensor_parallel_size", "pipeline_parallel_size", "quantization", "max_num_seqs", *REFUSED}
 SIZES = {
@@ -118,26 +114,3 @@ def test_without_vllm_the_job_says_what_to_install(monkeypatch):
     )
     with pytest.raises(EngineError, match=r"vLLM is not installed: pip install 'framegate\[vllm\]'"):
         build_engine(config, budgets=[])
-
-
-def test_a_course_that_is_packed_is_made_again_elsewhere():
-    question = Question(id="q", text="Which?", type="choice", options=("red", "blue"))
-    gated = Gated(threshold=0.3, max_answer_tokens=3, max_thinking_tokens=1)
-    (ask,) = gated.begin(make_clip(), question)
-    tokens = TokenTable(pieces=[b"", b"\\boxed{B}", b"hm", b"</think>", b"\\boxed{"], end_ids=frozenset({0}))
-    running = begin_packed(pack_course(ask.make_course, {FORCED_CLOSING: [3, 4]}))
-    assert isinstance(running.course, TwoAnswerCourse)
-    assert running.course.question == question
-    running.feed(tokens.make_token(1, -2.0))
-    assert running.course.verdict is not None
-    assert (running.course.verdict.reason, running.is_over, running.was_thinking) == ("unsure", False, False)
-    running.feed(tokens.make_token(2, 1e-7))
-    assert (list(running.course.forced), running.forced_id, running.was_thinking) == ([3, 4], 3, True)
-    running.feed(tokens.make_token(3, -0.1))
-    assert running.forced_id == 4
-
-
-def test_a_token_that_ends_the_turn_writes_nothing_and_no_probability_is_above_one():
-    tokens = TokenTable(pieces=[b"x", b"y"], end_ids=frozenset({0}))
-    assert tokens.make_token(0, 1e-7) == (0, b"", 0.0, True, None)
-    assert tokens.make_token(1, -0.5) == (1, b"y", -0.5, False, None)

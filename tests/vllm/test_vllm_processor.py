@@ -46,7 +46,8 @@ def make_ask(number: int) -> Ask:
 
 
 def pack(number: int) -> bytes:
-    return pack_course(make_ask(number).make_course, {FORCED_CLOSING: CLOSING})
+    ask = make_ask(number)
+    return pack_course(ask.make_course, {FORCED_CLOSING: CLOSING}, ask.budget.max_tokens(lambda text: len(text)))
 
 
 def answer_of(number: int, running: RunningAsk) -> Answer:

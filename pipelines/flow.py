@@ -38,6 +38,8 @@ from framegate.schemas.errors import StorageError
 from framegate.schemas.job import Job
 from framegate.schemas.run import Plan, Progress, RunSummary
 
+SETTLE_SECONDS = 1.0  # for the workers of a run that was stopped: they are at work until Ray has ended them
+
 
 def plan(job: Job, *, limit: int | None = None, retry_failed: bool = False, strategy: Strategy | None = None) -> Plan:
     """What `run` would do. Changes nothing. `limit`: at most so many videos with work left."""
@@ -89,7 +91,7 @@ def run(
         raise
     reach("driver.drained")
 
-    attempts.forget()
+    attempts.forget(settle_seconds=0.0 if stop_reason is None else SETTLE_SECONDS)
     config = job.config.output
     seal(begun.output, planned.config_id, file_bytes=config.file_bytes, partition_by=config.partition_by)
     reach("driver.sealed")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from framegate.pipelines.commit.journal import encode_unit
 from framegate.pipelines.commit.layout import Layout
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import DEFAULT_FILE_BYTES, seal
+from framegate.pipelines.lab.bench.processes import peak_rss_bytes
 from framegate.schemas.errors import FramegateError, InputError
 from framegate.schemas.tables import JOURNAL
 
@@ -173,8 +173,8 @@ def main(folder: str, file_bytes: str) -> None:
     started = time.monotonic()
     sealed = seal(Output.at(folder), CONFIG_ID, file_bytes=int(file_bytes))
     seconds = time.monotonic() - started
-    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({**asdict(sealed), "seconds": seconds, "peak_rss_mib": peak_kib / 1024}))
+    peak_rss_mib = peak_rss_bytes(os.getpid()) / 2**20
+    print(json.dumps({**asdict(sealed), "seconds": seconds, "peak_rss_mib": peak_rss_mib}))
 
 
 if __name__ == "__main__":

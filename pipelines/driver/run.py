@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.driver.watchers import Watcher, feed_all
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.plan.plan import refuse_erased
+from framegate.schemas.clock import now
 from framegate.schemas.job import Job
 from framegate.schemas.run import INTERRUPTED, Plan, Progress, RunSummary
 
@@ -41,7 +42,7 @@ class Run:
 
 def begin(job: Job, run_id: str | None) -> Run:
     """A run with a name of its own, where none is given. Raises StorageError where its output cannot be written."""
-    began_seconds, started_at = time.monotonic(), datetime.now(UTC)
+    began_seconds, started_at = time.monotonic(), now()
     run_id = run_id or f"{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     output = Output.open(job.config.output)
     output.store.check_writable(job.config.output.uri)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import finish_seals
@@ -42,6 +41,7 @@ from framegate.pipelines.erase.targets import Targets
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store import ObjectInfo, join
 from framegate.pipelines.store.parquet import parse_parquet
+from framegate.schemas.clock import now
 from framegate.schemas.errors import FramegateError, ObjectNotFound, StorageError, VersionChanged
 from framegate.schemas.keys import uri_digest
 
@@ -106,7 +106,7 @@ def complete_and_erase(output: Output, uris: Iterable[str]) -> list[ErasureRecei
 
 def make_erasure_id() -> str:
     """A new id. Ids sort by time."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    return f"{now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 def _complete(output: Output, begun: ErasureBegun, targets: Targets) -> ErasureReceipt:
@@ -252,4 +252,4 @@ def _sha256(data: bytes) -> str:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return now().isoformat(timespec="seconds")

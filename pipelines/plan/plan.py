@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from framegate.pipelines.commit.output import Output
@@ -21,6 +20,7 @@ from framegate.pipelines.reason.models.vision_grid import read_vision_grid
 from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.source.input_columns import input_names
+from framegate.schemas.clock import now
 from framegate.schemas.config import RunConfig, config_id
 from framegate.schemas.errors import ConfigError, FramegateError
 from framegate.schemas.job import Job
@@ -53,7 +53,7 @@ def make_plan(job: Job, identity: dict[str, Any], *, limit: int | None, retry_fa
         found,
         [question.hash for question in job.questions],
         read_stored(output, id),
-        retries=Retries(now=datetime.now(UTC), max_attempts=job.config.failures.max_attempts, everything=retry_failed),
+        retries=Retries(now=now(), max_attempts=job.config.failures.max_attempts, everything=retry_failed),
         erased=read_tombstones(output),
     )
     return Plan(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Protocol
 
 import pyarrow as pa
@@ -20,6 +19,7 @@ from framegate.pipelines.failpoints import reach
 from framegate.pipelines.reason.occupancy import Occupancy, Place
 from framegate.pipelines.worker.attempts import Attempt, Attempts, crash_failure
 from framegate.pipelines.worker.engine_admission import EngineAdmission
+from framegate.schemas.clock import now
 from framegate.schemas.unit import AnsweredUnit, DecodedUnit
 
 SetPlace = Callable[[Place], None]
@@ -116,7 +116,7 @@ class AnswerWorker:
 
     def _commit(self, answered: AnsweredUnit, attempt: Attempt | None, set_place: SetPlace) -> Receipt:
         set_place("leaving")
-        receipt = commit_unit(self._attempts.output, answered, self._facts, written_at=datetime.now(UTC))
+        receipt = commit_unit(self._attempts.output, answered, self._facts, written_at=now())
         if attempt is not None:
             self._attempts.end(attempt)
         return receipt

@@ -14,10 +14,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.failpoints import reach
+from framegate.schemas.clock import now
 from framegate.schemas.errors import StorageError
 from framegate.schemas.unit import Failure
 
@@ -54,7 +55,7 @@ class Attempts:
         Within one run a marker that was left there means that a worker died on this unit: Ray gives a unit to a second
         process only after the first one died.
         """
-        marker = {"run_id": self.run_id, "begun_at": datetime.now(UTC).isoformat(), "by": secrets.token_hex(8)}
+        marker = {"run_id": self.run_id, "begun_at": now().isoformat(), "by": secrets.token_hex(8)}
         data = json.dumps(marker).encode()
         uris: list[str] = []
         is_marked = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Final, Protocol
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.worker.attempts import Attempt, Attempts, crash_failure
+from framegate.schemas.clock import now
 from framegate.schemas.tables import DECODED
 from framegate.schemas.unit import DecodedUnit, PlannedVideo, to_table
 
@@ -68,5 +68,5 @@ class DecodeWorker:
             failure=crash_failure("decode", attempt.num_deaths),
             failed_attempt=planned.undecoded_attempts + 1,
         )
-        commit_unit(self._attempts.output, unit.answered(()), self._facts, written_at=datetime.now(UTC))
+        commit_unit(self._attempts.output, unit.answered(()), self._facts, written_at=now())
         return unit

@@ -61,14 +61,15 @@ def run(
     engine_factory: EngineFactory | None = None,
     strategy: Strategy | None = None,
     in_process: bool = False,
+    verbose: bool = False,
 ) -> RunSummary:
     """Does what is left to do and seals it. Ctrl-C ends it early with everything committed so far kept.
 
     `retry_failed` tries everything again that failed, whatever the reason and however often. `on_progress` is called
     after each committed unit, `on_phase` as each phase of the run begins. `engine_factory` and `strategy` take the
     places of the job's own. `in_process` does without Ray: one unit after the other, here, which is enough to try a job
-    out or to watch it die. Raises FramegateError (one sentence) where the run cannot start or storage fails; what was
-    committed until then stays, and the next run goes on from there.
+    out or to watch it die. `verbose` shows what Ray logs. Raises FramegateError (one sentence) where the run cannot
+    start or storage fails; what was committed until then stays, and the next run goes on from there.
     """
     check_failpoint()
     strategy = strategy or make_strategy(job.config.gate)
@@ -87,7 +88,7 @@ def run(
     phases.begin_work(planned)
     deaths = {} if retry_failed else read_deaths(begun.output, planned.config_id, now=begun.started_at)
     attempts = Attempts(output=begun.output, config_id=planned.config_id, run_id=begun.run_id, deaths=deaths)
-    receipts = _work(job, planned, attempts, strategy, engine_factory, in_process=in_process)
+    receipts = _work(job, planned, attempts, strategy, engine_factory, in_process=in_process, verbose=verbose)
     tally, watchers = Tally(planned.videos.column("video_id")), [Breaker(job.config.failures)]
     try:
         stop_reason = listen(receipts, tally, watchers, phases)
@@ -110,7 +111,14 @@ def run(
 
 
 def _work(
-    job: Job, planned: Plan, attempts: Attempts, strategy: Strategy, engine_factory: EngineFactory, *, in_process: bool
+    job: Job,
+    planned: Plan,
+    attempts: Attempts,
+    strategy: Strategy,
+    engine_factory: EngineFactory,
+    *,
+    in_process: bool,
+    verbose: bool,
 ) -> Generator[Receipt]:
     """One receipt for each unit as it is committed. Starts nothing where nothing is left to do."""
     if planned.videos.num_rows == 0:
@@ -119,7 +127,7 @@ def _work(
     if in_process:
         yield from run_in_process(planned.videos, decode(), answer())
     else:
-        yield from run_on_ray(job.config.ray, planned.videos, decode, answer)
+        yield from run_on_ray(job.config.ray, planned.videos, decode, answer, verbose=verbose)
 
 
 def make_workers(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 SEALED_COUNTS: Final = (
     "num_clips", "num_answers", "num_unparsed", "num_failures", "num_thinking", "num_answer_tokens",
@@ -35,8 +35,7 @@ class Counts:
 
     def plus(self, other: Counts) -> Counts:
         """The sum, counter by counter. A sum of which a part is not known is not known."""
-        both = {name: (getattr(self, name), getattr(other, name)) for name in Counts.__dataclass_fields__}
-        return Counts(**{name: None if None in values else sum(values) for name, values in both.items()})
+        return Counts(**{name: self._sum(other, name) for name in Counts.__dataclass_fields__})
 
     @property
     def unparsed_share(self) -> float | None:
@@ -49,3 +48,7 @@ class Counts:
     def think_rate(self) -> float:
         """Share of the answers that were thought about; 0 before the first."""
         return self.num_thinking / self.num_answers if self.num_answers else 0.0
+
+    def _sum(self, other: Counts, name: str) -> Any:
+        values = getattr(self, name), getattr(other, name)
+        return None if None in values else sum(values)

@@ -94,7 +94,8 @@ class ProgressDisplay:
 
 
 def describe(progress: Progress) -> str:
-    """One line: `videos 3/40  clips 12  rows 48  failures 0  1.9 rows/s  think 31%  ETA 4 min`; or what it is at."""
+    """One line: `videos 3/40  clips 12  rows 48  unparsed 1  failures 0  1.9 rows/s  think 31%  ETA 4 min`; else what
+    the run is at."""
     if progress.phase is not Phase.WORKING:
         return f"{progress.phase}, {duration(progress.elapsed_seconds)}: {_DOING[progress.phase]}"
     counts = progress.counts
@@ -105,6 +106,7 @@ def describe(progress: Progress) -> str:
             f"videos {progress.num_videos_begun:,}/{progress.num_videos_planned:,}",
             f"clips {counts.num_clips:,}",
             f"rows {rows:,}",
+            f"unparsed {counts.num_unparsed or 0:,}",
             f"failures {counts.num_failures:,}",
             f"{rows / seconds:.1f} rows/s",
             f"think {counts.think_rate:.0%}",

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from framegate.pipelines.commit.journal import encode_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
 from framegate.pipelines.commit.seal import seal
+from framegate.pipelines.commit.unit_format import encode_unit
 from framegate.pipelines.store import Store
 from framegate.pipelines.store.parquet import encode_parquet
 from framegate.schemas.tables import FAILURES, JOURNAL, RESULTS
@@ -65,6 +65,7 @@ ANSWERS = [
         clip_is_last=clip == 1,
         question_id=question,
         question_hash=hash,
+        status="unparsed" if (number, clip, question) == (2, 1, "where") else "answered",
         thinking=question == "where",
         num_answer_tokens=3,
         num_thinking_tokens=40 if question == "where" else 0,
@@ -135,6 +136,7 @@ def write_output(root: str) -> None:
         counts = {
             "num_clips": 4,
             "num_answers": 8,
+            "num_unparsed": 1,
             "num_failures": 6,
             "num_thinking": 4,
             "num_answer_tokens": 24,

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Annotated, Any, TextIO
+from typing import IO, Annotated, Any
 
 import typer
 
@@ -41,7 +41,7 @@ Verbose = Annotated[
 class Log:
     """Writes events. `run_id` and `config_id` stand in every line from when they are set. Any thread may write."""
 
-    def __init__(self, format: LogFormat = LogFormat.text, *, stream: TextIO | None = None) -> None:
+    def __init__(self, format: LogFormat = LogFormat.text, *, stream: IO[str] | None = None) -> None:
         self.format = format
         self.run_id: str | None = None
         self.config_id: str | None = None

@@ -18,9 +18,10 @@ from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.driver.breaker import Breaker
 from framegate.pipelines.driver.cluster import at_low_priority, end_process
+from framegate.pipelines.driver.heartbeat import RecordListener
 from framegate.pipelines.driver.in_process import run_in_process
 from framegate.pipelines.driver.ray_dataset import run_on_ray
-from framegate.pipelines.driver.run import begin, listen, record_intent, report
+from framegate.pipelines.driver.run import Run, begin, listen, record_intent, report
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.failpoints import check_failpoint, reach
 from framegate.pipelines.plan.identity import read_identity
@@ -56,6 +57,7 @@ def run(
     retry_failed: bool = False,
     run_id: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    on_record: RecordListener | None = None,
     engine_factory: EngineFactory | None = None,
     strategy: Strategy | None = None,
     in_process: bool = False,
@@ -64,16 +66,33 @@ def run(
 
     `retry_failed` tries everything again that failed, whatever the reason and however often. `engine_factory` and
     `strategy` take the places of the job's own. `in_process` does without Ray: one unit after the other, here, which is
-    enough to try a job out or to watch it die. Raises FramegateError (one sentence) where the run cannot start or
-    storage fails; what was committed until then stays, and the next run goes on from there.
+    enough to try a job out or to watch it die. `on_record` is given the run's record whenever it changes, and with each
+    heartbeat. Raises FramegateError (one sentence) where the run cannot start or storage fails; what was committed
+    until then stays, and the next run goes on from there.
     """
     check_failpoint()
     strategy = strategy or make_strategy(job.config.gate)
     if engine_factory is None:
         check_engine(job.config.model.engine, strategy)
         engine_factory = make_engine_factory(job.config, strategy, job.questions)
-    begun = begin(job, run_id)
+    with begin(job, run_id, on_record) as begun:
+        return _run(
+            begun, strategy, engine_factory, on_progress, limit=limit, retry_failed=retry_failed, in_process=in_process
+        )
 
+
+def _run(
+    begun: Run,
+    strategy: Strategy,
+    engine_factory: EngineFactory,
+    on_progress: Callable[[Progress], None] | None,
+    *,
+    limit: int | None,
+    retry_failed: bool,
+    in_process: bool,
+) -> RunSummary:
+    """The five steps, inside of which the run has a heartbeat. What they raise ends its record."""
+    job = begun.job
     identity = read_identity(job.config, strategy)
     planned = make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=True)
     record_intent(begun, planned, answer_document(job.config, **identity))
@@ -91,6 +110,7 @@ def run(
         raise
     reach("driver.drained")
 
+    begun.enter("sealing")
     attempts.forget(settle_seconds=0.0 if stop_reason is None else SETTLE_SECONDS)
     config = job.config.output
     seal(begun.output, planned.config_id, file_bytes=config.file_bytes, partition_by=config.partition_by)

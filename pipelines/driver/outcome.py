@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
+from framegate.pipelines.commit.liveness import this_process
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_log import SealLog
+from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.schemas.counts import SEALED_COUNTS, Counts
-from framegate.schemas.run import Plan, RunSummary
+from framegate.schemas.errors import FramegateError
+from framegate.schemas.run import INTERRUPTED, Plan, RunSummary
+
+PACKAGES: Final = ("framegate", "ray", "torch", "transformers", "av", "pyarrow")
 
 
 def count_videos(planned: Plan, output: Output) -> dict[str, int]:
@@ -34,22 +39,78 @@ def stored_counts(output: Output, config_id: str, run_id: str, seen: Counts) -> 
     return replace(seen, **{name: getattr(sealed, name) for name in SEALED_COUNTS})
 
 
-def begun_record(planned: Plan, started_at: datetime) -> dict[str, Any]:
-    """What is stored of a run before its first unit is."""
+def first_fields(run_id: str, job: str, started_at: datetime) -> dict[str, Any]:
+    """Every field of a run's record, with what is known in its first second; the others are null until they are."""
+    process = this_process()
+    return {
+        **dict.fromkeys(field.name for field in fields(RunSummary)),
+        **dict.fromkeys(("ended_at", "progress", "questions", "num_videos", "is_complete", "stop_code")),
+        "run_id": run_id,
+        "state": "starting",
+        "phase": "planning",
+        "job": job,
+        "host": process.pop("host"),
+        "pid": process["pid"],
+        "process": process,
+        "started_at": started_at.isoformat(),
+        "elapsed_seconds": 0.0,
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def plan_fields(planned: Plan) -> dict[str, Any]:
+    """What the record tells of a run before its first unit is."""
     return {
         "config_id": planned.config_id,
-        "started_at": started_at.isoformat(),
         "questions": {question.id: question.hash for question in planned.questions},
         "num_videos": planned.videos.num_rows,
         "num_videos_skipped": planned.num_skipped,
+        "num_videos_planned": planned.num_skipped + planned.videos.num_rows,
     }
 
 
-def run_record(summary: RunSummary, started_at: datetime) -> dict[str, Any]:
-    packages = ("framegate", "ray", "torch", "transformers", "av", "pyarrow")
+def progress_fields(tally: Tally, elapsed_seconds: float, working_seconds: float) -> dict[str, Any]:
+    """How far a run at work is. `working_seconds` are those since its first unit, of which the time left is told."""
+    progress = tally.progress(elapsed_seconds=elapsed_seconds)
     return {
-        **asdict(summary),
-        "started_at": started_at.isoformat(),
-        "is_complete": summary.is_complete,
-        "versions": {name: version(name) for name in packages},
+        "elapsed_seconds": elapsed_seconds,
+        "counts": asdict(progress.counts),
+        "num_lost_races": tally.num_lost_races,
+        "progress": {
+            "num_videos_begun": progress.num_videos_begun,
+            "num_videos": progress.num_videos_planned,
+            "working_seconds": working_seconds,
+        },
     }
+
+
+def end_fields(summary: RunSummary, planned: Plan) -> dict[str, Any]:
+    """How a run ended that came to its end or was stopped."""
+    return {**asdict(summary), "is_complete": summary.is_complete, "phase": None, **_end(summary, planned)}
+
+
+def failure_fields(error: BaseException) -> dict[str, Any]:
+    """How a run ended that raised `error`."""
+    if isinstance(error, KeyboardInterrupt):
+        return {"state": "stopped", "stop_code": "signal", "stop_reason": INTERRUPTED}
+    if isinstance(error, FramegateError):
+        return {"state": "failed", "stop_code": "error", "stop_reason": str(error)}
+    first = str(error).strip().partition("\n")[0]
+    return {"state": "failed", "stop_code": "error", "stop_reason": f"{type(error).__name__}: {first}"}
+
+
+def _end(summary: RunSummary, planned: Plan) -> dict[str, Any]:
+    num_beyond = planned.num_videos - planned.num_skipped - planned.videos.num_rows
+    if summary.stop_reason is not None:
+        code = "signal" if summary.stop_reason == INTERRUPTED else "breaker"
+        return {"state": "stopped", "stop_code": code}
+    if not summary.is_complete:
+        reason = f"{summary.num_videos_left:,} videos are not complete although the run came to its end"
+        return {"state": "failed", "stop_code": "incomplete", "stop_reason": reason}
+    if num_beyond:
+        return {
+            "state": "stopped",
+            "stop_code": "limit",
+            "stop_reason": f"--limit left {num_beyond:,} videos for later",
+        }
+    return {"state": "complete"}

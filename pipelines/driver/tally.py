@@ -17,11 +17,13 @@ class Tally:
     def __init__(self, video_ids: pa.ChunkedArray) -> None:
         self._videos = np.sort(id_numbers(video_ids))
         self._begun = np.zeros(len(self._videos), bool)
+        self.num_receipts = 0
         self.num_begun = 0
         self.num_lost_races = 0
         self.counts = Counts()
 
     def add(self, receipt: Receipt) -> None:
+        self.num_receipts += 1
         video = int(np.searchsorted(self._videos, np.uint64(id_number(receipt.video_id))))
         if not self._begun[video]:
             self._begun[video] = True

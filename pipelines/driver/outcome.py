@@ -10,11 +10,11 @@ from typing import Any, Final
 from framegate.pipelines.commit.liveness import this_process
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_log import SealLog
-from framegate.pipelines.driver.tally import Tally
+from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.schemas.counts import SEALED_COUNTS, Counts
 from framegate.schemas.errors import FramegateError
-from framegate.schemas.run import INTERRUPTED, Plan, RunSummary
+from framegate.schemas.run import INTERRUPTED, Phase, Plan, RunSummary
 
 PACKAGES: Final = ("framegate", "ray", "torch", "transformers", "av", "pyarrow")
 
@@ -44,10 +44,10 @@ def first_fields(run_id: str, job: str, started_at: datetime) -> dict[str, Any]:
     process = this_process()
     return {
         **dict.fromkeys(field.name for field in fields(RunSummary)),
-        **dict.fromkeys(("ended_at", "progress", "questions", "num_videos", "is_complete", "stop_code")),
+        **dict.fromkeys(("ended_at", "questions", "num_videos", "num_videos_begun", "is_complete", "stop_code")),
         "run_id": run_id,
         "state": "starting",
-        "phase": "planning",
+        "phase": Phase.STARTING.value,
         "job": job,
         "host": process.pop("host"),
         "pid": process["pid"],
@@ -69,18 +69,16 @@ def plan_fields(planned: Plan) -> dict[str, Any]:
     }
 
 
-def progress_fields(tally: Tally, elapsed_seconds: float, working_seconds: float) -> dict[str, Any]:
-    """How far a run at work is. `working_seconds` are those since its first unit, of which the time left is told."""
-    progress = tally.progress(elapsed_seconds=elapsed_seconds)
+def progress_fields(phases: Phases) -> dict[str, Any]:
+    """How far a run at work is: its phase, and of what it is at work on, how much is begun."""
+    progress, seconds = phases.latest, phases.seconds()
     return {
-        "elapsed_seconds": elapsed_seconds,
+        "state": "starting" if progress.phase is Phase.STARTING else "running",
+        "phase": progress.phase.value,
+        "phase_seconds": seconds,
+        "elapsed_seconds": progress.elapsed_seconds,
         "counts": asdict(progress.counts),
-        "num_lost_races": tally.num_lost_races,
-        "progress": {
-            "num_videos_begun": progress.num_videos_begun,
-            "num_videos": progress.num_videos_planned,
-            "working_seconds": working_seconds,
-        },
+        "num_videos_begun": progress.num_videos_begun,
     }
 
 
@@ -92,11 +90,10 @@ def end_fields(summary: RunSummary, planned: Plan) -> dict[str, Any]:
 def failure_fields(error: BaseException) -> dict[str, Any]:
     """How a run ended that raised `error`."""
     if isinstance(error, KeyboardInterrupt):
-        return {"state": "stopped", "stop_code": "signal", "stop_reason": INTERRUPTED}
-    if isinstance(error, FramegateError):
-        return {"state": "failed", "stop_code": "error", "stop_reason": str(error)}
+        return {"state": "stopped", "phase": None, "stop_code": "signal", "stop_reason": INTERRUPTED}
     first = str(error).strip().partition("\n")[0]
-    return {"state": "failed", "stop_code": "error", "stop_reason": f"{type(error).__name__}: {first}"}
+    reason = str(error) if isinstance(error, FramegateError) else f"{type(error).__name__}: {first}"
+    return {"state": "failed", "phase": None, "stop_code": "error", "stop_reason": reason}
 
 
 def _end(summary: RunSummary, planned: Plan) -> dict[str, Any]:

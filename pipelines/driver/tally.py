@@ -8,7 +8,6 @@ import pyarrow as pa
 from framegate.pipelines.commit.journal import Receipt
 from framegate.schemas.counts import Counts
 from framegate.schemas.keys import id_number, id_numbers
-from framegate.schemas.run import Progress
 
 
 class Tally:
@@ -17,13 +16,11 @@ class Tally:
     def __init__(self, video_ids: pa.ChunkedArray) -> None:
         self._videos = np.sort(id_numbers(video_ids))
         self._begun = np.zeros(len(self._videos), bool)
-        self.num_receipts = 0
         self.num_begun = 0
         self.num_lost_races = 0
         self.counts = Counts()
 
     def add(self, receipt: Receipt) -> None:
-        self.num_receipts += 1
         video = int(np.searchsorted(self._videos, np.uint64(id_number(receipt.video_id))))
         if not self._begun[video]:
             self._begun[video] = True
@@ -32,11 +29,3 @@ class Tally:
             self.counts = self.counts.plus(receipt)
         else:  # another run was first; its rows stay, and it counts them
             self.num_lost_races += 1
-
-    def progress(self, *, elapsed_seconds: float) -> Progress:
-        return Progress(
-            num_videos_planned=len(self._videos),
-            num_videos_begun=self.num_begun,
-            counts=self.counts,
-            elapsed_seconds=elapsed_seconds,
-        )

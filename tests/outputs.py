@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from framegate.pipelines.commit.journal import encode_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import record_config, record_plan
 from framegate.pipelines.commit.seal import seal
+from framegate.pipelines.commit.unit_format import encode_unit
 from framegate.pipelines.store import Store
 from framegate.pipelines.store.parquet import encode_parquet
 from framegate.schemas.tables import FAILURES, JOURNAL, RESULTS

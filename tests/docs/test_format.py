@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from framegate.pipelines.commit.layout import UNIT_ENDING
+from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.schemas.tables import FAILURES, INPUT_PREFIX, RESULTS
 from tests.docs.pages import PAGES, code_blocks, rows, section
 
@@ -23,7 +25,7 @@ ID = "[0-9a-f]{16}"
 KINDS = {
     "results": r"results/.+\.parquet",
     "failures": r"failures/.+\.parquet",
-    "journal": rf"journal/config_id={ID}/{ID}/.+\.parquet",
+    "journal": rf"journal/config_id={ID}/{ID}/.+\.arrow\.zst",
     "seal plan": rf"seals/config_id={ID}/\d{{8}}\.plan\.parquet",
     "seal record": rf"seals/config_id={ID}/\d{{8}}\.json",
     "attempt": rf"attempts/config_id={ID}/{ID}/[^/]+/[^/]+-\d{{4}}",
@@ -82,6 +84,9 @@ def test_the_tree_of_the_page_names_every_kind() -> None:
 
 def fields_of(kind: str, path: Path) -> dict[str, Any]:
     """The fields of an object; of Parquet, columns."""
+    if path.name.endswith(UNIT_ENDING):
+        names = parse_unit(str(path), path.read_bytes()).column_names
+        return dict.fromkeys(name for name in names if not name.startswith(INPUT_PREFIX))
     if path.suffix == ".parquet":
         return dict.fromkeys(name for name in pq.read_schema(path).names if not name.startswith(INPUT_PREFIX))
     text = path.read_text(encoding="utf-8")

@@ -113,7 +113,7 @@ def test_a_video_is_left_of_a_killed_run_until_nothing_of_it_is_missing(output: 
 
 
 def test_a_damaged_unit_hides_no_other_figure(output: str) -> None:
-    (unit,) = Path(output, "journal").rglob("*.parquet")
+    (unit,) = Path(output, "journal").rglob("*.arrow.zst")
     unit.write_bytes(b"half of it")
     assert read(output) == [{**EXPECTED, "num_videos_left": None}]
 

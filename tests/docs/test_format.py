@@ -39,7 +39,14 @@ KINDS = {
     "erasure receipt": r"erasures/[^/.]+\.json",
     "layout": r"layout\.json",
 }
-INNER = {"seal plan metadata", "seal record files", "seal record runs", "run record counts", "run record heartbeat", "index metadata"}
+INNER = {
+    "seal plan metadata",
+    "seal record files",
+    "seal record runs",
+    "run record counts",
+    "run record heartbeat",
+    "index metadata",
+}
 
 
 @pytest.fixture(scope="module")

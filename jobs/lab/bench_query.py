@@ -19,8 +19,11 @@ HEADINGS = {
     "num_rows": "rows",
     "plain_seconds": "plain s",
     "view_seconds": "view s",
-    "ratio": "ratio",
     "open_seconds": "of which open s",
+    "ratio": "ratio",
+    "plain_cpu_seconds": "plain CPU s",
+    "view_cpu_seconds": "view CPU s",
+    "cpu_ratio": "CPU ratio",
 }
 
 
@@ -37,8 +40,8 @@ def query(
 
     An output of synthetic rows is made: ten cameras, which are its partitions, for 25 nights. plain s is DuckDB with
     read_parquet and a glob, view s what 'framegate query' does; both from connecting to the last row, in one process,
-    after one round that warms the page cache. Medians. The rows of both sides are compared. A ninth query, of failures
-    that stand, has no equal: plain DuckDB counts all that ever failed.
+    after one round that warms the page cache. Medians; CPU s are those of all threads. The rows of both sides are
+    compared. A ninth query, of failures that stand, has no equal: plain DuckDB counts all that ever failed.
 
     The output stays in DIR and is used again; delete the folder when done. Ten million rows take 500 MB, and are made
     in about a minute.

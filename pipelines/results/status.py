@@ -11,10 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from framegate.pipelines.commit.liveness import state_of
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.records import read_begun, read_runs
+from framegate.pipelines.commit.runs import has_books, read_runs
 from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.pipelines.results.views import open_views, select
+from framegate.schemas.clock import now
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import CredentialsError, FramegateError, ObjectNotFound, StorageError
 from framegate.schemas.retries import wait_after
@@ -50,17 +52,21 @@ _NOTHING: Mapping[str, Any] = {
 }
 
 
-def read_status(config: OutputConfig, *, max_attempts: int, num_runs: int) -> list[dict[str, Any]]:
+def read_status(
+    config: OutputConfig, *, max_attempts: int, num_runs: int, runs: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[dict[str, Any]]:
     """One row per config_id, by name. Raises ObjectNotFound, StorageError.
 
-    `max_attempts` decides which failures a later run retries; `num_runs` is how many runs each row lists.
+    `max_attempts` decides which failures a later run retries; `num_runs` is how many runs each row lists. `runs` are
+    the records, where they were read already.
     """
+    known = read_runs(Output.open(config)) if runs is None else runs
     try:
-        return _read(config, max_attempts, num_runs)
+        return _read(config, max_attempts, num_runs, known)
     except ObjectNotFound:
         raise
     except StorageError:  # an erasure may have replaced a file while it was read; damage shows up again
-        return _read(config, max_attempts, num_runs)
+        return _read(config, max_attempts, num_runs, known)
 
 
 def count_failures_of_run(config: OutputConfig, run_id: str) -> pa.Table:
@@ -73,14 +79,16 @@ def count_failures_of_run(config: OutputConfig, run_id: str) -> pa.Table:
         )
 
 
-def _read(config: OutputConfig, max_attempts: int, num_runs: int) -> list[dict[str, Any]]:
+def _read(
+    config: OutputConfig, max_attempts: int, num_runs: int, known: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     output = Output.open(config)
     with open_views(config.uri, config.storage_options, with_inputs=False) as connection:
         answers = {row["config_id"]: row for row in select(connection, _ANSWERS).to_pylist()}
         failures = _by_reason(select(connection, _FAILURES).to_pylist(), max_attempts)
         units, videos = _count_units(info.uri for info in output.list("journal"))
         attempts = Counter(_config_id_of(info.uri) for info in output.list("attempts"))
-        runs = _runs_by_config(output)
+        runs = _runs_by_config(known)
         configs = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in output.list("configs")}
         left = {id: _num_left(output, runs[id][-1]) for id in runs}
     num_erased = sum(1 for _ in output.list("tombstones"))
@@ -140,7 +148,7 @@ def _num_left(output: Output, run: Mapping[str, Any]) -> int | None:
     The latter needs the keys of all that is stored under its config_id, unsealed units included. None where they cannot
     be read: an object that is damaged is the audit's to tell, and the other figures are there all the same.
     """
-    if run["is_ended"]:
+    if has_books(run):
         return run.get("num_videos_left")
     try:
         with output.store.open_read(output.layout.plan(run["run_id"])) as source:
@@ -156,16 +164,13 @@ def _num_left(output: Output, run: Mapping[str, Any]) -> int | None:
         return None
 
 
-def _runs_by_config(output: Output) -> dict[str, list[dict[str, Any]]]:
-    """The record of each run, the oldest first: that of its end, or only that of its beginning where it has no end."""
-    ended = read_runs(output)
-    begun = read_begun(output)
+def _runs_by_config(known: Mapping[str, Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The record of each run that has come to know its config_id, the oldest first, in the state that it is in now."""
+    at = now()
     runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for run_id in {*begun, *ended}:
-        record = {**begun.get(run_id, {}), **ended.get(run_id, {}), "run_id": run_id, "is_ended": run_id in ended}
-        runs[str(record.get("config_id"))].append(record)
-    for records in runs.values():
-        records.sort(key=lambda record: (str(record.get("started_at")), record["run_id"]))
+    for record in known.values():
+        if config_id := record.get("config_id"):
+            runs[config_id].append({**record, "state": state_of(record, at)})
     return runs
 
 
@@ -178,21 +183,14 @@ def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "run_id": record["run_id"],
         "started_at": record.get("started_at"),
-        "state": _state(record),
+        "state": record["state"],
         "num_videos": None if None in parts else sum(part or 0 for part in parts),
         "num_clips": num_clips,
         "num_answers": num_answers,
+        "num_unparsed": counts.get("num_unparsed"),
         "elapsed_seconds": seconds,
         "clips_per_second": num_clips / seconds if num_clips is not None and seconds else None,
         "think_rate": counts["num_thinking"] / num_answers if num_answers else None,
         "num_answer_tokens": counts.get("num_answer_tokens"),
         "num_thinking_tokens": counts.get("num_thinking_tokens"),
     }
-
-
-def _state(record: Mapping[str, Any]) -> str:
-    if not record["is_ended"]:
-        return "killed or running"
-    if record.get("is_stopped"):
-        return "stopped"
-    return "finished" if record.get("is_complete", True) else "incomplete"

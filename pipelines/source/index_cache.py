@@ -18,6 +18,7 @@ from framegate.pipelines.store import ObjectInfo, Store, join
 from framegate.pipelines.store.parquet import encode_parquet, parse_parquet
 from framegate.schemas.clip import Refusal, Video
 from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
+from framegate.schemas.retries import SOURCE_GONE
 
 INDEX_FORMAT = 1  # raised when a cached index would no longer be what `index_members` returns
 ATTEMPTS = 3  # to index a shard that is replaced meanwhile
@@ -70,7 +71,7 @@ def open_index(store: Store, shard: ObjectInfo, cache: ShardIndexCache | None) -
                 shard = _newer(store, shard)
                 continue
             except ObjectNotFound:
-                refusal = Refusal(reason="storage", message="The shard was deleted while it was indexed.")
+                refusal = Refusal(reason=SOURCE_GONE, message="The shard was deleted while it was indexed.")
                 break
             if cache is not None and cache.keep:
                 cache.store.put_once(cache.uri(shard), to_parquet(index, shard))

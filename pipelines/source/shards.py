@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from framegate.pipelines.source.found import ABSENT, FoundRows
+from framegate.pipelines.source.found import ABSENT, NOT_THERE, FoundRows
 from framegate.pipelines.source.index_cache import ShardIndexCache, open_index
 from framegate.pipelines.source.members import ShardIndex, ShardMember
 from framegate.pipelines.store import ObjectInfo, Store
 from framegate.schemas.clip import Member, Refusal
 from framegate.schemas.errors import InputError
+from framegate.schemas.retries import NOT_FOUND
 from framegate.schemas.tables import INPUT_PREFIX
 
 INDEX_THREADS = 32
@@ -41,8 +42,8 @@ def is_shard(info: ObjectInfo) -> bool:
 def add_object(rows: FoundRows, order: int, info: ObjectInfo, member: str | None) -> None:
     """The row of an object that is not a shard, or of a member of a missing shard."""
     uri = info.uri if member is None else f"{info.uri}#{member}"
-    refusal = None
-    if info.uri.lower().endswith(_PACKED):
+    refusal = NOT_THERE if info.version == ABSENT else None
+    if refusal is None and info.uri.lower().endswith(_PACKED):
         message = "A compressed tar archive is not read; give its videos as a plain .tar."
         refusal = Refusal(reason="not_video", message=message)
     rows.add(order, uri, info.version, info.size_bytes, refusal=refusal)
@@ -87,9 +88,10 @@ class NamedShards:
                 for order, name in named.members:
                     if name in members:
                         _add_member(rows, order, info, members[name], columns)
+                    elif index.refusal is not None:
+                        rows.add(order, f"{info.uri}#{name}", info.version, 0, refusal=index.refusal)
                     else:
-                        refusal = index.refusal or _no_such_member(index)
-                        rows.add(order, f"{info.uri}#{name}", info.version, 0, refusal=refusal)
+                        rows.add(order, f"{info.uri}#{name}", ABSENT, 0, refusal=_no_such_member(index))
 
 
 def _opened(
@@ -131,4 +133,4 @@ def _add_member(rows: FoundRows, order: int, info: ObjectInfo, member: ShardMemb
 
 def _no_such_member(index: ShardIndex) -> Refusal:
     message = f"The shard has no video of this name; it has {len(index.members):,} others."
-    return Refusal(reason="storage", message=message)
+    return Refusal(reason=NOT_FOUND, message=message)

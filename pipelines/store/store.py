@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any, BinaryIO, Final, cast
@@ -17,10 +17,10 @@ from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store.backend import Backend
 from framegate.pipelines.store.errors import translate_errors
 from framegate.pipelines.store.fsspec_objects import FsspecObjects
-from framegate.pipelines.store.globs import matching
+from framegate.pipelines.store.globs import below, matching
 from framegate.pipelines.store.local import LocalFiles
 from framegate.pipelines.store.object_file import open_object
-from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, join
+from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, bucket_of, join
 from framegate.pipelines.store.pinned import PinnedObject, pin
 from framegate.pipelines.store.retries import PATIENCE_SECONDS
 from framegate.schemas.clip import Video
@@ -70,6 +70,16 @@ class Store:
         with translate_errors("list", uri):
             backend, path = self._backend(uri)
             return backend.is_folder(path)
+
+    def check_bucket(self, uri: str) -> None:
+        """Raises ObjectNotFound where the bucket of an object that is not there is missing, too."""
+        self.is_folder(bucket_of(uri))
+
+    def shows(self, name: str) -> Callable[[str], bool]:
+        """Whether listing `name`, a prefix or a glob, would show an object of some URI, were it there."""
+        backend, path = self._backend(name)
+        kind, is_below = _kind_of(name), below(path)
+        return lambda uri: _kind_of(uri) == kind and is_below(backend.path(uri))
 
     def read(self, uri: str, start: int | None = None, end: int | None = None) -> bytes:
         """Bytes [start, end), or all. Raises ObjectNotFound, StorageError, also where the object ends before `end`."""
@@ -222,6 +232,11 @@ class Store:
 
     def _options(self, uri: str) -> dict[str, Any]:
         return {} if get_protocol(uri) in LOCAL else {"use_listings_cache": False, **self.options}
+
+
+def _kind_of(uri: str) -> str:
+    protocol = get_protocol(uri)
+    return "file" if protocol in LOCAL else "s3" if protocol in S3 else protocol
 
 
 def _uri(item: str | ObjectInfo) -> str:

@@ -17,7 +17,7 @@ from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
 from framegate.schemas.errors import FramegateError
-from framegate.schemas.run import INTERRUPTED, RunSummary
+from framegate.schemas.run import INTERRUPTED, Phase, RunSummary
 
 if TYPE_CHECKING:
     from framegate.pipelines.reason.engines.protocol import EngineFactory
@@ -77,6 +77,7 @@ def run_job(
     from framegate.pipelines import flow
 
     console = make_console()
+    phases: list[Phase] = []  # nothing is stored before the plan is made
     again = f"run 'framegate run {name}' again to go on"
     with display or ProgressDisplay(console) as display:
         try:
@@ -86,19 +87,22 @@ def run_job(
                     limit=limit,
                     retry_failed=retry_failed,
                     on_progress=display.update,
+                    on_phase=lambda progress: phases.append(progress.phase),
                     engine_factory=engine_factory,
                 )
         except KeyboardInterrupt:
             typer.echo(f"stopped; everything committed is kept; {again}")
             return EXIT_STOPPED
         except FramegateError as error:
-            if not display.has_begun:
+            if set(phases) <= {Phase.STARTING, Phase.PLANNING}:
                 raise
             typer.echo(f"error: {error}; {again}", err=True)
             return EXIT_INCOMPLETE
     row = _row(summary)
     write_json(json_file, "run", [row])
     _print_summary(console, job, summary, row)
+    for notice in summary.notices:
+        typer.echo(f"note: {notice}")
     if summary.num_lost_races:
         typer.echo(f"{summary.num_lost_races:,} units were committed by another run of this job first; its rows stay")
     if summary.stop_reason not in (None, INTERRUPTED):
@@ -139,7 +143,7 @@ def _row(summary: RunSummary) -> dict[str, Any]:
 
 
 def _print_summary(console: Console, job: Job, summary: RunSummary, row: dict[str, Any]) -> None:
-    names = ("answered", "failed", "skipped", "left")
+    names = ("answered", "failed", "skipped", "gone", "left")
     print_table(
         console,
         ("videos", *names),

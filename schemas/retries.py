@@ -43,8 +43,8 @@ STOPS_RUN: Final = frozenset(
      "decode_error"}
 )  # fmt: skip
 """Reasons whose cause may be the machine, the model or the bucket, and so affect every video. Files that are not videos
-(pictures, playlists, empty objects) can fill half a bucket and are no reason to stop. Nor are videos that are not there:
-a retention rule may have deleted most of what a manifest names."""
+(pictures, playlists, empty objects) can fill half a bucket and are no reason to stop. Nor are videos that are not
+there: a retention rule may have deleted most of what a manifest names."""
 
 
 def wait_after(reason: str, attempts: int) -> timedelta | None:

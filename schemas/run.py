@@ -92,7 +92,8 @@ class RunSummary:
 
     counts holds what this run stored, as storage has it after sealing. `num_lost_races` units were committed by another
     run while this one worked on them; their rows are that run's. `stop_reason` is why it ended early, if it did.
-    `phase_seconds` is how long the run was in each Phase, up to the moment in which this was made. `notices` are the plan's.
+    `phase_seconds` is how long the run was in each Phase, up to the moment in which this was made. `notices` are
+    those of the plan.
     """
 
     run_id: str

@@ -1,8 +1,8 @@
 """The log of videos: which ones an output has seen, in which versions, and what became of them.
 
-A run adds one object with a row for each video whose state changed, and none where nothing did, so that a million videos
-that stay as they are cost a night nothing but reading 16 bytes each. The last row of a video_id says how it is. Objects
-are numbered and created once. When small ones have come together, one that stands for all of them takes their place.
+A run adds one object with a row for each video whose state changed, and none where nothing did. So a million videos
+that stay as they are cost a night nothing but reading their ids. The last row of a video_id says how it is. Objects are
+numbered and created once. When small ones have come together, one that stands for all of them takes their place.
 
 Nothing rests on this log but what is said of videos that are away: a row that is lost is found again by the next run.
 """

@@ -113,14 +113,35 @@ def end_process(error: BaseException) -> None:
     os._exit(EXIT_FATAL)
 
 
-def _share(config: RayConfig, resources: Mapping[str, float]) -> Shares:
-    num_gpus = resources.get("GPU", 0.0)
+def check_gpus(config: RayConfig) -> None:
+    """Raises ConfigError where the smallest actor pool needs more GPUs than Ray would count here; starts nothing.
+
+    Of a cluster nothing is known before it is joined.
+    """
+    if config.gpus_per_actor == 0 or config.address is not None or os.environ.get("RAY_ADDRESS"):
+        return
+    import ray
+    from ray._private.resource_and_label_spec import ResourceAndLabelSpec
+
+    if ray.is_initialized():
+        return _refuse_missing_gpus(config, ray.cluster_resources().get("GPU", 0.0))
+    manager, num_accelerators = ResourceAndLabelSpec._get_current_node_accelerator(None, {})
+    is_gpu = manager is not None and manager.get_resource_name() == "GPU"
+    return _refuse_missing_gpus(config, float(num_accelerators or 0) if is_gpu else 0.0)
+
+
+def _refuse_missing_gpus(config: RayConfig, num_gpus: float) -> None:
     needed = config.gpus_per_actor * config.reason_actors.min
-    if config.address is None and needed > num_gpus:
+    if needed > num_gpus:
         raise ConfigError(
             f"ray.gpus_per_actor {config.gpus_per_actor:g} with {config.reason_actors.min} actors needs {needed:g} GPUs"
             f" and Ray finds {num_gpus:g} here; set ray.gpus_per_actor: 0 to run the model on the CPU"
         )
+
+
+def _share(config: RayConfig, resources: Mapping[str, float]) -> Shares:
+    if config.address is None:
+        _refuse_missing_gpus(config, resources.get("GPU", 0.0))
     if config.address is not None:
         return Shares(decode_cpus=1, reason_cpus=1)
     # A pool whose processes do not all fit would wait for ever; here they share what there is.

@@ -15,6 +15,7 @@ from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
+from framegate.pipelines.commit.video_log import add_to_video_log, read_video_log
 from framegate.pipelines.driver.outcome import begun_record, count_videos, run_record, stored_counts
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.tally import Tally
@@ -47,19 +48,20 @@ def name_run() -> str:
 
 
 def begin(job: Job, run_id: str) -> Run:
-    """Raises StorageError where the output cannot be written."""
+    """Changes nothing in storage."""
     began_seconds, started_at = time.monotonic(), now()
     output = Output.open(job.config.output)
-    output.store.check_writable(job.config.output.uri)
     return Run(run_id=run_id, job=job, output=output, started_at=started_at, began_seconds=began_seconds)
 
 
 def record_intent(run: Run, planned: Plan, document: Mapping[str, Any]) -> None:
     """Stores what the run sets out to do, before its first unit. `document` is what its config_id stands for.
 
-    Raises ConfigError where the output is partitioned another way, FramegateError where a planned video was erased.
+    Raises StorageError where the output cannot be written, ConfigError where another run has partitioned it another way
+    meanwhile, FramegateError where a planned video was erased.
     """
     output, run_id = run.output, run.run_id
+    output.store.check_writable(output.root)
     fix_partitioning(output, run.job.config.output.partition_by)
     record_config(output, planned.config_id, document)
     record_begun(output, run_id, begun_record(planned, run.started_at))
@@ -67,6 +69,8 @@ def record_intent(run: Run, planned: Plan, document: Mapping[str, Any]) -> None:
         config_ids = pa.repeat(planned.config_id, planned.videos.num_rows)
         record_plan(output, run_id, planned.videos.append_column("config_id", config_ids))
         refuse_erased(output, run_id, planned)
+    if planned.changes.num_rows:
+        add_to_video_log(output, planned.changes, read_video_log(output))
 
 
 def listen(
@@ -103,9 +107,11 @@ def report(run: Run, planned: Plan, tally: Tally, phases: Phases, stop_reason: s
         **count_videos(planned, run.output),
         counts=stored_counts(run.output, planned.config_id, run.run_id, tally.counts),
         elapsed_seconds=run.elapsed_seconds,
+        num_videos_gone=planned.num_gone,
         num_lost_races=tally.num_lost_races,
         stop_reason=stop_reason,
         phase_seconds=phases.seconds(),
+        notices=planned.notices,
     )
     record_run(run.output, run.run_id, run_record(summary, run.started_at))
     return summary

@@ -121,9 +121,7 @@ def _away(rows: pa.Table, found: pa.Table, there: pa.Table, is_absent: np.ndarra
 class _Judge:
     """Says what became of a video that was not found at its version."""
 
-    def __init__(
-        self, rows: pa.Table, found: pa.Table, there: pa.Table, is_absent: np.ndarray, looked: Looked
-    ) -> None:
+    def __init__(self, rows: pa.Table, found: pa.Table, there: pa.Table, is_absent: np.ndarray, looked: Looked) -> None:
         uris = rows.column("video_uri").combine_chunks()
         self._there = set(_among(there, uris).column("video_uri").to_pylist())
         self._absent = set(found.column("video_uri").filter(pa.array(is_absent)).to_pylist())

@@ -191,13 +191,28 @@ class Store:
                 backend.delete(paths)
                 reach("delete.after")
 
-    def check_writable(self, root: str) -> None:
-        """Raises StorageError unless objects below `root` can be created once, replaced by version, and deleted."""
+    def check_reachable(self, root: str) -> None:
+        """Raises StorageError where nothing could be written below `root`, as far as looking tells. Writes nothing."""
         # Raises where the bucket is missing; some servers answer a PUT there with a 500. A mistyped address should fail
         # sooner than a server that is away in the middle of a run.
         first = replace(self, patience_seconds=min(self.patience_seconds, FIRST_CONTACT_SECONDS))
         first.is_folder(root)
-        probe = join(root, f".framegate-probe-{uuid.uuid4().hex}")
+        with translate_errors("write", root):
+            self._backend(root)[0].check_kind(self._backend(root)[1])
+
+    def check_writable(self, root: str) -> None:
+        """Raises StorageError unless objects below `root` can be created once, replaced by version, and deleted."""
+        self.check_reachable(root)
+        name = f".framegate-probe-{uuid.uuid4().hex}"
+        # In a folder of its own on a disk, where replacing leaves a file for its lock.
+        probe = join(root, name, name) if _kind_of(root) == "file" else join(root, name)
+        try:
+            self._check_conditions(root, probe)
+        finally:
+            if _kind_of(root) == "file":
+                LocalFiles().remove_folder(LocalFiles().path(join(root, name)))
+
+    def _check_conditions(self, root: str, probe: str) -> None:
         self.put_once(probe, b"first")
         try:
             if self.put_once(probe, b"second").created:

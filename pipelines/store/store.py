@@ -196,9 +196,10 @@ class Store:
         # Raises where the bucket is missing; some servers answer a PUT there with a 500. A mistyped address should fail
         # sooner than a server that is away in the middle of a run.
         first = replace(self, patience_seconds=min(self.patience_seconds, FIRST_CONTACT_SECONDS))
-        first.is_folder(root)
         with translate_errors("write", root):
-            self._backend(root)[0].check_kind(self._backend(root)[1])
+            backend, path = first._backend(root)
+            backend.check_kind(path)
+        first.is_folder(root)
 
     def check_writable(self, root: str) -> None:
         """Raises StorageError unless objects below `root` can be created once, replaced by version, and deleted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -50,11 +51,15 @@ def failures(job: Job) -> list[tuple[str, str, int]]:
     return [(uri.rpartition("/")[2], reason, attempts) for uri, reason, attempts in rows]
 
 
+def each(names: Iterable[str], found: list[str]) -> dict[str, list[str]]:
+    return dict.fromkeys(names, found)
+
+
 def states(job: Job) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for row in read_video_log(Output.open(job.config.output)).rows().to_pylist():
         found.setdefault(row["video_uri"].rpartition("/")[2], []).append(row["state"])
-    return {name: sorted(each) for name, each in found.items()}
+    return {name: sorted(those) for name, those in found.items()}
 
 
 @pytest.fixture
@@ -78,9 +83,9 @@ def test_answered_and_deleted_is_history(manifest_job: Callable[..., Job], archi
     planned = flow.plan(job)
     assert (planned.num_videos, planned.num_skipped, planned.num_gone, planned.videos.num_rows) == (3, 3, 1, 0)
     assert planned.notices == ("1 of 3 videos are gone from storage since the last run; their answers stay",)
-    assert states(job) == dict.fromkeys(FILMS, ["current"])
+    assert states(job) == each(FILMS, ["current"])
     assert books(run(job)) == (0, 0, 3, 1)
-    assert states(job) == {**dict.fromkeys(FILMS, ["current"]), "video0.mp4": ["gone"]}
+    assert states(job) == {**each(FILMS, ["current"]), "video0.mp4": ["gone"]}
     assert failures(job) == []
     again = run(job)
     assert (books(again), again.notices) == ((0, 0, 3, 1), ())
@@ -102,14 +107,12 @@ def test_deleted_with_questions_open_fails_once_whatever_the_breaker_allows(
     assert books(run(job, retry_failed=True)) == (0, 0, 3, 3)
     assert failures(job) == [(name, "source_gone", 1) for name in FILMS]
 
-    import os
-
     for name in FILMS[:2]:
         (archive / name).write_bytes(kept[name])
         os.utime(archive / name, ns=(times[name], times[name]))
     summary = run(job)
     assert (books(summary), summary.counts.num_answers) == ((2, 0, 1, 1), 5)
-    assert states(job) == {**dict.fromkeys(FILMS[:2], ["current"]), "video2.mp4": ["gone"]}
+    assert states(job) == {**each(FILMS[:2], ["current"]), "video2.mp4": ["gone"]}
     assert audit(Output.open(job.config.output)).is_clean
 
 
@@ -157,11 +160,11 @@ def test_a_name_that_a_manifest_drops_is_not_listed_and_a_sentence_says_so(manif
     told = "the manifest no longer names 2 of 3 videos that were current; their answers stay. Is it whole?"
     assert flow.plan(job).notices == (told,)
     assert run(job).notices == (told,)
-    assert states(job) == {"video0.mp4": ["current"], **dict.fromkeys(FILMS[1:], ["not_listed"])}
+    assert states(job) == {"video0.mp4": ["current"], **each(FILMS[1:], ["not_listed"])}
     assert run(job).notices == ()
     job = manifest_job(FILMS)
     assert books(run(job)) == (0, 0, 3, 0)
-    assert states(job) == dict.fromkeys(FILMS, ["current"])
+    assert states(job) == each(FILMS, ["current"])
 
 
 def test_a_video_that_is_deleted_between_plan_and_decoding_is_gone(
@@ -230,7 +233,7 @@ def test_an_output_from_before_the_log_knows_its_videos_by_its_plans(
     (archive / "video0.mp4").unlink()
     assert flow.plan(job).num_gone == 1
     assert books(run(job)) == (0, 0, 3, 1)
-    assert states(job) == {**dict.fromkeys(FILMS, ["current"]), "video0.mp4": ["gone"]}
+    assert states(job) == {**each(FILMS, ["current"]), "video0.mp4": ["gone"]}
 
 
 def test_an_erased_video_leaves_the_log_and_does_not_come_back(manifest_job: Callable[..., Job], archive: Path) -> None:

@@ -153,11 +153,22 @@ def _print_summary(console: Console, job: Job, summary: RunSummary, row: dict[st
     counts = summary.counts
     print_table(
         console,
-        ("clips", "answers", "failures", "think_rate", "answer_tokens", "thinking_tokens", "decode_s", "engine_s"),
+        (
+            "clips",
+            "answers",
+            "unparsed",
+            "failures",
+            "think_rate",
+            "answer_tokens",
+            "thinking_tokens",
+            "decode_s",
+            "engine_s",
+        ),
         [
             {
                 "clips": counts.num_clips,
                 "answers": counts.num_answers,
+                "unparsed": counts.num_unparsed,
                 "failures": counts.num_failures,
                 "think_rate": counts.think_rate,
                 "answer_tokens": counts.num_answer_tokens,

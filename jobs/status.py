@@ -25,6 +25,7 @@ _SHOWN_RUN = {
     "videos": "num_videos",
     "clips": "num_clips",
     "answers": "num_answers",
+    "unparsed": "num_unparsed",
     "seconds": "elapsed_seconds",
     "clips/s": "clips_per_second",
     "think rate": "think_rate",

@@ -23,6 +23,7 @@ ID = "[0-9a-f]{16}"
 KINDS = {
     "results": r"results/.+\.parquet",
     "failures": r"failures/.+\.parquet",
+    "videos": r"videos/\d{8}(?:\.all)?\.parquet",
     "journal": rf"journal/config_id={ID}/{ID}/.+\.parquet",
     "seal plan": rf"seals/config_id={ID}/\d{{8}}\.plan\.parquet",
     "seal record": rf"seals/config_id={ID}/\d{{8}}\.json",

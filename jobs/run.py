@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -79,6 +79,7 @@ def run_job(
     console = make_console()
     phases: list[Phase] = []  # nothing is stored before the plan is made
     again = f"run 'framegate run {name}' again to go on"
+    told = _RecordFile(json_file)
     with display or ProgressDisplay(console) as display:
         try:
             with _terminate_as_interrupt():
@@ -88,18 +89,20 @@ def run_job(
                     retry_failed=retry_failed,
                     on_progress=display.update,
                     on_phase=lambda progress: phases.append(progress.phase),
+                    on_record=told.write,
                     engine_factory=engine_factory,
                 )
         except KeyboardInterrupt:
             typer.echo(f"stopped; everything committed is kept; {again}")
             return EXIT_STOPPED
         except FramegateError as error:
+            told.write_failure(error)
             if set(phases) <= {Phase.STARTING, Phase.PLANNING}:
                 raise
             typer.echo(f"error: {error}; {again}", err=True)
             return EXIT_INCOMPLETE
     row = _row(summary)
-    write_json(json_file, "run", [row])
+    told.write(row)
     _print_summary(console, job, summary, row)
     for notice in summary.notices:
         typer.echo(f"note: {notice}")
@@ -115,6 +118,24 @@ def run_job(
         typer.echo(f"{summary.num_videos_left:,} videos are not complete although the run came to its end; {again}")
         return EXIT_INCOMPLETE
     return 0
+
+
+class _RecordFile:
+    """The file of `run --json`: the run's record as it is now, with its counts beside the other figures."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._row: dict[str, Any] = {}
+
+    def write(self, fields: Mapping[str, Any]) -> None:
+        """Replaces the file. What `fields` do not tell stays as it was. Raises StorageError."""
+        self._row |= {name: value for name, value in fields.items() if name != "counts"} | (fields.get("counts") or {})
+        write_json(self._path, "run", [self._row])
+
+    def write_failure(self, error: FramegateError) -> None:
+        """The run could not even store a record; where it could, the record tells of the failure already."""
+        if self._row.get("state") != "failed":
+            self.write({"state": "failed", "stop_code": "error", "stop_reason": str(error)})
 
 
 @contextmanager

@@ -89,8 +89,8 @@ def begin(job: Job, phases: Phases, on_record: RecordListener | None = None) -> 
 def record_intent(run: Run, planned: Plan, document: Mapping[str, Any]) -> None:
     """Stores what the run sets out to do, before its first unit. `document` is what its config_id stands for.
 
-    Raises ConfigError where another run has partitioned the output another way meanwhile, FramegateError where a planned
-    video was erased.
+    Raises ConfigError where another run has partitioned the output another way meanwhile, FramegateError where a
+    planned video was erased.
     """
     output, run_id = run.output, run.run_id
     fix_partitioning(output, run.job.config.output.partition_by)

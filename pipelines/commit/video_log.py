@@ -10,7 +10,7 @@ Nothing rests on this log but what is said of videos that are away: a row that i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -71,12 +71,6 @@ class VideoLog:
             table = self._before if self._before is not None else _read(self.output, self.objects[number])
             tables.append(table.take(pa.array(np.sort(self._row_of[places[self._object_of[places] == number]]))))
         return pa.concat_tables(tables)
-
-    def rows_at(self, is_wanted: pa.compute.Expression) -> pa.Table:
-        """The last rows of videos for which an expression of VIDEO_STATES is true."""
-        if len(self.ids) == 0:
-            return VIDEO_STATES.empty_table()
-        return self.rows().filter(is_wanted)
 
 
 def read_video_log(output: Output) -> VideoLog:
@@ -222,8 +216,3 @@ def _encode(rows: pa.Table) -> bytes:
 
 def _number(uri: str) -> int:
     return int(uri.rpartition("/")[2].partition(".")[0])
-
-
-def uris_among(uris: Iterable[str]) -> pc.Expression:
-    """True for rows of these URIs."""
-    return pc.field("video_uri").isin(pa.array(list(uris), pa.string()))

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from framegate.pipelines.commit.video_log import SUPERSEDED, VideoLog
 from framegate.pipelines.source.found import ABSENT
-from framegate.pipelines.source.shards import split_member
+from framegate.pipelines.source.shards import are_members, split_member
 from framegate.schemas.retries import NOT_FOUND, SOURCE_GONE
 from framegate.schemas.tables import FOUND
 
@@ -73,12 +73,13 @@ def recall_absent(found: pa.Table, is_absent: np.ndarray, log: VideoLog) -> pa.T
 def _last_seen(absent: pa.Table, log: VideoLog) -> Mapping[str, list[Mapping[str, Any]]]:
     """By URI of an absent row: the row of the log for the version that was seen last, or for each member of a shard."""
     uris = set(absent.column("video_uri").to_pylist())
-    wanted = pc.field("video_uri").isin(pa.array(sorted(uris), pa.string()))
-    shards = [uri for uri in uris if uri.lower().endswith(".tar")]
-    if shards:  # few, as a rule; their members are told by name
-        wanted = wanted | pc.match_substring_regex(pc.field("video_uri"), r"(?i)\.tar#")
+    rows = log.rows(log.ids[log.states != SUPERSEDED])
+    names = rows.column("video_uri")
+    is_wanted = pc.call_function("is_in", [names], pc.SetLookupOptions(pa.array(sorted(uris), pa.string())))
+    if any(uri.lower().endswith(".tar") for uri in uris):
+        is_wanted = pc.call_function("or", [is_wanted, are_members(names)])
     last: dict[str, Mapping[str, Any]] = {}
-    for row in log.rows_at((pc.field("state") != SUPERSEDED) & wanted).sort_by("since").to_pylist():
+    for row in rows.filter(is_wanted).sort_by("since").to_pylist():
         last[row["video_uri"]] = row
     seen: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for uri, row in last.items():

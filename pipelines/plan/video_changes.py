@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from framegate.pipelines.commit.video_log import CURRENT, GONE, NOT_LISTED, SUPERSEDED, VideoLog
 from framegate.pipelines.source.manifest import is_manifest
-from framegate.pipelines.source.shards import split_member
+from framegate.pipelines.source.shards import are_members, shards_of, split_member
 from framegate.schemas.keys import id_numbers, positions_among
 from framegate.schemas.tables import VIDEO_STATES
 
@@ -154,12 +154,10 @@ def _among(there: pa.Table, uris: pa.Array) -> pa.Table:
 def _versions_of(there: pa.Table, shards: set[str]) -> dict[str, str]:
     """The versions of those shards that are there, from the rows of their members or from their own."""
     rows = there.select(["video_uri", "video_version"])
-    rows = rows.filter(pc.match_substring_regex(pc.field("video_uri"), r"(?i)\.tar(#|$)"))
-    objects = pc.call_function(
-        "replace_substring_regex",
-        [rows.column("video_uri")],
-        pc.ReplaceSubstringOptions(pattern=r"(?is)^(.+?\.tar)#.*$", replacement=r"\1"),
-    )
+    names = rows.column("video_uri")
+    is_tar = pc.call_function("ends_with", [names], pc.MatchSubstringOptions(".tar", ignore_case=True))
+    rows = rows.filter(pc.call_function("or", [is_tar, are_members(names)]))
+    objects = shards_of(rows.column("video_uri"))
     each = pa.table({"shard": objects, "version": rows.column("video_version")}).group_by(["shard", "version"])
     return {row["shard"]: row["version"] for row in each.aggregate([]).to_pylist() if row["shard"] in shards}
 

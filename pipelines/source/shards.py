@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from framegate.pipelines.source.found import ABSENT, NOT_THERE, FoundRows
 from framegate.pipelines.source.index_cache import ShardIndexCache, open_index
 from framegate.pipelines.source.members import ShardIndex, ShardMember
@@ -32,6 +35,17 @@ def split_member(name: str) -> tuple[str, str | None]:
     """`x.tar#member` as its two parts; any other name as it is, and None."""
     match = _MEMBER_OF_SHARD.fullmatch(name) if "#" in name else None
     return (match[1], match[2]) if match else (name, None)
+
+
+def are_members(uris: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Which URIs may be those of members: `split_member` for a column."""
+    return pc.call_function("match_substring", [uris], pc.MatchSubstringOptions(".tar#", ignore_case=True))
+
+
+def shards_of(uris: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The URIs of the shards that members belong to; any other URI as it is."""
+    options = pc.ReplaceSubstringOptions(pattern=r"(?is)^(.+?\.tar)#.*$", replacement=r"\1")
+    return pc.call_function("replace_substring_regex", [uris], options)
 
 
 def is_shard(info: ObjectInfo) -> bool:

@@ -56,12 +56,12 @@ def plan(job: Job, *, limit: int | None = None, retry_failed: bool = False, stra
     return make_plan(job, identity, ShardIndexCache.of(job.config.output), limit=limit, retry_failed=retry_failed)
 
 
-def check(job: Job, strategy: Strategy, *, has_engine: bool = False) -> None:
+def check(job: Job, strategy: Strategy, *, has_engine: bool = False, verbose: bool = False) -> None:
     """Raises FramegateError, one sentence, for what `run` refuses; changes nothing. `has_engine`: the job's own is not
     used."""
     check_job(job, strategy, has_engine=has_engine)
     if not has_engine:
-        check_gpus(job.config.ray)
+        check_gpus(job.config.ray, verbose=verbose)
 
 
 def run(
@@ -76,6 +76,7 @@ def run(
     engine_factory: EngineFactory | None = None,
     strategy: Strategy | None = None,
     in_process: bool = False,
+    verbose: bool = False,
 ) -> RunSummary:
     """Does what is left to do and seals it. Ctrl-C ends it early with everything committed so far kept.
 
@@ -83,17 +84,17 @@ def run(
     after each committed unit, `on_phase` as each phase of the run begins, `on_record` with the run's record whenever
     that changes, each heartbeat included. `engine_factory` and `strategy` take the places of the job's own.
     `in_process` does without Ray: one unit after the other, here, which is enough to try a job out or to watch it die.
-    Raises FramegateError (one sentence) where the run cannot start or storage fails; what was committed until then
-    stays, and the next run goes on from there.
+    `verbose` shows what Ray logs. Raises FramegateError (one sentence) where the run cannot start or storage fails;
+    what was committed until then stays, and the next run goes on from there.
     """
     check_failpoint()
     strategy = strategy or make_strategy(job.config.gate)
-    check(job, strategy, has_engine=engine_factory is not None)
+    check(job, strategy, has_engine=engine_factory is not None, verbose=verbose)
     if engine_factory is None:
         engine_factory = make_engine_factory(job.config, strategy, job.questions)
     phases = Phases(run_id or name_run(), on_phase=on_phase, on_progress=on_progress)
     with begin(job, phases, on_record) as begun:
-        options = {"limit": limit, "retry_failed": retry_failed, "in_process": in_process}
+        options = {"limit": limit, "retry_failed": retry_failed, "in_process": in_process, "verbose": verbose}
         return _run(begun, phases, strategy, engine_factory, **options)
 
 
@@ -106,6 +107,7 @@ def _run(
     limit: int | None,
     retry_failed: bool,
     in_process: bool,
+    verbose: bool,
 ) -> RunSummary:
     """The five steps, inside of which the run has a heartbeat. What they raise ends its record."""
     job = begun.job
@@ -120,7 +122,7 @@ def _run(
     phases.begin_work(planned)
     deaths = {} if retry_failed else read_deaths(begun.output, planned.config_id, now=begun.started_at)
     attempts = Attempts(output=begun.output, config_id=planned.config_id, run_id=begun.run_id, deaths=deaths)
-    receipts = _work(job, planned, attempts, strategy, engine_factory, in_process=in_process)
+    receipts = _work(job, planned, attempts, strategy, engine_factory, in_process=in_process, verbose=verbose)
     tally, watchers = Tally(planned.videos.column("video_id")), [Breaker(job.config.failures)]
     try:
         stop_reason = listen(receipts, tally, watchers, phases)
@@ -143,7 +145,14 @@ def _run(
 
 
 def _work(
-    job: Job, planned: Plan, attempts: Attempts, strategy: Strategy, engine_factory: EngineFactory, *, in_process: bool
+    job: Job,
+    planned: Plan,
+    attempts: Attempts,
+    strategy: Strategy,
+    engine_factory: EngineFactory,
+    *,
+    in_process: bool,
+    verbose: bool,
 ) -> Generator[Receipt]:
     """One receipt for each unit as it is committed. Starts nothing where nothing is left to do."""
     if planned.videos.num_rows == 0:
@@ -152,7 +161,7 @@ def _work(
     if in_process:
         yield from run_in_process(planned.videos, decode(), answer())
     else:
-        yield from run_on_ray(job.config.ray, planned.videos, decode, answer)
+        yield from run_on_ray(job.config.ray, planned.videos, decode, answer, verbose=verbose)
 
 
 def make_workers(

@@ -81,6 +81,11 @@ class Store:
         kind, is_below = _kind_of(name), below(path)
         return lambda uri: _kind_of(uri) == kind and is_below(backend.path(uri))
 
+    @staticmethod
+    def is_local(uri: str) -> bool:
+        """Whether it is a file or folder of this machine. Asks nothing of storage."""
+        return get_protocol(uri) in LOCAL
+
     def read(self, uri: str, start: int | None = None, end: int | None = None) -> bytes:
         """Bytes [start, end), or all. Raises ObjectNotFound, StorageError, also where the object ends before `end`."""
         first = start or 0

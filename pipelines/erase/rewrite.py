@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.growth import Mark, encode_marked, groups_of_last_seal
-from framegate.pipelines.commit.records import parse_record
+from framegate.pipelines.commit.runs import parse_record
 from framegate.pipelines.erase.targets import Targets, redact
 from framegate.pipelines.store.parquet import encode_parquet, one_of_ours
 from framegate.schemas.keys import uri_digest

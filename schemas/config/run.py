@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
 from framegate.schemas.config.failures import FailuresConfig
 from framegate.schemas.config.gate import GatedConfig, StrategyConfig
 from framegate.schemas.config.input import InputConfig
 from framegate.schemas.config.model import ModelConfig
+from framegate.schemas.config.night import NightConfig
 from framegate.schemas.config.output import OutputConfig
 from framegate.schemas.config.part import Part
 from framegate.schemas.config.prompt import PromptConfig
@@ -21,7 +22,7 @@ class RunConfig(Part):
     """One job. `questions` is a file beside the job file or the list itself; `schemas.job` reads and checks it."""
 
     input: InputConfig
-    questions: str | list[dict[str, Any]]
+    questions: str | list[dict[str, Any]] = Field(description="a file beside the job file, or the list itself")
     model: ModelConfig
     output: OutputConfig
     clips: ClipsConfig = ClipsConfig()
@@ -31,6 +32,7 @@ class RunConfig(Part):
     gate: StrategyConfig = GatedConfig()
     failures: FailuresConfig = FailuresConfig()
     ray: RayConfig = RayConfig()
+    run: NightConfig = NightConfig()
 
     @model_validator(mode="after")
     def _decord_is_confined(self) -> RunConfig:

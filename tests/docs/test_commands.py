@@ -9,7 +9,8 @@ import pytest
 import typer
 
 from framegate.jobs.cli import app
-from tests.docs.pages import PAGES, ROOT, code_blocks
+from framegate.schemas.run import Phase
+from tests.docs.pages import PAGES, ROOT, code_blocks, rows, section
 
 CLI = typer.main.get_command(app)
 NAMES = "|".join(CLI.commands)
@@ -56,12 +57,17 @@ def test_make_targets_exist(page: str) -> None:
     assert set(re.findall(r"\bmake ([a-z-]+)\b(?=[`\n ]*(?:`|$|  ))", PAGES[page], re.MULTILINE)) <= targets
 
 
+def test_the_phases_of_a_run_are_in_operate() -> None:
+    table = section(PAGES["docs/operate.md"], "Progress and logs")
+    assert [row[0] for row in rows(table)] == [phase.value for phase in Phase]
+
+
 def test_exit_codes_are_those_of_the_commands() -> None:
-    from framegate.jobs import audit, cli, erase, run, seal
+    from framegate.jobs import audit, erase, log, run, seal
 
     table = PAGES["docs/operate.md"].split("## Exit codes")[1].split("## ")[0]
     codes = {int(code) for code in re.findall(r"\b\d+\b", table.splitlines()[2])}
     assert codes == {
-        0, audit.EXIT_FINDINGS, cli.EXIT_REFUSED, erase.EXIT_BROKE_OFF, seal.EXIT_BROKE_OFF, run.EXIT_INCOMPLETE,
+        0, audit.EXIT_FINDINGS, log.EXIT_REFUSED, erase.EXIT_BROKE_OFF, seal.EXIT_BROKE_OFF, run.EXIT_INCOMPLETE,
         run.EXIT_STOPPED,
     }  # fmt: skip

@@ -32,8 +32,10 @@ Key = tuple[str, str]
 class Month:
     """The archive, its manifest and the job, in a bucket; and the keys that its index must hold.
 
-    films        contents to choose from, by name
-    answered     keys that a night has answered, whatever became of the video since
+    films          contents to choose from, by name
+    answered       keys that a night has answered, whatever became of the video since
+    gone           URIs that the manifest names still, and whose video was deleted
+    open_and_gone  of those, with questions open: a failure of the next night, and history from then on
     """
 
     root: str
@@ -47,6 +49,8 @@ class Month:
     manifest: dict[str, dict[str, str]] = field(default_factory=dict)
     present: dict[str, str] = field(default_factory=dict)
     answered: set[Key] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
+    open_and_gone: set[str] = field(default_factory=set)
 
     def add(self, name: str, film: str, *, camera: str, day: int) -> None:
         """A video of a day comes into the bucket and into the manifest; another content in its place where it is
@@ -62,7 +66,10 @@ class Month:
         """The bucket's retention rule: the manifest names it still."""
         uri = join(self.root, "videos", name)
         Store().delete([uri])
-        del self.present[uri]
+        video_id = self.present.pop(uri)
+        self.gone.add(uri)
+        if any((video_id, text) not in self.answered for text in self.questions.values()):
+            self.open_and_gone.add(uri)
 
     def promise(self, name: str, *, camera: str, day: int) -> None:
         """The manifest names a video that never came."""

@@ -1,8 +1,9 @@
 """What a decoder makes of a few small films: its part of config_id, in the place of its package's version.
 
 The films are packaged, and so are the frames that PyAV 18.1 and decord 0.6 made of them. A decoder that gives its
-frames, or frames as close to them as two kinds of processors are to each other, is known by a digest of the packaged ones: the
-same on every machine, and for every version that does not decode otherwise. One that gives others is known by those.
+frames, or frames as close to them as two kinds of processors are to each other, is known by a digest of the packaged
+ones: the same on every machine, and for every version that does not decode otherwise. One that gives others is known by
+those.
 """
 
 from __future__ import annotations

@@ -13,7 +13,11 @@ import yaml
 from framegate.pipelines import flow
 from framegate.pipelines.audit.audit import audit
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.records import record_config
+from framegate.pipelines.plan.identity import read_wording
+from framegate.pipelines.plan.previous_ids import older_config_id
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.schemas.config import config_id
 from framegate.schemas.errors import ConfigError
 from framegate.schemas.job import Job
@@ -121,3 +125,25 @@ def test_names_of_models_are_columns_and_no_configuration(
     assert document["named"]["model"] == "scripted"
     assert document["named"]["decoders"][0].startswith("pyav-")
     assert config_id(document) == known
+
+
+def test_an_archive_of_an_older_release_goes_on_under_its_id(make_job: JobMaker) -> None:
+    job = make_job()
+    strategy = make_strategy(job.config.gate)
+    older = older_config_id(job.config, strategy, read_wording(job.config))
+    output = Output.open(job.config.output)
+    record_config(output, older, {"schema_version": 1, "model": {"name": "scripted"}})
+    first, second = run(job), run(job)
+    assert first.config_id == second.config_id == older
+    assert first.notices[0].startswith(f"answers go on under config_id {older}, as an older release called")
+    assert second.notices == ()
+    changed = make_job(frames={"fps": 1, "max_frames": 4})
+    with pytest.raises(ConfigError, match="it differs in"):
+        run(changed)
+
+
+def test_the_id_of_an_older_release_is_what_it_was(make_job: JobMaker) -> None:
+    """As releases before this one computed it, for the packaged checkpoint and PyAV 18.1.0."""
+    config = make_job(model={"name": "dock"}).config
+    strategy = make_strategy(config.gate)
+    assert older_config_id(config, strategy, read_wording(config)) == "d44605e5cfdfb31e"

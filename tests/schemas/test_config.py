@@ -82,7 +82,7 @@ def test_what_can_change_an_answer_changes_the_id(change: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("part", IDENTITY)
 def test_wording_weights_and_decoders_change_the_id(part: str) -> None:
-    assert make_id(make_config(), **{part: ["another"]}) != make_id(make_config())
+    assert make_id(make_config(), **{part: [{"name": "another"}]}) != make_id(make_config())
 
 
 @pytest.mark.parametrize(

@@ -156,9 +156,7 @@ def month(
     )
 
 
-def test_a_month_of_nights_keeps_its_books(
-    month: Month, s3_faults: S3Faults, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_month_of_nights_keeps_its_books(month: Month, s3_faults: S3Faults, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(1, NUM_NIGHTS + 1):
         night = SPECIAL.get(number, Night())
         for video in range(VIDEOS_A_DAY):

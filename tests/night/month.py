@@ -1,4 +1,4 @@
-"""A month of an archive on S3: what its cameras add, change and delete each day, and what its index must hold by then."""
+"""A month of an archive on S3: what its cameras add and delete by day, and what its index must hold by morning."""
 
 from __future__ import annotations
 

@@ -2,36 +2,49 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from framegate.jobs.deadline import read_deadline
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
-from framegate.schemas.errors import FramegateError
-from framegate.schemas.run import INTERRUPTED, RunSummary
+from framegate.jobs.run_end import EXIT_INCOMPLETE, RunEnd, end_of, end_without_plan
+from framegate.schemas.clock import now
+from framegate.schemas.errors import FramegateError, RunStopped
+from framegate.schemas.run import Deadline, RunSummary
 
 if TYPE_CHECKING:
     from framegate.pipelines.reason.engines.protocol import EngineFactory
     from framegate.schemas.job import Job
 
-EXIT_INCOMPLETE = 1
-EXIT_STOPPED = 130  # as a shell reports a program that Ctrl-C ended
+Until = Annotated[
+    str | None,
+    typer.Option("--until", metavar="TIME", help="Be over by then: 06:00, in run.timezone.", show_default=False),
+]
+For = Annotated[
+    str | None, typer.Option("--for", metavar="TIME", help="Be over after so long: 4h, 90m.", show_default=False)
+]
 
 
-def run(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, json_file: JsonFile = None) -> None:
+def run(
+    job: JobFile,
+    limit: Limit = None,
+    retry_failed: RetryFailed = False,
+    until: Until = None,
+    span: For = None,
+    json_file: JsonFile = None,
+) -> None:
     """Do a job: ask every question of every clip and keep the answers. What is done already is not done again.
 
-    Ctrl-C (or SIGTERM) stops it; what was committed until then is kept, and the same command goes on from there. So it
-    does after a crash or a kill. Two of one job at once get in nobody's way: of each unit the first one stays.
+    Ctrl-C, SIGTERM and SIGHUP stop it: it asks no more, seals what is committed and leaves its record, within
+    run.grace_seconds; a second one ends it at once. The same command goes on from there, as it does after a crash or a
+    kill. --until and --for end it in time, seal included. Two of one job at once get in nobody's way: of each unit the
+    first one stays.
 
     What failed for a reason that may pass is tried again by later runs, after a pause that doubles, up to
     failures.max_attempts times.
@@ -40,11 +53,14 @@ def run(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, js
 
       0  done; a video that cannot be decoded is a row in failures, not an error
 
-      1  broke off, lost something, or stopped because too much failed for one reason: what was committed is kept
+      1  broke off, lost something, stopped because too much failed for one reason, or too many answers could not be
+      read: what was committed is kept
 
       2  could not start: nothing was done, the message says what to change
 
-      130  stopped by Ctrl-C or SIGTERM: run it again to go on
+      3  the deadline came before all was done: run it again to go on
+
+      129, 130, 143  stopped by SIGHUP, SIGINT (Ctrl-C), SIGTERM: run it again to go on
 
     [bold]Examples[/bold]
 
@@ -53,10 +69,17 @@ def run(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, js
       framegate run job.yaml --limit 10
 
       framegate run job.yaml --retry-failed
+
+      framegate run job.yaml --until 06:00
     """
     from framegate.schemas.job import load_job
 
-    raise typer.Exit(run_job(load_job(job), name=str(job), limit=limit, retry_failed=retry_failed, json_file=json_file))
+    loaded = load_job(job)
+    deadline = read_deadline(until, span, timezone=loaded.config.run.timezone, now=now())
+    code = run_job(
+        loaded, name=str(job), limit=limit, retry_failed=retry_failed, json_file=json_file, deadline=deadline
+    )
+    raise typer.Exit(code)
 
 
 def run_job(
@@ -68,10 +91,12 @@ def run_job(
     json_file: Path | None = None,
     engine_factory: EngineFactory | None = None,
     display: ProgressDisplay | None = None,
+    deadline: Deadline | None = None,
 ) -> int:
     """Run a job, print its summary, return the exit code. Raises FramegateError where the run could not start.
 
-    `name` is the job file, named in the sentence that says how to go on. `engine_factory` replaces the engine that the
+    `name` is the job file, named in the sentence that says how to go on. `deadline` is when the run has to be over.
+    `engine_factory` replaces the engine that the
     job names, `display` the line on the terminal.
     """
     from framegate.pipelines import flow
@@ -80,17 +105,16 @@ def run_job(
     again = f"run 'framegate run {name}' again to go on"
     with display or ProgressDisplay(console) as display:
         try:
-            with _terminate_as_interrupt():
-                summary = flow.run(
-                    job,
-                    limit=limit,
-                    retry_failed=retry_failed,
-                    on_progress=display.update,
-                    engine_factory=engine_factory,
-                )
-        except KeyboardInterrupt:
-            typer.echo(f"stopped; everything committed is kept; {again}")
-            return EXIT_STOPPED
+            summary = flow.run(
+                job,
+                limit=limit,
+                retry_failed=retry_failed,
+                on_progress=display.update,
+                engine_factory=engine_factory,
+                deadline=deadline,
+            )
+        except RunStopped as stopped:
+            return _say(end_without_plan(stopped, again=again))
         except FramegateError as error:
             if not display.has_begun:
                 raise
@@ -101,36 +125,23 @@ def run_job(
     _print_summary(console, job, summary, row)
     if summary.num_lost_races:
         typer.echo(f"{summary.num_lost_races:,} units were committed by another run of this job first; its rows stay")
-    if summary.stop_reason not in (None, INTERRUPTED):
-        typer.echo(f"error: stopped: {summary.stop_reason}; look at the failures above; {again}", err=True)
-        return EXIT_INCOMPLETE
-    if summary.is_stopped:
-        typer.echo(f"stopped with {summary.num_videos_left:,} videos left; everything committed is kept; {again}")
-        return EXIT_STOPPED
-    if not summary.is_complete:
-        typer.echo(f"{summary.num_videos_left:,} videos are not complete although the run came to its end; {again}")
-        return EXIT_INCOMPLETE
-    return 0
+    return _say(end_of(summary, max_unparsed_share=job.config.failures.stop_unparsed_share, again=again))
 
 
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Turn SIGTERM, with which schedulers stop a job, into a KeyboardInterrupt, after which the journal is sealed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _say(end: RunEnd) -> int:
+    if end.sentence:
+        typer.echo(f"error: {end.sentence}" if end.is_error else end.sentence, err=end.is_error)
+    return end.exit_code
 
 
 def _row(summary: RunSummary) -> dict[str, Any]:
     values = asdict(summary)
     counts = values.pop("counts")
+    values.pop("stop")
     return {
         **values,
+        "stop_code": summary.stop_code,
+        "stop_reason": summary.stop_reason,
         **counts,
         "think_rate": summary.counts.think_rate,
         "is_complete": summary.is_complete,

@@ -13,15 +13,17 @@ from contextlib import suppress
 from functools import partial
 
 from framegate.pipelines.commit.journal import Receipt
-from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.driver.breaker import Breaker
 from framegate.pipelines.driver.cluster import at_low_priority, end_process
+from framegate.pipelines.driver.hearing import hear_in_turn
 from framegate.pipelines.driver.in_process import run_in_process
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.ray_dataset import run_on_ray
-from framegate.pipelines.driver.run import begin, listen, name_run, record_intent, report
+from framegate.pipelines.driver.run import begin, listen, name_run, record_intent, report, seal_in_time
+from framegate.pipelines.driver.signals import heed_signals
+from framegate.pipelines.driver.stopping import Stopping
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.failpoints import check_failpoint, reach
 from framegate.pipelines.plan.identity import read_identity
@@ -37,9 +39,7 @@ from framegate.pipelines.worker.decode_worker import DecodeWorker
 from framegate.schemas.config import answer_document
 from framegate.schemas.errors import StorageError
 from framegate.schemas.job import Job
-from framegate.schemas.run import Phase, Plan, Progress, RunSummary
-
-SETTLE_SECONDS = 1.0  # for the workers of a run that was stopped: they are at work until Ray has ended them
+from framegate.schemas.run import Deadline, Phase, Plan, Progress, RunSummary
 
 
 def plan(job: Job, *, limit: int | None = None, retry_failed: bool = False, strategy: Strategy | None = None) -> Plan:
@@ -61,65 +61,90 @@ def run(
     engine_factory: EngineFactory | None = None,
     strategy: Strategy | None = None,
     in_process: bool = False,
+    deadline: Deadline | None = None,
 ) -> RunSummary:
-    """Does what is left to do and seals it. Ctrl-C ends it early with everything committed so far kept.
+    """Does what is left to do and seals it. SIGTERM, SIGINT and SIGHUP end it early with all that is committed kept.
 
     `retry_failed` tries everything again that failed, whatever the reason and however often. `on_progress` is called
     after each committed unit, `on_phase` as each phase of the run begins. `engine_factory` and `strategy` take the
     places of the job's own. `in_process` does without Ray: one unit after the other, here, which is enough to try a job
-    out or to watch it die. Raises FramegateError (one sentence) where the run cannot start or storage fails; what was
-    committed until then stays, and the next run goes on from there.
+    out or to watch it die. It stops in time to be over, seal included, by the `deadline`. Raises RunStopped where it
+    was to stop before it had a plan, FramegateError (one sentence) where the run cannot start or storage fails; what
+    was committed until then stays, and the next run goes on from there.
     """
     check_failpoint()
-    strategy = strategy or make_strategy(job.config.gate)
-    if engine_factory is None:
-        check_engine(job.config.model.engine, strategy)
-        engine_factory = make_engine_factory(job.config, strategy, job.questions)
-    phases = Phases(run_id or name_run(), on_phase=on_phase, on_progress=on_progress)
+    stopping = Stopping(deadline)
+    with heed_signals(stopping, grace_seconds=job.config.run.grace_seconds):
+        strategy = strategy or make_strategy(job.config.gate)
+        if engine_factory is None:
+            check_engine(job.config.model.engine, strategy)
+            engine_factory = make_engine_factory(job.config, strategy, job.questions)
+        phases = Phases(run_id or name_run(), on_phase=on_phase, on_progress=on_progress)
+        work = partial(_work, strategy=strategy, engine_factory=engine_factory, in_process=in_process)
+        return _run(job, strategy, phases, stopping, work, limit=limit, retry_failed=retry_failed)
+
+
+def _run(
+    job: Job,
+    strategy: Strategy,
+    phases: Phases,
+    stopping: Stopping,
+    work: Callable[[Job, Plan, Attempts, Stopping], Generator[Receipt]],
+    *,
+    limit: int | None,
+    retry_failed: bool,
+) -> RunSummary:
+    """The steps. `stopping` is looked at in each of them."""
     begun = begin(job, phases.latest.run_id)
 
     phases.enter(Phase.PLANNING)
-    identity = read_identity(job.config, strategy)
-    planned = make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=True)
+    identity = stopping.call(lambda: read_identity(job.config, strategy))
+    planned = stopping.call(lambda: make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=True))
     record_intent(begun, planned, answer_document(job.config, **identity))
     reach("driver.planned")
 
     phases.begin_work(planned)
     deaths = {} if retry_failed else read_deaths(begun.output, planned.config_id, now=begun.started_at)
     attempts = Attempts(output=begun.output, config_id=planned.config_id, run_id=begun.run_id, deaths=deaths)
-    receipts = _work(job, planned, attempts, strategy, engine_factory, in_process=in_process)
+    receipts = work(job, planned, attempts, stopping)
     tally, watchers = Tally(planned.videos.column("video_id")), [Breaker(job.config.failures)]
     try:
-        stop_reason = listen(receipts, tally, watchers, phases)
+        listen(receipts, tally, watchers, phases, stopping)
     except StorageError:
         with suppress(StorageError):  # no worker died of it: their attempts do not count
             attempts.forget()
         raise
     reach("driver.drained")
 
-    attempts.forget(settle_seconds=0.0 if stop_reason is None else SETTLE_SECONDS)
+    attempts.forget()
     phases.enter(Phase.SEALING)
-    config = job.config.output
-    seal(begun.output, planned.config_id, file_bytes=config.file_bytes, partition_by=config.partition_by)
+    is_sealed = seal_in_time(begun, planned.config_id, stopping)
     reach("driver.sealed")
 
     phases.enter(Phase.RECORDING)
-    summary = report(begun, planned, tally, phases, stop_reason)
+    summary = report(begun, planned, tally, phases, stopping, is_sealed=is_sealed)
     reach("driver.recorded")
     return summary
 
 
 def _work(
-    job: Job, planned: Plan, attempts: Attempts, strategy: Strategy, engine_factory: EngineFactory, *, in_process: bool
+    job: Job,
+    planned: Plan,
+    attempts: Attempts,
+    stopping: Stopping,
+    *,
+    strategy: Strategy,
+    engine_factory: EngineFactory,
+    in_process: bool,
 ) -> Generator[Receipt]:
     """One receipt for each unit as it is committed. Starts nothing where nothing is left to do."""
     if planned.videos.num_rows == 0:
         return
     decode, answer = make_workers(job, planned, attempts, strategy, engine_factory, in_process=in_process)
     if in_process:
-        yield from run_in_process(planned.videos, decode(), answer())
+        yield from hear_in_turn(run_in_process(planned.videos, decode(), answer()), stopping)
     else:
-        yield from run_on_ray(job.config.ray, planned.videos, decode, answer)
+        yield from run_on_ray(job.config.ray, planned.videos, decode, answer, stopping)
 
 
 def make_workers(

@@ -8,11 +8,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
+from framegate.pipelines.driver.signals import heed_again
 from framegate.schemas.config import RayConfig
 from framegate.schemas.errors import ConfigError, FramegateError
 
@@ -33,6 +37,7 @@ _ENVIRONMENT = {
 Made = TypeVar("Made")
 # About a third of an engine's weight: enough to keep it fed where it is the faster of the two.
 NICENESS = 5
+LOOK_AGAIN_SECONDS = 0.05
 EXIT_FATAL = 70  # the exit code of a worker in which no engine can work any more: sysexits.h, EX_SOFTWARE
 
 
@@ -45,13 +50,16 @@ class Shares:
 
 
 def start_ray(config: RayConfig, *, num_cpus: int | None = None) -> Shares:
-    """Joins the cluster that the job names, the one that this process is in, or starts one here.
+    """Joins the cluster that the job or RAY_ADDRESS names, the one that this process is in, or starts one here.
+
+    Called in the main thread: Ray's processes end with the thread that started them.
 
     `num_cpus`: how many a cluster that is started here may count; by default what the machine has.
     Raises ConfigError where the cluster has fewer GPUs than the smallest actor pool needs, FramegateError where the
     cluster cannot be reached.
     """
-    if config.address is None:
+    named = config.address or os.environ.get("RAY_ADDRESS") or None
+    if named is None:
         # Ray gives a process with a fraction of a CPU one thread; a model on the CPU may have what the others leave.
         threads = max(1, (os.cpu_count() or 1) // config.reason_actors.max)
         for name, value in {**_ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}.items():
@@ -61,20 +69,22 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None) -> Shares:
 
     if not ray.is_initialized():
         try:
-            if config.address is None:
-                ray.init(num_cpus=num_cpus, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
-            else:
-                ray.init(address=config.address, logging_level=logging.ERROR, log_to_driver=False)
+            with _signals_kept_from_ray():
+                if named is None:  # "local": without it Ray joins any cluster that /tmp/ray names, dead ones too
+                    options = {"num_cpus": num_cpus, "include_dashboard": False}
+                    ray.init(address="local", logging_level=logging.ERROR, log_to_driver=False, **options)
+                else:
+                    ray.init(address=named, logging_level=logging.ERROR, log_to_driver=False)
         except Exception as error:  # Ray raises a bare Exception where its processes do not come up
             first = str(error).strip().partition("\n")[0]
             raise FramegateError(
-                f"Ray could not be started or reached at {config.address or 'this machine'}: {first}"
+                f"Ray could not be started or reached at {named or 'this machine'}: {first}"
             ) from error
     # Ray Data writes whole stack traces to the terminal; they stay in its log file, and the user gets one sentence.
     logger = logging.getLogger("ray.data")
     for handler in [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]:
         logger.removeHandler(handler)
-    return _share(config, ray.cluster_resources())
+    return _share(config, ray.cluster_resources(), is_here=named is None)
 
 
 def unwrap(error: BaseException) -> FramegateError:
@@ -90,6 +100,34 @@ def unwrap(error: BaseException) -> FramegateError:
     return FramegateError(
         f"a worker failed with {type(inner).__name__}: {first}; what was committed until then is kept"
     )
+
+
+def list_workers() -> dict[str, int | None]:
+    """The actors of this driver that have not ended: their process if it runs on this machine, else None."""
+    import ray
+    from ray._private import state
+
+    context = ray.get_runtime_context()
+    job, node = context.get_job_id(), context.get_node_id()
+    actors = [actor for actor in state.actors().values() if actor["JobID"] == job and actor["State"] != "DEAD"]
+    return {actor["ActorID"]: actor["Pid"] if actor["Address"]["NodeID"] == node else None for actor in actors}
+
+
+def wait_for_end(workers: Mapping[str, int | None]) -> None:
+    """Until each process has ended, or Ray says so where it is on another machine."""
+    while True:
+        alive = list_workers()
+        if not any(_is_there(pid) if pid else id in alive for id, pid in workers.items()):
+            return
+        time.sleep(LOOK_AGAIN_SECONDS)
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def at_low_priority(make_stage: Callable[[], Made]) -> Made:
@@ -113,15 +151,34 @@ def end_process(error: BaseException) -> None:
     os._exit(EXIT_FATAL)
 
 
-def _share(config: RayConfig, resources: Mapping[str, float]) -> Shares:
+@contextmanager
+def _signals_kept_from_ray() -> Iterator[None]:
+    """While Ray starts in here, the driver keeps its own signal handlers, and Ray's processes leave its process group.
+
+    Ray would make SIGTERM a `sys.exit` of the driver. In the driver's group its processes would end by
+    Ctrl-C on a terminal, `timeout` or a scheduler that signals groups, before the driver has drained.
+    """
+    from ray._private import services, utils
+
+    popen, set_handler = services.ConsolePopen, utils.set_sigterm_handler
+    services.ConsolePopen = partial(popen, start_new_session=True)
+    utils.set_sigterm_handler = lambda _handler: None
+    try:
+        yield
+    finally:
+        services.ConsolePopen, utils.set_sigterm_handler = popen, set_handler
+        heed_again()
+
+
+def _share(config: RayConfig, resources: Mapping[str, float], *, is_here: bool) -> Shares:
     num_gpus = resources.get("GPU", 0.0)
     needed = config.gpus_per_actor * config.reason_actors.min
-    if config.address is None and needed > num_gpus:
+    if is_here and needed > num_gpus:
         raise ConfigError(
             f"ray.gpus_per_actor {config.gpus_per_actor:g} with {config.reason_actors.min} actors needs {needed:g} GPUs"
             f" and Ray finds {num_gpus:g} here; set ray.gpus_per_actor: 0 to run the model on the CPU"
         )
-    if config.address is not None:
+    if not is_here:
         return Shares(decode_cpus=1, reason_cpus=1)
     # A pool whose processes do not all fit would wait for ever; here they share what there is.
     num_processes = config.decode_workers + config.reason_actors.max + 1

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from datetime import datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_log import SealLog
 from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.schemas.counts import SEALED_COUNTS, Counts
 from framegate.schemas.run import Plan, RunSummary
+
+VIDEO_COUNTS: Final = ("num_videos_answered", "num_videos_failed", "num_videos_skipped", "num_videos_left")
 
 
 def count_videos(planned: Plan, output: Output) -> dict[str, int]:
@@ -47,8 +49,12 @@ def begun_record(planned: Plan, started_at: datetime) -> dict[str, Any]:
 
 def run_record(summary: RunSummary, started_at: datetime) -> dict[str, Any]:
     packages = ("framegate", "ray", "torch", "transformers", "av", "pyarrow")
+    values = asdict(summary)
+    values.pop("stop")
     return {
-        **asdict(summary),
+        **values,
+        "stop_code": summary.stop_code,
+        "stop_reason": summary.stop_reason,
         "started_at": started_at.isoformat(),
         "is_complete": summary.is_complete,
         "versions": {name: version(name) for name in packages},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -15,15 +16,22 @@ from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
-from framegate.pipelines.driver.outcome import begun_record, count_videos, run_record, stored_counts
+from framegate.pipelines.commit.seal import seal
+from framegate.pipelines.driver.outcome import VIDEO_COUNTS, begun_record, count_videos, run_record, stored_counts
 from framegate.pipelines.driver.phases import Phases
+from framegate.pipelines.driver.stopping import Stopping
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.driver.watchers import Watcher, feed_all
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.plan.plan import refuse_erased
 from framegate.schemas.clock import now
+from framegate.schemas.counts import Counts
 from framegate.schemas.job import Job
-from framegate.schemas.run import INTERRUPTED, Plan, RunSummary
+from framegate.schemas.run import Plan, RunSummary, Stop
+
+INTERRUPTED: Final = Stop(code="signal", sentence="signal SIGINT", signal_number=signal.SIGINT)
+RECORD_SECONDS: Final = 6.0  # kept for the record where a run has to be over by some time, beside what it seals
+PUT_SECONDS: Final = 1.5  # of these, for storing it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +82,9 @@ def listen(
     tally: Tally,
     watchers: Sequence[Watcher],
     phases: Phases,
-) -> str | None:
-    """Hears every receipt, and returns why the run ends early: what a watcher says, INTERRUPTED, or None.
+    stopping: Stopping,
+) -> None:
+    """Hears every receipt until there are no more: `receipts` itself ends where the run should stop.
 
     Closes `receipts` at the end. That ends what still runs, so that nothing is committed while the run is sealed.
     """
@@ -84,28 +93,49 @@ def listen(
             reach("driver.receipt")
             tally.add(receipt)
             phases.hear(tally)
-            stop_reason = feed_all(watchers, receipt)
-            if stop_reason is not None:
-                return stop_reason
-        return None
-    except KeyboardInterrupt:
-        return INTERRUPTED
+            if (stop := feed_all(watchers, receipt)) is not None:
+                stopping.ask(stop)
+    except KeyboardInterrupt:  # where nobody heeds signals: the run is in a thread, or somebody else raised it
+        stopping.ask(INTERRUPTED)
     finally:
         receipts.close()
 
 
-def report(run: Run, planned: Plan, tally: Tally, phases: Phases, stop_reason: str | None) -> RunSummary:
-    """What came of the run, as storage has it after the seal; stores it as the run's record."""
+def seal_in_time(run: Run, config_id: str, stopping: Stopping) -> bool:
+    """Seals what is committed. False where that would take longer than a run that stops may: the next run completes it.
+
+    What is left of a seal goes on until the process ends, and may break off anywhere, like any sealer.
+    """
+    config = run.job.config.output
+    sealed = stopping.finish(
+        lambda: seal(run.output, config_id, file_bytes=config.file_bytes, partition_by=config.partition_by),
+        keep_seconds=RECORD_SECONDS,
+    )
+    return sealed is not None
+
+
+def report(run: Run, planned: Plan, tally: Tally, phases: Phases, stopping: Stopping, *, is_sealed: bool) -> RunSummary:
+    """What came of the run, as storage has it after the seal; stores it as the run's record.
+
+    Where there is no time left to look, the counts are those of the receipts, and videos are not counted.
+    """
+    found = stopping.finish(lambda: _look(run, planned, tally), keep_seconds=PUT_SECONDS)
     summary = RunSummary(
         run_id=run.run_id,
         config_id=planned.config_id,
         num_videos_planned=planned.num_skipped + planned.videos.num_rows,
-        **count_videos(planned, run.output),
-        counts=stored_counts(run.output, planned.config_id, run.run_id, tally.counts),
+        **(found[0] if found is not None else dict.fromkeys(VIDEO_COUNTS)),
+        counts=found[1] if found is not None else tally.counts,
         elapsed_seconds=run.elapsed_seconds,
         num_lost_races=tally.num_lost_races,
-        stop_reason=stop_reason,
+        stop=stopping.reason,
+        is_sealed=is_sealed,
         phase_seconds=phases.seconds(),
     )
     record_run(run.output, run.run_id, run_record(summary, run.started_at))
     return summary
+
+
+def _look(run: Run, planned: Plan, tally: Tally) -> tuple[dict[str, int], Counts]:
+    counts = stored_counts(run.output, planned.config_id, run.run_id, tally.counts)
+    return count_videos(planned, run.output), counts

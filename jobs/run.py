@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ import typer
 from rich.console import Console
 
 from framegate.jobs.deadline import read_deadline
+from framegate.jobs.log import Log, LogFormat, LogFormatOption, Verbose, libraries_logged, refusals_logged
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
@@ -38,6 +40,8 @@ def run(
     until: Until = None,
     span: For = None,
     json_file: JsonFile = None,
+    log_format: LogFormatOption = LogFormat.text,
+    verbose: Verbose = False,
 ) -> None:
     """Do a job: ask every question of every clip and keep the answers. What is done already is not done again.
 
@@ -48,6 +52,9 @@ def run(
 
     What failed for a reason that may pass is tried again by later runs, after a pause that doubles, up to
     failures.max_attempts times.
+
+    On a terminal one line shows how far it is. Else standard error has a line for each phase and one a minute, with the
+    time, the run and its config_id; standard output has the summary alone.
 
     [bold]Exit codes[/bold]
 
@@ -74,11 +81,19 @@ def run(
     """
     from framegate.schemas.job import load_job
 
-    loaded = load_job(job)
-    deadline = read_deadline(until, span, timezone=loaded.config.run.timezone, now=now())
-    code = run_job(
-        loaded, name=str(job), limit=limit, retry_failed=retry_failed, json_file=json_file, deadline=deadline
-    )
+    log = Log(log_format)
+    with libraries_logged(log, is_verbose=verbose), refusals_logged(log):
+        loaded = load_job(job)
+        code = run_job(
+            loaded,
+            name=str(job),
+            limit=limit,
+            retry_failed=retry_failed,
+            json_file=json_file,
+            display=ProgressDisplay(Console(stderr=True), log),
+            verbose=verbose,
+            deadline=read_deadline(until, span, timezone=loaded.config.run.timezone, now=now()),
+        )
     raise typer.Exit(code)
 
 
@@ -91,47 +106,74 @@ def run_job(
     json_file: Path | None = None,
     engine_factory: EngineFactory | None = None,
     display: ProgressDisplay | None = None,
+    verbose: bool = False,
     deadline: Deadline | None = None,
 ) -> int:
     """Run a job, print its summary, return the exit code. Raises FramegateError where the run could not start.
 
-    `name` is the job file, named in the sentence that says how to go on. `deadline` is when the run has to be over.
-    `engine_factory` replaces the engine that the
-    job names, `display` the line on the terminal.
+    `name` is the job file, named in the sentence that says how to go on. `engine_factory` replaces the engine that the
+    job names, `display` what shows its progress. `verbose` shows what Ray logs. `deadline` is when the run has to be
+    over.
     """
     from framegate.pipelines import flow
 
     console = make_console()
     again = f"run 'framegate run {name}' again to go on"
-    with display or ProgressDisplay(console) as display:
+    told = _RecordFile(json_file)
+    with display or ProgressDisplay(Console(stderr=True)) as display:
         try:
             summary = flow.run(
                 job,
                 limit=limit,
                 retry_failed=retry_failed,
                 on_progress=display.update,
+                on_phase=display.begin_phase,
+                on_record=told.write,
+                verbose=verbose,
                 engine_factory=engine_factory,
                 deadline=deadline,
             )
         except RunStopped as stopped:
-            return _say(end_without_plan(stopped, again=again))
+            return _say(display, end_without_plan(stopped, again=again))
         except FramegateError as error:
+            told.write_failure(error)
             if not display.has_begun:
                 raise
-            typer.echo(f"error: {error}; {again}", err=True)
+            display.log.say(f"{error}; {again}", is_error=True)
             return EXIT_INCOMPLETE
     row = _row(summary)
-    write_json(json_file, "run", [row])
+    told.write(row)
+    display.end(summary, row)
     _print_summary(console, job, summary, row)
     if summary.num_lost_races:
         typer.echo(f"{summary.num_lost_races:,} units were committed by another run of this job first; its rows stay")
-    return _say(end_of(summary, max_unparsed_share=job.config.failures.stop_unparsed_share, again=again))
+    return _say(display, end_of(summary, max_unparsed_share=job.config.failures.stop_unparsed_share, again=again))
 
 
-def _say(end: RunEnd) -> int:
-    if end.sentence:
-        typer.echo(f"error: {end.sentence}" if end.is_error else end.sentence, err=end.is_error)
+def _say(display: ProgressDisplay, end: RunEnd) -> int:
+    if end.is_error:
+        display.log.say(end.sentence, is_error=True)
+    elif end.sentence:
+        typer.echo(end.sentence)
     return end.exit_code
+
+
+class _RecordFile:
+    """The file of `run --json`: the run's record as it is now, with its counts beside the other figures."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._row: dict[str, Any] = {}
+
+    def write(self, fields: Mapping[str, Any]) -> None:
+        """Replaces the file. What `fields` do not tell stays as it was. Raises StorageError."""
+        self._row |= {name: value for name, value in fields.items() if name != "counts"} | (fields.get("counts") or {})
+        write_json(self._path, "run", [self._row])
+
+    def write_failure(self, error: FramegateError) -> None:
+        """The run could not even store a record; where it could, the record tells of the failure already."""
+        if self._row.get("state") != "failed":
+            self.write({"state": "failed", "stop_code": "error", "stop_reason": str(error)})
 
 
 def _row(summary: RunSummary) -> dict[str, Any]:

@@ -18,10 +18,11 @@ from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.driver.breaker import Breaker
 from framegate.pipelines.driver.cluster import at_low_priority, end_process
 from framegate.pipelines.driver.hearing import hear_in_turn
+from framegate.pipelines.driver.heartbeat import RecordListener
 from framegate.pipelines.driver.in_process import run_in_process
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.ray_dataset import run_on_ray
-from framegate.pipelines.driver.run import begin, listen, name_run, record_intent, report, seal_in_time
+from framegate.pipelines.driver.run import Run, begin, listen, name_run, record_intent, report, seal_in_time
 from framegate.pipelines.driver.signals import heed_signals
 from framegate.pipelines.driver.stopping import Stopping
 from framegate.pipelines.driver.tally import Tally
@@ -58,58 +59,64 @@ def run(
     run_id: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_phase: Callable[[Progress], None] | None = None,
+    on_record: RecordListener | None = None,
     engine_factory: EngineFactory | None = None,
     strategy: Strategy | None = None,
     in_process: bool = False,
     deadline: Deadline | None = None,
+    verbose: bool = False,
 ) -> RunSummary:
     """Does what is left to do and seals it. SIGTERM, SIGINT and SIGHUP end it early with all that is committed kept.
 
     `retry_failed` tries everything again that failed, whatever the reason and however often. `on_progress` is called
-    after each committed unit, `on_phase` as each phase of the run begins. `engine_factory` and `strategy` take the
-    places of the job's own. `in_process` does without Ray: one unit after the other, here, which is enough to try a job
-    out or to watch it die. It stops in time to be over, seal included, by the `deadline`. Raises RunStopped where it
-    was to stop before it had a plan, FramegateError (one sentence) where the run cannot start or storage fails; what
-    was committed until then stays, and the next run goes on from there.
+    after each committed unit, `on_phase` as each phase of the run begins, `on_record` with the run's record whenever
+    that changes, each heartbeat included. `engine_factory` and `strategy` take the places of the job's own.
+    `in_process` does without Ray: one unit after the other, here, which is enough to try a job out or to watch it die.
+    `verbose` shows what Ray logs. The run stops in time to be over, seal included, by the `deadline`. Raises RunStopped
+    where it was to stop before it had a plan, FramegateError (one sentence) where the run cannot start or storage
+    fails; what was committed until then stays, and the next run goes on from there.
     """
     check_failpoint()
+    strategy = strategy or make_strategy(job.config.gate)
+    if engine_factory is None:
+        check_engine(job.config.model.engine, strategy)
+        engine_factory = make_engine_factory(job.config, strategy, job.questions)
+    phases = Phases(run_id or name_run(), on_phase=on_phase, on_progress=on_progress)
     stopping = Stopping(deadline)
-    with heed_signals(stopping, grace_seconds=job.config.run.grace_seconds):
-        strategy = strategy or make_strategy(job.config.gate)
-        if engine_factory is None:
-            check_engine(job.config.model.engine, strategy)
-            engine_factory = make_engine_factory(job.config, strategy, job.questions)
-        phases = Phases(run_id or name_run(), on_phase=on_phase, on_progress=on_progress)
-        work = partial(_work, strategy=strategy, engine_factory=engine_factory, in_process=in_process)
-        return _run(job, strategy, phases, stopping, work, limit=limit, retry_failed=retry_failed)
+    heeding = heed_signals(stopping, grace_seconds=job.config.run.grace_seconds)
+    with heeding, begin(job, phases, stopping, on_record) as begun:
+        options = {"limit": limit, "retry_failed": retry_failed, "in_process": in_process, "verbose": verbose}
+        return _run(begun, phases, strategy, engine_factory, **options)
 
 
 def _run(
-    job: Job,
-    strategy: Strategy,
+    begun: Run,
     phases: Phases,
-    stopping: Stopping,
-    work: Callable[[Job, Plan, Attempts, Stopping], Generator[Receipt]],
+    strategy: Strategy,
+    engine_factory: EngineFactory,
     *,
     limit: int | None,
     retry_failed: bool,
+    in_process: bool,
+    verbose: bool,
 ) -> RunSummary:
-    """The steps. `stopping` is looked at in each of them."""
-    begun = begin(job, phases.latest.run_id)
-
+    """The five steps, inside of which the run has a heartbeat. What they raise ends its record."""
+    job = begun.job
     phases.enter(Phase.PLANNING)
-    identity = stopping.call(lambda: read_identity(job.config, strategy))
-    planned = stopping.call(lambda: make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=True))
+    identity = begun.stopping.call(lambda: read_identity(job.config, strategy))
+    planned = begun.stopping.call(
+        lambda: make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=True)
+    )
     record_intent(begun, planned, answer_document(job.config, **identity))
     reach("driver.planned")
 
     phases.begin_work(planned)
     deaths = {} if retry_failed else read_deaths(begun.output, planned.config_id, now=begun.started_at)
     attempts = Attempts(output=begun.output, config_id=planned.config_id, run_id=begun.run_id, deaths=deaths)
-    receipts = work(job, planned, attempts, stopping)
+    receipts = _work(begun, planned, attempts, strategy, engine_factory, in_process=in_process, verbose=verbose)
     tally, watchers = Tally(planned.videos.column("video_id")), [Breaker(job.config.failures)]
     try:
-        listen(receipts, tally, watchers, phases, stopping)
+        listen(receipts, tally, watchers, phases, begun.stopping)
     except StorageError:
         with suppress(StorageError):  # no worker died of it: their attempts do not count
             attempts.forget()
@@ -118,33 +125,34 @@ def _run(
 
     attempts.forget()
     phases.enter(Phase.SEALING)
-    is_sealed = seal_in_time(begun, planned.config_id, stopping)
+    is_sealed = seal_in_time(begun, planned.config_id)
     reach("driver.sealed")
 
     phases.enter(Phase.RECORDING)
-    summary = report(begun, planned, tally, phases, stopping, is_sealed=is_sealed)
+    summary = report(begun, planned, tally, phases, is_sealed=is_sealed)
     reach("driver.recorded")
     return summary
 
 
 def _work(
-    job: Job,
+    begun: Run,
     planned: Plan,
     attempts: Attempts,
-    stopping: Stopping,
-    *,
     strategy: Strategy,
     engine_factory: EngineFactory,
+    *,
     in_process: bool,
+    verbose: bool,
 ) -> Generator[Receipt]:
     """One receipt for each unit as it is committed. Starts nothing where nothing is left to do."""
     if planned.videos.num_rows == 0:
         return
+    job = begun.job
     decode, answer = make_workers(job, planned, attempts, strategy, engine_factory, in_process=in_process)
     if in_process:
-        yield from hear_in_turn(run_in_process(planned.videos, decode(), answer()), stopping)
+        yield from hear_in_turn(run_in_process(planned.videos, decode(), answer()), begun.stopping)
     else:
-        yield from run_on_ray(job.config.ray, planned.videos, decode, answer, stopping)
+        yield from run_on_ray(job.config.ray, planned.videos, decode, answer, begun.stopping, verbose=verbose)
 
 
 def make_workers(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from framegate.schemas.counts import Counts
 from framegate.schemas.qa import Question
@@ -82,6 +83,9 @@ class Stop:
     code: StopCode
     sentence: str
     signal_number: int | None = None
+
+
+INTERRUPTED: Final = Stop(code="signal", sentence="signal SIGINT", signal_number=signal.SIGINT)
 
 
 @dataclass(frozen=True, kw_only=True)

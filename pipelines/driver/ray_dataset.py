@@ -27,15 +27,22 @@ MAX_PLAN_BLOCKS = 4096  # a block is a decode task; more of them only cost the d
 
 
 def run_on_ray(
-    config: RayConfig, videos: pa.Table, make_decode: partial[Any], make_answer: partial[Any], stopping: Stopping
+    config: RayConfig,
+    videos: pa.Table,
+    make_decode: partial[Any],
+    make_answer: partial[Any],
+    stopping: Stopping,
+    *,
+    verbose: bool = False,
 ) -> Generator[Receipt]:
     """The receipts of all units of `videos` (PLANNED), as they are committed, in any order, until the run should stop.
 
-    `make_decode` and `make_answer` make the workers, each in a process of its own. Raises FramegateError.
+    `make_decode` and `make_answer` make the workers, each in a process of its own. `verbose` shows what Ray logs.
+    Raises FramegateError.
     """
     if stopping.reason is not None:
         return
-    shares = start_ray(config)
+    shares = start_ray(config, verbose=verbose)
     before = set(threading.enumerate())
     receipts = _receipts(config, videos, make_decode, make_answer, shares)
     yield from hear(receipts, stopping, lambda: _end_executions(before))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-import signal
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -15,9 +15,19 @@ import pyarrow as pa
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
-from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
+from framegate.pipelines.commit.records import record_config, record_plan
 from framegate.pipelines.commit.seal import seal
-from framegate.pipelines.driver.outcome import VIDEO_COUNTS, begun_record, count_videos, run_record, stored_counts
+from framegate.pipelines.driver.heartbeat import RecordListener, RunRecord, beating
+from framegate.pipelines.driver.outcome import (
+    VIDEO_COUNTS,
+    count_videos,
+    end_fields,
+    failure_fields,
+    first_fields,
+    plan_fields,
+    progress_fields,
+    stored_counts,
+)
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.stopping import Stopping
 from framegate.pipelines.driver.tally import Tally
@@ -26,10 +36,10 @@ from framegate.pipelines.failpoints import reach
 from framegate.pipelines.plan.plan import refuse_erased
 from framegate.schemas.clock import now
 from framegate.schemas.counts import Counts
+from framegate.schemas.errors import StorageError
 from framegate.schemas.job import Job
-from framegate.schemas.run import Plan, RunSummary, Stop
+from framegate.schemas.run import INTERRUPTED, Plan, RunSummary
 
-INTERRUPTED: Final = Stop(code="signal", sentence="signal SIGINT", signal_number=signal.SIGINT)
 RECORD_SECONDS: Final = 6.0  # kept for the record where a run has to be over by some time, beside what it seals
 PUT_SECONDS: Final = 1.5  # of these, for storing it
 
@@ -41,6 +51,8 @@ class Run:
     run_id: str
     job: Job
     output: Output
+    record: RunRecord
+    stopping: Stopping
     started_at: datetime
     began_seconds: float
 
@@ -54,12 +66,39 @@ def name_run() -> str:
     return f"{now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
-def begin(job: Job, run_id: str) -> Run:
-    """Raises StorageError where the output cannot be written."""
+@contextmanager
+def begin(job: Job, phases: Phases, stopping: Stopping, on_record: RecordListener | None = None) -> Iterator[Run]:
+    """A run that has a record, which follows its phases, and a heartbeat as long as it lasts.
+
+    What is raised inside of it ends the record: it failed, or was interrupted, and why. Raises StorageError where its
+    output cannot be written; then nothing is recorded.
+    """
     began_seconds, started_at = time.monotonic(), now()
+    run_id, every_seconds = phases.latest.run_id, job.config.run.heartbeat_seconds
     output = Output.open(job.config.output)
     output.store.check_writable(job.config.output.uri)
-    return Run(run_id=run_id, job=job, output=output, started_at=started_at, began_seconds=began_seconds)
+    facts = first_fields(run_id, job.name, started_at)
+    record = RunRecord(output, facts, every_seconds=every_seconds, on_record=on_record)
+    record.create()
+    record.measure_by(lambda: progress_fields(phases))
+    run = Run(
+        run_id=run_id,
+        job=job,
+        output=output,
+        record=record,
+        stopping=stopping,
+        started_at=started_at,
+        began_seconds=began_seconds,
+    )
+    try:
+        with beating(record, every_seconds):
+            phases.follow(lambda _: record.update())
+            yield run
+    except BaseException as error:
+        if not record.has_ended:
+            with suppress(StorageError):  # the error itself may be that storage refuses us; that one is reported
+                record.update(**failure_fields(error), ended_at=now().isoformat())
+        raise
 
 
 def record_intent(run: Run, planned: Plan, document: Mapping[str, Any]) -> None:
@@ -70,7 +109,7 @@ def record_intent(run: Run, planned: Plan, document: Mapping[str, Any]) -> None:
     output, run_id = run.output, run.run_id
     fix_partitioning(output, run.job.config.output.partition_by)
     record_config(output, planned.config_id, document)
-    record_begun(output, run_id, begun_record(planned, run.started_at))
+    run.record.update(**plan_fields(planned))
     if planned.videos.num_rows:
         config_ids = pa.repeat(planned.config_id, planned.videos.num_rows)
         record_plan(output, run_id, planned.videos.append_column("config_id", config_ids))
@@ -101,25 +140,25 @@ def listen(
         receipts.close()
 
 
-def seal_in_time(run: Run, config_id: str, stopping: Stopping) -> bool:
+def seal_in_time(run: Run, config_id: str) -> bool:
     """Seals what is committed. False where that would take longer than a run that stops may: the next run completes it.
 
     What is left of a seal goes on until the process ends, and may break off anywhere, like any sealer.
     """
     config = run.job.config.output
-    sealed = stopping.finish(
+    sealed = run.stopping.finish(
         lambda: seal(run.output, config_id, file_bytes=config.file_bytes, partition_by=config.partition_by),
         keep_seconds=RECORD_SECONDS,
     )
     return sealed is not None
 
 
-def report(run: Run, planned: Plan, tally: Tally, phases: Phases, stopping: Stopping, *, is_sealed: bool) -> RunSummary:
+def report(run: Run, planned: Plan, tally: Tally, phases: Phases, *, is_sealed: bool) -> RunSummary:
     """What came of the run, as storage has it after the seal; stores it as the run's record.
 
     Where there is no time left to look, the counts are those of the receipts, and videos are not counted.
     """
-    found = stopping.finish(lambda: _look(run, planned, tally), keep_seconds=PUT_SECONDS)
+    found = run.stopping.finish(lambda: _look(run, planned, tally), keep_seconds=PUT_SECONDS)
     summary = RunSummary(
         run_id=run.run_id,
         config_id=planned.config_id,
@@ -128,11 +167,11 @@ def report(run: Run, planned: Plan, tally: Tally, phases: Phases, stopping: Stop
         counts=found[1] if found is not None else tally.counts,
         elapsed_seconds=run.elapsed_seconds,
         num_lost_races=tally.num_lost_races,
-        stop=stopping.reason,
+        stop=run.stopping.reason,
         is_sealed=is_sealed,
         phase_seconds=phases.seconds(),
     )
-    record_run(run.output, run.run_id, run_record(summary, run.started_at))
+    run.record.update(**end_fields(summary, planned), ended_at=now().isoformat())
     return summary
 
 

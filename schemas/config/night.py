@@ -17,6 +17,13 @@ class NightConfig(Part):
     )
     timezone: str = Field(default="UTC", description="an IANA name, such as Europe/Berlin: what `--until 06:00` means")
 
+    heartbeat_seconds: float = Field(
+        default=60.0,
+        ge=0.1,
+        le=3600,
+        description="between two heartbeats of a run's record; without three of them the run counts as dead",
+    )
+
     @field_validator("timezone")
     @classmethod
     def _zone_is_known(cls, name: str) -> str:

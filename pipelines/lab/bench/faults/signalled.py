@@ -70,14 +70,13 @@ def try_signal(bench: Workbench, fault: Fault) -> Verdict:
 def _of_the_end(fault: Fault, ended: Ended, output: Path, *, happened: bool, seconds: float) -> Iterator[str]:
     """What is wrong with how the run ended. A signal that comes when its record is made finds the run over."""
     code = 128 + DRIVER_SIGNALS[fault.kind]
-    records = _records(output)
-    told = records[-1].get("stop_reason") if records else None
     if ended.returncode not in ((0, code) if happened else (0,)):
         yield f"exit code {ended.returncode} where {code} is right: {ended.stderr[-300:]}"
-    elif records and (told is not None) != (ended.returncode == code):
-        yield f"exit code {ended.returncode}, and the record says {told}"
-    if told is not None and told != f"signal {signal.Signals(DRIVER_SIGNALS[fault.kind]).name}":
-        yield f"the record says {told}"
+    for record in _records(output)[-1:]:
+        state = "stopped" if ended.returncode else "complete"
+        reason = f"signal {signal.Signals(DRIVER_SIGNALS[fault.kind]).name}" if ended.returncode else None
+        if (record["state"], record["stop_reason"]) != (state, reason):
+            yield f"exit code {ended.returncode}, and the record says {record['state']}, {record['stop_reason']}"
     for noise in NOISE:
         if noise in ended.stderr:
             yield f"{noise} on standard error: {ended.stderr[-300:]}"
@@ -88,9 +87,9 @@ def _of_the_end(fault: Fault, ended: Ended, output: Path, *, happened: bool, sec
 def _of_the_books(output: Path) -> Iterator[str]:
     if not (output / "runs").exists():  # stopped before anything was stored
         return
-    for record in _records(output):
-        names = ("answered", "failed", "skipped", "left")
-        videos = [record[f"num_videos_{name}"] for name in names]
+    planned = [record for record in _records(output) if record["num_videos_planned"] is not None]
+    for record in planned:
+        videos = [record[f"num_videos_{name}"] for name in ("answered", "failed", "skipped", "left")]
         if None in videos or sum(videos) != record["num_videos_planned"]:
             yield f"{videos} videos of {record['num_videos_planned']}"
         if not record["is_sealed"]:
@@ -102,7 +101,5 @@ def _of_the_books(output: Path) -> Iterator[str]:
 
 
 def _records(output: Path) -> list[dict[str, Any]]:
-    """Of the runs that ended, the oldest first."""
-    paths = sorted((output / "runs").glob("*.json")) if output.exists() else []
-    records = [json.loads(path.read_text()) for path in paths if not path.name.endswith(".begun.json")]
-    return [record for record in records if "num_videos_planned" in record]
+    """The records of all runs, the oldest first."""
+    return [json.loads(path.read_text()) for path in sorted((output / "runs").glob("*.json"))]

@@ -62,8 +62,10 @@ def _next(clock: time, zone: ZoneInfo, now: datetime) -> datetime:
     """
     today = now.astimezone(zone).date()
     days = [today + timedelta(days=number) for number in (-1, 0, 1, 2)]
-    moments = (datetime.combine(day, clock.replace(fold=fold), zone).astimezone(UTC) for day in days for fold in (0, 1))
-    return min(moment for moment in moments if moment > now)
+    firsts = [datetime.combine(day, clock, zone).astimezone(UTC) for day in days]
+    seconds = [datetime.combine(day, clock.replace(fold=1), zone).astimezone(UTC) for day in days]
+    shown = [moment for moment in seconds if moment.astimezone(zone).time() == clock]
+    return min(moment for moment in (*firsts, *shown) if moment > now)
 
 
 def _read_span(text: str) -> timedelta:

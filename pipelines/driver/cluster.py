@@ -107,21 +107,27 @@ def unwrap(error: BaseException) -> FramegateError:
 
 
 def list_workers() -> dict[str, int | None]:
-    """The actors of this driver that have not ended: their process if it runs on this machine, else None."""
+    """The workers of this driver that have not ended: their process if it runs on this machine, else None.
+
+    Without Ray Data's own actors, which are detached, and live as long as Ray does.
+    """
     import ray
     from ray._private import state
 
     context = ray.get_runtime_context()
     job, node = context.get_job_id(), context.get_node_id()
-    actors = [actor for actor in state.actors().values() if actor["JobID"] == job and actor["State"] != "DEAD"]
-    return {actor["ActorID"]: actor["Pid"] if actor["Address"]["NodeID"] == node else None for actor in actors}
+    actors = (actor for actor in state.actors().values() if actor["JobID"] == job and not actor["IsDetached"])
+    alive = [actor for actor in actors if actor["State"] != "DEAD"]
+    return {actor["ActorID"]: actor["Pid"] if actor["Address"]["NodeID"] == node else None for actor in alive}
 
 
-def wait_for_end(workers: Mapping[str, int | None]) -> None:
-    """Until each process has ended, or Ray says so where it is on another machine."""
-    while True:
-        alive = list_workers()
-        if not any(_is_there(pid) if pid else id in alive for id, pid in workers.items()):
+def wait_for_end(workers: Mapping[str, int | None], *, max_seconds: float) -> None:
+    """Until each process has ended, or Ray says so where it is on another machine; at most for so long."""
+    over_by = time.monotonic() + max_seconds
+    while time.monotonic() < over_by:
+        on_other_machines = [id for id, pid in workers.items() if not pid]
+        alive = list_workers() if on_other_machines else {}
+        if not any(id in alive if not pid else _is_there(pid) for id, pid in workers.items()):
             return
         time.sleep(LOOK_AGAIN_SECONDS)
 

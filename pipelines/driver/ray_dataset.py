@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.driver.cluster import Shares, list_workers, start_ray, unwrap, wait_for_end
-from framegate.pipelines.driver.hearing import hear
+from framegate.pipelines.driver.hearing import END_SECONDS, hear
 from framegate.pipelines.driver.stopping import Stopping
 from framegate.schemas.config import RayConfig
 
@@ -59,7 +59,7 @@ def _end_executions(before: Collection[threading.Thread]) -> None:
     for thread in threading.enumerate():
         if isinstance(thread, StreamingExecutor) and thread not in before:
             thread.shutdown(force=True)
-    wait_for_end(workers)
+    wait_for_end(workers, max_seconds=END_SECONDS)
 
 
 def _receipts(

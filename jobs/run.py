@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from framegate.jobs.deadline import read_deadline
-from framegate.jobs.log import Log, LogFormat, LogFormatOption, Verbose, libraries_logged, refusals_logged
+from framegate.jobs.log import Log, LogFormat, LogFormatOption, Verbose, libraries_logged, ray_ended, refusals_logged
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
@@ -54,7 +54,8 @@ def run(
     failures.max_attempts times.
 
     On a terminal one line shows how far it is. Else standard error has a line for each phase and one a minute, with the
-    time, the run and its config_id; standard output has the summary alone.
+    time, the run and its config_id; standard output has the summary alone. What Ray's workers log is kept where the run
+    failed or a worker died, and with -v.
 
     [bold]Exit codes[/bold]
 
@@ -82,7 +83,7 @@ def run(
     from framegate.schemas.job import load_job
 
     log = Log(log_format)
-    with libraries_logged(log, is_verbose=verbose), refusals_logged(log):
+    with libraries_logged(log, is_verbose=verbose), refusals_logged(log), ray_ended(log) as ending:
         loaded = load_job(job)
         code = run_job(
             loaded,
@@ -94,6 +95,7 @@ def run(
             verbose=verbose,
             deadline=read_deadline(until, span, timezone=loaded.config.run.timezone, now=now()),
         )
+        ending.keep = verbose or code == EXIT_INCOMPLETE
     raise typer.Exit(code)
 
 
@@ -145,6 +147,8 @@ def run_job(
     told.write(row)
     display.end(summary, row)
     _print_summary(console, job, summary, row)
+    for notice in summary.notices:
+        typer.echo(f"note: {notice}")
     if summary.num_lost_races:
         typer.echo(f"{summary.num_lost_races:,} units were committed by another run of this job first; its rows stay")
     return _say(display, end_of(summary, max_unparsed_share=job.config.failures.stop_unparsed_share, again=again))
@@ -192,7 +196,7 @@ def _row(summary: RunSummary) -> dict[str, Any]:
 
 
 def _print_summary(console: Console, job: Job, summary: RunSummary, row: dict[str, Any]) -> None:
-    names = ("answered", "failed", "skipped", "left")
+    names = ("answered", "failed", "skipped", "gone", "left")
     print_table(
         console,
         ("videos", *names),

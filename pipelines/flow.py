@@ -16,7 +16,7 @@ from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.driver.breaker import Breaker
-from framegate.pipelines.driver.cluster import at_low_priority, end_process
+from framegate.pipelines.driver.cluster import at_low_priority, check_gpus, end_process
 from framegate.pipelines.driver.hearing import hear_in_turn
 from framegate.pipelines.driver.heartbeat import RecordListener
 from framegate.pipelines.driver.in_process import run_in_process
@@ -27,28 +27,41 @@ from framegate.pipelines.driver.signals import heed_signals
 from framegate.pipelines.driver.stopping import Stopping
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.failpoints import check_failpoint, reach
+from framegate.pipelines.plan.checks import check_job
 from framegate.pipelines.plan.identity import read_identity
 from framegate.pipelines.plan.plan import make_plan, make_policy
-from framegate.pipelines.reason.engines.build import check_engine, make_engine_factory
+from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.stage import ReasonStage
 from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.reason.strategies.protocol import Strategy
+from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.worker.answer_worker import AnswerWorker
 from framegate.pipelines.worker.attempts import Attempts, read_deaths
 from framegate.pipelines.worker.decode_worker import DecodeWorker
 from framegate.schemas.config import answer_document
-from framegate.schemas.errors import StorageError
+from framegate.schemas.errors import FramegateError, StorageError
 from framegate.schemas.job import Job
 from framegate.schemas.run import Deadline, Phase, Plan, Progress, RunSummary
 
 
 def plan(job: Job, *, limit: int | None = None, retry_failed: bool = False, strategy: Strategy | None = None) -> Plan:
-    """What `run` would do. Changes nothing. `limit`: at most so many videos with work left."""
+    """What `run` would do. Changes nothing. `limit`: at most so many videos with work left.
+
+    Raises FramegateError where `run` could not start, as far as that can be told without writing.
+    """
     strategy = strategy or make_strategy(job.config.gate)
-    check_engine(job.config.model.engine, strategy)
+    check(job, strategy)
     identity = read_identity(job.config, strategy)
-    return make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=False)
+    return make_plan(job, identity, ShardIndexCache.of(job.config.output), limit=limit, retry_failed=retry_failed)
+
+
+def check(job: Job, strategy: Strategy, *, has_engine: bool = False, verbose: bool = False) -> None:
+    """Raises FramegateError, one sentence, for what `run` refuses; changes nothing. `has_engine`: the job's own is not
+    used."""
+    check_job(job, strategy, has_engine=has_engine)
+    if not has_engine:
+        check_gpus(job.config.ray, verbose=verbose)
 
 
 def run(
@@ -78,8 +91,8 @@ def run(
     """
     check_failpoint()
     strategy = strategy or make_strategy(job.config.gate)
+    check(job, strategy, has_engine=engine_factory is not None, verbose=verbose)
     if engine_factory is None:
-        check_engine(job.config.model.engine, strategy)
         engine_factory = make_engine_factory(job.config, strategy, job.questions)
     phases = Phases(run_id or name_run(), on_phase=on_phase, on_progress=on_progress)
     stopping = Stopping(deadline)
@@ -103,11 +116,12 @@ def _run(
     """The five steps, inside of which the run has a heartbeat. What they raise ends its record."""
     job = begun.job
     phases.enter(Phase.PLANNING)
-    identity = begun.stopping.call(lambda: read_identity(job.config, strategy))
-    planned = begun.stopping.call(
-        lambda: make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=True)
-    )
+    stopping = begun.stopping
+    identity = stopping.call(lambda: read_identity(job.config, strategy))
+    indexes = ShardIndexCache.of(job.config.output)
+    planned = stopping.call(lambda: make_plan(job, identity, indexes, limit=limit, retry_failed=retry_failed))
     record_intent(begun, planned, answer_document(job.config, **identity))
+    indexes.keep()
     reach("driver.planned")
 
     phases.begin_work(planned)
@@ -116,9 +130,9 @@ def _run(
     receipts = _work(begun, planned, attempts, strategy, engine_factory, in_process=in_process, verbose=verbose)
     tally, watchers = Tally(planned.videos.column("video_id")), [Breaker(job.config.failures)]
     try:
-        listen(receipts, tally, watchers, phases, begun.stopping)
-    except StorageError:
-        with suppress(StorageError):  # no worker died of it: their attempts do not count
+        listen(receipts, tally, watchers, phases, stopping)
+    except FramegateError:  # no worker died of it: their attempts do not count
+        with suppress(StorageError):
             attempts.forget()
         raise
     reach("driver.drained")

@@ -17,7 +17,7 @@ MAX_LINES = 350
 HOMES = {
     "av": ("pipelines/decode/", "pipelines/lab/"),
     "decord": ("pipelines/decode/", "pipelines/lab/"),
-    "duckdb": ("pipelines/results/",),
+    "duckdb": ("pipelines/results/", "pipelines/lab/bench/query/"),
     "fsspec": ("pipelines/store/",),
     "ray": ("pipelines/driver/", "pipelines/lab/"),
     "s3fs": ("pipelines/store/",),
@@ -77,8 +77,9 @@ ALLOWED: dict[str, set[str]] = {
     "pipelines.lab": {*RUNNING, "pipelines.flow", "pipelines.audit", "pipelines.erase", "pipelines.results",
                       "pipelines.reason.engines.own", "pipelines.reason.engines.vllm"},
     "pipelines": set(),
-    "jobs": {"schemas", "pipelines.audit", "pipelines.commit", "pipelines.erase", "pipelines.flow", "pipelines.plan",
-             "pipelines.reason.engines", "pipelines.results"},
+    # The driver: a command that started Ray ends it.
+    "jobs": {"schemas", "pipelines.audit", "pipelines.commit", "pipelines.driver", "pipelines.erase", "pipelines.flow",
+             "pipelines.plan", "pipelines.reason.engines", "pipelines.results"},
     "jobs.lab": {"schemas", "jobs", "pipelines.failpoints", "pipelines.lab", "pipelines.results"},
     "jobs.cli": {"schemas", "jobs", "jobs.lab"},
     "jobs.framegate": {"jobs.cli"},

@@ -17,6 +17,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.records import record_config, record_plan
 from framegate.pipelines.commit.seal import seal
+from framegate.pipelines.commit.video_log import add_to_video_log, read_video_log
 from framegate.pipelines.driver.heartbeat import RecordListener, RunRecord, beating
 from framegate.pipelines.driver.outcome import (
     VIDEO_COUNTS,
@@ -104,7 +105,8 @@ def begin(job: Job, phases: Phases, stopping: Stopping, on_record: RecordListene
 def record_intent(run: Run, planned: Plan, document: Mapping[str, Any]) -> None:
     """Stores what the run sets out to do, before its first unit. `document` is what its config_id stands for.
 
-    Raises ConfigError where the output is partitioned another way, FramegateError where a planned video was erased.
+    Raises ConfigError where another run has partitioned the output another way meanwhile, FramegateError where a
+    planned video was erased.
     """
     output, run_id = run.output, run.run_id
     fix_partitioning(output, run.job.config.output.partition_by)
@@ -114,6 +116,8 @@ def record_intent(run: Run, planned: Plan, document: Mapping[str, Any]) -> None:
         config_ids = pa.repeat(planned.config_id, planned.videos.num_rows)
         record_plan(output, run_id, planned.videos.append_column("config_id", config_ids))
         refuse_erased(output, run_id, planned)
+    if planned.changes.num_rows:
+        add_to_video_log(output, planned.changes, read_video_log(output))
 
 
 def listen(
@@ -166,10 +170,12 @@ def report(run: Run, planned: Plan, tally: Tally, phases: Phases, *, is_sealed: 
         **(found[0] if found is not None else dict.fromkeys(VIDEO_COUNTS)),
         counts=found[1] if found is not None else tally.counts,
         elapsed_seconds=run.elapsed_seconds,
+        num_videos_gone=planned.num_gone,
         num_lost_races=tally.num_lost_races,
         stop=run.stopping.reason,
         is_sealed=is_sealed,
         phase_seconds=phases.seconds(),
+        notices=planned.notices,
     )
     run.record.update(**end_fields(summary, planned), ended_at=now().isoformat())
     return summary

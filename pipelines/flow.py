@@ -15,14 +15,23 @@ from functools import partial
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.stage import DecodeStage
-from framegate.pipelines.driver.breaker import Breaker
 from framegate.pipelines.driver.cluster import at_low_priority, check_gpus, end_process
 from framegate.pipelines.driver.hearing import hear_in_turn
 from framegate.pipelines.driver.heartbeat import RecordListener
 from framegate.pipelines.driver.in_process import run_in_process
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.ray_dataset import run_on_ray
-from framegate.pipelines.driver.run import Run, begin, listen, name_run, record_intent, report, seal_in_time
+from framegate.pipelines.driver.run import (
+    Run,
+    begin,
+    learn_sealing_pace,
+    listen,
+    make_watchers,
+    name_run,
+    record_intent,
+    report,
+    seal_in_time,
+)
 from framegate.pipelines.driver.signals import heed_signals
 from framegate.pipelines.driver.stopping import Stopping
 from framegate.pipelines.driver.tally import Tally
@@ -124,13 +133,14 @@ def _run(
     indexes.keep()
     reach("driver.planned")
 
+    learn_sealing_pace(begun, planned.config_id)
     phases.begin_work(planned)
     deaths = {} if retry_failed else read_deaths(begun.output, planned.config_id, now=begun.started_at)
     attempts = Attempts(output=begun.output, config_id=planned.config_id, run_id=begun.run_id, deaths=deaths)
     receipts = _work(begun, planned, attempts, strategy, engine_factory, in_process=in_process, verbose=verbose)
-    tally, watchers = Tally(planned.videos.column("video_id")), [Breaker(job.config.failures)]
+    tally, watchers = Tally(planned.videos.column("video_id")), make_watchers(job.config.failures)
     try:
-        listen(receipts, tally, watchers, phases, stopping)
+        listen(receipts, tally, watchers, phases, begun)
     except FramegateError:  # no worker died of it: their attempts do not count
         with suppress(StorageError):
             attempts.forget()

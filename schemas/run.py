@@ -115,7 +115,8 @@ class RunSummary:
 
     counts holds what this run stored, as storage has it after sealing. `num_lost_races` units were committed by another
     run while this one worked on them; their rows are that run's. `stop` is why it ended early, if it did.
-    `is_sealed` is False where there was no time left to seal it all. `phase_seconds` is how long the run was in each
+    `is_sealed` is False where there was no time left to seal it all. `seal_seconds_per_unit` is what
+    a unit took to seal, where the run sealed enough of them to tell. `phase_seconds` is how long the run was in each
     Phase, up to the moment in which this was made. `notices` are those of the plan.
     """
 
@@ -132,6 +133,7 @@ class RunSummary:
     num_lost_races: int = 0
     stop: Stop | None = None
     is_sealed: bool = True
+    seal_seconds_per_unit: float | None = None
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 

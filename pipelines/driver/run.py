@@ -16,8 +16,10 @@ from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.records import record_config, record_plan
+from framegate.pipelines.commit.runs import read_runs
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.video_log import add_to_video_log, read_video_log
+from framegate.pipelines.driver.breaker import Breaker
 from framegate.pipelines.driver.heartbeat import RecordListener, RunRecord, beating
 from framegate.pipelines.driver.outcome import (
     VIDEO_COUNTS,
@@ -30,12 +32,15 @@ from framegate.pipelines.driver.outcome import (
     stored_counts,
 )
 from framegate.pipelines.driver.phases import Phases
+from framegate.pipelines.driver.sealing_pace import SealingPace
 from framegate.pipelines.driver.stopping import Stopping
 from framegate.pipelines.driver.tally import Tally
+from framegate.pipelines.driver.unparsed import UnparsedWatch
 from framegate.pipelines.driver.watchers import Watcher, feed_all
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.plan.plan import refuse_erased
 from framegate.schemas.clock import now
+from framegate.schemas.config import FailuresConfig
 from framegate.schemas.counts import Counts
 from framegate.schemas.errors import StorageError
 from framegate.schemas.job import Job
@@ -54,6 +59,7 @@ class Run:
     output: Output
     record: RunRecord
     stopping: Stopping
+    pace: SealingPace
     started_at: datetime
     began_seconds: float
 
@@ -88,6 +94,7 @@ def begin(job: Job, phases: Phases, stopping: Stopping, on_record: RecordListene
         output=output,
         record=record,
         stopping=stopping,
+        pace=SealingPace(),
         started_at=started_at,
         began_seconds=began_seconds,
     )
@@ -120,12 +127,17 @@ def record_intent(run: Run, planned: Plan, document: Mapping[str, Any]) -> None:
         add_to_video_log(output, planned.changes, read_video_log(output))
 
 
+def make_watchers(config: FailuresConfig) -> list[Watcher]:
+    """What looks at each receipt, and may stop the run."""
+    return [Breaker(config), UnparsedWatch(config)]
+
+
 def listen(
     receipts: Generator[Receipt],
     tally: Tally,
     watchers: Sequence[Watcher],
     phases: Phases,
-    stopping: Stopping,
+    run: Run,
 ) -> None:
     """Hears every receipt until there are no more: `receipts` itself ends where the run should stop.
 
@@ -135,11 +147,12 @@ def listen(
         for receipt in receipts:
             reach("driver.receipt")
             tally.add(receipt)
+            run.pace.num_units += 1
             phases.hear(tally)
             if (stop := feed_all(watchers, receipt)) is not None:
-                stopping.ask(stop)
+                run.stopping.ask(stop)
     except KeyboardInterrupt:  # where nobody heeds signals: the run is in a thread, or somebody else raised it
-        stopping.ask(INTERRUPTED)
+        run.stopping.ask(INTERRUPTED)
     finally:
         receipts.close()
 
@@ -150,11 +163,22 @@ def seal_in_time(run: Run, config_id: str) -> bool:
     What is left of a seal goes on until the process ends, and may break off anywhere, like any sealer.
     """
     config = run.job.config.output
+    began_seconds = time.monotonic()
     sealed = run.stopping.finish(
         lambda: seal(run.output, config_id, file_bytes=config.file_bytes, partition_by=config.partition_by),
         keep_seconds=RECORD_SECONDS,
     )
+    if sealed is not None:
+        run.pace.learn(sealed.num_units, time.monotonic() - began_seconds)
     return sealed is not None
+
+
+def learn_sealing_pace(run: Run, config_id: str) -> None:
+    """From now on a run that has a deadline keeps as much time free before it as sealing takes, as far as is known."""
+    if run.stopping.has_deadline:
+        run.pace.learn_from(read_runs(run.output).values())
+        run.pace.num_units = sum(1 for _ in run.output.list("journal", config_id))
+        run.stopping.reserve_seconds = run.pace.reserve_seconds
 
 
 def report(run: Run, planned: Plan, tally: Tally, phases: Phases, *, is_sealed: bool) -> RunSummary:
@@ -174,6 +198,7 @@ def report(run: Run, planned: Plan, tally: Tally, phases: Phases, *, is_sealed: 
         num_lost_races=tally.num_lost_races,
         stop=run.stopping.reason,
         is_sealed=is_sealed,
+        seal_seconds_per_unit=run.pace.measured,
         phase_seconds=phases.seconds(),
         notices=planned.notices,
     )

@@ -32,6 +32,10 @@ class Stopping:
         """How long before the deadline the run has to stop asking, as far as is known now."""
 
     @property
+    def has_deadline(self) -> bool:
+        return self._deadline is not None
+
+    @property
     def reason(self) -> Stop | None:
         """Why the run should stop; None while it should not."""
         if self._stop is None and self._deadline is not None:

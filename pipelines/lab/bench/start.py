@@ -7,6 +7,7 @@ read one clock (Linux's CLOCK_MONOTONIC), so that a worker's times fit between t
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -40,10 +41,11 @@ STEPS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class StartFigures:
-    """Seconds of one round by step, and of the process as a whole."""
+    """Seconds of one round by step, and of the process as a whole. `cpu_seconds` are of all processes together."""
 
     steps: dict[str, float]
     seconds: float
+    cpu_seconds: float
 
     @property
     def beyond_model(self) -> float:
@@ -73,7 +75,7 @@ def measure_start(folder: Path, *, repeats: int) -> Iterator[StartFigures]:
 
 
 def _measure(job: Path, stamps: Path) -> StartFigures:
-    began = time.monotonic()
+    began, spent = time.monotonic(), _cpu_seconds()
     command = [sys.executable, "-m", "framegate.pipelines.lab.bench.start", str(job), str(stamps)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     ended = time.monotonic()
@@ -87,7 +89,14 @@ def _measure(job: Path, stamps: Path) -> StartFigures:
     for name in STEPS:
         steps[name] = round(ends[name] - before, 3)
         before = ends[name]
-    return StartFigures(steps=steps, seconds=round(ended - began, 3))
+    cpu_seconds = _cpu_seconds() - spent
+    return StartFigures(steps=steps, seconds=round(ended - began, 3), cpu_seconds=round(cpu_seconds, 3))
+
+
+def _cpu_seconds() -> float:
+    """Of processes that this one started and that have ended, with those that they waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ def test_the_steps_of_a_run_add_up_to_its_process(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["bench", "start", "--repeats", "1", "--json", str(report)])
     assert result.exit_code == 0, result.output
     seconds = {row["step"]: row["seconds"] for row in json.loads(report.read_text())["rows"]}
-    assert list(seconds) == [*STEPS, "all", "beyond_model"]
+    assert list(seconds) == [*STEPS, "all", "cpu", "beyond_model"]
+    assert seconds["cpu"] > 3, "Ray's processes and workers are not in it"
     assert sum(seconds[name] for name in STEPS) == pytest.approx(seconds["all"], abs=0.05)
     assert all(seconds[name] >= 0 for name in STEPS)
     assert seconds["beyond_model"] == pytest.approx(seconds["all"] - seconds["model"], abs=0.01)

@@ -7,9 +7,9 @@ read one clock (Linux's CLOCK_MONOTONIC), so that a worker's times fit between t
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,8 +18,10 @@ from typing import Any, Final
 
 import yaml
 
+from framegate.pipelines.lab.bench.processes import cpu_seconds
 from framegate.schemas.errors import FramegateError
 
+SAMPLE_SECONDS: Final = 0.1
 STEPS: Final = {
     "interpreter": "Python starts",
     "imports": "framegate is imported, and the job read",
@@ -41,7 +43,8 @@ STEPS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class StartFigures:
-    """Seconds of one round by step, and of the process as a whole. `cpu_seconds` are of all processes together."""
+    """Seconds of one round by step, and of the process as a whole. `cpu_seconds` are of all processes together, Ray's
+    among them; what a process used after it was last looked at, SAMPLE_SECONDS at most, is missing."""
 
     steps: dict[str, float]
     seconds: float
@@ -75,12 +78,18 @@ def measure_start(folder: Path, *, repeats: int) -> Iterator[StartFigures]:
 
 
 def _measure(job: Path, stamps: Path) -> StartFigures:
-    began, spent = time.monotonic(), _cpu_seconds()
+    began = time.monotonic()
     command = [sys.executable, "-m", "framegate.pipelines.lab.bench.start", str(job), str(stamps)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    ended = time.monotonic()
-    if done.returncode:
-        raise FramegateError(f"the run ended with {done.returncode}: {done.stderr[-2000:]}")
+    with tempfile.TemporaryFile("w+") as said:
+        run = subprocess.Popen(command, stdout=said, stderr=said)
+        spent: dict[int, float] = {}
+        while run.poll() is None:
+            spent |= cpu_seconds(run.pid, with_ray=True)
+            time.sleep(SAMPLE_SECONDS)
+        ended = time.monotonic()
+        said.seek(0)
+        if run.returncode:
+            raise FramegateError(f"the run ended with {run.returncode}: {said.read()[-2000:]}")
     times = sorted(json.loads(line) for line in stamps.read_text().splitlines())
     ends = {name: at for at, name in times} | {"exit": ended}
     if missing := [name for name in STEPS if name not in ends]:
@@ -89,14 +98,7 @@ def _measure(job: Path, stamps: Path) -> StartFigures:
     for name in STEPS:
         steps[name] = round(ends[name] - before, 3)
         before = ends[name]
-    cpu_seconds = _cpu_seconds() - spent
-    return StartFigures(steps=steps, seconds=round(ended - began, 3), cpu_seconds=round(cpu_seconds, 3))
-
-
-def _cpu_seconds() -> float:
-    """Of processes that this one started and that have ended, with those that they waited for."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return StartFigures(steps=steps, seconds=round(ended - began, 3), cpu_seconds=round(sum(spent.values()), 3))
 
 
 @dataclass(frozen=True)

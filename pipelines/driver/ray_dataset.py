@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Generator
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.driver.cluster import Shares, list_workers, start_ray, unwrap, wait_for_end
 from framegate.pipelines.driver.hearing import END_SECONDS, hear
+from framegate.pipelines.driver.own_note import own_note_left_out
 from framegate.pipelines.driver.stopping import Stopping
 from framegate.schemas.config import RayConfig
 
@@ -42,7 +44,8 @@ def run_on_ray(
     """
     if stopping.reason is not None:
         return
-    shares = start_ray(config, verbose=verbose)
+    with nullcontext() if verbose else own_note_left_out():
+        shares = start_ray(config, verbose=verbose)
     before = set(threading.enumerate())
     receipts = _receipts(config, videos, make_decode, make_answer, shares)
     yield from hear(receipts, stopping, lambda: _end_executions(before))

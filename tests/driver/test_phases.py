@@ -38,8 +38,8 @@ def test_each_phase_and_each_receipt_is_told_with_what_is_known_by_then() -> Non
             num_erased=0,
             num_settled=0,
             videos=videos,
-            changes=videos.slice(0, 0),
             questions=(),
+            changes=(),
         )
     )
     tally = Tally(videos.column("video_id"))
@@ -56,7 +56,7 @@ def test_each_phase_and_each_receipt_is_told_with_what_is_known_by_then() -> Non
         ("phase", "starting", None, 0, 0),
         ("phase", "planning", None, 0, 0),
         ("phase", "loading", id, 2, 0),
-        ("phase", "working", id, 2, 0),
+        ("phase", "working", id, 2, 2),
         ("unit", "working", id, 2, 2),
         ("unit", "working", id, 2, 4),
         ("phase", "sealing", id, 2, 4),

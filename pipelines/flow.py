@@ -143,9 +143,10 @@ def make_workers(
         strategy=strategy,
         questions=job.questions,
         on_fatal=None if in_process else end_process,
+        limits=None if in_process else config.engine,
     )
     shared = {"attempts": attempts, "facts": facts, "max_attempts": config.failures.max_attempts}
     return (
         partial(DecodeWorker, make_stage=decode if in_process else partial(at_low_priority, decode), **shared),
-        partial(AnswerWorker, make_stage=reason, **shared),
+        partial(AnswerWorker, make_stage=reason, end_process=None if in_process else end_process, **shared),
     )

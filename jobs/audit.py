@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.target import TargetName, find_target
-from framegate.pipelines.audit.audit import audit as audit_output
-from framegate.pipelines.audit.report import CHECKS, AuditReport
+
+if TYPE_CHECKING:
+    from framegate.pipelines.audit.report import AuditReport
 
 EXIT_FINDINGS = 1
 
@@ -41,6 +42,8 @@ def audit(
 
       framegate audit s3://index/cameras --quick --json audit.json
     """
+    from framegate.pipelines.audit.audit import audit as audit_output
+
     found = find_target(target)
     report = audit_output(found.output, is_quick=quick)
     write_json(json_file, "audit", _rows(report))
@@ -50,6 +53,8 @@ def audit(
 
 
 def _rows(report: AuditReport) -> list[dict[str, Any]]:
+    from framegate.pipelines.audit.report import CHECKS
+
     return [
         {
             "check": check.name,
@@ -64,6 +69,8 @@ def _rows(report: AuditReport) -> list[dict[str, Any]]:
 
 
 def _print(report: AuditReport, uri: str) -> None:
+    from framegate.pipelines.audit.report import CHECKS
+
     rows = [
         {"check": check.name, "checked": f"{check.num_checked:,}", "findings": check.num_findings, "holds": meaning}
         for check, meaning in zip(report.checks, CHECKS.values(), strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,21 +13,10 @@ from rich.console import Console
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.target import Target, TargetName, find_target
-from framegate.pipelines.erase.erase import complete_and_erase
-from framegate.pipelines.erase.preview import (
-    VIDEO_COLUMNS,
-    as_stored,
-    count_by_video,
-    find_videos_below,
-    list_objects,
-    sum_by_table,
-)
-from framegate.pipelines.erase.records import ErasureReceipt, unfinished_erasures
-from framegate.pipelines.erase.search import find_matches
-from framegate.pipelines.erase.targets import Targets
-from framegate.pipelines.results.choose import choose_videos
-from framegate.pipelines.results.views import open_views
 from framegate.schemas.errors import ConfigError, FramegateError
+
+if TYPE_CHECKING:
+    from framegate.pipelines.erase.records import ErasureReceipt
 
 EXIT_BROKE_OFF = 1
 MAX_SHOWN = 20  # rows of each table on a terminal; --json has all of them
@@ -90,6 +79,9 @@ def erase_command(
 
       framegate erase job.yaml --where "input_customer = 'C-1180'" --execute
     """
+    from framegate.pipelines.erase.erase import complete_and_erase
+    from framegate.pipelines.erase.records import unfinished_erasures
+
     found = find_target(target)
     uris = _choose(found, video or [], prefix, where)
     broken = unfinished_erasures(found.output)
@@ -110,6 +102,10 @@ def erase_command(
 
 def _choose(target: Target, videos: list[str], prefix: str | None, where: str | None) -> list[str]:
     """The URIs of the videos that the options name, in order. Raises ConfigError, QueryError, StorageError."""
+    from framegate.pipelines.erase.preview import as_stored, find_videos_below
+    from framegate.pipelines.results.choose import choose_videos
+    from framegate.pipelines.results.views import open_views
+
     if sum((bool(videos), prefix is not None, where is not None)) != 1:
         raise ConfigError("which videos? give --video URI (as often as needed), --prefix P or --where SQL, one of them")
     target.check()
@@ -126,6 +122,10 @@ def _choose(target: Target, videos: list[str], prefix: str | None, where: str | 
 
 
 def _print_dry_run(target: Target, uris: list[str], unfinished_ids: list[str], json_file: Path | None) -> None:
+    from framegate.pipelines.erase.preview import VIDEO_COLUMNS, count_by_video, list_objects, sum_by_table
+    from framegate.pipelines.erase.search import find_matches
+    from framegate.pipelines.erase.targets import Targets
+
     console = make_console()
     rows: list[dict[str, Any]] = []
     if uris:

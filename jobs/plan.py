@@ -6,7 +6,6 @@ from dataclasses import asdict
 
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, write_json
-from framegate.schemas.job import load_job
 
 _MEANINGS = {
     "config_id": "what the answers will be filed under",
@@ -37,8 +36,9 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
 
       framegate plan job.yaml --limit 100 --json plan.json
     """
-    from framegate.pipelines import flow  # takes a second to import, which printing help need not wait for
+    from framegate.pipelines import flow
     from framegate.pipelines.plan.forecast import forecast
+    from framegate.schemas.job import load_job
 
     loaded = load_job(job)
     planned = flow.plan(loaded, limit=limit, retry_failed=retry_failed)

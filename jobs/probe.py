@@ -10,7 +10,6 @@ import typer
 
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import cell, make_console, print_table, write_json
-from framegate.schemas.job import load_job
 
 _COLUMNS = {
     "verdict": "verdict",
@@ -58,7 +57,8 @@ def probe(uris: Uris, job: ForJob = None, json_file: JsonFile = None) -> None:
 
       framegate probe --job job.yaml "s3://archive/shard-{0000..0009}.tar" --json probe.json
     """
-    from framegate.pipelines.plan.probe import probe_uris  # imports the decoders, which printing help does not need
+    from framegate.pipelines.plan.probe import probe_uris
+    from framegate.schemas.job import load_job
 
     rows = [asdict(video) for video in probe_uris(uris, None if job is None else load_job(job).config)]
     write_json(json_file, "probe", rows)

@@ -46,7 +46,7 @@ class ProgressDisplay:
 
 
 def describe(progress: Progress) -> str:
-    """One line: `videos 3/40  clips 12  rows 48  failures 0  1.9 rows/s  think 31%  ETA 4 min`."""
+    """One line: `videos 3/40  clips 12  rows 48  unparsed 1  failures 0  1.9 rows/s  think 31%  ETA 4 min`."""
     counts = progress.counts
     rows = counts.num_answers + counts.num_failures
     seconds = max(progress.elapsed_seconds, 1e-9)
@@ -55,6 +55,7 @@ def describe(progress: Progress) -> str:
             f"videos {progress.num_videos_begun:,}/{progress.num_videos_planned:,}",
             f"clips {counts.num_clips:,}",
             f"rows {rows:,}",
+            f"unparsed {counts.num_unparsed or 0:,}",
             f"failures {counts.num_failures:,}",
             f"{rows / seconds:.1f} rows/s",
             f"think {counts.think_rate:.0%}",

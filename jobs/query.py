@@ -11,7 +11,6 @@ import typer
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import make_console, print_csv, print_json, print_table, write_json
 from framegate.jobs.target import find_output
-from framegate.pipelines.results.views import open_views, select
 
 
 class Format(StrEnum):
@@ -50,6 +49,8 @@ def query(
 
       framegate query -j job.yaml "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'answers'"
     """
+    from framegate.pipelines.results.views import open_views, select
+
     found = find_output(output, job)
     with open_views(found.uri, found.storage_options) as connection:
         table = select(connection, sql)

@@ -16,13 +16,12 @@ from rich.console import Console
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
-from framegate.pipelines.results.status import count_failures_of_run
 from framegate.schemas.errors import FramegateError
-from framegate.schemas.job import Job, load_job
 from framegate.schemas.run import INTERRUPTED, RunSummary
 
 if TYPE_CHECKING:
     from framegate.pipelines.reason.engines.protocol import EngineFactory
+    from framegate.schemas.job import Job
 
 EXIT_INCOMPLETE = 1
 EXIT_STOPPED = 130  # as a shell reports a program that Ctrl-C ended
@@ -55,6 +54,8 @@ def run(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, js
 
       framegate run job.yaml --retry-failed
     """
+    from framegate.schemas.job import load_job
+
     raise typer.Exit(run_job(load_job(job), name=str(job), limit=limit, retry_failed=retry_failed, json_file=json_file))
 
 
@@ -73,7 +74,7 @@ def run_job(
     `name` is the job file, named in the sentence that says how to go on. `engine_factory` replaces the engine that the
     job names, `display` the line on the terminal.
     """
-    from framegate.pipelines import flow  # takes a second to import, which printing help need not wait for
+    from framegate.pipelines import flow
 
     console = make_console()
     again = f"run 'framegate run {name}' again to go on"
@@ -148,11 +149,22 @@ def _print_summary(console: Console, job: Job, summary: RunSummary, row: dict[st
     counts = summary.counts
     print_table(
         console,
-        ("clips", "answers", "failures", "think_rate", "answer_tokens", "thinking_tokens", "decode_s", "engine_s"),
+        (
+            "clips",
+            "answers",
+            "unparsed",
+            "failures",
+            "think_rate",
+            "answer_tokens",
+            "thinking_tokens",
+            "decode_s",
+            "engine_s",
+        ),
         [
             {
                 "clips": counts.num_clips,
                 "answers": counts.num_answers,
+                "unparsed": counts.num_unparsed,
                 "failures": counts.num_failures,
                 "think_rate": counts.think_rate,
                 "answer_tokens": counts.num_answer_tokens,
@@ -163,6 +175,8 @@ def _print_summary(console: Console, job: Job, summary: RunSummary, row: dict[st
         ],
     )
     if counts.num_failures:
+        from framegate.pipelines.results.status import count_failures_of_run
+
         reasons = count_failures_of_run(job.config.output, summary.run_id)
         print_table(console, reasons.column_names, reasons.to_pylist(), title="failures")
     typer.echo(f"answers: {job.config.output.uri}/results (ask them with framegate query)")

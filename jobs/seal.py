@@ -10,9 +10,6 @@ import typer
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.target import TargetName, find_target
-from framegate.pipelines.commit.partition import read_partitioning
-from framegate.pipelines.commit.seal import seal
-from framegate.pipelines.results.choose import list_config_ids
 from framegate.schemas.errors import ConfigError, FramegateError
 
 EXIT_BROKE_OFF = 1
@@ -50,6 +47,10 @@ def seal_command(
 
       framegate seal s3://index/cameras --config-id c0ffee0123456789
     """
+    from framegate.pipelines.commit.partition import read_partitioning
+    from framegate.pipelines.commit.seal import seal
+    from framegate.pipelines.results.choose import list_config_ids
+
     found = find_target(target)
     found.check()
     output = found.output

@@ -12,9 +12,6 @@ from rich.console import Console
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.target import TargetName, find_target
-from framegate.pipelines.results.status import read_status
-from framegate.schemas.config import FailuresConfig
-from framegate.schemas.job import load_job
 
 _TABLES = (
     ("config_id", "model", "strategy", "num_videos", "num_videos_left", "num_clips", "num_questions", "num_answers"),
@@ -28,6 +25,7 @@ _SHOWN_RUN = {
     "videos": "num_videos",
     "clips": "num_clips",
     "answers": "num_answers",
+    "unparsed": "num_unparsed",
     "seconds": "elapsed_seconds",
     "clips/s": "clips_per_second",
     "think rate": "think_rate",
@@ -52,6 +50,10 @@ def status(
 
       framegate status s3://index/cameras --runs 20 --json status.json
     """
+    from framegate.pipelines.results.status import read_status
+    from framegate.schemas.config import FailuresConfig
+    from framegate.schemas.job import load_job
+
     found = find_target(target)
     failures = load_job(Path(target)).config.failures if found.is_job else FailuresConfig()
     rows = read_status(found.config, max_attempts=failures.max_attempts, num_runs=runs)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from framegate.pipelines.commit.output import Output
-from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import ConfigError, ObjectNotFound
-from framegate.schemas.job import load_job
+
+if TYPE_CHECKING:
+    from framegate.pipelines.commit.output import Output
+    from framegate.schemas.config import OutputConfig
 
 OUTPUT_VARIABLE = "FRAMEGATE_OUTPUT"
 DEMO_OUTPUT = Path("demo") / "index"
@@ -32,6 +33,8 @@ class Target:
 
     @property
     def output(self) -> Output:
+        from framegate.pipelines.commit.output import Output
+
         return Output.open(self.config)
 
     def check(self) -> None:
@@ -42,6 +45,9 @@ class Target:
 
 def find_target(name: str) -> Target:
     """The output that OUTPUT_URI or JOB.yaml names. Raises ConfigError where the job file is wrong."""
+    from framegate.schemas.config import OutputConfig
+    from framegate.schemas.job import load_job
+
     if name.endswith((".yaml", ".yml")):
         return Target(config=load_job(Path(name)).config.output, is_job=True)
     return Target(config=OutputConfig(uri=name), is_job=False)
@@ -52,6 +58,9 @@ def find_output(uri: str | None, job: Path | None) -> OutputConfig:
 
     Raises ConfigError where nothing names one.
     """
+    from framegate.schemas.config import OutputConfig
+    from framegate.schemas.job import load_job
+
     if uri is not None and job is not None:
         raise ConfigError("give --output or --job, not both")
     if job is not None:

@@ -19,8 +19,9 @@ from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.driver.breaker import Breaker
 from framegate.pipelines.driver.cluster import at_low_priority, end_process
 from framegate.pipelines.driver.in_process import run_in_process
+from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.ray_dataset import run_on_ray
-from framegate.pipelines.driver.run import begin, listen, record_intent, report
+from framegate.pipelines.driver.run import begin, listen, name_run, record_intent, report
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.failpoints import check_failpoint, reach
 from framegate.pipelines.plan.identity import read_identity
@@ -36,7 +37,7 @@ from framegate.pipelines.worker.decode_worker import DecodeWorker
 from framegate.schemas.config import answer_document
 from framegate.schemas.errors import StorageError
 from framegate.schemas.job import Job
-from framegate.schemas.run import Plan, Progress, RunSummary
+from framegate.schemas.run import Phase, Plan, Progress, RunSummary
 
 SETTLE_SECONDS = 1.0  # for the workers of a run that was stopped: they are at work until Ray has ended them
 
@@ -56,35 +57,40 @@ def run(
     retry_failed: bool = False,
     run_id: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    on_phase: Callable[[Progress], None] | None = None,
     engine_factory: EngineFactory | None = None,
     strategy: Strategy | None = None,
     in_process: bool = False,
 ) -> RunSummary:
     """Does what is left to do and seals it. Ctrl-C ends it early with everything committed so far kept.
 
-    `retry_failed` tries everything again that failed, whatever the reason and however often. `engine_factory` and
-    `strategy` take the places of the job's own. `in_process` does without Ray: one unit after the other, here, which is
-    enough to try a job out or to watch it die. Raises FramegateError (one sentence) where the run cannot start or
-    storage fails; what was committed until then stays, and the next run goes on from there.
+    `retry_failed` tries everything again that failed, whatever the reason and however often. `on_progress` is called
+    after each committed unit, `on_phase` as each phase of the run begins. `engine_factory` and `strategy` take the
+    places of the job's own. `in_process` does without Ray: one unit after the other, here, which is enough to try a job
+    out or to watch it die. Raises FramegateError (one sentence) where the run cannot start or storage fails; what was
+    committed until then stays, and the next run goes on from there.
     """
     check_failpoint()
     strategy = strategy or make_strategy(job.config.gate)
     if engine_factory is None:
         check_engine(job.config.model.engine, strategy)
         engine_factory = make_engine_factory(job.config, strategy, job.questions)
-    begun = begin(job, run_id)
+    phases = Phases(run_id or name_run(), on_phase=on_phase, on_progress=on_progress)
+    begun = begin(job, phases.latest.run_id)
 
+    phases.enter(Phase.PLANNING)
     identity = read_identity(job.config, strategy)
     planned = make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=True)
     record_intent(begun, planned, answer_document(job.config, **identity))
     reach("driver.planned")
 
+    phases.begin_work(planned)
     deaths = {} if retry_failed else read_deaths(begun.output, planned.config_id, now=begun.started_at)
     attempts = Attempts(output=begun.output, config_id=planned.config_id, run_id=begun.run_id, deaths=deaths)
     receipts = _work(job, planned, attempts, strategy, engine_factory, in_process=in_process)
     tally, watchers = Tally(planned.videos.column("video_id")), [Breaker(job.config.failures)]
     try:
-        stop_reason = listen(begun, receipts, tally, watchers, on_progress)
+        stop_reason = listen(receipts, tally, watchers, phases)
     except StorageError:
         with suppress(StorageError):  # no worker died of it: their attempts do not count
             attempts.forget()
@@ -92,11 +98,13 @@ def run(
     reach("driver.drained")
 
     attempts.forget(settle_seconds=0.0 if stop_reason is None else SETTLE_SECONDS)
+    phases.enter(Phase.SEALING)
     config = job.config.output
     seal(begun.output, planned.config_id, file_bytes=config.file_bytes, partition_by=config.partition_by)
     reach("driver.sealed")
 
-    summary = report(begun, planned, tally, stop_reason)
+    phases.enter(Phase.RECORDING)
+    summary = report(begun, planned, tally, phases, stop_reason)
     reach("driver.recorded")
     return summary
 

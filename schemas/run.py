@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
-
-import pyarrow as pa
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
 
 from framegate.schemas.counts import Counts
 from framegate.schemas.qa import Question
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # takes half a second to import, which what only shows progress need not wait for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +34,41 @@ class Plan:
     num_ignored_members: Mapping[str, int] = field(default_factory=dict)
 
 
+class Phase(StrEnum):
+    """What a run is at, in this order. Where nothing is left to do it never works."""
+
+    STARTING = "starting"
+    """it looks whether the output can be written, and whether it may begin"""
+    PLANNING = "planning"
+    """it finds videos, and what of them is left to do"""
+    LOADING = "loading"
+    """it starts Ray, the workers and the model: until the first unit is committed"""
+    WORKING = "working"
+    """units are decoded, asked and committed"""
+    SEALING = "sealing"
+    """what is committed becomes tables"""
+    RECORDING = "recording"
+    """it counts what came of it, and stores its record"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where a run stands. `num_videos_begun` of `num_videos_planned` have at least one unit committed."""
+    """Where a run stands. `num_videos_begun` of `num_videos_planned` have at least one unit committed.
 
-    num_videos_planned: int
-    num_videos_begun: int
-    counts: Counts
-    elapsed_seconds: float
+    `config_id` and `num_videos_planned` are known once the plan is made.
+    """
+
+    run_id: str = ""
+    config_id: str | None = None
+    phase: Phase = Phase.WORKING
+    num_videos_planned: int = 0
+    num_videos_begun: int = 0
+    counts: Counts = field(default_factory=Counts)
+    elapsed_seconds: float = 0.0
+
+    def at(self, **values: Any) -> Progress:
+        """The same with some values anew."""
+        return replace(self, **values)
 
 
 INTERRUPTED: Final = "interrupted"
@@ -57,6 +86,7 @@ class RunSummary:
 
     counts holds what this run stored, as storage has it after sealing. `num_lost_races` units were committed by another
     run while this one worked on them; their rows are that run's. `stop_reason` is why it ended early, if it did.
+    `phase_seconds` is how long the run was in each Phase, up to the moment in which this was made.
     """
 
     run_id: str
@@ -70,6 +100,7 @@ class RunSummary:
     elapsed_seconds: float
     num_lost_races: int = 0
     stop_reason: str | None = None
+    phase_seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_stopped(self) -> bool:

@@ -22,11 +22,11 @@ from framegate.schemas.unit import AnsweredClip, AnsweredUnit, Failure
 QUESTIONS = tuple(Question(id=f"q{n}", text=f"question {n}?", type="yes_no") for n in range(3))
 
 
-def make_answer(question: Question) -> Answer:
+def make_answer(question: Question, *, is_parsed: bool = True) -> Answer:
     return Answer(
         question=question,
-        answer="yes",
-        answer_first="yes",
+        answer="yes" if is_parsed else None,
+        answer_first="yes" if is_parsed else "it may well be",
         answer_second=None,
         confidence_first=0.99,
         confidence_second=None,
@@ -40,7 +40,7 @@ def make_answer(question: Question) -> Answer:
         num_answer_tokens=3,
         num_thinking_tokens=0,
         finish_reason="exit",
-        status="answered",
+        status="answered" if is_parsed else "unparsed",
         engine_seconds=0.25,
     )
 
@@ -57,8 +57,12 @@ def make_unit(
     questions: tuple[Question, ...] = QUESTIONS[:2],
     failing: bool = False,
     attempt: int = 1,
+    num_unparsed: int = 0,
 ) -> AnsweredUnit:
-    """Clips `indexes` of `num_clips`; with `failing` the last question of each clip has failed."""
+    """Clips `indexes` of `num_clips`; with `failing` the last question of each clip has failed.
+
+    The answers to the first `num_unparsed` questions of each clip cannot be read.
+    """
     answered = questions[:-1] if failing else questions
     clips = tuple(
         AnsweredClip(
@@ -66,7 +70,7 @@ def make_unit(
             is_last=n == num_clips - 1,
             num_frames=4,
             decode_seconds=0.5,
-            answers=tuple(make_answer(question) for question in answered),
+            answers=tuple(make_answer(q, is_parsed=place >= num_unparsed) for place, q in enumerate(answered)),
             failures=((questions[-1].hash, Failure(stage="reason", reason="engine_error", message="no")),)
             if failing
             else (),

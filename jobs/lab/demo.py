@@ -11,8 +11,6 @@ from rich.console import Console
 from framegate.jobs.lab.evaluate import print_scores
 from framegate.jobs.printing import make_console, print_table
 from framegate.jobs.run import run_job
-from framegate.pipelines.results.views import open_views, select
-from framegate.schemas.job import load_job
 
 QUERIES = (
     (
@@ -53,6 +51,8 @@ def demo(
       framegate demo --out dock-demo --clips 200
     """
     from framegate.pipelines.lab.dock.demo import BANK, make_demo, score_rows
+    from framegate.pipelines.results.views import open_views, select
+    from framegate.schemas.job import load_job
 
     console = make_console()
     _say(console, f"{clips} clips of a loading dock as H.264 mp4, a manifest, {len(BANK)} questions, 3 jobs, in {out}/")

@@ -18,7 +18,7 @@ SUMMED: Final = tuple(name for name in SEALED_COUNTS if name != "num_clips")
 
 _KEY: Final = ("video_id", "clip_index", "question_hash", "run_id")
 _COLUMNS: Final = {
-    RESULT: (*_KEY, "thinking", "num_answer_tokens", "num_thinking_tokens"),
+    RESULT: (*_KEY, "status", "thinking", "num_answer_tokens", "num_thinking_tokens"),
     FAILURE: (*_KEY, "attempts"),
     UNSEALED: (*_KEY, "attempts"),
 }
@@ -62,15 +62,21 @@ class Intake:
 def _count(rows: pa.Table, table: int, run: np.ndarray) -> dict[int, Counts]:
     present, places = np.unique(run, return_inverse=True)
 
-    def total(name: str) -> list[int]:
-        values = pc.fill_null(rows.column(name).cast(pa.int64()), 0).to_numpy()
+    def total(column: pa.ChunkedArray) -> list[int]:
+        values = pc.fill_null(column.cast(pa.int64()), 0).to_numpy()
         return np.bincount(places, values, minlength=len(present)).astype(np.int64).tolist()
 
     num_rows = np.bincount(places, minlength=len(present)).tolist()
     if table == FAILURE:
         return {code: Counts(num_failures=number) for code, number in zip(present.tolist(), num_rows, strict=True)}
-    totals = zip(num_rows, total("thinking"), total("num_answer_tokens"), total("num_thinking_tokens"), strict=True)
+    sums = {
+        "num_answers": num_rows,
+        "num_unparsed": total(pc.call_function("equal", [rows.column("status"), "unparsed"])),
+        "num_thinking": total(rows.column("thinking")),
+        "num_answer_tokens": total(rows.column("num_answer_tokens")),
+        "num_thinking_tokens": total(rows.column("num_thinking_tokens")),
+    }
     return {
-        code: Counts(num_answers=n, num_thinking=thinking, num_answer_tokens=answer, num_thinking_tokens=thought)
-        for code, (n, thinking, answer, thought) in zip(present.tolist(), totals, strict=True)
+        code: Counts(**{name: values[place] for name, values in sums.items()})
+        for place, code in enumerate(present.tolist())
     }

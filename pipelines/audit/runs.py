@@ -97,14 +97,23 @@ def check_counts(report: AuditReport, finished: Mapping[str, Mapping[str, Any]],
         of_seals = (record.runs.get(run_id, Counts()) for record in seals.records.get(config_id, ()))
         sums = accumulate(of_seals, Counts.plus, initial=Counts())
         totals = [{name: getattr(one, name) for name in SEALED_COUNTS} for one in sums]
-        said = {name: int((run.get("counts") or {}).get(name, 0)) for name in SEALED_COUNTS}
-        if said not in totals:
+        said = _said(run)
+        differences = [
+            {name: held for name, held in total.items() if held != said[name] and None not in (held, said[name])}
+            for total in totals
+        ]
+        if all(differences):
             wrong = "; ".join(
-                f"{name} {said[name]:,} but seals hold {held:,}"
-                for name, held in totals[-1].items()
-                if said[name] != held
+                f"{name} {said[name]:,} but seals hold {held:,}" for name, held in differences[-1].items()
             )
             check.find(f"runs/{run_id}.json says {wrong or 'what its seals held at no time'}")
+
+
+def _said(run: Mapping[str, Any]) -> dict[str, int | None]:
+    """The counts of a run's record. One of an older version does not tell the unparsed ones: None."""
+    told = run.get("counts") or {}
+    unknown = {"num_unparsed": None if told else 0}
+    return {name: told.get(name, unknown.get(name, 0)) for name in SEALED_COUNTS}
 
 
 def check_unfinished(report: AuditReport, output: Output, finished: Iterable[str]) -> None:
@@ -119,7 +128,8 @@ def _difference(sealed: Counts, found: Counts, removed: Mapping[str, int]) -> st
 
     Of what erasures removed, answers and failures alone are known: where they removed any, tokens may be missing.
     """
-    missing = {name: getattr(sealed, name) - getattr(found, name) for name in SUMMED}
+    told = [name for name in SUMMED if getattr(sealed, name) is not None]  # an older version does not tell them all
+    missing = {name: getattr(sealed, name) - getattr(found, name) for name in told}
     missing["num_answers"] -= removed.get("answers", 0)
     missing["num_failures"] -= removed.get("failures", 0)
     if removed and min(missing.values()) >= 0:

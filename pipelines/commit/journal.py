@@ -22,8 +22,8 @@ from framegate.schemas.errors import ObjectNotFound
 from framegate.schemas.unit import AnsweredUnit, DecodedUnit
 
 _RECEIPT_COLUMNS = (
-    "row_kind", "clip_index", "question_hash", "decode_seconds", "thinking", "num_answer_tokens",
-    "num_thinking_tokens", "engine_seconds", "stage", "reason",
+    "row_kind", "clip_index", "question_hash", "decode_seconds", "status", "thinking",
+    "num_answer_tokens", "num_thinking_tokens", "engine_seconds", "stage", "reason",
 )  # fmt: skip
 
 
@@ -89,6 +89,7 @@ def receipt_of(table: pa.Table, video_id: str, *, created: bool) -> Receipt:
         created=created,
         num_clips=len(clips),
         num_answers=len(answers),
+        num_unparsed=sum(row["status"] == "unparsed" for row in answers),
         num_failures=len(failures),
         num_thinking=sum(row["thinking"] for row in answers),
         num_answer_tokens=sum(row["num_answer_tokens"] for row in answers),

@@ -151,7 +151,10 @@ class SealRecord:
             return SealRecord(
                 seal=document["seal"],
                 files=tuple(SealedFile.from_document(file) for file in document["files"]),
-                runs={run_id: Counts(**counts) for run_id, counts in document["runs"].items()},
+                # A record of an older version has no num_unparsed, which then is unknown, and not zero.
+                runs={
+                    run_id: Counts(**{"num_unparsed": None, **counts}) for run_id, counts in document["runs"].items()
+                },
                 num_units=document["num_units"],
                 num_duplicates=document["num_duplicates"],
                 num_erased=document["num_erased"],

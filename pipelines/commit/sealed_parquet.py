@@ -29,7 +29,7 @@ _ALL_DIFFERENT: Final = ("thinking_text", "confidence_first", "confidence_second
 _NOT_FILTERED: Final = ("thinking_text",)  # texts of kilobytes, which statistics would hold twice per page
 _UNIT: Final = ("run_id", "video_id", "clip_index", "question_hash")
 _COUNTED_COLUMNS: Final = {
-    "results": (*_UNIT, "thinking", "num_answer_tokens", "num_thinking_tokens"),
+    "results": (*_UNIT, "status", "thinking", "num_answer_tokens", "num_thinking_tokens"),
     "failures": _UNIT,
 }
 
@@ -107,8 +107,15 @@ def count_runs(parts: Sequence[tuple[str, pa.Table]]) -> dict[str, Counts]:
         rows = pa.table({name: _number(name, found.column(name)) for name in _COUNTED_COLUMNS[table]})
         groups = rows.group_by("run_id", use_threads=False)
         if table == "results":
-            sums = groups.aggregate([([], "count_all"), *((name, "sum") for name in _COUNTED_COLUMNS[table][-3:])])
-            names = ["run_id", "num_answers", "num_thinking", "num_answer_tokens", "num_thinking_tokens"]
+            sums = groups.aggregate([([], "count_all"), *((name, "sum") for name in _COUNTED_COLUMNS[table][-4:])])
+            names = [
+                "run_id",
+                "num_answers",
+                "num_unparsed",
+                "num_thinking",
+                "num_answer_tokens",
+                "num_thinking_tokens",
+            ]
         else:
             sums, names = groups.aggregate([([], "count_all")]), ["run_id", "num_failures"]
         for row in sums.rename_columns(names).to_pylist():
@@ -132,6 +139,9 @@ def _number(name: str, column: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
         return pa.array(id_numbers(column))
     if name == "question_hash":  # all that counts is whether there is one
         return column.is_valid()
+    if name == "status":
+        is_unparsed = pc.call_function("equal", [pc.cast(column, pa.string()), "unparsed"])
+        return pc.cast(is_unparsed, pa.int64())
     if name == "thinking":
         return pc.fill_null(pc.cast(column, pa.int64()), 0)
     return pc.cast(column, pa.string()) if name == "run_id" else pc.cast(column, pa.int64())

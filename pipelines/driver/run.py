@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,13 +16,14 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
 from framegate.pipelines.driver.outcome import begun_record, count_videos, run_record, stored_counts
+from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.driver.watchers import Watcher, feed_all
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.plan.plan import refuse_erased
 from framegate.schemas.clock import now
 from framegate.schemas.job import Job
-from framegate.schemas.run import INTERRUPTED, Plan, Progress, RunSummary
+from framegate.schemas.run import INTERRUPTED, Plan, RunSummary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +41,14 @@ class Run:
         return time.monotonic() - self.began_seconds
 
 
-def begin(job: Job, run_id: str | None) -> Run:
-    """A run with a name of its own, where none is given. Raises StorageError where its output cannot be written."""
+def name_run() -> str:
+    """A name that no other run has, and that sorts by time."""
+    return f"{now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def begin(job: Job, run_id: str) -> Run:
+    """Raises StorageError where the output cannot be written."""
     began_seconds, started_at = time.monotonic(), now()
-    run_id = run_id or f"{started_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     output = Output.open(job.config.output)
     output.store.check_writable(job.config.output.uri)
     return Run(run_id=run_id, job=job, output=output, started_at=started_at, began_seconds=began_seconds)
@@ -65,11 +70,10 @@ def record_intent(run: Run, planned: Plan, document: Mapping[str, Any]) -> None:
 
 
 def listen(
-    run: Run,
     receipts: Generator[Receipt],
     tally: Tally,
     watchers: Sequence[Watcher],
-    on_progress: Callable[[Progress], None] | None,
+    phases: Phases,
 ) -> str | None:
     """Hears every receipt, and returns why the run ends early: what a watcher says, INTERRUPTED, or None.
 
@@ -79,8 +83,7 @@ def listen(
         for receipt in receipts:
             reach("driver.receipt")
             tally.add(receipt)
-            if on_progress:
-                on_progress(tally.progress(elapsed_seconds=run.elapsed_seconds))
+            phases.hear(tally)
             stop_reason = feed_all(watchers, receipt)
             if stop_reason is not None:
                 return stop_reason
@@ -91,7 +94,7 @@ def listen(
         receipts.close()
 
 
-def report(run: Run, planned: Plan, tally: Tally, stop_reason: str | None) -> RunSummary:
+def report(run: Run, planned: Plan, tally: Tally, phases: Phases, stop_reason: str | None) -> RunSummary:
     """What came of the run, as storage has it after the seal; stores it as the run's record."""
     summary = RunSummary(
         run_id=run.run_id,
@@ -102,6 +105,7 @@ def report(run: Run, planned: Plan, tally: Tally, stop_reason: str | None) -> Ru
         elapsed_seconds=run.elapsed_seconds,
         num_lost_races=tally.num_lost_races,
         stop_reason=stop_reason,
+        phase_seconds=phases.seconds(),
     )
     record_run(run.output, run.run_id, run_record(summary, run.started_at))
     return summary

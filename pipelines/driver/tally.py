@@ -8,7 +8,6 @@ import pyarrow as pa
 from framegate.pipelines.commit.journal import Receipt
 from framegate.schemas.counts import Counts
 from framegate.schemas.keys import id_number, id_numbers
-from framegate.schemas.run import Progress
 
 
 class Tally:
@@ -30,11 +29,3 @@ class Tally:
             self.counts = self.counts.plus(receipt)
         else:  # another run was first; its rows stay, and it counts them
             self.num_lost_races += 1
-
-    def progress(self, *, elapsed_seconds: float) -> Progress:
-        return Progress(
-            num_videos_planned=len(self._videos),
-            num_videos_begun=self.num_begun,
-            counts=self.counts,
-            elapsed_seconds=elapsed_seconds,
-        )

@@ -182,6 +182,7 @@ def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
         "num_videos": None if None in parts else sum(part or 0 for part in parts),
         "num_clips": num_clips,
         "num_answers": num_answers,
+        "num_unparsed": counts.get("num_unparsed"),
         "elapsed_seconds": seconds,
         "clips_per_second": num_clips / seconds if num_clips is not None and seconds else None,
         "think_rate": counts["num_thinking"] / num_answers if num_answers else None,

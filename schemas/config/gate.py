@@ -25,7 +25,7 @@ _ThinkingTokens = Annotated[int, Field(ge=1, le=65_536, description="at most; th
 class DirectConfig(Part):
     """Never think. `max_thinking_tokens` counts where a question asks to think whatever the strategy says."""
 
-    strategy: Literal["direct"] = "direct"
+    strategy: Literal["direct"] = Field(default="direct", description="answer at once, never think")
     threshold: _UnusedThreshold = 0.97
     max_answer_tokens: _AnswerTokens = 64
     max_thinking_tokens: _ThinkingTokens = 1024
@@ -34,7 +34,7 @@ class DirectConfig(Part):
 class AlwaysThinkConfig(Part):
     """Always think."""
 
-    strategy: Literal["always_think"] = "always_think"
+    strategy: Literal["always_think"] = Field(default="always_think", description="answer, think, and answer again")
     threshold: _UnusedThreshold = 0.97
     max_answer_tokens: _AnswerTokens = 64
     max_thinking_tokens: _ThinkingTokens = 1024
@@ -43,7 +43,9 @@ class AlwaysThinkConfig(Part):
 class GatedConfig(Part):
     """Think where the first answer is unsure."""
 
-    strategy: Literal["gated"] = "gated"
+    strategy: Literal["gated"] = Field(
+        default="gated", description="answer; think and answer again where the first answer is unsure"
+    )
     threshold: _Threshold = 0.97
     max_answer_tokens: _AnswerTokens = 64
     max_thinking_tokens: _ThinkingTokens = 1024

@@ -8,8 +8,8 @@ from framegate.schemas.config.part import Part
 
 
 class ActorBounds(Part):
-    min: int = Field(default=1, ge=1, le=10_000)
-    max: int = Field(default=1, ge=1, le=10_000)
+    min: int = Field(default=1, ge=1, le=10_000, description="engines at least")
+    max: int = Field(default=1, ge=1, le=10_000, description="engines at most")
 
     @model_validator(mode="after")
     def _in_order(self) -> ActorBounds:

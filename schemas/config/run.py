@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
 from framegate.schemas.config.engine import EngineConfig
@@ -22,7 +22,7 @@ class RunConfig(Part):
     """One job. `questions` is a file beside the job file or the list itself; `schemas.job` reads and checks it."""
 
     input: InputConfig
-    questions: str | list[dict[str, Any]]
+    questions: str | list[dict[str, Any]] = Field(description="a file beside the job file, or the list itself")
     model: ModelConfig
     output: OutputConfig
     clips: ClipsConfig = ClipsConfig()

@@ -111,6 +111,19 @@ def test_what_two_runs_did_at_once_is_one_run_short_and_no_finding(archive: Arch
     assert set(look(archive)) == {"counts"}
 
 
+def test_records_of_an_older_version_that_do_not_tell_unparsed_answers_are_no_finding(archive: Archive) -> None:
+    (seal_path,) = Path(archive.output.root, "seals").rglob("00000000.json")
+    run_path = Path(archive.output.layout.run("run-1"))
+    for path in (seal_path, run_path):
+        record = json.loads(path.read_text())
+        assert (record["counts"] if path == run_path else record["runs"]["run-1"]).pop("num_unparsed") == 0
+        path.write_text(json.dumps(record))
+        assert look(archive) == {}
+    record["counts"]["num_answers"] += 1
+    run_path.write_text(json.dumps(record))
+    assert set(look(archive)) == {"counts"}
+
+
 def test_a_unit_that_came_after_its_run_was_recorded_is_no_finding(archive: Archive) -> None:
     archive.commit_late("run-1", "a")
     assert look(archive) == {}

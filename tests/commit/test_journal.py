@@ -81,11 +81,20 @@ def test_another_attempt_is_another_object_with_its_number(
     assert failures == [("engine_error", 1), ("engine_error", 2), ("truncated", 1), ("truncated", 2)]
 
 
+def test_a_receipt_counts_answers_that_could_not_be_read_among_the_answers(
+    tmp_path: Path, units: SimpleNamespace, facts: RunFacts
+) -> None:
+    unit = units.make_unit(units.make_video(), range(3), num_clips=3, failing=True, num_unparsed=1)
+    receipt = commit_unit(Output.at(str(tmp_path)), unit, facts, written_at=NOON)
+    assert (receipt.num_answers, receipt.num_unparsed, receipt.num_failures) == (3, 3, 3)
+
+
 def test_a_receipt_read_back_is_the_one_that_was_given(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
     output = Output.at(str(tmp_path))
     for unit in (
         units.make_unit(units.make_video("a"), range(2), num_clips=2, failing=True),
         units.make_undecoded(units.make_video("b"), None),
+        units.make_unit(units.make_video("c"), range(2), num_clips=2, num_unparsed=1),
     ):
         assert read_receipt(output, unit, facts) is None
         given = commit_unit(output, unit, facts, written_at=NOON)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.seal import finish_seals, seal
-from framegate.pipelines.commit.seal_log import SealLog
+from framegate.pipelines.commit.seal_log import SealLog, SealRecord
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.store import Store
 from framegate.schemas.counts import Counts
@@ -84,6 +85,25 @@ def test_the_record_says_what_the_seal_holds(tmp_path: Path, units: SimpleNamesp
             len(data),
             pq.ParquetFile(Path(output.root, file.uri)).metadata.num_rows,
         )
+
+
+def test_the_record_counts_unparsed_answers_and_one_of_an_older_version_does_not_know_them(
+    tmp_path: Path, units: SimpleNamespace, facts: RunFacts
+) -> None:
+    output = Output.at(str(tmp_path))
+    for name, num_unparsed in (("a", 2), ("b", 1)):
+        unit = units.make_unit(units.make_video(name), range(2), num_clips=2, num_unparsed=num_unparsed)
+        commit_unit(output, unit, facts, written_at=NOON)
+    seal(output, facts.config_id)
+    path = Path(output.layout.seal_record(facts.config_id, 0))
+    [record] = SealLog(output, facts.config_id).read_records()
+    assert record.runs["run-1"].num_unparsed == 6
+    older = json.loads(path.read_text())
+    del older["runs"]["run-1"]["num_unparsed"]
+    path.write_text(json.dumps(older))
+    [record] = SealLog(output, facts.config_id).read_records()
+    assert record.runs["run-1"].num_unparsed is None
+    assert SealRecord.from_bytes("again", record.to_bytes()) == record
 
 
 def test_the_same_journal_gives_the_same_bytes(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 import pyarrow as pa
 
 from framegate.pipelines.audit.report import CHECKS
+from framegate.schemas.config.reference import Key, list_keys
 from framegate.schemas.errors import REASON_MEANINGS
 from framegate.schemas.retries import RETRY_AFTER, STOPS_RUN
 from framegate.schemas.tables import FAILURES, RESULTS, meaning
@@ -37,11 +39,31 @@ def checks() -> str:
     return _table(("check", "what holds"), ((f"`{name}`", holds) for name, holds in CHECKS.items()))
 
 
+def keys() -> str:
+    """One section for each part of a job."""
+    head = ("key", "type", "default", "allowed", "meaning")
+    sections = []
+    for group in list_keys():
+        about = "".join(f"{line}\n" for line in textwrap.wrap(group.about, 120))
+        table = _table(head, map(_key_row, group.keys))
+        sections.append("\n".join(["", f"## {group.name}\n", *([about] if about else []), table]))
+    return "".join(sections)
+
+
+def _key_row(key: Key) -> tuple[str, ...]:
+    return (f"`{key.name}`", key.type, _code(key.default), key.allowed, key.meaning)
+
+
+def _code(default: str) -> str:
+    return default if default in ("required", "none") else f"`{default}`"
+
+
 TABLES: Final[dict[str, Callable[[], str]]] = {
     "results": lambda: columns(RESULTS),
     "failures": lambda: columns(FAILURES),
     "reasons": reasons,
     "checks": checks,
+    "keys": keys,
 }
 MARKED: Final = re.compile(r"(?<=<!-- table: )(\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
 

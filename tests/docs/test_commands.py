@@ -9,7 +9,8 @@ import pytest
 import typer
 
 from framegate.jobs.cli import app
-from tests.docs.pages import PAGES, ROOT, code_blocks
+from framegate.schemas.run import Phase
+from tests.docs.pages import PAGES, ROOT, code_blocks, rows, section
 
 CLI = typer.main.get_command(app)
 NAMES = "|".join(CLI.commands)
@@ -54,6 +55,11 @@ def test_the_pages_name_every_command() -> None:
 def test_make_targets_exist(page: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z-]+)\b(?=[`\n ]*(?:`|$|  ))", PAGES[page], re.MULTILINE)) <= targets
+
+
+def test_the_phases_of_a_run_are_in_operate() -> None:
+    table = section(PAGES["docs/operate.md"], "Progress and logs")
+    assert [row[0] for row in rows(table)] == [phase.value for phase in Phase]
 
 
 def test_exit_codes_are_those_of_the_commands() -> None:

@@ -195,9 +195,11 @@ def test_a_missing_job_file_is_refused(framegate: Framegate, tmp_path: Path) -> 
 
 
 def test_progress_says_videos_clips_rows_rate_think_rate_and_time_left() -> None:
-    counts = Counts(num_clips=12, num_answers=48, num_failures=2, num_thinking=15)
+    counts = Counts(num_clips=12, num_answers=48, num_unparsed=3, num_failures=2, num_thinking=15)
     progress = Progress(num_videos_planned=40, num_videos_begun=4, counts=counts, elapsed_seconds=20)
-    assert describe(progress) == "videos 4/40  clips 12  rows 50  failures 2  2.5 rows/s  think 31%  ETA 3 min"
+    assert (
+        describe(progress) == "videos 4/40  clips 12  rows 50  unparsed 3  failures 2  2.5 rows/s  think 31%  ETA 3 min"
+    )
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(None, "-"), (0, "0 s"), (89, "89 s"), (120, "2 min"), (9000, "2.5 h")])

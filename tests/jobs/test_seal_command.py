@@ -91,6 +91,6 @@ def test_storage_that_fails_on_the_way_is_no_wrong_usage(
     def fail(*args: object, **kwargs: object) -> None:
         raise StorageError("cannot write there")
 
-    monkeypatch.setattr("framegate.jobs.seal.seal", fail)
+    monkeypatch.setattr("framegate.pipelines.commit.seal.seal", fail)
     result = framegate("seal", output)
     assert (result.exit_code, "cannot write there; everything committed is kept" in result.stderr) == (1, True)

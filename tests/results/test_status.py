@@ -13,7 +13,7 @@ from framegate.pipelines.results.status import read_status
 from framegate.schemas.config import OutputConfig
 
 NO_COUNTS = dict.fromkeys(
-    ("num_videos", "num_clips", "num_answers", "elapsed_seconds", "clips_per_second", "think_rate",
+    ("num_videos", "num_clips", "num_answers", "num_unparsed", "elapsed_seconds", "clips_per_second", "think_rate",
      "num_answer_tokens", "num_thinking_tokens")
 )  # fmt: skip
 EXPECTED: dict[str, Any] = {
@@ -25,7 +25,7 @@ EXPECTED: dict[str, Any] = {
     "num_clips": 4,
     "num_questions": 2,
     "num_answers": 8,
-    "num_unparsed": 0,
+    "num_unparsed": 1,
     "think_rate": 0.5,
     "num_answer_tokens": 24,
     "num_thinking_tokens": 160,
@@ -48,6 +48,7 @@ EXPECTED: dict[str, Any] = {
             "num_videos": 5,
             "num_clips": 4,
             "num_answers": 8,
+            "num_unparsed": 1,
             "elapsed_seconds": 12.5,
             "clips_per_second": 0.32,
             "think_rate": 0.5,

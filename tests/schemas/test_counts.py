@@ -18,6 +18,14 @@ def test_a_receipt_adds_to_counts() -> None:
     assert Counts(num_answers=2).plus(receipt) == Counts(num_answers=4, num_thinking=1)
 
 
+def test_a_sum_with_a_part_that_is_not_known_is_not_known() -> None:
+    older = Counts(num_answers=5, num_unparsed=None)
+    for total in (older.plus(Counts(num_answers=2, num_unparsed=1)), Counts(num_answers=2, num_unparsed=1).plus(older)):
+        assert (total.num_answers, total.num_unparsed, total.unparsed_share) == (7, None, None)
+    assert Counts(num_answers=8, num_unparsed=2).unparsed_share == 0.25
+    assert Counts().unparsed_share == 0.0
+
+
 def test_seals_count_no_seconds() -> None:
     assert all(not name.endswith("seconds") for name in SEALED_COUNTS)
 

@@ -45,6 +45,7 @@ class Watchdog:
         self._max_seconds = max_seconds
         self._beat_seconds = min(max_seconds / BEATS, MAX_BEAT_SECONDS)
         self._watched: _Watched | None = None
+        self._lock = threading.Lock()
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="engine-watchdog", daemon=True)
 
@@ -54,14 +55,26 @@ class Watchdog:
 
     @contextmanager
     def watch(self, what: str, max_seconds: float) -> Iterator[None]:
-        """What happens in here should take at most so long. Costs a microsecond."""
-        if max_seconds > self._max_seconds:  # before the thread looks: the code in here may keep it from running
-            self._wind_up(max_seconds)
-        self._watched = _Watched(what, max_seconds, time.monotonic())
+        """What happens in here should take at most so long. Costs a microsecond, but where it may take longer than the
+        least: then the timer is wound up before the thread looks, as the code in here or behind may keep it out."""
+        watched = _Watched(what, max_seconds, time.monotonic())
+        if max_seconds <= self._max_seconds:
+            self._watched = watched
+            try:
+                yield
+            finally:
+                self._watched = None
+            return
+        self._set(watched)
         try:
             yield
         finally:
-            self._watched = None
+            self._set(None)
+
+    def _set(self, watched: _Watched | None) -> None:
+        with self._lock:
+            self._watched = watched
+            self._wind_up(self._max_seconds if watched is None else watched.max_seconds)
 
     def close(self) -> None:
         """Nothing is watched any more, and the timer is stopped."""
@@ -78,7 +91,9 @@ class Watchdog:
                 faulthandler.dump_traceback(STDERR, all_threads=True)
                 self._on_late(Late(watched.what, watched.max_seconds))
                 return
-            self._wind_up(self._max_seconds if watched is None else watched.max_seconds)
+            with self._lock:  # a long one that ends just now must not leave a long timer behind
+                watched = self._watched
+                self._wind_up(self._max_seconds if watched is None else watched.max_seconds)
 
     def _wind_up(self, max_seconds: float) -> None:
         """The process ends so long from now, unless this is called again. Two beats: the thread goes first if it can,

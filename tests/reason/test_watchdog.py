@@ -65,3 +65,8 @@ dog.close()
 def test_after_close_nothing_ends_the_process() -> None:
     done = run("dog.close()\nsleep_with_lock(2.5)")
     assert (done.returncode, done.stdout) == (0, "lived\n"), done.stderr
+
+
+def test_a_long_limit_is_over_with_what_it_was_for() -> None:
+    done = run("with dog.watch('loading', 60.0): time.sleep(0.5)\nwith dog.watch('a step', 0.8): sleep_with_lock(50)")
+    assert (done.returncode, done.stdout) == (1, "")

@@ -28,9 +28,7 @@ HEADINGS = {
 
 
 def seal(
-    objects: Annotated[
-        int, typer.Option(min=1, max=100_000_000, help="In the journal, of 10 rows and 12 kB each.")
-    ] = 10_000,
+    objects: Annotated[int, typer.Option(min=1, max=100_000_000, help="In the journal, of 10 rows each.")] = 10_000,
     file_bytes: Annotated[int, typer.Option(min=4096, help="As output.file_bytes in a job file.")] = 128 * 2**20,
     folder: Annotated[
         Path | None,

@@ -5,17 +5,16 @@ A unit may be sealed while the audit reads the journal, so that a missing one is
 
 from __future__ import annotations
 
-import io
 import re
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from framegate.pipelines.audit.intake import Intake
 from framegate.pipelines.audit.keys import UNSEALED
 from framegate.pipelines.audit.report import AuditReport
 from framegate.pipelines.audit.unknown_objects import JOURNAL_NAME, OutputNames
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.store.parquet import PARQUET_ERRORS
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.tables import INPUT_PREFIX, JOURNAL
@@ -48,16 +47,17 @@ def _take(report: AuditReport, intake: Intake, match: re.Match[str], data: bytes
     """Takes in the rows of one unit. Returns what is wrong with it, or None."""
     name, (config_id, video_id) = match.group(), match.groups()
     try:
-        file = pq.ParquetFile(io.BytesIO(data))
-        if problem := _schema_problem(file.schema_arrow):
+        table = parse_unit(name, data)
+        if problem := _schema_problem(table.schema):
             return problem
-        table = file.read(columns=intake.columns(UNSEALED) if is_quick else None)
+        if is_quick:
+            table = table.select(intake.columns(UNSEALED))
         if table.column("video_id").unique().to_pylist() != [video_id]:
             return "holds rows of another video than its name says, or none"
         erased = intake.num_erased(table)
         intake.take(table, table=UNSEALED, config_id=config_id, file=name)
     except (*PARQUET_ERRORS, FramegateError) as error:
-        return f"is no whole Parquet file of a unit ({(str(error).splitlines() or [''])[0]})"
+        return f"is no whole object of a unit ({(str(error).splitlines() or [''])[0]})"
     report["erased"].num_checked += table.num_rows if intake.tombstones else 0
     if erased:
         report["erased"].find(f"{name} holds {erased:,} rows of an erased video: run 'framegate erase' for it again")

@@ -19,7 +19,7 @@ from framegate.pipelines.commit.output import Output
 _ID: Final = "[0-9a-f]{16}"
 _UNIT: Final = r"\d{7,}-(?:\d{7,}-[0-9a-f]{12}|undecoded-\d+)"
 _RUN: Final = r"[^/]+"
-JOURNAL_NAME: Final = re.compile(rf"journal/config_id=({_ID})/({_ID})/{_UNIT}\.parquet")
+JOURNAL_NAME: Final = re.compile(rf"journal/config_id=({_ID})/({_ID})/{_UNIT}\.(?:arrow\.zst|parquet)")
 SEALED_NAME: Final = re.compile(rf"(results|failures)/config_id=({_ID})/(?:[^/]+=[^/]*/)*(\d{{8,}})\.parquet")
 _NAMES: Final[dict[str, str]] = {
     # Any Parquet in these three is looked at by a check of its own, whatever it is called.

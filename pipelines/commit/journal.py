@@ -1,4 +1,4 @@
-"""The journal: one Parquet object per unit and set of questions, created once.
+"""The journal: one object per unit and set of questions, created once.
 
 A unit is committed when its object exists, and not before. The object is built and read back in memory, then created
 whole, so that no reader meets half of it. The first writer wins.
@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from framegate.pipelines.commit.layout import Layout
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.unit_format import encode_unit, parse_unit
 from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
 from framegate.pipelines.failpoints import reach
-from framegate.pipelines.store.parquet import encode_parquet, parse_parquet
 from framegate.schemas.counts import Counts
 from framegate.schemas.errors import ObjectNotFound
 from framegate.schemas.unit import AnsweredUnit, DecodedUnit
@@ -57,20 +57,24 @@ def unit_uri(layout: Layout, unit: DecodedUnit | AnsweredUnit, config_id: str) -
 
 
 def commit_unit(output: Output, unit: AnsweredUnit, facts: RunFacts, *, written_at: datetime) -> Receipt:
-    """Writes one answered unit. Raises StorageError, FramegateError."""
+    """Writes one answered unit; the receipt is of what is stored. Raises StorageError, FramegateError."""
     table = journal_table(unit, facts, written_at=written_at)
     reach("commit.before")
     put = output.store.put_once(unit_uri(output.layout, unit, facts.config_id), encode_unit(table))
     reach("commit.after")
     # The bytes hold the run and the time: where the same ones are there, our request succeeded and its reply was lost.
+    if not put.is_ours:
+        known = read_receipt(output, unit, facts)
+        if known is not None:
+            return known
     return receipt_of(table, unit.video.video_id, created=put.is_ours)
 
 
-def read_receipt(output: Output, unit: DecodedUnit, facts: RunFacts) -> Receipt | None:
+def read_receipt(output: Output, unit: DecodedUnit | AnsweredUnit, facts: RunFacts) -> Receipt | None:
     """The receipt of a unit that is in the journal already, by this run or another, or None."""
     uri = unit_uri(output.layout, unit, facts.config_id)
     try:
-        table = parse_parquet(uri, output.store.read(uri))
+        table = parse_unit(uri, output.store.read(uri))
     except ObjectNotFound:
         return None
     return receipt_of(table, unit.video.video_id, created=table.column("run_id")[0].as_py() == facts.run_id)
@@ -98,16 +102,4 @@ def receipt_of(table: pa.Table, video_id: str, *, created: bool) -> Receipt:
         decode_seconds=sum(clips.values()),
         undecoded=any(row["stage"] == "decode" for row in failures),
         failure_reason=worst if 2 * num_worst > len(rows) else None,
-    )
-
-
-def encode_unit(table: pa.Table) -> bytes:
-    """A unit's rows as one Parquet object. The same table gives the same bytes.
-
-    It is quick to write rather than compact, since it is read once and then deleted: without dictionaries, statistics
-    and the columns' meanings it is written three times as fast as a sealed file would be.
-    """
-    bare = table.cast(pa.schema([field.remove_metadata() for field in table.schema]))
-    return encode_parquet(
-        bare, compression="none", use_dictionary=False, write_statistics=False, write_page_index=False
     )

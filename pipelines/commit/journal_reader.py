@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from framegate.pipelines.commit.seal_log import JournalObject
+from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.store import Store, join
-from framegate.pipelines.store.parquet import NOT_OURS, parse_parquet
+from framegate.pipelines.store.parquet import NOT_OURS
 from framegate.schemas.errors import StorageError
 from framegate.schemas.tables import INPUT_PREFIX
 
@@ -53,12 +54,9 @@ class JournalReader:
             if data is None:
                 continue
             digest = hashlib.sha256(data).hexdigest()
-            found.append((JournalObject(name=name, size_bytes=len(data), sha256=digest), self._rows(name, data)))
+            rows = parse_unit(self.uri(name), data, cure=_CURE)
+            found.append((JournalObject(name=name, size_bytes=len(data), sha256=digest), rows))
         return found
-
-    def _rows(self, name: str, data: bytes) -> pa.Table:
-        # For so few rows, threads cost a third more than they gain.
-        return parse_parquet(self.uri(name), data, use_threads=False, cure=_CURE)
 
 
 def seal_rows(tables: list[pa.Table]) -> pa.Table:

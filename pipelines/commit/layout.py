@@ -14,6 +14,9 @@ from typing import Final
 from framegate.pipelines.store import join
 from framegate.schemas.keys import uri_digest
 
+UNIT_ENDING: Final = ".arrow.zst"
+"""Of a journal object's name (`unit_format`). Earlier versions wrote Parquet, and named it so."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -21,12 +24,12 @@ class Layout:
 
     results/config_id=<id>/[<partition>=<value>/]<seal>.parquet    sealed answers: the only thing that SQL globs
     failures/config_id=<id>/[<partition>=<value>/]<seal>.parquet   sealed failures
-    journal/config_id=<id>/<video_id>/<unit>.parquet               one object per unit, until it is sealed
+    journal/config_id=<id>/<video_id>/<unit>.arrow.zst             one object per unit, until it is sealed
     seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of
     seals/config_id=<id>/<seal>.json                               what it wrote; it is complete
     attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; deleted when it is committed
     plans/<run_id>.parquet                                         the videos and questions that a run set out to do
-    runs/<run_id>.begun.json, runs/<run_id>.json                   that it began; how it ended
+    runs/<run_id>.json                                             how far a run is; how it ended
     configs/<config_id>.yaml                                       what the id stands for
     indexes/<hash>.parquet                                         members of tar shards
     tombstones/<hash of URI>.json                                  a video that was erased and stays out
@@ -53,12 +56,12 @@ class Layout:
         indexes = sorted(clip_indexes)
         text = "\n".join(f"{question_hash} {attempt}" for question_hash, attempt in sorted(questions))
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        name = f"{indexes[0]:07d}-{indexes[-1]:07d}-{digest}.parquet"
+        name = f"{indexes[0]:07d}-{indexes[-1]:07d}-{digest}{UNIT_ENDING}"
         return join(self.folder("journal", config_id), video_id, name)
 
     def undecoded(self, config_id: str, video_id: str, *, clip_index: int | None, attempt: int) -> str:
         """One object for a video without frames from a clip on, whatever the questions."""
-        name = f"{clip_index or 0:07d}-undecoded-{attempt}.parquet"
+        name = f"{clip_index or 0:07d}-undecoded-{attempt}{UNIT_ENDING}"
         return join(self.folder("journal", config_id), video_id, name)
 
     def seal_plan(self, config_id: str, seal: int) -> str:
@@ -79,9 +82,6 @@ class Layout:
 
     def plan(self, run_id: str) -> str:
         return join(self.root, "plans", f"{run_id}.parquet")
-
-    def run_begun(self, run_id: str) -> str:
-        return join(self.root, "runs", f"{run_id}.begun.json")
 
     def run(self, run_id: str) -> str:
         return join(self.root, "runs", f"{run_id}.json")

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import finish_seals
 from framegate.pipelines.commit.tombstones import set_tombstones
+from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.erase.records import (
     ErasureBegun,
     ErasureReceipt,
@@ -40,7 +41,6 @@ from framegate.pipelines.erase.search import Matches, VideoObject, find_matches
 from framegate.pipelines.erase.targets import Targets
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store import ObjectInfo, join
-from framegate.pipelines.store.parquet import parse_parquet
 from framegate.schemas.clock import now
 from framegate.schemas.errors import FramegateError, ObjectNotFound, StorageError, VersionChanged
 from framegate.schemas.keys import uri_digest
@@ -192,7 +192,7 @@ class _Removal:
         infos = {item.info.uri: item.info for item in journal}
         for uri, data in self._output.store.read_present(infos):
             if data is not None:  # else it was sealed meanwhile, and the next search finds it in a table
-                rows = parse_parquet(uri, data, ["row_kind", "run_id"])
+                rows = parse_unit(uri, data, ["row_kind", "run_id"])
                 yield Replacement(
                     file=_below(uri, "journal"),
                     version=infos[uri].version,

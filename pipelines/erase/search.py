@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.records import parse_record
+from framegate.pipelines.commit.runs import parse_record
+from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.erase.targets import Targets
 from framegate.pipelines.store import ObjectInfo, Store
-from framegate.pipelines.store.parquet import parse_parquet, read_columns, read_parquet
+from framegate.pipelines.store.parquet import read_columns, read_parquet
 from framegate.schemas.errors import ObjectNotFound, StorageError
 
 READ_THREADS = 8  # files whose column of URIs is read at the same time
@@ -162,7 +163,7 @@ def _search_journal(output: Output, targets: Targets, journal: Iterable[VideoObj
             data = output.store.read(uri)
         except ObjectNotFound:
             continue  # sealed meanwhile
-        uris = parse_parquet(uri, data, ["video_uri"]).column("video_uri").unique().to_pylist()
+        uris = parse_unit(uri, data, ["video_uri"]).column("video_uri").unique().to_pylist()
         yield from ((found, video_id) for found in targets.among(uris))
 
 

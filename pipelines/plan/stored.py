@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.store import ObjectInfo, Store
-from framegate.pipelines.store.parquet import one_of_ours, parse_parquet, read_columns
+from framegate.pipelines.store.parquet import one_of_ours, read_columns
 from framegate.schemas.keys import Packing, id_numbers, positions_among
 from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, JOURNAL, KEY_COLUMNS
 
@@ -95,8 +96,7 @@ def _read_objects(store: Store, uris: Sequence[str]) -> _Unsealed:
 
 
 def _read_object(uri: str, data: bytes) -> pa.Table:
-    # For so few rows, threads cost more than they gain.
-    rows = parse_parquet(uri, data, _UNSEALED.names, use_threads=False)
+    rows = parse_unit(uri, data, _UNSEALED.names)
     with one_of_ours(uri):
         return rows.select(_UNSEALED.names).cast(_UNSEALED)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import pytest
 from framegate.pipelines.audit.audit import audit
 from framegate.pipelines.audit.report import AuditReport
 from framegate.pipelines.commit.tombstones import set_tombstones
+from framegate.pipelines.commit.unit_format import encode_unit, parse_unit
 from framegate.pipelines.erase.records import ErasureBegun, put_erasure_begun
 from framegate.schemas.counts import SEALED_COUNTS
 from framegate.schemas.keys import uri_digest
@@ -111,16 +111,14 @@ def change_seal(archive: Archive) -> None:
 
 def change_unit(change: Callable[[bytes], bytes]) -> Damage:
     def damage(archive: Archive) -> None:
-        path = min(Path(archive.output.root, "journal").rglob("*.parquet"))
+        path = min(Path(archive.output.root, "journal").rglob("*.arrow.zst"))
         path.write_bytes(change(path.read_bytes()))
 
     return damage
 
 
 def drop_column(data: bytes) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(pq.read_table(io.BytesIO(data)).drop_columns(["answer"]), sink)
-    return sink.getvalue()
+    return encode_unit(parse_unit("x", data).drop_columns(["answer"]))
 
 
 def copy(kind: str, name: str) -> Damage:
@@ -146,7 +144,7 @@ DAMAGES: dict[str, tuple[Damage, set[str], str]] = {
     "a damaged record of a seal": (put("seals/config_id={config}/00000000.json"), {"sealed_files"}, "no record of"),
     "a row twice": (lambda a: double_a_row(a, "results"), {"unique_results"}, "stands twice, in results/"),
     "a failure twice": (lambda a: double_a_row(a, "failures"), {"unique_failures"}, "stands twice, in failures/"),
-    "no begun": (remove("runs/run-1.begun.json"), {"planned"}, "runs/run-1.begun.json is missing"),
+    "no record of a run": (remove("runs/run-1.json"), {"planned"}, "runs/run-1.json is missing"),
     "no plan": (remove("plans/run-1.parquet"), {"planned"}, "plans/run-1.parquet is missing"),
     "a damaged plan": (put("plans/run-1.parquet"), {"planned"}, "plans/run-1.parquet is missing or cannot be read"),
     "no configuration": (remove("configs/{config}.yaml"), {"planned"}, ".yaml is missing"),
@@ -177,7 +175,7 @@ DAMAGES: dict[str, tuple[Damage, set[str], str]] = {
         ) and None,
         {"planned"}, ".yaml is missing",
     ),
-    "half a unit": (change_unit(lambda data: data[:-10]), {"journal"}, "is no whole Parquet file of a unit"),
+    "half a unit": (change_unit(lambda data: data[:-10]), {"journal"}, "is no whole object of a unit"),
     "a foreign unit": (put("journal/config_id={config}/x.parquet"), {"journal"}, "is no name of a unit"),
     "a unit without a column": (change_unit(drop_column), {"journal"}, "has nothing as answer, not string"),
     "a row of an erased video": (forget_badly, {"erased"}, "rows of erased videos"),

@@ -11,8 +11,8 @@ import pytest
 
 from framegate.pipelines.commit.journal import commit_unit, read_receipt
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
-from framegate.pipelines.store.parquet import parse_parquet
 from framegate.schemas.errors import FramegateError
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -26,7 +26,7 @@ def test_a_unit_is_one_object_and_is_committed_once(tmp_path: Path, units: Simpl
     assert (first.created, again.created) == (True, False)
     assert (first.num_clips, first.num_answers, first.num_failures) == (2, 4, 0)
     [info] = output.store.list(str(tmp_path))
-    table = parse_parquet(info.uri, output.store.read(info.uri))
+    table = parse_unit(info.uri, output.store.read(info.uri))
     assert set(table.column("run_id").to_pylist()) == {"run-1"}
     assert table.column("engine_seconds").to_pylist() == [0.25] * 4
 
@@ -75,7 +75,7 @@ def test_another_attempt_is_another_object_with_its_number(
             units.make_undecoded(video, 1, attempt=attempt),
         ):
             assert commit_unit(output, unit, facts, written_at=NOON).created
-    tables = [parse_parquet(info.uri, output.store.read(info.uri)) for info in output.store.list(output.root)]
+    tables = [parse_unit(info.uri, output.store.read(info.uri)) for info in output.store.list(output.root)]
     rows = [row for table in tables for row in table.to_pylist()]
     failures = sorted((row["reason"], row["attempts"]) for row in rows if row["row_kind"] == "failure")
     assert failures == [("engine_error", 1), ("engine_error", 2), ("truncated", 1), ("truncated", 2)]

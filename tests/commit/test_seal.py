@@ -238,7 +238,7 @@ def test_a_journal_object_of_something_else_stops_the_seal_with_its_name(
     fill(output, units, facts)
     stray = output.layout.undecoded(facts.config_id, "0" * 16, clip_index=None, attempt=1)
     Store().put_once(stray, b"not a table")
-    with pytest.raises(StorageError, match=r"0{16}/0000000-undecoded-1.parquet is no whole Parquet file"):
+    with pytest.raises(StorageError, match=r"0{16}/0000000-undecoded-1.arrow.zst is no whole unit"):
         seal(output, facts.config_id)
     assert len(journal(output)) == 11
 

@@ -11,14 +11,14 @@ from typing import BinaryIO
 import pyarrow.compute as pc
 import pytest
 
-from framegate.pipelines.commit.journal import commit_unit, encode_unit
+from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import finish_seals, seal
 from framegate.pipelines.commit.seal_log import SealLog, SealRecord
 from framegate.pipelines.commit.sealed_parquet import encode_sealed
+from framegate.pipelines.commit.unit_format import encode_unit, parse_unit
 from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
 from framegate.pipelines.store import ObjectInfo, Put, Store
-from framegate.pipelines.store.parquet import parse_parquet
 from framegate.schemas.errors import StorageError
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -117,7 +117,7 @@ class World:
         return {"/".join(uri.split("/")[-3:]): data for uri, data in Store().read_many(names)}
 
     def rows(self, table: str) -> list[dict]:
-        return [row for uri, data in self.files(table).items() for row in parse_parquet(uri, data).to_pylist()]
+        return [row for uri, data in self.files(table).items() for row in parse_unit(uri, data).to_pylist()]
 
     def sealed_keys(self, table: str = "results") -> list[tuple]:
         keys = [(row["video_uri"], row["clip_index"] or 0, row["question_hash"] or "") for row in self.rows(table)]
@@ -141,7 +141,7 @@ class World:
         video_id = self.units.make_video(name).video_id
         Store().delete([info.uri for info in self.output.list("journal") if video_id in info.uri])
         for info in [info for folder in ("results", "failures") for info in self.output.list(folder)]:
-            table = parse_parquet(info.uri, Store().read(info.uri))
+            table = parse_unit(info.uri, Store().read(info.uri))
             left = table.filter(pc.field("video_uri") != uri)
             if left.num_rows < table.num_rows:
                 Store().replace(info.uri, encode_sealed([left], table.schema), if_match=info.version)

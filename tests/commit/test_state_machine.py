@@ -18,10 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import finish_seals, seal
+from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.erase.erase import complete_erasures, erase
 from framegate.pipelines.store import ObjectInfo, Put, Store
-from framegate.pipelines.store.parquet import parse_parquet
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NAMES = "abc"
@@ -191,7 +191,7 @@ class Archive(RuleBasedStateMachine):
         found = []
         for path, object in list(MemoryFileSystem.store.items()):
             if path.split("/")[2] == folder:
-                rows = parse_parquet(path, object.getvalue()).to_pylist()
+                rows = parse_unit(path, object.getvalue()).to_pylist()
                 found += [
                     (row["video_uri"], row["clip_index"], row["question_hash"], row.get("attempts"))
                     for row in rows

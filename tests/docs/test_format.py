@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from framegate.pipelines.commit.layout import UNIT_ENDING
+from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.schemas.tables import FAILURES, INPUT_PREFIX, RESULTS
 from tests.docs.pages import PAGES, code_blocks, rows, section
 
@@ -23,12 +25,11 @@ ID = "[0-9a-f]{16}"
 KINDS = {
     "results": r"results/.+\.parquet",
     "failures": r"failures/.+\.parquet",
-    "journal": rf"journal/config_id={ID}/{ID}/.+\.parquet",
+    "journal": rf"journal/config_id={ID}/{ID}/.+\.arrow\.zst",
     "seal plan": rf"seals/config_id={ID}/\d{{8}}\.plan\.parquet",
     "seal record": rf"seals/config_id={ID}/\d{{8}}\.json",
     "attempt": rf"attempts/config_id={ID}/{ID}/[^/]+/[^/]+-\d{{4}}",
     "plan": r"plans/[^/]+\.parquet",
-    "run begun": r"runs/[^/]+\.begun\.json",
     "run record": r"runs/[^/.]+\.json",
     "config": rf"configs/{ID}\.yaml",
     "index": r"indexes/[0-9a-f]{32}\.parquet",
@@ -38,7 +39,14 @@ KINDS = {
     "erasure receipt": r"erasures/[^/.]+\.json",
     "layout": r"layout\.json",
 }
-INNER = {"seal plan metadata", "seal record files", "seal record runs", "run record counts", "index metadata"}
+INNER = {
+    "seal plan metadata",
+    "seal record files",
+    "seal record runs",
+    "run record counts",
+    "run record heartbeat",
+    "index metadata",
+}
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +91,9 @@ def test_the_tree_of_the_page_names_every_kind() -> None:
 
 def fields_of(kind: str, path: Path) -> dict[str, Any]:
     """The fields of an object; of Parquet, columns."""
+    if path.name.endswith(UNIT_ENDING):
+        names = parse_unit(str(path), path.read_bytes()).column_names
+        return dict.fromkeys(name for name in names if not name.startswith(INPUT_PREFIX))
     if path.suffix == ".parquet":
         return dict.fromkeys(name for name in pq.read_schema(path).names if not name.startswith(INPUT_PREFIX))
     text = path.read_text(encoding="utf-8")
@@ -103,7 +114,9 @@ def test_what_lies_inside_of_objects_is_described(objects: dict[str, list[Path]]
         for counts in record["runs"].values():
             assert set(counts) == set(DOCUMENTED["seal record runs"])
     for path in objects["run record"]:
-        assert set(json.loads(path.read_text())["counts"]) == set(DOCUMENTED["run record counts"])
+        record = json.loads(path.read_text())
+        assert set(record["counts"]) == set(DOCUMENTED["run record counts"])
+        assert set(record["heartbeat"]) == set(DOCUMENTED["run record heartbeat"])
     for kind, key in (("seal plan", b"framegate"), ("index", b"framegate_shard")):
         for path in objects[kind]:
             about = json.loads((pq.read_schema(path).metadata or {})[key])

@@ -18,11 +18,11 @@ from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import finish_seals, seal
 from framegate.pipelines.commit.seal_log import SealLog
+from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.erase.erase import complete_erasures, erase
 from framegate.pipelines.erase.records import ErasureReceipt, leads_to, read_replacements, unfinished_erasures
 from framegate.pipelines.store import ObjectInfo, Put, Store
-from framegate.pipelines.store.parquet import parse_parquet
 
 URI = "cam/erased.mp4"
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -67,7 +67,7 @@ class WatchedStore(Store):
 def rows(output: Output) -> dict[str, list[dict[str, Any]]]:
     """Every sealed row, by file."""
     return {
-        info.uri.removeprefix(output.root): parse_parquet(info.uri, output.store.read(info.uri)).to_pylist()
+        info.uri.removeprefix(output.root): parse_unit(info.uri, output.store.read(info.uri)).to_pylist()
         for kind in ("results", "failures")
         for info in output.list(kind)
     }

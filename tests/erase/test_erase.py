@@ -17,13 +17,13 @@ from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.tombstones import read_tombstones
+from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.erase.erase import erase
 from framegate.pipelines.erase.records import read_erasure_receipt, read_replacements, unfinished_erasures
 from framegate.pipelines.source.index_cache import to_parquet as index_bytes
 from framegate.pipelines.source.members import ShardIndex, ShardMember
 from framegate.pipelines.store import ObjectInfo, join
-from framegate.pipelines.store.parquet import parse_parquet
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.keys import uri_digest
 
@@ -41,7 +41,7 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> Output:
 def tables(output: Output) -> dict[str, pa.Table]:
     """Every sealed file and plan by its name."""
     return {
-        info.uri: parse_parquet(info.uri, output.store.read(info.uri))
+        info.uri: parse_unit(info.uri, output.store.read(info.uri))
         for folder in ("results", "failures", "plans")
         for info in output.list(folder)
     }

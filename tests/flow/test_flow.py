@@ -135,7 +135,7 @@ flow.run(job, engine_factory=ScriptedEngine, on_progress=lambda progress: os.kil
     (tmp_path / "job.pickle").write_bytes(pickle.dumps(killed))
     process = subprocess.run([sys.executable, "-c", script, str(tmp_path / "job.pickle")], capture_output=True)
     assert process.returncode == -9, process.stderr.decode()
-    assert list((tmp_path / "index" / "journal").rglob("*.parquet")) != []
+    assert list((tmp_path / "index" / "journal").rglob("*.arrow.zst")) != []
     assert flow.run(killed, engine_factory=ScriptedEngine).is_complete
     for table in ("results", "failures"):
         assert rows(killed, table) == rows(undisturbed, table)

@@ -17,10 +17,10 @@ import pytest
 
 from framegate.pipelines.commit.journal import unit_uri
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.reason.occupancy import Occupancy
 from framegate.pipelines.store import Store
-from framegate.pipelines.store.parquet import parse_parquet
 from framegate.pipelines.worker import process_end
 from framegate.pipelines.worker.answer_worker import AnswerWorker
 from framegate.pipelines.worker.attempts import Attempts
@@ -113,7 +113,7 @@ class Model:
 
 def journal(attempts: Attempts) -> list[dict[str, Any]]:
     infos = attempts.output.list("journal")
-    return [row for info in infos for row in parse_parquet(info.uri, attempts.output.store.read(info.uri)).to_pylist()]
+    return [row for info in infos for row in parse_unit(info.uri, attempts.output.store.read(info.uri)).to_pylist()]
 
 
 def markers(attempts: Attempts) -> list[str]:

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.reason.occupancy import Occupancy
-from framegate.pipelines.store.parquet import parse_parquet
 from framegate.pipelines.worker.answer_worker import AnswerWorker
 from framegate.pipelines.worker.attempts import Attempts
 from framegate.pipelines.worker.decode_worker import DecodeWorker
@@ -80,7 +80,7 @@ def batch(units: SimpleNamespace) -> pa.Table:
 
 def journal(attempts: Attempts) -> list[dict[str, Any]]:
     infos = attempts.output.list("journal")
-    return [row for info in infos for row in parse_parquet(info.uri, attempts.output.store.read(info.uri)).to_pylist()]
+    return [row for info in infos for row in parse_unit(info.uri, attempts.output.store.read(info.uri)).to_pylist()]
 
 
 def markers(attempts: Attempts) -> list[str]:

@@ -1,8 +1,8 @@
 """`bench seal`: seals a synthetic journal of many objects in a process of its own; time, memory, bytes.
 
-The objects are copies of TEMPLATES real ones (`encode_unit`), which differ in answers, confidences, thoughts and clips.
-In each copy ids and URIs are written over placeholders of the same length. The copies are written without fsync, since
-they need not survive a power failure.
+The objects are real ones (`encode_unit`). Their rows are those of TEMPLATES, which differ in answers, confidences,
+thoughts and clips, with ids and URIs of their own. They are written without fsync, since they need not survive a power
+failure.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from framegate.pipelines.commit.journal import encode_unit
 from framegate.pipelines.commit.layout import Layout
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import DEFAULT_FILE_BYTES, seal
+from framegate.pipelines.commit.unit_format import encode_unit
 from framegate.pipelines.lab.bench.processes import peak_rss_bytes
 from framegate.schemas.errors import FramegateError, InputError
 from framegate.schemas.tables import JOURNAL
@@ -122,8 +122,8 @@ def _make_videos(root: str, first: int, end: int, num_objects: int) -> int:
         video_id = f"{random.Random(video).getrandbits(64):016x}"  # as ids are: without any order
         uri = _URI.replace("@@", f"{video % 40:02d}").replace("@video_number", f"{video:013d}")
         for unit in range(min(UNITS_PER_VIDEO, num_objects - video * UNITS_PER_VIDEO)):
-            data = templates[(video * UNITS_PER_VIDEO + unit) % TEMPLATES]
-            data = data.replace(_VIDEO_ID.encode(), video_id.encode()).replace(_URI.encode(), uri.encode())
+            rows = templates[(video * UNITS_PER_VIDEO + unit) % TEMPLATES]
+            data = encode_unit(_with_video(rows, video_id=video_id, video_uri=uri))
             clips = range(unit * CLIPS_PER_OBJECT, (unit + 1) * CLIPS_PER_OBJECT)
             path = layout.unit(CONFIG_ID, video_id, clip_indexes=clips, questions=[(_question_hash(0), 1)])
             if unit == 0:
@@ -133,13 +133,20 @@ def _make_videos(root: str, first: int, end: int, num_objects: int) -> int:
     return written
 
 
-def _templates() -> Iterator[bytes]:
+def _with_video(rows: pa.Table, **values: str) -> pa.Table:
+    for name, value in values.items():
+        place = rows.schema.get_field_index(name)
+        rows = rows.set_column(place, rows.schema.field(place), pa.array([value] * rows.num_rows))
+    return rows
+
+
+def _templates() -> Iterator[pa.Table]:
     chance = random.Random(20)
     for number in range(TEMPLATES):
         unit = number % UNITS_PER_VIDEO
         clips = range(unit * CLIPS_PER_OBJECT, (unit + 1) * CLIPS_PER_OBJECT)
         rows = [_row(clip, question, number, chance) for clip in clips for question in range(len(QUESTIONS))]
-        yield encode_unit(pa.Table.from_pylist(rows, schema=JOURNAL))
+        yield pa.Table.from_pylist(rows, schema=JOURNAL)
 
 
 def _question_hash(question: int) -> str:

@@ -33,7 +33,7 @@ def test_a_journal_is_made_sealed_and_gone(tmp_path: Path) -> None:
 
 def test_the_journal_holds_as_many_different_keys_as_rows(tmp_path: Path) -> None:
     num_bytes = make_journal(tmp_path, 25, 2)
-    files = list((tmp_path / "journal").rglob("*.parquet"))
+    files = list((tmp_path / "journal").rglob("*.arrow.zst"))
     assert (len(files), sum(file.stat().st_size for file in files)) == (25, num_bytes)
     assert len({file.parent for file in files}) == 3
     sealed = seal(Output.at(str(tmp_path)), CONFIG_ID)

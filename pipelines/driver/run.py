@@ -204,7 +204,7 @@ def report(run: Run, planned: Plan, tally: Tally, phases: Phases, *, is_sealed: 
         is_sealed=is_sealed,
         seal_seconds_per_unit=run.pace.measured,
         phase_seconds=phases.seconds(),
-        notices=planned.notices,
+        notices=tuple(planned.notices),
     )
     run.record.update(**end_fields(summary, planned), ended_at=now().isoformat())
     return summary

@@ -92,7 +92,7 @@ def end_fields(summary: RunSummary, planned: Plan) -> dict[str, Any]:
     values = asdict(summary)
     values.pop("stop")
     told = {"is_complete": summary.is_complete, "stop_code": None, "stop_reason": None, "phase": None}
-    return {**values, **told, **_end(summary, planned)}
+    return {**values, "notices": list(summary.notices), **told, **_end(summary, planned)}
 
 
 def failure_fields(error: BaseException) -> dict[str, Any]:

@@ -83,8 +83,10 @@ def read_seals(report: AuditReport, output: Output) -> Seals:
     for config_id in sorted(folder.removeprefix("config_id=") for folder in folders):
         log = SealLog(output, config_id)
         names = list(log.numbers())
-        recorded = sorted(number for number, is_record in names if is_record)
-        for number in range(recorded[-1] + 1 if recorded else 0):
+        folded = _read_history(check, seals, log, config_id)
+        seals.records[config_id] += folded
+        recorded = sorted(number for number, is_record in names if is_record and number >= len(folded))
+        for number in range(len(folded), recorded[-1] + 1 if recorded else 0):
             try:
                 record = log.read_record(number)
             except CredentialsError:
@@ -101,12 +103,23 @@ def read_seals(report: AuditReport, output: Output) -> Seals:
                 seals.unsure.add(config_id)
             else:
                 seals.records[config_id].append(record)
-        for number in {n for n, is_record in names if not is_record} - set(recorded):
+        for number in {n for n, is_record in names if not is_record and n >= len(folded)} - set(recorded):
             seals.pending.add((config_id, number))
             check.note(
                 f"seal {number} of config_id {config_id} is under way, or broke off: 'framegate seal' completes it"
             )
     return seals
+
+
+def _read_history(check: Check, seals: Seals, log: SealLog, config_id: str) -> list[SealRecord]:
+    try:
+        return log.read_history()
+    except CredentialsError:
+        raise
+    except StorageError as error:
+        check.find(str(error))
+        seals.unsure.add(config_id)
+        return []
 
 
 def check_sealed(
@@ -217,8 +230,10 @@ def _is_planned(output: Output, seals: Seals, config_id: str, seal: int) -> bool
     """Whether a seal had a plan, and no record when the records were read."""
     if (config_id, seal) in seals.pending:
         return True
-    is_recorded = any(record.seal == seal for record in seals.records.get(config_id, ()))
-    return not is_recorded and SealLog(output, config_id).read_plan(seal) is not None
+    if any(record.seal == seal for record in seals.records.get(config_id, ())):
+        return False
+    log = SealLog(output, config_id)
+    return log.read_plan(seal) is not None or log.read_folded(seal) is not None
 
 
 def _why_not_counted(output: Output, seals: Seals, name: str, info: ObjectInfo) -> str | None:

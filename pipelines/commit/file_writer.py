@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.growth import Mark, encode_marked, groups_of_last_seal, grow
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal_log import FileName, SealPlan
+from framegate.pipelines.commit.seal_log import FileName, SealLog, SealPlan
 from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.commit.sealed_parquet import counted_columns, sealed_schema, take_sealed
 from framegate.pipelines.failpoints import reach
@@ -110,11 +110,7 @@ class FileWriter:
         raise SealedMeanwhile
 
     def _is_recorded(self, plan: SealPlan) -> bool:
-        try:
-            self._output.store.stat(self._output.layout.seal_record(self._config_id, plan.seal))
-        except ObjectNotFound:
-            return False
-        return True
+        return SealLog(self._output, self._config_id).read_record(plan.seal) is not None
 
     def _describe(self, uri: str, data: bytes, mark: Mark) -> SealedFile:
         return SealedFile.of(uri.removeprefix(join(self._output.root, "")), data, mark)

@@ -10,6 +10,8 @@ in it, or wake up in it much later:
                  this one holds; bring each file that the plan names to its next version, marked n.
     3. record    put_once of what was added to the files, and what they are now.
     4. delete    the plan's journal objects.
+    5. fold      the records of complete seals go into the history, and their plans and records as objects
+                 (`pipelines.commit.seal_history`).
 
 To complete a seal is to do what is left of steps 2 to 4.
 
@@ -41,6 +43,9 @@ reason an object that an executor finds missing or changed is either sealed, and
 stops, or of an erased video: it is skipped, and the record says so. Dead bytes of a file hold no row that its living
 ones do not: rows leave a file only by an erasure, which writes it anew as a whole.
 
+Why folding does no harm. A sealer that slept may create a plan or a record anew whose name was free again. It reads the
+history after that, and before it writes, deletes or counts anything: a seal that is in there is complete.
+
 Why the record says the same whoever makes it. The rows that a seal added are the last ones of a file, in row groups of
 their own, and the mark says how many they are. A sealer that goes on where another one died reads them there, and looks
 for the keys of earlier seals in the row groups before them.
@@ -69,6 +74,8 @@ from framegate.pipelines.failpoints import reach
 from framegate.schemas.errors import ObjectNotFound, StorageError
 
 DEFAULT_FILE_BYTES: Final = 128 * 2**20
+FOLD_FROM: Final = 4
+"""So many complete seals with objects of their own are folded: readers ask for fewer than that, and for the history."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +127,7 @@ def seal(
             sealed = sealed.plus(record)
         if sealer.is_through:
             break
+    sealer.fold()
     return sealed
 
 
@@ -138,17 +146,26 @@ class _Sealer:
         self._writer = SealWriter(output, config_id)
         self.num_seals = 0
         self.is_through = False
+        self._has_leftovers = False
 
     def finish(self) -> Sealed:
         """Completes the last plan, and each one that is created after it."""
         sealed = Sealed()
-        # Where there is a plan, all seals before it are complete.
-        self.num_seals = max((number for number, _ in self._log.numbers()), default=0)
+        # Where there is a plan, all seals before it are complete, and so are those in the history.
+        numbers = [number for number, _ in self._log.numbers()]
+        num_folded = len(self._log.read_history())
+        self.num_seals = max([*numbers, num_folded])
+        self._has_leftovers = min(numbers, default=num_folded) < num_folded  # of a sealer that died as it folded
         while plan := self._log.read_plan(self.num_seals):
             was_recorded = self._log.read_record(plan.seal) is not None
             record = self._complete(plan, None)
             sealed = sealed if was_recorded else sealed.plus(record)
         return sealed
+
+    def fold(self) -> None:
+        """Brings the records of all complete seals into the history, where that spares readers some requests."""
+        if self._has_leftovers or self.num_seals - self._log.num_folded >= FOLD_FROM:
+            self._log.fold(self.num_seals)
 
     def is_empty(self) -> bool:
         return next(self._journal.list(), None) is None
@@ -169,9 +186,10 @@ class _Sealer:
                 yield self._complete(plan, None)
                 return
             record = self._complete(plan, batch)
+            is_old = plan.seal < self._log.num_folded  # others have sealed this number since the journal was listed
             del batch, plan  # half a GiB, before the next batch is read
             yield record
-            if record.skipped:
+            if record.skipped or is_old:
                 return
         self.is_through = True
 
@@ -195,6 +213,10 @@ class _Sealer:
 
     def _complete(self, plan: SealPlan, batch: Batch | None) -> SealRecord:
         """Steps 2 to 4, of which others may have done some. `batch` has the rows of the plan, if it is ours."""
+        if (record := self._log.read_folded(plan.seal)) is not None:  # the plan may be one of a name that was free
+            self._log.delete_folded(plan.seal)
+            self.num_seals = max(self.num_seals, self._log.num_folded)
+            return record
         record = self._log.read_record(plan.seal)
         is_ours = False
         if record is None:

@@ -48,7 +48,6 @@ FAILPOINTS: Final[dict[str, str]] = {
     "seal.file": "a seal's rows are in one of its files",
     "seal.recorded": "a seal is recorded, none of its journal objects deleted",
     "seal.deleted": "a journal object of a seal is deleted",
-    "seal.folded": "records of seals are in the history, and still objects of their own",
     "erase.tombstone": "a tombstone is set",
     "erase.noted": "the replacement of a file is noted, and not yet done",
     "erase.replaced": "a file is replaced",

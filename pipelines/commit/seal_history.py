@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store import Store
 from framegate.pipelines.store.parquet import NOT_OURS
 from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
@@ -66,7 +65,6 @@ def fold(store: Store, uri: str, num_seals: int, read_records: Callable[[int, in
     while (history := read_history(store, uri)).num_seals < num_seals:
         documents = [*history.documents, *read_records(history.num_seals, num_seals)]
         if _put(store, uri, _encode(documents), history.version):
-            reach("seal.folded")
             return num_seals
     return history.num_seals
 

@@ -53,7 +53,7 @@ INNER = {
 
 
 @pytest.fixture(scope="module")
-def objects(outputs: tuple[Path, Path]) -> dict[str, list[Path]]:
+def objects(outputs: tuple[Path, ...]) -> dict[str, list[Path]]:
     """Every object of both outputs by its kind; one of no kind fails. Hidden files are none."""
     found: dict[str, list[Path]] = {}
     for root in outputs:

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from framegate.pipelines.audit.file_history import FileHistory, Histories, read_histories
+from framegate.pipelines.audit.file_history import FileHistory, Histories, read_histories, read_history
 from framegate.pipelines.audit.intake import Intake
 from framegate.pipelines.audit.keys import FAILURE, RESULT
 from framegate.pipelines.audit.report import AuditReport, Check
@@ -45,6 +45,7 @@ class Seals:
     records    by config_id, in order of the seals
     pending    (config_id, seal) that had a plan and no record
     unsure     config_ids of which a file is missing or cannot be read, so that nothing can be counted
+    unknown    of those: whose records cannot be read at all
     ahead      config_ids of which a seal without a record has written to a file
     found      by (config_id, run_id): the SUMMED counts of the rows in sealed files
     removed    by the same: the answers and failures that erasures removed from them
@@ -53,6 +54,7 @@ class Seals:
     records: dict[str, list[SealRecord]] = field(default_factory=lambda: defaultdict(list))
     pending: set[tuple[str, int]] = field(default_factory=set)
     unsure: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
     ahead: set[str] = field(default_factory=set)
     found: dict[tuple[str, str], Counts] = field(default_factory=lambda: defaultdict(Counts))
     removed: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -83,7 +85,10 @@ def read_seals(report: AuditReport, output: Output) -> Seals:
     for config_id in sorted(folder.removeprefix("config_id=") for folder in folders):
         log = SealLog(output, config_id)
         names = list(log.numbers())
-        folded = _read_history(check, seals, log, config_id)
+        if (folded := read_history(check, log, config_id)) is None:
+            seals.unsure.add(config_id)
+            seals.unknown.add(config_id)
+            continue
         seals.records[config_id] += folded
         recorded = sorted(number for number, is_record in names if is_record and number >= len(folded))
         for number in range(len(folded), recorded[-1] + 1 if recorded else 0):
@@ -109,17 +114,6 @@ def read_seals(report: AuditReport, output: Output) -> Seals:
                 f"seal {number} of config_id {config_id} is under way, or broke off: 'framegate seal' completes it"
             )
     return seals
-
-
-def _read_history(check: Check, seals: Seals, log: SealLog, config_id: str) -> list[SealRecord]:
-    try:
-        return log.read_history()
-    except CredentialsError:
-        raise
-    except StorageError as error:
-        check.find(str(error))
-        seals.unsure.add(config_id)
-        return []
 
 
 def check_sealed(
@@ -228,7 +222,7 @@ def _is_pending(output: Output, seals: Seals, name: str) -> bool:
 
 def _is_planned(output: Output, seals: Seals, config_id: str, seal: int) -> bool:
     """Whether a seal had a plan, and no record when the records were read."""
-    if (config_id, seal) in seals.pending:
+    if (config_id, seal) in seals.pending or config_id in seals.unknown:
         return True
     if any(record.seal == seal for record in seals.records.get(config_id, ())):
         return False

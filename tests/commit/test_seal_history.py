@@ -1,9 +1,10 @@
-"""Folded records: nothing is lost when a sealer dies or others fold at once, and a sleeper's old plan counts for nothing."""
+"""Folded records: nothing is lost where a sealer dies or others fold at once; an old plan counts for nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.store import Store
 from framegate.schemas.errors import StorageError
 
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 Commit = Callable[[str], None]
 
 
@@ -30,7 +32,7 @@ def output(tmp_path: Path) -> Output:
 def commit(output: Output, units: SimpleNamespace, facts: RunFacts) -> Commit:
     def commit(name: str) -> None:
         unit = units.make_unit(units.make_video(name), range(2), num_clips=2)
-        commit_unit(output, unit, replace(facts, run_id="run-1"), written_at=units.NOON)
+        commit_unit(output, unit, replace(facts, run_id="run-1"), written_at=NOON)
 
     return commit
 

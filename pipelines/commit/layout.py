@@ -35,6 +35,7 @@ class Layout:
     plans/<run_id>.parquet                                         the videos and questions that a run set out to do
     runs/<run_id>.json                                             how far a run is; how it ended
     configs/<config_id>.yaml                                       what the id stands for
+    adoptions/<own config_id>.yaml                                 a configuration filed under another one's id
     indexes/<hash>.parquet                                         members of tar shards
     tombstones/<hash of URI>.json                                  a video that was erased and stays out
     erasures/<erasure_id>.begun.json                               digests of the videos that an erasure removes
@@ -83,7 +84,8 @@ class Layout:
         return join(self.folder(table, config_id), *parts, f"{seal:08d}.parquet")
 
     def attempt(self, config_id: str, video_id: str, scope: str, run_id: str, number: int) -> str:
-        """`scope` is `decode`, or the name of a unit's journal object without its ending."""
+        """`scope` is `decode`, `decode-3-of-12` for a part of a video, or the name of a unit's journal object without
+        its ending."""
         return join(self.folder("attempts", config_id), video_id, scope, f"{run_id}-{number:04d}")
 
     def video_log(self, number: int, *, is_whole: bool = False) -> str:
@@ -98,6 +100,9 @@ class Layout:
 
     def config(self, config_id: str) -> str:
         return join(self.root, "configs", f"{config_id}.yaml")
+
+    def adoption(self, own_id: str) -> str:
+        return join(self.root, "adoptions", f"{own_id}.yaml")
 
     def tombstone(self, video_uri: str) -> str:
         """Named by the URI's digest: a tombstone must not name the video that was erased."""
@@ -118,6 +123,6 @@ class Layout:
 
 
 FOLDERS: Final = (
-    "results", "failures", "videos", "journal", "seals", "attempts", "plans", "runs", "configs", "indexes",
+    "results", "failures", "videos", "journal", "seals", "attempts", "plans", "runs", "configs", "adoptions", "indexes",
     "tombstones", "erasures",
 )  # fmt: skip

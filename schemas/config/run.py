@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.config.engine import EngineConfig
 from framegate.schemas.config.failures import FailuresConfig
 from framegate.schemas.config.gate import GatedConfig, StrategyConfig
 from framegate.schemas.config.input import InputConfig
@@ -30,8 +31,14 @@ class RunConfig(Part):
     decode: DecodeConfig = DecodeConfig()
     prompt: PromptConfig = PromptConfig()
     gate: StrategyConfig = GatedConfig()
+    engine: EngineConfig = EngineConfig()
     failures: FailuresConfig = FailuresConfig()
     ray: RayConfig = RayConfig()
+    adopt: str | None = Field(
+        default=None,
+        pattern="^[a-f][0-9a-f]{15}$",
+        description="a config_id of the output under which answers go on, although this job's own is another",
+    )
     run: NightConfig = NightConfig()
 
     @model_validator(mode="after")

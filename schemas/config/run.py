@@ -16,6 +16,7 @@ from framegate.schemas.config.output import OutputConfig
 from framegate.schemas.config.part import Part
 from framegate.schemas.config.prompt import PromptConfig
 from framegate.schemas.config.ray import RayConfig
+from framegate.schemas.config.seal import SealConfig
 
 
 class RunConfig(Part):
@@ -33,6 +34,7 @@ class RunConfig(Part):
     failures: FailuresConfig = FailuresConfig()
     ray: RayConfig = RayConfig()
     run: NightConfig = NightConfig()
+    seal: SealConfig = SealConfig()
 
     @model_validator(mode="after")
     def _decord_is_confined(self) -> RunConfig:

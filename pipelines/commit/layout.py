@@ -80,7 +80,8 @@ class Layout:
         return join(self.folder(table, config_id), *parts, f"{seal:08d}.parquet")
 
     def attempt(self, config_id: str, video_id: str, scope: str, run_id: str, number: int) -> str:
-        """`scope` is `decode`, or the name of a unit's journal object without its ending."""
+        """`scope` is `decode`, `decode-3-of-12` for a part of a video, or the name of a unit's journal object without
+        its ending."""
         return join(self.folder("attempts", config_id), video_id, scope, f"{run_id}-{number:04d}")
 
     def video_log(self, number: int, *, is_whole: bool = False) -> str:

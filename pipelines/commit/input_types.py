@@ -39,7 +39,8 @@ def cast_input(column: pa.ChunkedArray, data_type: pa.DataType) -> pa.ChunkedArr
     if column.type == data_type:
         return column
     try:
-        return column.cast(data_type)
+        # Whole numbers beyond 2^53 among others with a fraction lose digits; refusing them would stop every seal.
+        return column.cast(data_type, safe=not (pa.types.is_integer(column.type) and pa.types.is_floating(data_type)))
     except pa.ArrowNotImplementedError:  # a list or a struct, as the text that it would be in Python
         texts = [None if value is None else repr(value) for value in column.to_pylist()]
         return pa.chunked_array([pa.array(texts, pa.string())])

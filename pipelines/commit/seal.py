@@ -61,6 +61,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from framegate.pipelines.commit.batches import Batch, read_batches
+from framegate.pipelines.commit.compact import choose_merge, merge_files
 from framegate.pipelines.commit.file_writer import SealedMeanwhile
 from framegate.pipelines.commit.journal_reader import JournalReader
 from framegate.pipelines.commit.open_files import OpenFiles
@@ -72,6 +73,7 @@ from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.failpoints import reach
 from framegate.schemas.errors import ObjectNotFound, StorageError
+from framegate.schemas.tables import JOURNAL
 
 DEFAULT_FILE_BYTES: Final = 128 * 2**20
 FOLD_FROM: Final = 4
@@ -83,11 +85,13 @@ class Sealed:
     """The sum of the seals that one call completed. Other sealers may have done a part of each, or all of it.
 
     num_files    that were begun or added to; one that two seals added to counts twice, and so do its `size_bytes`
+    num_merged   files whose rows are in others now
     """
 
     num_seals: int = 0
     num_units: int = 0
     num_files: int = 0
+    num_merged: int = 0
     num_answers: int = 0
     num_failures: int = 0
     num_duplicates: int = 0
@@ -96,12 +100,14 @@ class Sealed:
     size_bytes: int = 0
 
     def plus(self, record: SealRecord) -> Sealed:
+        added = () if record.merged else record.files
         more = {
             "num_seals": 1,
             "num_units": record.num_units,
             "num_files": len(record.files),
-            "num_answers": sum(file.num_new_rows for file in record.files if file.table == "results"),
-            "num_failures": sum(file.num_new_rows for file in record.files if file.table == "failures"),
+            "num_merged": len(record.merged),
+            "num_answers": sum(file.num_new_rows for file in added if file.table == "results"),
+            "num_failures": sum(file.num_new_rows for file in added if file.table == "failures"),
             "num_duplicates": record.num_duplicates,
             "num_erased": record.num_erased,
             "num_skipped": len(record.skipped),
@@ -134,6 +140,19 @@ def seal(
 def finish_seals(output: Output, config_id: str) -> Sealed:
     """Completes the last seal that has a plan: its files, its record, the deletion of its objects. No new seal."""
     return _Sealer(output, config_id).finish()
+
+
+def compact(output: Output, config_id: str, *, file_bytes: int = DEFAULT_FILE_BYTES) -> Sealed:
+    """Merges the small files of each partition, until no two of them fit into a file of `file_bytes` together.
+
+    Completes first what was begun. Any number of processes may do this at once, beside runs, seals and erasures.
+    Raises StorageError.
+    """
+    sealer = _Sealer(output, config_id)
+    sealed = sealer.finish()
+    while (record := sealer.compact_once(file_bytes)) is not None:
+        sealed = sealed.plus(record)
+    return sealed
 
 
 class _Sealer:
@@ -193,6 +212,12 @@ class _Sealer:
                 return
         self.is_through = True
 
+    def compact_once(self, file_bytes: int) -> SealRecord | None:
+        """Merges some files, or completes the seal that another process proposed; None where nothing can be merged."""
+        files = self._files_before(self.num_seals)
+        ours = choose_merge(self._output, files, file_bytes=file_bytes, seal=self.num_seals)
+        return None if ours is None else self._complete(self._log.propose(ours), None)
+
     def _propose(self, batch: Batch, file_bytes: int, partition_by: tuple[str, ...]) -> tuple[SealPlan, bool]:
         """Step 1. Returns the first plan that was created, and whether it is ours."""
         ours = SealPlan(
@@ -231,14 +256,16 @@ class _Sealer:
         """Step 2. Returns the record to create and True, or another sealer's record that exists by now and False."""
         tombstones = read_tombstones(self._output)  # after the plan: see above
         skipped: tuple[str, ...] = ()
-        if batch is None:
+        if batch is None and not plan.merges:
             rows, skipped = read_planned(self._journal, plan)
             if skipped and (record := self._log.read_record(plan.seal)) is not None:
                 return record, False
         else:
-            rows = batch.rows
+            rows = JOURNAL.empty_table() if batch is None else batch.rows
         sealed = self._files_before(plan.seal)
         try:
+            if plan.merges:
+                return merge_files(self._writer.files, plan, tombstones), True
             return self._writer.write(plan, rows, skipped=skipped, tombstones=tombstones, sealed=sealed), True
         except SealedMeanwhile:
             record = self._log.read_record(plan.seal)
@@ -251,6 +278,9 @@ class _Sealer:
 
     def _delete(self, plan: SealPlan, record: SealRecord, is_ours: bool) -> None:
         """Step 4. The last object by name is deleted last: where it is missing, all of them are deleted."""
+        if plan.merges:
+            self._delete_merged(plan, is_ours)
+            return
         skipped = set(record.skipped)
         objects = [item for item in plan.objects if item.name not in skipped]
         if not is_ours and objects:
@@ -261,14 +291,24 @@ class _Sealer:
         for some in (names[:-1], names[-1:]):
             self._output.store.delete(self._deleting(some))
 
+    def _delete_merged(self, plan: SealPlan, is_ours: bool) -> None:
+        """Nobody writes to a merged file any more, so that it is deleted whatever it holds; the last one last."""
+        uris = [self._writer.files.uri(name) for name in plan.merges]
+        if is_ours or self._is_there(uris[-1]):
+            for some in (uris[:-1], uris[-1:]):
+                self._output.store.delete(some)
+
     def _deleting(self, names: Iterable[str]) -> Iterator[str]:
         for name in names:
             yield self._journal.uri(name)
             reach("seal.deleted")
 
     def _exists(self, name: str) -> bool:
+        return self._is_there(self._journal.uri(name))
+
+    def _is_there(self, uri: str) -> bool:
         try:
-            self._output.store.stat(self._journal.uri(name))
+            self._output.store.stat(uri)
         except ObjectNotFound:
             return False
         return True

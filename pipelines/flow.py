@@ -34,6 +34,7 @@ from framegate.pipelines.driver.run import (
     report,
     seal_in_time,
 )
+from framegate.pipelines.driver.sealing import sealing_beside
 from framegate.pipelines.driver.signals import heed_signals
 from framegate.pipelines.driver.stopping import Stopping
 from framegate.pipelines.driver.tally import Tally
@@ -154,7 +155,8 @@ def _run(
     receipts = _work(begun, planned, attempts, strategy, engine_factory, in_process=in_process, verbose=verbose)
     tally, watchers = Tally(planned.videos.column("video_id")), make_watchers(job.config.failures)
     try:
-        listen(receipts, tally, watchers, phases, begun)
+        with sealing_beside(job.config.output, planned.config_id, job.config.seal) as beside:
+            listen(beside.hear(receipts), tally, watchers, phases, begun)
     except FramegateError:  # no worker died of it: their attempts do not count
         with suppress(StorageError):
             attempts.forget()

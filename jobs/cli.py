@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from framegate.jobs.audit import audit
+from framegate.jobs.compact import compact_command
 from framegate.jobs.erase import erase_command
 from framegate.jobs.init import init
 from framegate.jobs.lab import bench, evaluate, train
@@ -55,6 +55,8 @@ app = typer.Typer(
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
+        from importlib.metadata import version
+
         typer.echo(f"framegate {version('framegate')}")
         raise typer.Exit
 
@@ -77,6 +79,7 @@ app.command()(status)
 app.command()(query)
 app.command()(audit)
 app.command(name="seal")(seal_command)
+app.command(name="compact")(compact_command)
 app.command(name="erase")(erase_command)
 app.add_typer(train.app, name="train", cls=_Commands)
 app.add_typer(evaluate.app, name="eval", cls=_Commands)

@@ -11,11 +11,14 @@
     ├── VideoError              one video cannot be decoded; becomes a row in failures, the run goes on
     │   └── one subclass for each reason code below
     ├── SandboxError            no decoder process can be started here: ends the run, says nothing of any video
+    ├── RunStopped              a signal or a deadline came before the run had a plan; nothing of it is committed
     ├── EngineError             a model cannot be loaded, or failed on one clip
+    │   └── EngineTimeout       a step of the engine did not come back: its process ends
     └── QueryError              SQL that is not exactly one SELECT or EXPLAIN, or that DuckDB refuses
 
-Each error takes one message argument, so that Ray can pickle it from worker to driver. The reason code is the class's,
-not an argument. Reason codes are stable: dashboards and retry rules may rest on them.
+Each error takes one message argument, so that Ray can pickle it from worker to driver; but RunStopped, which no worker
+raises. The reason code is the class's, not an argument. Reason codes are stable: dashboards and retry rules may rest on
+them.
 
 The message of a VideoError is stored in the failures table, as a sentence with a capital and a full stop. Every other
 message is printed behind `error: ` and has neither.
@@ -26,7 +29,10 @@ message is printed behind `error: ` and has neither.
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
+
+if TYPE_CHECKING:
+    from framegate.schemas.run import Stop
 
 
 class FramegateError(Exception):
@@ -72,10 +78,24 @@ class SandboxError(FramegateError):
     """The process that decoders run in cannot be started on this machine."""
 
 
+class RunStopped(FramegateError):
+    """The run was asked to stop before it had a plan."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(stop.sentence)
+        self.stop = stop
+
+
 class EngineError(FramegateError):
     """A model cannot be loaded, or it failed on one clip."""
 
     reason: ClassVar[str] = "engine_error"
+
+
+class EngineTimeout(EngineError):
+    """A step of the engine did not come back in time. What it had in hand is tried again by another process."""
+
+    reason = "engine_timeout"
 
 
 class QueryError(FramegateError):
@@ -189,6 +209,7 @@ REASON_MEANINGS: Final[dict[str, str]] = {
     "storage": "the object could not be read",
     "unsafe_member": "the tar member is a link, a device, sparse, or has a name that leaves the archive or is too long",
     "engine_error": "the model failed on this clip and question",
+    "engine_timeout": "the model did not come back in time, each time that it was tried",
     "actor_crash": "the process that worked on it died, each time that it was tried",
 }
 """Every reason code that the failures table can hold, and what it means."""

@@ -11,6 +11,7 @@ from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.tally import Tally
 from framegate.schemas.keys import id_text
 from framegate.schemas.run import Phase, Plan, Progress
+from framegate.schemas.tables import VIDEO_STATES
 
 
 def receipt(number: int) -> Receipt:
@@ -31,7 +32,16 @@ def test_each_phase_and_each_receipt_is_told_with_what_is_known_by_then() -> Non
     phases.enter(Phase.PLANNING)
     videos = pa.table({"video_id": [id_text(1), id_text(2)]})
     phases.begin_work(
-        Plan(config_id="a" * 16, num_videos=3, num_skipped=1, num_erased=0, num_settled=0, videos=videos, questions=())
+        Plan(
+            config_id="a" * 16,
+            num_videos=3,
+            num_skipped=1,
+            num_erased=0,
+            num_settled=0,
+            videos=videos,
+            questions=(),
+            changes=VIDEO_STATES.empty_table(),
+        )
     )
     tally = Tally(videos.column("video_id"))
     for number in (1, 1):
@@ -47,7 +57,7 @@ def test_each_phase_and_each_receipt_is_told_with_what_is_known_by_then() -> Non
         ("phase", "starting", None, 0, 0),
         ("phase", "planning", None, 0, 0),
         ("phase", "loading", id, 2, 0),
-        ("phase", "working", id, 2, 0),
+        ("phase", "working", id, 2, 2),
         ("unit", "working", id, 2, 2),
         ("unit", "working", id, 2, 4),
         ("phase", "sealing", id, 2, 4),

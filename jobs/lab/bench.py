@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from framegate.jobs.lab.bench_decode import decode
+from framegate.jobs.lab.bench_driver import driver
 from framegate.jobs.lab.bench_engines import engines
 from framegate.jobs.lab.bench_faults import faults
 from framegate.jobs.lab.bench_pipeline import pipeline
@@ -12,7 +13,7 @@ from framegate.jobs.lab.bench_plan import plan
 from framegate.jobs.lab.bench_seal import seal
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure parts of the program.")
-for command in (decode, engines, pipeline, plan, seal, faults):
+for command in (decode, engines, pipeline, driver, plan, seal, faults):
     app.command()(command)
 
 

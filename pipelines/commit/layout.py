@@ -14,6 +14,9 @@ from typing import Final
 from framegate.pipelines.store import join
 from framegate.schemas.keys import uri_digest
 
+TOGETHER: Final = "together-"
+"""Begins the scope of a marker for several pieces of work, which it lists."""
+
 UNIT_ENDING: Final = ".arrow.zst"
 """Of a journal object's name (`unit_format`). Earlier versions wrote Parquet, and named it so."""
 
@@ -27,7 +30,8 @@ class Layout:
     journal/config_id=<id>/<video_id>/<unit>.arrow.zst             one object per unit, until it is sealed
     seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of
     seals/config_id=<id>/<seal>.json                               what it wrote; it is complete
-    attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; deleted when it is committed
+    attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; deleted when it is committed. Several
+                                                                   pieces together: below the first one's video_id
     plans/<run_id>.parquet                                         the videos and questions that a run set out to do
     runs/<run_id>.begun.json, runs/<run_id>.json                   that it began; how it ended
     configs/<config_id>.yaml                                       what the id stands for
@@ -76,7 +80,7 @@ class Layout:
         return join(self.folder(table, config_id), *parts, f"{seal:08d}.parquet")
 
     def attempt(self, config_id: str, video_id: str, scope: str, run_id: str, number: int) -> str:
-        """`scope` is `decode`, or the name of a unit's journal object without its ending."""
+        """`scope` is `decode`, the name of a unit's journal object without its ending, or begins with TOGETHER."""
         return join(self.folder("attempts", config_id), video_id, scope, f"{run_id}-{number:04d}")
 
     def plan(self, run_id: str) -> str:

@@ -18,15 +18,13 @@ from framegate.jobs.audit import audit
 from framegate.jobs.erase import erase_command
 from framegate.jobs.lab import bench, evaluate, train
 from framegate.jobs.lab.demo import demo
+from framegate.jobs.log import Log, refusals_logged
 from framegate.jobs.plan import plan
 from framegate.jobs.probe import probe
 from framegate.jobs.query import query
 from framegate.jobs.run import run
 from framegate.jobs.seal import seal_command
 from framegate.jobs.status import status
-from framegate.schemas.errors import FramegateError
-
-EXIT_REFUSED = 2
 
 
 class _Commands(TyperGroup):
@@ -39,11 +37,8 @@ class _Commands(TyperGroup):
         return command
 
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with refusals_logged(Log()):
             return super().invoke(ctx)
-        except FramegateError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(EXIT_REFUSED) from error
 
 
 app = typer.Typer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -30,14 +31,19 @@ def make_console() -> Console:
 def write_json(path: Path | None, command: str, rows: Sequence[TableRow], *, header: TableRow | None = None) -> None:
     """Write `{"command": ..., "rows": [{...}]}` to a local file, with "header" in between where one is given.
 
-    Does nothing where `path` is None. Raises StorageError.
+    A reader meets the file of before or the new one, whole. Does nothing where `path` is None. Raises StorageError.
     """
     if path is None:
         return
     above = {"command": command} if header is None else {"command": command, "header": to_json(header)}
     text = json.dumps({**above, "rows": [to_json(row) for row in rows]}, indent=2, ensure_ascii=False)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.write_text(text + "\n", encoding="utf-8")
+        if path.exists() and not path.is_file():  # such as /dev/stdout: nothing that another file could replace
+            path.write_text(text + "\n", encoding="utf-8")
+            return
+        beside.write_text(text + "\n", encoding="utf-8")
+        os.replace(beside, path)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
 

@@ -1,52 +1,103 @@
-"""The progress of a run: a live line on a terminal, a plain line every LOG_EVERY_SECONDS in a log."""
+"""The progress of a run: a live line on a terminal; in a log a line for each phase, and one a minute in any case."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import asdict
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from framegate.schemas.run import Progress
+from framegate.jobs.log import LOG_EVERY_SECONDS, Log, LogFormat, Ticker
+from framegate.schemas.run import Phase, Progress, RunSummary
 
-LOG_EVERY_SECONDS = 10.0
+_DOING = {
+    Phase.STARTING: "looking at the output",
+    Phase.PLANNING: "looking for videos and for what of them is left to do",
+    Phase.LOADING: "starting workers and loading the model",
+    Phase.SEALING: "sealing what is committed",
+    Phase.RECORDING: "counting what came of it",
+}
+_IN_EVERY_LINE = ("run_id", "config_id")
 
 
 class ProgressDisplay:
-    """A context manager that shows progress; `flow.run` calls `update` after each committed unit."""
+    """A context manager that shows progress. `flow.run` calls `begin_phase` and `update`, in one thread.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
-        self._logged_at = time.monotonic()
+    A terminal has one line that changes; `log` has lines. With JSON there is a log on a terminal, too.
+    """
+
+    def __init__(self, console: Console, log: Log | None = None, *, every_seconds: float = LOG_EVERY_SECONDS) -> None:
+        self._latest, self._told_at = Progress(phase=Phase.STARTING), time.monotonic()
+        self.log = log or Log(stream=console.file)
+        is_live = console.is_terminal and self.log.format is LogFormat.text
+        self._live = (
+            Live(console=console, refresh_per_second=4, transient=True, get_renderable=self._draw) if is_live else None
+        )
+        self._ticker = Ticker(self._log, seconds=every_seconds)
         self.has_begun = False
 
+    def begin_phase(self, progress: Progress) -> None:
+        """A phase of the run begins. What may still be refused is no line: a refusal is one sentence, and alone."""
+        self._keep(progress)
+        self.log.run_id, self.log.config_id = progress.run_id or None, progress.config_id
+        if self._live is None and progress.config_id is not None:
+            self._log()
+
     def update(self, progress: Progress) -> None:
+        """A unit was committed."""
         self.has_begun = True
-        if self._live is not None:
-            self._live.update(_draw(progress))
-        elif time.monotonic() - self._logged_at >= LOG_EVERY_SECONDS:
-            self._logged_at = time.monotonic()
-            self._console.print(describe(progress), highlight=False, soft_wrap=True)
+        self._keep(progress)
+
+    def end(self, summary: RunSummary, row: Mapping[str, Any]) -> None:
+        """The run came to its end, and `row` is all that is known of it."""
+        if self._live is None:
+            self.log.write("ended", describe_end(summary), **{k: v for k, v in row.items() if k not in _IN_EVERY_LINE})
 
     def __enter__(self) -> ProgressDisplay:
-        if self._live is not None:
-            self._live.start()
-            self._live.update("looking at input and output, loading the model ...")
+        (self._live or self._ticker).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._live is not None:
-            self._live.stop()
+        (self._live or self._ticker).stop()
+
+    def _keep(self, progress: Progress) -> None:
+        self._latest, self._told_at = progress, time.monotonic()
+
+    def _now(self) -> Progress:
+        """What was told last, with the time that has gone by since."""
+        latest, told_at = self._latest, self._told_at
+        return latest.at(elapsed_seconds=latest.elapsed_seconds + time.monotonic() - told_at)
+
+    def _log(self) -> None:
+        progress = self._now()
+        values = asdict(progress)
+        counts = values.pop("counts")
+        told = {name: value for name, value in values.items() if name not in _IN_EVERY_LINE}
+        self.log.write("progress", describe(progress), **told, **counts, seconds_left=seconds_left(progress))
+
+    def _draw(self) -> Table | str:
+        progress = self._now()
+        if progress.phase is not Phase.WORKING:
+            return describe(progress)
+        grid = Table.grid(padding=(0, 2))
+        bar = ProgressBar(total=max(1, progress.num_videos_planned), completed=progress.num_videos_begun, width=24)
+        grid.add_row(bar, describe(progress))
+        return grid
 
 
 def describe(progress: Progress) -> str:
-    """One line: `videos 3/40  clips 12  rows 48  unparsed 1  failures 0  1.9 rows/s  think 31%  ETA 4 min`."""
+    """One line: `videos 3/40  clips 12  rows 48  unparsed 1  failures 0  1.9 rows/s  think 31%  ETA 4 min`; else what
+    the run is at."""
+    if progress.phase is not Phase.WORKING:
+        return f"{progress.phase}, {duration(progress.elapsed_seconds)}: {_DOING[progress.phase]}"
     counts = progress.counts
     rows = counts.num_answers + counts.num_failures
     seconds = max(progress.elapsed_seconds, 1e-9)
@@ -59,9 +110,19 @@ def describe(progress: Progress) -> str:
             f"failures {counts.num_failures:,}",
             f"{rows / seconds:.1f} rows/s",
             f"think {counts.think_rate:.0%}",
-            f"ETA {duration(_seconds_left(progress))}",
+            f"ETA {duration(seconds_left(progress))}",
         ]
     )
+
+
+def describe_end(summary: RunSummary) -> str:
+    """One line: how the run ended, what came of its videos, and where its time went."""
+    word = "stopped" if summary.is_stopped else "complete" if summary.is_complete else "incomplete"
+    videos = (
+        f"{getattr(summary, f'num_videos_{name}'):,} {name}" for name in ("answered", "failed", "skipped", "left")
+    )
+    phases = (f"{name} {duration(seconds)}" for name, seconds in summary.phase_seconds.items())
+    return f"{word} in {duration(summary.elapsed_seconds)}; videos: {', '.join(videos)}; {', '.join(phases)}"
 
 
 def duration(seconds: float | None) -> str:
@@ -75,16 +136,9 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def _seconds_left(progress: Progress) -> float | None:
+def seconds_left(progress: Progress) -> float | None:
     """The time left if every video takes as long as those begun so far; None before the first one."""
     if progress.num_videos_begun == 0:
         return None
     waiting = progress.num_videos_planned - progress.num_videos_begun
     return progress.elapsed_seconds * waiting / progress.num_videos_begun
-
-
-def _draw(progress: Progress) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    bar = ProgressBar(total=max(1, progress.num_videos_planned), completed=progress.num_videos_begun, width=24)
-    grid.add_row(bar, describe(progress))
-    return grid

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
+from framegate.jobs.log import Log, LogFormat, LogFormatOption, Verbose, libraries_logged, refusals_logged
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
@@ -27,7 +28,14 @@ EXIT_INCOMPLETE = 1
 EXIT_STOPPED = 130  # as a shell reports a program that Ctrl-C ended
 
 
-def run(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, json_file: JsonFile = None) -> None:
+def run(
+    job: JobFile,
+    limit: Limit = None,
+    retry_failed: RetryFailed = False,
+    json_file: JsonFile = None,
+    log_format: LogFormatOption = LogFormat.text,
+    verbose: Verbose = False,
+) -> None:
     """Do a job: ask every question of every clip and keep the answers. What is done already is not done again.
 
     Ctrl-C (or SIGTERM) stops it; what was committed until then is kept, and the same command goes on from there. So it
@@ -35,6 +43,9 @@ def run(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, js
 
     What failed for a reason that may pass is tried again by later runs, after a pause that doubles, up to
     failures.max_attempts times.
+
+    On a terminal one line shows how far it is. Else standard error has a line for each phase and one a minute, with the
+    time, the run and its config_id; standard output has the summary alone.
 
     [bold]Exit codes[/bold]
 
@@ -56,7 +67,18 @@ def run(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, js
     """
     from framegate.schemas.job import load_job
 
-    raise typer.Exit(run_job(load_job(job), name=str(job), limit=limit, retry_failed=retry_failed, json_file=json_file))
+    log = Log(log_format)
+    with libraries_logged(log, is_verbose=verbose), refusals_logged(log):
+        code = run_job(
+            load_job(job),
+            name=str(job),
+            limit=limit,
+            retry_failed=retry_failed,
+            json_file=json_file,
+            display=ProgressDisplay(Console(stderr=True), log),
+            verbose=verbose,
+        )
+    raise typer.Exit(code)
 
 
 def run_job(
@@ -68,17 +90,19 @@ def run_job(
     json_file: Path | None = None,
     engine_factory: EngineFactory | None = None,
     display: ProgressDisplay | None = None,
+    verbose: bool = False,
 ) -> int:
     """Run a job, print its summary, return the exit code. Raises FramegateError where the run could not start.
 
     `name` is the job file, named in the sentence that says how to go on. `engine_factory` replaces the engine that the
-    job names, `display` the line on the terminal.
+    job names, `display` what shows its progress. `verbose` shows what Ray logs.
     """
     from framegate.pipelines import flow
 
     console = make_console()
     again = f"run 'framegate run {name}' again to go on"
-    with display or ProgressDisplay(console) as display:
+    told = _RecordFile(json_file)
+    with display or ProgressDisplay(Console(stderr=True)) as display:
         try:
             with _terminate_as_interrupt():
                 summary = flow.run(
@@ -86,23 +110,28 @@ def run_job(
                     limit=limit,
                     retry_failed=retry_failed,
                     on_progress=display.update,
+                    on_phase=display.begin_phase,
+                    on_record=told.write,
+                    verbose=verbose,
                     engine_factory=engine_factory,
                 )
         except KeyboardInterrupt:
             typer.echo(f"stopped; everything committed is kept; {again}")
             return EXIT_STOPPED
         except FramegateError as error:
+            told.write_failure(error)
             if not display.has_begun:
                 raise
-            typer.echo(f"error: {error}; {again}", err=True)
+            display.log.say(f"{error}; {again}", is_error=True)
             return EXIT_INCOMPLETE
     row = _row(summary)
-    write_json(json_file, "run", [row])
+    told.write(row)
+    display.end(summary, row)
     _print_summary(console, job, summary, row)
     if summary.num_lost_races:
         typer.echo(f"{summary.num_lost_races:,} units were committed by another run of this job first; its rows stay")
     if summary.stop_reason not in (None, INTERRUPTED):
-        typer.echo(f"error: stopped: {summary.stop_reason}; look at the failures above; {again}", err=True)
+        display.log.say(f"stopped: {summary.stop_reason}; look at the failures above; {again}", is_error=True)
         return EXIT_INCOMPLETE
     if summary.is_stopped:
         typer.echo(f"stopped with {summary.num_videos_left:,} videos left; everything committed is kept; {again}")
@@ -111,6 +140,24 @@ def run_job(
         typer.echo(f"{summary.num_videos_left:,} videos are not complete although the run came to its end; {again}")
         return EXIT_INCOMPLETE
     return 0
+
+
+class _RecordFile:
+    """The file of `run --json`: the run's record as it is now, with its counts beside the other figures."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._row: dict[str, Any] = {}
+
+    def write(self, fields: Mapping[str, Any]) -> None:
+        """Replaces the file. What `fields` do not tell stays as it was. Raises StorageError."""
+        self._row |= {name: value for name, value in fields.items() if name != "counts"} | (fields.get("counts") or {})
+        write_json(self._path, "run", [self._row])
+
+    def write_failure(self, error: FramegateError) -> None:
+        """The run could not even store a record; where it could, the record tells of the failure already."""
+        if self._row.get("state") != "failed":
+            self.write({"state": "failed", "stop_code": "error", "stop_reason": str(error)})
 
 
 @contextmanager

@@ -18,10 +18,11 @@ from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.driver.breaker import Breaker
 from framegate.pipelines.driver.cluster import at_low_priority, end_process
+from framegate.pipelines.driver.heartbeat import RecordListener
 from framegate.pipelines.driver.in_process import run_in_process
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.ray_dataset import run_on_ray
-from framegate.pipelines.driver.run import begin, listen, name_run, record_intent, report
+from framegate.pipelines.driver.run import Run, begin, listen, name_run, record_intent, report
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.failpoints import check_failpoint, reach
 from framegate.pipelines.plan.identity import read_identity
@@ -58,17 +59,20 @@ def run(
     run_id: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_phase: Callable[[Progress], None] | None = None,
+    on_record: RecordListener | None = None,
     engine_factory: EngineFactory | None = None,
     strategy: Strategy | None = None,
     in_process: bool = False,
+    verbose: bool = False,
 ) -> RunSummary:
     """Does what is left to do and seals it. Ctrl-C ends it early with everything committed so far kept.
 
     `retry_failed` tries everything again that failed, whatever the reason and however often. `on_progress` is called
-    after each committed unit, `on_phase` as each phase of the run begins. `engine_factory` and `strategy` take the
-    places of the job's own. `in_process` does without Ray: one unit after the other, here, which is enough to try a job
-    out or to watch it die. Raises FramegateError (one sentence) where the run cannot start or storage fails; what was
-    committed until then stays, and the next run goes on from there.
+    after each committed unit, `on_phase` as each phase of the run begins, `on_record` with the run's record whenever
+    that changes, each heartbeat included. `engine_factory` and `strategy` take the places of the job's own.
+    `in_process` does without Ray: one unit after the other, here, which is enough to try a job out or to watch it die.
+    `verbose` shows what Ray logs. Raises FramegateError (one sentence) where the run cannot start or storage fails;
+    what was committed until then stays, and the next run goes on from there.
     """
     check_failpoint()
     strategy = strategy or make_strategy(job.config.gate)
@@ -76,8 +80,24 @@ def run(
         check_engine(job.config.model.engine, strategy)
         engine_factory = make_engine_factory(job.config, strategy, job.questions)
     phases = Phases(run_id or name_run(), on_phase=on_phase, on_progress=on_progress)
-    begun = begin(job, phases.latest.run_id)
+    with begin(job, phases, on_record) as begun:
+        options = {"limit": limit, "retry_failed": retry_failed, "in_process": in_process, "verbose": verbose}
+        return _run(begun, phases, strategy, engine_factory, **options)
 
+
+def _run(
+    begun: Run,
+    phases: Phases,
+    strategy: Strategy,
+    engine_factory: EngineFactory,
+    *,
+    limit: int | None,
+    retry_failed: bool,
+    in_process: bool,
+    verbose: bool,
+) -> RunSummary:
+    """The five steps, inside of which the run has a heartbeat. What they raise ends its record."""
+    job = begun.job
     phases.enter(Phase.PLANNING)
     identity = read_identity(job.config, strategy)
     planned = make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=True)
@@ -87,7 +107,7 @@ def run(
     phases.begin_work(planned)
     deaths = {} if retry_failed else read_deaths(begun.output, planned.config_id, now=begun.started_at)
     attempts = Attempts(output=begun.output, config_id=planned.config_id, run_id=begun.run_id, deaths=deaths)
-    receipts = _work(job, planned, attempts, strategy, engine_factory, in_process=in_process)
+    receipts = _work(job, planned, attempts, strategy, engine_factory, in_process=in_process, verbose=verbose)
     tally, watchers = Tally(planned.videos.column("video_id")), [Breaker(job.config.failures)]
     try:
         stop_reason = listen(receipts, tally, watchers, phases)
@@ -110,7 +130,14 @@ def run(
 
 
 def _work(
-    job: Job, planned: Plan, attempts: Attempts, strategy: Strategy, engine_factory: EngineFactory, *, in_process: bool
+    job: Job,
+    planned: Plan,
+    attempts: Attempts,
+    strategy: Strategy,
+    engine_factory: EngineFactory,
+    *,
+    in_process: bool,
+    verbose: bool,
 ) -> Generator[Receipt]:
     """One receipt for each unit as it is committed. Starts nothing where nothing is left to do."""
     if planned.videos.num_rows == 0:
@@ -119,7 +146,7 @@ def _work(
     if in_process:
         yield from run_in_process(planned.videos, decode(), answer())
     else:
-        yield from run_on_ray(job.config.ray, planned.videos, decode, answer)
+        yield from run_on_ray(job.config.ray, planned.videos, decode, answer, verbose=verbose)
 
 
 def make_workers(

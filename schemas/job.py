@@ -30,10 +30,11 @@ _THINK_POLICIES = ("auto", "never", "always")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One job file with its questions, read and checked."""
+    """One job file with its questions, read and checked. `name` is the file's, without its folder."""
 
     config: RunConfig
     questions: tuple[Question, ...]
+    name: str = "the job"
 
 
 def load_job(path: str | Path) -> Job:
@@ -58,7 +59,7 @@ def parse_job(values: object, *, folder: str | Path = ".", origin: str = "the jo
         questions = parse_questions(_read_yaml(file, "the question file"), origin=file.name)
     else:
         questions = parse_questions(listed, origin=origin)
-    return Job(config=_resolve(config, folder), questions=questions)
+    return Job(config=_resolve(config, folder), questions=questions, name=origin)
 
 
 def parse_questions(values: object, *, origin: str = "the question bank") -> tuple[Question, ...]:

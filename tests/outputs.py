@@ -10,12 +10,13 @@ import pyarrow as pa
 import pytest
 
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
+from framegate.pipelines.commit.records import record_config, record_plan
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.unit_format import encode_unit
 from framegate.pipelines.store import Store
 from framegate.pipelines.store.parquet import encode_parquet
 from framegate.schemas.tables import FAILURES, JOURNAL, RESULTS
+from tests.run_records import put_old_begun, put_old_end
 
 CONFIG_ID = "a" * 16
 NOON = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -126,7 +127,7 @@ def write_output(root: str) -> None:
     for number, videos in ((1, range(1, 6)), (2, range(1, 6)), (3, range(6, 9))):
         run_id, started_at = f"run-{number}", f"2026-01-0{number}T00:00:00+00:00"
         facts = {"config_id": CONFIG_ID, "started_at": started_at, "questions": QUESTIONS, "num_videos": len(videos)}
-        record_begun(output, run_id, {"run_id": run_id, **facts})
+        put_old_begun(output, run_id, {"run_id": run_id, **facts})
         rows = [
             {**video(v), "video_version": "1", "question_hashes": [*QUESTIONS.values()], "config_id": CONFIG_ID}
             for v in videos
@@ -158,7 +159,7 @@ def write_output(root: str) -> None:
             "elapsed_seconds": 12.5,
             "counts": counts if is_complete else dict.fromkeys(counts, 0),
         }
-        record_run(output, f"run-{number}", record)
+        put_old_end(output, f"run-{number}", record)
 
 
 @pytest.fixture

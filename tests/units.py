@@ -12,12 +12,13 @@ import pytest
 
 from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.records import record_begun, record_config, record_plan
+from framegate.pipelines.commit.records import record_config, record_plan
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.schemas.clip import Clip, Video
 from framegate.schemas.qa import Answer, Question, Verdict
 from framegate.schemas.unit import AnsweredClip, AnsweredUnit, Failure
+from tests.run_records import put_run
 
 QUESTIONS = tuple(Question(id=f"q{n}", text=f"question {n}?", type="yes_no") for n in range(3))
 
@@ -116,7 +117,7 @@ class FillIndex:
             facts = replace(self._facts, run_id=f"run-{number}", config_id=config_id)
             begun = {"config_id": config_id, "started_at": "2026-11-21T12:00:00+00:00", "num_videos": len(self.videos)}
             record_config(output, config_id, {"model": facts.model})
-            record_begun(output, facts.run_id, begun)
+            put_run(output, facts.run_id, **begun)
             self.commit(output, facts, range(2), num_clips=3)
             seal(output, config_id, partition_by=partition_by)
             self.commit(output, facts, range(2, 3), num_clips=3)

@@ -19,7 +19,7 @@ from framegate.pipelines.audit.intake import Intake
 from framegate.pipelines.audit.journal import check_journal
 from framegate.pipelines.audit.keys import KeySpool
 from framegate.pipelines.audit.report import AuditReport, new_report
-from framegate.pipelines.audit.runs import check_counts, check_planned, check_unfinished, read_finished
+from framegate.pipelines.audit.runs import check_counts, check_planned, note_unfinished, read_records
 from framegate.pipelines.audit.sealed import check_sealed, read_seals
 from framegate.pipelines.audit.unknown_objects import check_unknown_objects, check_uploads
 from framegate.pipelines.commit.output import Output
@@ -49,15 +49,15 @@ def audit(output: Output, *, is_quick: bool = False) -> AuditReport:
 def _check_all(output: Output, *, is_quick: bool) -> AuditReport:
     report = new_report()
     with tempfile.TemporaryDirectory(prefix="framegate-audit-") as folder:
-        finished = read_finished(report, output)
+        runs = read_records(report, output)
         intake = Intake(KeySpool(Path(folder)), tombstones=read_tombstones(output))
         replacements = _read_erasures(report, output)
         check_journal(report, output, intake, is_quick=is_quick)
         seals = read_seals(report, output)
         check_sealed(report, output, seals, replacements, intake, is_quick=is_quick)
         check_planned(report, output, intake)
-        check_counts(report, finished, seals)
-        check_unfinished(report, output, finished)
+        check_counts(report, runs, seals)
+        note_unfinished(report, runs)
     check_unknown_objects(report["strays"], output)
     check_uploads(report["uploads"], output)
     return report

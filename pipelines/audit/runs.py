@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
@@ -16,37 +16,30 @@ from framegate.pipelines.audit.report import AuditReport
 from framegate.pipelines.audit.sealed import Seals
 from framegate.pipelines.audit.unknown_objects import OutputNames
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.records import parse_record
+from framegate.pipelines.commit.runs import ENDED, has_books, read_runs
 from framegate.pipelines.store.parquet import PARQUET_ERRORS
 from framegate.schemas.counts import SEALED_COUNTS, Counts
-from framegate.schemas.errors import CredentialsError, FramegateError, StorageError
+from framegate.schemas.errors import CredentialsError, FramegateError
 
 _BATCH_ROWS: Final = 100_000
 
 
-def read_finished(report: AuditReport, output: Output) -> dict[str, dict[str, Any]]:
-    """The records of runs that ended, by run_id. A damaged one is a finding."""
-    uris = [info.uri for info in output.list("runs") if not info.uri.endswith(".begun.json")]
-    records = {}
-    for uri, data in output.store.read_many(uri for uri in uris if uri.endswith(".json")):
-        try:
-            records[uri.rpartition("/")[2].removesuffix(".json")] = parse_record(uri, data)
-        except StorageError as error:
-            report["counts"].find(str(error))
-    return records
+def read_records(report: AuditReport, output: Output) -> dict[str, dict[str, Any]]:
+    """The records of all runs, by run_id. A damaged one is a finding."""
+    return read_runs(output, on_damaged=lambda error: report["counts"].find(str(error)))
 
 
 def check_planned(report: AuditReport, output: Output, intake: Intake) -> None:
     """Every row's run began and planned it, every config_id is described, and no key is there twice."""
     check = report["planned"]
-    begun = _names(output, "runs", ".begun.json")
+    recorded = {name.removesuffix(".begun") for name in _names(output, "runs", ".json")}
     plans = _names(output, "plans", ".parquet")
     for config_id in sorted(set(intake.configs.names) - _names(output, "configs", ".yaml")):
         check.find(f"configs/{config_id}.yaml is missing, so that nobody knows what its rows were asked with")
     known = []
     for code, run_id in enumerate(intake.runs.names):
-        if run_id not in begun:
-            check.find(f"run {run_id!r} wrote rows, and runs/{run_id}.begun.json is missing")
+        if run_id not in recorded:
+            check.find(f"run {run_id!r} wrote rows, and runs/{run_id}.json is missing")
         if run_id in plans and _read_plan(report, output, run_id, code, intake):
             known.append(code)
         else:
@@ -73,7 +66,7 @@ def _check_keys(report: AuditReport, intake: Intake, known: np.ndarray) -> None:
             report["planned"].find(f"{key_text(row)} in {TABLE_NAMES[row['table']]} is in no plan of its run {run_id}")
 
 
-def check_counts(report: AuditReport, finished: Mapping[str, Mapping[str, Any]], seals: Seals) -> None:
+def check_counts(report: AuditReport, runs: Mapping[str, Mapping[str, Any]], seals: Seals) -> None:
     """The files hold what the records of seals say of each run, and the records of finished runs say the same.
 
     A write of a run may still have been in flight when the run's record was made, and be sealed later. So the record
@@ -88,7 +81,9 @@ def check_counts(report: AuditReport, finished: Mapping[str, Mapping[str, Any]],
                 key = (config_id, record.seal, run_id)
                 if sentence := _difference(record.runs.get(run_id, Counts()), seals.found[key], seals.removed[key]):
                     check.find(f"seal {record.seal} of config_id {config_id} says of run {run_id} {sentence}")
-    for run_id, run in sorted(finished.items()):
+    for run_id, run in sorted(runs.items()):
+        if not has_books(run):
+            continue
         check.num_checked += 1
         config_id = str(run.get("config_id"))
         if config_id in seals.unsure:
@@ -116,11 +111,11 @@ def _said(run: Mapping[str, Any]) -> dict[str, int | None]:
     return {name: told.get(name, unknown.get(name, 0)) for name in SEALED_COUNTS}
 
 
-def check_unfinished(report: AuditReport, output: Output, finished: Iterable[str]) -> None:
+def note_unfinished(report: AuditReport, runs: Mapping[str, Mapping[str, Any]]) -> None:
     """Notes how many runs have no record of their end."""
-    open_runs = sorted(_names(output, "runs", ".begun.json") - set(finished))
-    if open_runs:
-        report["counts"].note(f"{len(open_runs):,} runs were killed or are at work, such as {open_runs[-1]}")
+    unfinished = sorted(run_id for run_id, run in runs.items() if run["state"] not in ENDED)
+    if unfinished:
+        report["counts"].note(f"{len(unfinished):,} runs were killed or are at work, such as {unfinished[-1]}")
 
 
 def _difference(sealed: Counts, found: Counts, removed: Mapping[str, int]) -> str:

@@ -33,7 +33,7 @@ class Layout:
     attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; deleted when it is committed. Several
                                                                    pieces together: below the first one's video_id
     plans/<run_id>.parquet                                         the videos and questions that a run set out to do
-    runs/<run_id>.begun.json, runs/<run_id>.json                   that it began; how it ended
+    runs/<run_id>.json                                             how far a run is; how it ended
     configs/<config_id>.yaml                                       what the id stands for
     indexes/<hash>.parquet                                         members of tar shards
     tombstones/<hash of URI>.json                                  a video that was erased and stays out
@@ -85,9 +85,6 @@ class Layout:
 
     def plan(self, run_id: str) -> str:
         return join(self.root, "plans", f"{run_id}.parquet")
-
-    def run_begun(self, run_id: str) -> str:
-        return join(self.root, "runs", f"{run_id}.begun.json")
 
     def run(self, run_id: str) -> str:
         return join(self.root, "runs", f"{run_id}.json")

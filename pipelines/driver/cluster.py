@@ -26,8 +26,8 @@ _ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "RAY_worker_niceness": "0",  # the default of 15 starves them beside any other work, until Ray gives them up
     "RAY_worker_register_timeout_seconds": "300",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # its core writes notes about Ray Data's own actors to stderr as errors
 }
+_QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal"}  # its core writes notes about Ray Data's own actors to stderr as errors
 
 
 Made = TypeVar("Made")
@@ -44,27 +44,30 @@ class Shares:
     reason_cpus: float
 
 
-def start_ray(config: RayConfig, *, num_cpus: int | None = None) -> Shares:
+def start_ray(config: RayConfig, *, num_cpus: int | None = None, verbose: bool = False) -> Shares:
     """Joins the cluster that the job names, the one that this process is in, or starts one here.
 
-    `num_cpus`: how many a cluster that is started here may count; by default what the machine has.
+    `num_cpus`: how many a cluster that is started here may count; by default what the machine has. `verbose` lets Ray
+    and its workers write to this process's terminal or log.
     Raises ConfigError where the cluster has fewer GPUs than the smallest actor pool needs, FramegateError where the
     cluster cannot be reached.
     """
     if config.address is None:
         # Ray gives a process with a fraction of a CPU one thread; a model on the CPU may have what the others leave.
         threads = max(1, (os.cpu_count() or 1) // config.reason_actors.max)
-        for name, value in {**_ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}.items():
+        quiet = {} if verbose else _QUIET
+        for name, value in {**_ENVIRONMENT, **quiet, "OMP_NUM_THREADS": str(threads)}.items():
             os.environ.setdefault(name, value)
     import ray
     import ray.data
 
     if not ray.is_initialized():
+        level = logging.INFO if verbose else logging.ERROR
         try:
             if config.address is None:
-                ray.init(num_cpus=num_cpus, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+                ray.init(num_cpus=num_cpus, include_dashboard=False, logging_level=level, log_to_driver=verbose)
             else:
-                ray.init(address=config.address, logging_level=logging.ERROR, log_to_driver=False)
+                ray.init(address=config.address, logging_level=level, log_to_driver=verbose)
         except Exception as error:  # Ray raises a bare Exception where its processes do not come up
             first = str(error).strip().partition("\n")[0]
             raise FramegateError(
@@ -72,7 +75,8 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None) -> Shares:
             ) from error
     # Ray Data writes whole stack traces to the terminal; they stay in its log file, and the user gets one sentence.
     logger = logging.getLogger("ray.data")
-    for handler in [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]:
+    streams = [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]
+    for handler in [] if verbose else streams:
         logger.removeHandler(handler)
     return _share(config, ray.cluster_resources())
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
+from framegate.pipelines.commit.liveness import this_process
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_log import SealLog
+from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.schemas.counts import SEALED_COUNTS, Counts
-from framegate.schemas.run import Plan, RunSummary
+from framegate.schemas.errors import FramegateError
+from framegate.schemas.run import INTERRUPTED, Phase, Plan, RunSummary
+
+PACKAGES: Final = ("framegate", "ray", "torch", "transformers", "av", "pyarrow")
 
 
 def count_videos(planned: Plan, output: Output) -> dict[str, int]:
@@ -34,22 +39,75 @@ def stored_counts(output: Output, config_id: str, run_id: str, seen: Counts) -> 
     return replace(seen, **{name: getattr(sealed, name) for name in SEALED_COUNTS})
 
 
-def begun_record(planned: Plan, started_at: datetime) -> dict[str, Any]:
-    """What is stored of a run before its first unit is."""
+def first_fields(run_id: str, job: str, started_at: datetime) -> dict[str, Any]:
+    """Every field of a run's record, with what is known in its first second; the others are null until they are."""
+    process = this_process()
+    return {
+        **dict.fromkeys(field.name for field in fields(RunSummary)),
+        **dict.fromkeys(("ended_at", "questions", "num_videos", "num_videos_begun", "is_complete", "stop_code")),
+        "run_id": run_id,
+        "state": "starting",
+        "phase": Phase.STARTING.value,
+        "job": job,
+        "host": process.pop("host"),
+        "pid": process["pid"],
+        "process": process,
+        "started_at": started_at.isoformat(),
+        "elapsed_seconds": 0.0,
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def plan_fields(planned: Plan) -> dict[str, Any]:
+    """What the record tells of a run before its first unit is."""
     return {
         "config_id": planned.config_id,
-        "started_at": started_at.isoformat(),
         "questions": {question.id: question.hash for question in planned.questions},
         "num_videos": planned.videos.num_rows,
         "num_videos_skipped": planned.num_skipped,
+        "num_videos_planned": planned.num_skipped + planned.videos.num_rows,
     }
 
 
-def run_record(summary: RunSummary, started_at: datetime) -> dict[str, Any]:
-    packages = ("framegate", "ray", "torch", "transformers", "av", "pyarrow")
+def progress_fields(phases: Phases) -> dict[str, Any]:
+    """How far a run at work is: its phase, and of what it is at work on, how much is begun."""
+    progress, seconds = phases.latest, phases.seconds()
     return {
-        **asdict(summary),
-        "started_at": started_at.isoformat(),
-        "is_complete": summary.is_complete,
-        "versions": {name: version(name) for name in packages},
+        "state": "starting" if progress.phase is Phase.STARTING else "running",
+        "phase": progress.phase.value,
+        "phase_seconds": seconds,
+        "elapsed_seconds": progress.elapsed_seconds,
+        "counts": asdict(progress.counts),
+        "num_videos_begun": progress.num_videos_begun,
     }
+
+
+def end_fields(summary: RunSummary, planned: Plan) -> dict[str, Any]:
+    """How a run ended that came to its end or was stopped."""
+    return {**asdict(summary), "is_complete": summary.is_complete, "phase": None, **_end(summary, planned)}
+
+
+def failure_fields(error: BaseException) -> dict[str, Any]:
+    """How a run ended that raised `error`."""
+    if isinstance(error, KeyboardInterrupt):
+        return {"state": "stopped", "phase": None, "stop_code": "signal", "stop_reason": INTERRUPTED}
+    first = str(error).strip().partition("\n")[0]
+    reason = str(error) if isinstance(error, FramegateError) else f"{type(error).__name__}: {first}"
+    return {"state": "failed", "phase": None, "stop_code": "error", "stop_reason": reason}
+
+
+def _end(summary: RunSummary, planned: Plan) -> dict[str, Any]:
+    num_beyond = planned.num_videos - planned.num_skipped - planned.videos.num_rows
+    if summary.stop_reason is not None:
+        code = "signal" if summary.stop_reason == INTERRUPTED else "breaker"
+        return {"state": "stopped", "stop_code": code}
+    if not summary.is_complete:
+        reason = f"{summary.num_videos_left:,} videos are not complete although the run came to its end"
+        return {"state": "failed", "stop_code": "incomplete", "stop_reason": reason}
+    if num_beyond:
+        return {
+            "state": "stopped",
+            "stop_code": "limit",
+            "stop_reason": f"--limit left {num_beyond:,} videos for later",
+        }
+    return {"state": "complete"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from framegate.pipelines.driver.tally import Tally
@@ -19,11 +19,16 @@ class Phases:
     """
 
     def __init__(self, run_id: str, *, on_phase: Watch | None = None, on_progress: Watch | None = None) -> None:
-        self._on_phase, self._on_progress = on_phase, on_progress
+        self._on_phase = [on_phase] if on_phase else []
+        self._on_progress = [on_progress] if on_progress else []
         self._began = self._entered = time.monotonic()
         self._seconds: dict[Phase, float] = {}
         self.latest = Progress(run_id=run_id, phase=Phase.STARTING)
-        self._tell(on_phase)
+        self._tell(self._on_phase)
+
+    def follow(self, on_phase: Watch) -> None:
+        """Calls `on_phase` as well as each later phase begins."""
+        self._on_phase.append(on_phase)
 
     def enter(self, phase: Phase, **known: Any) -> None:
         """The run is at `phase` from now on. `known`: values of Progress that are known from now on."""
@@ -49,7 +54,7 @@ class Phases:
         spent = {**self._seconds, here: self._seconds.get(here, 0.0) + time.monotonic() - self._entered}
         return {phase.value: round(seconds, 3) for phase, seconds in spent.items()}
 
-    def _tell(self, watch: Watch | None, **known: Any) -> None:
+    def _tell(self, watches: Sequence[Watch], **known: Any) -> None:
         self.latest = self.latest.at(elapsed_seconds=time.monotonic() - self._began, **known)
-        if watch is not None:
+        for watch in watches:
             watch(self.latest)

@@ -26,13 +26,19 @@ BLOCKS_PER_WORKER, BLOCKS_PER_GPU_WORKER = 64, 256
 
 
 def run_on_ray(
-    config: RayConfig, videos: pa.Table, make_decode: partial[Any], make_answer: partial[Any]
+    config: RayConfig,
+    videos: pa.Table,
+    make_decode: partial[Any],
+    make_answer: partial[Any],
+    *,
+    verbose: bool = False,
 ) -> Iterator[Receipt]:
     """The receipts of all units of `videos` (PLANNED), as they are committed, in any order.
 
-    `make_decode` and `make_answer` make the workers, each in a process of its own. Raises FramegateError.
+    `make_decode` and `make_answer` make the workers, each in a process of its own. `verbose` shows what Ray logs.
+    Raises FramegateError.
     """
-    shares = start_ray(config)
+    shares = start_ray(config, verbose=verbose)
     from ray.exceptions import RayError
 
     try:

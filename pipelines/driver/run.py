@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,14 +15,24 @@ import pyarrow as pa
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
-from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
-from framegate.pipelines.driver.outcome import begun_record, count_videos, run_record, stored_counts
+from framegate.pipelines.commit.records import record_config, record_plan
+from framegate.pipelines.driver.heartbeat import RecordListener, RunRecord, beating
+from framegate.pipelines.driver.outcome import (
+    count_videos,
+    end_fields,
+    failure_fields,
+    first_fields,
+    plan_fields,
+    progress_fields,
+    stored_counts,
+)
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.driver.watchers import Watcher, feed_all
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.plan.plan import refuse_erased
 from framegate.schemas.clock import now
+from framegate.schemas.errors import StorageError
 from framegate.schemas.job import Job
 from framegate.schemas.run import INTERRUPTED, Plan, RunSummary
 
@@ -33,6 +44,7 @@ class Run:
     run_id: str
     job: Job
     output: Output
+    record: RunRecord
     started_at: datetime
     began_seconds: float
 
@@ -46,12 +58,31 @@ def name_run() -> str:
     return f"{now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
-def begin(job: Job, run_id: str) -> Run:
-    """Raises StorageError where the output cannot be written."""
+@contextmanager
+def begin(job: Job, phases: Phases, on_record: RecordListener | None = None) -> Iterator[Run]:
+    """A run that has a record, which follows its phases, and a heartbeat as long as it lasts.
+
+    What is raised inside of it ends the record: it failed, or was interrupted, and why. Raises StorageError where its
+    output cannot be written; then nothing is recorded.
+    """
     began_seconds, started_at = time.monotonic(), now()
+    run_id, every_seconds = phases.latest.run_id, job.config.run.heartbeat_seconds
     output = Output.open(job.config.output)
     output.store.check_writable(job.config.output.uri)
-    return Run(run_id=run_id, job=job, output=output, started_at=started_at, began_seconds=began_seconds)
+    facts = first_fields(run_id, job.name, started_at)
+    record = RunRecord(output, facts, every_seconds=every_seconds, on_record=on_record)
+    record.create()
+    record.measure_by(lambda: progress_fields(phases))
+    run = Run(run_id=run_id, job=job, output=output, record=record, started_at=started_at, began_seconds=began_seconds)
+    try:
+        with beating(record, every_seconds):
+            phases.follow(lambda _: record.update())
+            yield run
+    except BaseException as error:
+        if not record.has_ended:
+            with suppress(StorageError):  # the error itself may be that storage refuses us; that one is reported
+                record.update(**failure_fields(error), ended_at=now().isoformat())
+        raise
 
 
 def record_intent(run: Run, planned: Plan, document: Mapping[str, Any]) -> None:
@@ -62,7 +93,7 @@ def record_intent(run: Run, planned: Plan, document: Mapping[str, Any]) -> None:
     output, run_id = run.output, run.run_id
     fix_partitioning(output, run.job.config.output.partition_by)
     record_config(output, planned.config_id, document)
-    record_begun(output, run_id, begun_record(planned, run.started_at))
+    run.record.update(**plan_fields(planned))
     if planned.videos.num_rows:
         config_ids = pa.repeat(planned.config_id, planned.videos.num_rows)
         record_plan(output, run_id, planned.videos.append_column("config_id", config_ids))
@@ -107,5 +138,5 @@ def report(run: Run, planned: Plan, tally: Tally, phases: Phases, stop_reason: s
         stop_reason=stop_reason,
         phase_seconds=phases.seconds(),
     )
-    record_run(run.output, run.run_id, run_record(summary, run.started_at))
+    run.record.update(**end_fields(summary, planned), ended_at=now().isoformat())
     return summary

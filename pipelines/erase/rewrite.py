@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from framegate.pipelines.commit.records import parse_record
+from framegate.pipelines.commit.runs import parse_record
 from framegate.pipelines.commit.sealed_parquet import encode_sealed
 from framegate.pipelines.erase.targets import Targets, redact
 from framegate.pipelines.store.parquet import encode_parquet, one_of_ours

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.layout import TOGETHER
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.records import parse_record
+from framegate.pipelines.commit.runs import parse_record
 from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.erase.targets import Targets
 from framegate.pipelines.store import ObjectInfo, Store

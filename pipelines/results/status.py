@@ -11,10 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from framegate.pipelines.commit.liveness import state_of
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.records import read_begun, read_runs
+from framegate.pipelines.commit.runs import has_books, read_runs
 from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.pipelines.results.views import open_views, select
+from framegate.schemas.clock import now
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import CredentialsError, FramegateError, ObjectNotFound, StorageError
 from framegate.schemas.retries import wait_after
@@ -140,7 +142,7 @@ def _num_left(output: Output, run: Mapping[str, Any]) -> int | None:
     The latter needs the keys of all that is stored under its config_id, unsealed units included. None where they cannot
     be read: an object that is damaged is the audit's to tell, and the other figures are there all the same.
     """
-    if run["is_ended"]:
+    if has_books(run):
         return run.get("num_videos_left")
     try:
         with output.store.open_read(output.layout.plan(run["run_id"])) as source:
@@ -157,15 +159,12 @@ def _num_left(output: Output, run: Mapping[str, Any]) -> int | None:
 
 
 def _runs_by_config(output: Output) -> dict[str, list[dict[str, Any]]]:
-    """The record of each run, the oldest first: that of its end, or only that of its beginning where it has no end."""
-    ended = read_runs(output)
-    begun = read_begun(output)
+    """The record of each run that has come to know its config_id, the oldest first, in the state that it is in now."""
+    at = now()
     runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for run_id in {*begun, *ended}:
-        record = {**begun.get(run_id, {}), **ended.get(run_id, {}), "run_id": run_id, "is_ended": run_id in ended}
-        runs[str(record.get("config_id"))].append(record)
-    for records in runs.values():
-        records.sort(key=lambda record: (str(record.get("started_at")), record["run_id"]))
+    for record in read_runs(output).values():
+        if config_id := record.get("config_id"):
+            runs[config_id].append({**record, "state": state_of(record, at)})
     return runs
 
 
@@ -178,7 +177,7 @@ def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "run_id": record["run_id"],
         "started_at": record.get("started_at"),
-        "state": _state(record),
+        "state": record["state"],
         "num_videos": None if None in parts else sum(part or 0 for part in parts),
         "num_clips": num_clips,
         "num_answers": num_answers,
@@ -189,11 +188,3 @@ def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
         "num_answer_tokens": counts.get("num_answer_tokens"),
         "num_thinking_tokens": counts.get("num_thinking_tokens"),
     }
-
-
-def _state(record: Mapping[str, Any]) -> str:
-    if not record["is_ended"]:
-        return "killed or running"
-    if record.get("is_stopped"):
-        return "stopped"
-    return "finished" if record.get("is_complete", True) else "incomplete"

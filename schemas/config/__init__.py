@@ -9,6 +9,7 @@ from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, Gated
 from framegate.schemas.config.identity import SCHEMA_VERSION, answer_document, config_id
 from framegate.schemas.config.input import InputConfig
 from framegate.schemas.config.model import ModelConfig
+from framegate.schemas.config.night import NightConfig
 from framegate.schemas.config.output import OutputConfig
 from framegate.schemas.config.prompt import PromptConfig
 from framegate.schemas.config.ray import ActorBounds, RayConfig
@@ -26,6 +27,7 @@ __all__ = [
     "GatedConfig",
     "InputConfig",
     "ModelConfig",
+    "NightConfig",
     "OutputConfig",
     "PromptConfig",
     "RayConfig",

@@ -11,6 +11,7 @@ from framegate.schemas.config.failures import FailuresConfig
 from framegate.schemas.config.gate import GatedConfig, StrategyConfig
 from framegate.schemas.config.input import InputConfig
 from framegate.schemas.config.model import ModelConfig
+from framegate.schemas.config.night import NightConfig
 from framegate.schemas.config.output import OutputConfig
 from framegate.schemas.config.part import Part
 from framegate.schemas.config.prompt import PromptConfig
@@ -31,6 +32,7 @@ class RunConfig(Part):
     gate: StrategyConfig = GatedConfig()
     failures: FailuresConfig = FailuresConfig()
     ray: RayConfig = RayConfig()
+    run: NightConfig = NightConfig()
 
     @model_validator(mode="after")
     def _decord_is_confined(self) -> RunConfig:

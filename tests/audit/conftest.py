@@ -18,12 +18,13 @@ import pytest
 
 from framegate.pipelines.commit.journal import Receipt, commit_unit
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.records import record_begun, record_config, record_plan, record_run
+from framegate.pipelines.commit.records import record_config, record_plan
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.seal_log import SealLog
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.schemas.counts import SEALED_COUNTS
 from framegate.schemas.unit import AnsweredUnit
+from tests.run_records import put_run
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -57,7 +58,7 @@ class Archive:
         hashes = [question.hash for question in self._units.QUESTIONS]
         shared = {"question_hashes": hashes, "config_id": self.config_id}
         rows = [{"video_id": v.video_id, "video_uri": v.uri, "video_version": v.version, **shared} for v in videos]
-        record_begun(self.output, run_id, {"config_id": self.config_id, "num_videos": len(videos)})
+        put_run(self.output, run_id, config_id=self.config_id, num_videos=len(videos))
         record_plan(self.output, run_id, pa.Table.from_pylist(rows))
         receipts = []
         for video in videos:
@@ -74,7 +75,7 @@ class Archive:
             records = SealLog(self.output, self.config_id).read_records()
             mine = [asdict(record.runs[run_id]) for record in records if run_id in record.runs]
             counts = {name: sum(one[name] for one in mine) for name in SEALED_COUNTS}
-            record_run(self.output, run_id, {"config_id": self.config_id, "run_id": run_id, "counts": counts})
+            put_run(self.output, run_id, state="complete", config_id=self.config_id, counts=counts)
 
     def commit_late(self, run_id: str, name: str) -> None:
         """A planned question of a video's three clips, by a request that was under way when the run ended."""

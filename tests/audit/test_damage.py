@@ -144,7 +144,7 @@ DAMAGES: dict[str, tuple[Damage, set[str], str]] = {
     "a damaged record of a seal": (put("seals/config_id={config}/00000000.json"), {"sealed_files"}, "no record of"),
     "a row twice": (lambda a: double_a_row(a, "results"), {"unique_results"}, "stands twice, in results/"),
     "a failure twice": (lambda a: double_a_row(a, "failures"), {"unique_failures"}, "stands twice, in failures/"),
-    "no begun": (remove("runs/run-1.begun.json"), {"planned"}, "runs/run-1.begun.json is missing"),
+    "no record of a run": (remove("runs/run-1.json"), {"planned"}, "runs/run-1.json is missing"),
     "no plan": (remove("plans/run-1.parquet"), {"planned"}, "plans/run-1.parquet is missing"),
     "a damaged plan": (put("plans/run-1.parquet"), {"planned"}, "plans/run-1.parquet is missing or cannot be read"),
     "no configuration": (remove("configs/{config}.yaml"), {"planned"}, ".yaml is missing"),

@@ -1,10 +1,9 @@
-"""Records say what was set out to do and what was done, are put once, and a damaged one is named."""
+"""Records say what was set out to do, and are put once."""
 
 from __future__ import annotations
 
 import io
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,9 @@ import pytest
 import yaml
 
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.records import (
-    PLAN,
-    read_begun,
-    read_runs,
-    record_begun,
-    record_config,
-    record_plan,
-    record_run,
-)
+from framegate.pipelines.commit.records import PLAN, record_config, record_plan
 from framegate.pipelines.store import Store
-from framegate.schemas.errors import FramegateError, StorageError
-
-BEGUN = {"config_id": "c" * 16, "started_at": "2026-11-21T12:00:00+00:00", "questions": {"who": "a" * 16}}
+from framegate.schemas.errors import FramegateError
 
 
 def planned(videos: range, **more: Any) -> pa.Table:
@@ -49,21 +38,10 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> Output:
     return Output.at(str(tmp_path) if request.param == "local" else request.getfixturevalue("memory_root"))
 
 
-def test_a_killed_run_has_begun_and_has_no_record(output: Output) -> None:
-    for run_id in ("killed", "whole"):
-        record_begun(output, run_id, BEGUN)
-    record_run(output, "whole", {"run_id": "whole", "is_complete": True})
-    assert read_begun(output) == {"killed": BEGUN, "whole": BEGUN}
-    assert read_runs(output) == {"whole": {"run_id": "whole", "is_complete": True}}
-
-
 def test_what_is_recorded_stays(output: Output) -> None:
     for number in (1, 2):
-        record_run(output, "run", {"number": number})
-        record_begun(output, "run", {"number": number})
         record_config(output, "c" * 16, {"number": number})
         record_plan(output, "run", planned(range(number)))
-    assert read_runs(output)["run"] == read_begun(output)["run"] == {"number": 1}
     assert yaml.safe_load(output.store.read(output.layout.config("c" * 16))) == {"number": 1}
     assert pq.read_table(io.BytesIO(output.store.read(output.layout.plan("run")))).num_rows == 1
 
@@ -95,10 +73,3 @@ def test_a_plan_without_a_column_is_refused(output: Output) -> None:
     with pytest.raises(FramegateError, match="it lacks video_version, config_id"):
         record_plan(output, "run", planned(range(1)).drop_columns(["video_version", "config_id"]))
     assert list(Store().list(output.root)) == []
-
-
-@pytest.mark.parametrize("data", [b"{half", b"\xff\xfe", b"[1]", json.dumps("run").encode()])
-def test_a_damaged_record_is_named(output: Output, data: bytes) -> None:
-    Store().put_once(output.layout.run("odd"), data)
-    with pytest.raises(StorageError, match=r"odd\.json is no run record"):
-        read_runs(output)

@@ -63,11 +63,11 @@ def test_the_phases_of_a_run_are_in_operate() -> None:
 
 
 def test_exit_codes_are_those_of_the_commands() -> None:
-    from framegate.jobs import audit, cli, erase, run, seal
+    from framegate.jobs import audit, erase, log, run, seal
 
     table = PAGES["docs/operate.md"].split("## Exit codes")[1].split("## ")[0]
     codes = {int(code) for code in re.findall(r"\b\d+\b", table.splitlines()[2])}
     assert codes == {
-        0, audit.EXIT_FINDINGS, cli.EXIT_REFUSED, erase.EXIT_BROKE_OFF, seal.EXIT_BROKE_OFF, run.EXIT_INCOMPLETE,
+        0, audit.EXIT_FINDINGS, log.EXIT_REFUSED, erase.EXIT_BROKE_OFF, seal.EXIT_BROKE_OFF, run.EXIT_INCOMPLETE,
         run.EXIT_STOPPED,
     }  # fmt: skip

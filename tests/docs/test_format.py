@@ -30,7 +30,6 @@ KINDS = {
     "seal record": rf"seals/config_id={ID}/\d{{8}}\.json",
     "attempt": rf"attempts/config_id={ID}/{ID}/[^/]+/[^/]+-\d{{4}}",
     "plan": r"plans/[^/]+\.parquet",
-    "run begun": r"runs/[^/]+\.begun\.json",
     "run record": r"runs/[^/.]+\.json",
     "config": rf"configs/{ID}\.yaml",
     "index": r"indexes/[0-9a-f]{32}\.parquet",
@@ -40,7 +39,14 @@ KINDS = {
     "erasure receipt": r"erasures/[^/.]+\.json",
     "layout": r"layout\.json",
 }
-INNER = {"seal plan metadata", "seal record files", "seal record runs", "run record counts", "index metadata"}
+INNER = {
+    "seal plan metadata",
+    "seal record files",
+    "seal record runs",
+    "run record counts",
+    "run record heartbeat",
+    "index metadata",
+}
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +114,9 @@ def test_what_lies_inside_of_objects_is_described(objects: dict[str, list[Path]]
         for counts in record["runs"].values():
             assert set(counts) == set(DOCUMENTED["seal record runs"])
     for path in objects["run record"]:
-        assert set(json.loads(path.read_text())["counts"]) == set(DOCUMENTED["run record counts"])
+        record = json.loads(path.read_text())
+        assert set(record["counts"]) == set(DOCUMENTED["run record counts"])
+        assert set(record["heartbeat"]) == set(DOCUMENTED["run record heartbeat"])
     for kind, key in (("seal plan", b"framegate"), ("index", b"framegate_shard")):
         for path in objects[kind]:
             about = json.loads((pq.read_schema(path).metadata or {})[key])

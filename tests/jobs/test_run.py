@@ -142,6 +142,42 @@ def test_a_plan_counts_what_each_question_may_write(
         assert (planned["estimated_clips"], planned["max_generated_tokens"]) == (6, 6 * (10 + num_auto))
 
 
+@pytest.mark.usefixtures("ray_cluster")
+def test_the_json_file_tells_of_the_run_from_its_start_to_its_end(
+    write_job: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen = tmp_path / "run.json", []
+    replace = os.replace
+
+    def replaced(source: str | Path, target: str | Path) -> None:
+        replace(source, target)
+        if target == path:
+            seen.append(json.loads(path.read_text())["rows"][0])
+
+    monkeypatch.setattr("framegate.jobs.printing.os.replace", replaced)
+    job = load_job(write_job())
+    assert run_job(job, name="job.yaml", json_file=path, engine_factory=engine) == 0
+    assert [row["state"] for row in seen][:3] == ["starting", "running", "running"]
+    assert (seen[0]["phase"], seen[0]["job"], seen[0]["pid"]) == ("starting", "job.yaml", os.getpid())
+    assert (seen[-1]["state"], seen[-1]["num_answers"], seen[-1]["is_complete"]) == ("complete", 12, True)
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+    with pytest.raises(EngineError):
+        run_job(load_job(write_job(model={"name": "./no-such-model"})), name="job.yaml", json_file=path)
+    (row,) = json.loads(path.read_text())["rows"]
+    assert (row["state"], "no-such-model" in row["stop_reason"]) == ("failed", True)
+
+
+def test_the_json_file_tells_of_a_run_that_could_not_even_store_a_record(
+    write_job: Callable[..., Path], framegate: Framegate, tmp_path: Path
+) -> None:
+    path = write_job(output={"uri": "/proc/nowhere/index"})
+    assert framegate("run", str(path), "--json", str(tmp_path / "run.json")).exit_code == 2
+    (row,) = json.loads((tmp_path / "run.json").read_text())["rows"]
+    assert (row["state"], row["stop_code"]) == ("failed", "error")
+    assert "/proc/nowhere/index" in row["stop_reason"]
+
+
 def _broken_engine() -> ScriptedEngine:
     raise EngineError("the model cannot be loaded: its weights are half")
 
@@ -226,4 +262,4 @@ def test_a_log_is_not_flooded() -> None:
     with ProgressDisplay(Console(file=log, force_terminal=False, width=120)) as display:
         for number in range(1, 4):
             display.update(_progress(number))
-    assert log.getvalue().count("\n") <= 1
+    assert log.getvalue() == ""

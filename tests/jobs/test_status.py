@@ -18,7 +18,7 @@ def test_it_is_printed_and_written_as_json(framegate: Framegate, output: str, tm
     before = {path: path.stat().st_mtime_ns for path in Path(output).rglob("*")}
     result = framegate("status", output, "--runs", "2", "--json", str(tmp_path / "status.json"))
     assert result.exit_code == 0
-    for shown in ("a" * 16, "not_video", "run-2", "0.5", "killed or running"):
+    for shown in ("a" * 16, "not_video", "run-2", "0.5", "dead"):
         assert shown in result.stdout
     assert "run-1" not in result.stdout
     assert json.loads((tmp_path / "status.json").read_text()) == {

@@ -40,11 +40,11 @@ EXPECTED: dict[str, Any] = {
     "num_videos_erased": 0,
     "num_runs": 3,
     "runs": [
-        {"run_id": "run-3", "started_at": "2026-01-03T00:00:00+00:00", "state": "killed or running", **NO_COUNTS},
+        {"run_id": "run-3", "started_at": "2026-01-03T00:00:00+00:00", "state": "dead", **NO_COUNTS},
         {
             "run_id": "run-2",
             "started_at": "2026-01-02T00:00:00+00:00",
-            "state": "finished",
+            "state": "complete",
             "num_videos": 5,
             "num_clips": 4,
             "num_answers": 8,
@@ -84,7 +84,7 @@ def test_the_states_of_runs(output: str) -> None:
         json.dumps({"config_id": "a" * 16, "started_at": "2026-01-04", "is_complete": False, "is_stopped": False})
     )
     (row,) = read(output, num_runs=4)
-    assert [run["state"] for run in row["runs"]] == ["incomplete", "killed or running", "finished", "stopped"]
+    assert [run["state"] for run in row["runs"]] == ["failed", "dead", "complete", "stopped"]
     assert read(output, num_runs=0)[0]["runs"] == []
 
 
@@ -95,7 +95,7 @@ def test_a_run_that_has_only_begun_is_seen_in_the_journal(output: str) -> None:
         Path(output, "runs", f"run-{number}.begun.json").unlink()
     (row,) = read(output)
     assert (row["num_answers"], row["num_units_not_sealed"], row["think_rate"]) == (0, 1, None)
-    assert (row["num_videos_left"], [run["state"] for run in row["runs"]]) == (3, ["killed or running"])
+    assert (row["num_videos_left"], [run["state"] for run in row["runs"]]) == (3, ["dead"])
 
 
 def test_a_run_that_was_killed_before_it_had_a_plan_has_all_its_videos_left(output: str) -> None:

@@ -1,0 +1,139 @@
+"""The log of a command: lines on standard error, each with the time, the run and its config_id, as text or as JSON.
+
+Standard output has results alone, so that it can be read by another program while the log goes elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import IO, Annotated, Any
+
+import typer
+
+from framegate.jobs.printing import to_json
+from framegate.schemas.clock import now
+from framegate.schemas.errors import FramegateError
+
+LOG_EVERY_SECONDS = 60.0
+EXIT_REFUSED = 2
+
+
+class LogFormat(StrEnum):
+    text = "text"
+    json = "json"
+
+
+LogFormatOption = Annotated[
+    LogFormat, typer.Option("--log-format", help="Of the lines on standard error: text, or one JSON object a line.")
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Also show what Ray and other libraries log, and their warnings.")
+]
+
+
+class Log:
+    """Writes events. `run_id` and `config_id` stand in every line from when they are set. Any thread may write."""
+
+    def __init__(self, format: LogFormat = LogFormat.text, *, stream: IO[str] | None = None) -> None:
+        self.format = format
+        self.run_id: str | None = None
+        self.config_id: str | None = None
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def write(self, event: str, message: str, *, level: str = "info", **values: Any) -> None:
+        """One line: `2026-11-29T01:00:00Z RUN CONFIG_ID event: message`, or the same and `values` as JSON."""
+        at = f"{now():%Y-%m-%dT%H:%M:%SZ}"
+        if self.format is LogFormat.json:
+            record = {
+                "time": at,
+                "level": level,
+                "run_id": self.run_id,
+                "config_id": self.config_id,
+                "event": event,
+                "message": message,
+                **values,
+            }
+            line = json.dumps(to_json(record), ensure_ascii=False)
+        else:
+            line = f"{at} {self.run_id or '-'} {self.config_id or '-'} {event}: {message}"
+        self._write(line)
+
+    def say(self, sentence: str, *, is_error: bool = False) -> None:
+        """A sentence for whoever gave the command: as it is, behind `error: ` where it is one; or as an event."""
+        if self.format is LogFormat.json:
+            event = "error" if is_error else "note"
+            self.write(event, sentence, level=event.replace("note", "info"))
+        else:
+            self._write(f"error: {sentence}" if is_error else sentence)
+
+    def _write(self, line: str) -> None:
+        with self._lock:
+            typer.echo(line, file=self._stream or sys.stderr)
+
+
+class Ticker:
+    """Calls `tick` every `seconds` in a thread of its own, between `start` and `stop`; never after `stop` returned."""
+
+    def __init__(self, tick: Callable[[], None], *, seconds: float = LOG_EVERY_SECONDS) -> None:
+        self._tick, self._seconds = tick, seconds
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_over.wait(self._seconds):
+            self._tick()
+
+
+@contextmanager
+def libraries_logged(log: Log, *, is_verbose: bool) -> Iterator[None]:
+    """What libraries log and warn of in this process goes to the log where it `is_verbose`, and nowhere else."""
+    root = logging.getLogger()
+    handler: logging.Handler = _LibraryHandler(log) if is_verbose else logging.NullHandler()
+    level = root.level
+    root.addHandler(handler)
+    if is_verbose:
+        root.setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings():
+            if not is_verbose:
+                warnings.simplefilter("ignore")
+            logging.captureWarnings(is_verbose)
+            yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        root.setLevel(level)
+
+
+@contextmanager
+def refusals_logged(log: Log) -> Iterator[None]:
+    """A command that could not do what it was told ends with its sentence in the log, and with EXIT_REFUSED."""
+    try:
+        yield
+    except FramegateError as error:
+        log.say(str(error), is_error=True)
+        raise typer.Exit(EXIT_REFUSED) from error
+
+
+class _LibraryHandler(logging.Handler):
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.write("library", f"{record.name}: {record.getMessage()}", level=record.levelname.lower())

@@ -33,7 +33,7 @@ class System:
 class Measured:
     """One whole process, from its start to its end.
 
-    steady_per_second   videos a second between a fifth and nine tenths of them; None of bare Ray Data
+    steady_per_second   videos a second between a fifth and nine tenths of them; None where that was too short
     """
 
     system: str
@@ -66,7 +66,7 @@ class Workbench:
             if system.per_block is None:
                 command = self.run_command(str(output), progress)
             else:
-                command = self._bare_command(output, system.per_block)
+                command = self._bare_command(output, progress, system.per_block)
             return self._run(system, command, progress)
 
     def run_command(self, output: str, progress: Path, parts: Mapping[str, Any] | None = None) -> list[str]:
@@ -77,11 +77,14 @@ class Workbench:
         # -P: the script's folder is no place to import from.
         return [sys.executable, "-P", str(ours.__file__), json.dumps({"job": job, "progress": str(progress)})]
 
-    def _bare_command(self, output: Path, per_block: int) -> list[str]:
-        films = str(self._films / "films")
+    def _bare_command(self, output: Path, progress: Path, per_block: int) -> list[str]:
         spec = {
-            "films": films, "output": str(output), "per_block": per_block, "decode_workers": self._decode_workers,
-        }  # fmt: skip
+            "films": str(self._films / "films"),
+            "output": str(output),
+            "progress": str(progress),
+            "per_block": per_block,
+            "decode_workers": self._decode_workers,
+        }
         return [sys.executable, "-m", "framegate.pipelines.lab.bench.driver.bare", json.dumps(spec)]
 
     def _run(self, system: System, command: Sequence[str], progress: Path) -> Measured:

@@ -90,7 +90,7 @@ class Sampler:
     def _kind(self, pid: int, parents: dict[int, int], known: str) -> str:
         if pid == self._pid:
             return "driver"
-        if known not in ("", "other workers", "other"):
+        if known not in ("", "other workers", "other of Ray", "other"):  # a worker is named when it gets its work
             return known
         command = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         found = next((kind for text, kind in _KINDS if text in command), None)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
@@ -54,6 +55,33 @@ def takes_options(command: Callable[[Any], None]) -> Callable[..., None]:
     call.__annotations__ = {option.name: option.annotation for option in options}
     setattr(call, "__signature__", inspect.Signature(options))  # noqa: B010 (no attribute that a function declares)
     return call
+
+
+_SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|min|h|d)")
+_UNIT_SECONDS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+
+
+def parse_span(option: str, text: str | None) -> float | None:
+    """Seconds of `26h`, `90m`, `2d` or `30s`; None of None. Raises ConfigError."""
+    if text is None:
+        return None
+    found = _SPAN.fullmatch(text.strip())
+    if not found or not float(found[1]):
+        raise ConfigError(f"{option} {text}: give a length of time such as 30s, 90m, 26h or 2d")
+    return float(found[1]) * _UNIT_SECONDS[found[2]]
+
+
+def parse_share(option: str, text: str | None) -> float | None:
+    """0.01 of `1%` or `0.01`; None of None. Raises ConfigError."""
+    if text is None:
+        return None
+    try:
+        share = float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ConfigError(f"{option} {text}: give a share from 0% to 100%, such as 1% or 0.01")
+    return share
 
 
 def choose_names(option: str, text: str | None, allowed: Iterable[str]) -> list[str]:

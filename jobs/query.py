@@ -49,11 +49,10 @@ def query(
 
       framegate query -j job.yaml "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'answers'"
     """
-    from framegate.pipelines.results.views import open_views, select
+    from framegate.pipelines.results.views import query as query_output
 
     found = find_output(output, job)
-    with open_views(found.uri, found.storage_options) as connection:
-        table = select(connection, sql)
+    table = query_output(found.uri, found.storage_options, sql)
     table = table.rename_columns(_distinct(table.column_names))
     rows = table.to_pylist()
     write_json(json_file, "query", rows)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from framegate.jobs.options import JsonFile
+from framegate.jobs.options import JsonFile, parse_share, parse_span
 from framegate.jobs.printing import make_console, print_table, write_json
-from framegate.jobs.target import TargetName, find_target
+from framegate.jobs.target import Target, TargetName, find_target
+from framegate.schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from framegate.pipelines.results.health import Limits
 
 _TABLES = (
     ("config_id", "model", "strategy", "num_videos", "num_videos_left", "num_clips", "num_questions", "num_answers"),
@@ -32,39 +36,149 @@ _SHOWN_RUN = {
 }
 
 
+EXIT_NOT_OK = 1
+_Limit = str | None
+
+
 def status(
     target: TargetName,
     runs: Annotated[int, typer.Option("--runs", min=0, metavar="N", help="Show the last N runs of each.")] = 5,
+    check: Annotated[
+        bool, typer.Option("--check", help="For monitors: say in one line whether the last run is well, by exit code.")
+    ] = False,
+    max_age: Annotated[
+        _Limit,
+        typer.Option(metavar="TIME", help="--check: a run ended well since: 26h.", show_default=False),
+    ] = None,
+    max_failed: Annotated[
+        _Limit, typer.Option(metavar="SHARE", help="--check: of the last run's videos: 1%.", show_default=False)
+    ] = None,
+    max_unparsed: Annotated[
+        _Limit, typer.Option(metavar="SHARE", help="--check: of the last run's answers.", show_default=False)
+    ] = None,
+    max_left: Annotated[
+        _Limit, typer.Option(metavar="SHARE", help="--check: of the last run's videos.", show_default=False)
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """What an output holds: videos, clips, answers, failures that stand, units not sealed yet, the last runs.
+    """What the last run did or is at, what is left, and what an output holds.
 
-    One row per config_id, that is for each set of model, prompt, clips, frames and strategy that wrote there. Videos
-    left are those of the last run, as it ended; of one that was killed or is at work, those that miss something.
-    A failure is retried by a later run unless its reason is for ever, or it has failed failures.max_attempts times (of
-    the job, where one is given). Changes nothing, and may be asked while a job runs.
+    First the last run in one line: how it ended or what it is at, since when, how far, and when it will be done. Then
+    what is left, unparsed and failed, and one row per config_id, that is for each set of model, prompt, clips, frames
+    and strategy that wrote there. Videos left are those of the last run, as it ended; of one that was killed or is at
+    work, those that miss something. A failure is retried by a later run unless its reason is for ever, or it has failed
+    failures.max_attempts times (of the job, where one is given). Changes nothing, and may be asked while a job runs.
+
+    --check reads the records of runs alone. With a job file it is about the runs of that file.
+
+    [bold]Exit codes with --check[/bold]
+
+      0  the last run is at work, is complete, or was stopped by a signal, its deadline or --limit; limits hold
+
+      1  not so: it failed, is dead, was stopped as too much failed, or a limit is passed; one line for each reason
+
+      2  it could not be told: no such output, storage does not answer
 
     [bold]Examples[/bold]
 
       framegate status job.yaml
 
       framegate status s3://index/cameras --runs 20 --json status.json
+
+      framegate status job.yaml --check --max-age 26h --max-failed 1%
     """
+    from framegate.pipelines.commit.runs import read_runs
+    from framegate.pipelines.results.health import Limits
     from framegate.pipelines.results.status import read_status
     from framegate.schemas.config import FailuresConfig
     from framegate.schemas.job import load_job
 
+    given = {"--max-age": max_age, "--max-failed": max_failed, "--max-unparsed": max_unparsed, "--max-left": max_left}
+    if not check and (names := [name for name, value in given.items() if value is not None]):
+        raise ConfigError(f"{names[0]} is a limit of --check: give --check too")
+    limits = Limits(
+        max_age_seconds=parse_span("--max-age", max_age),
+        max_failed=parse_share("--max-failed", max_failed),
+        max_unparsed=parse_share("--max-unparsed", max_unparsed),
+        max_left=parse_share("--max-left", max_left),
+    )
     found = find_target(target)
+    if check:
+        found.check()
+        raise typer.Exit(_check(_of_job(read_runs(found.output), found, target), limits, json_file))
     failures = load_job(Path(target)).config.failures if found.is_job else FailuresConfig()
-    rows = read_status(found.config, max_attempts=failures.max_attempts, num_runs=runs)
-    write_json(json_file, "status", rows)
-    if rows:
-        _print(make_console(), rows, found.config.uri)
+    known = read_runs(found.output)
+    rows = read_status(found.config, max_attempts=failures.max_attempts, num_runs=runs, runs=known)
+    header = _head(_of_job(known, found, target))
+    write_json(json_file, "status", rows, header=header)
+    if rows or known:
+        _print(make_console(), header, rows, found.config.uri)
     else:
         typer.echo(f"{found.config.uri} holds nothing yet")
 
 
-def _print(console: Console, rows: list[dict[str, Any]], uri: str) -> None:
+def _of_job(runs: Mapping[str, Mapping[str, Any]], found: Target, target: str) -> list[Mapping[str, Any]]:
+    """The runs of a job file, where one is the target and any run is known to be of it; else all."""
+    name = Path(target).name
+    return [run for run in runs.values() if found.is_job and run.get("job") == name] or list(runs.values())
+
+
+def _check(runs: Sequence[Mapping[str, Any]], limits: Limits, json_file: Path | None) -> int:
+    from framegate.pipelines.results.health import find_faults
+    from framegate.schemas.clock import now
+
+    header = _head(runs)
+    faults = find_faults(runs, limits, now())
+    for fault in faults:
+        typer.echo(f"not ok: {fault}")
+    if not faults:
+        typer.echo(f"ok: {header['last_run']}")
+    rows = [{"fault": fault} for fault in faults]
+    write_json(json_file, "status --check", rows, header={**header, "is_ok": not faults})
+    return EXIT_NOT_OK if faults else 0
+
+
+def _head(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The last run: as a sentence, and its state and end as fields. All null where there is none."""
+    from framegate.pipelines.commit.liveness import state_of
+    from framegate.pipelines.results.last_run import describe_run, estimate_end, find_last
+    from framegate.schemas.clock import now
+
+    run, at = find_last(runs), now()
+    if run is None:
+        return dict.fromkeys(("last_run", "run_id", "config_id", "state", "estimated_end"))
+    return {
+        "last_run": describe_run(run, at),
+        "run_id": run["run_id"],
+        "config_id": run.get("config_id"),
+        "state": state_of(run, at),
+        "estimated_end": estimate_end(run),
+    }
+
+
+def _summarise(row: Mapping[str, Any]) -> list[str]:
+    """What is left, unparsed, failed and unsealed of one config_id, one line each."""
+    left = "an unknown number of" if row["num_videos_left"] is None else f"{row['num_videos_left']:,}"
+    share = f" ({row['num_unparsed'] / row['num_answers']:.1%})" if row["num_answers"] else ""
+    reasons = [
+        f"{failure['reason']} {failure['num_failures']:,}"
+        + (f" ({failure['num_retried']:,} to be retried)" if failure["num_retried"] else "")
+        for failure in row["failures"]
+    ]
+    return [
+        f"left: {left} videos; waiting for a seal: {row['num_units_not_sealed']:,} units",
+        f"answers: {row['num_answers']:,}, of them unparsed: {row['num_unparsed']:,}{share}",
+        f"failures that stand: {row['num_failures']:,}" + (f": {', '.join(reasons)}" if reasons else ""),
+    ]
+
+
+def _print(console: Console, header: Mapping[str, Any], rows: list[dict[str, Any]], uri: str) -> None:
+    lines = [str(header["last_run"])] if header["last_run"] else []
+    lines += [line for row in rows if row["config_id"] == header["config_id"] for line in _summarise(row)]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    if not rows:
+        return
     print_table(console, _TABLES[0], rows, title=uri)
     for columns in _TABLES[1:]:
         print_table(console, columns, rows)

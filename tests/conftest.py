@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import secrets
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +14,7 @@ import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from framegate.pipelines.lab.bench.s3_server import s3_server
 from framegate.schemas.config import RayConfig
 from tests.s3_faults import S3Faults
 
@@ -56,26 +50,9 @@ def ray_cluster() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real S3 server on loopback; this process finds it through its environment."""
-    with pytest.MonkeyPatch.context() as environment:
-        for attempts_left in reversed(range(3)):
-            folder = tmp_path_factory.mktemp("seaweedfs")
-            ports = [_free_port() for _ in range(4)]
-            with (folder / "log").open("wb") as log:
-                server = subprocess.Popen(_weed_command(folder, *ports), cwd=folder, stdout=log, stderr=log)
-            endpoint = f"http://127.0.0.1:{ports[0]}"
-            try:
-                try:
-                    _wait_until_ready(endpoint, server, folder / "log")
-                except RuntimeError:
-                    if not attempts_left:
-                        raise
-                    continue  # another server took a port since it was looked at
-                environment.setenv("AWS_ENDPOINT_URL", endpoint)
-                yield endpoint
-                return
-            finally:
-                server.kill()  # its data are temporary, and stopping in order takes it half a minute
-                server.wait()
+    with pytest.MonkeyPatch.context() as environment, s3_server(tmp_path_factory.mktemp("seaweedfs")) as endpoint:
+        environment.setenv("AWS_ENDPOINT_URL", endpoint)
+        yield endpoint
 
 
 @pytest.fixture(scope="session")
@@ -149,40 +126,3 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "config.json").write_text(json.dumps({"model_type": "qwen2_5_vl", "vision_config": vision}))
     (folder / "model.safetensors").write_bytes(b"no weights")
     return folder
-
-
-def _weed_command(folder: Path, s3: int, master: int, filer: int, volume: int) -> list[str]:
-    return [
-        str(Path(sys.executable).with_name("weed")), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-        f"-s3.port={s3}", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-master.port={master}", f"-filer.port={filer}",
-        f"-volume.port={volume}", "-master.telemetry=false", "-webdav=false", "-admin.ui=false", "-volume.max=4",
-    ]  # fmt: skip
-
-
-def _free_port() -> int:
-    """Below 32768, where clients' ports begin, and free 10000 above as well: the server listens there, too."""
-    while True:
-        port = random.randrange(20_000, 30_000)
-        try:
-            for number in (port, port + 10_000):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", number))
-            return port
-        except OSError:
-            continue
-
-
-def _wait_until_ready(endpoint: str, server: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            break
-        try:
-            urllib.request.urlopen(endpoint, timeout=1).close()
-            return
-        except urllib.error.HTTPError as error:
-            error.close()  # it answers, and wants credentials
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise RuntimeError(f"the S3 server did not come up; its log: {log.read_text()[-2000:]}")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.s3_proxy import Answer, Decide, Proxy, Request
+from framegate.pipelines.lab.bench.s3_proxy import Answer, Decide, Proxy, Request
 
 Fault = Decide
 """What becomes of one request: it may or may not call the server, and gives an answer, or None to cut the line."""

@@ -17,7 +17,7 @@ MAX_LINES = 350
 HOMES = {
     "av": ("pipelines/decode/", "pipelines/lab/"),
     "decord": ("pipelines/decode/", "pipelines/lab/"),
-    "duckdb": ("pipelines/results/",),
+    "duckdb": ("pipelines/results/", "pipelines/lab/bench/query/"),
     "fsspec": ("pipelines/store/",),
     "ray": ("pipelines/driver/", "pipelines/lab/"),
     "s3fs": ("pipelines/store/",),

@@ -10,10 +10,11 @@ from framegate.jobs.lab.bench_engines import engines
 from framegate.jobs.lab.bench_faults import faults
 from framegate.jobs.lab.bench_pipeline import pipeline
 from framegate.jobs.lab.bench_plan import plan
+from framegate.jobs.lab.bench_query import query
 from framegate.jobs.lab.bench_seal import seal
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure parts of the program.")
-for command in (decode, engines, pipeline, driver, plan, seal, faults):
+for command in (decode, engines, pipeline, driver, plan, query, seal, faults):
     app.command()(command)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import duckdb
 
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.results.views import one_sentence, select
+from framegate.pipelines.results.views import Views, one_sentence, select
 from framegate.schemas.errors import QueryError
 
 _VIEWS = ("answers", "failure_history")
 
 
-def choose_videos(connection: duckdb.DuckDBPyConnection, condition: str) -> list[str]:
+def choose_videos(views: Views, condition: str) -> list[str]:
     """The URIs of videos with an answer or a failure for which the condition is true, in order.
 
     A condition with a column that only one of the two views has is applied to that view alone. Raises QueryError where
@@ -22,7 +22,7 @@ def choose_videos(connection: duckdb.DuckDBPyConnection, condition: str) -> list
     for view in _VIEWS:
         try:
             # As a projection it is parsed as an expression: no second statement, no UNION, no LIMIT gets through.
-            types = [str(data_type) for data_type in connection.table(view).project(condition).types]
+            types = [str(data_type) for data_type in views.connection.table(view).project(condition).types]
         except duckdb.BinderException as error:
             refusals.append(one_sentence(error))
             continue
@@ -30,7 +30,7 @@ def choose_videos(connection: duckdb.DuckDBPyConnection, condition: str) -> list
             raise QueryError(f"{_rule(condition)}: {one_sentence(error)}") from error
         if types != ["BOOLEAN"]:
             raise QueryError(f"{_rule(condition)}; it gives {', '.join(types)}")
-        rows = select(connection, f"SELECT DISTINCT video_uri FROM {view} WHERE (\n{condition}\n)")
+        rows = select(views, f"SELECT DISTINCT video_uri FROM {view} WHERE (\n{condition}\n)")
         found |= set(rows.column("video_uri").to_pylist())
     if len(refusals) == len(_VIEWS):
         raise QueryError(f"{_rule(condition)}: {refusals[0]}")

@@ -52,17 +52,21 @@ _NOTHING: Mapping[str, Any] = {
 }
 
 
-def read_status(config: OutputConfig, *, max_attempts: int, num_runs: int) -> list[dict[str, Any]]:
+def read_status(
+    config: OutputConfig, *, max_attempts: int, num_runs: int, runs: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[dict[str, Any]]:
     """One row per config_id, by name. Raises ObjectNotFound, StorageError.
 
-    `max_attempts` decides which failures a later run retries; `num_runs` is how many runs each row lists.
+    `max_attempts` decides which failures a later run retries; `num_runs` is how many runs each row lists. `runs` are
+    the records, where they were read already.
     """
+    known = read_runs(Output.open(config)) if runs is None else runs
     try:
-        return _read(config, max_attempts, num_runs)
+        return _read(config, max_attempts, num_runs, known)
     except ObjectNotFound:
         raise
     except StorageError:  # an erasure may have replaced a file while it was read; damage shows up again
-        return _read(config, max_attempts, num_runs)
+        return _read(config, max_attempts, num_runs, known)
 
 
 def count_failures_of_run(config: OutputConfig, run_id: str) -> pa.Table:
@@ -75,14 +79,16 @@ def count_failures_of_run(config: OutputConfig, run_id: str) -> pa.Table:
         )
 
 
-def _read(config: OutputConfig, max_attempts: int, num_runs: int) -> list[dict[str, Any]]:
+def _read(
+    config: OutputConfig, max_attempts: int, num_runs: int, known: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     output = Output.open(config)
     with open_views(config.uri, config.storage_options, with_inputs=False) as connection:
         answers = {row["config_id"]: row for row in select(connection, _ANSWERS).to_pylist()}
         failures = _by_reason(select(connection, _FAILURES).to_pylist(), max_attempts)
         units, videos = _count_units(info.uri for info in output.list("journal"))
         attempts = Counter(_config_id_of(info.uri) for info in output.list("attempts"))
-        runs = _runs_by_config(output)
+        runs = _runs_by_config(known)
         configs = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in output.list("configs")}
         left = {id: _num_left(output, runs[id][-1]) for id in runs}
     num_erased = sum(1 for _ in output.list("tombstones"))
@@ -158,11 +164,11 @@ def _num_left(output: Output, run: Mapping[str, Any]) -> int | None:
         return None
 
 
-def _runs_by_config(output: Output) -> dict[str, list[dict[str, Any]]]:
+def _runs_by_config(known: Mapping[str, Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """The record of each run that has come to know its config_id, the oldest first, in the state that it is in now."""
     at = now()
     runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for record in read_runs(output).values():
+    for record in known.values():
         if config_id := record.get("config_id"):
             runs[config_id].append({**record, "state": state_of(record, at)})
     return runs

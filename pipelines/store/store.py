@@ -71,6 +71,11 @@ class Store:
             backend, path = self._backend(uri)
             return backend.is_folder(path)
 
+    @staticmethod
+    def is_local(uri: str) -> bool:
+        """Whether it is a file or folder of this machine. Asks nothing of storage."""
+        return get_protocol(uri) in LOCAL
+
     def read(self, uri: str, start: int | None = None, end: int | None = None) -> bytes:
         """Bytes [start, end), or all. Raises ObjectNotFound, StorageError, also where the object ends before `end`."""
         first = start or 0

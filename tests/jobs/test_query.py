@@ -126,7 +126,7 @@ def test_rows_also_go_to_a_file(framegate: Framegate, output: str, tmp_path: Pat
 def test_explain_prints_the_plan_as_it_is(framegate: Framegate, output: str) -> None:
     result = framegate("query", "EXPLAIN SELECT count(*) FROM answers", "-o", output)
     assert result.exit_code == 0
-    assert "ARROW_SCAN" in result.stdout
+    assert "READ_PARQUET" in result.stdout
 
 
 def test_columns_carry_their_meaning(framegate: Framegate, output: str) -> None:

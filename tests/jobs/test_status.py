@@ -6,10 +6,16 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from typer.testing import Result
 
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.results.status import read_status
+from framegate.schemas.clock import now
 from framegate.schemas.config import OutputConfig
+from tests.run_records import put_run
+
+NIGHT = "2026-01-09T01:00:00+00:00"
 
 Framegate = Callable[..., Result]
 
@@ -21,10 +27,9 @@ def test_it_is_printed_and_written_as_json(framegate: Framegate, output: str, tm
     for shown in ("a" * 16, "not_video", "run-2", "0.5", "dead"):
         assert shown in result.stdout
     assert "run-1" not in result.stdout
-    assert json.loads((tmp_path / "status.json").read_text()) == {
-        "command": "status",
-        "rows": read_status(OutputConfig(uri=output), max_attempts=3, num_runs=2),
-    }
+    written = json.loads((tmp_path / "status.json").read_text())
+    assert written["rows"] == read_status(OutputConfig(uri=output), max_attempts=3, num_runs=2)
+    assert (written["command"], written["header"]["run_id"], written["header"]["state"]) == ("status", "run-3", "dead")
     assert {path: path.stat().st_mtime_ns for path in Path(output).rglob("*")} == before
 
 
@@ -68,3 +73,68 @@ def test_a_damaged_run_record_is_named(framegate: Framegate, output: str) -> Non
     result = framegate("status", output)
     assert result.exit_code == 2
     assert "run-3.json is no run record" in result.stderr
+
+
+def test_the_last_run_comes_first_in_one_line_with_what_is_left_of_it(framegate: Framegate, output: str) -> None:
+    lines = framegate("status", output).stdout.splitlines()
+    assert lines[0].startswith("run run-3 is dead: it left no record of its end")
+    assert lines[1] == "left: 3 videos; waiting for a seal: 1 units"
+    assert lines[2] == "answers: 8, of them unparsed: 1 (12.5%)"
+    assert lines[3] == "failures that stand: 3: not_video 2, truncated 1"
+
+
+def test_a_start_that_failed_is_the_last_run_although_it_has_no_config_id(framegate: Framegate, output: str) -> None:
+    put_run(Output.at(output), "run-4", state="failed", started_at=NIGHT, stop_reason="no such model", ended_at=NIGHT)
+    result = framegate("status", output)
+    assert "run run-4 failed at 2026-01-09 01:00 UTC" in result.stdout.splitlines()[0]
+    assert result.stdout.splitlines()[0].endswith(": no such model")
+
+
+def test_a_check_says_by_its_exit_code_whether_the_night_was_good(
+    framegate: Framegate, output: str, tmp_path: Path
+) -> None:
+    result = framegate("status", output, "--check", "--json", str(tmp_path / "check.json"))
+    assert result.exit_code == 1
+    assert result.stdout.startswith("not ok: run run-3 is dead")
+    document = json.loads((tmp_path / "check.json").read_text())
+    assert (document["header"]["is_ok"], len(document["rows"])) == (False, 1)
+
+    books = {"num_videos_answered": 97, "num_videos_failed": 3, "num_videos_left": 0, "counts": {"num_answers": 10}}
+    at = now().isoformat()
+    put_run(Output.at(output), "run-4", state="complete", started_at=at, ended_at=at, **books)
+    assert framegate("status", output, "--check", "--max-age", "26h", "--max-failed", "3%").exit_code == 0
+    result = framegate("status", output, "--check", "--max-failed", "2.5%", "--json", str(tmp_path / "check.json"))
+    assert (result.exit_code, result.stdout) == (
+        1, "not ok: 3 of 100 videos failed (3.0%) in run run-4; --max-failed allows 2.5%\n",
+    )  # fmt: skip
+    assert framegate("status", str(tmp_path / "nowhere"), "--check").exit_code == 2
+
+
+def test_a_check_of_a_job_file_is_about_its_own_runs(framegate: Framegate, output: str, tmp_path: Path) -> None:
+    job = tmp_path / "mine.yaml"
+    job.write_text(
+        f"input: {{videos: videos/}}\nmodel: {{name: ./model}}\noutput: {{uri: {output}}}\n"
+        "questions: [{id: q, text: Is anyone there, type: yes_no}]\n"
+    )
+    at = now().isoformat()
+    put_run(Output.at(output), "run-4", state="complete", job="mine.yaml", started_at=at, ended_at=at)
+    put_run(Output.at(output), "run-5", state="failed", job="other.yaml", started_at=at, ended_at=at)
+    assert framegate("status", str(job), "--check").exit_code == 0
+    assert framegate("status", output, "--check").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--max-age", "26h"), "--max-age is a limit of --check: give --check too"),
+        (("--check", "--max-age", "a day"), "--max-age a day: give a length of time such as 30s, 90m, 26h or 2d"),
+        (("--check", "--max-failed", "101%"), "--max-failed 101%: give a share from 0% to 100%"),
+        (("--check", "--max-unparsed", "nan"), "--max-unparsed nan: give a share from 0% to 100%"),
+    ],
+)
+def test_a_limit_that_is_none_is_refused(
+    framegate: Framegate, output: str, options: tuple[str, ...], said: str
+) -> None:
+    result = framegate("status", output, *options)
+    assert result.exit_code == 2
+    assert said in result.stderr

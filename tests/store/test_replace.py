@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from framegate.pipelines.lab.bench.s3_proxy import Answer, Request
 from framegate.pipelines.store import Put, Store, join
 from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
 from tests import s3_faults as faults
 from tests.s3_faults import S3Faults
-from tests.s3_proxy import Answer, Request
 
 
 def test_a_version_is_replaced_once(root: str) -> None:

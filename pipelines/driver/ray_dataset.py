@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.driver.block_stats import forget_block_stats
-from framegate.pipelines.driver.blocks import make_tasks, max_together
+from framegate.pipelines.driver.blocks import AnswerCalls, DecodeCalls, make_tasks, max_together, unpack
 from framegate.pipelines.driver.cluster import Shares, start_ray, unwrap
 from framegate.schemas.config import RayConfig
 
@@ -44,20 +44,20 @@ def run_on_ray(
     try:
         receipts = answer_units(config, decode_videos(config, videos, make_decode, shares), make_answer, shares)
         for batch in receipts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            for row in batch.to_pylist():
+            for row in unpack(batch).to_pylist():
                 yield Receipt(**row)
     except RayError as error:
         raise unwrap(error) from error
 
 
 def decode_videos(config: RayConfig, videos: pa.Table, make_decode: partial[Any], shares: Shares) -> Any:
-    """A dataset of blocks of units. A block is a unit, or some units of small videos, and moves on as soon as it is
-    there."""
+    """A dataset of blocks of units, packed. A block is a unit, or some units of small videos, and moves on as soon as
+    it is there."""
     import ray.data
     from ray.data import ActorPoolStrategy
 
     context = ray.data.DataContext.get_current()
-    context.target_max_block_size = 1  # every table that a worker yields is a block
+    context.target_max_block_size = 1  # every row that a worker yields is a block: a packed table
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.raise_original_map_exception = True
@@ -65,8 +65,8 @@ def decode_videos(config: RayConfig, videos: pa.Table, make_decode: partial[Any]
     num_together = max_together(videos.num_rows, config.decode_workers)
     tasks = make_tasks(videos, num_together)
     return ray.data.from_arrow(tasks).map_batches(
-        make_decode.func,
-        fn_constructor_kwargs={**make_decode.keywords, "max_together": num_together},
+        DecodeCalls,
+        fn_constructor_kwargs={"make_worker": partial(make_decode, max_together=num_together)},
         batch_size=None,  # a task as a whole
         batch_format="pyarrow",
         compute=ActorPoolStrategy(size=min(config.decode_workers, len(tasks))),
@@ -75,13 +75,14 @@ def decode_videos(config: RayConfig, videos: pa.Table, make_decode: partial[Any]
 
 
 def answer_units(config: RayConfig, units: Any, make_answer: partial[Any], shares: Shares) -> Any:
-    """A dataset of receipts. Each call has one block; calls of one worker run in threads, and share its engine."""
+    """A dataset of receipts, packed. Each call has one block. Calls of one worker run in threads, and share its
+    engine."""
     from ray.data import ActorPoolStrategy
 
     num_calls = BLOCKS_PER_GPU_WORKER if config.gpus_per_actor else BLOCKS_PER_WORKER
     return units.map_batches(
-        make_answer.func,
-        fn_constructor_kwargs=make_answer.keywords,
+        AnswerCalls,
+        fn_constructor_kwargs={"make_worker": make_answer},
         batch_size=None,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(

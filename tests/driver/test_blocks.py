@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+
 import pyarrow as pa
 import pytest
 
 from framegate.pipelines.driver import blocks as blocks_module
 from framegate.pipelines.driver.block_stats import MAX_KEPT, forget_block_stats, forget_of
-from framegate.pipelines.driver.blocks import make_tasks, max_together
+from framegate.pipelines.driver.blocks import make_tasks, max_together, pack, unpack
+from framegate.pipelines.driver.cluster import Shares
 from framegate.schemas.blocks import MAX_BLOCK_VIDEOS, together
 
 
@@ -29,6 +33,47 @@ def test_tasks_hold_all_videos_in_whole_blocks(monkeypatch: pytest.MonkeyPatch) 
     alike = [len(b) for task in tasks for b in together(task.column("video_size_bytes").to_pylist(), 16)]
     assert alike == [len(block) for block in together(sizes, 16)]
     assert make_tasks(videos.slice(0, 0), 16) == []
+
+
+def test_a_table_travels_as_one_row_and_comes_back_without_a_copy() -> None:
+    frames = pa.array([b"x" * 1000, b"y", b""], pa.large_binary())
+    failures = pa.array([None, {"stage": "decode"}, None], pa.struct([pa.field("stage", pa.string(), nullable=False)]))
+    fields = [pa.field("n", pa.int32(), nullable=False), pa.field("frames", frames.type), pa.field("f", failures.type)]
+    table = pa.table([pa.array([1, 2, 3], pa.int32()), frames, failures], schema=pa.schema(fields))
+    packed = pack(table)
+    assert packed.num_rows == 1
+    back = unpack(packed)
+    assert back.equals(table)
+    assert back.schema.equals(table.schema)
+    assert back.column("frames").chunk(0).buffers()[2].address == frames.buffers()[2].address
+    assert unpack(pa.concat_tables([packed, pack(table.slice(1, 1))])).column("n").to_pylist() == [1, 2, 3, 2]
+    assert unpack(pack(pa.concat_tables([table, table]))).num_rows == 6
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_table_that_a_worker_yields_reaches_the_next_one_whole() -> None:
+    from framegate.pipelines.driver.ray_dataset import answer_units, decode_videos
+    from framegate.schemas.config import RayConfig
+
+    class Yields:
+        def __init__(self, max_together: int) -> None:
+            self._max_together = max_together
+
+        def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+            for block in together(batch.column("video_size_bytes").to_pylist(), self._max_together):
+                yield batch.slice(block.start, len(block)).append_column("frames", pa.array([b"x" * 9000] * len(block)))
+
+    class Counts:
+        def __call__(self, batch: pa.Table) -> pa.Table:
+            return pa.table({"n": batch.column("n"), "num_beside": [batch.num_rows] * batch.num_rows})
+
+    videos = pa.table({"video_size_bytes": [9] * 100 + [10**9] * 5, "n": range(105)})
+    config, shares = RayConfig(decode_workers=1), Shares(decode_cpus=0.5, reason_cpus=0.5)
+    receipts = answer_units(config, decode_videos(config, videos, partial(Yields), shares), partial(Counts), shares)
+    found = [unpack(batch) for batch in receipts.iter_batches(batch_size=None, batch_format="pyarrow")]
+    assert sorted(n for table in found for n in table.column("n").to_pylist()) == list(range(105))
+    assert sorted(table.num_rows for table in found) == [1] * 5 + [4] + [16] * 6
+    assert all(set(table.column("num_beside").to_pylist()) == {table.num_rows} for table in found)
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -15,6 +15,7 @@ from functools import partial
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.unit_rows import RunFacts
+from framegate.pipelines.decode.part import can_share
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.driver.breaker import Breaker
 from framegate.pipelines.driver.cluster import at_low_priority, end_process
@@ -26,6 +27,7 @@ from framegate.pipelines.driver.run import Run, begin, listen, name_run, record_
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.failpoints import check_failpoint, reach
 from framegate.pipelines.plan.identity import read_identity
+from framegate.pipelines.plan.parts import order_work
 from framegate.pipelines.plan.plan import make_plan, make_policy
 from framegate.pipelines.reason.engines.build import check_engine, make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
@@ -146,7 +148,9 @@ def _work(
     if in_process:
         yield from run_in_process(planned.videos, decode(), answer())
     else:
-        yield from run_on_ray(job.config.ray, planned.videos, decode, answer, verbose=verbose)
+        config = job.config
+        work = order_work(planned.videos, num_workers=config.ray.decode_workers, is_shared=can_share(config.clips))
+        yield from run_on_ray(config.ray, work, decode, answer, verbose=verbose)
 
 
 def make_workers(
@@ -178,9 +182,10 @@ def make_workers(
         strategy=strategy,
         questions=job.questions,
         on_fatal=None if in_process else end_process,
+        limits=None if in_process else config.engine,
     )
     shared = {"attempts": attempts, "facts": facts, "max_attempts": config.failures.max_attempts}
     return (
         partial(DecodeWorker, make_stage=decode if in_process else partial(at_low_priority, decode), **shared),
-        partial(AnswerWorker, make_stage=reason, **shared),
+        partial(AnswerWorker, make_stage=reason, end_process=None if in_process else end_process, **shared),
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import pyarrow as pa
+
 MAX_BLOCK_VIDEOS: Final = 16
 MAX_BLOCK_VIDEO_BYTES: Final = 8 * 2**20
 """Of files that are decoded before the first of their units moves on: some seconds of work. A larger video is alone."""
@@ -15,6 +17,15 @@ MAX_BLOCK_VIDEO_BYTES: Final = 8 * 2**20
 MAX_BLOCK_UNITS: Final = 16
 MAX_BLOCK_FRAME_BYTES: Final = 16 * 2**20
 """As of one unit: a block crosses the object store whole."""
+
+
+def sizes_bytes(videos: pa.Table) -> list[int]:
+    """What each row in PARTS counts for `together`: a part of a video, which is long, as much as fills a block."""
+    sizes = videos.column("video_size_bytes").to_pylist()
+    if "num_parts" not in videos.column_names:
+        return sizes
+    num_parts = videos.column("num_parts").to_pylist()
+    return [size if number == 1 else MAX_BLOCK_VIDEO_BYTES + 1 for size, number in zip(sizes, num_parts, strict=True)]
 
 
 def together(sizes_bytes: Sequence[int], max_videos: int) -> Iterator[range]:

@@ -27,7 +27,7 @@ _NAMES: Final[dict[str, str]] = {
     "failures": r".+\.parquet",
     "journal": r".+",
     "seals": rf"config_id={_ID}/\d{{8,}}\.(?:plan\.parquet|json)",
-    "attempts": rf"config_id={_ID}/{_ID}/(?:decode|{_UNIT}|together-\d+-[0-9a-f]{{12}})/{_RUN}-\d{{4,}}",
+    "attempts": rf"config_id={_ID}/{_ID}/(?:decode(?:-\d+-of-\d+)?|{_UNIT}|together-\d+-[0-9a-f]{{12}})/{_RUN}-\d{{4,}}",
     "plans": rf"{_RUN}\.parquet",
     "runs": rf"{_RUN}\.json",
     "configs": rf"{_ID}\.yaml",

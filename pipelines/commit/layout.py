@@ -80,7 +80,8 @@ class Layout:
         return join(self.folder(table, config_id), *parts, f"{seal:08d}.parquet")
 
     def attempt(self, config_id: str, video_id: str, scope: str, run_id: str, number: int) -> str:
-        """`scope` is `decode`, the name of a unit's journal object without its ending, or begins with TOGETHER."""
+        """`scope` is `decode`, `decode-3-of-12` for a part of a video, the name of a unit's journal object without its
+        ending, or begins with TOGETHER."""
         return join(self.folder("attempts", config_id), video_id, scope, f"{run_id}-{number:04d}")
 
     def plan(self, run_id: str) -> str:

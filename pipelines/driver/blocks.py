@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from framegate.schemas.blocks import MAX_BLOCK_VIDEOS, together
+from framegate.schemas.blocks import MAX_BLOCK_VIDEOS, sizes_bytes, together
 
 MAX_TASKS = 4096  # more of them only cost the driver
 TASKS_PER_WORKER = 4  # at least, where there are videos enough: so that all workers end at about the same time
@@ -25,7 +25,7 @@ def max_together(num_videos: int, num_workers: int) -> int:
 
 def make_tasks(videos: pa.Table, max_videos: int) -> list[pa.Table]:
     """`videos` (PLANNED) in order, in at most MAX_TASKS tables, each of whole blocks."""
-    blocks = [*together(videos.column("video_size_bytes").to_pylist(), max_videos)]
+    blocks = [*together(sizes_bytes(videos), max_videos)]
     per_task = -(-len(blocks) // MAX_TASKS)
     tasks = [blocks[n : n + per_task] for n in range(0, len(blocks), per_task)] if blocks else []
     return [videos.slice(task[0].start, task[-1].stop - task[0].start) for task in tasks]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Final, Protocol
 
@@ -18,9 +18,11 @@ from framegate.pipelines.commit.journal import Receipt, commit_unit, read_receip
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.reason.occupancy import Occupancy, Place
-from framegate.pipelines.worker.attempts import Attempt, Attempts, EndedAttempts, Work, crash_failure
+from framegate.pipelines.worker.attempts import Attempt, Attempts, EndedAttempts, Work, crash_failure, timeout_failure
 from framegate.pipelines.worker.engine_admission import EngineAdmission
+from framegate.pipelines.worker.process_end import ProcessEnd
 from framegate.schemas.clock import now
+from framegate.schemas.errors import EngineError, EngineTimeout
 from framegate.schemas.unit import AnsweredUnit, DecodedUnit
 
 COMMIT_THREADS: Final = 16  # a commit waits for storage most of the time
@@ -43,6 +45,10 @@ class AnsweringStage(Protocol):
         """How many questions at once keep its engine busy; None where it does not tell."""
         ...
 
+    def why_worn(self) -> str | None:
+        """Why another process should take this one's place, or None. Called after each answer."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -63,14 +69,26 @@ class AnswerWorker:
 
     Units that were begun before and never finished may have killed their process. Those that are in the journal by now
     are not asked again. Each of the others is asked alone, so that it takes no other unit with it. Once a unit has
-    killed its worker `max_attempts` times, the last time alone, it is committed as failed.
+    killed its worker `max_attempts` times, the last time alone, it is committed as failed. A step of the engine that
+    does not come back is such a death, told before it happens.
+
+    `end_process` ends this process, with an error that says why; Ray then starts another one, which gets the blocks that
+    this one has not given back. A worn process commits first what it has begun, and begins nothing new. Without it
+    nothing wears out, and EngineTimeout is raised.
     """
 
     def __init__(
-        self, *, make_stage: Callable[[], AnsweringStage], attempts: Attempts, facts: RunFacts, max_attempts: int
+        self,
+        *,
+        make_stage: Callable[[], AnsweringStage],
+        attempts: Attempts,
+        facts: RunFacts,
+        max_attempts: int,
+        end_process: Callable[[BaseException], object] | None = None,
     ) -> None:
         self._stage = make_stage()
         self._admission = EngineAdmission()
+        self._end = None if end_process is None else ProcessEnd(end_process, self._admission)
         self._attempts = attempts
         self._ended = EndedAttempts(attempts)
         self._facts = facts
@@ -120,11 +138,16 @@ class AnswerWorker:
             attempt = self._attempts.begin_first([unit.work for unit in units])
             if attempt.deaths.total:
                 return [], attempt
-            with self._attempts.no_death(attempt):
-                committed = [self._committing.submit(self._commit, *answered) for answered in self._ask(units)]
+            with self._attempts.no_death(attempt), self._begun():
+                try:
+                    committed = [self._committing.submit(self._commit, *answered) for answered in self._ask(units)]
+                except EngineTimeout as error:
+                    self._end_and_wait(error)  # meanwhile those that were answered are committed
+                    raise
                 admitted.close()  # the next ones may come while these are committed
                 receipts = [commit.result() for commit in committed]
-            self._ended.add(attempt)
+                self._ended.add(attempt)
+            self._replace_if_worn()
             return receipts, attempt
 
     def _ask_again(self, unit: _Unit, *, together: int = 0) -> Receipt:
@@ -135,14 +158,44 @@ class AnswerWorker:
     def _ask_alone(self, unit: _Unit, together: int) -> Receipt:
         with self._admission.exclusive():
             attempt = self._attempts.begin(unit.work, together=together)
-            with self._attempts.no_death(attempt):
-                if attempt.deaths.total < self._max_deaths:
-                    [(_, answered)] = self._ask([unit])
+            num_deaths = attempt.deaths.total
+            with self._attempts.no_death(attempt), self._begun():
+                if num_deaths >= self._max_deaths:
+                    answered = unit.decoded.all_failed(crash_failure("reason", num_deaths))
                 else:
-                    answered = unit.decoded.all_failed(crash_failure("reason", attempt.deaths.total))
+                    try:
+                        [(_, answered)] = self._ask([unit])
+                    except EngineTimeout as error:
+                        if num_deaths + 1 < self._max_deaths:
+                            self._end_and_wait(error)
+                        return self._give_up_late(unit, attempt, error)
                 receipt = self._commit(unit, answered)
-            self._attempts.end(attempt)
+                self._attempts.end(attempt)
+            self._replace_if_worn()
             return receipt
+
+    def _give_up_late(self, unit: _Unit, attempt: Attempt, error: EngineTimeout) -> Receipt:
+        """The unit is committed as failed while this process still can, and then the process ends."""
+        if self._end is None:
+            raise error
+        self._admission.shut()
+        failed = unit.decoded.all_failed(timeout_failure(error, attempt.deaths.total + 1))
+        receipt = self._commit(unit, failed)
+        self._attempts.end(attempt)
+        self._end.soon(error)
+        return receipt
+
+    def _begun(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._end is None else self._end.begun()
+
+    def _end_and_wait(self, error: EngineTimeout) -> None:
+        """The markers stay, and count as a death. Returns only where this process must not be ended."""
+        if self._end is not None:
+            self._end.wait_for_it(error)
+
+    def _replace_if_worn(self) -> None:
+        if self._end is not None and (why := self._stage.why_worn()) is not None:
+            self._end.when_done(EngineError(f"another process takes the place of this one: {why}"))
 
     def _ask(self, units: Sequence[_Unit]) -> Iterator[tuple[_Unit, AnsweredUnit]]:
         """Each unit as it is answered."""

@@ -11,12 +11,17 @@ from framegate.pipelines.commit.journal import commit_unit, read_receipt
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.worker.attempts import Attempts, EndedAttempts, Work, crash_failure
-from framegate.schemas.blocks import MAX_BLOCK_FRAME_BYTES, MAX_BLOCK_UNITS, together
+from framegate.schemas.blocks import MAX_BLOCK_FRAME_BYTES, MAX_BLOCK_UNITS, sizes_bytes, together
 from framegate.schemas.clock import now
 from framegate.schemas.tables import DECODED
 from framegate.schemas.unit import DecodedUnit, PlannedVideo, to_table
 
 DECODE_SCOPE: Final = "decode"
+
+
+def decode_scope(planned: PlannedVideo) -> str:
+    """What an attempt at decoding is counted under: parts of a video are tried and given up each for itself."""
+    return DECODE_SCOPE if planned.num_parts == 1 else f"{DECODE_SCOPE}-{planned.part}-of-{planned.num_parts}"
 
 
 class DecodingStage(Protocol):
@@ -26,7 +31,8 @@ class DecodingStage(Protocol):
 
 
 class DecodeWorker:
-    """Turns planned videos into decoded units. A video that killed its worker `max_attempts` times is given up.
+    """Turns planned videos, and parts of them, into decoded units. One that killed its worker `max_attempts` times is
+    given up.
 
     Small videos are begun together, up to `max_together` with one marker, and their units leave together. After a death
     each is decoded with a marker of its own, and none is given up that has not killed its worker alone.
@@ -53,9 +59,9 @@ class DecodeWorker:
         self._max_together = max_together
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """As Ray calls it: rows in PLANNED to tables in DECODED, each a block."""
+        """As Ray calls it: rows in PARTS to tables in DECODED, each a block."""
         planned = [*PlannedVideo.from_table(batch)]
-        for rows in together(batch.column("video_size_bytes").to_pylist(), self._max_together):
+        for rows in together(sizes_bytes(batch), self._max_together):
             if len(rows) == 1:
                 yield from (to_table([unit], DECODED) for unit in self.decode(planned[rows.start]))
             else:
@@ -121,7 +127,7 @@ def _given_up(planned: PlannedVideo, num_deaths: int) -> DecodedUnit:
 
 
 def _work(planned: PlannedVideo) -> Work:
-    return Work(planned.video.video_id, DECODE_SCOPE)
+    return Work(planned.video.video_id, decode_scope(planned))
 
 
 def _gather(units: Iterable[DecodedUnit]) -> Iterator[pa.Table]:

@@ -4,6 +4,7 @@ Defaults stand in these files and nowhere else. `schemas.job` reads the files th
 """
 
 from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.config.engine import EngineConfig
 from framegate.schemas.config.failures import FailuresConfig
 from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, GatedConfig, StrategyConfig
 from framegate.schemas.config.identity import SCHEMA_VERSION, answer_document, config_id
@@ -22,6 +23,7 @@ __all__ = [
     "ClipsConfig",
     "DecodeConfig",
     "DirectConfig",
+    "EngineConfig",
     "FailuresConfig",
     "FramesConfig",
     "GatedConfig",

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.config.engine import EngineConfig
 from framegate.schemas.config.failures import FailuresConfig
 from framegate.schemas.config.gate import GatedConfig, StrategyConfig
 from framegate.schemas.config.input import InputConfig
@@ -30,6 +31,7 @@ class RunConfig(Part):
     decode: DecodeConfig = DecodeConfig()
     prompt: PromptConfig = PromptConfig()
     gate: StrategyConfig = GatedConfig()
+    engine: EngineConfig = EngineConfig()
     failures: FailuresConfig = FailuresConfig()
     ray: RayConfig = RayConfig()
     run: NightConfig = NightConfig()

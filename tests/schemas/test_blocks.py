@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 
+import pyarrow as pa
 import pytest
 
-from framegate.schemas.blocks import MAX_BLOCK_VIDEO_BYTES, together
+from framegate.schemas.blocks import MAX_BLOCK_VIDEO_BYTES, sizes_bytes, together
 
 LARGE = MAX_BLOCK_VIDEO_BYTES + 1
 
@@ -36,3 +37,9 @@ def test_blocks_cover_all_in_order_and_a_plan_cut_between_two_gives_the_same() -
         cut = draw.choice(blocks).start
         rest = [range(block.start + cut, block.stop + cut) for block in together(sizes[cut:], 16)]
         assert [*together(sizes[:cut], 16), *rest] == blocks
+
+
+def test_a_part_of_a_video_is_a_block_of_its_own_however_small_the_file() -> None:
+    videos = pa.table({"video_size_bytes": [1, 9, 9, 2, 3], "num_parts": [1, 2, 2, 1, 1]})
+    assert [len(block) for block in together(sizes_bytes(videos), 4)] == [1, 1, 1, 2]
+    assert sizes_bytes(videos.drop_columns(["num_parts"])) == [1, 9, 9, 2, 3]

@@ -72,8 +72,8 @@ class AnswerWorker:
     killed its worker `max_attempts` times, the last time alone, it is committed as failed. A step of the engine that
     does not come back is such a death, told before it happens.
 
-    `end_process` ends this process, with an error that says why; Ray then starts another one, which gets the blocks that
-    this one has not given back. A worn process commits first what it has begun, and begins nothing new. Without it
+    `end_process` ends this process, with an error that says why; Ray then starts another one, which gets the blocks
+    that this one has not given back. A worn process commits first what it has begun, and begins nothing new. Without it
     nothing wears out, and EngineTimeout is raised.
     """
 

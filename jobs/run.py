@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
-from framegate.jobs.log import Log, LogFormat, LogFormatOption, Verbose, libraries_logged, refusals_logged
+from framegate.jobs.log import Log, LogFormat, LogFormatOption, Verbose, libraries_logged, ray_ended, refusals_logged
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
@@ -45,7 +45,8 @@ def run(
     failures.max_attempts times.
 
     On a terminal one line shows how far it is. Else standard error has a line for each phase and one a minute, with the
-    time, the run and its config_id; standard output has the summary alone.
+    time, the run and its config_id; standard output has the summary alone. What Ray's workers log is kept where the run
+    failed or a worker died, and with -v.
 
     [bold]Exit codes[/bold]
 
@@ -68,7 +69,7 @@ def run(
     from framegate.schemas.job import load_job
 
     log = Log(log_format)
-    with libraries_logged(log, is_verbose=verbose), refusals_logged(log):
+    with libraries_logged(log, is_verbose=verbose), refusals_logged(log), ray_ended(log) as ending:
         code = run_job(
             load_job(job),
             name=str(job),
@@ -78,6 +79,7 @@ def run(
             display=ProgressDisplay(Console(stderr=True), log),
             verbose=verbose,
         )
+        ending.keep = verbose or code == EXIT_INCOMPLETE
     raise typer.Exit(code)
 
 

@@ -25,10 +25,12 @@ UNIT_ENDING: Final = ".arrow.zst"
 class Layout:
     """The names below one output.
 
-    results/config_id=<id>/[<partition>=<value>/]<seal>.parquet    sealed answers: the only thing that SQL globs
+    results/config_id=<id>/[<partition>=<value>/]<seal>.parquet    sealed answers: the only thing that SQL globs. The
+                                                                   seal is the one that began the file
     failures/config_id=<id>/[<partition>=<value>/]<seal>.parquet   sealed failures
     journal/config_id=<id>/<video_id>/<unit>.arrow.zst             one object per unit, until it is sealed
-    seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of
+    seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of, and to
+                                                                   which files they go
     seals/config_id=<id>/<seal>.json                               what it wrote; it is complete
     attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; deleted when it is committed. Several
                                                                    pieces together: below the first one's video_id
@@ -75,7 +77,7 @@ class Layout:
         return join(self.folder("seals", config_id), f"{seal:08d}.json")
 
     def sealed(self, table: str, config_id: str, partition: str, seal: int) -> str:
-        """`table` is results or failures; `partition` such as `camera=north/taken_date=2026-11-21`, or empty."""
+        """A file that a seal began. `partition` is such as `camera=north/taken_date=2026-11-21`, or empty."""
         parts = [partition] if partition else []
         return join(self.folder(table, config_id), *parts, f"{seal:08d}.parquet")
 

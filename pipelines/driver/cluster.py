@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from framegate.pipelines.driver.session import note_own_session
 from framegate.schemas.config import RayConfig
 from framegate.schemas.errors import ConfigError, FramegateError
 
@@ -65,7 +66,11 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None, verbose: bool =
         level = logging.INFO if verbose else logging.ERROR
         try:
             if config.address is None:
-                ray.init(num_cpus=num_cpus, include_dashboard=False, logging_level=level, log_to_driver=verbose)
+                context = ray.init(
+                    num_cpus=num_cpus, include_dashboard=False, logging_level=level, log_to_driver=verbose
+                )
+                if not os.environ.get("RAY_ADDRESS"):
+                    note_own_session(getattr(context, "address_info")["session_dir"])  # noqa: B009 (undeclared)
             else:
                 ray.init(address=config.address, logging_level=level, log_to_driver=verbose)
         except Exception as error:  # Ray raises a bare Exception where its processes do not come up

@@ -85,6 +85,17 @@ class Store:
             backend, path = self._backend(uri)
             return backend.read(path, first, end)
 
+    def read_version(self, uri: str) -> tuple[ObjectInfo, bytes]:
+        """An object whole, and the version that these bytes are. Raises ObjectNotFound, StorageError."""
+        with translate_errors("read", uri):
+            backend, path = self._backend(uri)
+            while True:
+                info = backend.stat(path)
+                try:
+                    return info, backend.read(path, 0, None, version=info.version)
+                except VersionChanged:  # replaced between the two
+                    continue
+
     def read_many(self, objects: Iterable[str | ObjectInfo]) -> Iterator[tuple[str, bytes]]:
         """Whole objects with their URIs in the order given, some dozens at a time. For small objects.
 

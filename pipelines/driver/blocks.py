@@ -53,7 +53,8 @@ class DecodeCalls:
         self._worker: Callable[[pa.Table], Iterator[pa.Table]] = make_worker()
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        return map(pack, self._worker(batch))
+        for table in self._worker(batch):
+            yield pack(table)
 
 
 class AnswerCalls:

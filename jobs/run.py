@@ -130,6 +130,8 @@ def run_job(
     told.write(row)
     display.end(summary, row)
     _print_summary(console, job, summary, row)
+    for notice in summary.notices:
+        typer.echo(f"note: {notice}")
     if summary.num_lost_races:
         typer.echo(f"{summary.num_lost_races:,} units were committed by another run of this job first; its rows stay")
     if summary.stop_reason not in (None, INTERRUPTED):
@@ -188,7 +190,7 @@ def _row(summary: RunSummary) -> dict[str, Any]:
 
 
 def _print_summary(console: Console, job: Job, summary: RunSummary, row: dict[str, Any]) -> None:
-    names = ("answered", "failed", "skipped", "left")
+    names = ("answered", "failed", "skipped", "gone", "left")
     print_table(
         console,
         ("videos", *names),

@@ -41,6 +41,8 @@ FAILPOINTS: Final[dict[str, str]] = {
     "driver.drained": "all units are committed, nothing of them sealed",
     "driver.sealed": "everything is sealed, the run not recorded",
     "driver.recorded": "the run is recorded",
+    "videos.added": "which videos came and went is logged",
+    "videos.folded": "the log of videos is folded, the objects before it not yet deleted",
     "seal.planned": "a seal is agreed on, none of its files written",
     "seal.reserved": "the name of a new file is reserved, nothing written to it",
     "seal.file": "a seal's rows are in one of its files",

@@ -34,6 +34,7 @@ class Layout:
     seals/config_id=<id>/<seal>.json                               what it wrote; it is complete
     attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; deleted when it is committed. Several
                                                                    pieces together: below the first one's video_id
+    videos/<n>.parquet, videos/<n>.all.parquet                     which videos came, changed and went; all until then
     plans/<run_id>.parquet                                         the videos and questions that a run set out to do
     runs/<run_id>.json                                             how far a run is; how it ended
     configs/<config_id>.yaml                                       what the id stands for
@@ -86,6 +87,10 @@ class Layout:
         ending, or begins with TOGETHER."""
         return join(self.folder("attempts", config_id), video_id, scope, f"{run_id}-{number:04d}")
 
+    def video_log(self, number: int, *, is_whole: bool = False) -> str:
+        """One object of the log of videos; `is_whole`: it stands for all objects with lower numbers, too."""
+        return join(self.root, "videos", f"{number:08d}{'.all' if is_whole else ''}.parquet")
+
     def plan(self, run_id: str) -> str:
         return join(self.root, "plans", f"{run_id}.parquet")
 
@@ -114,6 +119,6 @@ class Layout:
 
 
 FOLDERS: Final = (
-    "results", "failures", "journal", "seals", "attempts", "plans", "runs", "configs", "indexes", "tombstones",
-    "erasures",
+    "results", "failures", "videos", "journal", "seals", "attempts", "plans", "runs", "configs", "indexes",
+    "tombstones", "erasures",
 )  # fmt: skip

@@ -33,6 +33,7 @@ _NAMES: Final[dict[str, str]] = {
     "plans": rf"{_RUN}\.parquet",
     "runs": rf"{_RUN}\.json",
     "configs": rf"{_ID}\.yaml",
+    "adoptions": rf"{_ID}\.yaml",
     "indexes": r"[0-9a-f]{32}\.parquet",
     "tombstones": r"[0-9a-f]{32}\.json",
     "erasures": r"[^/]+(?:/\d{6,}|\.begun)?\.json",

@@ -38,6 +38,7 @@ class Layout:
     plans/<run_id>.parquet                                         the videos and questions that a run set out to do
     runs/<run_id>.json                                             how far a run is; how it ended
     configs/<config_id>.yaml                                       what the id stands for
+    adoptions/<own config_id>.yaml                                 a configuration filed under another one's id
     indexes/<hash>.parquet                                         members of tar shards
     tombstones/<hash of URI>.json                                  a video that was erased and stays out
     erasures/<erasure_id>.begun.json                               digests of the videos that an erasure removes
@@ -100,6 +101,9 @@ class Layout:
     def config(self, config_id: str) -> str:
         return join(self.root, "configs", f"{config_id}.yaml")
 
+    def adoption(self, own_id: str) -> str:
+        return join(self.root, "adoptions", f"{own_id}.yaml")
+
     def tombstone(self, video_uri: str) -> str:
         """Named by the URI's digest: a tombstone must not name the video that was erased."""
         return join(self.root, "tombstones", f"{uri_digest(video_uri)}.json")
@@ -119,6 +123,6 @@ class Layout:
 
 
 FOLDERS: Final = (
-    "results", "failures", "videos", "journal", "seals", "attempts", "plans", "runs", "configs", "indexes",
+    "results", "failures", "videos", "journal", "seals", "attempts", "plans", "runs", "configs", "adoptions", "indexes",
     "tombstones", "erasures",
 )  # fmt: skip

@@ -7,7 +7,7 @@ from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesC
 from framegate.schemas.config.engine import EngineConfig
 from framegate.schemas.config.failures import FailuresConfig
 from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, GatedConfig, StrategyConfig
-from framegate.schemas.config.identity import SCHEMA_VERSION, answer_document, config_id
+from framegate.schemas.config.identity import NAMED, SCHEMA_VERSION, answer_document, config_id, differences
 from framegate.schemas.config.input import InputConfig
 from framegate.schemas.config.model import ModelConfig
 from framegate.schemas.config.night import NightConfig
@@ -17,6 +17,7 @@ from framegate.schemas.config.ray import ActorBounds, RayConfig
 from framegate.schemas.config.run import RunConfig
 
 __all__ = [
+    "NAMED",
     "SCHEMA_VERSION",
     "ActorBounds",
     "AlwaysThinkConfig",
@@ -37,4 +38,5 @@ __all__ = [
     "StrategyConfig",
     "answer_document",
     "config_id",
+    "differences",
 ]

@@ -33,6 +33,7 @@ KINDS = {
     "plan": r"plans/[^/]+\.parquet",
     "run record": r"runs/[^/.]+\.json",
     "config": rf"configs/{ID}\.yaml",
+    "adoption": rf"adoptions/{ID}\.yaml",
     "index": r"indexes/[0-9a-f]{32}\.parquet",
     "tombstone": r"tombstones/[0-9a-f]{32}\.json",
     "erasure begun": r"erasures/[^/]+\.begun\.json",

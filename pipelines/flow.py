@@ -28,13 +28,9 @@ from framegate.pipelines.driver.run import Run, begin, listen, name_run, record_
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.failpoints import check_failpoint, reach
 from framegate.pipelines.plan.checks import check_job
-<<<<<<< HEAD
-from framegate.pipelines.plan.identity import read_identity
-from framegate.pipelines.plan.parts import order_work
-=======
 from framegate.pipelines.plan.config_choice import ConfigChoice, choose_config
 from framegate.pipelines.plan.identity import read_document, read_wording
->>>>>>> main
+from framegate.pipelines.plan.parts import order_work
 from framegate.pipelines.plan.plan import make_plan, make_policy
 from framegate.pipelines.plan.previous_ids import older_config_id
 from framegate.pipelines.reason.engines.build import make_engine_factory

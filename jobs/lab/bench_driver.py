@@ -27,7 +27,7 @@ class DriverOptions:
     )
     repeats: Annotated[int, typer.Option(min=0, max=100, help="Turns; each has all systems.")] = 3
     decode_workers: Annotated[int, typer.Option(min=1, max=1000, help="As ray.decode_workers in a job file.")] = 2
-    bare: Annotated[bool, typer.Option(help="Measure bare Ray Data as well.")] = True
+    only_ours: Annotated[bool, typer.Option("--only-ours", help="Leave bare Ray Data out.")] = False
     checkout: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Another checkout of this program to measure.", show_default="none"),
@@ -67,7 +67,7 @@ def driver(options: DriverOptions) -> None:
     ours = [System(name="framegate")]
     if options.checkout is not None:
         ours.append(System(name="checkout", checkout=options.checkout))
-    bare = [System(name=f"bare_{n}", per_block=n) for n in (16, 1)] if options.bare else []
+    bare = [System(name=f"bare_{n}", per_block=n) for n in (16, 1) if not options.only_ours]
     if options.folder is not None:
         options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="framegate-bench-driver-", dir=options.folder) as scratch:

@@ -31,7 +31,17 @@ def test_films_are_videos_of_their_own_and_share_their_bytes(tmp_path: Path) -> 
 
 def test_a_run_and_its_requests(tmp_path: Path) -> None:
     report = tmp_path / "driver.json"
-    words = ["driver", "--videos", str(NUM_VIDEOS), "--repeats", "1", "--no-bare", "--requests", "--json", str(report)]
+    words = [
+        "driver",
+        "--videos",
+        str(NUM_VIDEOS),
+        "--repeats",
+        "1",
+        "--only-ours",
+        "--requests",
+        "--json",
+        str(report),
+    ]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     run, *requests = json.loads(report.read_text())["rows"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -87,3 +88,40 @@ def test_what_hangs_each_time_is_given_up_and_the_others_are_answered(
     assert markers(job) == []
     again = flow.run(job, engine_factory=ScriptedEngine, retry_failed=True)
     assert (again.counts.num_answers, again.num_videos_answered) == (6, 1)
+
+
+@pytest.mark.parametrize("limits", [{"max_lifetime": "0.1s"}, {"max_growth_mib": 15}])
+def test_worn_processes_are_replaced_and_no_row_is_lost_asked_twice_or_counted_as_a_death(
+    limits: dict[str, object],
+    make_job: Callable[..., Job],
+    make_video: Callable[..., Path],
+    archive: Path,
+    tmp_path: Path,
+) -> None:
+    for number in range(6):
+        make_video(archive / f"more{number}.mp4", seconds=2, shade=number)
+    pids, asks_seen, grown = tmp_path / "pids", tmp_path / "asks", []
+    pids.mkdir()
+    asks_seen.mkdir()
+
+    class OneSlot(ScriptedEngine):
+        num_slots = 1
+
+        def add(self, ask: Ask) -> None:
+            (asks_seen / uuid.uuid4().hex).touch()
+            super().add(ask)
+
+    def grow(asks: Sequence[Ask]) -> None:
+        (pids / str(os.getpid())).touch()
+        grown.append(b"x" * (10 * MIB))
+        time.sleep(0.02)
+
+    job = make_job(engine=limits, failures={"max_attempts": 1})
+    summary = flow.run(job, engine_factory=lambda: OneSlot(before_step=grow))
+    num_rows = 2 * (6 + 6)
+    assert len(list(pids.iterdir())) >= 3, "no process was replaced"
+    assert summary.is_complete
+    assert summary.counts.num_answers == len(list(asks_seen.iterdir())) == num_rows
+    assert (len(keys(job)), set(keys(job).values())) == (num_rows, {1})
+    assert reasons(job) == [("empty", 1), ("not_video", 1)]
+    assert markers(job) == []

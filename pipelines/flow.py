@@ -25,6 +25,7 @@ from framegate.pipelines.driver.in_process import run_in_process
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.ray_dataset import run_on_ray
 from framegate.pipelines.driver.run import Run, begin, listen, name_run, record_intent, report
+from framegate.pipelines.driver.sealing import sealing_beside
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.failpoints import check_failpoint, reach
 from framegate.pipelines.plan.checks import check_job
@@ -139,7 +140,8 @@ def _run(
     receipts = _work(job, planned, attempts, strategy, engine_factory, in_process=in_process, verbose=verbose)
     tally, watchers = Tally(planned.videos.column("video_id")), [Breaker(job.config.failures)]
     try:
-        stop_reason = listen(receipts, tally, watchers, phases)
+        with sealing_beside(job.config.output, planned.config_id, job.config.seal) as beside:
+            stop_reason = listen(beside.hear(receipts), tally, watchers, phases)
     except FramegateError:  # no worker died of it: their attempts do not count
         with suppress(StorageError):
             attempts.forget()

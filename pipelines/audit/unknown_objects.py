@@ -28,7 +28,7 @@ _NAMES: Final[dict[str, str]] = {
     "failures": r".+\.parquet",
     "journal": r".+",
     "videos": r"\d{8,}(?:\.all)?\.parquet",
-    "seals": rf"config_id={_ID}/\d{{8,}}\.(?:plan\.parquet|json)",
+    "seals": rf"config_id={_ID}/(?:\d{{8,}}\.(?:plan\.parquet|json)|history\.json\.gz)",
     "attempts": rf"config_id={_ID}/{_ID}/(?:decode(?:-\d+-of-\d+)?|{_UNIT}|{_TOGETHER})/{_RUN}-\d{{4,}}",
     "plans": rf"{_RUN}\.parquet",
     "runs": rf"{_RUN}\.json",

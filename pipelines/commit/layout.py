@@ -32,6 +32,7 @@ class Layout:
     seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of, and to
                                                                    which files they go
     seals/config_id=<id>/<seal>.json                               what it wrote; it is complete
+    seals/config_id=<id>/history.json.gz                           the records of seals that are long complete
     attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; deleted when it is committed. Several
                                                                    pieces together: below the first one's video_id
     videos/<n>.parquet, videos/<n>.all.parquet                     which videos came, changed and went; all until then
@@ -77,6 +78,9 @@ class Layout:
 
     def seal_record(self, config_id: str, seal: int) -> str:
         return join(self.folder("seals", config_id), f"{seal:08d}.json")
+
+    def seal_history(self, config_id: str) -> str:
+        return join(self.folder("seals", config_id), "history.json.gz")
 
     def sealed(self, table: str, config_id: str, partition: str, seal: int) -> str:
         """A file that a seal began. `partition` is such as `camera=north/taken_date=2026-11-21`, or empty."""

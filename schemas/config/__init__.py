@@ -15,6 +15,7 @@ from framegate.schemas.config.output import OutputConfig
 from framegate.schemas.config.prompt import PromptConfig
 from framegate.schemas.config.ray import ActorBounds, RayConfig
 from framegate.schemas.config.run import RunConfig
+from framegate.schemas.config.seal import SealConfig
 
 __all__ = [
     "NAMED",
@@ -35,6 +36,7 @@ __all__ = [
     "PromptConfig",
     "RayConfig",
     "RunConfig",
+    "SealConfig",
     "StrategyConfig",
     "answer_document",
     "config_id",

@@ -17,6 +17,7 @@ from framegate.schemas.config.output import OutputConfig
 from framegate.schemas.config.part import Part
 from framegate.schemas.config.prompt import PromptConfig
 from framegate.schemas.config.ray import RayConfig
+from framegate.schemas.config.seal import SealConfig
 
 
 class RunConfig(Part):
@@ -40,6 +41,7 @@ class RunConfig(Part):
         description="a config_id of the output under which answers go on, although this job's own is another",
     )
     run: NightConfig = NightConfig()
+    seal: SealConfig = SealConfig()
 
     @model_validator(mode="after")
     def _decord_is_confined(self) -> RunConfig:

@@ -34,7 +34,6 @@ def main() -> None:
 
         job = parse_job(spec["job"])
         summary = flow.run(job, engine_factory=ScriptedEngine, on_progress=on_progress)
-        file.write(f"{time.monotonic()} {summary.num_videos_answered}\n")
     print(json.dumps({"num_videos": summary.num_videos_answered, "num_rows": summary.counts.num_answers}))
 
 

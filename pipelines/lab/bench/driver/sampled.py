@@ -114,7 +114,7 @@ def _figures(kind: str, processes: Sequence[_Process], progress: Sequence[tuple[
 
 
 def _slope(rss: Iterable[tuple[float, int]], progress: Sequence[tuple[float, int]]) -> float | None:
-    """From when a third of the videos had begun until the last one had."""
+    """From when a third of the videos had begun until the last ones had: sealing comes after that."""
     if len(progress) < 3:
         return None
     at, begun = np.array(progress).T

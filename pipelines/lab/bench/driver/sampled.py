@@ -92,12 +92,11 @@ class Sampler:
             return "driver"
         if known not in ("", "other workers", "other of Ray", "other"):  # a worker is named when it gets its work
             return known
+        parent = self._processes.get(parents.get(pid, 0))
+        if parent is not None and parent.kind in ("decode worker", "decoder"):
+            return "decoder"
         command = (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        found = next((kind for text, kind in _KINDS if text in command), None)
-        if found is None:
-            parent = self._processes.get(parents.get(pid, 0))
-            found = "decoder" if parent is not None and parent.kind in ("decode worker", "decoder") else "other"
-        return found
+        return next((kind for text, kind in _KINDS if text in command), "other")
 
 
 def _figures(kind: str, processes: Sequence[_Process], progress: Sequence[tuple[float, int]]) -> KindFigures:

@@ -15,7 +15,6 @@ import hashlib
 import json
 import secrets
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -33,8 +32,6 @@ STALE_AFTER = timedelta(hours=1)
 """A marker of another run counts as a death when it is older. Until then that run may be alive and at work on it."""
 
 MAX_ENDED: Final = 16  # markers that wait to be deleted with one request
-
-_LOOK_AGAIN_SECONDS = 0.2
 
 
 class Work(NamedTuple):
@@ -137,23 +134,15 @@ class Attempts:
                 self.output.store.delete(attempt.uris[-1] for attempt in attempts)
             raise
 
-    def forget(self, *, settle_seconds: float = 0.0) -> None:
+    def forget(self) -> None:
         """Deletes all markers of this run: what its workers left undone was left on purpose.
 
-        Called when its workers have ended, or have been told to. Ray ends a process without waiting for it, and on a
-        busy machine such a process has marked one more attempt afterwards. With `settle_seconds` this looks again until
-        no marker has come for so long. One that comes later still counts as a death, of which a unit may have several.
+        Called when its workers have ended: one that is still at work could mark an attempt afterwards, which would
+        count as a death, of which a unit may have several.
         """
-        quiet_since = time.monotonic()
-        while True:
-            markers = self.output.list("attempts", self.config_id)
-            uris = [info.uri for info in markers if info.uri.rpartition("/")[2].startswith(f"{self.run_id}-")]
-            self.output.store.delete(uris)
-            if uris:
-                quiet_since = time.monotonic()
-            if time.monotonic() - quiet_since >= settle_seconds:
-                return
-            time.sleep(_LOOK_AGAIN_SECONDS)
+        markers = self.output.list("attempts", self.config_id)
+        uris = [info.uri for info in markers if info.uri.rpartition("/")[2].startswith(f"{self.run_id}-")]
+        self.output.store.delete(uris)
 
     def _uri(self, works: Sequence[Work], number: int) -> str:
         video_id, scope = works[0]

@@ -14,11 +14,11 @@ import typer
 from rich.console import Console
 
 from framegate.jobs.log import Log, LogFormat, LogFormatOption, Verbose, libraries_logged, refusals_logged
-from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
+from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed, ShardName, parse_shard
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
 from framegate.schemas.errors import FramegateError
-from framegate.schemas.run import INTERRUPTED, RunSummary
+from framegate.schemas.run import INTERRUPTED, RunSummary, Shard
 
 if TYPE_CHECKING:
     from framegate.pipelines.reason.engines.protocol import EngineFactory
@@ -31,6 +31,7 @@ EXIT_STOPPED = 130  # as a shell reports a program that Ctrl-C ended
 def run(
     job: JobFile,
     limit: Limit = None,
+    shard: ShardName = None,
     retry_failed: RetryFailed = False,
     json_file: JsonFile = None,
     log_format: LogFormatOption = LogFormat.text,
@@ -39,7 +40,9 @@ def run(
     """Do a job: ask every question of every clip and keep the answers. What is done already is not done again.
 
     Ctrl-C (or SIGTERM) stops it; what was committed until then is kept, and the same command goes on from there. So it
-    does after a crash or a kill. Two of one job at once get in nobody's way: of each unit the first one stays.
+    does after a crash or a kill. Where another run is at work on the same output and config_id, run.second says what
+    becomes of this one: it is refused, or waits. --shard 3/8 does the third of eight parts of the work: the runs of one
+    array do not refuse each other.
 
     What failed for a reason that may pass is tried again by later runs, after a pause that doubles, up to
     failures.max_attempts times.
@@ -55,6 +58,8 @@ def run(
 
       2  could not start: nothing was done, the message says what to change
 
+      4  another run is at work, and run.second is refuse: nothing was done
+
       130  stopped by Ctrl-C or SIGTERM: run it again to go on
 
     [bold]Examples[/bold]
@@ -64,6 +69,8 @@ def run(
       framegate run job.yaml --limit 10
 
       framegate run job.yaml --retry-failed
+
+      framegate run job.yaml --shard 3/8
     """
     from framegate.schemas.job import load_job
 
@@ -73,6 +80,7 @@ def run(
             load_job(job),
             name=str(job),
             limit=limit,
+            shard=parse_shard(shard),
             retry_failed=retry_failed,
             json_file=json_file,
             display=ProgressDisplay(Console(stderr=True), log),
@@ -86,6 +94,7 @@ def run_job(
     *,
     name: str,
     limit: int | None = None,
+    shard: Shard | None = None,
     retry_failed: bool = False,
     json_file: Path | None = None,
     engine_factory: EngineFactory | None = None,
@@ -108,6 +117,7 @@ def run_job(
                 summary = flow.run(
                     job,
                     limit=limit,
+                    shard=shard,
                     retry_failed=retry_failed,
                     on_progress=display.update,
                     on_phase=display.begin_phase,

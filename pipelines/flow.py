@@ -24,9 +24,11 @@ from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.ray_dataset import run_on_ray
 from framegate.pipelines.driver.run import Run, begin, listen, name_run, record_intent, report
 from framegate.pipelines.driver.tally import Tally
+from framegate.pipelines.driver.turn import take_turn
 from framegate.pipelines.failpoints import check_failpoint, reach
 from framegate.pipelines.plan.identity import read_identity
 from framegate.pipelines.plan.plan import make_plan, make_policy
+from framegate.pipelines.plan.shard import take_shard
 from framegate.pipelines.reason.engines.build import check_engine, make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.stage import ReasonStage
@@ -35,10 +37,10 @@ from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.pipelines.worker.answer_worker import AnswerWorker
 from framegate.pipelines.worker.attempts import Attempts, read_deaths
 from framegate.pipelines.worker.decode_worker import DecodeWorker
-from framegate.schemas.config import answer_document
+from framegate.schemas.config import answer_document, config_id
 from framegate.schemas.errors import StorageError
 from framegate.schemas.job import Job
-from framegate.schemas.run import Phase, Plan, Progress, RunSummary
+from framegate.schemas.run import Phase, Plan, Progress, RunSummary, Shard
 
 SETTLE_SECONDS = 1.0  # for the workers of a run that was stopped: they are at work until Ray has ended them
 
@@ -55,6 +57,7 @@ def run(
     job: Job,
     *,
     limit: int | None = None,
+    shard: Shard | None = None,
     retry_failed: bool = False,
     run_id: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -67,12 +70,13 @@ def run(
 ) -> RunSummary:
     """Does what is left to do and seals it. Ctrl-C ends it early with everything committed so far kept.
 
-    `retry_failed` tries everything again that failed, whatever the reason and however often. `on_progress` is called
-    after each committed unit, `on_phase` as each phase of the run begins, `on_record` with the run's record whenever
-    that changes, each heartbeat included. `engine_factory` and `strategy` take the places of the job's own.
-    `in_process` does without Ray: one unit after the other, here, which is enough to try a job out or to watch it die.
-    `verbose` shows what Ray logs. Raises FramegateError (one sentence) where the run cannot start or storage fails;
-    what was committed until then stays, and the next run goes on from there.
+    `shard` does one part of the work, and leaves the others to the other runs of an array. `retry_failed` tries
+    everything again that failed, whatever the reason and however often. `on_progress` is called after each committed
+    unit, `on_phase` as each phase of the run begins, `on_record` with the run's record whenever that changes, each
+    heartbeat included. `engine_factory` and `strategy` take the places of the job's own. `in_process` does without Ray:
+    one unit after the other, here, which is enough to try a job out or to watch it die. `verbose` shows what Ray logs.
+    Raises AnotherRun where one is at work and this one is not to run beside it, FramegateError (one sentence) where the
+    run cannot start or storage fails; what was committed until then stays, and the next run goes on from there.
     """
     check_failpoint()
     strategy = strategy or make_strategy(job.config.gate)
@@ -81,7 +85,13 @@ def run(
         engine_factory = make_engine_factory(job.config, strategy, job.questions)
     phases = Phases(run_id or name_run(), on_phase=on_phase, on_progress=on_progress)
     with begin(job, phases, on_record) as begun:
-        options = {"limit": limit, "retry_failed": retry_failed, "in_process": in_process, "verbose": verbose}
+        options = {
+            "limit": limit,
+            "shard": shard,
+            "retry_failed": retry_failed,
+            "in_process": in_process,
+            "verbose": verbose,
+        }
         return _run(begun, phases, strategy, engine_factory, **options)
 
 
@@ -92,15 +102,19 @@ def _run(
     engine_factory: EngineFactory,
     *,
     limit: int | None,
+    shard: Shard | None,
     retry_failed: bool,
     in_process: bool,
     verbose: bool,
 ) -> RunSummary:
     """The five steps, inside of which the run has a heartbeat. What they raise ends its record."""
     job = begun.job
-    phases.enter(Phase.PLANNING)
     identity = read_identity(job.config, strategy)
-    planned = make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=True)
+    take_turn(begun, config_id(job.config, **identity), shard)
+
+    phases.enter(Phase.PLANNING)
+    planned = make_plan(job, identity, limit=None if shard else limit, retry_failed=retry_failed, keep_indexes=True)
+    planned = take_shard(planned, shard, limit)
     record_intent(begun, planned, answer_document(job.config, **identity))
     reach("driver.planned")
 

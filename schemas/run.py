@@ -15,11 +15,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One of `of` equal parts of the work, counted from 1: a video belongs to one by its id."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What would run. `num_videos` is what the input names; `num_skipped` of them have no work left.
 
     num_erased            of those that are skipped: erased on request, and staying out
     num_settled           of those that are skipped: not complete, and not tried again now (see `schemas.retries`)
+    num_elsewhere         with work left that another shard of the array does: neither skipped nor in `videos`
     videos                one row in PLANNED for each video with work left
     num_ignored_members   what tar shards hold beside videos and their side files, by extension
     """
@@ -32,6 +44,7 @@ class Plan:
     videos: pa.Table
     questions: tuple[Question, ...]
     num_ignored_members: Mapping[str, int] = field(default_factory=dict)
+    num_elsewhere: int = 0
 
 
 class Phase(StrEnum):
@@ -84,6 +97,8 @@ class RunSummary:
     skipped   complete before this run began
     left      not complete: the run was stopped, or it lost something and `is_complete` says so
 
+    Beside these, `num_videos_elsewhere` with work left were for other runs that share the work.
+
     counts holds what this run stored, as storage has it after sealing. `num_lost_races` units were committed by another
     run while this one worked on them; their rows are that run's. `stop_reason` is why it ended early, if it did.
     `phase_seconds` is how long the run was in each Phase, up to the moment in which this was made.
@@ -98,6 +113,7 @@ class RunSummary:
     num_videos_left: int
     counts: Counts
     elapsed_seconds: float
+    num_videos_elsewhere: int = 0
     num_lost_races: int = 0
     stop_reason: str | None = None
     phase_seconds: Mapping[str, float] = field(default_factory=dict)

@@ -30,6 +30,7 @@ class Layout:
     attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; deleted when it is committed
     plans/<run_id>.parquet                                         the videos and questions that a run set out to do
     runs/<run_id>.json                                             how far a run is; how it ended
+    leases/<config_id>.json                                        which runs are at work on it
     configs/<config_id>.yaml                                       what the id stands for
     indexes/<hash>.parquet                                         members of tar shards
     tombstones/<hash of URI>.json                                  a video that was erased and stays out
@@ -85,6 +86,9 @@ class Layout:
     def run(self, run_id: str) -> str:
         return join(self.root, "runs", f"{run_id}.json")
 
+    def lease(self, config_id: str) -> str:
+        return join(self.root, "leases", f"{config_id}.json")
+
     def config(self, config_id: str) -> str:
         return join(self.root, "configs", f"{config_id}.yaml")
 
@@ -107,6 +111,6 @@ class Layout:
 
 
 FOLDERS: Final = (
-    "results", "failures", "journal", "seals", "attempts", "plans", "runs", "configs", "indexes", "tombstones",
-    "erasures",
+    "results", "failures", "journal", "seals", "attempts", "plans", "runs", "leases", "configs", "indexes",
+    "tombstones", "erasures",
 )  # fmt: skip

@@ -134,6 +134,7 @@ def report(run: Run, planned: Plan, tally: Tally, phases: Phases, stop_reason: s
         **count_videos(planned, run.output),
         counts=stored_counts(run.output, planned.config_id, run.run_id, tally.counts),
         elapsed_seconds=run.elapsed_seconds,
+        num_videos_elsewhere=planned.num_elsewhere,
         num_lost_races=tally.num_lost_races,
         stop_reason=stop_reason,
         phase_seconds=phases.seconds(),

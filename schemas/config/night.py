@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from framegate.schemas.config.part import Part
@@ -15,4 +17,9 @@ class NightConfig(Part):
         ge=0.1,
         le=3600,
         description="between two heartbeats of a run's record; without three of them the run counts as dead",
+    )
+    second: Literal["refuse", "wait"] = Field(
+        default="refuse",
+        description="what a run does where another one is at work on the same output and config_id: end with exit code"
+        " 4, or wait until that one has ended",
     )

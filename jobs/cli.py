@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from framegate.jobs.audit import audit
 from framegate.jobs.erase import erase_command
+from framegate.jobs.init import init
 from framegate.jobs.lab import bench, evaluate, train
 from framegate.jobs.lab.demo import demo
 from framegate.jobs.log import Log, refusals_logged
@@ -67,6 +68,7 @@ def framegate(
     """Options of the program as a whole."""
 
 
+app.command()(init)
 app.command()(demo)
 app.command()(plan)
 app.command()(probe)

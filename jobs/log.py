@@ -12,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import IO, Annotated, Any
 
@@ -130,6 +131,27 @@ def refusals_logged(log: Log) -> Iterator[None]:
     except FramegateError as error:
         log.say(str(error), is_error=True)
         raise typer.Exit(EXIT_ANOTHER_RUN if isinstance(error, AnotherRun) else EXIT_REFUSED) from error
+
+
+@dataclass
+class RayEnding:
+    """Whether the folder with the logs of Ray's workers is kept: it is, unless something says that all is well."""
+
+    keep: bool = True
+
+
+@contextmanager
+def ray_ended(log: Log) -> Iterator[RayEnding]:
+    """Ends the Ray that was started inside, and says where the logs of its workers are, if they are kept."""
+    from framegate.pipelines.driver.session import end_own_session, has_own_session
+
+    ending, is_older = RayEnding(), has_own_session()
+    try:
+        yield ending
+    finally:
+        folder = None if is_older else end_own_session(keep=ending.keep)
+        if folder is not None:
+            log.say(f"the logs of the workers are in {folder}/logs")
 
 
 class _LibraryHandler(logging.Handler):

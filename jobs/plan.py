@@ -13,6 +13,7 @@ _MEANINGS = {
     "num_skipped": "of them without work left: complete, erased, or failed and not to be tried again now",
     "num_settled": "of those, failed and not to be tried again now (run --retry-failed tries them)",
     "num_erased": "of those, erased on request",
+    "num_gone": "of those, gone from storage since they were seen; their answers stay",
     "num_planned": "of them to be run now",
     "num_questions": "questions in the bank",
     "num_probed": "videos whose header was read for what follows",
@@ -48,12 +49,16 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
         "num_skipped": planned.num_skipped,
         "num_settled": planned.num_settled,
         "num_erased": planned.num_erased,
+        "num_gone": planned.num_gone,
         "num_planned": planned.videos.num_rows,
         "num_questions": len(planned.questions),
         **asdict(forecast(loaded, planned)),
+        "notices": list(planned.notices),
     }
     write_json(json_file, "plan", [row])
     console = make_console()
     for name, meaning in _MEANINGS.items():
         value = row[name] if name == "config_id" else f"{row[name]:,}"
         console.print(f"{name:<24}{value:>18}  {meaning}", highlight=False, soft_wrap=True)
+    for notice in planned.notices:
+        console.print(f"note: {notice}", highlight=False, soft_wrap=True)

@@ -29,7 +29,8 @@ _IN_EVERY_LINE = ("run_id", "config_id")
 class ProgressDisplay:
     """A context manager that shows progress. `flow.run` calls `begin_phase` and `update`, in one thread.
 
-    A terminal has one line that changes; `log` has lines. With JSON there is a log on a terminal, too.
+    A terminal has one line that changes; `log` has lines. With JSON there is a log on a terminal, too. `has_begun`: the
+    plan is made and stored; what goes wrong from then on is no refusal.
     """
 
     def __init__(self, console: Console, log: Log | None = None, *, every_seconds: float = LOG_EVERY_SECONDS) -> None:
@@ -45,6 +46,7 @@ class ProgressDisplay:
     def begin_phase(self, progress: Progress) -> None:
         """A phase of the run begins. What may still be refused is no line: a refusal is one sentence, and alone."""
         self._keep(progress)
+        self.has_begun = progress.config_id is not None
         self.log.run_id, self.log.config_id = progress.run_id or None, progress.config_id
         if self._live is None and progress.config_id is not None:
             self._log()

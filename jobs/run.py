@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.console import Console
 
-from framegate.jobs.log import Log, LogFormat, LogFormatOption, Verbose, libraries_logged, refusals_logged
+from framegate.jobs.log import Log, LogFormat, LogFormatOption, Verbose, libraries_logged, ray_ended, refusals_logged
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed, ShardName, parse_shard
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
@@ -48,7 +48,8 @@ def run(
     failures.max_attempts times.
 
     On a terminal one line shows how far it is. Else standard error has a line for each phase and one a minute, with the
-    time, the run and its config_id; standard output has the summary alone.
+    time, the run and its config_id; standard output has the summary alone. What Ray's workers log is kept where the run
+    failed or a worker died, and with -v.
 
     [bold]Exit codes[/bold]
 
@@ -75,7 +76,7 @@ def run(
     from framegate.schemas.job import load_job
 
     log = Log(log_format)
-    with libraries_logged(log, is_verbose=verbose), refusals_logged(log):
+    with libraries_logged(log, is_verbose=verbose), refusals_logged(log), ray_ended(log) as ending:
         code = run_job(
             load_job(job),
             name=str(job),
@@ -86,6 +87,7 @@ def run(
             display=ProgressDisplay(Console(stderr=True), log),
             verbose=verbose,
         )
+        ending.keep = verbose or code == EXIT_INCOMPLETE
     raise typer.Exit(code)
 
 
@@ -138,6 +140,8 @@ def run_job(
     told.write(row)
     display.end(summary, row)
     _print_summary(console, job, summary, row)
+    for notice in summary.notices:
+        typer.echo(f"note: {notice}")
     if summary.num_lost_races:
         typer.echo(f"{summary.num_lost_races:,} units were committed by another run of this job first; its rows stay")
     if summary.stop_reason not in (None, INTERRUPTED):
@@ -196,7 +200,7 @@ def _row(summary: RunSummary) -> dict[str, Any]:
 
 
 def _print_summary(console: Console, job: Job, summary: RunSummary, row: dict[str, Any]) -> None:
-    names = ("answered", "failed", "skipped", "left")
+    names = ("answered", "failed", "skipped", "gone", "left")
     print_table(
         console,
         ("videos", *names),

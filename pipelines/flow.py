@@ -17,7 +17,7 @@ from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.driver.breaker import Breaker
-from framegate.pipelines.driver.cluster import at_low_priority, end_process
+from framegate.pipelines.driver.cluster import at_low_priority, check_gpus, end_process
 from framegate.pipelines.driver.heartbeat import RecordListener
 from framegate.pipelines.driver.in_process import run_in_process
 from framegate.pipelines.driver.phases import Phases
@@ -26,19 +26,21 @@ from framegate.pipelines.driver.run import Run, begin, listen, name_run, record_
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.driver.turn import take_turn
 from framegate.pipelines.failpoints import check_failpoint, reach
+from framegate.pipelines.plan.checks import check_job
 from framegate.pipelines.plan.identity import read_identity
 from framegate.pipelines.plan.plan import make_plan, make_policy
 from framegate.pipelines.plan.shard import take_shard
-from framegate.pipelines.reason.engines.build import check_engine, make_engine_factory
+from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.stage import ReasonStage
 from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.reason.strategies.protocol import Strategy
+from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.worker.answer_worker import AnswerWorker
 from framegate.pipelines.worker.attempts import Attempts, read_deaths
 from framegate.pipelines.worker.decode_worker import DecodeWorker
 from framegate.schemas.config import answer_document, config_id
-from framegate.schemas.errors import StorageError
+from framegate.schemas.errors import FramegateError, StorageError
 from framegate.schemas.job import Job
 from framegate.schemas.run import Phase, Plan, Progress, RunSummary, Shard
 
@@ -46,11 +48,22 @@ SETTLE_SECONDS = 1.0  # for the workers of a run that was stopped: they are at w
 
 
 def plan(job: Job, *, limit: int | None = None, retry_failed: bool = False, strategy: Strategy | None = None) -> Plan:
-    """What `run` would do. Changes nothing. `limit`: at most so many videos with work left."""
+    """What `run` would do. Changes nothing. `limit`: at most so many videos with work left.
+
+    Raises FramegateError where `run` could not start, as far as that can be told without writing.
+    """
     strategy = strategy or make_strategy(job.config.gate)
-    check_engine(job.config.model.engine, strategy)
+    check(job, strategy)
     identity = read_identity(job.config, strategy)
-    return make_plan(job, identity, limit=limit, retry_failed=retry_failed, keep_indexes=False)
+    return make_plan(job, identity, ShardIndexCache.of(job.config.output), limit=limit, retry_failed=retry_failed)
+
+
+def check(job: Job, strategy: Strategy, *, has_engine: bool = False, verbose: bool = False) -> None:
+    """Raises FramegateError, one sentence, for what `run` refuses; changes nothing. `has_engine`: the job's own is not
+    used."""
+    check_job(job, strategy, has_engine=has_engine)
+    if not has_engine:
+        check_gpus(job.config.ray, verbose=verbose)
 
 
 def run(
@@ -80,8 +93,8 @@ def run(
     """
     check_failpoint()
     strategy = strategy or make_strategy(job.config.gate)
+    check(job, strategy, has_engine=engine_factory is not None, verbose=verbose)
     if engine_factory is None:
-        check_engine(job.config.model.engine, strategy)
         engine_factory = make_engine_factory(job.config, strategy, job.questions)
     phases = Phases(run_id or name_run(), on_phase=on_phase, on_progress=on_progress)
     with begin(job, phases, on_record) as begun:
@@ -113,9 +126,11 @@ def _run(
     take_turn(begun, config_id(job.config, **identity), shard)
 
     phases.enter(Phase.PLANNING)
-    planned = make_plan(job, identity, limit=None if shard else limit, retry_failed=retry_failed, keep_indexes=True)
+    indexes = ShardIndexCache.of(job.config.output)
+    planned = make_plan(job, identity, indexes, limit=None if shard else limit, retry_failed=retry_failed)
     planned = take_shard(planned, shard, limit)
     record_intent(begun, planned, answer_document(job.config, **identity))
+    indexes.keep()
     reach("driver.planned")
 
     phases.begin_work(planned)
@@ -125,8 +140,8 @@ def _run(
     tally, watchers = Tally(planned.videos.column("video_id")), [Breaker(job.config.failures)]
     try:
         stop_reason = listen(receipts, tally, watchers, phases)
-    except StorageError:
-        with suppress(StorageError):  # no worker died of it: their attempts do not count
+    except FramegateError:  # no worker died of it: their attempts do not count
+        with suppress(StorageError):
             attempts.forget()
         raise
     reach("driver.drained")

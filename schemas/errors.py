@@ -145,6 +145,14 @@ class SourceUnreadable(VideoError):
     reason = "storage"
 
 
+class SourceGone(VideoError):
+    reason = "source_gone"
+
+
+class SourceNotFound(VideoError):
+    reason = "not_found"
+
+
 class UnsafeMember(VideoError):
     reason = "unsafe_member"
 
@@ -153,7 +161,8 @@ _VIDEO_ERRORS: Final[dict[str, type[VideoError]]] = {
     error.reason: error
     for error in (
         EmptyVideo, NotAVideo, Playlist, NoVideoStream, TruncatedVideo, VideoTooLarge, UnsupportedCodec, DecodeFailed,
-        DecodeTimeout, DecoderCrash, MemoryLimit, SourceChanged, SourceUnreadable, UnsafeMember,
+        DecodeTimeout, DecoderCrash, MemoryLimit, SourceChanged, SourceUnreadable, SourceGone, SourceNotFound,
+        UnsafeMember,
     )
 }  # fmt: skip
 
@@ -161,7 +170,7 @@ _VIDEO_ERRORS: Final[dict[str, type[VideoError]]] = {
 def video_error(reason: str, message: str) -> VideoError:
     """The VideoError of a reason code; DecodeFailed for a code that belongs to no VideoError.
 
-    For codes that arrive as text: refusals in a plan (the only source of `source_changed`, `storage` and
+    For codes that arrive as text: refusals in a plan (the only source of `source_changed`, `storage`, `not_found` and
     `unsafe_member`), and answers of a decoder process.
     """
     return _VIDEO_ERRORS.get(reason, DecodeFailed)(message)
@@ -180,6 +189,8 @@ REASON_MEANINGS: Final[dict[str, str]] = {
     "decoder_crash": "the decoder's process died",
     "memory_limit": "decoding or answering needs more memory than it may have",
     "source_changed": "the object is not the one that was planned: its version changed",
+    "source_gone": "the object was deleted while questions were open; asked when it is there again",
+    "not_found": "the input names it, and it was never seen: a wrong name, or deleted before the first run",
     "storage": "the object could not be read",
     "unsafe_member": "the tar member is a link, a device, sparse, or has a name that leaves the archive or is too long",
     "engine_error": "the model failed on this clip and question",

@@ -8,6 +8,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+SOURCE_GONE: Final = "source_gone"
+NOT_FOUND: Final = "not_found"
+
 RETRY_AFTER: Final[dict[str, timedelta | None]] = {
     # The file stays as it is: never. (Another decoder is another config_id, under which everything is asked anew.)
     "empty": None,
@@ -28,6 +31,10 @@ RETRY_AFTER: Final[dict[str, timedelta | None]] = {
     "memory_limit": timedelta(hours=1),
     # This reason is given after max_attempts tries.
     "actor_crash": None,
+    # Nothing is there to be tried. One that comes back is due at once (`pipelines.plan.remaining`), and one that was
+    # never there is another video once it is.
+    SOURCE_GONE: None,
+    NOT_FOUND: None,
 }
 """The wait after the first failure, for each reason code; None: never, but for `run --retry-failed`."""
 
@@ -36,7 +43,8 @@ STOPS_RUN: Final = frozenset(
      "decode_error"}
 )  # fmt: skip
 """Reasons whose cause may be the machine, the model or the bucket, and so affect every video. Files that are not videos
-(pictures, playlists, empty objects) can fill half a bucket and are no reason to stop."""
+(pictures, playlists, empty objects) can fill half a bucket and are no reason to stop. Nor are videos that are not
+there: a retention rule may have deleted most of what a manifest names."""
 
 
 def wait_after(reason: str, attempts: int) -> timedelta | None:

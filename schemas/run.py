@@ -32,7 +32,10 @@ class Plan:
     num_erased            of those that are skipped: erased on request, and staying out
     num_settled           of those that are skipped: not complete, and not tried again now (see `schemas.retries`)
     num_elsewhere         with work left that another shard of the array does: neither skipped nor in `videos`
+    num_gone              of those that are skipped: storage does not have them any more, and nothing is left to do
     videos                one row in PLANNED for each video with work left
+    changes               rows in VIDEO_STATES: videos that came, were overwritten or went away since the last run
+    notices               what a person should know of it, a sentence each
     num_ignored_members   what tar shards hold beside videos and their side files, by extension
     """
 
@@ -42,7 +45,10 @@ class Plan:
     num_erased: int
     num_settled: int
     videos: pa.Table
+    changes: pa.Table
     questions: tuple[Question, ...]
+    num_gone: int = 0
+    notices: tuple[str, ...] = ()
     num_ignored_members: Mapping[str, int] = field(default_factory=dict)
     num_elsewhere: int = 0
 
@@ -94,14 +100,15 @@ class RunSummary:
 
     answered  every question of every clip is stored, as an answer or as a failure of that question
     failed    frames could not be decoded, from the start or from some clip on
-    skipped   complete before this run began
+    skipped   no work was left before this run began; `num_videos_gone` of them are gone from storage
     left      not complete: the run was stopped, or it lost something and `is_complete` says so
 
     Beside these, `num_videos_elsewhere` with work left were for other runs that share the work.
 
     counts holds what this run stored, as storage has it after sealing. `num_lost_races` units were committed by another
     run while this one worked on them; their rows are that run's. `stop_reason` is why it ended early, if it did.
-    `phase_seconds` is how long the run was in each Phase, up to the moment in which this was made.
+    `phase_seconds` is how long the run was in each Phase, up to the moment in which this was made. `notices` are
+    those of the plan.
     """
 
     run_id: str
@@ -114,9 +121,11 @@ class RunSummary:
     counts: Counts
     elapsed_seconds: float
     num_videos_elsewhere: int = 0
+    num_videos_gone: int = 0
     num_lost_races: int = 0
     stop_reason: str | None = None
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
 
     @property
     def is_stopped(self) -> bool:

@@ -197,6 +197,19 @@ JOURNAL: Final = pa.schema(
 )
 """One object per unit: its rows of both kinds. config_id stands in the path alone, as the journal is not for SQL."""
 
+VIDEO_STATES: Final = pa.schema(
+    [
+        *_VIDEO_KEY,
+        _column("video_version", pa.string(), "etag, or size and modification time"),
+        _optional("size_bytes", pa.int64(), "size of the video; null where only an older output tells of it"),
+        _column("state", pa.string(), "current, superseded, gone or not_listed"),
+        _optional("first_seen", pa.timestamp("us", tz="UTC"), "when a run first found it; null: before this was kept"),
+        _column("since", pa.timestamp("us", tz="UTC"), "when a run found it in this state"),
+        _column("source", pa.string(), "the input that named it then: a prefix, a glob, a manifest, or list"),
+    ]
+)
+"""videos/: a row for each change of a video's state; the last row of a video_id says how it is."""
+
 ANSWERED_KEYS: Final = pa.schema(
     [
         _column("video", pa.uint64(), "video_id as a number (schemas.keys)"),

@@ -77,8 +77,9 @@ ALLOWED: dict[str, set[str]] = {
     "pipelines.lab": {*RUNNING, "pipelines.flow", "pipelines.audit", "pipelines.erase", "pipelines.results",
                       "pipelines.reason.engines.own", "pipelines.reason.engines.vllm"},
     "pipelines": set(),
-    "jobs": {"schemas", "pipelines.audit", "pipelines.commit", "pipelines.erase", "pipelines.flow", "pipelines.plan",
-             "pipelines.reason.engines", "pipelines.results"},
+    # The driver: a command that started Ray ends it.
+    "jobs": {"schemas", "pipelines.audit", "pipelines.commit", "pipelines.driver", "pipelines.erase", "pipelines.flow",
+             "pipelines.plan", "pipelines.reason.engines", "pipelines.results"},
     "jobs.lab": {"schemas", "jobs", "pipelines.failpoints", "pipelines.lab", "pipelines.results"},
     "jobs.cli": {"schemas", "jobs", "jobs.lab"},
     "jobs.framegate": {"jobs.cli"},

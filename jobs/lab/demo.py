@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from framegate.jobs.lab.evaluate import print_scores
+from framegate.jobs.log import Log, ray_ended
 from framegate.jobs.printing import make_console, print_table
 from framegate.jobs.run import run_job
 
@@ -57,10 +58,12 @@ def demo(
     console = make_console()
     _say(console, f"{clips} clips of a loading dock as H.264 mp4, a manifest, {len(BANK)} questions, 3 jobs, in {out}/")
     files = make_demo(out, num_clips=clips)
-    for strategy, path in files.jobs.items():
-        _say(console, f"framegate run {path}   (strategy {strategy})")
-        if (code := run_job(load_job(path), name=str(path))) != 0:
-            raise typer.Exit(code)
+    with ray_ended(Log()) as ending:
+        for strategy, path in files.jobs.items():
+            _say(console, f"framegate run {path}   (strategy {strategy})")
+            if (code := run_job(load_job(path), name=str(path))) != 0:
+                raise typer.Exit(code)
+        ending.keep = False
     with open_views(str(files.output), {}) as connection:
         _say(console, "what the answers are worth: held against what the clips were drawn from")
         rows = select(connection, "SELECT * FROM answers ORDER BY strategy DESC, video_uri, question_id").to_pylist()

@@ -5,26 +5,31 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from framegate.pipelines.audit.file_history import FileHistory, Histories, read_histories
 from framegate.pipelines.audit.intake import Intake
 from framegate.pipelines.audit.keys import FAILURE, RESULT
-from framegate.pipelines.audit.report import AuditReport
+from framegate.pipelines.audit.report import AuditReport, Check
 from framegate.pipelines.audit.unknown_objects import SEALED_NAME, OutputNames
+from framegate.pipelines.commit.growth import Mark
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal_log import SealedFile, SealLog, SealRecord
+from framegate.pipelines.commit.seal_log import SealLog, SealRecord
+from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.erase.records import Replacement
 from framegate.pipelines.store import ObjectInfo, Store
 from framegate.pipelines.store.parquet import PARQUET_ERRORS
 from framegate.schemas.counts import Counts
-from framegate.schemas.errors import CredentialsError, FramegateError, StorageError
+from framegate.schemas.errors import CredentialsError, FramegateError, ObjectNotFound, StorageError
 from framegate.schemas.tables import FAILURES, INPUT_PREFIX, RESULTS
 
 SEALED_TABLES: Final = {"results": (RESULT, RESULTS), "failures": (FAILURE, FAILURES)}
@@ -40,20 +45,35 @@ class Seals:
     records    by config_id, in order of the seals
     pending    (config_id, seal) that had a plan and no record
     unsure     config_ids of which a file is missing or cannot be read, so that nothing can be counted
-    found      by (config_id, seal, run_id): the SUMMED counts of the rows in the seal's files
+    ahead      config_ids of which a seal without a record has written to a file
+    found      by (config_id, run_id): the SUMMED counts of the rows in sealed files
     removed    by the same: the answers and failures that erasures removed from them
     """
 
     records: dict[str, list[SealRecord]] = field(default_factory=lambda: defaultdict(list))
     pending: set[tuple[str, int]] = field(default_factory=set)
     unsure: set[str] = field(default_factory=set)
-    found: dict[tuple[str, int, str], Counts] = field(default_factory=lambda: defaultdict(Counts))
-    removed: dict[tuple[str, int, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    ahead: set[str] = field(default_factory=set)
+    found: dict[tuple[str, str], Counts] = field(default_factory=lambda: defaultdict(Counts))
+    removed: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     @property
-    def files(self) -> dict[str, tuple[str, int, SealedFile]]:
-        """config_id, seal and file, by its name below the output."""
-        return {f.uri: (id, r.seal, f) for id, records in self.records.items() for r in records for f in r.files}
+    def files(self) -> dict[str, tuple[str, FileHistory]]:
+        """config_id and history of each file that should be there, by its name below the output."""
+        return {
+            uri: (config_id, history)
+            for config_id, records in self.records.items()
+            for uri, history in read_histories(records).items()
+        }
+
+    @property
+    def merged(self) -> set[str]:
+        """The names of files whose rows are in others, and that should be gone."""
+        return {file.uri for records in self.records.values() for record in records for file in record.merged}
+
+    def remove(self, config_id: str, removed: Mapping[str, Mapping[str, int]]) -> None:
+        for run_id, numbers in removed.items():
+            self.removed[config_id, run_id].update(numbers)
 
 
 def read_seals(report: AuditReport, output: Output) -> Seals:
@@ -101,62 +121,139 @@ def check_sealed(
     """Reads every file and adds what it holds to `seals`."""
     names, check, expected = OutputNames.of(output), report["sealed_files"], seals.files
     listed = [info for table in SEALED_TABLES for info in output.list(table) if info.uri.endswith(".parquet")]
+    histories = Histories(replacements)
+    for config_id, records in seals.records.items():
+        _check_links(check, config_id, records, seals, histories)
     seen: set[str] = set()
     for info in listed:
         name = names.name(info.uri)
         seen.add(name)
         check.num_checked += 1
         known = expected.get(name)
-        if known is None and not _is_pending(output, seals, name):
-            check.find(
-                f"{name} is in no seal, so that nobody knows where its rows come from: move it out of the output"
-            )
-        found = _read(report, output.store, info, name, intake)
+        if known is None:
+            if sentence := _why_not_counted(output, seals, name, info):
+                check.note(sentence)
+                continue
+            if not _is_pending(output, seals, name):
+                check.find(
+                    f"{name} is in no seal, so that nobody knows where its rows come from: move it out of the output"
+                )
+        try:
+            found = _read(report, output.store, info, name, intake, is_quick=is_quick)
+        except _ChangedMeanwhile:
+            if known is not None:
+                seals.ahead.add(known[0])
+            continue
         if known is None:
             continue
-        config_id, seal, file = known
+        config_id, history = known
         steps = None
         if found is not None:
-            digest = None if is_quick else _sha256_of(output.store, info.uri)
-            steps = _explain(file, info, found.num_rows, digest, replacements)
+            if found.mark.seal > history.last.seal and _is_planned(output, seals, config_id, found.mark.seal):
+                seals.ahead.add(config_id)
+                continue
+            steps = histories.since(history.last.file, found.size_bytes, found.num_rows, found.sha256)
             if steps is None:
-                check.find(_difference(file, info, found.num_rows, digest))
+                check.find(_difference(history.last.file, found))
         if found is None or steps is None:
             seals.unsure.add(config_id)
             continue
         for run, counts in found.counts.items():
-            key = (config_id, seal, intake.runs.names[run])
+            key = (config_id, intake.runs.names[run])
             seals.found[key] = seals.found[key].plus(counts)
         for step in steps:
-            for run_id, removed in step.removed.items():
-                seals.removed[config_id, seal, run_id].update(removed)
+            seals.remove(config_id, step.removed)
     for name in sorted(set(expected) - seen):
-        config_id, _, file = expected[name]
+        config_id, history = expected[name]
+        if _was_merged_since(output, seals, config_id, name):
+            seals.ahead.add(config_id)
+            continue
         check.num_checked += 1
-        check.find(f"{name} is missing, and its {file.num_rows:,} rows with it: bring it back from a copy")
+        check.find(f"{name} is missing, and its {history.last.file.num_rows:,} rows with it: bring it back from a copy")
         seals.unsure.add(config_id)
+
+
+def _check_links(
+    check: Check, config_id: str, records: Sequence[SealRecord], seals: Seals, histories: Histories
+) -> None:
+    """Between two seals that wrote to a file, erasures alone may have replaced it: what they removed is summed up."""
+    for uri, history in read_histories(records, with_merged=True).items():
+        for before, after in history.links:
+            steps = histories.between(uri, before, after)
+            if steps is None:
+                check.find(
+                    f"{uri} was sealed with sha256 {before}, and a later seal added to one with {after}; no erasure"
+                    " replaced it: compare it with a copy"
+                )
+                seals.unsure.add(config_id)
+            for step in steps or ():
+                seals.remove(config_id, step.removed)
+    for record in records:
+        seals.remove(config_id, record.removed)
 
 
 @dataclass
 class _Found:
+    """What one version of a file holds; `sha256` is None in a quick audit."""
+
+    mark: Mark
     num_rows: int
+    size_bytes: int
+    sha256: str | None
     counts: dict[int, Counts]
+
+
+class _ChangedMeanwhile(Exception):
+    """A file was replaced while it was read."""
 
 
 def _is_pending(output: Output, seals: Seals, name: str) -> bool:
     """Whether the file is of a seal that had no record when the records were read."""
     match = SEALED_NAME.fullmatch(name)
-    if match is None:
-        return False
-    config_id, number = match.group(2), int(match.group(3))
-    if (config_id, number) in seals.pending:
+    return match is not None and _is_planned(output, seals, match.group(2), int(match.group(3)))
+
+
+def _is_planned(output: Output, seals: Seals, config_id: str, seal: int) -> bool:
+    """Whether a seal had a plan, and no record when the records were read."""
+    if (config_id, seal) in seals.pending:
         return True
-    is_recorded = any(record.seal == number for record in seals.records.get(config_id, ()))
-    return not is_recorded and SealLog(output, config_id).read_plan(number) is not None
+    is_recorded = any(record.seal == seal for record in seals.records.get(config_id, ()))
+    return not is_recorded and SealLog(output, config_id).read_plan(seal) is not None
 
 
-def _read(report: AuditReport, store: Store, info: ObjectInfo, name: str, intake: Intake) -> _Found | None:
-    """The number of rows of one file, and their counts by run; None, and a finding, where it cannot be read."""
+def _why_not_counted(output: Output, seals: Seals, name: str, info: ObjectInfo) -> str | None:
+    """A sentence about a file that no seal names, where its rows stand elsewhere as well, or it has none."""
+    match = SEALED_NAME.fullmatch(name)
+    if match is None:
+        return None
+    config_id, number = match.group(2), int(match.group(3))
+    if name in seals.merged:
+        return f"{name} was merged with others and waits to be deleted: 'framegate compact' does so"
+    plan = SealLog(output, config_id).read_plan(number) if _is_planned(output, seals, config_id, number) else None
+    if plan is not None and plan.merges:
+        seals.ahead.add(config_id)
+        return f"{name} is being merged from others: 'framegate compact' completes it"
+    return None
+
+
+def _was_merged_since(output: Output, seals: Seals, config_id: str, name: str) -> bool:
+    """Whether a seal that had no record when the records were read has merged a file that is missing."""
+    last = seals.records[config_id][-1].seal if seals.records[config_id] else -1
+    log = SealLog(output, config_id)
+    while (record := log.read_record(last + 1)) is not None:
+        if name in {file.uri for file in record.merged}:
+            return True
+        last += 1
+    return False
+
+
+def _read(
+    report: AuditReport, store: Store, info: ObjectInfo, name: str, intake: Intake, *, is_quick: bool
+) -> _Found | None:
+    """What one file holds, with its rows counted by run; None, and a finding, where it cannot be read.
+
+    Raises _ChangedMeanwhile where another version took the place of the one that was begun with.
+    """
     table, schema = SEALED_TABLES[name.partition("/")[0]]
     config_id = name.partition("config_id=")[2].partition("/")[0]
     counts: dict[int, Counts] = defaultdict(Counts)
@@ -175,9 +272,15 @@ def _read(report: AuditReport, store: Store, info: ObjectInfo, name: str, intake
                 for run, more in intake.take(rows, table=table, config_id=config_id, file=name).items():
                     counts[run] = counts[run].plus(more)
             num_rows = file.metadata.num_rows
+            match = SEALED_NAME.fullmatch(name)
+            mark = Mark.of(file.metadata, number=int(match.group(3)) if match else 0)
+            size_bytes = source.seek(0, io.SEEK_END)
+            sha256 = None if is_quick else _sha256_of(source)
     except CredentialsError:
         raise
-    except (*PARQUET_ERRORS, FramegateError) as error:
+    except (*PARQUET_ERRORS, ValueError, FramegateError) as error:
+        if isinstance(error, ObjectNotFound) or getattr(error, "errno", None) == errno.ESTALE:
+            raise _ChangedMeanwhile from error
         report["sealed_files"].find(f"{name} cannot be read ({_first_line(error)}): bring it back from a copy")
         return None
     report["erased"].num_checked += num_rows if intake.tombstones else 0
@@ -185,7 +288,7 @@ def _read(report: AuditReport, store: Store, info: ObjectInfo, name: str, intake
         report["erased"].find(
             f"{name} holds {num_erased:,} rows of erased videos: run 'framegate erase' for them again"
         )
-    return _Found(num_rows, counts)
+    return _Found(mark, num_rows, size_bytes, sha256, counts)
 
 
 def _check_schema(report: AuditReport, name: str, there: pa.Schema, wanted: pa.Schema) -> set[str]:
@@ -212,40 +315,19 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _explain(
-    file: SealedFile, info: ObjectInfo, num_rows: int, digest: str | None, replacements: Sequence[Replacement]
-) -> list[Replacement] | None:
-    """The replacements by erasures that lead from the sealed file to the one that is there, in order.
-
-    Empty where the file is as it was sealed, None where nothing explains it. Without `digest`, only rows and size are
-    compared, and an erasure is recognised by the number of rows that it left.
-    """
-    if num_rows == file.num_rows and info.size_bytes == file.size_bytes and digest in (None, file.sha256):
-        return []
-    of_file = [each for each in replacements if each.file == file.uri]
-    waiting: list[tuple[str | None, list[Replacement]]] = [(file.sha256, [])]
-    seen: set[str | None] = set()
-    while waiting:
-        here, steps = waiting.pop(0)
-        if steps and steps[-1].rows_after == num_rows and digest in (None, here):
-            return steps
-        if here not in seen:
-            seen.add(here)
-            waiting += [(each.sha256_after, [*steps, each]) for each in of_file if each.sha256_before == here]
-    return None
-
-
-def _difference(file: SealedFile, info: ObjectInfo, num_rows: int, digest: str | None) -> str:
+def _difference(file: SealedFile, found: _Found) -> str:
     """One sentence about a file that nothing explains."""
-    what = f"{num_rows:,} rows and {info.size_bytes:,} bytes" + (f" with sha256 {digest}" if digest else "")
-    was = f"{file.num_rows:,} rows and {file.size_bytes:,} bytes" + (f" with {file.sha256}" if digest else "")
+    what = f"{found.num_rows:,} rows and {found.size_bytes:,} bytes"
+    was = f"{file.num_rows:,} rows and {file.size_bytes:,} bytes"
+    if found.sha256 is not None:
+        what, was = f"{what} with sha256 {found.sha256}", f"{was} with {file.sha256}"
     return f"{file.uri} has {what}, and was sealed with {was}; no erasure replaced it: bring it back from a copy"
 
 
-def _sha256_of(store: Store, uri: str) -> str:
-    """Of an object, of which some MiB are in memory at a time. Raises StorageError, OSError."""
+def _sha256_of(source: BinaryIO) -> str:
+    """Of an open file, of which some MiB are in memory at a time. Raises StorageError, OSError."""
+    source.seek(0)
     digest = hashlib.sha256()
-    with store.open_read(uri) as source:
-        while chunk := source.read(_CHUNK_BYTES):
-            digest.update(chunk)
+    while chunk := source.read(_CHUNK_BYTES):
+        digest.update(chunk)
     return digest.hexdigest()

@@ -26,6 +26,7 @@ _NAMES: Final[dict[str, str]] = {
     "results": r".+\.parquet",
     "failures": r".+\.parquet",
     "journal": r".+",
+    "videos": r"\d{8,}(?:\.all)?\.parquet",
     "seals": rf"config_id={_ID}/\d{{8,}}\.(?:plan\.parquet|json)",
     "attempts": rf"config_id={_ID}/{_ID}/(?:decode|{_UNIT})/{_RUN}-\d{{4,}}",
     "plans": rf"{_RUN}\.parquet",

@@ -1,12 +1,12 @@
 """Batches of the journal: the objects, in order of their names, that make one sealed file of a given size.
 
-Where a batch ends depends on the names and bytes of its objects alone: two sealers that begin at the same object end at
-the same one.
+Where a batch ends depends on the names and bytes of its objects, and on the sizes of the files that they are added to:
+two sealers that begin at the same object end at the same one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,15 +49,21 @@ class _Chunk:
 
 
 def read_batches(
-    reader: JournalReader, listing: Iterable[tuple[str, int]], *, file_bytes: int, partition_by: Sequence[str]
+    reader: JournalReader,
+    listing: Iterable[tuple[str, int]],
+    *,
+    file_bytes: int,
+    partition_by: Sequence[str],
+    open_bytes: Callable[[], Mapping[tuple[str, str], int]] = dict,
 ) -> Iterator[Batch]:
-    """The journal in batches of about one sealed file each. A video that fits into memory is in one batch.
+    """The journal in batches that fill one sealed file each. A video that fits into memory is in one batch.
 
-    `file_bytes` is the size of the largest file of a batch, whose rows may belong to several partitions.
+    `file_bytes` is the size of the largest file of a batch, whose rows may belong to several partitions. `open_bytes`
+    is asked before each batch: how much of it the open file of each table and partition has already.
     """
     names = _Listing(listing)
     while names:
-        batch = _GrowingBatch(file_bytes, partition_by)
+        batch = _GrowingBatch(file_bytes, partition_by, open_bytes())
         for chunk in _chunks(reader, names, min(CHUNK_BYTES, file_bytes // 8)):
             batch.add(chunk)
             if batch.is_full:
@@ -116,7 +122,8 @@ def _chunks(reader: JournalReader, names_left: _Listing, chunk_bytes: int) -> It
 class _GrowingBatch:
     """The objects of one batch so far, and an estimate of the sizes of its files."""
 
-    def __init__(self, file_bytes: int, partition_by: Sequence[str]) -> None:
+    def __init__(self, file_bytes: int, partition_by: Sequence[str], open_bytes: Mapping[tuple[str, str], int]) -> None:
+        self._open_bytes = open_bytes
         self._file_bytes = file_bytes
         self._partition_by = partition_by
         self._chunks: list[_Chunk] = []
@@ -153,8 +160,8 @@ class _GrowingBatch:
         if not self._chunks or not self._chunks[-1].ends_video:
             return False
         sizes = (
-            self._samples[table].file_bytes(num_rows)
-            for (table, _), num_rows in self._rows_of.items()
+            self._open_bytes.get((table, partition), 0) + self._samples[table].file_bytes(num_rows)
+            for (table, partition), num_rows in self._rows_of.items()
             if table in self._samples
         )
         return max(sizes, default=0.0) >= self._file_bytes

@@ -13,6 +13,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from framegate.pipelines.commit.input_types import cast_input, common_type
 from framegate.pipelines.commit.seal_log import JournalObject
 from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.store import Store, join
@@ -113,31 +114,12 @@ def _aligned(tables: Sequence[pa.Table], *, promote: bool) -> list[pa.Table]:
                 f"objects of the journal differ in {', '.join(sorted(missing))}: other versions of the"
                 " program wrote some of them: seal each with the version that wrote it"
             )
-    types = {name: _common_type(found, promote) for name, found in _input_types(tables).items()}
+    types = {name: common_type(found, promote=promote) for name, found in _input_types(tables).items()}
     aligned = []
     for table in tables:
         columns = {name: table.column(name) for name in own}
         for name, data_type in types.items():
             there = name in table.column_names and not pa.types.is_null(table.schema.field(name).type)
-            columns[name] = _cast(table.column(name), data_type) if there else pa.nulls(table.num_rows, data_type)
+            columns[name] = cast_input(table.column(name), data_type) if there else pa.nulls(table.num_rows, data_type)
         aligned.append(pa.table(columns))
     return aligned
-
-
-def _common_type(types: set[pa.DataType], promote: bool) -> pa.DataType:
-    if len(types) < 2:
-        return next(iter(types), pa.string() if promote else pa.null())
-    plain = {data_type.value_type if pa.types.is_dictionary(data_type) else data_type for data_type in types}
-    if all(pa.types.is_integer(data_type) or pa.types.is_floating(data_type) for data_type in plain):
-        return pa.float64() if any(map(pa.types.is_floating, plain)) else pa.int64()
-    return plain.pop() if len(plain) == 1 else pa.string()
-
-
-def _cast(column: pa.ChunkedArray, data_type: pa.DataType) -> pa.ChunkedArray:
-    if column.type == data_type:
-        return column
-    try:
-        return column.cast(data_type)
-    except pa.ArrowNotImplementedError:  # a list or a struct, as the text that it would be in Python
-        texts = [None if value is None else repr(value) for value in column.to_pylist()]
-        return pa.chunked_array([pa.array(texts, pa.string())])

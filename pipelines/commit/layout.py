@@ -22,12 +22,15 @@ UNIT_ENDING: Final = ".arrow.zst"
 class Layout:
     """The names below one output.
 
-    results/config_id=<id>/[<partition>=<value>/]<seal>.parquet    sealed answers: the only thing that SQL globs
+    results/config_id=<id>/[<partition>=<value>/]<seal>.parquet    sealed answers: the only thing that SQL globs. The
+                                                                   seal is the one that began the file
     failures/config_id=<id>/[<partition>=<value>/]<seal>.parquet   sealed failures
     journal/config_id=<id>/<video_id>/<unit>.arrow.zst             one object per unit, until it is sealed
-    seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of
+    seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of, and to
+                                                                   which files they go
     seals/config_id=<id>/<seal>.json                               what it wrote; it is complete
     attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; deleted when it is committed
+    videos/<n>.parquet, videos/<n>.all.parquet                     which videos came, changed and went; all until then
     plans/<run_id>.parquet                                         the videos and questions that a run set out to do
     runs/<run_id>.json                                             how far a run is; how it ended
     leases/<config_id>.json                                        which runs are at work on it
@@ -72,13 +75,17 @@ class Layout:
         return join(self.folder("seals", config_id), f"{seal:08d}.json")
 
     def sealed(self, table: str, config_id: str, partition: str, seal: int) -> str:
-        """`table` is results or failures; `partition` such as `camera=north/taken_date=2026-11-21`, or empty."""
+        """A file that a seal began. `partition` is such as `camera=north/taken_date=2026-11-21`, or empty."""
         parts = [partition] if partition else []
         return join(self.folder(table, config_id), *parts, f"{seal:08d}.parquet")
 
     def attempt(self, config_id: str, video_id: str, scope: str, run_id: str, number: int) -> str:
         """`scope` is `decode`, or the name of a unit's journal object without its ending."""
         return join(self.folder("attempts", config_id), video_id, scope, f"{run_id}-{number:04d}")
+
+    def video_log(self, number: int, *, is_whole: bool = False) -> str:
+        """One object of the log of videos; `is_whole`: it stands for all objects with lower numbers, too."""
+        return join(self.root, "videos", f"{number:08d}{'.all' if is_whole else ''}.parquet")
 
     def plan(self, run_id: str) -> str:
         return join(self.root, "plans", f"{run_id}.parquet")
@@ -111,6 +118,6 @@ class Layout:
 
 
 FOLDERS: Final = (
-    "results", "failures", "journal", "seals", "attempts", "plans", "runs", "leases", "configs", "indexes",
-    "tombstones", "erasures",
+    "results", "failures", "videos", "journal", "seals", "attempts", "plans", "runs", "leases", "configs",
+    "indexes", "tombstones", "erasures",
 )  # fmt: skip

@@ -40,18 +40,20 @@ class Member:
         return of != other_of or number == other_number
 
 
-def enter(output: Output, config_id: str, me: Member, *, now: datetime) -> Mapping[str, Any] | None:
+def enter(
+    output: Output, config_id: str, me: Member, *, now: datetime, is_beside: bool = False
+) -> Mapping[str, Any] | None:
     """Takes a place beside the runs that are at work on a config_id.
 
-    Returns None once it has one. Where a run is in its way it changes nothing, and returns that one's record. Runs that
-    have ended or are dead lose their place. Raises StorageError.
+    Returns None once it has one. Where a run is in its way, which with `is_beside` none is, it changes nothing, and
+    returns that one's record. Runs that have ended or are dead lose their place. Raises StorageError.
     """
     uri = output.layout.lease(config_id)
     for _ in range(MAX_TRIES):
         members, version = _read(output, uri)
         working = [(member, run) for member in members if (run := _find_working(output, member, now)) is not None]
         for member, run in working:
-            if member.run_id != me.run_id and me.is_in_the_way_of(member):
+            if not is_beside and member.run_id != me.run_id and me.is_in_the_way_of(member):
                 return run
         others = [member for member, _ in working if member.run_id != me.run_id]
         if _write(output, uri, [*others, me], version):

@@ -69,12 +69,18 @@ def fix_partitioning(output: Output, partition_by: Sequence[str]) -> None:
     check_partition_by(partition_by)
     wanted = {"partition_by": list(partition_by)}
     put = output.store.put_once(output.layout.partitioning, (json.dumps(wanted) + "\n").encode())
-    if put.is_ours:
-        return
-    there = list(read_partitioning(output) or ())
-    if there != wanted["partition_by"]:
+    if not put.is_ours:
+        check_partitioning(output, partition_by)
+
+
+def check_partitioning(output: Output, partition_by: Sequence[str]) -> None:
+    """Raises ConfigError where the tables of an output could not be partitioned like this. Changes nothing."""
+    check_partition_by(partition_by)
+    fixed = read_partitioning(output)
+    wanted, there = list(partition_by), list(fixed or ())
+    if fixed is not None and there != wanted:
         raise ConfigError(
-            f"output.partition_by is {wanted['partition_by']}, but the tables in {output.root} are partitioned by"
+            f"output.partition_by is {wanted}, but the tables in {output.root} are partitioned by"
             f" {there} since their first rows, which cannot change: set it to {there}, or use another output.uri"
         )
 

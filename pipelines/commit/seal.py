@@ -3,33 +3,50 @@
 The seals of a config_id are numbered. Seal n goes through four steps. Any number of sealers may do a step at once, die
 in it, or wake up in it much later:
 
-    1. propose   put_once of the plan: which journal objects, and which files. The first plan counts: every other sealer
-                 executes it. It is proposed only after seal n - 1 is recorded and its objects are deleted.
+    1. propose   put_once of the plan: which journal objects, and which file each partition's rows go to: its last one,
+                 where that is not full, or a new one. The first plan counts: every other sealer executes it. It is
+                 proposed only after seal n - 1 is recorded and its objects are deleted.
     2. execute   read the plan's objects; leave out erased videos, and keys that an earlier seal or an earlier object of
-                 this one holds; put_once of each file that the plan names.
-    3. record    put_once of what the files hold.
+                 this one holds; bring each file that the plan names to its next version, marked n.
+    3. record    put_once of what was added to the files, and what they are now.
     4. delete    the plan's journal objects.
 
 To complete a seal is to do what is left of steps 2 to 4.
 
-Why no key is ever there twice. The plan fixes the names of the files of seal n. An executor leaves out the keys that
-seals 0 to n-1 hold; all of those are recorded, and their files only ever lose rows. So two executors write the same
-rows to the same names, and the second one finds the first one's files.
+How a file comes to its next version. It is read whole, with the version of its bytes. If it is marked n, another sealer
+was first, and its rows stand. If it is marked with a later number, seal n is recorded, and the sealer stops. Else the
+rows are added at its end (`pipelines.commit.growth`), and the object is replaced by If-Match: where it has changed
+meanwhile, it is read again. A new file begins as a reservation: put_once of an empty file with a random nonce, which is
+then replaced like any other.
 
-Why no row is lost. An object is deleted only after the record, and the record is created after all files. What is
-committed meanwhile is in no plan yet, and is sealed later. A committer that was frozen may create another object under
-the name of a sealed one. It is left to a later seal, whose anti-join knows its keys. One case is not covered: if that
-happens between another sealer's check and its delete, the object is deleted unsealed. It can then hold an answer of a
-question that had failed before; the failure stays, and the question is asked again.
+Why no key is ever there twice. Nothing but a replacement of a version marked before n puts rows of seal n into a file,
+and what it puts there is marked n: each file gets the rows of seal n once. An executor leaves out the keys that seals 0
+to n-1 hold. All of those are recorded, and their rows leave a file only by an erasure, or for another file by a merge.
+So two executors add the same rows to the same files. Files are deleted by a merge alone (`pipelines.commit.compact`),
+when every seal before it is recorded and the file is marked with the merge. A sleeper then finds its version gone for
+ever: a replacement of it fails. If it was about to reserve the name, it does so, and stops at the record of its seal,
+which it looks for between reading a reservation and replacing it. A reservation that was read before the record was
+created has been replaced since, and one that is created after it, with a nonce of its own, is never written to.
+
+Why no row is lost. An object is deleted only after the record, and the record is created after all files are marked.
+What is committed meanwhile is in no plan yet, and is sealed later. A committer that was frozen may create another
+object under the name of a sealed one. It is left to a later seal, whose anti-join knows its keys. One case is not
+covered: if that happens between another sealer's check and its delete, the object is deleted unsealed. It can then hold
+an answer of a question that had failed before; the failure stays, and the question is asked again.
 
 Why an erased row does not come back. Tombstones are read after the plan exists. An executor that saw no tombstone
-executes a plan older than the tombstone. The erasure completes that plan before it replaces files, so that all its file
-names are taken (a file is written even where no row is left for it). For the same reason an object that an executor
-finds missing or changed is either sealed, and then the record exists and the executor stops, or of an erased video: it
-is skipped, and the record says so.
+executes a plan older than the tombstone. The erasure completes that plan before it replaces files, so that all its
+files are marked (a file is marked even where no row is left for it), and an erasure keeps the mark. For the same
+reason an object that an executor finds missing or changed is either sealed, and then the record exists and the executor
+stops, or of an erased video: it is skipped, and the record says so. Dead bytes of a file hold no row that its living
+ones do not: rows leave a file only by an erasure, which writes it anew as a whole.
 
-Why the same journal gives the same bytes. There is no clock and no random number, rows are sorted, and a plan depends
-on the journal from its first object on alone.
+Why the record says the same whoever makes it. The rows that a seal added are the last ones of a file, in row groups of
+their own, and the mark says how many they are. A sealer that goes on where another one died reads them there, and looks
+for the keys of earlier seals in the row groups before them.
+
+Why the same journal gives the same bytes. There is no clock, and no random number outlives a reservation; rows are
+sorted, and a plan depends on the journal from its first object on and on the files of earlier seals alone.
 """
 
 from __future__ import annotations
@@ -38,22 +55,28 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
-from framegate.pipelines.commit.batches import Batch, count_outputs, read_batches
+from framegate.pipelines.commit.batches import Batch, read_batches
+from framegate.pipelines.commit.file_writer import SealedMeanwhile
 from framegate.pipelines.commit.journal_reader import JournalReader
+from framegate.pipelines.commit.open_files import OpenFiles
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
-from framegate.pipelines.commit.seal_log import JournalObject, SealLog, SealPlan, SealRecord
+from framegate.pipelines.commit.seal_log import JournalObject, SealLog, SealPlan, SealRecord, files_of
 from framegate.pipelines.commit.seal_writer import SealWriter, read_planned
+from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.failpoints import reach
-from framegate.schemas.errors import ObjectNotFound
+from framegate.schemas.errors import ObjectNotFound, StorageError
 
 DEFAULT_FILE_BYTES: Final = 128 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sealed:
-    """The sum of the seals that one call completed. Other sealers may have done a part of each, or all of it."""
+    """The sum of the seals that one call completed. Other sealers may have done a part of each, or all of it.
+
+    num_files    that were begun or added to; one that two seals added to counts twice, and so do its `size_bytes`
+    """
 
     num_seals: int = 0
     num_units: int = 0
@@ -70,8 +93,8 @@ class Sealed:
             "num_seals": 1,
             "num_units": record.num_units,
             "num_files": len(record.files),
-            "num_answers": sum(file.num_rows for file in record.files if file.table == "results"),
-            "num_failures": sum(file.num_rows for file in record.files if file.table == "failures"),
+            "num_answers": sum(file.num_new_rows for file in record.files if file.table == "results"),
+            "num_failures": sum(file.num_new_rows for file in record.files if file.table == "failures"),
             "num_duplicates": record.num_duplicates,
             "num_erased": record.num_erased,
             "num_skipped": len(record.skipped),
@@ -85,8 +108,9 @@ def seal(
 ) -> Sealed:
     """Seals everything in the journal of one config_id. On an empty journal it only completes what was begun.
 
-    `file_bytes` is the approximate size of a sealed file, which holds at least one video. Any number of processes may
-    do this at once. Raises ConfigError where the tables are partitioned by something else, StorageError.
+    `file_bytes` is the size at which a sealed file is full: a partition's last file is filled up before another one
+    is begun. Any number of processes may do this at once. Raises ConfigError where the tables are partitioned by
+    something else, StorageError.
     """
     sealer = _Sealer(output, config_id)
     sealed = sealer.finish()
@@ -131,9 +155,15 @@ class _Sealer:
 
     def seal_batches(self, file_bytes: int, partition_by: tuple[str, ...]) -> Iterator[SealRecord]:
         """Goes through the journal once, or until another sealer's plan shows that the listing is old."""
-        listing = self._journal.list()
-        for batch in read_batches(self._journal, listing, file_bytes=file_bytes, partition_by=partition_by):
-            plan, is_ours = self._propose(batch, partition_by)
+        batches = read_batches(
+            self._journal,
+            self._journal.list(),
+            file_bytes=file_bytes,
+            partition_by=partition_by,
+            open_bytes=lambda: self._open_files(file_bytes).sizes,
+        )
+        for batch in batches:
+            plan, is_ours = self._propose(batch, file_bytes, partition_by)
             if not is_ours:
                 del batch
                 yield self._complete(plan, None)
@@ -145,12 +175,23 @@ class _Sealer:
                 return
         self.is_through = True
 
-    def _propose(self, batch: Batch, partition_by: tuple[str, ...]) -> tuple[SealPlan, bool]:
+    def _propose(self, batch: Batch, file_bytes: int, partition_by: tuple[str, ...]) -> tuple[SealPlan, bool]:
         """Step 1. Returns the first plan that was created, and whether it is ours."""
-        outputs = tuple(sorted(count_outputs(batch.rows, partition_by)))
-        ours = SealPlan(seal=self.num_seals, objects=batch.objects, outputs=outputs, partition_by=partition_by)
+        ours = SealPlan(
+            seal=self.num_seals,
+            objects=batch.objects,
+            outputs=self._open_files(file_bytes).choose(batch.rows, partition_by, seal=self.num_seals),
+            partition_by=partition_by,
+            file_bytes=file_bytes,
+        )
         plan = self._log.propose(ours)
         return plan, plan is ours
+
+    def _open_files(self, file_bytes: int) -> OpenFiles:
+        return OpenFiles(self._output, self._files_before(self.num_seals), file_bytes=file_bytes)
+
+    def _files_before(self, seal: int) -> list[SealedFile]:
+        return list(files_of(self._log.records_before(seal)).values())
 
     def _complete(self, plan: SealPlan, batch: Batch | None) -> SealRecord:
         """Steps 2 to 4, of which others may have done some. `batch` has the rows of the plan, if it is ours."""
@@ -174,8 +215,17 @@ class _Sealer:
                 return record, False
         else:
             rows = batch.rows
-        earlier = self._log.records_before(plan.seal)
-        return self._writer.write(plan, rows, skipped=skipped, tombstones=tombstones, earlier=earlier), True
+        sealed = self._files_before(plan.seal)
+        try:
+            return self._writer.write(plan, rows, skipped=skipped, tombstones=tombstones, sealed=sealed), True
+        except SealedMeanwhile:
+            record = self._log.read_record(plan.seal)
+            if record is None:
+                raise StorageError(
+                    f"files of seal {plan.seal} are marked with a later one, and its record is missing: bring it back"
+                    " from a copy"
+                ) from None
+            return record, False
 
     def _delete(self, plan: SealPlan, record: SealRecord, is_ours: bool) -> None:
         """Step 4. The last object by name is deleted last: where it is missing, all of them are deleted."""

@@ -7,13 +7,14 @@ in which order a sealer creates them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
 
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store.parquet import NOT_OURS, encode_parquet, parse_parquet
 from framegate.schemas.counts import SEALED_COUNTS, Counts
@@ -42,23 +43,42 @@ class JournalObject:
         return self.name.partition("/")[0]
 
 
+@dataclass(frozen=True, kw_only=True, order=True, slots=True)
+class FileName:
+    """A sealed file of one config_id. `number` is that of the seal which began it."""
+
+    table: str
+    partition: str
+    number: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class SealPlan:
     """What seal number `seal` is made of, and which files it writes, whoever executes it.
 
     objects        in order of their names
-    outputs        (table, partition) of each file, counted before any row is left out. A file is written even where no
-                   row is left for it, so that its name is taken
+    outputs        the file that each (table, partition) goes to, counted before any row is left out: one that an
+                   earlier seal began, or a new one. It is marked even where no row is left for it
+    partition_by   as the output's layout has it
+    file_bytes     the size at which a file is full
+    merges         instead of journal objects: files whose rows go into `outputs`, and that are deleted then
     """
 
     seal: int
     objects: tuple[JournalObject, ...]
-    outputs: tuple[tuple[str, str], ...]
+    outputs: tuple[FileName, ...]
     partition_by: tuple[str, ...]
+    file_bytes: int
+    merges: tuple[FileName, ...] = ()
 
     def to_bytes(self) -> bytes:
         """Parquet: one row per object, the rest in the schema's metadata."""
-        about = {"outputs": [list(output) for output in self.outputs], "partition_by": list(self.partition_by)}
+        about = {
+            "outputs": [[file.table, file.partition, file.number] for file in self.outputs],
+            "partition_by": list(self.partition_by),
+            "file_bytes": self.file_bytes,
+            "merges": [[file.table, file.partition, file.number] for file in self.merges],
+        }
         columns = {
             "name": [item.name for item in self.objects],
             "size_bytes": [item.size_bytes for item in self.objects],
@@ -79,45 +99,35 @@ class SealPlan:
             return SealPlan(
                 seal=seal,
                 objects=tuple(objects),
-                outputs=tuple((name, partition) for name, partition in about["outputs"]),
+                outputs=_file_names(about["outputs"], seal),
                 partition_by=tuple(about["partition_by"]),
+                file_bytes=about.get("file_bytes", 0),
+                merges=_file_names(about.get("merges", ()), seal),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise StorageError(f"{uri} is no plan of a seal ({error!r}); {NOT_OURS}") from error
 
 
-@dataclass(frozen=True, kw_only=True)
-class SealedFile:
-    """One file of a seal as it was when the seal was recorded; an erasure may have replaced it since.
-
-    uri            relative to the output's root: `results/config_id=.../00000000.parquet`
-    table          results or failures; the record calls it `kind`
-    """
-
-    uri: str
-    table: str
-    num_rows: int
-    size_bytes: int
-    sha256: str
-
-    def to_document(self) -> dict[str, Any]:
-        document = asdict(self)
-        return {"kind": document.pop("table"), **document}
-
-    @staticmethod
-    def from_document(document: dict[str, Any]) -> SealedFile:
-        return SealedFile(table=document["kind"], **{name: document[name] for name in document.keys() - {"kind"}})
+def _file_names(documents: Iterable[Sequence[Any]], seal: int) -> tuple[FileName, ...]:
+    """Older versions name a table and a partition alone: each seal began files of its own."""
+    return tuple(
+        FileName(table=table, partition=partition, number=number[0] if number else seal)
+        for table, partition, *number in documents
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SealRecord:
     """What became of a plan. Once it exists, the seal is complete but for the deletion of its journal objects.
 
+    files            those that the seal wrote or added to
     runs             by run_id, the SEALED_COUNTS of the rows that the seal holds of it
     num_units        journal objects whose rows are in the files, or were left out for one of the two reasons below
     num_duplicates   rows left out because their key is in an earlier seal, or in an earlier object of this one
     num_erased       rows left out because their video was erased
     skipped          names of objects of the plan that were missing or had other bytes: an erasure had taken them
+    merged           the files whose rows this seal put into others, as they were then
+    removed          by run_id: how many answers and failures of erased videos it left out when it merged
     """
 
     seal: int
@@ -127,6 +137,8 @@ class SealRecord:
     num_duplicates: int
     num_erased: int
     skipped: tuple[str, ...] = ()
+    merged: tuple[SealedFile, ...] = ()
+    removed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """JSON with keys in order, and files in order of their names."""
@@ -140,6 +152,8 @@ class SealRecord:
             "num_duplicates": self.num_duplicates,
             "num_erased": self.num_erased,
             "skipped": self.skipped,
+            "merged": [file.to_document() for file in sorted(self.merged, key=lambda file: file.uri)],
+            "removed": self.removed,
         }
         return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
@@ -159,6 +173,8 @@ class SealRecord:
                 num_duplicates=document["num_duplicates"],
                 num_erased=document["num_erased"],
                 skipped=tuple(document["skipped"]),
+                merged=tuple(SealedFile.from_document(file) for file in document.get("merged", ())),
+                removed=document.get("removed", {}),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StorageError(f"{uri} is no record of a seal ({error!r}); {NOT_OURS}") from error
@@ -243,3 +259,13 @@ class SealLog:
         if len(self._first_records) == record.seal:
             self._first_records.append(record)
         return record
+
+
+def files_of(records: Iterable[SealRecord]) -> dict[str, SealedFile]:
+    """The sealed files there are after some seals, as the last of them to write a file has recorded it, by URI."""
+    files: dict[str, SealedFile] = {}
+    for record in records:
+        files.update((file.uri, file) for file in record.files)
+        for file in record.merged:
+            files.pop(file.uri, None)
+    return files

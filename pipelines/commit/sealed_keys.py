@@ -14,8 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from framegate.pipelines.commit.growth import Mark, groups_of_last_seal
+from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.commit.sealed_parquet import clip_numbers
-from framegate.pipelines.store import Store
+from framegate.pipelines.store import join
 from framegate.pipelines.store.parquet import read_parquet
 from framegate.schemas.keys import id_number, id_numbers
 
@@ -75,23 +78,27 @@ def key_columns(table: str, rows: pa.Table) -> list[np.ndarray]:
 
 
 class SealedKeys:
-    """The keys in sealed files. The first and last video of each file are read once: an erasure only narrows them."""
+    """The keys in sealed files. Where a record does not say which videos a file holds, its footer is read, once."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, output: Output) -> None:
+        self._output = output
         self._bounds: dict[str, tuple[int, int] | None] = {}
 
-    def among(self, keys: KeyIndex, table: str, uris: Iterable[str]) -> np.ndarray:
-        """For each key whether it is in one of these files. Raises StorageError."""
+    def among(self, keys: KeyIndex, table: str, files: Iterable[SealedFile], *, before: int) -> np.ndarray:
+        """For each key whether a seal `before` that number has put it into one of these files. Raises StorageError.
+
+        The files are described as they were then. Since, the seal with that number may have added rows to them.
+        """
         found = np.zeros(int(keys.codes.max(initial=-1)) + 1, np.bool_)
-        uris = list(uris)
-        unknown = [uri for uri in uris if uri not in self._bounds]
+        files = list(files)
+        unknown = [file.uri for file in files if "video_id" not in file.bounds and file.uri not in self._bounds]
         with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
             self._bounds.update(zip(unknown, pool.map(self._read_bounds, unknown), strict=True))
-        for uri in uris:
-            bounds = self._bounds[uri]
+        for file in files:
+            low, high = file.bounds.get("video_id", (None, None))
+            bounds = self._bounds.get(file.uri) if low is None else (id_number(low), id_number(high))
             if bounds is not None and _any_between(keys.videos, *bounds):
-                found[self._find_in(uri, keys, table)] = True
+                found[self._find_in(file, keys, table, before)] = True
         return found
 
     def _read_bounds(self, uri: str) -> tuple[int, int] | None:
@@ -101,11 +108,13 @@ class SealedKeys:
 
         return self._read(uri, read)
 
-    def _find_in(self, uri: str, keys: KeyIndex, table: str) -> np.ndarray:
+    def _find_in(self, sealed: SealedFile, keys: KeyIndex, table: str, before: int) -> np.ndarray:
         def read(file: pq.ParquetFile) -> np.ndarray:
             found = []
+            mark = Mark.of(file.metadata, number=sealed.number)
+            added = groups_of_last_seal(file.metadata, mark) if mark.seal == before else range(0)
             for number, bounds in enumerate(_row_group_bounds(file.metadata)):
-                if bounds is None or not _any_between(keys.videos, *bounds):
+                if bounds is None or number in added or not _any_between(keys.videos, *bounds):
                     continue
                 videos = file.read_row_group(number, columns=["video_id"], use_threads=False).column("video_id")
                 if np.isin(np.unique(id_numbers(videos.unique())), keys.videos).any():
@@ -113,10 +122,11 @@ class SealedKeys:
                     found.append(np.unique(keys.find(key_columns(table, rows))))
             return np.concatenate(found) if found else np.empty(0, np.int64)
 
-        return self._read(uri, read)
+        return self._read(sealed.uri, read)
 
     def _read(self, uri: str, read: Callable[[pq.ParquetFile], _Result]) -> _Result:
-        return read_parquet(self._store, uri, read, read_dictionary=["video_id", "question_hash"])
+        whole = join(self._output.root, uri)
+        return read_parquet(self._output.store, whole, read, read_dictionary=["video_id", "question_hash"])
 
 
 def _row_group_bounds(metadata: pq.FileMetaData) -> Iterator[tuple[int, int] | None]:

@@ -6,7 +6,7 @@ too are its rows counted by run, as the record of a seal holds them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from framegate.pipelines.commit.input_types import cast_input
 from framegate.pipelines.store.parquet import encode_row_groups
 from framegate.schemas.counts import Counts
 from framegate.schemas.keys import id_numbers
@@ -69,14 +70,28 @@ def clip_numbers(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def take_sealed(rows: pa.Table, positions: np.ndarray, schema: pa.Schema, config_id: str) -> Iterator[pa.Table]:
-    """Rows of the journal at these positions as row groups of a sealed file."""
+    """Rows of the journal at these positions as row groups of a sealed file.
+
+    `schema` has the columns of `sealed_schema(table, rows.schema)`, or more: those are null, and types may be wider.
+    """
     for first in range(0, len(positions), ROW_GROUP_ROWS):
         some = rows.take(pa.array(positions[first : first + ROW_GROUP_ROWS]))
         some = some.append_column("config_id", pa.repeat(config_id, some.num_rows).cast(PARTITION_TYPE))
-        yield pa.Table.from_arrays([some.column(field.name).cast(field.type) for field in schema], schema=schema)
+        there = set(some.column_names)
+        columns = [
+            cast_input(some.column(field.name), field.type) if field.name in there else pa.nulls(len(some), field.type)
+            for field in schema
+        ]
+        yield pa.Table.from_arrays(columns, schema=schema)
 
 
-def encode_sealed(row_groups: Iterable[pa.Table], schema: pa.Schema, *, is_checked: bool = True) -> bytes:
+def encode_sealed(
+    row_groups: Iterable[pa.Table],
+    schema: pa.Schema,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    is_checked: bool = True,
+) -> bytes:
     """One Parquet file of tables in `schema`, one row group each. The same tables give the same bytes.
 
     Raises StorageError where `is_checked` finds that the file is not whole (see `encode_row_groups`).
@@ -84,6 +99,7 @@ def encode_sealed(row_groups: Iterable[pa.Table], schema: pa.Schema, *, is_check
     return encode_row_groups(
         row_groups,
         schema,
+        metadata=metadata,
         is_checked=is_checked,
         compression="zstd",
         use_dictionary=[name for name in schema.names if name not in _ALL_DIFFERENT],

@@ -15,6 +15,7 @@ from framegate.pipelines.decode.decoder_host import TRY_NEXT_DECODER, make_host
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import decoder_version
 from framegate.pipelines.store import Store
+from framegate.schemas.clip import Video
 from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import (
     ConfigError,
@@ -22,7 +23,10 @@ from framegate.schemas.errors import (
     DecodeFailed,
     FramegateError,
     MemoryLimit,
+    ObjectNotFound,
     SandboxError,
+    SourceGone,
+    StorageError,
 )
 from framegate.schemas.unit import DecodedClip, DecodedUnit, Failure, PlannedVideo
 
@@ -73,7 +77,7 @@ class DecodeStage:
             ):  # not caused by this video: others would fail, too
                 raise
             except Exception as error:
-                failure = _failure(error)
+                failure = self._gone(video) if isinstance(error, ObjectNotFound) else _failure(error)
                 if failure.reason not in TRY_NEXT_DECODER:
                     break
         yield from unit.close()
@@ -88,6 +92,13 @@ class DecodeStage:
                 failed_bytes_read=num_bytes,
                 failed_attempt=planned.undecoded_attempts + 1,
             )
+
+    def _gone(self, video: Video) -> Failure:
+        try:
+            self._store.check_bucket(video.object_uri)
+        except StorageError as error:  # the bucket is away as well, which says nothing of the video
+            return _failure(error)
+        return _failure(SourceGone("It was there when the run was planned, and was deleted since."))
 
     def close(self) -> None:
         """Ends the decoding process, if there is one; it also ends with this process, whatever ends that."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from framegate.pipelines.driver.session import note_own_session
 from framegate.schemas.config import RayConfig
 from framegate.schemas.errors import ConfigError, FramegateError
 
@@ -52,12 +53,7 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None, verbose: bool =
     Raises ConfigError where the cluster has fewer GPUs than the smallest actor pool needs, FramegateError where the
     cluster cannot be reached.
     """
-    if config.address is None:
-        # Ray gives a process with a fraction of a CPU one thread; a model on the CPU may have what the others leave.
-        threads = max(1, (os.cpu_count() or 1) // config.reason_actors.max)
-        quiet = {} if verbose else _QUIET
-        for name, value in {**_ENVIRONMENT, **quiet, "OMP_NUM_THREADS": str(threads)}.items():
-            os.environ.setdefault(name, value)
+    _set_environment(config, verbose=verbose)
     import ray
     import ray.data
 
@@ -65,7 +61,11 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None, verbose: bool =
         level = logging.INFO if verbose else logging.ERROR
         try:
             if config.address is None:
-                ray.init(num_cpus=num_cpus, include_dashboard=False, logging_level=level, log_to_driver=verbose)
+                context = ray.init(
+                    num_cpus=num_cpus, include_dashboard=False, logging_level=level, log_to_driver=verbose
+                )
+                if not os.environ.get("RAY_ADDRESS"):
+                    note_own_session(getattr(context, "address_info")["session_dir"])  # noqa: B009 (undeclared)
             else:
                 ray.init(address=config.address, logging_level=level, log_to_driver=verbose)
         except Exception as error:  # Ray raises a bare Exception where its processes do not come up
@@ -79,6 +79,17 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None, verbose: bool =
     for handler in [] if verbose else streams:
         logger.removeHandler(handler)
     return _share(config, ray.cluster_resources())
+
+
+def _set_environment(config: RayConfig, *, verbose: bool) -> None:
+    """Before Ray is imported. Of a cluster that is joined nothing is changed."""
+    if config.address is not None:
+        return
+    # Ray gives a process with a fraction of a CPU one thread; a model on the CPU may have what the others leave.
+    threads = max(1, (os.cpu_count() or 1) // config.reason_actors.max)
+    quiet = {} if verbose else _QUIET
+    for name, value in {**_ENVIRONMENT, **quiet, "OMP_NUM_THREADS": str(threads)}.items():
+        os.environ.setdefault(name, value)
 
 
 def unwrap(error: BaseException) -> FramegateError:
@@ -117,14 +128,36 @@ def end_process(error: BaseException) -> None:
     os._exit(EXIT_FATAL)
 
 
-def _share(config: RayConfig, resources: Mapping[str, float]) -> Shares:
-    num_gpus = resources.get("GPU", 0.0)
+def check_gpus(config: RayConfig, *, verbose: bool = False) -> None:
+    """Raises ConfigError where the smallest actor pool needs more GPUs than Ray would count here; starts nothing.
+
+    Of a cluster nothing is known before it is joined.
+    """
+    if config.gpus_per_actor == 0 or config.address is not None or os.environ.get("RAY_ADDRESS"):
+        return
+    _set_environment(config, verbose=verbose)
+    import ray
+    from ray._private.resource_and_label_spec import ResourceAndLabelSpec
+
+    if ray.is_initialized():
+        return _refuse_missing_gpus(config, ray.cluster_resources().get("GPU", 0.0))
+    manager, num_accelerators = ResourceAndLabelSpec._get_current_node_accelerator(None, {})
+    is_gpu = manager is not None and manager.get_resource_name() == "GPU"
+    return _refuse_missing_gpus(config, float(num_accelerators or 0) if is_gpu else 0.0)
+
+
+def _refuse_missing_gpus(config: RayConfig, num_gpus: float) -> None:
     needed = config.gpus_per_actor * config.reason_actors.min
-    if config.address is None and needed > num_gpus:
+    if needed > num_gpus:
         raise ConfigError(
             f"ray.gpus_per_actor {config.gpus_per_actor:g} with {config.reason_actors.min} actors needs {needed:g} GPUs"
             f" and Ray finds {num_gpus:g} here; set ray.gpus_per_actor: 0 to run the model on the CPU"
         )
+
+
+def _share(config: RayConfig, resources: Mapping[str, float]) -> Shares:
+    if config.address is None:
+        _refuse_missing_gpus(config, resources.get("GPU", 0.0))
     if config.address is not None:
         return Shares(decode_cpus=1, reason_cpus=1)
     # A pool whose processes do not all fit would wait for ever; here they share what there is.

@@ -69,6 +69,8 @@ def plan_fields(planned: Plan) -> dict[str, Any]:
         "num_videos_elsewhere": planned.num_elsewhere,
         "num_videos_skipped": planned.num_skipped,
         "num_videos_planned": planned.num_skipped + planned.videos.num_rows,
+        "num_videos_gone": planned.num_gone,
+        "notices": list(planned.notices),
     }
 
 

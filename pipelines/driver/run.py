@@ -16,6 +16,7 @@ from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.records import record_config, record_plan
+from framegate.pipelines.commit.video_log import add_to_video_log, read_video_log
 from framegate.pipelines.driver.heartbeat import RecordListener, RunRecord, beating
 from framegate.pipelines.driver.outcome import (
     count_videos,
@@ -88,7 +89,8 @@ def begin(job: Job, phases: Phases, on_record: RecordListener | None = None) -> 
 def record_intent(run: Run, planned: Plan, document: Mapping[str, Any]) -> None:
     """Stores what the run sets out to do, before its first unit. `document` is what its config_id stands for.
 
-    Raises ConfigError where the output is partitioned another way, FramegateError where a planned video was erased.
+    Raises ConfigError where another run has partitioned the output another way meanwhile, FramegateError where a
+    planned video was erased.
     """
     output, run_id = run.output, run.run_id
     fix_partitioning(output, run.job.config.output.partition_by)
@@ -98,6 +100,8 @@ def record_intent(run: Run, planned: Plan, document: Mapping[str, Any]) -> None:
         config_ids = pa.repeat(planned.config_id, planned.videos.num_rows)
         record_plan(output, run_id, planned.videos.append_column("config_id", config_ids))
         refuse_erased(output, run_id, planned)
+    if planned.changes.num_rows:
+        add_to_video_log(output, planned.changes, read_video_log(output))
 
 
 def listen(
@@ -135,9 +139,11 @@ def report(run: Run, planned: Plan, tally: Tally, phases: Phases, stop_reason: s
         counts=stored_counts(run.output, planned.config_id, run.run_id, tally.counts),
         elapsed_seconds=run.elapsed_seconds,
         num_videos_elsewhere=planned.num_elsewhere,
+        num_videos_gone=planned.num_gone,
         num_lost_races=tally.num_lost_races,
         stop_reason=stop_reason,
         phase_seconds=phases.seconds(),
+        notices=planned.notices,
     )
     run.record.update(**end_fields(summary, planned), ended_at=now().isoformat())
     return summary

@@ -23,8 +23,9 @@ def take_turn(run: Run, config_id: str, shard: Shard | None, check: Callable[[],
     """
     me = Member(run_id=run.run_id, shard=None if shard is None else str(shard))
     run.record.update(config_id=config_id, shard=me.shard)
-    while (holder := enter(run.output, config_id, me, now=now())) is not None:
-        if run.job.config.run.second == "refuse":
+    second = run.job.config.run.second
+    while (holder := enter(run.output, config_id, me, now=now(), is_beside=second == "beside")) is not None:
+        if second == "refuse":
             raise AnotherRun(_refusal(holder, config_id))
         look_at = time.monotonic() + min(LOOK_SECONDS, run.job.config.run.heartbeat_seconds)
         while time.monotonic() < look_at:

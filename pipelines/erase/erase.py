@@ -207,8 +207,11 @@ class _Removal:
         self, info: ObjectInfo, folder: str, rewrite: Callable[[str, bytes, Targets], Rewritten | None]
     ) -> None:
         """Replaces an object unless it was changed since it was listed: then the next search finds it again."""
-        data = self._output.store.read(info.uri)
-        if self._output.store.stat(info.uri).version != info.version:
+        try:
+            data = self._output.store.read(info.uri)
+            if self._output.store.stat(info.uri).version != info.version:
+                return
+        except ObjectNotFound:  # folded into another object, which the next search finds
             return
         rewritten = rewrite(info.uri, data, self._targets)
         if rewritten is None:
@@ -226,7 +229,7 @@ class _Removal:
         reach("erase.noted")
         try:
             self._output.store.replace(info.uri, rewritten.data, if_match=info.version)
-        except VersionChanged:
+        except (VersionChanged, ObjectNotFound):
             return
         self._done.append(replacement)
         reach("erase.replaced")

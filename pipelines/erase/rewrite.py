@@ -5,17 +5,18 @@ These are functions from bytes to bytes. The same bytes give the same bytes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from framegate.pipelines.commit.growth import Mark, encode_marked, groups_of_last_seal
 from framegate.pipelines.commit.runs import parse_record
-from framegate.pipelines.commit.sealed_parquet import encode_sealed
 from framegate.pipelines.erase.targets import Targets, redact
 from framegate.pipelines.store.parquet import encode_parquet, one_of_ours
 from framegate.schemas.keys import uri_digest
@@ -48,17 +49,28 @@ def without_rows(uri: str, data: bytes, targets: Targets) -> Rewritten | None:
         removed = file.read(columns=list({*columns, "video_uri"})).filter(is_erased)
         left = (file.read_row_group(number).filter(~is_erased) for number in range(file.num_row_groups))
         return Rewritten(
-            data=_encode(left, file),
+            data=_encode(uri, data, file, left, is_erased),
             rows_before=file.metadata.num_rows,
             rows_after=file.metadata.num_rows - removed.num_rows,
             removed=removed_by_run(uri, removed),
         )
 
 
-def _encode(row_groups: Iterable[pa.Table], file: pq.ParquetFile) -> bytes:
+def _encode(
+    uri: str, data: bytes, file: pq.ParquetFile, row_groups: Iterable[pa.Table], is_erased: pc.Expression
+) -> bytes:
+    """A sealed file keeps its mark, so that a sealer that was frozen does not take it for one without its rows."""
     kept = (rows for rows in row_groups if rows.num_rows)
     if "run_id" in file.schema_arrow.names:
-        return encode_sealed(kept, file.schema_arrow)
+        stem = uri.rpartition("/")[2].removesuffix(".parquet")
+        mark = Mark.of(file.metadata, number=int(stem) if stem.isdigit() else 0)
+        last = file.read_row_groups(list(groups_of_last_seal(file.metadata, mark)), columns=["video_uri"])
+        mark = replace(
+            mark,
+            num_new_rows=last.filter(~is_erased).num_rows,
+            sha256_sealed=mark.sha256_sealed or hashlib.sha256(data).hexdigest(),
+        )
+        return encode_marked(kept, file.schema_arrow, mark)
     rows = pa.concat_tables([file.schema_arrow.empty_table(), *kept])
     return encode_parquet(rows, row_group_rows=file.metadata.row_group(0).num_rows)
 

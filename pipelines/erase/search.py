@@ -23,13 +23,13 @@ from framegate.pipelines.store.parquet import read_columns, read_parquet
 from framegate.schemas.errors import ObjectNotFound, StorageError
 
 READ_THREADS = 8  # files whose column of URIs is read at the same time
-SEARCHED_TABLES = ("results", "failures", "plans")
+SEARCHED_TABLES = ("results", "failures", "videos", "plans")
 SHARD_METADATA = b"framegate_shard"  # in an index of a shard: a JSON mapping whose `uri` is the shard's
 
 
 @dataclass(frozen=True, kw_only=True)
 class MatchingFile:
-    """A sealed file or a plan with rows of the targets.
+    """A sealed file, a part of the log of videos or a plan with rows of the targets.
 
     table   one of SEARCHED_TABLES
     rows    how many, by URI and video_id
@@ -119,8 +119,11 @@ def _parquet_files(output: Output, table: str) -> list[ObjectInfo]:
 
 
 def _rows_of(store: Store, info: ObjectInfo, targets: Targets) -> dict[tuple[str, str], int]:
-    """How many rows a file has of each (URI, video_id) of a target."""
-    return read_parquet(store, info.uri, lambda file: _count_rows(file, targets))
+    """How many rows a file has of each (URI, video_id) of a target; none where it was folded into another meanwhile."""
+    try:
+        return read_parquet(store, info.uri, lambda file: _count_rows(file, targets))
+    except ObjectNotFound:
+        return {}
 
 
 def _count_rows(file: pq.ParquetFile, targets: Targets) -> dict[tuple[str, str], int]:

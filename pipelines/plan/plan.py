@@ -1,23 +1,25 @@
 """The plan of a job: the input as it is now, minus what its output holds.
 
-Nothing in storage is changed but indexes of tar shards, where `make_plan` is told to keep them.
+Nothing in storage is changed.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.tombstones import read_tombstones, without_erased
+from framegate.pipelines.commit.video_log import read_video_log
 from framegate.pipelines.decode.policy import Policy
+from framegate.pipelines.plan.absent import are_absent, recall_absent
 from framegate.pipelines.plan.coverage import Retries
 from framegate.pipelines.plan.remaining import remaining
 from framegate.pipelines.plan.stored import read_stored
+from framegate.pipelines.plan.video_changes import Looked, find_changes, tell_changes
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
-from framegate.pipelines.source.find import find_videos
+from framegate.pipelines.source.find import find_videos, is_listing, name_source
 from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.source.input_columns import input_names
 from framegate.schemas.clock import now
@@ -36,24 +38,26 @@ def make_policy(config: RunConfig) -> Policy:
     return Policy(frames=config.frames, clips=config.clips, factor=grid.factor, temporal_patch=grid.temporal_patch)
 
 
-def make_plan(job: Job, identity: dict[str, Any], *, limit: int | None, retry_failed: bool, keep_indexes: bool) -> Plan:
+def make_plan(
+    job: Job, identity: dict[str, Any], indexes: ShardIndexCache, *, limit: int | None, retry_failed: bool
+) -> Plan:
     """The videos with work left, at most `limit` of them. `retry_failed` tries all failures again.
 
-    `identity` is what `read_identity` gave. Raises FramegateError where the job cannot start: no videos, no such model,
-    frames that do not fit.
+    `identity` is what `read_identity` gave. `indexes` come to know those of shards that storage has no index of.
+    Raises FramegateError where the job cannot start: no videos, a column to partition by that is none.
     """
-    make_policy(job.config).check()
     id = config_id(job.config, **identity)
-    output = Output.open(job.config.output)
-    indexes = ShardIndexCache(store=output.store, root=output.root, keep=keep_indexes)
+    output, time = Output.open(job.config.output), now()
     found = find_videos(job.config.input, indexes)
     check_partition_columns(job.config.output.partition_by, input_names(found, max_rows=MAX_INPUTS_SEEN))
-    ignored = sum((Counter(by_extension) for by_extension in indexes.num_ignored.values()), Counter())
+    log, is_absent = read_video_log(output), are_absent(found)
+    looked = Looked(source=name_source(job.config.input), is_listing=is_listing(job.config.input), now=time)
+    changes = find_changes(found, is_absent, log, looked)
     left = remaining(
-        found,
+        recall_absent(found, is_absent, log),
         [question.hash for question in job.questions],
         read_stored(output, id),
-        retries=Retries(now=now(), max_attempts=job.config.failures.max_attempts, everything=retry_failed),
+        retries=Retries(now=time, max_attempts=job.config.failures.max_attempts, everything=retry_failed),
         erased=read_tombstones(output),
     )
     return Plan(
@@ -62,9 +66,12 @@ def make_plan(job: Job, identity: dict[str, Any], *, limit: int | None, retry_fa
         num_skipped=left.num_found - left.num_left,
         num_erased=left.num_erased,
         num_settled=left.num_settled,
+        num_gone=left.num_gone,
         videos=left.videos(limit),
+        changes=changes,
         questions=job.questions,
-        num_ignored_members=dict(ignored.most_common()),
+        notices=tuple(tell_changes(changes, log)),
+        num_ignored_members=indexes.count_ignored(),
     )
 
 

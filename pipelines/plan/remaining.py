@@ -14,13 +14,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.tombstones import read_tombstones
+from framegate.pipelines.plan.absent import are_gone
 from framegate.pipelines.plan.coverage import Coverage, Retries, find_due
 from framegate.pipelines.plan.stored import Stored, read_stored
 from framegate.pipelines.source.input_columns import pack_inputs
 from framegate.schemas.keys import Packing, id_number, id_numbers, uri_digest
+from framegate.schemas.retries import SOURCE_GONE
 from framegate.schemas.tables import FOUND, PLANNED
 
 BATCH_ROWS = 65_536
@@ -29,11 +32,12 @@ BATCH_ROWS = 65_536
 class Remaining:
     """What is left of the videos that were found, and in how many of them nothing is.
 
-    num_found      all of them: num_complete + num_settled + num_erased + num_left
+    num_found      all of them: num_complete + num_settled + num_erased + num_gone + num_left
     num_complete   every question of every clip is answered
     num_settled    something failed and is not tried again now; all else is answered
     num_undecoded  of those: the video, or the rest of it, gave no frames
     num_erased     erased on request, and staying out
+    num_gone       storage does not have it any more, and nothing is left to do: history
     num_left       something is missing, or failed and is tried again now
     """
 
@@ -44,14 +48,18 @@ class Remaining:
         coverage: Coverage,
         video_of_row: np.ndarray,
         is_erased: np.ndarray,
+        is_gone: np.ndarray,
     ) -> None:
         is_left = coverage.is_left[video_of_row] & ~is_erased
-        is_settled = coverage.is_settled[video_of_row] & ~is_erased
+        is_history = is_gone & ~is_left & ~is_erased
+        is_out = is_erased | is_history
+        is_settled = coverage.is_settled[video_of_row] & ~is_out
         self.num_found = found.num_rows
-        self.num_complete = int((~is_left & ~is_settled & ~is_erased).sum())
+        self.num_complete = int((~is_left & ~is_settled & ~is_out).sum())
         self.num_settled = int(is_settled.sum())
-        self.num_undecoded = int((coverage.is_undecoded[video_of_row] & ~is_erased).sum())
+        self.num_undecoded = int((coverage.is_undecoded[video_of_row] & ~is_out).sum())
         self.num_erased = int(is_erased.sum())
+        self.num_gone = int(is_history.sum())
         self.num_left = int(is_left.sum())
         self._found, self._question_hashes = found, question_hashes
         self._coverage, self._video_of_row, self._rows_left = coverage, video_of_row, np.flatnonzero(is_left)
@@ -79,10 +87,11 @@ def remaining(
 ) -> Remaining:
     """What of `found` is left to do.
 
-    found    rows in FOUND; where `videos` is not asked for, video_id and video_uri are enough
+    found    rows in FOUND, as `plan.absent` leaves them; where `videos` is not asked for, video_id and video_uri are
+             enough
     stored   may hold rows of other videos and other questions
     retries  which failures are tried again. Until then they are settled. None: none is, so that what is left was never
-             attempted
+             attempted. What failed because the video was gone is tried again as soon as it is there, and never before
     erased   digests of URIs (`schemas.keys.uri_digest`)
     """
     hashes = list(dict.fromkeys(question_hashes))
@@ -90,8 +99,12 @@ def remaining(
     ids = np.unique(numbers)
     questions = np.array([id_number(hash) for hash in hashes], np.uint64)
     packing = Packing.make(ids, questions, [stored.answered, stored.failed])
-    coverage = Coverage(packing, stored, find_due(stored.failed, retries))
-    return Remaining(found, hashes, coverage, np.searchsorted(ids, numbers), _are_erased(found, erased))
+    is_due, is_gone = find_due(stored.failed, retries), np.zeros(found.num_rows, bool)
+    if retries is not None:
+        is_gone = are_gone(found)
+        is_due = _due_where_there(is_due, stored.failed, numbers[~is_gone])
+    coverage = Coverage(packing, stored, is_due)
+    return Remaining(found, hashes, coverage, np.searchsorted(ids, numbers), _are_erased(found, erased), is_gone)
 
 
 def remaining_of_run(output: Output, config_id: str, planned: pa.Table, question_hashes: Sequence[str]) -> Remaining:
@@ -120,6 +133,17 @@ def _planned_rows(
         pa.array(coverage.undecoded_attempts[videos], pa.int32()),
     ]
     return pa.Table.from_arrays(columns, schema=PLANNED).combine_chunks().to_batches()
+
+
+def _due_where_there(is_due: np.ndarray, failed: pa.Table, there: np.ndarray) -> np.ndarray:
+    """`is_due` of FAILED_KEYS, with those that failed because the video was gone: due if it is `there`."""
+    if failed.num_rows == 0:
+        return is_due
+    was_gone = pc.call_function("equal", [failed.column("reason"), pa.scalar(SOURCE_GONE)]).to_numpy()
+    is_there = np.isin(failed.column("video").to_numpy()[was_gone], there)
+    is_due = is_due.copy()
+    is_due[was_gone] = is_there
+    return is_due
 
 
 def _lists(name: str, lengths: np.ndarray, values: pa.Array) -> pa.ListArray:

@@ -5,10 +5,9 @@ Every name counts as a video whatever it ends in, unless that is `.tar`: decodin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 
@@ -36,7 +35,7 @@ def find_videos(config: InputConfig, cache: ShardIndexCache | None = None) -> pa
     Raises InputError where there is none, StorageError, ObjectNotFound.
     """
     store = Store(config.storage_options)
-    given = [config.videos] if isinstance(config.videos, str) else list(config.videos)
+    given = _given(config)
     names = [name for pattern in given for name in expand_braces(pattern)]
     inputs = None
     if not isinstance(config.videos, str) or names != given:
@@ -59,12 +58,36 @@ def find_videos(config: InputConfig, cache: ShardIndexCache | None = None) -> pa
     return found
 
 
+def is_listing(config: InputConfig) -> Callable[[str], bool]:
+    """Whether the input lists the place of an object, so that one which is not found there is gone.
+
+    A manifest or a list of names says nothing of an object that it does not name.
+    """
+    store = Store(config.storage_options)
+    names = [name for pattern in _given(config) for name in expand_braces(pattern)]
+    if names == [config.videos]:
+        listed = [] if is_manifest(names[0]) else names
+    else:
+        listed = [name for name in names if split_member(name)[1] is None and (_is_glob(name) or name.endswith("/"))]
+    tests = [store.shows(name) for name in listed]
+    return lambda uri: any(test(uri) for test in tests)
+
+
+def name_source(config: InputConfig) -> str:
+    """The input as the log of videos names it."""
+    return config.videos if isinstance(config.videos, str) else "list"
+
+
+def _given(config: InputConfig) -> list[str]:
+    return [config.videos] if isinstance(config.videos, str) else list(config.videos)
+
+
 def _find_one(store: Store, name: str) -> Iterator[NamedObject]:
     shard, member = split_member(name)
     if member is not None:
         yield store.stat(shard), member
     elif _is_glob(name):
-        store.is_folder(_bucket(name))
+        store.check_bucket(name)
         yield from ((info, None) for info in store.glob(name))
     elif store.is_folder(name):
         yield from ((info, None) for info in store.list(name))
@@ -87,7 +110,7 @@ def _stat_all(store: Store, batches: Iterable[list[str]]) -> Iterator[NamedObjec
         try:
             return store.stat(uri)
         except ObjectNotFound:
-            store.is_folder(_bucket(uri))  # a missing bucket is no missing video: it raises
+            store.check_bucket(uri)  # a missing bucket is no missing video: it raises
             return ObjectInfo(uri=uri, version=ABSENT, size_bytes=0)
 
     shards: dict[str, ObjectInfo] = {}  # one whose members are listed one by one is looked up once
@@ -105,8 +128,3 @@ def _stat_all(store: Store, batches: Iterable[list[str]]) -> Iterator[NamedObjec
 
 def _is_glob(name: str) -> bool:
     return any(char in name for char in "*?[")
-
-
-def _bucket(uri: str) -> str:
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else "/"

@@ -13,12 +13,19 @@ import pyarrow.compute as pc
 from framegate.pipelines.source.input_columns import pack_inputs, pack_texts
 from framegate.schemas.clip import Member, Refusal, Video, make_video_id
 from framegate.schemas.errors import InputError
+from framegate.schemas.retries import NOT_FOUND
 from framegate.schemas.tables import FOUND
 from framegate.schemas.unit import video_of
 
 ABSENT: Final = "absent"
-"""The version of an object that a list or manifest names and storage does not have; it fails when it is decoded, and
-is a new video once it is there."""
+"""The version of an object that a list or manifest names and storage does not have. Planning puts the version in its
+place that the output saw last (`plan.absent`); a video that was never seen fails once, and is a new one once it is
+there."""
+
+NOT_THERE: Final = Refusal(
+    reason=NOT_FOUND,
+    message="The input names it, storage does not have it, and it was never seen before; is the name right?",
+)
 
 BATCH_ROWS = 65_536  # rows of Python values before they become columns: some 50 MB
 _ORDER = "order"

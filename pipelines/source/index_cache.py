@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 
 import pyarrow as pa
@@ -17,9 +19,12 @@ from framegate.pipelines.source.members import ShardIndex, ShardMember, index_me
 from framegate.pipelines.store import ObjectInfo, Store, join
 from framegate.pipelines.store.parquet import encode_parquet, parse_parquet
 from framegate.schemas.clip import Refusal, Video
+from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
+from framegate.schemas.retries import SOURCE_GONE
 
 INDEX_FORMAT = 1  # raised when a cached index would no longer be what `index_members` returns
+PUT_THREADS = 16
 ATTEMPTS = 3  # to index a shard that is replaced meanwhile
 
 _REFUSAL = pa.struct([pa.field("reason", pa.string()), pa.field("message", pa.string())])
@@ -38,15 +43,33 @@ _WHAT, _CURE = "index of a shard", "delete it to have it made again"
 
 @dataclass(frozen=True, kw_only=True)
 class ShardIndexCache:
-    """Indexes below the output `root` in `store`. With `keep=False` they are only looked up, and none is added.
+    """Indexes below the output `root` in `store`. New ones are held in memory until `keep` stores them.
 
     num_ignored   by shard URI, filled as shards are opened: members passed over, by extension (see `ShardIndex`)
+    new           by their own URIs, the indexes that were made here: some 20 bytes a member
     """
 
     store: Store
     root: str
-    keep: bool = True
     num_ignored: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    new: dict[str, bytes] = field(default_factory=dict)
+
+    @staticmethod
+    def of(config: OutputConfig) -> ShardIndexCache:
+        """Of a job's output."""
+        return ShardIndexCache(store=Store(config.storage_options, single_writer=config.single_writer), root=config.uri)
+
+    def count_ignored(self) -> dict[str, int]:
+        """Members that were passed over, by extension, the most frequent first."""
+        counts = sum((Counter(by_extension) for by_extension in self.num_ignored.values()), Counter())
+        return dict(counts.most_common())
+
+    def keep(self) -> None:
+        """Stores the indexes that are new. Raises StorageError."""
+        with ThreadPoolExecutor(PUT_THREADS) as threads:
+            for _ in threads.map(self.store.put_once, self.new, self.new.values()):
+                pass  # raises what a put raised
+        self.new.clear()
 
     def uri(self, shard: ObjectInfo) -> str:
         key = f"{shard.uri}\n{shard.version}\n{INDEX_FORMAT}"
@@ -70,10 +93,10 @@ def open_index(store: Store, shard: ObjectInfo, cache: ShardIndexCache | None) -
                 shard = _newer(store, shard)
                 continue
             except ObjectNotFound:
-                refusal = Refusal(reason="storage", message="The shard was deleted while it was indexed.")
+                refusal = Refusal(reason=SOURCE_GONE, message="The shard was deleted while it was indexed.")
                 break
-            if cache is not None and cache.keep:
-                cache.store.put_once(cache.uri(shard), to_parquet(index, shard))
+            if cache is not None:
+                cache.new[cache.uri(shard)] = to_parquet(index, shard)
         if cache is not None:
             cache.num_ignored[shard.uri] = index.num_ignored
         return shard, index
@@ -85,7 +108,7 @@ def _cached(shard: ObjectInfo, cache: ShardIndexCache | None) -> ShardIndex | No
         return None
     uri = cache.uri(shard)
     try:
-        data = cache.store.read(uri)
+        data = cache.new.get(uri) or cache.store.read(uri)
     except ObjectNotFound:
         return None
     try:

@@ -11,12 +11,16 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from framegate.pipelines.source.found import ABSENT, FoundRows
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from framegate.pipelines.source.found import ABSENT, NOT_THERE, FoundRows
 from framegate.pipelines.source.index_cache import ShardIndexCache, open_index
 from framegate.pipelines.source.members import ShardIndex, ShardMember
 from framegate.pipelines.store import ObjectInfo, Store
 from framegate.schemas.clip import Member, Refusal
 from framegate.schemas.errors import InputError
+from framegate.schemas.retries import NOT_FOUND
 from framegate.schemas.tables import INPUT_PREFIX
 
 INDEX_THREADS = 32
@@ -33,6 +37,17 @@ def split_member(name: str) -> tuple[str, str | None]:
     return (match[1], match[2]) if match else (name, None)
 
 
+def are_members(uris: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Which URIs may be those of members: `split_member` for a column."""
+    return pc.call_function("match_substring", [uris], pc.MatchSubstringOptions(".tar#", ignore_case=True))
+
+
+def shards_of(uris: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The URIs of the shards that members belong to; any other URI as it is."""
+    options = pc.ReplaceSubstringOptions(pattern=r"(?is)^(.+?\.tar)#.*$", replacement=r"\1")
+    return pc.call_function("replace_substring_regex", [uris], options)
+
+
 def is_shard(info: ObjectInfo) -> bool:
     """Whether an object is taken for a shard: by its name, where it is there."""
     return info.uri.lower().endswith(".tar") and info.version != ABSENT
@@ -41,8 +56,8 @@ def is_shard(info: ObjectInfo) -> bool:
 def add_object(rows: FoundRows, order: int, info: ObjectInfo, member: str | None) -> None:
     """The row of an object that is not a shard, or of a member of a missing shard."""
     uri = info.uri if member is None else f"{info.uri}#{member}"
-    refusal = None
-    if info.uri.lower().endswith(_PACKED):
+    refusal = NOT_THERE if info.version == ABSENT else None
+    if refusal is None and info.uri.lower().endswith(_PACKED):
         message = "A compressed tar archive is not read; give its videos as a plain .tar."
         refusal = Refusal(reason="not_video", message=message)
     rows.add(order, uri, info.version, info.size_bytes, refusal=refusal)
@@ -87,9 +102,10 @@ class NamedShards:
                 for order, name in named.members:
                     if name in members:
                         _add_member(rows, order, info, members[name], columns)
+                    elif index.refusal is not None:
+                        rows.add(order, f"{info.uri}#{name}", info.version, 0, refusal=index.refusal)
                     else:
-                        refusal = index.refusal or _no_such_member(index)
-                        rows.add(order, f"{info.uri}#{name}", info.version, 0, refusal=refusal)
+                        rows.add(order, f"{info.uri}#{name}", ABSENT, 0, refusal=_no_such_member(index))
 
 
 def _opened(
@@ -131,4 +147,4 @@ def _add_member(rows: FoundRows, order: int, info: ObjectInfo, member: ShardMemb
 
 def _no_such_member(index: ShardIndex) -> Refusal:
     message = f"The shard has no video of this name; it has {len(index.members):,} others."
-    return Refusal(reason="storage", message=message)
+    return Refusal(reason=NOT_FOUND, message=message)

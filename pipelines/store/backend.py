@@ -16,6 +16,10 @@ class Backend(Protocol):
 
     def path(self, uri: str) -> str: ...
 
+    def check_kind(self, path: str) -> None:
+        """Raises where nothing could be written below a folder, as far as can be told without writing."""
+        ...
+
     def list(self, path: str, *, depth: int | None = None, hidden: bool = False) -> Iterator[ObjectInfo]:
         """What lies below a folder, or just so many levels of it; with the names that start with a dot, if wanted."""
         ...

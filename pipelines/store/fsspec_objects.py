@@ -41,6 +41,11 @@ class FsspecObjects:
     def path(self, uri: str) -> str:
         return cast(str, self._fs._strip_protocol(uri))
 
+    def check_kind(self, path: str) -> None:
+        """fsspec can replace by version in no kind of storage but the one in memory."""
+        if not isinstance(self._fs, MemoryFileSystem) and not self._single_writer:
+            raise StorageError(_no_replacing(self._fs.unstrip_protocol(path)))
+
     def list(self, path: str, *, depth: int | None = None, hidden: bool = False) -> Iterator[ObjectInfo]:
         try:
             found = self._try(self._fs.find, path, maxdepth=depth, detail=True)
@@ -87,10 +92,7 @@ class FsspecObjects:
             with _MEMORY_LOCK:
                 return self._replace(path, data, version)
         if not self._single_writer:
-            raise StorageError(
-                f"fsspec knows no conditional replacing of {self._fs.unstrip_protocol(path)};"
-                " set output.single_writer: true where no other run writes to this output"
-            )
+            raise StorageError(_no_replacing(self._fs.unstrip_protocol(path)))
         return self._replace(path, data, version)
 
     def delete(self, paths: Sequence[str]) -> None:
@@ -151,3 +153,10 @@ class FsspecObjects:
 
     def _try(self, call: Any, *args: Any, **kwargs: Any) -> Any:
         return retry_blocking(lambda: call(*args, **kwargs), self._patience_seconds)
+
+
+def _no_replacing(uri: str) -> str:
+    return (
+        f"fsspec knows no conditional replacing of {uri};"
+        " set output.single_writer: true where no other run writes to this output"
+    )

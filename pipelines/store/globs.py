@@ -6,7 +6,7 @@ fsspec's own `glob` collects all names before it gives the first one: a kilobyte
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -16,6 +16,14 @@ from framegate.pipelines.store.backend import Backend
 from framegate.pipelines.store.object_info import ObjectInfo, is_hidden
 
 _MAGIC: Final = re.compile(r"[*?\[]")
+
+
+def below(path: str) -> Callable[[str], bool]:
+    """Whether a path matches a glob, or lies below a folder."""
+    if not _MAGIC.search(path):
+        return lambda other: other.startswith(path.rstrip("/") + "/")
+    matches = re.compile(glob_translate(path)).match
+    return lambda other: matches(other) is not None
 
 
 def matching(backend: Backend, path: str) -> Iterator[ObjectInfo]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import stat
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,20 @@ class LocalFiles:
 
     def path(self, uri: str) -> str:
         return LocalFileSystem._strip_protocol(uri)
+
+    def check_kind(self, path: str) -> None:
+        """The folder, or the nearest above it that is there, must be one in which names can be made."""
+        there = path.rstrip("/") or "/"
+        while not os.path.lexists(there):
+            there = os.path.dirname(there)
+        if not os.path.isdir(there):
+            raise NotADirectoryError(errno.ENOTDIR, "no folder", there)
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "may not be written to", there)
+
+    def remove_folder(self, path: str) -> None:
+        """A folder of ours with all that is in it; it may be missing."""
+        shutil.rmtree(path, ignore_errors=True)
 
     def list(self, path: str, *, depth: int | None = None, hidden: bool = False) -> Iterator[ObjectInfo]:
         """In the order in which S3 gives the same names; of a folder at a time no more than its names are held."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from fsspec import AbstractFileSystem
 
@@ -49,6 +50,12 @@ class OpenUpload:
 def join(root: str, *parts: str) -> str:
     """`root/part/part` with exactly one slash between them."""
     return "/".join([root.rstrip("/"), *parts])
+
+
+def bucket_of(uri: str) -> str:
+    """The bucket that an object lies in; of a local path the root."""
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else "/"
 
 
 def file_version(stat: os.stat_result) -> str:

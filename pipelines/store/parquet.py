@@ -7,7 +7,7 @@ and the bytes of another, and begins again (`read_parquet`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
@@ -46,12 +46,17 @@ def encode_parquet(table: pa.Table, *, row_group_rows: int | None = None, **opti
 
 
 def encode_row_groups(
-    row_groups: Iterable[pa.Table], schema: pa.Schema, *, is_checked: bool = True, **options: Any
+    row_groups: Iterable[pa.Table],
+    schema: pa.Schema,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    is_checked: bool = True,
+    **options: Any,
 ) -> bytes:
     """One Parquet file of tables in `schema`, one row group each, which need not fit into memory together.
 
-    `options` are those of `pyarrow.parquet.ParquetWriter`. With `is_checked` every page is read back once, a row group
-    at a time, against its checksum. Raises StorageError where the file is not whole.
+    `metadata` are texts for the footer. `options` are those of `pyarrow.parquet.ParquetWriter`. With `is_checked` every
+    page is read back once, a row group at a time, against its checksum. Raises StorageError where it is not whole.
     """
     sink = pa.BufferOutputStream()
     num_rows = 0
@@ -59,6 +64,8 @@ def encode_row_groups(
         for table in row_groups:
             num_rows += table.num_rows
             writer.write_table(table, row_group_size=max(table.num_rows, 1))
+        if metadata:
+            writer.add_key_value_metadata(dict(metadata))
     buffer = sink.getvalue()
     if is_checked:
         _check_row_groups(buffer, schema, num_rows)

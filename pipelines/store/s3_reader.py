@@ -37,6 +37,9 @@ class S3Reader:
     def path(self, uri: str) -> str:
         return cast(str, self._fs._strip_protocol(uri))
 
+    def check_kind(self, path: str) -> None:
+        """What the credentials allow is told by writing alone."""
+
     def list(self, path: str, *, depth: int | None = None, hidden: bool = False) -> Iterator[ObjectInfo]:
         bucket, prefix = self._folder(path)
         flat = {"Delimiter": "/"} if depth == 1 else {}  # keys that are deeper by more cost less to skip than to walk

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any, BinaryIO, Final, cast
@@ -17,10 +17,10 @@ from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store.backend import Backend
 from framegate.pipelines.store.errors import translate_errors
 from framegate.pipelines.store.fsspec_objects import FsspecObjects
-from framegate.pipelines.store.globs import matching
+from framegate.pipelines.store.globs import below, matching
 from framegate.pipelines.store.local import LocalFiles
 from framegate.pipelines.store.object_file import open_object
-from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, join
+from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, bucket_of, join
 from framegate.pipelines.store.pinned import PinnedObject, pin
 from framegate.pipelines.store.retries import PATIENCE_SECONDS
 from framegate.schemas.clip import Video
@@ -71,6 +71,16 @@ class Store:
             backend, path = self._backend(uri)
             return backend.is_folder(path)
 
+    def check_bucket(self, uri: str) -> None:
+        """Raises ObjectNotFound where the bucket of an object that is not there is missing, too."""
+        self.is_folder(bucket_of(uri))
+
+    def shows(self, name: str) -> Callable[[str], bool]:
+        """Whether listing `name`, a prefix or a glob, would show an object of some URI, were it there."""
+        backend, path = self._backend(name)
+        kind, is_below = _kind_of(name), below(path)
+        return lambda uri: _kind_of(uri) == kind and is_below(backend.path(uri))
+
     @staticmethod
     def is_local(uri: str) -> bool:
         """Whether it is a file or folder of this machine. Asks nothing of storage."""
@@ -84,6 +94,17 @@ class Store:
         with translate_errors("read", uri):
             backend, path = self._backend(uri)
             return backend.read(path, first, end)
+
+    def read_version(self, uri: str) -> tuple[ObjectInfo, bytes]:
+        """An object whole, and the version that these bytes are. Raises ObjectNotFound, StorageError."""
+        with translate_errors("read", uri):
+            backend, path = self._backend(uri)
+            while True:
+                info = backend.stat(path)
+                try:
+                    return info, backend.read(path, 0, None, version=info.version)
+                except VersionChanged:  # replaced between the two
+                    continue
 
     def read_many(self, objects: Iterable[str | ObjectInfo]) -> Iterator[tuple[str, bytes]]:
         """Whole objects with their URIs in the order given, some dozens at a time. For small objects.
@@ -186,13 +207,29 @@ class Store:
                 backend.delete(paths)
                 reach("delete.after")
 
-    def check_writable(self, root: str) -> None:
-        """Raises StorageError unless objects below `root` can be created once, replaced by version, and deleted."""
+    def check_reachable(self, root: str) -> None:
+        """Raises StorageError where nothing could be written below `root`, as far as looking tells. Writes nothing."""
         # Raises where the bucket is missing; some servers answer a PUT there with a 500. A mistyped address should fail
         # sooner than a server that is away in the middle of a run.
         first = replace(self, patience_seconds=min(self.patience_seconds, FIRST_CONTACT_SECONDS))
+        with translate_errors("write", root):
+            backend, path = first._backend(root)
+            backend.check_kind(path)
         first.is_folder(root)
-        probe = join(root, f".framegate-probe-{uuid.uuid4().hex}")
+
+    def check_writable(self, root: str) -> None:
+        """Raises StorageError unless objects below `root` can be created once, replaced by version, and deleted."""
+        self.check_reachable(root)
+        name = f".framegate-probe-{uuid.uuid4().hex}"
+        # In a folder of its own on a disk, where replacing leaves a file for its lock.
+        probe = join(root, name, name) if _kind_of(root) == "file" else join(root, name)
+        try:
+            self._check_conditions(root, probe)
+        finally:
+            if _kind_of(root) == "file":
+                LocalFiles().remove_folder(LocalFiles().path(join(root, name)))
+
+    def _check_conditions(self, root: str, probe: str) -> None:
         self.put_once(probe, b"first")
         try:
             if self.put_once(probe, b"second").created:
@@ -227,6 +264,11 @@ class Store:
 
     def _options(self, uri: str) -> dict[str, Any]:
         return {} if get_protocol(uri) in LOCAL else {"use_listings_cache": False, **self.options}
+
+
+def _kind_of(uri: str) -> str:
+    protocol = get_protocol(uri)
+    return "file" if protocol in LOCAL else "s3" if protocol in S3 else protocol
 
 
 def _uri(item: str | ObjectInfo) -> str:

@@ -18,8 +18,8 @@ class NightConfig(Part):
         le=3600,
         description="between two heartbeats of a run's record; without three of them the run counts as dead",
     )
-    second: Literal["refuse", "wait"] = Field(
+    second: Literal["refuse", "wait", "beside"] = Field(
         default="refuse",
         description="what a run does where another one is at work on the same output and config_id: end with exit code"
-        " 4, or wait until that one has ended",
+        " 4, wait until that one has ended, or go on beside it: nothing is doubled, and some work is done twice",
     )

@@ -89,21 +89,22 @@ class Archive:
     def agree(self, path: Path, num_rows: int) -> None:
         """The seal's record and the run's say what is in a file of a local archive that a test has changed."""
         data, name = path.read_bytes(), str(path.relative_to(self.output.root))
-        (record_path,) = [
-            found for found in Path(self.output.root, "seals").rglob("*.json") if name in found.read_text()
-        ]
-        record = json.loads(record_path.read_text())
+        paths = sorted(found for found in Path(self.output.root, "seals").rglob("*.json") if name in found.read_text())
+        record = json.loads(paths[-1].read_text())
         (file,) = [file for file in record["files"] if file["uri"] == name]
         num_more = num_rows - file["num_rows"]
-        file.update(num_rows=num_rows, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-        which = "num_answers" if file["kind"] == "results" else "num_failures"
+        sha256 = hashlib.sha256(data).hexdigest()
+        file.update(num_rows=num_rows, size_bytes=len(data), sha256=sha256, sha256_sealed=sha256)
+        paths[-1].write_text(json.dumps(record))
+        record = json.loads(paths[0].read_text())  # what is changed are rows of the first run
+        which = "num_answers" if file["table"] == "results" else "num_failures"
         ((run_id, counts),) = record["runs"].items()
         run_path = Path(self.output.layout.run(run_id))
         run = json.loads(run_path.read_text())
         for told in (counts, run["counts"]):
             told[which] += num_more
             told["num_answer_tokens"] += 3 * num_more if which == "num_answers" else 0
-        record_path.write_text(json.dumps(record))
+        paths[0].write_text(json.dumps(record))
         run_path.write_text(json.dumps(run))
 
 

@@ -91,6 +91,10 @@ class MortalStore(Store):
         self._age()
         return super().put_once(uri, data)
 
+    def replace(self, uri: str, data: bytes, *, if_match: str) -> ObjectInfo:
+        self._age()
+        return super().replace(uri, data, if_match=if_match)
+
     def delete(self, uris: Iterable[str]) -> None:
         for uri in uris:
             self._age()

@@ -134,7 +134,7 @@ def begin_to_forget(archive: Archive) -> None:
 
 
 DAMAGES: dict[str, tuple[Damage, set[str], str]] = {
-    "a file is gone": (lambda a: sealed(a).unlink(), {"sealed_files"}, "is missing, and its 9 rows with it"),
+    "a file is gone": (lambda a: sealed(a).unlink(), {"sealed_files"}, "is missing, and its 15 rows with it"),
     "the other kind of file is gone": (lambda a: sealed(a, "failures").unlink(), {"sealed_files"}, "is missing"),
     **{f"a bit flips at {at:.0%}": (flip(at), {"sealed_files"}, "") for at in (0, 0.05, 0.3, 0.6, 0.9, 0.99, 1)},
     "a file twice": (copy("results", "00000007.parquet"), {"sealed_files", "unique_results"}, "is in no seal"),
@@ -155,7 +155,7 @@ DAMAGES: dict[str, tuple[Damage, set[str], str]] = {
         f"{name} is wrong": (change_count(name), {"counts"}, f"runs/run-1.json says {name}")
         for name in SEALED_COUNTS
     },
-    "a seal that miscounts": (change_seal, {"counts"}, "seal 0 of config_id c0ffee0000000000 says of run run-1 num_"),
+    "a seal that miscounts": (change_seal, {"counts"}, "the seals of config_id c0ffee0000000000 say of run run-1 num_"),
     "a damaged record of a run": (put("runs/run-1.json"), {"counts"}, "is no run record"),
     "a column too many": (
         lambda a: change_table(a, lambda table: table.append_column("mood", [["good"] * table.num_rows])),

@@ -62,9 +62,17 @@ class WatchedStore(Store):
         self._tick()
         return super().open_read(uri)
 
+    def read_version(self, uri: str) -> tuple[ObjectInfo, bytes]:
+        self._tick()
+        return super().read_version(uri)
+
     def put_once(self, uri: str, data: bytes) -> Put:
         self._tick()
         return super().put_once(uri, data)
+
+    def replace(self, uri: str, data: bytes, *, if_match: str) -> ObjectInfo:
+        self._tick()
+        return super().replace(uri, data, if_match=if_match)
 
     def delete(self, uris: Iterable[str]) -> None:
         for uri in uris:

@@ -63,6 +63,10 @@ class MortalStore(Store):
         self._age()
         return super().open_read(uri)
 
+    def read_version(self, uri: str) -> tuple[ObjectInfo, bytes]:
+        self._age()
+        return super().read_version(uri)
+
     def put_once(self, uri: str, data: bytes) -> Put:
         with self._request():
             return super().put_once(uri, data)

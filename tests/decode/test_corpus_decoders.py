@@ -125,7 +125,7 @@ def test_a_source_that_changes_vanishes_or_is_refused_ends_in_its_reason(stage: 
     found = decode_all(stage, work)
     assert {name: reason_of(units) for name, units in found.items()} == {
         "changed": "source_changed",
-        "gone": "storage",
+        "gone": "source_gone",
         "refused": "unsafe_member",
         "good": None,
     }

@@ -25,6 +25,7 @@ ID = "[0-9a-f]{16}"
 KINDS = {
     "results": r"results/.+\.parquet",
     "failures": r"failures/.+\.parquet",
+    "videos": r"videos/\d{8}(?:\.all)?\.parquet",
     "journal": rf"journal/config_id={ID}/{ID}/.+\.arrow\.zst",
     "seal plan": rf"seals/config_id={ID}/\d{{8}}\.plan\.parquet",
     "seal record": rf"seals/config_id={ID}/\d{{8}}\.json",

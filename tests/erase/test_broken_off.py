@@ -157,11 +157,11 @@ def test_a_sealer_that_was_frozen_before_its_files_cannot_bring_rows_back(tmp_pa
             assert SealLog(output, config_id).read_plan(1) is not None
             erase(output, erased)
 
-    before = len(rows(output))
+    before = rows(output)
     seal(Output(WatchedStore(clock=Clock(at=freeze)), output.layout), config_id, partition_by=("camera",))
     assert_forgotten(output)
     after = rows(output)
-    assert len(after) == before + 4  # results and failures of two cameras
+    assert after.keys() == before.keys()  # the seal adds to the files of the one before
     assert {row["video_uri"] for file in after.values() for row in file} == {"b/x.mp4"}
 
 

@@ -19,6 +19,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.reason.strategies.protocol import Ask, FinishedAsk
+from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.store import Store
 from framegate.schemas.errors import StorageError
 from framegate.schemas.job import Job
@@ -223,7 +224,8 @@ def test_callers_at_once_share_the_engine(make_job: Callable[..., Job]) -> None:
     job = make_job()
     output = Output.open(job.config.output)
     strategy = make_strategy(job.config.gate)
-    planned = make_plan(job, read_identity(job.config, strategy), limit=None, retry_failed=False, keep_indexes=False)
+    indexes = ShardIndexCache.of(job.config.output)
+    planned = make_plan(job, read_identity(job.config, strategy), indexes, limit=None, retry_failed=False)
     attempts = Attempts(output=output, config_id=planned.config_id, run_id="r")
     make_decode, make_answer = flow.make_workers(job, planned, attempts, strategy, Counts, in_process=True)
     decode, answer = make_decode(), make_answer()

@@ -159,7 +159,7 @@ def test_columns_of_a_manifest_reach_both_tables(make_job: Callable[..., Job], a
     assert (summary.num_videos_answered, summary.num_videos_failed) == (1, 2)
     assert {(row["input_camera"], row["input_floor"]) for row in rows(job)} == {("north", "3")}
     failures = {(row["reason"], row["input_floor"]) for row in rows(job, "failures")}
-    assert failures == {("not_video", "4"), ("storage", "5")}
+    assert failures == {("not_video", "4"), ("not_found", "5")}
 
 
 def test_an_engine_that_cannot_be_built_ends_the_run_with_its_own_sentence(make_job: Callable[..., Job]) -> None:

@@ -16,6 +16,10 @@ from framegate.pipelines.audit.audit import audit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine, say_yes
 from framegate.pipelines.reason.strategies.protocol import Ask
+from framegate.pipelines.store import Store
+from framegate.pipelines.store.pinned import PinnedObject
+from framegate.schemas.clip import Video
+from framegate.schemas.errors import StorageError
 from framegate.schemas.job import Job
 from framegate.schemas.retries import RETRY_AFTER
 from framegate.schemas.run import RunSummary
@@ -99,9 +103,17 @@ def test_after_max_attempts_it_is_left_alone_until_it_is_asked_for(one_video: Ca
 
 @pytest.mark.usefixtures("no_waiting")
 def test_a_video_that_cannot_be_read_is_tried_again_and_one_that_is_no_video_is_not(
-    make_job: Callable[..., Job], archive: Path
+    make_job: Callable[..., Job], archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = make_job(input={"videos": [str(archive / "gone.mp4"), str(archive / "broken.mp4")]})
+    plain_open = Store.open_pinned
+
+    def refuse(store: Store, video: Video) -> PinnedObject:
+        if video.uri.endswith("video0.mp4"):
+            raise StorageError(f"cannot read {video.uri}: permission denied")
+        return plain_open(store, video)
+
+    monkeypatch.setattr(Store, "open_pinned", refuse)
+    job = make_job(input={"videos": [str(archive / "video0.mp4"), str(archive / "broken.mp4")]})
     for _ in range(2):
         summary = run(job)
         assert summary.is_complete

@@ -126,6 +126,18 @@ def test_a_run_that_froze_loses_its_place_and_doubles_nothing_when_it_wakes(
     assert audit(Output.open(job.config.output)).is_clean
 
 
+def test_two_runs_beside_each_other_do_all_of_it_and_the_first_of_each_unit_stays(
+    make_job: Callable[..., Job], tmp_path: Path
+) -> None:
+    job = make_job(run={"second": "beside"})
+    with at_work(job, tmp_path) as first:
+        assert run(job).is_complete
+        first.communicate("go on\n")
+        assert first.returncode == 0
+    assert num_answers(job) == (12, 12)
+    assert audit(Output.open(job.config.output)).is_clean
+
+
 def test_shards_share_the_work_and_each_has_its_own_books(make_job: Callable[..., Job], tmp_path: Path) -> None:
     job = make_job()
     with at_work(job, tmp_path, Shard(number=1, of=2)) as first:

@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import Result
 
 from framegate.jobs.progress import ProgressDisplay, describe, duration
-from framegate.jobs.run import EXIT_STOPPED, run_job
+from framegate.jobs.run import EXIT_INCOMPLETE, EXIT_STOPPED, run_job
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.schemas.counts import Counts
 from framegate.schemas.errors import EngineError
@@ -183,9 +183,13 @@ def _broken_engine() -> ScriptedEngine:
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_model_that_cannot_be_loaded_ends_the_run_before_any_row(write_job: Callable[..., Path]) -> None:
-    with pytest.raises(EngineError, match="its weights are half"):
-        run_job(load_job(write_job()), name="job.yaml", engine_factory=_broken_engine)
+def test_a_model_that_cannot_be_loaded_ends_the_run_before_any_row(
+    write_job: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_job(load_job(write_job()), name="job.yaml", engine_factory=_broken_engine) == EXIT_INCOMPLETE
+    assert "its weights are half; run 'framegate run job.yaml' again" in capsys.readouterr().err
+    assert not (tmp_path / "index" / "results").exists()
+    assert not list((tmp_path / "index" / "attempts").rglob("*-*"))
 
 
 REFUSALS = [

@@ -37,6 +37,7 @@ class Expected:
     num_complete: int
     num_settled: int
     num_undecoded: int
+    num_gone: int
 
 
 def expected_plan(
@@ -49,13 +50,17 @@ def expected_plan(
     max_attempts: int,
     retry_failed: bool,
 ) -> Expected:
+    gone = {video.video_id for video in videos if video.refusal and video.refusal.reason == "source_gone"}
+
     def is_due(failure: Failed) -> bool:
+        if failure.reason == "source_gone":
+            return failure.video_id not in gone
         wait = wait_after(failure.reason, failure.attempts)
         return retry_failed or (
             wait is not None and failure.failed_at + wait <= now and failure.attempts < max_attempts
         )
 
-    planned, num_settled, num_undecoded = [], 0, 0
+    planned, num_settled, num_undecoded, num_gone = [], 0, 0, 0
     for video in videos:
         answers = [row for row in answered if row.video_id == video.video_id]
         of_clips = [row for row in failed if row.video_id == video.video_id and row.question is not None]
@@ -85,9 +90,12 @@ def expected_plan(
                     undecoded_attempts=max((row.attempts for row in whole), default=0),
                 )
             )
+        elif video.video_id in gone:
+            num_gone += 1
         elif breaks_off and min(breaks_off) < min(ends, default=10**9):
             num_undecoded += 1
             num_settled += 1
         elif any(row.clip in required and row.question in bank for row in of_clips if not is_due(row)):
             num_settled += 1
-    return Expected(planned, len(videos) - len(planned) - num_settled, num_settled, num_undecoded)
+    num_complete = len(videos) - len(planned) - num_settled - num_gone
+    return Expected(planned, num_complete, num_settled, num_undecoded, num_gone)

@@ -181,6 +181,34 @@ def test_a_failure_behind_the_last_clip_leaves_a_video_complete() -> None:
     assert (planned.num_complete, planned.num_settled, planned.num_undecoded) == (1, 0, 0)
 
 
+def gone(video: Video) -> Video:
+    return replace(video, refusal=Refusal(reason="source_gone", message="It was deleted."))
+
+
+def test_answered_and_gone_is_history_and_no_work() -> None:
+    planned = plan([gone(VIDEO), OTHER], [A], clips(VIDEO, A, 0, last=0) + clips(OTHER, A, 0, last=0))
+    assert works(planned) == []
+    assert (planned.num_complete, planned.num_settled, planned.num_gone) == (1, 0, 1)
+
+
+def test_gone_with_questions_open_fails_once_and_is_asked_when_it_is_back() -> None:
+    rows = clips(VIDEO, A, 0, last=0)
+    [work] = works(plan([gone(VIDEO)], [A, B], rows))
+    assert (work.video, work.question_hashes) == (gone(VIDEO), (B.hash,))
+    failed = [failure(VIDEO, None, None, reason="source_gone", ago=timedelta(0))]
+    for retries in (RETRIES, replace(RETRIES, everything=True)):
+        settled = plan([gone(VIDEO)], [A, B], rows, failed, retries=retries)
+        assert (works(settled), settled.num_gone, settled.num_settled) == ([], 1, 0)
+    [back] = works(plan([VIDEO], [A, B], rows, failed))
+    assert (back.question_hashes, back.undecoded_attempts) == ((B.hash,), 1)
+
+
+def test_in_the_books_of_a_run_what_went_away_has_failed() -> None:
+    failed = [failure(VIDEO, None, None, reason="source_gone")]
+    planned = plan([gone(VIDEO)], [A], [], failed, retries=None)
+    assert (planned.num_undecoded, planned.num_gone) == (1, 0)
+
+
 def test_an_erased_video_stays_out() -> None:
     planned = plan([VIDEO, OTHER], [A], erased=frozenset({uri_digest(VIDEO.uri), uri_digest("elsewhere.mp4")}))
     assert [work.video for work in works(planned)] == [OTHER]
@@ -198,7 +226,7 @@ def test_what_cannot_be_numbered_is_refused_in_one_sentence() -> None:
         plan([VIDEO], [A], [Answered(VIDEO.video_id, -1, A.hash, False)])
 
 
-REASONS = st.sampled_from(["storage", "decode_error", "memory_limit", "unknown_reason"])
+REASONS = st.sampled_from(["storage", "decode_error", "memory_limit", "unknown_reason", "source_gone"])
 CLIPS = st.integers(0, 4)
 VIDEOS = st.sampled_from([video.video_id for video in (VIDEO, OTHER, THIRD, replace(VIDEO, uri="gone.mp4"))])
 HASHES = st.sampled_from([A.hash, B.hash, STRANGER.hash])
@@ -213,7 +241,7 @@ WHOLE = st.builds(Failed, VIDEOS, st.none() | CLIPS, st.none(), st.just(True), R
 
 @settings(max_examples=300)
 @given(
-    st.lists(st.sampled_from([VIDEO, OTHER, THIRD]), unique_by=lambda video: video.uri),
+    st.lists(st.sampled_from([VIDEO, OTHER, THIRD, gone(VIDEO), gone(OTHER)]), unique_by=lambda video: video.uri),
     st.sampled_from([[A], [A, B], [B, A]]),
     ANSWERS,
     st.lists(OF_CLIPS | OF_CLIPS | WHOLE, max_size=12),
@@ -241,5 +269,5 @@ def test_a_plan_is_what_the_rules_say(
         assert works(planned) == expected.planned
         assert planned.videos(1).equals(planned.videos().slice(0, 1))
     assert (planned.num_complete, planned.num_settled) == (expected.num_complete, expected.num_settled)
-    assert planned.num_undecoded == expected.num_undecoded
+    assert (planned.num_undecoded, planned.num_gone) == (expected.num_undecoded, expected.num_gone)
     assert planned.num_found == len(videos)

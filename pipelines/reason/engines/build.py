@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from framegate.pipelines.reason.asking.prompt import DEFAULT_SYSTEM_PROMPT
 from framegate.pipelines.reason.engines.protocol import Engine, EngineFactory
+from framegate.pipelines.reason.models.vision_grid import check_not_quantized
 from framegate.pipelines.reason.strategies.protocol import Capability, Strategy, TokenBudget
 from framegate.schemas.config import RayConfig, RunConfig
 from framegate.schemas.errors import ConfigError, EngineError
@@ -32,6 +33,20 @@ def check_engine(engine: str, strategy: Strategy) -> None:
         f"the strategy {strategy.name} needs {', '.join(sorted(missing))}, which the engine {engine} does not offer; "
         + (f"use {' or '.join(able)}" if able else "no engine does")
     )
+
+
+def check_requirements(config: RunConfig) -> None:
+    """Raises EngineError where the job's engine is not installed, or cannot run its checkpoint with its arguments.
+
+    Loads nothing. What is installed on the nodes of a cluster is not looked at.
+    """
+    model = config.model
+    if model.engine == "transformers":
+        check_not_quantized(model.name, model.revision)
+    elif config.ray.address is None:
+        from framegate.pipelines.reason.engines.vllm.requirements import check_vllm
+
+        check_vllm(model.engine_args)
 
 
 def make_engine_factory(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
@@ -33,9 +34,8 @@ class VisionGrid:
 
 def read_vision_grid(name: str, revision: str | None = None) -> VisionGrid:
     """Of a checkpoint folder or hub name. Raises EngineError in one sentence for a model that cannot run here."""
-    path = locate_file(name, "config.json", revision)
+    config = read_config(name, revision)
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
         find_family(config.get("model_type", "unknown"), name)
         vision = config["vision_config"]
         return VisionGrid(
@@ -43,8 +43,29 @@ def read_vision_grid(name: str, revision: str | None = None) -> VisionGrid:
         )
     except (KeyError, TypeError) as error:
         raise EngineError(f"model '{name}' is no video model: its config.json has no {error}") from error
+
+
+def check_not_quantized(name: str, revision: str | None = None) -> None:
+    """Raises EngineError where the weights of a checkpoint are quantized, which our own engine cannot run."""
+    quantization = read_config(name, revision).get("quantization_config")
+    if quantization:
+        method = quantization.get("quant_method", "some method") if isinstance(quantization, dict) else quantization
+        raise EngineError(
+            f"the weights of model '{name}' are quantized ({method}), which the transformers engine cannot run; "
+            "say engine: vllm, or take the checkpoint that is not quantized"
+        )
+
+
+def read_config(name: str, revision: str | None = None) -> dict[str, Any]:
+    """The config.json of a checkpoint folder or hub name. Raises EngineError."""
+    path = locate_file(name, "config.json", revision)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise EngineError(f"the config.json of model '{name}' is no JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise EngineError(f"the config.json of model '{name}' holds no mapping")
+    return config
 
 
 def locate_file(name: str, file: str, revision: str | None = None) -> Path:

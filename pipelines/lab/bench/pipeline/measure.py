@@ -44,6 +44,7 @@ from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.reason.occupancy import STATES
 from framegate.pipelines.reason.strategies.build import make_strategy
+from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.worker.attempts import Attempts
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.job import Job
@@ -131,9 +132,8 @@ class Pipeline:
 
     def _plan(self, output: Path) -> Plan:
         job = _with_output(self._job, output)
-        return make_plan(
-            job, read_identity(job.config, self._strategy), limit=None, retry_failed=False, keep_indexes=False
-        )
+        indexes = ShardIndexCache.of(job.config.output)
+        return make_plan(job, read_identity(job.config, self._strategy), indexes, limit=None, retry_failed=False)
 
     def _workers(self, planned: Plan, output: Path, factory: EngineFactory) -> tuple[Any, Any]:
         job = _with_output(self._job, output)

@@ -6,7 +6,6 @@ the sealer's own functions, and recorded in its log.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,9 +16,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from framegate.pipelines.commit.growth import Mark
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
-from framegate.pipelines.commit.seal_log import SealedFile, SealLog, SealRecord
+from framegate.pipelines.commit.seal_log import SealLog, SealRecord
+from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.commit.sealed_parquet import ROW_GROUP_ROWS, SORTED_BY, encode_sealed
 from framegate.pipelines.lab.bench.query.synthetic_rows import (
     CONFIG_ID,
@@ -69,16 +70,11 @@ def _put(output: Output, table: str, partition: str, seal: int, rows: pa.Table) 
     rows = rows.sort_by([(name, "ascending") for name in SORTED_BY])
     schema = SCHEMA if table == "results" else FAILURES_SCHEMA
     groups = (rows.slice(first, ROW_GROUP_ROWS).combine_chunks() for first in range(0, rows.num_rows, ROW_GROUP_ROWS))
-    data = encode_sealed(groups, schema, is_checked=False)
+    mark = Mark(seal=seal, num_new_rows=rows.num_rows)
+    data = encode_sealed(groups, schema, metadata=mark.to_metadata(), is_checked=False)
     uri = output.layout.sealed(table, CONFIG_ID, partition, seal)
     output.store.put_once(uri, data)
-    return SealedFile(
-        uri=uri.removeprefix(join(output.root, "")),
-        table=table,
-        num_rows=rows.num_rows,
-        size_bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-    )
+    return SealedFile.of(uri.removeprefix(join(output.root, "")), data, mark)
 
 
 def _record(seal: int, file: SealedFile) -> SealRecord:

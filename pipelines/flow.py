@@ -93,11 +93,11 @@ def run(
     """
     check_failpoint()
     strategy = strategy or make_strategy(job.config.gate)
-    check(job, strategy, has_engine=engine_factory is not None, verbose=verbose)
-    if engine_factory is None:
-        engine_factory = make_engine_factory(job.config, strategy, job.questions)
     phases = Phases(run_id or name_run(), on_phase=on_phase, on_progress=on_progress)
     with begin(job, phases, on_record) as begun:
+        check(job, strategy, has_engine=engine_factory is not None, verbose=verbose)
+        if engine_factory is None:
+            engine_factory = make_engine_factory(job.config, strategy, job.questions)
         options = {
             "limit": limit,
             "shard": shard,

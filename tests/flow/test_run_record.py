@@ -41,6 +41,7 @@ def test_it_is_told_step_by_step_and_stored_each_time(make_job: Callable[..., Jo
     run(job, on_record=hear)
     assert [step[:2] for step in told] == [
         ("starting", "starting"),
+        ("starting", "starting"),  # it knows its config_id
         ("running", "planning"),
         ("running", "planning"),
         ("running", "loading"),
@@ -49,7 +50,7 @@ def test_it_is_told_step_by_step_and_stored_each_time(make_job: Callable[..., Jo
         ("running", "recording"),
         ("complete", None),
     ]
-    first, _, planned, _, _, sealing, _, last = (step[2] for step in told)
+    first, _, _, planned, _, _, sealing, _, last = (step[2] for step in told)
     assert (first["config_id"], first["pid"], first["job"]) == (None, os.getpid(), "the job")
     assert (planned["num_videos"], planned["config_id"]) == (5, last["config_id"])
     assert sealing["num_videos_begun"] == 5

@@ -25,6 +25,7 @@ from framegate.pipelines.commit.runs import read_runs
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.schemas.errors import AnotherRun
 from framegate.schemas.job import Job
+from framegate.schemas.keys import id_numbers
 from framegate.schemas.run import RunSummary, Shard
 
 # Says that it is at work after its first unit, and goes on when it is told to.
@@ -138,36 +139,45 @@ def test_two_runs_beside_each_other_do_all_of_it_and_the_first_of_each_unit_stay
     assert audit(Output.open(job.config.output)).is_clean
 
 
+def shards_of(job: Job) -> list[Shard]:
+    """All shards of an array: the first of them, and another one, have videos. Ids are other ones in each folder."""
+    ids = id_numbers(flow.plan(job).videos.column("video_id"))
+    of = next(of for of in range(2, 100) if len(set(ids % of)) > 1)
+    first = int(ids[0] % of)
+    return [Shard(number=(first + k) % of + 1, of=of) for k in range(of)]
+
+
 def test_shards_share_the_work_and_each_has_its_own_books(make_job: Callable[..., Job], tmp_path: Path) -> None:
     job = make_job()
-    with at_work(job, tmp_path, Shard(number=1, of=2)) as first:
-        second = run(job, shard=Shard(number=2, of=2), run_id="second")
-        with pytest.raises(AnotherRun, match="run first, shard 1/2, is at work"):
-            run(job, shard=Shard(number=1, of=2))
+    mine, *others = shards_of(job)
+    with at_work(job, tmp_path, mine) as first:
+        done = [run(job, shard=shard) for shard in others]
+        with pytest.raises(AnotherRun, match=f"run first, shard {mine}, is at work"):
+            run(job, shard=mine)
         with pytest.raises(AnotherRun):
             run(job)
         first.communicate("go on\n")
         assert first.returncode == 0
     record = read_runs(Output.open(job.config.output))["first"]
-    done = [record["num_videos_answered"] + record["num_videos_failed"]]
-    done.append(second.num_videos_answered + second.num_videos_failed)
-    assert 0 < done[0] < 5
-    assert sum(done) == 5
-    assert record["num_videos_elsewhere"] == done[1]
-    assert second.num_videos_elsewhere + second.num_videos_skipped == done[0]  # one was done when the second began
-    assert (record["shard"], record["state"], second.is_complete) == ("1/2", "complete", True)
+    here = record["num_videos_answered"] + record["num_videos_failed"]
+    elsewhere = sum(summary.num_videos_answered + summary.num_videos_failed for summary in done)
+    assert min(here, elsewhere) > 0
+    assert here + elsewhere == 5
+    assert record["num_videos_elsewhere"] == elsewhere
+    assert done[0].num_videos_elsewhere + done[0].num_videos_skipped >= here  # one was done when that one began
+    assert (record["shard"], record["state"]) == (str(mine), "complete")
+    assert all(summary.is_complete for summary in done)
     assert num_answers(job) == (12, 12)
     assert audit(Output.open(job.config.output)).is_clean
 
 
 def test_a_shard_with_a_limit_takes_of_its_own_part(make_job: Callable[..., Job]) -> None:
     job = make_job()
-    whole = flow.plan(job).videos.num_rows
-    first = run(job, shard=Shard(number=1, of=2), limit=1, run_id="first")
+    mine, *others = shards_of(job)
+    first = run(job, shard=mine, limit=1, run_id="first")
     assert first.num_videos_answered + first.num_videos_failed == 1
-    second = run(job, shard=Shard(number=2, of=2))
-    rest = run(job, shard=Shard(number=1, of=2))
-    assert 1 + sum(s.num_videos_answered + s.num_videos_failed for s in (second, rest)) == whole
+    rest = [run(job, shard=shard) for shard in (*others, mine)]
+    assert 1 + sum(summary.num_videos_answered + summary.num_videos_failed for summary in rest) == 5
 
 
 def test_the_command_has_an_exit_code_of_its_own(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from framegate.jobs.log import logged_each_minute
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.target import TargetName, find_target
@@ -45,7 +46,8 @@ def audit(
     from framegate.pipelines.audit.audit import audit as audit_output
 
     found = find_target(target)
-    report = audit_output(found.output, is_quick=quick)
+    with logged_each_minute("auditing"):
+        report = audit_output(found.output, is_quick=quick)
     write_json(json_file, "audit", _rows(report))
     _print(report, found.config.uri)
     if not report.is_clean:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -55,6 +54,8 @@ app = typer.Typer(
 
 def _print_version(is_asked: bool) -> None:
     if is_asked:
+        from importlib.metadata import version
+
         typer.echo(f"framegate {version('framegate')}")
         raise typer.Exit
 

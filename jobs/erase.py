@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from framegate.jobs.log import logged_each_minute
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.target import Target, TargetName, find_target
@@ -93,7 +94,8 @@ def erase_command(
         write_json(json_file, "erase", [])
         return
     try:
-        receipts = complete_and_erase(found.output, uris)
+        with logged_each_minute("erasing"):
+            receipts = complete_and_erase(found.output, uris)
     except FramegateError as error:
         typer.echo(f"error: {error}; the erasure broke off: give the same command again to complete it", err=True)
         raise typer.Exit(EXIT_BROKE_OFF) from error

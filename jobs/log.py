@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -99,6 +100,22 @@ class Ticker:
     def _run(self) -> None:
         while not self._is_over.wait(self._seconds):
             self._tick()
+
+
+@contextmanager
+def logged_each_minute(
+    doing: str, log: Log | None = None, *, every_seconds: float = LOG_EVERY_SECONDS
+) -> Iterator[None]:
+    """For a command that says nothing until it is done: a line a minute with what it is `doing`, and for how long."""
+    log, began = log or Log(), time.monotonic()
+    ticker = Ticker(
+        lambda: log.write("progress", f"{doing} for {time.monotonic() - began:.0f} s"), seconds=every_seconds
+    )
+    ticker.start()
+    try:
+        yield
+    finally:
+        ticker.stop()
 
 
 @contextmanager

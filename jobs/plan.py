@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from framegate.jobs.log import logged_each_minute
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, write_json
 
@@ -42,7 +43,8 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
     from framegate.schemas.job import load_job
 
     loaded = load_job(job)
-    planned = flow.plan(loaded, limit=limit, retry_failed=retry_failed)
+    with logged_each_minute("planning"):
+        planned = flow.plan(loaded, limit=limit, retry_failed=retry_failed)
     row = {
         "config_id": planned.config_id,
         "num_videos": planned.num_videos,

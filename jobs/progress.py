@@ -83,7 +83,9 @@ class ProgressDisplay:
         values = asdict(progress)
         counts = values.pop("counts")
         told = {name: value for name, value in values.items() if name not in _IN_EVERY_LINE}
-        self.log.write("progress", describe(progress), **told, **counts, seconds_left=seconds_left(progress))
+        told |= {**counts, "seconds_left": seconds_left(progress)}
+        rounded = {name: round(value, 3) if isinstance(value, float) else value for name, value in told.items()}
+        self.log.write("progress", describe(progress), **rounded)
 
     def _draw(self) -> Table | str:
         progress = self._now()
@@ -99,7 +101,9 @@ def describe(progress: Progress) -> str:
     """One line: `videos 3/40  clips 12  rows 48  unparsed 1  failures 0  1.9 rows/s  think 31%  ETA 4 min`; else what
     the run is at."""
     if progress.phase is not Phase.WORKING:
-        return f"{progress.phase}, {duration(progress.elapsed_seconds)}: {_DOING[progress.phase]}"
+        is_idle = progress.phase is Phase.LOADING and progress.num_videos_planned == 0
+        doing = "nothing is left to do" if is_idle else _DOING[progress.phase]
+        return f"{progress.phase}, {duration(progress.elapsed_seconds)}: {doing}"
     counts = progress.counts
     rows = counts.num_answers + counts.num_failures
     seconds = max(progress.elapsed_seconds, 1e-9)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -36,6 +36,10 @@ def run(
     json_file: JsonFile = None,
     log_format: LogFormatOption = LogFormat.text,
     verbose: Verbose = False,
+    accept_new_config: Annotated[
+        bool,
+        typer.Option("--accept-new-config", help="Begin a config_id that is new in an output which has others."),
+    ] = False,
 ) -> None:
     """Do a job: ask every question of every clip and keep the answers. What is done already is not done again.
 
@@ -46,6 +50,9 @@ def run(
 
     What failed for a reason that may pass is tried again by later runs, after a pause that doubles, up to
     failures.max_attempts times.
+
+    Where the job has come to mean another config_id than those of its output, every video would be asked anew: that is
+    refused, with what differs, until --accept-new-config says that it is meant.
 
     On a terminal one line shows how far it is. Else standard error has a line for each phase and one a minute, with the
     time, the run and its config_id; standard output has the summary alone. What Ray's workers log is kept where the run
@@ -86,6 +93,7 @@ def run(
             json_file=json_file,
             display=ProgressDisplay(Console(stderr=True), log),
             verbose=verbose,
+            accept_new_config=accept_new_config,
         )
         ending.keep = verbose or code == EXIT_INCOMPLETE
     raise typer.Exit(code)
@@ -102,6 +110,7 @@ def run_job(
     engine_factory: EngineFactory | None = None,
     display: ProgressDisplay | None = None,
     verbose: bool = False,
+    accept_new_config: bool = False,
 ) -> int:
     """Run a job, print its summary, return the exit code. Raises FramegateError where the run could not start.
 
@@ -125,6 +134,7 @@ def run_job(
                     on_phase=display.begin_phase,
                     on_record=told.write,
                     verbose=verbose,
+                    accept_new_config=accept_new_config,
                     engine_factory=engine_factory,
                 )
         except KeyboardInterrupt:

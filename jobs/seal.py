@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from framegate.jobs.log import logged_each_minute
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.target import TargetName, find_target
@@ -61,7 +62,8 @@ def seal_command(
     rows: list[dict[str, Any]] = []
     try:
         for one in known if config_id is None else [config_id]:
-            sealed = seal(output, one, file_bytes=found.config.file_bytes, partition_by=partition_by)
+            with logged_each_minute(f"sealing {one}"):
+                sealed = seal(output, one, file_bytes=found.config.file_bytes, partition_by=partition_by)
             rows.append({"config_id": one, **asdict(sealed)})
     except ConfigError:
         raise  # the job asks for other folders than there are

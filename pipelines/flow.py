@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 
 from framegate.pipelines.commit.journal import Receipt
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.stage import DecodeStage
@@ -27,8 +28,10 @@ from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.driver.turn import take_turn
 from framegate.pipelines.failpoints import check_failpoint, reach
 from framegate.pipelines.plan.checks import check_job
-from framegate.pipelines.plan.identity import read_identity
+from framegate.pipelines.plan.config_choice import ConfigChoice, choose_config
+from framegate.pipelines.plan.identity import read_document, read_wording
 from framegate.pipelines.plan.plan import make_plan, make_policy
+from framegate.pipelines.plan.previous_ids import older_config_id
 from framegate.pipelines.plan.shard import take_shard
 from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
@@ -39,7 +42,6 @@ from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.worker.answer_worker import AnswerWorker
 from framegate.pipelines.worker.attempts import Attempts, read_deaths
 from framegate.pipelines.worker.decode_worker import DecodeWorker
-from framegate.schemas.config import answer_document, config_id
 from framegate.schemas.errors import FramegateError, StorageError
 from framegate.schemas.job import Job
 from framegate.schemas.run import Phase, Plan, Progress, RunSummary, Shard
@@ -54,8 +56,8 @@ def plan(job: Job, *, limit: int | None = None, retry_failed: bool = False, stra
     """
     strategy = strategy or make_strategy(job.config.gate)
     check(job, strategy)
-    identity = read_identity(job.config, strategy)
-    return make_plan(job, identity, ShardIndexCache.of(job.config.output), limit=limit, retry_failed=retry_failed)
+    choice = choose(job, strategy)
+    return make_plan(job, choice, ShardIndexCache.of(job.config.output), limit=limit, retry_failed=retry_failed)
 
 
 def check(job: Job, strategy: Strategy, *, has_engine: bool = False, verbose: bool = False) -> None:
@@ -64,6 +66,13 @@ def check(job: Job, strategy: Strategy, *, has_engine: bool = False, verbose: bo
     check_job(job, strategy, has_engine=has_engine)
     if not has_engine:
         check_gpus(job.config.ray, verbose=verbose)
+
+
+def choose(job: Job, strategy: Strategy) -> ConfigChoice:
+    """Under which config_id the job's answers are filed. Changes nothing. Raises FramegateError."""
+    document = read_document(job.config, strategy)
+    older = partial(older_config_id, job.config, strategy, read_wording(job.config))
+    return choose_config(Output.open(job.config.output), document, adopt=job.config.adopt, older=older)
 
 
 def run(
@@ -80,6 +89,7 @@ def run(
     strategy: Strategy | None = None,
     in_process: bool = False,
     verbose: bool = False,
+    accept_new_config: bool = False,
 ) -> RunSummary:
     """Does what is left to do and seals it. Ctrl-C ends it early with everything committed so far kept.
 
@@ -88,8 +98,9 @@ def run(
     unit, `on_phase` as each phase of the run begins, `on_record` with the run's record whenever that changes, each
     heartbeat included. `engine_factory` and `strategy` take the places of the job's own. `in_process` does without Ray:
     one unit after the other, here, which is enough to try a job out or to watch it die. `verbose` shows what Ray logs.
-    Raises AnotherRun where one is at work and this one is not to run beside it, FramegateError (one sentence) where the
-    run cannot start or storage fails; what was committed until then stays, and the next run goes on from there.
+    `accept_new_config` begins a config_id that is new in an output which has others; it is refused otherwise. Raises
+    AnotherRun where one is at work and this one is not to run beside it, FramegateError (one sentence) where the run
+    cannot start or storage fails; what was committed until then stays, and the next run goes on from there.
     """
     check_failpoint()
     strategy = strategy or make_strategy(job.config.gate)
@@ -98,6 +109,7 @@ def run(
         check(job, strategy, has_engine=engine_factory is not None, verbose=verbose)
         if engine_factory is None:
             engine_factory = make_engine_factory(job.config, strategy, job.questions)
+        choice = choose(job, strategy).accepted(accept_new_config)
         options = {
             "limit": limit,
             "shard": shard,
@@ -105,12 +117,13 @@ def run(
             "in_process": in_process,
             "verbose": verbose,
         }
-        return _run(begun, phases, strategy, engine_factory, **options)
+        return _run(begun, phases, choice, strategy, engine_factory, **options)
 
 
 def _run(
     begun: Run,
     phases: Phases,
+    choice: ConfigChoice,
     strategy: Strategy,
     engine_factory: EngineFactory,
     *,
@@ -122,14 +135,13 @@ def _run(
 ) -> RunSummary:
     """The five steps, inside of which the run has a heartbeat. What they raise ends its record."""
     job = begun.job
-    identity = read_identity(job.config, strategy)
-    take_turn(begun, config_id(job.config, **identity), shard)
+    take_turn(begun, choice.config_id, shard)
 
     phases.enter(Phase.PLANNING)
     indexes = ShardIndexCache.of(job.config.output)
-    planned = make_plan(job, identity, indexes, limit=None if shard else limit, retry_failed=retry_failed)
+    planned = make_plan(job, choice, indexes, limit=None if shard else limit, retry_failed=retry_failed)
     planned = take_shard(planned, shard, limit)
-    record_intent(begun, planned, answer_document(job.config, **identity))
+    record_intent(begun, planned, choice)
     indexes.keep()
     reach("driver.planned")
 

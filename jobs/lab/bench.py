@@ -11,9 +11,10 @@ from framegate.jobs.lab.bench_pipeline import pipeline
 from framegate.jobs.lab.bench_plan import plan
 from framegate.jobs.lab.bench_query import query
 from framegate.jobs.lab.bench_seal import seal
+from framegate.jobs.lab.bench_start import start
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure parts of the program.")
-for command in (decode, engines, pipeline, plan, query, seal, faults):
+for command in (decode, engines, pipeline, plan, query, seal, start, faults):
     app.command()(command)
 
 

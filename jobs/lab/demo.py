@@ -61,7 +61,8 @@ def demo(
     with ray_ended(Log()) as ending:
         for strategy, path in files.jobs.items():
             _say(console, f"framegate run {path}   (strategy {strategy})")
-            if (code := run_job(load_job(path), name=str(path))) != 0:
+            code = run_job(load_job(path), name=str(path), accept_new_config=True)  # one for each strategy
+            if code != 0:
                 raise typer.Exit(code)
         ending.keep = False
     with open_views(str(files.output), {}) as connection:

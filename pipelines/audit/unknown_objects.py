@@ -33,6 +33,7 @@ _NAMES: Final[dict[str, str]] = {
     "runs": rf"{_RUN}\.json",
     "leases": rf"{_ID}\.json",
     "configs": rf"{_ID}\.yaml",
+    "adoptions": rf"{_ID}\.yaml",
     "indexes": r"[0-9a-f]{32}\.parquet",
     "tombstones": r"[0-9a-f]{32}\.json",
     "erasures": r"[^/]+(?:/\d{6,}|\.begun)?\.json",

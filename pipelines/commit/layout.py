@@ -35,6 +35,7 @@ class Layout:
     runs/<run_id>.json                                             how far a run is; how it ended
     leases/<config_id>.json                                        which runs are at work on it
     configs/<config_id>.yaml                                       what the id stands for
+    adoptions/<own config_id>.yaml                                 a configuration filed under another one's id
     indexes/<hash>.parquet                                         members of tar shards
     tombstones/<hash of URI>.json                                  a video that was erased and stays out
     erasures/<erasure_id>.begun.json                               digests of the videos that an erasure removes
@@ -99,6 +100,9 @@ class Layout:
     def config(self, config_id: str) -> str:
         return join(self.root, "configs", f"{config_id}.yaml")
 
+    def adoption(self, own_id: str) -> str:
+        return join(self.root, "adoptions", f"{own_id}.yaml")
+
     def tombstone(self, video_uri: str) -> str:
         """Named by the URI's digest: a tombstone must not name the video that was erased."""
         return join(self.root, "tombstones", f"{uri_digest(video_uri)}.json")
@@ -118,6 +122,6 @@ class Layout:
 
 
 FOLDERS: Final = (
-    "results", "failures", "videos", "journal", "seals", "attempts", "plans", "runs", "leases", "configs",
+    "results", "failures", "videos", "journal", "seals", "attempts", "plans", "runs", "leases", "configs", "adoptions",
     "indexes", "tombstones", "erasures",
 )  # fmt: skip

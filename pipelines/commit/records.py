@@ -12,8 +12,8 @@ import pyarrow as pa
 import yaml
 
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.store.parquet import encode_parquet
-from framegate.schemas.errors import FramegateError
+from framegate.pipelines.store.parquet import NOT_OURS, encode_parquet
+from framegate.schemas.errors import ConfigError, FramegateError, ObjectNotFound, StorageError
 
 PLAN: Final = pa.schema(
     [
@@ -27,6 +27,45 @@ PLAN: Final = pa.schema(
 """plans/<run_id>.parquet: one row per video that the run has work for, by video_id."""
 
 PLAN_GROUP_ROWS = 16_384  # of a row group; an erasure looks for single videos by the groups' statistics
+
+
+def read_config(output: Output, config_id: str) -> dict[str, Any]:
+    """What a config_id stands for. Raises ObjectNotFound, StorageError."""
+    uri = output.layout.config(config_id)
+    return _parse_yaml(uri, output.store.read(uri))
+
+
+def record_adoption(output: Output, own_id: str, config_id: str, document: Mapping[str, Any], run_id: str) -> None:
+    """adoptions/<own_id>.yaml: what follows from a job is filed under another config_id from now on.
+
+    Raises ConfigError where another run has adopted another one meanwhile.
+    """
+    adoption = {"config_id": config_id, "run_id": run_id, "document": dict(document)}
+    data = yaml.safe_dump(adoption, sort_keys=True, allow_unicode=True).encode()
+    output.store.put_once(output.layout.adoption(own_id), data)
+    if (there := read_adoption(output, own_id)) != config_id:
+        raise ConfigError(f"another run has adopted config_id {there} for this job meanwhile, and not {config_id}")
+
+
+def read_adoption(output: Output, own_id: str) -> str | None:
+    """The config_id that was adopted in the place of `own_id`; None where none was. Raises StorageError."""
+    uri = output.layout.adoption(own_id)
+    try:
+        return str(_parse_yaml(uri, output.store.read(uri))["config_id"])
+    except ObjectNotFound:
+        return None
+    except KeyError as error:
+        raise StorageError(f"{uri} is no adoption: it has no config_id") from error
+
+
+def _parse_yaml(uri: str, data: bytes) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(data)
+    except yaml.YAMLError as error:
+        raise StorageError(f"{uri} is no YAML ({' '.join(str(error).split())}); {NOT_OURS}") from error
+    if not isinstance(value, dict):
+        raise StorageError(f"{uri} holds no mapping; {NOT_OURS}")
+    return value
 
 
 def record_config(output: Output, config_id: str, document: Mapping[str, Any]) -> None:

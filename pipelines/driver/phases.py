@@ -44,9 +44,10 @@ class Phases:
 
     def hear(self, tally: Tally) -> None:
         """A unit was committed, and `tally` has it."""
+        done = {"num_videos_begun": tally.num_begun, "counts": tally.counts}
         if self.latest.phase is Phase.LOADING:
-            self.enter(Phase.WORKING)
-        self._tell(self._on_progress, num_videos_begun=tally.num_begun, counts=tally.counts)
+            self.enter(Phase.WORKING, **done)
+        self._tell(self._on_progress, **done)
 
     def seconds(self) -> dict[str, float]:
         """How long the run was in each phase until now, in the order in which it came to them."""

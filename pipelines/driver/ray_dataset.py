@@ -8,6 +8,7 @@ Frames cross the object store once, one unit at a time. The answer worker commit
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.driver.cluster import Shares, start_ray, unwrap
+from framegate.pipelines.driver.own_note import own_note_left_out
 from framegate.schemas.config import RayConfig
 
 # Units that an answer worker has in hand, each in a thread of its own. How many of them are at the engine, and are lost
@@ -36,7 +38,8 @@ def run_on_ray(
     `make_decode` and `make_answer` make the workers, each in a process of its own. `verbose` shows what Ray logs.
     Raises FramegateError.
     """
-    shares = start_ray(config, verbose=verbose)
+    with nullcontext() if verbose else own_note_left_out():
+        shares = start_ray(config, verbose=verbose)
     from ray.exceptions import RayError
 
     try:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pyarrow as pa
 
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
-from framegate.pipelines.commit.records import record_config, record_plan
+from framegate.pipelines.commit.records import record_adoption, record_config, record_plan
 from framegate.pipelines.commit.video_log import add_to_video_log, read_video_log
 from framegate.pipelines.driver.heartbeat import RecordListener, RunRecord, beating
 from framegate.pipelines.driver.outcome import (
@@ -31,6 +30,7 @@ from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.driver.watchers import Watcher, feed_all
 from framegate.pipelines.failpoints import reach
+from framegate.pipelines.plan.config_choice import ConfigChoice
 from framegate.pipelines.plan.plan import refuse_erased
 from framegate.schemas.clock import now
 from framegate.schemas.errors import StorageError
@@ -86,15 +86,18 @@ def begin(job: Job, phases: Phases, on_record: RecordListener | None = None) -> 
         raise
 
 
-def record_intent(run: Run, planned: Plan, document: Mapping[str, Any]) -> None:
-    """Stores what the run sets out to do, before its first unit. `document` is what its config_id stands for.
+def record_intent(run: Run, planned: Plan, choice: ConfigChoice) -> None:
+    """Stores what the run sets out to do, before its first unit.
 
     Raises ConfigError where another run has partitioned the output another way meanwhile, FramegateError where a
     planned video was erased.
     """
     output, run_id = run.output, run.run_id
     fix_partitioning(output, run.job.config.output.partition_by)
-    record_config(output, planned.config_id, document)
+    if choice.is_adopted:
+        record_adoption(output, choice.own_id, choice.config_id, choice.document, run_id)
+    else:
+        record_config(output, choice.config_id, choice.document)
     run.record.update(**plan_fields(planned))
     if planned.videos.num_rows:
         config_ids = pa.repeat(planned.config_id, planned.videos.num_rows)

@@ -1,9 +1,10 @@
-"""What the config_id of a job is made of beside its configuration: the wording, the model's bytes, the decoder."""
+"""What a job's answers follow from, beside the questions: its configuration, the wording, the model, the decoders."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from framegate.pipelines.decode.golden import describe_decoder
 from framegate.pipelines.decode.readers.reader import decoder_version
 from framegate.pipelines.reason.asking.prompt import (
     DEFAULT_SYSTEM_PROMPT,
@@ -13,18 +14,28 @@ from framegate.pipelines.reason.asking.prompt import (
 )
 from framegate.pipelines.reason.models.fingerprint import fingerprint_model
 from framegate.pipelines.reason.strategies.protocol import Strategy
-from framegate.schemas.config import RunConfig
+from framegate.schemas.config import NAMED, RunConfig, answer_document
 from framegate.schemas.qa import ANSWER_TYPES, Question
 
 
-def read_identity(config: RunConfig, strategy: Strategy) -> dict[str, Any]:
-    """What `config_id` takes from rooms that schemas cannot import."""
+def read_document(config: RunConfig, strategy: Strategy) -> dict[str, Any]:
+    """What the job's config_id stands for, and, for people, what the things in it are called here.
+
+    Raises EngineError where there is no such model, ConfigError where a decoder is not installed.
+    """
+    model, decoders = config.model, config.frames.decoders
+    document = answer_document(
+        config,
+        wording=read_wording(config),
+        model_fingerprint=fingerprint_model(model.name, model.revision),
+        decoders=[describe_decoder(name) for name in decoders],
+        strategy=strategy.document(),
+    )
+    labels = [f"{name}-{decoder_version(name)}" for name in decoders]
+    return {**document, NAMED: {"model": model.label, "revision": model.revision, "decoders": labels}}
+
+
+def read_wording(config: RunConfig) -> str:
+    """Every word that stands around a clip and a question."""
     asked = [suffix_after_video(Question(id="", text="", type=answer_type)) for answer_type in ANSWER_TYPES]
-    return {
-        "wording": "\n".join(
-            [prefix_before_video(config.prompt.system or DEFAULT_SYSTEM_PROMPT), *asked, FORCED_CLOSING]
-        ),
-        "model_fingerprint": fingerprint_model(config.model.name, config.model.revision),
-        "decoder_version": ",".join(decoder_version(name) for name in config.frames.decoders),
-        "strategy": strategy.document(),
-    }
+    return "\n".join([prefix_before_video(config.prompt.system or DEFAULT_SYSTEM_PROMPT), *asked, FORCED_CLOSING])

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.tombstones import read_tombstones, without_erased
 from framegate.pipelines.commit.video_log import read_video_log
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.plan.absent import are_absent, recall_absent
+from framegate.pipelines.plan.config_choice import ConfigChoice
 from framegate.pipelines.plan.coverage import Retries
 from framegate.pipelines.plan.remaining import remaining
 from framegate.pipelines.plan.stored import read_stored
@@ -23,7 +23,7 @@ from framegate.pipelines.source.find import find_videos, is_listing, name_source
 from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.source.input_columns import input_names
 from framegate.schemas.clock import now
-from framegate.schemas.config import RunConfig, config_id
+from framegate.schemas.config import RunConfig
 from framegate.schemas.errors import ConfigError, FramegateError
 from framegate.schemas.job import Job
 from framegate.schemas.run import Plan
@@ -39,14 +39,14 @@ def make_policy(config: RunConfig) -> Policy:
 
 
 def make_plan(
-    job: Job, identity: dict[str, Any], indexes: ShardIndexCache, *, limit: int | None, retry_failed: bool
+    job: Job, choice: ConfigChoice, indexes: ShardIndexCache, *, limit: int | None, retry_failed: bool
 ) -> Plan:
     """The videos with work left, at most `limit` of them. `retry_failed` tries all failures again.
 
-    `identity` is what `read_identity` gave. `indexes` come to know those of shards that storage has no index of.
+    `choice` is what `choose_config` gave. `indexes` come to know those of shards that storage has no index of.
     Raises FramegateError where the job cannot start: no videos, a column to partition by that is none.
     """
-    id = config_id(job.config, **identity)
+    id = choice.config_id
     output, time = Output.open(job.config.output), now()
     found = find_videos(job.config.input, indexes)
     check_partition_columns(job.config.output.partition_by, input_names(found, max_rows=MAX_INPUTS_SEEN))
@@ -70,7 +70,7 @@ def make_plan(
         videos=left.videos(limit),
         changes=changes,
         questions=job.questions,
-        notices=tuple(tell_changes(changes, log)),
+        notices=(*choice.notices, *tell_changes(changes, log)),
         num_ignored_members=indexes.count_ignored(),
     )
 

@@ -6,7 +6,7 @@ Defaults stand in these files and nowhere else. `schemas.job` reads the files th
 from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
 from framegate.schemas.config.failures import FailuresConfig
 from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, GatedConfig, StrategyConfig
-from framegate.schemas.config.identity import SCHEMA_VERSION, answer_document, config_id
+from framegate.schemas.config.identity import NAMED, SCHEMA_VERSION, answer_document, config_id, differences
 from framegate.schemas.config.input import InputConfig
 from framegate.schemas.config.model import ModelConfig
 from framegate.schemas.config.night import NightConfig
@@ -16,6 +16,7 @@ from framegate.schemas.config.ray import ActorBounds, RayConfig
 from framegate.schemas.config.run import RunConfig
 
 __all__ = [
+    "NAMED",
     "SCHEMA_VERSION",
     "ActorBounds",
     "AlwaysThinkConfig",
@@ -35,4 +36,5 @@ __all__ = [
     "StrategyConfig",
     "answer_document",
     "config_id",
+    "differences",
 ]

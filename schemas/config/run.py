@@ -32,6 +32,11 @@ class RunConfig(Part):
     gate: StrategyConfig = GatedConfig()
     failures: FailuresConfig = FailuresConfig()
     ray: RayConfig = RayConfig()
+    adopt: str | None = Field(
+        default=None,
+        pattern="^[a-f][0-9a-f]{15}$",
+        description="a config_id of the output under which answers go on, although this job's own is another",
+    )
     run: NightConfig = NightConfig()
 
     @model_validator(mode="after")

@@ -60,6 +60,10 @@ def outputs(
     assert run(folder) == 0
     erase = ["erase", str(folder / "job.yaml"), "--video", str(folder / "v1.mp4"), "--execute"]
     assert CliRunner().invoke(app, erase, catch_exceptions=False).exit_code == 0
+    [known] = (folder / "index" / "configs").iterdir()
+    adopting = {**job, "frames": {"fps": 1, "max_frames": 4}, "adopt": known.stem}
+    (folder / "job.yaml").write_text(yaml.safe_dump(adopting))
+    assert run(folder) == 0
     return folder / "killed", folder / "index"
 
 

@@ -34,6 +34,7 @@ KINDS = {
     "run record": r"runs/[^/.]+\.json",
     "lease": rf"leases/{ID}\.json",
     "config": rf"configs/{ID}\.yaml",
+    "adoption": rf"adoptions/{ID}\.yaml",
     "index": r"indexes/[0-9a-f]{32}\.parquet",
     "tombstone": r"tombstones/[0-9a-f]{32}\.json",
     "erasure begun": r"erasures/[^/]+\.begun\.json",

@@ -99,6 +99,8 @@ def test_every_key_of_a_job_is_in_use_with_its_default() -> None:
     for key, default in keys_of(RunConfig, config):
         expected.setdefault(key, set()).add(shown(default))
     assert expected.pop("questions") == {"required"}
+    assert expected.pop("adopt") == {"none"}
+    assert "\nadopt: " in USE
     told = {row[0]: row[1] for row in rows(USE) if re.fullmatch(r"[a-z]+(\.[a-z_]+)+", row[0])}
     assert set(told) == set(expected)
     for key, default in told.items():

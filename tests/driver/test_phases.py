@@ -31,7 +31,16 @@ def test_each_phase_and_each_receipt_is_told_with_what_is_known_by_then() -> Non
     phases.enter(Phase.PLANNING)
     videos = pa.table({"video_id": [id_text(1), id_text(2)]})
     phases.begin_work(
-        Plan(config_id="a" * 16, num_videos=3, num_skipped=1, num_erased=0, num_settled=0, videos=videos, questions=())
+        Plan(
+            config_id="a" * 16,
+            num_videos=3,
+            num_skipped=1,
+            num_erased=0,
+            num_settled=0,
+            videos=videos,
+            questions=(),
+            changes=(),
+        )
     )
     tally = Tally(videos.column("video_id"))
     for number in (1, 1):
@@ -47,7 +56,7 @@ def test_each_phase_and_each_receipt_is_told_with_what_is_known_by_then() -> Non
         ("phase", "starting", None, 0, 0),
         ("phase", "planning", None, 0, 0),
         ("phase", "loading", id, 2, 0),
-        ("phase", "working", id, 2, 0),
+        ("phase", "working", id, 2, 2),
         ("unit", "working", id, 2, 2),
         ("unit", "working", id, 2, 4),
         ("phase", "sealing", id, 2, 4),

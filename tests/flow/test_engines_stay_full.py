@@ -207,7 +207,6 @@ def test_without_ray_the_engine_thread_ends_with_the_run(
 
 def test_callers_at_once_share_the_engine(make_job: Callable[..., Job]) -> None:
     """What an actor does, without Ray: units of many calls run together, and the engine never sinks to the last few."""
-    from framegate.pipelines.plan.identity import read_identity
     from framegate.pipelines.plan.plan import make_plan
     from framegate.pipelines.worker.attempts import Attempts
 
@@ -225,7 +224,7 @@ def test_callers_at_once_share_the_engine(make_job: Callable[..., Job]) -> None:
     output = Output.open(job.config.output)
     strategy = make_strategy(job.config.gate)
     indexes = ShardIndexCache.of(job.config.output)
-    planned = make_plan(job, read_identity(job.config, strategy), indexes, limit=None, retry_failed=False)
+    planned = make_plan(job, flow.choose(job, strategy), indexes, limit=None, retry_failed=False)
     attempts = Attempts(output=output, config_id=planned.config_id, run_id="r")
     make_decode, make_answer = flow.make_workers(job, planned, attempts, strategy, Counts, in_process=True)
     decode, answer = make_decode(), make_answer()

@@ -15,8 +15,8 @@ import pytest
 from rich.console import Console
 from typer.testing import Result
 
-from framegate.jobs.log import Log, LogFormat, libraries_logged
-from framegate.jobs.progress import ProgressDisplay
+from framegate.jobs.log import Log, LogFormat, libraries_logged, logged_each_minute
+from framegate.jobs.progress import ProgressDisplay, describe
 from framegate.schemas.clock import CLOCK_OFFSET
 from framegate.schemas.counts import Counts
 from framegate.schemas.run import Phase, Progress
@@ -51,7 +51,7 @@ def test_lines_come_although_nothing_moves_and_say_the_phase() -> None:
     display = ProgressDisplay(Console(file=stream), Log(stream=stream), every_seconds=0.02)
     with display:
         before_any = wait_for_lines(stream, 2)
-        display.begin_phase(Progress(run_id="run-1", phase=Phase.LOADING, config_id="c" * 16))
+        display.begin_phase(WORKING.at(phase=Phase.LOADING))
         lines = wait_for_lines(stream, len(before_any) + 10)
     after = stream.getvalue()
     time.sleep(0.1)
@@ -59,6 +59,21 @@ def test_lines_come_although_nothing_moves_and_say_the_phase() -> None:
     assert all(re.fullmatch(rf"{TIME} - - progress: starting, 0 s: .+", line) for line in before_any)
     loading = [line for line in lines if re.fullmatch(rf"{TIME} run-1 {'c' * 16} progress: loading, \d+ s: .+", line)]
     assert len(loading) >= 5
+
+
+def test_a_command_that_says_nothing_until_it_is_done_is_heard_of_each_minute() -> None:
+    stream = io.StringIO()
+    with logged_each_minute("sealing", Log(stream=stream), every_seconds=0.02):
+        lines = wait_for_lines(stream, 3)
+    assert all(re.fullmatch(rf"{TIME} - - progress: sealing for \d+ s", line) for line in lines)
+    with logged_each_minute("sealing", Log(stream=stream)):
+        said = stream.getvalue()
+    assert stream.getvalue() == said
+
+
+def test_a_run_with_nothing_to_do_does_not_say_that_it_loads_a_model() -> None:
+    assert "loading the model" in describe(WORKING.at(phase=Phase.LOADING))
+    assert describe(WORKING.at(phase=Phase.LOADING, num_videos_planned=0)) == "loading, 2 s: nothing is left to do"
 
 
 def test_a_phase_is_logged_as_it_begins_and_units_are_not() -> None:

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from framegate.pipelines.reason.strategies.build import make_strategy
-from framegate.schemas.config import ClipsConfig, DecodeConfig, FramesConfig, RunConfig, answer_document, config_id
+from framegate.schemas.config import (
+    NAMED,
+    ClipsConfig,
+    DecodeConfig,
+    FramesConfig,
+    RunConfig,
+    answer_document,
+    config_id,
+    differences,
+)
 from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, GatedConfig
 
 BASE: dict[str, Any] = {
@@ -20,7 +29,7 @@ BASE: dict[str, Any] = {
     "model": {"name": "org/model"},
     "output": {"uri": "s3://index/cameras"},
 }
-IDENTITY = {"wording": "system turn", "model_fingerprint": "f00d", "decoder_version": "18.1.0"}
+IDENTITY: dict[str, Any] = {"wording": "system turn", "model_fingerprint": "f00d", "decoders": [{"name": "pyav"}]}
 
 
 def make_config(**changes: Any) -> RunConfig:
@@ -35,15 +44,15 @@ def make_config(**changes: Any) -> RunConfig:
     return RunConfig.model_validate(values)
 
 
-def make_id(config: RunConfig, **identity: str) -> str:
-    return config_id(config, **{**IDENTITY, **identity}, strategy=make_strategy(config.gate).document())
+def make_id(config: RunConfig, **identity: Any) -> str:
+    decoders = [{"name": name, "golden_frames": "beef"} for name in config.frames.decoders]
+    strategy = make_strategy(config.gate).document()
+    return config_id(answer_document(config, **{**IDENTITY, "decoders": decoders, **identity}, strategy=strategy))
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"model__name": "org/other"},
-        {"model__revision": "v2"},
         {"model__dtype": "float32"},
         {"model__engine": "vllm"},
         {"clips__seconds": 10},
@@ -72,14 +81,17 @@ def test_what_can_change_an_answer_changes_the_id(change: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("part", IDENTITY)
-def test_wording_weights_and_decoder_version_change_the_id(part: str) -> None:
-    assert make_id(make_config(), **{part: "another"}) != make_id(make_config())
+def test_wording_weights_and_decoders_change_the_id(part: str) -> None:
+    assert make_id(make_config(), **{part: [{"name": "another"}]}) != make_id(make_config())
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"gate__threshold": 0.5},
+        {"model__name": "org/other"},  # what it holds is told by its fingerprint
+        {"model__revision": "v2"},
+        {"adopt": "abcdef0123456789"},
         {"questions": [{"id": "q", "text": "?"}]},
         {"input__videos": "other/"},
         {"input__storage_options": {"endpoint_url": "http://127.0.0.1:1"}},
@@ -112,20 +124,31 @@ def test_an_id_is_16_hex_digits_and_begins_with_a_letter(wording: str, fingerpri
     assert int(made, 16) >= 0
 
 
-# As they were computed when strategies were three names in one part: rows are filed under them.
+# As this release computes them: rows are filed under them.
 @pytest.mark.parametrize(
     ("gate", "expected"),
     [
-        ({}, "e90ff7c86f8de3a4"),
+        ({}, "d01645e498316591"),
         (
             {"strategy": "direct", "threshold": 0.5, "max_answer_tokens": 16, "max_thinking_tokens": 224},
-            "f6d34e0483e9b2a9",
+            "e4eeb1d01b38a7c5",
         ),
-        ({"strategy": "always_think", "max_thinking_tokens": 7}, "dbb4a3f956ba3535"),
+        ({"strategy": "always_think", "max_thinking_tokens": 7}, "fc5fe3e2615dc7ff"),
     ],
 )
 def test_ids_are_what_they_were(gate: dict[str, Any], expected: str) -> None:
     assert make_id(make_config(gate=gate)) == expected
+
+
+def test_what_is_named_for_people_does_not_count() -> None:
+    document = answer_document(make_config(), **IDENTITY, strategy={})
+    assert config_id({**document, NAMED: {"model": "org/model"}}) == config_id(document)
+    assert differences(document, {**document, NAMED: {"model": "org/model"}}) == {}
+
+
+def test_two_documents_differ_in_keys() -> None:
+    there, here = (answer_document(make_config(frames__fps=fps), **IDENTITY, strategy={}) for fps in (2, 3))
+    assert differences(there, {**here, "more": {"of": 1}}) == {"frames.fps": (2.0, 3.0), "more.of": (None, 1)}
 
 
 def test_a_gate_without_a_strategy_is_gated() -> None:
@@ -203,15 +226,3 @@ def test_engine_args_that_can_change_an_answer_make_another_configuration():
     assert make_id(make_config(model__engine="vllm", model__engine_args=spread)) == plain
     both = make_id(make_config(model__engine="vllm", model__engine_args={**spread, **quantized}))
     assert both == make_id(make_config(model__engine="vllm", model__engine_args=quantized))
-
-
-def test_without_engine_args_the_document_is_what_it_was():
-    """So that archives that were indexed before keep their configuration."""
-    model = answer_document(make_config(), **IDENTITY, strategy=make_strategy(make_config().gate).document())["model"]
-    assert model == {
-        "name": "org/model",
-        "revision": None,
-        "fingerprint": "f00d",
-        "dtype": "bfloat16",
-        "engine": "transformers",
-    }

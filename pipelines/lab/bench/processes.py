@@ -35,10 +35,10 @@ def usage(pid: int) -> Usage:
     return Usage(cpu_ticks / TICKS_PER_SECOND, bytes_read)
 
 
-def cpu_seconds(pid: int) -> dict[int, float]:
+def cpu_seconds(pid: int, *, with_ray: bool = False) -> dict[int, float]:
     """Processor time since their start, of `pid` and each of its descendants that still run."""
     seconds: dict[int, float] = {}
-    for member in family(pid):
+    for member in family(pid, with_ray=with_ray):
         with suppress(OSError):  # it has ended since
             seconds[member] = sum(int(field) for field in _stat(member)[11:13]) / TICKS_PER_SECOND
     return seconds
@@ -60,8 +60,8 @@ def peak_rss_bytes(pid: int) -> int:
     return _kib(_status(pid, "status")["VmHWM"]) * 1024
 
 
-def family(pid: int) -> list[int]:
-    """`pid` and its descendants, without Ray's servers."""
+def family(pid: int, *, with_ray: bool = False) -> list[int]:
+    """`pid` and its descendants; without Ray's servers, unless they are asked for."""
     parents: dict[int, int] = {}
     for entry in os.listdir(PROC):
         if entry.isdigit():
@@ -70,7 +70,7 @@ def family(pid: int) -> list[int]:
     members = {pid}
     while more := {child for child, parent in parents.items() if parent in members} - members:
         members |= more
-    return [member for member in sorted(members) if member == pid or not _is_ray_server(member)]
+    return [member for member in sorted(members) if with_ray or member == pid or not _is_ray_server(member)]
 
 
 def _is_ray_server(pid: int) -> bool:

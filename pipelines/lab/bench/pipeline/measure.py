@@ -37,7 +37,6 @@ from framegate.pipelines.lab.bench.pipeline.stages import (
     write_warm_up,
 )
 from framegate.pipelines.lab.bench.processes import cpu_seconds
-from framegate.pipelines.plan.identity import read_identity
 from framegate.pipelines.plan.plan import make_plan
 from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
@@ -133,7 +132,7 @@ class Pipeline:
     def _plan(self, output: Path) -> Plan:
         job = _with_output(self._job, output)
         indexes = ShardIndexCache.of(job.config.output)
-        return make_plan(job, read_identity(job.config, self._strategy), indexes, limit=None, retry_failed=False)
+        return make_plan(job, flow.choose(job, self._strategy), indexes, limit=None, retry_failed=False)
 
     def _workers(self, planned: Plan, output: Path, factory: EngineFactory) -> tuple[Any, Any]:
         job = _with_output(self._job, output)

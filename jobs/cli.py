@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from framegate.jobs.audit import audit
+from framegate.jobs.compact import compact_command
 from framegate.jobs.erase import erase_command
 from framegate.jobs.init import init
 from framegate.jobs.lab import bench, evaluate, train
@@ -78,6 +79,7 @@ app.command()(status)
 app.command()(query)
 app.command()(audit)
 app.command(name="seal")(seal_command)
+app.command(name="compact")(compact_command)
 app.command(name="erase")(erase_command)
 app.add_typer(train.app, name="train", cls=_Commands)
 app.add_typer(evaluate.app, name="eval", cls=_Commands)

@@ -16,6 +16,7 @@ from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.unit_rows import RunFacts
+from framegate.pipelines.decode.part import can_share
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.driver.breaker import Breaker
 from framegate.pipelines.driver.cluster import at_low_priority, check_gpus, end_process
@@ -24,12 +25,14 @@ from framegate.pipelines.driver.in_process import run_in_process
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.ray_dataset import run_on_ray
 from framegate.pipelines.driver.run import Run, begin, listen, name_run, record_intent, report
+from framegate.pipelines.driver.sealing import sealing_beside
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.driver.turn import take_turn
 from framegate.pipelines.failpoints import check_failpoint, reach
 from framegate.pipelines.plan.checks import check_job
 from framegate.pipelines.plan.config_choice import ConfigChoice, choose_config
 from framegate.pipelines.plan.identity import read_document, read_wording
+from framegate.pipelines.plan.parts import order_work
 from framegate.pipelines.plan.plan import make_plan, make_policy
 from framegate.pipelines.plan.previous_ids import older_config_id
 from framegate.pipelines.plan.shard import take_shard
@@ -151,7 +154,8 @@ def _run(
     receipts = _work(job, planned, attempts, strategy, engine_factory, in_process=in_process, verbose=verbose)
     tally, watchers = Tally(planned.videos.column("video_id")), [Breaker(job.config.failures)]
     try:
-        stop_reason = listen(receipts, tally, watchers, phases)
+        with sealing_beside(job.config.output, planned.config_id, job.config.seal) as beside:
+            stop_reason = listen(beside.hear(receipts), tally, watchers, phases)
     except FramegateError:  # no worker died of it: their attempts do not count
         with suppress(StorageError):
             attempts.forget()
@@ -187,7 +191,9 @@ def _work(
     if in_process:
         yield from run_in_process(planned.videos, decode(), answer())
     else:
-        yield from run_on_ray(job.config.ray, planned.videos, decode, answer, verbose=verbose)
+        config = job.config
+        work = order_work(planned.videos, num_workers=config.ray.decode_workers, is_shared=can_share(config.clips))
+        yield from run_on_ray(config.ray, work, decode, answer, verbose=verbose)
 
 
 def make_workers(
@@ -219,9 +225,10 @@ def make_workers(
         strategy=strategy,
         questions=job.questions,
         on_fatal=None if in_process else end_process,
+        limits=None if in_process else config.engine,
     )
     shared = {"attempts": attempts, "facts": facts, "max_attempts": config.failures.max_attempts}
     return (
         partial(DecodeWorker, make_stage=decode if in_process else partial(at_low_priority, decode), **shared),
-        partial(AnswerWorker, make_stage=reason, **shared),
+        partial(AnswerWorker, make_stage=reason, end_process=None if in_process else end_process, **shared),
     )

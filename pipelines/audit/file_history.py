@@ -12,9 +12,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from framegate.pipelines.commit.seal_log import SealRecord
+from framegate.pipelines.audit.report import Check
+from framegate.pipelines.commit.seal_log import SealLog, SealRecord
 from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.erase.records import Replacement
+from framegate.schemas.errors import CredentialsError, StorageError
 
 
 @dataclass(frozen=True)
@@ -102,4 +104,17 @@ class Histories:
                     for each in self._of_file.get(uri, ())
                     if each.sha256_before == here
                 ]
+        return None
+
+
+def read_history(check: Check, log: SealLog, config_id: str) -> list[SealRecord] | None:
+    """The records of seals that are folded; None, and a finding, where they cannot be read."""
+    try:
+        return log.read_history()
+    except CredentialsError:
+        raise
+    except StorageError as error:
+        check.find(
+            f"{error}: bring it back from a copy; until then nobody knows what of config_id {config_id} is sealed"
+        )
         return None

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from framegate.pipelines.audit.file_history import FileHistory, Histories, read_histories
+from framegate.pipelines.audit.file_history import FileHistory, Histories, read_histories, read_history
 from framegate.pipelines.audit.intake import Intake
 from framegate.pipelines.audit.keys import FAILURE, RESULT
 from framegate.pipelines.audit.report import AuditReport, Check
@@ -45,6 +45,7 @@ class Seals:
     records    by config_id, in order of the seals
     pending    (config_id, seal) that had a plan and no record
     unsure     config_ids of which a file is missing or cannot be read, so that nothing can be counted
+    unknown    of those: whose records cannot be read at all
     ahead      config_ids of which a seal without a record has written to a file
     found      by (config_id, run_id): the SUMMED counts of the rows in sealed files
     removed    by the same: the answers and failures that erasures removed from them
@@ -53,6 +54,7 @@ class Seals:
     records: dict[str, list[SealRecord]] = field(default_factory=lambda: defaultdict(list))
     pending: set[tuple[str, int]] = field(default_factory=set)
     unsure: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
     ahead: set[str] = field(default_factory=set)
     found: dict[tuple[str, str], Counts] = field(default_factory=lambda: defaultdict(Counts))
     removed: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
@@ -83,8 +85,13 @@ def read_seals(report: AuditReport, output: Output) -> Seals:
     for config_id in sorted(folder.removeprefix("config_id=") for folder in folders):
         log = SealLog(output, config_id)
         names = list(log.numbers())
-        recorded = sorted(number for number, is_record in names if is_record)
-        for number in range(recorded[-1] + 1 if recorded else 0):
+        if (folded := read_history(check, log, config_id)) is None:
+            seals.unsure.add(config_id)
+            seals.unknown.add(config_id)
+            continue
+        seals.records[config_id] += folded
+        recorded = sorted(number for number, is_record in names if is_record and number >= len(folded))
+        for number in range(len(folded), recorded[-1] + 1 if recorded else 0):
             try:
                 record = log.read_record(number)
             except CredentialsError:
@@ -101,7 +108,7 @@ def read_seals(report: AuditReport, output: Output) -> Seals:
                 seals.unsure.add(config_id)
             else:
                 seals.records[config_id].append(record)
-        for number in {n for n, is_record in names if not is_record} - set(recorded):
+        for number in {n for n, is_record in names if not is_record and n >= len(folded)} - set(recorded):
             seals.pending.add((config_id, number))
             check.note(
                 f"seal {number} of config_id {config_id} is under way, or broke off: 'framegate seal' completes it"
@@ -215,10 +222,12 @@ def _is_pending(output: Output, seals: Seals, name: str) -> bool:
 
 def _is_planned(output: Output, seals: Seals, config_id: str, seal: int) -> bool:
     """Whether a seal had a plan, and no record when the records were read."""
-    if (config_id, seal) in seals.pending:
+    if (config_id, seal) in seals.pending or config_id in seals.unknown:
         return True
-    is_recorded = any(record.seal == seal for record in seals.records.get(config_id, ()))
-    return not is_recorded and SealLog(output, config_id).read_plan(seal) is not None
+    if any(record.seal == seal for record in seals.records.get(config_id, ())):
+        return False
+    log = SealLog(output, config_id)
+    return log.read_plan(seal) is not None or log.read_folded(seal) is not None
 
 
 def _why_not_counted(output: Output, seals: Seals, name: str, info: ObjectInfo) -> str | None:

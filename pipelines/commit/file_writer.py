@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.growth import Mark, encode_marked, groups_of_last_seal, grow
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal_log import FileName, SealPlan
+from framegate.pipelines.commit.seal_log import FileName, SealLog, SealPlan
 from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.commit.sealed_parquet import counted_columns, sealed_schema, take_sealed
 from framegate.pipelines.failpoints import reach
@@ -27,6 +28,15 @@ from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChange
 
 class SealedMeanwhile(Exception):
     """Others have recorded the seal: there is nothing left to write."""
+
+
+@dataclass(frozen=True)
+class Brought:
+    """A file at the version of a seal, and its bytes. `is_ours`: this call has made that version."""
+
+    file: SealedFile
+    data: bytes
+    is_ours: bool
 
 
 class FileWriter:
@@ -44,11 +54,28 @@ class FileWriter:
         Returns the file that is there in the end, and the counted columns of the rows that this seal added to it: those
         of another sealer, where that one was first. Raises SealedMeanwhile, StorageError.
         """
-        schema = sealed_schema(target.table, rows.schema)
+        columns = list(counted_columns(target.table))
+        brought = self.bring(
+            plan,
+            target,
+            sealed_schema(target.table, rows.schema),
+            lambda schema: list(take_sealed(rows, positions, schema, self._config_id)),
+        )
+        if brought.is_ours:
+            return brought.file, rows.select(columns).take(pa.array(positions))
+        with one_of_ours(brought.file.uri):
+            file = pq.ParquetFile(pa.BufferReader(brought.data))
+            last = groups_of_last_seal(file.metadata, Mark.of(file.metadata, number=target.number))
+            return brought.file, file.read_row_groups(list(last), columns=columns)
 
-        def added(to: pa.Schema) -> list[pa.Table]:
-            return list(take_sealed(rows, positions, to, self._config_id))
+    def bring(
+        self, plan: SealPlan, target: FileName, schema: pa.Schema, added: Callable[[pa.Schema], Sequence[pa.Table]]
+    ) -> Brought:
+        """Brings one file to the version that a plan's seal makes of it: with what is `added`, as row groups.
 
+        `schema` is that of a new file; `added` is called with the one of the file that is there. Raises
+        SealedMeanwhile, StorageError.
+        """
         uri = self.uri(target)
         while True:
             found = self._read(plan, target, uri, schema)
@@ -56,29 +83,29 @@ class FileWriter:
                 continue
             info, data = found
             with one_of_ours(uri, cure="bring it back from a copy"):
-                file = pq.ParquetFile(pa.BufferReader(data))
-                mark = Mark.of(file.metadata, number=target.number)
+                metadata = pq.read_metadata(pa.BufferReader(data))
+                mark = Mark.of(metadata, number=target.number)
                 if mark.seal > plan.seal:
                     raise SealedMeanwhile
                 if mark.seal == plan.seal:
-                    return self._describe(uri, data, mark), _last_rows(file, mark, counted_columns(target.table))
+                    return Brought(self._describe(uri, data, mark), data, is_ours=False)
                 if mark.is_reservation:
                     self._stop_if_recorded(plan, uri)
-                    new_mark = Mark(seal=plan.seal, num_new_rows=len(positions))
-                    new = encode_marked(added(schema), schema, new_mark)
+                    groups = added(schema)
+                    new_mark = Mark(seal=plan.seal, num_new_rows=_count(groups))
+                    new = encode_marked(groups, schema, new_mark)
                 else:
-                    to = file.schema_arrow
+                    to = pq.read_schema(pa.BufferReader(data))
+                    groups = added(to)
                     before = hashlib.sha256(data).hexdigest()
-                    new_mark = Mark(seal=plan.seal, num_new_rows=len(positions), sha256_before=before)
-                    new = grow(target.table, data, added(to), to, new_mark, file_bytes=plan.file_bytes)
+                    new_mark = Mark(seal=plan.seal, num_new_rows=_count(groups), sha256_before=before)
+                    new = grow(target.table, data, groups, to, new_mark, file_bytes=plan.file_bytes)
             try:
                 self._output.store.replace(uri, new, if_match=info.version)
             except (VersionChanged, ObjectNotFound):
                 continue  # another sealer was first, or an erasure
             reach("seal.file")
-            return self._describe(uri, new, new_mark), rows.select(counted_columns(target.table)).take(
-                pa.array(positions)
-            )
+            return Brought(self._describe(uri, new, new_mark), new, is_ours=True)
 
     def uri(self, target: FileName) -> str:
         return self._output.layout.sealed(target.table, self._config_id, target.partition, target.number)
@@ -110,17 +137,11 @@ class FileWriter:
         raise SealedMeanwhile
 
     def _is_recorded(self, plan: SealPlan) -> bool:
-        try:
-            self._output.store.stat(self._output.layout.seal_record(self._config_id, plan.seal))
-        except ObjectNotFound:
-            return False
-        return True
+        return SealLog(self._output, self._config_id).read_record(plan.seal) is not None
 
     def _describe(self, uri: str, data: bytes, mark: Mark) -> SealedFile:
         return SealedFile.of(uri.removeprefix(join(self._output.root, "")), data, mark)
 
 
-def _last_rows(file: pq.ParquetFile, mark: Mark, columns: Sequence[str]) -> pa.Table:
-    """Columns of the rows that the last seal added."""
-    numbers = groups_of_last_seal(file.metadata, mark)
-    return file.read_row_groups(list(numbers), columns=list(columns))
+def _count(groups: Sequence[pa.Table]) -> int:
+    return sum(rows.num_rows for rows in groups)

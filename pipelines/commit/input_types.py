@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import pyarrow as pa
+
+_PLAIN: Final = (
+    pa.null(), pa.bool_(), pa.string(), pa.large_string(), pa.binary(), pa.date32(), pa.date64(), pa.int8(), pa.int16(),
+    pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64(), pa.float32(), pa.float64(),
+    *itertools.starmap(pa.timestamp, itertools.product(("s", "ms", "us", "ns"), (None, "UTC"))),
+)  # fmt: skip
+_BY_TEXT: Final = {str(data_type): data_type for data_type in _PLAIN}
+
+
+def parse_types(texts: Mapping[str, str]) -> dict[str, pa.DataType] | None:
+    """Types of columns from the texts of a seal's record; None where one is none that we know by its text."""
+    types = {name: _BY_TEXT.get(text) for name, text in texts.items()}
+    known = {name: data_type for name, data_type in types.items() if data_type is not None}
+    return known if len(known) == len(types) else None
 
 
 def common_type(types: Iterable[pa.DataType], *, promote: bool) -> pa.DataType:
@@ -23,7 +39,8 @@ def cast_input(column: pa.ChunkedArray, data_type: pa.DataType) -> pa.ChunkedArr
     if column.type == data_type:
         return column
     try:
-        return column.cast(data_type)
+        # Whole numbers beyond 2^53 among others with a fraction lose digits; refusing them would stop every seal.
+        return column.cast(data_type, safe=not (pa.types.is_integer(column.type) and pa.types.is_floating(data_type)))
     except pa.ArrowNotImplementedError:  # a list or a struct, as the text that it would be in Python
         texts = [None if value is None else repr(value) for value in column.to_pylist()]
         return pa.chunked_array([pa.array(texts, pa.string())])

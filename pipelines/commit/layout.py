@@ -29,6 +29,7 @@ class Layout:
     seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of, and to
                                                                    which files they go
     seals/config_id=<id>/<seal>.json                               what it wrote; it is complete
+    seals/config_id=<id>/history.json.gz                           the records of seals that are long complete
     attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; deleted when it is committed
     videos/<n>.parquet, videos/<n>.all.parquet                     which videos came, changed and went; all until then
     plans/<run_id>.parquet                                         the videos and questions that a run set out to do
@@ -75,13 +76,17 @@ class Layout:
     def seal_record(self, config_id: str, seal: int) -> str:
         return join(self.folder("seals", config_id), f"{seal:08d}.json")
 
+    def seal_history(self, config_id: str) -> str:
+        return join(self.folder("seals", config_id), "history.json.gz")
+
     def sealed(self, table: str, config_id: str, partition: str, seal: int) -> str:
         """A file that a seal began. `partition` is such as `camera=north/taken_date=2026-11-21`, or empty."""
         parts = [partition] if partition else []
         return join(self.folder(table, config_id), *parts, f"{seal:08d}.parquet")
 
     def attempt(self, config_id: str, video_id: str, scope: str, run_id: str, number: int) -> str:
-        """`scope` is `decode`, or the name of a unit's journal object without its ending."""
+        """`scope` is `decode`, `decode-3-of-12` for a part of a video, or the name of a unit's journal object without
+        its ending."""
         return join(self.folder("attempts", config_id), video_id, scope, f"{run_id}-{number:04d}")
 
     def video_log(self, number: int, *, is_whole: bool = False) -> str:

@@ -10,6 +10,8 @@ in it, or wake up in it much later:
                  this one holds; bring each file that the plan names to its next version, marked n.
     3. record    put_once of what was added to the files, and what they are now.
     4. delete    the plan's journal objects.
+    5. fold      the records of complete seals go into the history, and their plans and records as objects
+                 (`pipelines.commit.seal_history`).
 
 To complete a seal is to do what is left of steps 2 to 4.
 
@@ -41,6 +43,9 @@ reason an object that an executor finds missing or changed is either sealed, and
 stops, or of an erased video: it is skipped, and the record says so. Dead bytes of a file hold no row that its living
 ones do not: rows leave a file only by an erasure, which writes it anew as a whole.
 
+Why folding does no harm. A sealer that slept may create a plan or a record anew whose name was free again. It reads the
+history after that, and before it writes, deletes or counts anything: a seal that is in there is complete.
+
 Why the record says the same whoever makes it. The rows that a seal added are the last ones of a file, in row groups of
 their own, and the mark says how many they are. A sealer that goes on where another one died reads them there, and looks
 for the keys of earlier seals in the row groups before them.
@@ -56,6 +61,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from framegate.pipelines.commit.batches import Batch, read_batches
+from framegate.pipelines.commit.compact import choose_merge, merge_files
 from framegate.pipelines.commit.file_writer import SealedMeanwhile
 from framegate.pipelines.commit.journal_reader import JournalReader
 from framegate.pipelines.commit.open_files import OpenFiles
@@ -67,8 +73,11 @@ from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.failpoints import reach
 from framegate.schemas.errors import ObjectNotFound, StorageError
+from framegate.schemas.tables import JOURNAL
 
 DEFAULT_FILE_BYTES: Final = 128 * 2**20
+FOLD_FROM: Final = 4
+"""So many complete seals with objects of their own are folded: readers ask for fewer than that, and for the history."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +85,13 @@ class Sealed:
     """The sum of the seals that one call completed. Other sealers may have done a part of each, or all of it.
 
     num_files    that were begun or added to; one that two seals added to counts twice, and so do its `size_bytes`
+    num_merged   files whose rows are in others now
     """
 
     num_seals: int = 0
     num_units: int = 0
     num_files: int = 0
+    num_merged: int = 0
     num_answers: int = 0
     num_failures: int = 0
     num_duplicates: int = 0
@@ -89,12 +100,14 @@ class Sealed:
     size_bytes: int = 0
 
     def plus(self, record: SealRecord) -> Sealed:
+        added = () if record.merged else record.files
         more = {
             "num_seals": 1,
             "num_units": record.num_units,
             "num_files": len(record.files),
-            "num_answers": sum(file.num_new_rows for file in record.files if file.table == "results"),
-            "num_failures": sum(file.num_new_rows for file in record.files if file.table == "failures"),
+            "num_merged": len(record.merged),
+            "num_answers": sum(file.num_new_rows for file in added if file.table == "results"),
+            "num_failures": sum(file.num_new_rows for file in added if file.table == "failures"),
             "num_duplicates": record.num_duplicates,
             "num_erased": record.num_erased,
             "num_skipped": len(record.skipped),
@@ -120,12 +133,26 @@ def seal(
             sealed = sealed.plus(record)
         if sealer.is_through:
             break
+    sealer.fold()
     return sealed
 
 
 def finish_seals(output: Output, config_id: str) -> Sealed:
     """Completes the last seal that has a plan: its files, its record, the deletion of its objects. No new seal."""
     return _Sealer(output, config_id).finish()
+
+
+def compact(output: Output, config_id: str, *, file_bytes: int = DEFAULT_FILE_BYTES) -> Sealed:
+    """Merges the small files of each partition, until no two of them fit into a file of `file_bytes` together.
+
+    Completes first what was begun. Any number of processes may do this at once, beside runs, seals and erasures.
+    Raises StorageError.
+    """
+    sealer = _Sealer(output, config_id)
+    sealed = sealer.finish()
+    while (record := sealer.compact_once(file_bytes)) is not None:
+        sealed = sealed.plus(record)
+    return sealed
 
 
 class _Sealer:
@@ -138,17 +165,26 @@ class _Sealer:
         self._writer = SealWriter(output, config_id)
         self.num_seals = 0
         self.is_through = False
+        self._has_leftovers = False
 
     def finish(self) -> Sealed:
         """Completes the last plan, and each one that is created after it."""
         sealed = Sealed()
-        # Where there is a plan, all seals before it are complete.
-        self.num_seals = max((number for number, _ in self._log.numbers()), default=0)
+        # Where there is a plan, all seals before it are complete, and so are those in the history.
+        numbers = [number for number, _ in self._log.numbers()]
+        num_folded = len(self._log.read_history())
+        self.num_seals = max([*numbers, num_folded])
+        self._has_leftovers = min(numbers, default=num_folded) < num_folded  # of a sealer that died as it folded
         while plan := self._log.read_plan(self.num_seals):
             was_recorded = self._log.read_record(plan.seal) is not None
             record = self._complete(plan, None)
             sealed = sealed if was_recorded else sealed.plus(record)
         return sealed
+
+    def fold(self) -> None:
+        """Brings the records of all complete seals into the history, where that spares readers some requests."""
+        if self._has_leftovers or self.num_seals - self._log.num_folded >= FOLD_FROM:
+            self._log.fold(self.num_seals)
 
     def is_empty(self) -> bool:
         return next(self._journal.list(), None) is None
@@ -169,11 +205,18 @@ class _Sealer:
                 yield self._complete(plan, None)
                 return
             record = self._complete(plan, batch)
+            is_old = plan.seal < self._log.num_folded  # others have sealed this number since the journal was listed
             del batch, plan  # half a GiB, before the next batch is read
             yield record
-            if record.skipped:
+            if record.skipped or is_old:
                 return
         self.is_through = True
+
+    def compact_once(self, file_bytes: int) -> SealRecord | None:
+        """Merges some files, or completes the seal that another process proposed; None where nothing can be merged."""
+        files = self._files_before(self.num_seals)
+        ours = choose_merge(self._output, files, file_bytes=file_bytes, seal=self.num_seals)
+        return None if ours is None else self._complete(self._log.propose(ours), None)
 
     def _propose(self, batch: Batch, file_bytes: int, partition_by: tuple[str, ...]) -> tuple[SealPlan, bool]:
         """Step 1. Returns the first plan that was created, and whether it is ours."""
@@ -195,6 +238,10 @@ class _Sealer:
 
     def _complete(self, plan: SealPlan, batch: Batch | None) -> SealRecord:
         """Steps 2 to 4, of which others may have done some. `batch` has the rows of the plan, if it is ours."""
+        if (record := self._log.read_folded(plan.seal)) is not None:  # the plan may be one of a name that was free
+            self._log.delete_folded(plan.seal)
+            self.num_seals = max(self.num_seals, self._log.num_folded)
+            return record
         record = self._log.read_record(plan.seal)
         is_ours = False
         if record is None:
@@ -209,14 +256,16 @@ class _Sealer:
         """Step 2. Returns the record to create and True, or another sealer's record that exists by now and False."""
         tombstones = read_tombstones(self._output)  # after the plan: see above
         skipped: tuple[str, ...] = ()
-        if batch is None:
+        if batch is None and not plan.merges:
             rows, skipped = read_planned(self._journal, plan)
             if skipped and (record := self._log.read_record(plan.seal)) is not None:
                 return record, False
         else:
-            rows = batch.rows
+            rows = JOURNAL.empty_table() if batch is None else batch.rows
         sealed = self._files_before(plan.seal)
         try:
+            if plan.merges:
+                return merge_files(self._writer.files, plan, tombstones), True
             return self._writer.write(plan, rows, skipped=skipped, tombstones=tombstones, sealed=sealed), True
         except SealedMeanwhile:
             record = self._log.read_record(plan.seal)
@@ -229,6 +278,9 @@ class _Sealer:
 
     def _delete(self, plan: SealPlan, record: SealRecord, is_ours: bool) -> None:
         """Step 4. The last object by name is deleted last: where it is missing, all of them are deleted."""
+        if plan.merges:
+            self._delete_merged(plan, is_ours)
+            return
         skipped = set(record.skipped)
         objects = [item for item in plan.objects if item.name not in skipped]
         if not is_ours and objects:
@@ -239,14 +291,24 @@ class _Sealer:
         for some in (names[:-1], names[-1:]):
             self._output.store.delete(self._deleting(some))
 
+    def _delete_merged(self, plan: SealPlan, is_ours: bool) -> None:
+        """Nobody writes to a merged file any more, so that it is deleted whatever it holds; the last one last."""
+        uris = [self._writer.files.uri(name) for name in plan.merges]
+        if is_ours or self._is_there(uris[-1]):
+            for some in (uris[:-1], uris[-1:]):
+                self._output.store.delete(some)
+
     def _deleting(self, names: Iterable[str]) -> Iterator[str]:
         for name in names:
             yield self._journal.uri(name)
             reach("seal.deleted")
 
     def _exists(self, name: str) -> bool:
+        return self._is_there(self._journal.uri(name))
+
+    def _is_there(self, uri: str) -> bool:
         try:
-            self._output.store.stat(self._journal.uri(name))
+            self._output.store.stat(uri)
         except ObjectNotFound:
             return False
         return True

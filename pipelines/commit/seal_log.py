@@ -1,7 +1,8 @@
 """The log of seals: the plan of each (which journal objects) and its record (what became of them).
 
 Both are created once and never changed. The same content gives the same bytes. `pipelines.commit.seal` says
-in which order a sealer creates them.
+in which order a sealer creates them. Of seals that are complete, the records are in one object in the end, the history
+(`pipelines.commit.seal_history`), and the plans are gone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.seal_history import fold, read_history
 from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store.parquet import NOT_OURS, encode_parquet, parse_parquet
@@ -142,7 +144,10 @@ class SealRecord:
 
     def to_bytes(self) -> bytes:
         """JSON with keys in order, and files in order of their names."""
-        document = {
+        return (json.dumps(self.to_document(), indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+    def to_document(self) -> dict[str, Any]:
+        return {
             "seal": self.seal,
             "files": [file.to_document() for file in sorted(self.files, key=lambda file: file.uri)],
             "runs": {
@@ -155,13 +160,20 @@ class SealRecord:
             "merged": [file.to_document() for file in sorted(self.merged, key=lambda file: file.uri)],
             "removed": self.removed,
         }
-        return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
     @staticmethod
     def from_bytes(uri: str, data: bytes) -> SealRecord:
         """Raises StorageError where it is no record."""
         try:
             document = json.loads(data)
+        except ValueError as error:
+            raise StorageError(f"{uri} is no record of a seal ({error!r}); {NOT_OURS}") from error
+        return SealRecord.from_document(uri, document)
+
+    @staticmethod
+    def from_document(uri: str, document: Mapping[str, Any]) -> SealRecord:
+        """`uri` is of the object that holds it. Raises StorageError where it is no record."""
+        try:
             return SealRecord(
                 seal=document["seal"],
                 files=tuple(SealedFile.from_document(file) for file in document["files"]),
@@ -177,40 +189,49 @@ class SealRecord:
                 removed=document.get("removed", {}),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StorageError(f"{uri} is no record of a seal ({error!r}); {NOT_OURS}") from error
+            raise StorageError(f"{uri} holds no record of a seal ({error!r}); {NOT_OURS}") from error
 
 
 class SealLog:
-    """Plans and records of one config_id. A listing only says where to begin; what is there is looked up by name."""
+    """Plans and records of one config_id. A listing only says where to begin; what is there is looked up by name.
+
+    num_folded   so many of the first seals were in the history when it was last read
+    """
 
     def __init__(self, output: Output, config_id: str) -> None:
         self._store = output.store
         self._layout = output.layout
         self._config_id = config_id
+        self._history_uri = output.layout.seal_history(config_id)
         self._first_records: list[SealRecord] = []
+        self.num_folded = 0
 
     def numbers(self) -> Iterator[tuple[int, bool]]:
-        """(number, whether it is a record) of every plan and record, in order. As fresh as the store's listings."""
+        """(number, whether it is a record) of every plan and record that is an object, in order. As fresh as the
+        store's listings."""
         for info in self._store.list(self._layout.folder("seals", self._config_id)):
             number, _, ending = info.uri.rpartition("/")[2].partition(".")
             if number.isdigit() and ending in ("json", "plan.parquet"):
                 yield int(number), ending == "json"
 
     def propose(self, plan: SealPlan) -> SealPlan:
-        """Creates the plan of a seal. Returns the one that every sealer executes: the first that was created."""
+        """Creates the plan of a seal. Returns the first that was created; `read_folded` then says whether it counts."""
         put = self._store.put_once(self._layout.seal_plan(self._config_id, plan.seal), plan.to_bytes())
         reach("seal.planned")
         if put.is_ours:
             return plan
         agreed = self.read_plan(plan.seal)
-        if agreed is None:
+        if agreed is None and self.read_folded(plan.seal) is None:
             raise StorageError(f"the plan of seal {plan.seal} of {self._config_id} is there and cannot be read")
-        return agreed
+        return agreed or plan
 
     def add_record(self, record: SealRecord) -> tuple[SealRecord, bool]:
         """Creates the record of a seal. Returns the first that was created, and whether this call created it."""
         put = self._store.put_once(self._layout.seal_record(self._config_id, record.seal), record.to_bytes())
         reach("seal.recorded")
+        if (folded := self.read_folded(record.seal)) is not None:  # its name was free again
+            self.delete_folded(record.seal)
+            return folded, False
         first = record if put.is_ours else self.read_record(record.seal)
         if first is None:
             raise StorageError(f"the record of seal {record.seal} of {self._config_id} is there and cannot be read")
@@ -231,8 +252,20 @@ class SealLog:
         try:
             data = self._store.read(uri)
         except ObjectNotFound:
-            return None
+            return self.read_folded(seal)
         return self._remember(SealRecord.from_bytes(uri, data))
+
+    def read_folded(self, seal: int) -> SealRecord | None:
+        """The record of a seal that is in the history by now, or None. A plan that was read or created before counts
+        for nothing where there is one: the seal is complete, and its name was free."""
+        records = self.read_history()
+        return records[seal] if seal < len(records) else None
+
+    def read_history(self) -> list[SealRecord]:
+        """The records that are folded: those of the first seals. Fresh from storage. Raises StorageError."""
+        documents = read_history(self._store, self._history_uri).documents
+        self.num_folded = len(documents)
+        return [SealRecord.from_document(self._history_uri, document) for document in documents]
 
     def read_records(self) -> list[SealRecord]:
         """The records of all complete seals, in order. Raises StorageError where one before the last is missing."""
@@ -245,15 +278,38 @@ class SealLog:
             self._first_records = self._read_first(seal)
         return self._first_records[:seal]
 
+    def fold(self, num_seals: int) -> None:
+        """Brings the records of the first seals, all of which are complete, into the history; deletes their objects."""
+
+        def read(first: int, end: int) -> list[dict[str, Any]]:
+            return [record.to_document() for record in self.records_before(end)[first:]]
+
+        self.num_folded = fold(self._store, self._history_uri, num_seals, read)
+        self.delete_folded(*{number for number, _ in self.numbers() if number < self.num_folded})
+
+    def delete_folded(self, *seals: int) -> None:
+        """The plans and records of seals that are in the history, where they are objects still, or again."""
+        self._store.delete(
+            uri
+            for seal in sorted(seals)
+            for uri in (self._layout.seal_plan(self._config_id, seal), self._layout.seal_record(self._config_id, seal))
+        )
+
     def _read_first(self, num_seals: int) -> list[SealRecord]:
-        uris = [self._layout.seal_record(self._config_id, number) for number in range(num_seals)]
-        try:
-            return [SealRecord.from_bytes(uri, data) for uri, data in self._store.read_many(uris)]
-        except ObjectNotFound as error:
-            raise StorageError(
-                f"one of the {num_seals} seal records of config_id {self._config_id} is missing ({error}), so that what"
-                " is sealed cannot be told; bring the file back from a copy of the bucket"
-            ) from error
+        """Those of the first seals, and all that are in the history."""
+        while True:
+            records = self.read_history()
+            numbers = range(len(records), num_seals)
+            uris = [self._layout.seal_record(self._config_id, number) for number in numbers]
+            try:
+                return [*records, *(SealRecord.from_bytes(uri, data) for uri, data in self._store.read_many(uris))]
+            except ObjectNotFound as error:
+                if len(self.read_history()) > len(records):
+                    continue  # folded since
+                raise StorageError(
+                    f"one of the {num_seals} seal records of config_id {self._config_id} is missing ({error}), so that"
+                    " what is sealed cannot be told; bring the file back from a copy of the bucket"
+                ) from error
 
     def _remember(self, record: SealRecord) -> SealRecord:
         if len(self._first_records) == record.seal:

@@ -34,7 +34,7 @@ class SealWriter:
 
     def __init__(self, output: Output, config_id: str) -> None:
         self._sealed_keys = SealedKeys(output)
-        self._files = FileWriter(output, config_id)
+        self.files = FileWriter(output, config_id)
 
     def write(
         self,
@@ -61,7 +61,7 @@ class SealWriter:
             for target in _targets(plan, table, [names[n] for n in np.unique(numbers[kept])]):
                 is_here = target.partition in names
                 here = kept[numbers[kept] == names.index(target.partition)] if is_here else kept[:0]
-                file, to_count = self._files.add(plan, target, rows, here)
+                file, to_count = self.files.add(plan, target, rows, here)
                 files.append(file)
                 counted.append((table, to_count))
         return SealRecord(

@@ -6,16 +6,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+from framegate.pipelines.decode.part import clips_of_part
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import Reader, Source
 from framegate.pipelines.decode.split import split
 from framegate.schemas.clip import Clip, FrameBatch
-from framegate.schemas.errors import TruncatedVideo
+from framegate.schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, TruncatedVideo, VideoError
 from framegate.schemas.unit import DecodedClip, PlannedVideo
 
 
 class ClipReader:
-    """The clips of one planned video. Where one reader fails, another one can go on from the same clip.
+    """The clips of one planned video, or of the part of it that is planned. Where one reader fails, another one can go
+    on from the same clip.
 
     next_index   the first clip that is not done: after a failure, the clip that could not be read
     """
@@ -23,6 +25,8 @@ class ClipReader:
     def __init__(self, planned: PlannedVideo, policy: Policy) -> None:
         self.next_index = 0
         self._last_start_seconds: float | None = None  # of the clip before `next_index`
+        self._clips: range | None = None  # of this part
+        self._is_whole = planned.num_parts == 1
         self._planned = planned
         self._policy = policy
 
@@ -30,19 +34,37 @@ class ClipReader:
         """The clips from `next_index` on, as `reader` decodes `source`. Clips without open questions are not read.
 
         A clip comes out when the next one has been read, because only then is it known whether it is the last: a
-        picture may end long before the container says. Raises VideoError, StorageError after the clips that are whole.
+        picture may end long before the container says. Of a part, the first frame of the clip behind it is looked for.
+        Raises VideoError, StorageError after the clips that are whole. All parts of a video together give the same
+        clips as one worker would, and raise once that it breaks off; but parts behind a place that cannot be decoded go
+        on.
         """
+        if not self._is_whole and self._clips is None:
+            self._find_clips(reader, source)
+        if self._clips is not None and not self._clips:
+            return
         held: DecodedClip | None = None
         num_bytes = 0  # counted from 0, so that the first clip includes the bytes that opening the file took
         try:
-            for start, end in split(reader, self._policy.clips):
-                if self._last_start_seconds is not None and start <= self._last_start_seconds:
-                    continue
+            for start, end in self._stretches(reader):
+                if self._clips is not None and self.next_index == self._clips.stop:
+                    if held is None:
+                        return
+                    is_last = self._planned.missing(self.next_index) and not self._shows_more(reader, start, end)
+                    held = replace(held, bytes_read=held.bytes_read + source.bytes_read - num_bytes)
+                    if not is_last:
+                        yield held
+                        return
+                    if reader.header.is_cut_short:
+                        raise _ends_early(reader, start)
+                    break
                 decoded, has_ended = None, False
                 if self._planned.missing(self.next_index):
                     decoded, has_ended = self._read_clip(reader, start, end)
                     if decoded is None and held is not None and not reader.header.is_cut_short:
                         break
+                    if decoded is None and self._is_told_before():
+                        return
                     if decoded is None:
                         raise _ends_early(reader, start)
                     decoded = replace(decoded, bytes_read=source.bytes_read - num_bytes)
@@ -59,6 +81,8 @@ class ClipReader:
             if held is not None:
                 yield held
             raise
+        if self._clips is not None and not self._clips:
+            return
         is_cut_short = reader.header.is_cut_short  # the header's duration then ends where the file does
         if held is not None:
             yield replace(held, is_last=not is_cut_short, is_truncated=is_cut_short)
@@ -67,6 +91,54 @@ class ClipReader:
                 "The file is shorter than its container says; the video goes on after "
                 f"{reader.header.duration_seconds:.3f} s, where the file ends."
             )
+
+    def _find_clips(self, reader: Reader, source: Source) -> None:
+        self._clips = clips_of_part(self._planned, reader.header, self._policy.clips, opening_bytes=source.bytes_read)
+        if self._clips is None:  # the first part has all of it
+            self._is_whole = True
+        else:
+            self.next_index = self._clips.start
+
+    def _stretches(self, reader: Reader) -> Iterator[tuple[float, float]]:
+        """Those from `next_index` on; none, and no clips any more, where the video ended before this part."""
+        before: tuple[float, float] | None = None
+        for number, (start, end) in enumerate(split(reader, self._policy.clips)):
+            if self._last_start_seconds is None:
+                if number < self.next_index:
+                    before = start, end
+                    continue
+                if number == self.next_index and before is not None and self._ends_before(reader, *before):
+                    self._clips = range(0)
+                    return
+            elif start <= self._last_start_seconds:
+                continue
+            yield start, end
+
+    def _is_told_before(self) -> bool:
+        """Whether the part before this one finds that no frame follows, and says so."""
+        first = 0 if self._clips is None else self._clips.start
+        return 0 < first == self.next_index and bool(self._planned.missing(first - 1))
+
+    def _ends_before(self, reader: Reader, start: float, end: float) -> bool:
+        """Whether the video ends in the clip before this part, or cannot be decoded there: that part says so."""
+        if not self._planned.missing(self.next_index - 1):
+            return False
+        targets = self._policy.targets(start, end, reader.header)
+        try:
+            last = reader.read(targets.times_seconds[-1:], height=targets.height, width=targets.width)
+        except (DecodeTimeout, DecoderCrash, MemoryLimit):  # the reader is gone
+            raise
+        except VideoError:
+            return True
+        return last.has_ended or len(last.pts_seconds) == 0
+
+    def _shows_more(self, reader: Reader, start: float, end: float) -> bool:
+        """Whether the clip behind this part has a frame. What goes wrong there is told by the part that it is of."""
+        targets = self._policy.targets(start, end, reader.header)
+        try:
+            return len(reader.read(targets.times_seconds[:1], height=targets.height, width=targets.width)[1]) > 0
+        except VideoError:
+            return True
 
     def _read_clip(self, reader: Reader, start: float, end: float) -> tuple[DecodedClip | None, bool]:
         """The clip [start, end), None where the video has no frame there; and whether the video ended in it."""

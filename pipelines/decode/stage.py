@@ -1,4 +1,4 @@
-"""The decode stage: a planned video in, units of decoded clips out.
+"""The decode stage: a planned video, or a part of one, in, units of decoded clips out.
 
 No video can stop the run: whatever goes wrong with a video ends it with a failure, after the units that could be
 decoded.
@@ -12,6 +12,7 @@ from dataclasses import asdict
 
 from framegate.pipelines.decode.clip_reader import ClipReader
 from framegate.pipelines.decode.decoder_host import TRY_NEXT_DECODER, make_host
+from framegate.pipelines.decode.part import group_clips
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import decoder_version
 from framegate.pipelines.store import Store
@@ -28,11 +29,11 @@ from framegate.schemas.errors import (
     SourceGone,
     StorageError,
 )
+from framegate.schemas.retries import wait_after
 from framegate.schemas.unit import DecodedClip, DecodedUnit, Failure, PlannedVideo
 
 # One unit is one row: it crosses the object store whole, and is lost whole when a machine is.
 MAX_UNIT_FRAME_BYTES = 16 * 1024 * 1024
-MAX_UNIT_CLIPS = 32  # for small frames: a quarter of an hour of clips, whose answers are soon repeated after a crash
 
 
 class DecodeStage:
@@ -47,6 +48,7 @@ class DecodeStage:
     ) -> None:
         decoders = policy.frames.decoders
         self._policy = policy
+        self._group_clips = group_clips(policy.clips)
         self._store = Store(storage_options)
         self._labels = {name: f"{name}-{decoder_version(name)}" for name in decoders}
         self._host = make_host(decode or DecodeConfig(), decoders)
@@ -54,7 +56,11 @@ class DecodeStage:
     def decode(self, planned: PlannedVideo) -> Iterator[DecodedUnit]:
         """Yields each unit as soon as it is full, without clips that have no open question. At most one failure comes,
         and it comes last. Raises what no video has caused: ConfigError, CredentialsError, SandboxError."""
-        video, clip_reader, unit = planned.video, ClipReader(planned, self._policy), _OpenUnit(planned)
+        video, clip_reader, unit = (
+            planned.video,
+            ClipReader(planned, self._policy),
+            _OpenUnit(planned, self._group_clips),
+        )
         failure = None if video.refusal is None else Failure(stage="decode", **asdict(video.refusal))
         has_opened, num_bytes, label = False, 0, ""
         for name, label in self._labels.items() if failure is None else ():
@@ -81,7 +87,7 @@ class DecodeStage:
                 if failure.reason not in TRY_NEXT_DECODER:
                     break
         yield from unit.close()
-        if failure is not None:
+        if failure is not None and (has_opened or not _is_told_by_first_part(planned, failure)):
             yield DecodedUnit(
                 video=video,
                 question_hashes=planned.question_hashes,
@@ -106,11 +112,12 @@ class DecodeStage:
 
 
 class _OpenUnit:
-    """Clips that are collected into one unit: consecutive, with the same open questions and attempts, by one decoder,
-    and small enough together."""
+    """Clips that are collected into one unit: consecutive, of one group, with the same open questions and attempts, by
+    one decoder, and small enough together."""
 
-    def __init__(self, planned: PlannedVideo) -> None:
+    def __init__(self, planned: PlannedVideo, size: int) -> None:
         self._planned = planned
+        self._group_clips = size
         self._clips: list[DecodedClip] = []
         self._key: tuple[tuple[str, ...], tuple[int, ...], str] = ((), (), "")
 
@@ -119,8 +126,13 @@ class _OpenUnit:
         missing = self._planned.missing(decoded.clip.index)
         key = (missing, self._planned.attempts_at(decoded.clip.index, missing), decoder)
         follows = not self._clips or self._clips[-1].clip.index + 1 == decoded.clip.index
-        is_full = len(self._clips) == MAX_UNIT_CLIPS
-        if key != self._key or not follows or is_full or _frame_bytes([*self._clips, decoded]) > MAX_UNIT_FRAME_BYTES:
+        begins_group = decoded.clip.index % self._group_clips == 0
+        if (
+            key != self._key
+            or not follows
+            or begins_group
+            or _frame_bytes([*self._clips, decoded]) > MAX_UNIT_FRAME_BYTES
+        ):
             yield from self.close()
         self._key = key
         self._clips.append(decoded)
@@ -141,6 +153,11 @@ class _OpenUnit:
 
 def _frame_bytes(clips: list[DecodedClip]) -> int:
     return sum(decoded.frames.frames_THWC.nbytes for decoded in clips)
+
+
+def _is_told_by_first_part(planned: PlannedVideo, failure: Failure) -> bool:
+    """Whether a video that could not be opened gave this part what the first part gets, too: it lies in the file."""
+    return planned.part > 0 and wait_after(failure.reason, 1) is None
 
 
 def _failure(error: Exception) -> Failure:

@@ -1,6 +1,6 @@
 """A run on Ray: plan -> decode -> answer as one streaming Ray Dataset.
 
-    PLANNED rows ──> decode workers ──> DECODED rows, one unit a block ──> answer workers ──> receipts
+    PARTS rows ──> decode workers ──> DECODED rows, one unit a block ──> answer workers ──> receipts
 
 Frames cross the object store once, one unit at a time. The answer worker commits, so that only receipts come here.
 """
@@ -33,7 +33,7 @@ def run_on_ray(
     *,
     verbose: bool = False,
 ) -> Iterator[Receipt]:
-    """The receipts of all units of `videos` (PLANNED), as they are committed, in any order.
+    """The receipts of all units of `videos` (PARTS), as they are committed, in any order.
 
     `make_decode` and `make_answer` make the workers, each in a process of its own. `verbose` shows what Ray logs.
     Raises FramegateError.

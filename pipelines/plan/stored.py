@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -20,7 +21,8 @@ import pyarrow.compute as pc
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.store import ObjectInfo, Store
-from framegate.pipelines.store.parquet import one_of_ours, read_columns
+from framegate.pipelines.store.parquet import MAX_READS, one_of_ours, read_columns
+from framegate.schemas.errors import ObjectNotFound
 from framegate.schemas.keys import Packing, id_numbers, positions_among
 from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, JOURNAL, KEY_COLUMNS
 
@@ -56,6 +58,13 @@ class Stored:
 
 def read_stored(output: Output, config_id: str) -> Stored:
     """Fresh from storage. Raises StorageError."""
+    for _ in range(MAX_READS - 1):
+        with suppress(ObjectNotFound):  # files that were listed have been merged into another one
+            return _read_stored(output, config_id)
+    return _read_stored(output, config_id)
+
+
+def _read_stored(output: Output, config_id: str) -> Stored:
     unsealed = [*_read_journal(output.store, output.layout.folder("journal", config_id))]
     results = [*_read_sealed(output.store, output.layout.folder("results", config_id), _ANSWER, _answered)]
     failures = [*_read_sealed(output.store, output.layout.folder("failures", config_id), _FAILURE, _failed)]

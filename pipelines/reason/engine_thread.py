@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 
 from framegate.pipelines.reason.engines.failures import describe_failure, is_fatal
@@ -18,10 +20,15 @@ from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.occupancy import Occupancy
 from framegate.pipelines.reason.questions import ClipRequest, Finished, QuestionRunner
 from framegate.pipelines.reason.strategies.protocol import Strategy
-from framegate.schemas.errors import EngineError
+from framegate.pipelines.reason.watchdog import Late, Watchdog
+from framegate.schemas.config import EngineConfig
+from framegate.schemas.errors import EngineError, EngineTimeout
 from framegate.schemas.qa import Question
 
+ABANDON_SECONDS = 60.0  # for callers to store what they have, once the engine has not come back
 JOIN_SECONDS = 10.0  # for one step to come to its end; then the thread is left behind, and ends with the process
+
+A_STEP, LOADING = "a step of the engine", "loading the model"
 
 
 class EngineThread:
@@ -31,6 +38,11 @@ class EngineThread:
     finds a new engine. After a fatal error no engine can work in this process: `on_fatal` is called in the thread and
     should end the process; where it returns, and without it, callers get an EngineError now and ever after. What the
     factory raises is raised to all who wait. The thread is a daemon, and ends with `close` or with this object.
+
+    With `limits`, a watchdog looks whether the model is loaded and each step comes back in time. Where a step does not,
+    all who wait, and all who ask from then on, get an EngineTimeout; where loading does not, an EngineError. The engine
+    cannot be used any more: callers should end the process once they have stored what they have. `on_fatal` ends it
+    where they have not after ABANDON_SECONDS.
     """
 
     def __init__(
@@ -40,9 +52,10 @@ class EngineThread:
         *,
         on_fatal: Callable[[BaseException], None] | None = None,
         occupancy: Occupancy | None = None,
+        limits: EngineConfig | None = None,
     ) -> None:
         self.occupancy = occupancy or Occupancy()
-        self._drive = _Drive(engine_factory, strategy, on_fatal, self.occupancy)
+        self._drive = _Drive(engine_factory, strategy, on_fatal, self.occupancy, limits)
         # The thread has no reference to this object, so that the thread ends when nothing else has one either.
         self._thread = threading.Thread(target=self._drive.run, name="engine", daemon=True)
         self._ends = weakref.finalize(self, _end, self._drive, self._thread)
@@ -112,6 +125,7 @@ class _Drive:
         strategy: Strategy,
         on_fatal: Callable[[BaseException], None] | None,
         occupancy: Occupancy,
+        limits: EngineConfig | None,
     ) -> None:
         self.changed = threading.Condition()
         self.is_built = False
@@ -120,7 +134,11 @@ class _Drive:
         self._strategy = strategy
         self._on_fatal = on_fatal
         self._occupancy = occupancy
+        self._limits = limits
+        self._watchdog = None if limits is None else Watchdog(self._on_late, max_seconds=limits.deadline_seconds)
         self._inbox: list[_Asked] = []
+        self._taken: list[_Asked] = []  # out of the inbox, and not yet open
+        self._late_error: EngineError | None = None
         self._is_stopped = False
         self._fatal_error: EngineError | None = None
         self._runner: QuestionRunner | None = None
@@ -130,6 +148,8 @@ class _Drive:
         with self.changed:
             if self._is_stopped:
                 raise EngineError("the engine is closed")
+            if self._late_error is not None:
+                raise self._late_error
             self._inbox.append(asked)
             self.changed.notify()
 
@@ -139,15 +159,25 @@ class _Drive:
             self.changed.notify()
 
     def run(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.start()
+        try:
+            self._run()
+        finally:
+            if self._watchdog is not None:
+                self._watchdog.close()
+
+    def _run(self) -> None:
         while self._wait():
             new = self._take()
-            if self._runner is None and not self._build(new):
+            if (self._runner is None and not self._build(new)) or self._late_error is not None:
                 continue
             for asked in [asked for asked in new if not asked.open]:
                 asked.future.set_result([])
             try:
-                self._admit(new)
-                self._step()
+                with self._watch_step():
+                    self._admit(new)
+                    self._step()
             except Exception as error:
                 self._break_down(error)
             except BaseException as error:  # a library that calls exit() ends no run, and leaves nobody waiting
@@ -160,23 +190,49 @@ class _Drive:
         """Until there is something to do; False where the thread should end."""
         with self.changed:
             self.changed.wait_for(lambda: self._inbox or self._open or self._is_stopped)
-            return not self._is_stopped
+            return not self._is_stopped and self._late_error is None
 
     def _take(self) -> list[_Asked]:
         with self.changed:
             new, self._inbox = self._inbox, []
+            self._taken = new
             return new
+
+    def _watch_step(self) -> AbstractContextManager[None]:
+        if self._watchdog is None or self._limits is None:
+            return nullcontext()
+        return self._watchdog.watch(A_STEP, self._limits.deadline_seconds)
+
+    def _watch_loading(self) -> AbstractContextManager[None]:
+        if self._watchdog is None or self._limits is None:
+            return nullcontext()
+        return self._watchdog.watch(LOADING, self._limits.load_seconds)
+
+    def _on_late(self, late: Late) -> None:
+        """In the watchdog's thread, while the engine's hangs."""
+        message = f"{late.what} did not come back within {late.max_seconds:g} s"
+        error = EngineTimeout(message) if late.what == A_STEP else EngineError(message)
+        with self.changed:
+            self._late_error = error
+            waiting = {id(asked): asked for asked in [*self._inbox, *self._taken, *self._open.values()]}
+        for asked in waiting.values():
+            with suppress(InvalidStateError):  # it was answered at the last moment, or earlier
+                asked.future.set_exception(error)
+        if self._on_fatal is not None:
+            time.sleep(ABANDON_SECONDS)
+            self._on_fatal(error)
 
     def _build(self, new: list[_Asked]) -> bool:
         try:
             if self._fatal_error is not None:
                 raise self._fatal_error
-            with self._occupancy.loading():
+            with self._occupancy.loading(), self._watch_loading():
                 self._runner = QuestionRunner(self._factory(), self._strategy)
         except BaseException as error:
             if isinstance(error, EngineError):
                 error.__traceback__ = None  # its frames may hold an engine that the strategy cannot use
-            self._raise_to_all(new, error)
+            if self._late_error is None:  # else all have been told
+                self._raise_to_all(new, error)
             return False
         self._tell(0)
         self.is_built = True
@@ -202,7 +258,10 @@ class _Drive:
         if not self._open:
             return
         self._tell(self._runner.engine.num_unfinished)
-        for finished in self._runner.step():
+        done = self._runner.step()
+        if self._late_error is not None:  # too late: nobody waits for it any more
+            return
+        for finished in done:
             self._hand_over(finished)
         if self._open and not self._runner.engine.num_unfinished:
             raise EngineError("the engine lost questions: it is idle and they have not come back")

@@ -10,6 +10,8 @@ from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.occupancy import Occupancy
 from framegate.pipelines.reason.questions import ClipRequest, Finished
 from framegate.pipelines.reason.strategies.protocol import Strategy
+from framegate.pipelines.reason.wear import Wear
+from framegate.schemas.config import EngineConfig
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
 from framegate.schemas.unit import AnsweredClip, AnsweredUnit, DecodedClip, DecodedUnit, Failure
@@ -22,7 +24,7 @@ class ReasonStage:
 
     `answer` may be called from many threads: their units are in the engine together, and each call has its own back as
     soon as it is answered. The engine is built by the first call and not by the constructor, so that the caller gets
-    what is raised there as it is. `on_fatal`: see EngineThread.
+    what is raised there as it is. `on_fatal` and `limits`: see EngineThread; without limits nothing wears out.
     """
 
     def __init__(
@@ -32,14 +34,21 @@ class ReasonStage:
         strategy: Strategy,
         questions: tuple[Question, ...],
         on_fatal: Callable[[BaseException], None] | None = None,
+        limits: EngineConfig | None = None,
     ) -> None:
         self.occupancy = Occupancy()
-        self._engine = EngineThread(engine_factory, strategy, on_fatal=on_fatal, occupancy=self.occupancy)
+        self._engine = EngineThread(
+            engine_factory, strategy, on_fatal=on_fatal, occupancy=self.occupancy, limits=limits
+        )
+        self._wear = None if limits is None else Wear(limits)
         self._bank = {question.hash: question for question in questions}
         self._unit_numbers = itertools.count()
 
     def answer(self, decoded: DecodedUnit) -> AnsweredUnit:
-        """Returns when every question of every clip came back. What fails of them becomes a failure in the unit."""
+        """Returns when every question of every clip came back. What fails of them becomes a failure in the unit.
+
+        Raises EngineTimeout where a step of the engine did not come back.
+        """
         questions = tuple(self._bank[question_hash] for question_hash in decoded.question_hashes)
         finished = self._engine.ask(self._requests(decoded, questions)).result()
         return _answered(decoded, finished)
@@ -48,6 +57,10 @@ class ReasonStage:
         """How many questions at once keep the engine busy; None where it does not tell."""
         num_slots = self._engine.num_slots()
         return None if num_slots is None else QUESTIONS_PER_SLOT * num_slots
+
+    def why_worn(self) -> str | None:
+        """Why another process should take this one's place: it has lived or grown enough. Call it after an answer."""
+        return None if self._wear is None else self._wear.look()
 
     def close(self) -> None:
         """Ends the engine's thread."""

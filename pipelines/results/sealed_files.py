@@ -1,7 +1,8 @@
 """Which sealed files an output has, in which partition and with which columns of manifests.
 
-A listing names the files with their sizes and versions. A file is opened for its footer alone where nothing else tells
-which columns of manifests it has.
+A listing names the files with their sizes and versions. Which columns of manifests a file has stands in the record of
+the seal that wrote it, and never changes. A file that no record describes, of an older version or of a seal that is
+under way, is opened for its footer.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from framegate.pipelines.commit.input_types import common_type, parse_types
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import NULL
+from framegate.pipelines.commit.seal_log import SealLog, files_of
+from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.store import ObjectInfo
 from framegate.pipelines.store.parquet import one_of_ours
 from framegate.pipelines.store.sealed_filesystem import SealedFilesystem
+from framegate.schemas.errors import CredentialsError, StorageError
 from framegate.schemas.tables import INPUT_PREFIX
 
 REQUESTS_AT_ONCE: Final = 32
@@ -30,7 +35,7 @@ _Result = TypeVar("_Result")
 class SealedTable:
     """The files of one table, by their names below the output, and what their rows have beside the table's own columns.
 
-    inputs      columns of manifests, in order of their first file; text where files disagree about the type
+    inputs      columns of manifests, by name
     partitions  the folders of the path, config_id among them, with their values as they stand there (encoded) and as
                 they are; None: rows without one
     """
@@ -51,8 +56,13 @@ def read_sealed_tables(
     listed = dict(zip(names, at_once(output, lambda table: _list(output, table), names), strict=True))
     infos = {name: info for files in listed.values() for name, info in files.items()}
     files = SealedFilesystem(output.store, infos)
-    read = at_once(output, lambda name: _read_inputs(files, name, infos[name]), infos) if with_inputs else []
-    inputs = dict(zip(infos, read, strict=False))
+    inputs: dict[str, Mapping[str, pa.DataType]] = {}
+    if with_inputs:
+        inputs |= _recorded_inputs(output, infos)
+        unknown = [name for name in infos if name not in inputs]
+        inputs |= zip(
+            unknown, at_once(output, lambda name: _read_inputs(files, name, infos[name]), unknown), strict=True
+        )
     found = {
         table: SealedTable(
             files=of_table,
@@ -78,6 +88,23 @@ def _list(output: Output, table: str) -> dict[str, ObjectInfo]:
     return {f"{table}/{info.uri.rpartition(f'/{table}/')[2]}": info for info in infos}
 
 
+def _recorded_inputs(output: Output, names: Iterable[str]) -> dict[str, dict[str, pa.DataType]]:
+    """The columns of manifests of each file that a record describes, by its name."""
+    config_ids = sorted({name.partition("config_id=")[2].partition("/")[0] for name in names} - {""})
+    recorded = at_once(output, lambda config_id: _read_files(output, config_id), config_ids)
+    described = {file.uri: parse_types(file.inputs) for files in recorded for file in files if file.inputs is not None}
+    return {name: types for name, types in described.items() if types is not None}
+
+
+def _read_files(output: Output, config_id: str) -> list[SealedFile]:
+    try:
+        return [*files_of(SealLog(output, config_id).read_records()).values()]
+    except CredentialsError:
+        raise
+    except StorageError:  # a record is lost or damaged, which is the audit's to tell: the footers say the same
+        return []
+
+
 def _read_inputs(files: SealedFilesystem, name: str, info: ObjectInfo) -> dict[str, pa.DataType]:
     with one_of_ours(info.uri), files.open(name) as file:
         schema = pq.ParquetFile(file).schema_arrow
@@ -85,12 +112,12 @@ def _read_inputs(files: SealedFilesystem, name: str, info: ObjectInfo) -> dict[s
 
 
 def _merged(of_files: Iterable[Mapping[str, pa.DataType]]) -> dict[str, pa.DataType]:
-    merged: dict[str, pa.DataType] = {}
+    """One type for each column: the wider number, or text, which holds what any manifest called by one name."""
+    types: dict[str, set[pa.DataType]] = {}
     for columns in of_files:
         for name, data_type in columns.items():
-            if merged.setdefault(name, data_type) != data_type:
-                merged[name] = pa.string()  # one manifest called it a number, another a text: text holds both
-    return merged
+            types.setdefault(name, set()).add(data_type)
+    return {name: common_type(found - {pa.null()}, promote=True) for name, found in sorted(types.items())}
 
 
 def _partitions(names: Iterable[str]) -> dict[str, dict[str, str | None]]:

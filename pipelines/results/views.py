@@ -1,4 +1,4 @@
-"""The output as three read-only SQL views: `answers`, `failures` and `failure_history`.
+"""The output as read-only SQL views: `answers`, `failures`, `failure_history` and, where it is mentioned, `videos`.
 
 DuckDB reads the sealed files itself and leaves out partitions and row groups that a filter rules out. Which files there
 are and which columns they have is known before (`pipelines.results.sealed_files`), so that it opens those alone that a
@@ -17,7 +17,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import duckdb
@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.results.sealed_files import SealedTable, read_sealed_tables
+from framegate.pipelines.results.video_states import MENTIONED, create_videos
 from framegate.pipelines.results.view_sql import comment, create_standing, create_view
 from framegate.pipelines.store.sealed_filesystem import PROTOCOL, SealedFilesystem
 from framegate.schemas.config import OutputConfig
@@ -56,9 +57,17 @@ _ALLOWED: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 class Views:
     """A connection to the views and nothing else, and the files behind it."""
 
+    output: Output
     connection: duckdb.DuckDBPyConnection
     files: SealedFilesystem
     tables: Mapping[str, SealedTable]
+    made: set[str] = field(default_factory=set)
+
+    def make_videos(self) -> None:
+        """Makes the view `videos`, once. Raises StorageError."""
+        if "videos" not in self.made:
+            create_videos(self.connection, self.output)
+            self.made.add("videos")
 
     def comment(self) -> None:
         """Stores the meanings of all columns, which takes some 15 ms."""
@@ -87,7 +96,7 @@ def open_views(output_uri: str, storage_options: Mapping[str, object], *, with_i
             connection.execute(f"SET threads = {REMOTE_THREADS}")
         for setting, value in _LOCKS.items():
             connection.execute(f"SET {setting} = {value}")
-        yield Views(connection=connection, files=files, tables=tables)
+        yield Views(output=output, connection=connection, files=files, tables=tables)
 
 
 def query(output_uri: str, storage_options: Mapping[str, object], sql: str) -> pa.Table:
@@ -117,6 +126,8 @@ def select(views: Views, sql: str) -> pa.Table:
     if len(statements) != 1 or statements[0].type not in _ALLOWED:
         kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
         raise QueryError(f"the query must be exactly one SELECT or EXPLAIN statement, got: {kinds}")
+    if MENTIONED.search(sql):
+        views.make_videos()
     if _SHOWS_COMMENTS.search(sql):
         views.comment()
     try:

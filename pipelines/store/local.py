@@ -13,7 +13,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import ClassVar, Final
 
 from fsspec.implementations.local import LocalFileSystem
@@ -120,7 +120,10 @@ class LocalFiles:
 
     def delete(self, paths: Sequence[str]) -> None:
         for path in paths:
-            with suppress(FileNotFoundError, NotADirectoryError):
+            # Where objects are replaced, one must not be put back between the check of its version and its rename.
+            is_replaced = os.path.exists(os.path.join(os.path.dirname(path), LOCK_FILE))
+            lock = _locked(os.path.dirname(path)) if is_replaced else nullcontext()
+            with lock, suppress(FileNotFoundError, NotADirectoryError):
                 os.unlink(path)
 
     def open_uploads(self, path: str) -> Iterator[OpenUpload]:

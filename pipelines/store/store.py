@@ -186,8 +186,8 @@ class Store:
     def replace(self, uri: str, data: bytes, *, if_match: str) -> ObjectInfo:
         """Puts other bytes in the place of one version of an object, whole: a reader meets the old or the new ones.
 
-        Raises VersionChanged where another version is there, ObjectNotFound where none is, StorageError. Must not run
-        beside a `delete` of the same object on a local disk.
+        Raises VersionChanged where another version is there, ObjectNotFound where none is, StorageError. On a
+        local disk it may run beside a `delete` of an object that was replaced before.
         """
         with translate_errors("replace", uri):
             backend, path = self._backend(uri)

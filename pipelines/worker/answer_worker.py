@@ -7,7 +7,7 @@ lost with them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict
 from typing import Protocol
 
@@ -17,9 +17,11 @@ from framegate.pipelines.commit.journal import Receipt, commit_unit, read_receip
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.reason.occupancy import Occupancy, Place
-from framegate.pipelines.worker.attempts import Attempt, Attempts, crash_failure
+from framegate.pipelines.worker.attempts import Attempt, Attempts, crash_failure, timeout_failure
 from framegate.pipelines.worker.engine_admission import EngineAdmission
+from framegate.pipelines.worker.process_end import ProcessEnd
 from framegate.schemas.clock import now
+from framegate.schemas.errors import EngineError, EngineTimeout
 from framegate.schemas.unit import AnsweredUnit, DecodedUnit
 
 SetPlace = Callable[[Place], None]
@@ -38,6 +40,10 @@ class AnsweringStage(Protocol):
         """How many questions at once keep its engine busy; None where it does not tell."""
         ...
 
+    def why_worn(self) -> str | None:
+        """Why another process should take this one's place, or None. Called after each answer."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -49,14 +55,25 @@ class AnswerWorker:
 
     A unit that was begun before and never finished may have killed its process. It is asked alone, so that it takes no
     other unit with it. Once it has killed its worker `max_attempts` times, the last time alone, it is committed as
-    failed.
+    failed. A step of the engine that does not come back is such a death, told before it happens.
+
+    `end_process` ends this process, with an error that says why; Ray then starts another one, which gets the units that
+    this one has not answered. A worn process commits first what it has begun, and begins nothing new. Without it
+    nothing wears out, and EngineTimeout is raised.
     """
 
     def __init__(
-        self, *, make_stage: Callable[[], AnsweringStage], attempts: Attempts, facts: RunFacts, max_attempts: int
+        self,
+        *,
+        make_stage: Callable[[], AnsweringStage],
+        attempts: Attempts,
+        facts: RunFacts,
+        max_attempts: int,
+        end_process: Callable[[BaseException], object] | None = None,
     ) -> None:
         self._stage = make_stage()
         self._admission = EngineAdmission()
+        self._end = None if end_process is None else ProcessEnd(end_process, self._admission)
         self._attempts = attempts
         self._facts = facts
         # All units in a process die together: the first death may have been the fault of another one.
@@ -89,19 +106,50 @@ class AnswerWorker:
             if attempt.num_deaths:
                 self._attempts.retract(attempt)
                 return None
-            with self._attempts.no_death(attempt):
-                answered = self._ask(unit, set_place)
+            with self._attempts.no_death(attempt), self._begun():
+                try:
+                    answered = self._ask(unit, set_place)
+                except EngineTimeout as error:
+                    self._end_and_wait(error)
+                    raise
                 admitted.close()  # the next one may come while this one is committed
                 return self._commit(answered, attempt, set_place)
 
     def _ask_alone(self, unit: DecodedUnit, set_place: SetPlace) -> Receipt:
         with self._admission.exclusive():
             attempt = self._begin(unit)
-            with self._attempts.no_death(attempt):
-                if attempt.num_deaths < self._max_deaths:
-                    return self._commit(self._ask(unit, set_place), attempt, set_place)
-                given_up = unit.all_failed(crash_failure("reason", attempt.num_deaths))
-                return self._commit(given_up, attempt, set_place)
+            with self._attempts.no_death(attempt), self._begun():
+                if attempt.num_deaths >= self._max_deaths:
+                    given_up = unit.all_failed(crash_failure("reason", attempt.num_deaths))
+                    return self._commit(given_up, attempt, set_place)
+                try:
+                    answered = self._ask(unit, set_place)
+                except EngineTimeout as error:
+                    if attempt.num_deaths + 1 < self._max_deaths:
+                        self._end_and_wait(error)
+                    return self._give_up_late(unit, attempt, error, set_place)
+                return self._commit(answered, attempt, set_place)
+
+    def _give_up_late(self, unit: DecodedUnit, attempt: Attempt, error: EngineTimeout, set_place: SetPlace) -> Receipt:
+        """The unit is committed as failed while this process still can, and then the process ends."""
+        if self._end is None:
+            raise error
+        self._admission.shut()
+        receipt = self._commit(unit.all_failed(timeout_failure(error, attempt.num_deaths + 1)), attempt, set_place)
+        self._end.soon(error)
+        return receipt
+
+    def _begun(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._end is None else self._end.begun()
+
+    def _end_and_wait(self, error: EngineTimeout) -> None:
+        """The unit's marker stays, and counts as a death. Returns only where this process must not be ended."""
+        if self._end is not None:
+            self._end.wait_for_it(error)
+
+    def _replace_if_worn(self) -> None:
+        if self._end is not None and (why := self._stage.why_worn()) is not None:
+            self._end.when_done(EngineError(f"another process takes the place of this one: {why}"))
 
     def _begin(self, unit: DecodedUnit) -> Attempt:
         _, video_id, name = unit_uri(self._attempts.output.layout, unit, self._facts.config_id).rsplit("/", 2)
@@ -119,4 +167,5 @@ class AnswerWorker:
         receipt = commit_unit(self._attempts.output, answered, self._facts, written_at=now())
         if attempt is not None:
             self._attempts.end(attempt)
+            self._replace_if_worn()
         return receipt

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.failpoints import reach
 from framegate.schemas.clock import now
-from framegate.schemas.errors import StorageError
+from framegate.schemas.errors import EngineTimeout, StorageError
 from framegate.schemas.unit import Failure
 
 STALE_AFTER = timedelta(hours=1)
@@ -109,6 +109,14 @@ def crash_failure(stage: str, num_deaths: int) -> Failure:
     times = "once" if num_deaths == 1 else f"{num_deaths} times"
     message = f"The process that worked on it died {times} before it was done; it is not tried again."
     return Failure(stage=stage, reason="actor_crash", message=message)
+
+
+def timeout_failure(error: EngineTimeout, num_times: int) -> Failure:
+    """The failure of work at which the engine did not come back each time, the last time with nothing beside it."""
+    times = "once" if num_times == 1 else f"{num_times} times"
+    text = str(error)
+    message = f"{text[:1].upper()}{text[1:]}; work on it ended its process {times}, and it is not tried again."
+    return Failure(stage="reason", reason=error.reason, message=message)
 
 
 def read_deaths(output: Output, config_id: str, *, now: datetime) -> dict[str, int]:

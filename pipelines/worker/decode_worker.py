@@ -18,6 +18,11 @@ from framegate.schemas.unit import DecodedUnit, PlannedVideo, to_table
 DECODE_SCOPE: Final = "decode"
 
 
+def decode_scope(planned: PlannedVideo) -> str:
+    """What an attempt at decoding is counted under: parts of a video are tried and given up each for itself."""
+    return DECODE_SCOPE if planned.num_parts == 1 else f"{DECODE_SCOPE}-{planned.part}-of-{planned.num_parts}"
+
+
 class DecodingStage(Protocol):
     """`pipelines.decode.stage.DecodeStage` is one."""
 
@@ -25,7 +30,8 @@ class DecodingStage(Protocol):
 
 
 class DecodeWorker:
-    """Turns planned videos into decoded units. A video that killed its worker `max_attempts` times is given up.
+    """Turns planned videos, and parts of them, into decoded units. One that killed its worker `max_attempts` times is
+    given up.
 
     Giving up is committed here as well as handed on. After a crash Ray reruns the task and matches its outputs to those
     of the first attempt by position, so that a unit which is only handed on could be dropped.
@@ -40,14 +46,14 @@ class DecodeWorker:
         self._max_attempts = max_attempts
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        """As Ray calls it: rows in PLANNED to tables of one row in DECODED."""
+        """As Ray calls it: rows in PARTS to tables of one row in DECODED."""
         for planned in PlannedVideo.from_table(batch):
             for unit in self.decode(planned):
                 yield to_table([unit], DECODED)
 
     def decode(self, planned: PlannedVideo) -> Iterator[DecodedUnit]:
         """The video's units, each as soon as it is full. Raises StorageError, and what the stage raises."""
-        attempt = self._attempts.begin(planned.video.video_id, DECODE_SCOPE)
+        attempt = self._attempts.begin(planned.video.video_id, decode_scope(planned))
         reach("decode.before")
         with self._attempts.no_death(attempt):
             if attempt.num_deaths >= self._max_attempts:

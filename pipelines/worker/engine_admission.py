@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class EngineAdmission:
-    """A lock with two modes, for many threads: shared up to a number of questions, and exclusive."""
+    """A lock with two modes, for many threads: shared up to a number of questions, and exclusive. `shut` ends both."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -16,6 +16,7 @@ class EngineAdmission:
         self._num_sharing = 0
         self._num_waiting_exclusive = 0
         self._is_exclusive = False
+        self._is_closed = False
 
     @contextmanager
     def shared(self, num_questions: int, max_questions: int | None) -> Iterator[None]:
@@ -42,7 +43,7 @@ class EngineAdmission:
         with self._changed:
             self._num_waiting_exclusive += 1
             try:
-                self._changed.wait_for(lambda: not self._num_sharing and not self._is_exclusive)
+                self._changed.wait_for(lambda: not self._is_closed and self._is_empty)
                 self._is_exclusive = True
             finally:
                 self._num_waiting_exclusive -= 1
@@ -54,11 +55,26 @@ class EngineAdmission:
                 self._is_exclusive = False
                 self._changed.notify_all()
 
+    def shut(self) -> None:
+        """Lets nobody in any more: who waits to be let in waits for ever."""
+        with self._changed:
+            self._is_closed = True
+
+    def close(self) -> None:
+        """`shut`, and waits until everybody has left."""
+        self.shut()
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_empty)
+
+    @property
+    def _is_empty(self) -> bool:
+        return not self._num_sharing and not self._is_exclusive
+
     @property
     def is_exclusive_awaited(self) -> bool:
         return self._num_waiting_exclusive > 0
 
     def _may_share(self, max_questions: int | None) -> bool:
-        if self._is_exclusive or self.is_exclusive_awaited:
+        if self._is_closed or self._is_exclusive or self.is_exclusive_awaited:
             return False
         return not self._num_sharing or max_questions is None or self._num_questions < max_questions

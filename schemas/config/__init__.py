@@ -4,6 +4,7 @@ Defaults stand in these files and nowhere else. `schemas.job` reads the files th
 """
 
 from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.config.engine import EngineConfig
 from framegate.schemas.config.failures import FailuresConfig
 from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, GatedConfig, StrategyConfig
 from framegate.schemas.config.identity import NAMED, SCHEMA_VERSION, answer_document, config_id, differences
@@ -14,6 +15,7 @@ from framegate.schemas.config.output import OutputConfig
 from framegate.schemas.config.prompt import PromptConfig
 from framegate.schemas.config.ray import ActorBounds, RayConfig
 from framegate.schemas.config.run import RunConfig
+from framegate.schemas.config.seal import SealConfig
 
 __all__ = [
     "NAMED",
@@ -23,6 +25,7 @@ __all__ = [
     "ClipsConfig",
     "DecodeConfig",
     "DirectConfig",
+    "EngineConfig",
     "FailuresConfig",
     "FramesConfig",
     "GatedConfig",
@@ -33,6 +36,7 @@ __all__ = [
     "PromptConfig",
     "RayConfig",
     "RunConfig",
+    "SealConfig",
     "StrategyConfig",
     "answer_document",
     "config_id",

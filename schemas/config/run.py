@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.config.engine import EngineConfig
 from framegate.schemas.config.failures import FailuresConfig
 from framegate.schemas.config.gate import GatedConfig, StrategyConfig
 from framegate.schemas.config.input import InputConfig
@@ -16,6 +17,7 @@ from framegate.schemas.config.output import OutputConfig
 from framegate.schemas.config.part import Part
 from framegate.schemas.config.prompt import PromptConfig
 from framegate.schemas.config.ray import RayConfig
+from framegate.schemas.config.seal import SealConfig
 
 
 class RunConfig(Part):
@@ -30,6 +32,7 @@ class RunConfig(Part):
     decode: DecodeConfig = DecodeConfig()
     prompt: PromptConfig = PromptConfig()
     gate: StrategyConfig = GatedConfig()
+    engine: EngineConfig = EngineConfig()
     failures: FailuresConfig = FailuresConfig()
     ray: RayConfig = RayConfig()
     adopt: str | None = Field(
@@ -38,6 +41,7 @@ class RunConfig(Part):
         description="a config_id of the output under which answers go on, although this job's own is another",
     )
     run: NightConfig = NightConfig()
+    seal: SealConfig = SealConfig()
 
     @model_validator(mode="after")
     def _decord_is_confined(self) -> RunConfig:

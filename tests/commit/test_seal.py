@@ -255,7 +255,10 @@ def test_the_partitions_of_an_output_are_fixed(tmp_path: Path, units: SimpleName
         seal(output, facts.config_id, partition_by=["written_at.month"])
 
 
-def test_a_lost_record_is_told(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:
+def test_a_lost_record_is_told(
+    tmp_path: Path, units: SimpleNamespace, facts: RunFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("framegate.pipelines.commit.seal.FOLD_FROM", 100)
     output = Output.at(str(tmp_path))
     fill(output, units, facts, names="abcdef")
     seal(output, facts.config_id, file_bytes=4096)

@@ -155,6 +155,12 @@ class World:
                 Store().replace(info.uri, encode_sealed([left], table.schema), if_match=info.version)
 
 
+@pytest.fixture(params=[100, 1], ids=["records", "history"], autouse=True)
+def fold_from(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds whether records stay objects of their own or are folded at once."""
+    monkeypatch.setattr("framegate.pipelines.commit.seal.FOLD_FROM", request.param)
+
+
 @pytest.fixture
 def worlds(memory_root: str, units: SimpleNamespace, facts: RunFacts) -> Callable[[object], World]:
     """New worlds by name; the first one's journal is copied, as committing takes longer than sealing."""

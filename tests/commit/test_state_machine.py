@@ -15,9 +15,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from framegate.pipelines.commit.journal import commit_unit
+from framegate.pipelines.commit.journal import commit_unit, unit_uri
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal import finish_seals, seal
+from framegate.pipelines.commit.seal import compact, finish_seals, seal
 from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.erase.erase import complete_erasures, erase
@@ -110,7 +110,10 @@ class Archive(RuleBasedStateMachine):
         video, questions = self.units.make_video(name), self.units.QUESTIONS[:2]
         unit = self.units.make_unit(video, indexes, num_clips=NUM_CLIPS, failing=failing, attempt=attempt)
         facts = replace(self.facts, run_id=f"run-{run}")
-        if not commit_unit(self.output, unit, facts, written_at=NOON).created:
+        uri = unit_uri(self.output.layout, unit, facts.config_id)
+        is_there = uri.removeprefix("memory:/") in MemoryFileSystem.store
+        commit_unit(self.output, unit, facts, written_at=NOON)
+        if is_there:
             return
         for clip, question in itertools.product(indexes, questions):
             if failing and question is questions[-1]:
@@ -136,6 +139,14 @@ class Archive(RuleBasedStateMachine):
             finish_seals(Output(MortalStore(num_left=[requests]), self.output.layout), self.facts.config_id)
         except Killed:
             return
+
+    @rule(requests=requests)
+    def compact(self, requests: int) -> None:
+        """Until it is over, or another process has completed it, files that are merged stand beside the new one."""
+        try:
+            compact(Output(MortalStore(num_left=[requests]), self.output.layout), self.facts.config_id)
+        except Killed:
+            finish_seals(self.output, self.facts.config_id)
 
     @rule(name=st.sampled_from(NAMES), requests=requests)
     def erase(self, name: str, requests: int) -> None:

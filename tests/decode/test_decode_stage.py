@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from framegate.pipelines.decode import stage as stage_module
+from framegate.pipelines.decode.part import MAX_GROUP_CLIPS
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.stage import DecodeStage, decoder_version
 from framegate.pipelines.store import Store
@@ -102,7 +103,7 @@ def test_units_are_bounded_in_bytes(film_path: Path) -> None:
 
 def test_units_are_bounded_in_clips(film_path: Path) -> None:
     units = decode(planned(film_path), clips=ClipsConfig(seconds=0.2, min_seconds=0))
-    assert [len(unit.clips) for unit in units] == [stage_module.MAX_UNIT_CLIPS, 50 - stage_module.MAX_UNIT_CLIPS]
+    assert [len(unit.clips) for unit in units] == [MAX_GROUP_CLIPS, 50 - MAX_GROUP_CLIPS]
 
 
 def test_clips_that_are_done_are_not_decoded_and_units_ask_only_what_is_missing(film_path: Path) -> None:

@@ -16,6 +16,8 @@ import yaml
 from typer.testing import CliRunner
 
 from framegate.jobs.cli import app
+from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.seal_log import SealLog
 from tests.docs.pages import ROOT
 
 RUN = """
@@ -33,9 +35,10 @@ QUESTIONS = [
 @pytest.fixture(scope="module")
 def outputs(
     tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path], model_folder: Path
-) -> tuple[Path, Path]:
-    """An output of which a run was killed as it committed its second unit; and the same after the next run, and after
-    one video was erased. A manifest of two videos, one that is none, and a tar shard of one."""
+) -> tuple[Path, ...]:
+    """An output of which a run was killed as it committed its second unit; the same after the next run, and after
+    one video was erased; and that with its seals folded. A manifest of two videos, one that is none,
+    and a tar shard of one."""
     folder = tmp_path_factory.mktemp("output")
     for number in range(2):
         make_video(folder / f"v{number}.mp4", seconds=4, shade=40 * number)
@@ -64,7 +67,9 @@ def outputs(
     adopting = {**job, "frames": {"fps": 1, "max_frames": 4}, "adopt": known.stem}
     (folder / "job.yaml").write_text(yaml.safe_dump(adopting))
     assert run(folder) == 0
-    return folder / "killed", folder / "index"
+    shutil.copytree(folder / "index", folder / "folded")
+    SealLog(Output.at(str(folder / "folded")), known.stem).fold(1)
+    return folder / "killed", folder / "index", folder / "folded"
 
 
 def run(folder: Path, **environment: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -29,6 +30,7 @@ KINDS = {
     "journal": rf"journal/config_id={ID}/{ID}/.+\.arrow\.zst",
     "seal plan": rf"seals/config_id={ID}/\d{{8}}\.plan\.parquet",
     "seal record": rf"seals/config_id={ID}/\d{{8}}\.json",
+    "seal history": rf"seals/config_id={ID}/history\.json\.gz",
     "attempt": rf"attempts/config_id={ID}/{ID}/[^/]+/[^/]+-\d{{4}}",
     "plan": r"plans/[^/]+\.parquet",
     "run record": r"runs/[^/.]+\.json",
@@ -53,7 +55,7 @@ INNER = {
 
 
 @pytest.fixture(scope="module")
-def objects(outputs: tuple[Path, Path]) -> dict[str, list[Path]]:
+def objects(outputs: tuple[Path, ...]) -> dict[str, list[Path]]:
     """Every object of both outputs by its kind; one of no kind fails. Hidden files are none."""
     found: dict[str, list[Path]] = {}
     for root in outputs:
@@ -99,7 +101,8 @@ def fields_of(kind: str, path: Path) -> dict[str, Any]:
         return dict.fromkeys(name for name in names if not name.startswith(INPUT_PREFIX))
     if path.suffix == ".parquet":
         return dict.fromkeys(name for name in pq.read_schema(path).names if not name.startswith(INPUT_PREFIX))
-    text = path.read_text(encoding="utf-8")
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
     return yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
 
 

@@ -25,18 +25,18 @@ PLAIN = [
 
 
 @pytest.mark.parametrize(("page", "sql"), QUERIES)
-def test_each_query_runs(outputs: tuple[Path, Path], page: str, sql: str) -> None:
+def test_each_query_runs(outputs: tuple[Path, ...], page: str, sql: str) -> None:
     with open_views(str(outputs[1]), {}) as connection:
         assert select(connection, sql).num_columns
 
 
 @pytest.mark.parametrize(("page", "condition"), CONDITIONS)
-def test_each_condition_is_one(outputs: tuple[Path, Path], page: str, condition: str) -> None:
+def test_each_condition_is_one(outputs: tuple[Path, ...], page: str, condition: str) -> None:
     with open_views(str(outputs[1]), {}) as connection:
         assert select(connection, f"SELECT count(*) FROM answers WHERE {condition}").num_rows == 1
 
 
 @pytest.mark.parametrize(("page", "sql"), PLAIN)
-def test_sql_over_plain_files_runs(outputs: tuple[Path, Path], page: str, sql: str) -> None:
+def test_sql_over_plain_files_runs(outputs: tuple[Path, ...], page: str, sql: str) -> None:
     assert "s3://index/cameras/" in sql
     assert duckdb.sql(sql.replace("s3://index/cameras", str(outputs[1]))).to_arrow_table().num_rows

@@ -11,6 +11,7 @@ from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.tally import Tally
 from framegate.schemas.keys import id_text
 from framegate.schemas.run import Phase, Plan, Progress
+from framegate.schemas.tables import VIDEO_STATES
 
 
 def receipt(number: int) -> Receipt:
@@ -39,7 +40,7 @@ def test_each_phase_and_each_receipt_is_told_with_what_is_known_by_then() -> Non
             num_settled=0,
             videos=videos,
             questions=(),
-            changes=(),
+            changes=VIDEO_STATES.empty_table(),
         )
     )
     tally = Tally(videos.column("video_id"))

@@ -19,6 +19,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.video_log import read_video_log
 from framegate.pipelines.erase.erase import erase
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.results.views import query
 from framegate.pipelines.store import Store, join
 from framegate.schemas.job import Job
 from framegate.schemas.run import RunSummary
@@ -260,3 +261,29 @@ def test_notices_are_printed_with_the_summary(
     monkeypatch.setattr(flow, "run", lambda *args, **options: in_process(*args, **{**options, "in_process": True}))
     assert run_job(job, name="job.yaml", engine_factory=ScriptedEngine) == 0
     assert "note: the manifest no longer names 1 of 3 videos" in capsys.readouterr().out
+
+
+def test_videos_are_a_view_and_tell_rows_of_gone_ones_apart(manifest_job: Callable[..., Job], archive: Path) -> None:
+    job = manifest_job(FILMS)
+    run(job)
+    (archive / "video0.mp4").unlink()
+    run(job)
+    found = query(job.config.output.uri, {}, "SELECT * FROM videos ORDER BY video_uri").to_pylist()
+    assert [(row["state"], row["num_answers"], row["num_failures"]) for row in found] == [
+        ("gone", 6, 0),
+        ("current", 4, 0),
+        ("current", 2, 0),
+    ]
+    assert [row["gone_since"] == (row["since"] if row["state"] == "gone" else None) for row in found] == [True] * 3
+    assert found[0]["first_seen"] < found[0]["gone_since"]
+    joined = "SELECT v.state, count(*) AS n FROM answers JOIN videos AS v USING (video_id) GROUP BY 1 ORDER BY 1"
+    assert query(job.config.output.uri, {}, joined).to_pylist() == [
+        {"state": "current", "n": 6},
+        {"state": "gone", "n": 6},
+    ]
+    comments = "SELECT comment FROM duckdb_columns() WHERE table_name = 'videos' AND column_name = 'state'"
+    assert query(job.config.output.uri, {}, comments).to_pylist() == [
+        {"comment": "current, superseded, gone or not_listed"}
+    ]
+    plan = query(job.config.output.uri, {}, "EXPLAIN SELECT state, count(*) FROM videos GROUP BY 1").to_pylist()
+    assert "parquet" not in str(plan).lower()  # states alone read no answer

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from framegate.pipelines.reason import engine_thread
 from framegate.pipelines.reason.engine_thread import EngineThread
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine, say_yes
 from framegate.pipelines.reason.occupancy import Occupancy
@@ -20,7 +21,8 @@ from framegate.pipelines.reason.questions import ClipRequest
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.reason.strategies.protocol import Ask, FinishedAsk
 from framegate.schemas.clip import FrameBatch
-from framegate.schemas.errors import EngineError
+from framegate.schemas.config import EngineConfig
+from framegate.schemas.errors import EngineError, EngineTimeout
 from framegate.schemas.qa import Question
 
 QUESTIONS = tuple(Question(id=f"q{number}", text=f"Is it {number}?", type="yes_no") for number in range(2))
@@ -244,3 +246,63 @@ def test_its_time_is_accounted_for(make_thread: Callable[..., EngineThread]) -> 
     release.set()
     waits.result(TIMEOUT)
     assert occupancy.read()["full"] >= 0.04
+
+
+LIMITS = EngineConfig(deadline_seconds=0.4, load_seconds=20)
+
+
+def test_a_step_that_does_not_come_back_is_told_to_all_who_wait_and_to_all_who_ask_then(
+    make_thread: Callable[..., EngineThread],
+) -> None:
+    release, begun = threading.Event(), threading.Event()
+
+    def hang(asks: Sequence[Ask]) -> None:
+        begun.set()
+        release.wait(TIMEOUT)
+
+    thread = make_thread(lambda: ScriptedEngine(before_step=hang), limits=LIMITS)
+    at_work = thread.ask([make_request("a")])
+    assert begun.wait(TIMEOUT)
+    behind = thread.ask([make_request("b")])
+    for future in (at_work, behind):
+        with pytest.raises(EngineTimeout, match=r"a step of the engine did not come back within 0\.4 s"):
+            future.result(TIMEOUT)
+    with pytest.raises(EngineTimeout):
+        thread.ask([make_request("c")])
+    release.set()  # what comes back too late harms nobody
+    thread.close()
+    with pytest.raises(EngineTimeout):
+        at_work.result(0)
+
+
+def test_loading_has_a_deadline_of_its_own_and_ends_in_an_error_that_is_no_timeout_of_a_step(
+    make_thread: Callable[..., EngineThread],
+) -> None:
+    slow = make_thread(lambda: time.sleep(1.5) or ScriptedEngine(), limits=LIMITS)
+    assert len(slow.ask([make_request("a")]).result(TIMEOUT)) == 2
+    slow.close()
+    release = threading.Event()
+    limits = EngineConfig(deadline_seconds=0.4, load_seconds=0.4)
+    stuck = make_thread(lambda: release.wait(TIMEOUT) and ScriptedEngine(), limits=limits)
+    with pytest.raises(EngineError, match="loading the model did not come back") as raised:
+        stuck.num_slots()
+    assert not isinstance(raised.value, EngineTimeout)
+    release.set()
+
+
+def test_a_caller_that_does_not_end_the_process_does_not_keep_it_alive(
+    make_thread: Callable[..., EngineThread], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_thread, "ABANDON_SECONDS", 0.1)
+    ended: list[BaseException] = []
+    release, is_ended = threading.Event(), threading.Event()
+    thread = make_thread(
+        lambda: ScriptedEngine(before_step=lambda asks: release.wait(TIMEOUT)),
+        limits=LIMITS,
+        on_fatal=lambda error: (ended.append(error), is_ended.set()),
+    )
+    future = thread.ask([make_request("a")])
+    assert is_ended.wait(TIMEOUT)
+    assert isinstance(ended[0], EngineTimeout)
+    assert isinstance(future.exception(0), EngineTimeout)
+    release.set()

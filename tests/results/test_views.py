@@ -12,7 +12,7 @@ import pytest
 
 from framegate.pipelines.commit.journal import encode_unit
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal import seal
+from framegate.pipelines.commit.seal import FOLD_FROM, seal
 from framegate.pipelines.results.views import open_views, query, select
 from framegate.pipelines.store.sealed_filesystem import SealedFilesystem
 from framegate.schemas.errors import QueryError, VersionChanged
@@ -202,16 +202,21 @@ def test_nothing_but_the_files_of_the_tables_can_be_named(by_camera: str, tmp_pa
 
 
 def test_a_filtered_query_asks_few_requests(s3_root: str, s3_faults: S3Faults) -> None:
-    """Two listings, the footers of what no record describes, and a file each that the filter leaves."""
-    fill(s3_root)
+    """Three listings, the history and the records that are not in it, and a file each that the filter leaves."""
+    output = fill(s3_root)
+    for night in range(FOLD_FROM + 1):
+        inputs = {"input_camera": CAMERAS[1], "input_taken": f"2026-12-0{night + 1}T08:00:00Z", "input_lens": night}
+        commit(output, 50 + night, "answer", answers_of(50 + night), inputs)
+        seal(output, CONFIG_ID, partition_by=("camera", "taken.date"))
     options = {"endpoint_url": s3_faults.endpoint}
     s3_faults.clear()
-    sql = "SELECT count(*) AS n FROM answers WHERE camera = 'north' AND question_id = 'where'"
-    with open_views(s3_root, options, with_inputs=False) as views:
-        assert select(views, sql).to_pylist() == [{"n": 2}]
-    assert s3_faults.count("GET", "list-type=2") == 2
-    assert s3_faults.count("GET", "parquet") == 2
-    assert len(s3_faults.seen) == 4
+    sql = "SELECT count(*) AS n FROM answers WHERE camera = 'north' AND question_id = 'where' AND input_lens < 9"
+    assert query(s3_root, options, sql).to_pylist() == [{"n": 2}]
+    assert s3_faults.count("GET", "list-type=2") == 3
+    assert s3_faults.count("GET", "history.json.gz") == 1
+    assert s3_faults.count("GET", r"seals/config_id=\w+/\d+.json") < FOLD_FROM
+    assert s3_faults.count("GET", r"results/.*parquet") == 2
+    assert len(s3_faults.seen) <= 3 + 2 * 1 + FOLD_FROM - 1 + 2  # the version of the history is asked for as well
 
 
 def test_failures_stand_as_before_with_partitions(by_camera: str) -> None:

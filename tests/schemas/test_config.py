@@ -226,3 +226,19 @@ def test_engine_args_that_can_change_an_answer_make_another_configuration():
     assert make_id(make_config(model__engine="vllm", model__engine_args=spread)) == plain
     both = make_id(make_config(model__engine="vllm", model__engine_args={**spread, **quantized}))
     assert both == make_id(make_config(model__engine="vllm", model__engine_args=quantized))
+
+
+@pytest.mark.parametrize(
+    ("every", "seconds", "units"),
+    [("30m", 1800, None), ("1.5h", 5400, None), (5000, None, 5000), ("never", None, None)],
+)
+def test_a_run_seals_each_so_often_or_so_many_units(every: object, seconds: float | None, units: int | None) -> None:
+    config = make_config(seal__every=every).seal
+    assert (config.every_seconds, config.every_units) == (seconds, units)
+    assert make_id(make_config(seal__every=every)) == make_id(make_config())
+
+
+@pytest.mark.parametrize("every", ["30", "0s", "200h", "30 minutes", 0, -1, True, None, 1.5, ""])
+def test_what_is_neither_a_time_nor_a_number_of_units_is_refused(every: object) -> None:
+    with pytest.raises(ValidationError, match="neither a time from 1s to 168h, such as 30m or 2h, nor a number of"):
+        make_config(seal__every=every)

@@ -127,3 +127,26 @@ def test_an_error_that_ends_the_run_is_no_death(attempts: Attempts, facts: RunFa
         with pytest.raises(CredentialsError):
             list(worker(batch))
     assert markers(attempts) == []
+
+
+def test_parts_of_a_video_are_tried_and_given_up_each_for_itself(
+    attempts: Attempts, facts: RunFacts, units: SimpleNamespace
+) -> None:
+    video = units.make_video("x")
+    parts = [PlannedVideo(video=video, question_hashes=("h",), part=number, num_parts=2) for number in range(2)]
+    worker = DecodeWorker(make_stage=Fails, attempts=attempts, facts=facts, max_attempts=1)
+    # Both are at work at once: neither is the other's death.
+    working = [worker.decode(part) for part in parts]
+    first = [next(units_of_part) for units_of_part in working]
+    assert [unit.failure and unit.failure.reason for unit in first] == ["truncated"] * 2
+    assert len(markers(attempts)) == 2
+    for units_of_part in working:
+        list(units_of_part)
+    assert markers(attempts) == []
+    dying = DecodeWorker(make_stage=lambda: Raises(Died()), attempts=attempts, facts=facts, max_attempts=1)
+    with pytest.raises(Died):
+        list(dying.decode(parts[1]))
+    assert [unit.failure and unit.failure.reason for unit in worker.decode(parts[0])] == ["truncated"] * 2
+    [given_up] = worker.decode(parts[1])
+    assert given_up.failure is not None
+    assert given_up.failure.reason == "actor_crash"

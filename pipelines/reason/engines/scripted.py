@@ -39,13 +39,18 @@ class ScriptedEngine:
 
     It claims every capability: a script reads what an ask wants (`sampling`, `label`, `frames`) and writes accordingly.
     `num_asks` and `num_tokens` count what was asked of it and what it wrote. A forced text is one token.
+
+    `before_step` gets the asks in hand at the beginning of each step that has any: a test hangs, grows or dies there.
     """
 
     capabilities: frozenset[Capability] = frozenset({"sampling", "distribution", "logits", "value_cache"})
     num_slots = None
 
-    def __init__(self, script: Script = say_yes) -> None:
+    def __init__(
+        self, script: Script = say_yes, *, before_step: Callable[[Sequence[Ask]], object] | None = None
+    ) -> None:
         self._script = script
+        self._before_step = before_step
         self._running: deque[_Running] = deque()
         self._failed: list[FinishedAsk] = []
         self.num_asks = 0
@@ -69,6 +74,8 @@ class ScriptedEngine:
         self._running.append(_Running(ask, course, tokens))
 
     def step(self) -> list[FinishedAsk]:
+        if self._before_step is not None and self._running:
+            self._before_step([running.ask for running in self._running])
         finished, self._failed = self._failed, []
         for _ in range(len(self._running)):
             running = self._running.popleft()

@@ -1,0 +1,85 @@
+"""The records of seals that are long complete, folded into one object for each config_id: `history.json.gz`.
+
+A seal leaves a plan and a record behind. After a year of nights they would be a thousand objects to read before any
+file is. So a sealer folds what is complete: it adds the records to the history, replaces that by If-Match, and then
+deletes the records and plans that are in it. It is killed at any point without loss: until the history has a record,
+the record's own object is there.
+
+A name that was deleted can be created again. A sealer that slept since before may propose a plan under an old number,
+or record an old seal, and be told that it was the first. So whoever creates a plan or a record reads the history
+afterwards: if its number is in there, it was not the first (`SealLog`). The history has the number before the name is
+free, and is read after the name was taken, so that this never fails.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from framegate.pipelines.store import Store
+from framegate.pipelines.store.parquet import NOT_OURS
+from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
+
+
+@dataclass(frozen=True, kw_only=True)
+class SealHistory:
+    """The records of seals 0 to `num_seals` - 1, as documents. `version` of the object; None: there is none yet."""
+
+    documents: Sequence[dict[str, Any]] = ()
+    version: str | None = None
+
+    @property
+    def num_seals(self) -> int:
+        return len(self.documents)
+
+
+def read_history(store: Store, uri: str) -> SealHistory:
+    """Fresh from storage; empty where nothing was ever folded. Raises StorageError."""
+    try:
+        info, data = store.read_version(uri)
+    except ObjectNotFound:
+        return SealHistory()
+    return SealHistory(documents=parse_history(uri, data), version=info.version)
+
+
+def parse_history(uri: str, data: bytes) -> list[dict[str, Any]]:
+    """Raises StorageError where it is no history."""
+    try:
+        documents = json.loads(gzip.decompress(data))["records"]
+        if [document["seal"] for document in documents] != [*range(len(documents))]:
+            raise ValueError("a record is missing in it")
+        return documents
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{uri} is no history of seals ({error!r}); {NOT_OURS}") from error
+
+
+def fold(store: Store, uri: str, num_seals: int, read_records: Callable[[int, int], list[dict[str, Any]]]) -> int:
+    """Brings the records of seals up to `num_seals` - 1, which are complete, into the history at `uri`.
+
+    `read_records(first, end)` gives those of some seals, which are not in it yet. Returns how many seals are in it:
+    more than asked for, where another sealer has folded. Their own objects can go then. Raises StorageError.
+    """
+    while (history := read_history(store, uri)).num_seals < num_seals:
+        documents = [*history.documents, *read_records(history.num_seals, num_seals)]
+        if _put(store, uri, _encode(documents), history.version):
+            return num_seals
+    return history.num_seals
+
+
+def _put(store: Store, uri: str, data: bytes, version: str | None) -> bool:
+    """False where another sealer was first."""
+    if version is None:
+        return store.put_once(uri, data).is_ours
+    try:
+        store.replace(uri, data, if_match=version)
+    except VersionChanged:
+        return False
+    return True
+
+
+def _encode(documents: Sequence[dict[str, Any]]) -> bytes:
+    text = json.dumps({"records": list(documents)}, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return gzip.compress(text.encode(), mtime=0)

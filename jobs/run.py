@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,19 +10,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from framegate.jobs.deadline import read_deadline
 from framegate.jobs.log import Log, LogFormat, LogFormatOption, Verbose, libraries_logged, ray_ended, refusals_logged
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed, ShardName, parse_shard
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
-from framegate.schemas.errors import FramegateError
-from framegate.schemas.run import INTERRUPTED, RunSummary, Shard
+from framegate.jobs.run_end import EXIT_INCOMPLETE, RunEnd, end_of, end_without_plan
+from framegate.schemas.clock import now
+from framegate.schemas.errors import FramegateError, RunStopped
+from framegate.schemas.run import Deadline, RunSummary, Shard
 
 if TYPE_CHECKING:
     from framegate.pipelines.reason.engines.protocol import EngineFactory
     from framegate.schemas.job import Job
 
-EXIT_INCOMPLETE = 1
-EXIT_STOPPED = 130  # as a shell reports a program that Ctrl-C ended
+Until = Annotated[
+    str | None,
+    typer.Option("--until", metavar="TIME", help="Be over by then: 06:00, in run.timezone.", show_default=False),
+]
+For = Annotated[
+    str | None, typer.Option("--for", metavar="TIME", help="Be over after so long: 4h, 90m.", show_default=False)
+]
 
 
 def run(
@@ -33,6 +38,8 @@ def run(
     limit: Limit = None,
     shard: ShardName = None,
     retry_failed: RetryFailed = False,
+    until: Until = None,
+    span: For = None,
     json_file: JsonFile = None,
     log_format: LogFormatOption = LogFormat.text,
     verbose: Verbose = False,
@@ -43,10 +50,13 @@ def run(
 ) -> None:
     """Do a job: ask every question of every clip and keep the answers. What is done already is not done again.
 
-    Ctrl-C (or SIGTERM) stops it; what was committed until then is kept, and the same command goes on from there. So it
-    does after a crash or a kill. Where another run is at work on the same output and config_id, run.second says what
-    becomes of this one: it is refused, or waits. --shard 3/8 does the third of eight parts of the work: the runs of one
-    array do not refuse each other.
+    Ctrl-C, SIGTERM and SIGHUP stop it: it asks no more, seals what is committed and leaves its record, within
+    run.grace_seconds; a second one ends it at once. The same command goes on from there, as it does after a crash or a
+    kill. --until and --for end it in time, seal included.
+
+    Where another run is at work on the same output and config_id, run.second says what becomes of this one: it is
+    refused, or waits. --shard 3/8 does the third of eight parts of the work: the runs of one array do not refuse each
+    other.
 
     What failed for a reason that may pass is tried again by later runs, after a pause that doubles, up to
     failures.max_attempts times.
@@ -62,13 +72,16 @@ def run(
 
       0  done; a video that cannot be decoded is a row in failures, not an error
 
-      1  broke off, lost something, or stopped because too much failed for one reason: what was committed is kept
+      1  broke off, lost something, stopped because too much failed for one reason, or too many answers could not be
+      read: what was committed is kept
 
       2  could not start: nothing was done, the message says what to change
 
+      3  the deadline came before all was done: run it again to go on
+
       4  another run is at work, and run.second is refuse: nothing was done
 
-      130  stopped by Ctrl-C or SIGTERM: run it again to go on
+      129, 130, 143  stopped by SIGHUP, SIGINT (Ctrl-C), SIGTERM: run it again to go on
 
     [bold]Examples[/bold]
 
@@ -79,13 +92,16 @@ def run(
       framegate run job.yaml --retry-failed
 
       framegate run job.yaml --shard 3/8
+
+      framegate run job.yaml --until 06:00
     """
     from framegate.schemas.job import load_job
 
     log = Log(log_format)
     with libraries_logged(log, is_verbose=verbose), refusals_logged(log), ray_ended(log) as ending:
+        loaded = load_job(job)
         code = run_job(
-            load_job(job),
+            loaded,
             name=str(job),
             limit=limit,
             shard=parse_shard(shard),
@@ -93,6 +109,7 @@ def run(
             json_file=json_file,
             display=ProgressDisplay(Console(stderr=True), log),
             verbose=verbose,
+            deadline=read_deadline(until, span, timezone=loaded.config.run.timezone, now=now()),
             accept_new_config=accept_new_config,
         )
         ending.keep = verbose or code == EXIT_INCOMPLETE
@@ -110,12 +127,14 @@ def run_job(
     engine_factory: EngineFactory | None = None,
     display: ProgressDisplay | None = None,
     verbose: bool = False,
+    deadline: Deadline | None = None,
     accept_new_config: bool = False,
 ) -> int:
     """Run a job, print its summary, return the exit code. Raises FramegateError where the run could not start.
 
     `name` is the job file, named in the sentence that says how to go on. `engine_factory` replaces the engine that the
-    job names, `display` what shows its progress. `verbose` shows what Ray logs.
+    job names, `display` what shows its progress. `verbose` shows what Ray logs. `deadline` is when the run has to be
+    over.
     """
     from framegate.pipelines import flow
 
@@ -124,22 +143,21 @@ def run_job(
     told = _RecordFile(json_file)
     with display or ProgressDisplay(Console(stderr=True)) as display:
         try:
-            with _terminate_as_interrupt():
-                summary = flow.run(
-                    job,
-                    limit=limit,
-                    shard=shard,
-                    retry_failed=retry_failed,
-                    on_progress=display.update,
-                    on_phase=display.begin_phase,
-                    on_record=told.write,
-                    verbose=verbose,
-                    accept_new_config=accept_new_config,
-                    engine_factory=engine_factory,
-                )
-        except KeyboardInterrupt:
-            typer.echo(f"stopped; everything committed is kept; {again}")
-            return EXIT_STOPPED
+            summary = flow.run(
+                job,
+                limit=limit,
+                shard=shard,
+                retry_failed=retry_failed,
+                on_progress=display.update,
+                on_phase=display.begin_phase,
+                on_record=told.write,
+                verbose=verbose,
+                accept_new_config=accept_new_config,
+                engine_factory=engine_factory,
+                deadline=deadline,
+            )
+        except RunStopped as stopped:
+            return _say(display, end_without_plan(stopped, again=again))
         except FramegateError as error:
             told.write_failure(error)
             if not display.has_begun:
@@ -154,16 +172,15 @@ def run_job(
         typer.echo(f"note: {notice}")
     if summary.num_lost_races:
         typer.echo(f"{summary.num_lost_races:,} units were committed by another run of this job first; its rows stay")
-    if summary.stop_reason not in (None, INTERRUPTED):
-        display.log.say(f"stopped: {summary.stop_reason}; look at the failures above; {again}", is_error=True)
-        return EXIT_INCOMPLETE
-    if summary.is_stopped:
-        typer.echo(f"stopped with {summary.num_videos_left:,} videos left; everything committed is kept; {again}")
-        return EXIT_STOPPED
-    if not summary.is_complete:
-        typer.echo(f"{summary.num_videos_left:,} videos are not complete although the run came to its end; {again}")
-        return EXIT_INCOMPLETE
-    return 0
+    return _say(display, end_of(summary, max_unparsed_share=job.config.failures.stop_unparsed_share, again=again))
+
+
+def _say(display: ProgressDisplay, end: RunEnd) -> int:
+    if end.is_error:
+        display.log.say(end.sentence, is_error=True)
+    elif end.sentence:
+        typer.echo(end.sentence)
+    return end.exit_code
 
 
 class _RecordFile:
@@ -184,24 +201,14 @@ class _RecordFile:
             self.write({"state": "failed", "stop_code": "error", "stop_reason": str(error)})
 
 
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Turn SIGTERM, with which schedulers stop a job, into a KeyboardInterrupt, after which the journal is sealed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _row(summary: RunSummary) -> dict[str, Any]:
     values = asdict(summary)
     counts = values.pop("counts")
+    values.pop("stop")
     return {
         **values,
+        "stop_code": summary.stop_code,
+        "stop_reason": summary.stop_reason,
         **counts,
         "think_rate": summary.counts.think_rate,
         "is_complete": summary.is_complete,

@@ -3,7 +3,8 @@
 `FRAMEGATE_FAIL_AT=name[:n]` ends the process with SIGKILL when it comes to that place for the n-th time (the first by
 default), as losing power would: nothing is cleaned up. With `FRAMEGATE_FAIL_ONCE=FILE` it happens only where FILE can
 be created, so that a worker that is started again, with the same environment, lives on. `FRAMEGATE_FAIL_WITH=STOP`
-freezes the process instead, until it gets SIGCONT. Without the variable a place costs one look into a dict. Knows
+freezes the process instead, until it gets SIGCONT. With `TERM`, `INT` or `HUP` that signal goes to the driver of the
+run, as from a scheduler, and the process goes on. Without the variable a place costs one look into a dict. Knows
 nothing of what happens around a place.
 """
 
@@ -18,7 +19,10 @@ from framegate.schemas.errors import ConfigError
 FAIL_AT: Final = "FRAMEGATE_FAIL_AT"
 FAIL_ONCE: Final = "FRAMEGATE_FAIL_ONCE"
 FAIL_WITH: Final = "FRAMEGATE_FAIL_WITH"
+FAIL_DRIVER: Final = "FRAMEGATE_FAIL_DRIVER"
+"""The driver's process: `check_failpoint` sets it, and its workers inherit it."""
 SIGNALS: Final = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP}
+DRIVER_SIGNALS: Final = {"TERM": signal.SIGTERM, "INT": signal.SIGINT, "HUP": signal.SIGHUP}
 
 FAILPOINTS: Final[dict[str, str]] = {
     "put.before": "an object is about to be created",
@@ -67,14 +71,16 @@ def reach(name: str) -> None:
 
 
 def check_failpoint() -> None:
-    """Raises ConfigError where a variable is none of what it can be: a typo must not pass for a run that survived."""
+    """Called by a driver. Raises ConfigError where a variable is none of what it can be: a typo must not pass for a run
+    that survived."""
     wanted = os.environ.get(FAIL_AT)
     if wanted is not None:
         name, _, number = wanted.partition(":")
         if name not in FAILPOINTS or not (number or "1").isdigit():
             raise ConfigError(f"{FAIL_AT}={wanted} must be name[:n] with one of {', '.join(FAILPOINTS)}")
-        if (with_ := os.environ.get(FAIL_WITH, "KILL")) not in SIGNALS:
-            raise ConfigError(f"{FAIL_WITH}={with_} must be one of {', '.join(SIGNALS)}")
+        if (with_ := os.environ.get(FAIL_WITH, "KILL")) not in {**SIGNALS, **DRIVER_SIGNALS}:
+            raise ConfigError(f"{FAIL_WITH}={with_} must be one of {', '.join([*SIGNALS, *DRIVER_SIGNALS])}")
+        os.environ[FAIL_DRIVER] = str(os.getpid())
 
 
 def _die_if_wanted(name: str, wanted: str) -> None:
@@ -90,4 +96,8 @@ def _die_if_wanted(name: str, wanted: str) -> None:
             os.close(os.open(once, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         except FileExistsError:
             return
-    os.kill(os.getpid(), SIGNALS[os.environ.get(FAIL_WITH, "KILL")])
+    with_ = os.environ.get(FAIL_WITH, "KILL")
+    if with_ in DRIVER_SIGNALS:
+        os.kill(int(os.environ.get(FAIL_DRIVER, os.getpid())), DRIVER_SIGNALS[with_])
+    else:
+        os.kill(os.getpid(), SIGNALS[with_])

@@ -14,18 +14,29 @@ from functools import partial
 
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.part import can_share
 from framegate.pipelines.decode.stage import DecodeStage
-from framegate.pipelines.driver.breaker import Breaker
 from framegate.pipelines.driver.cluster import at_low_priority, check_gpus, end_process
+from framegate.pipelines.driver.hearing import hear_in_turn
 from framegate.pipelines.driver.heartbeat import RecordListener
 from framegate.pipelines.driver.in_process import run_in_process
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.ray_dataset import run_on_ray
-from framegate.pipelines.driver.run import Run, begin, listen, name_run, record_intent, report
+from framegate.pipelines.driver.run import (
+    Run,
+    begin,
+    learn_sealing_pace,
+    listen,
+    make_watchers,
+    name_run,
+    record_intent,
+    report,
+    seal_in_time,
+)
 from framegate.pipelines.driver.sealing import sealing_beside
+from framegate.pipelines.driver.signals import heed_signals
+from framegate.pipelines.driver.stopping import Stopping
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.driver.turn import take_turn
 from framegate.pipelines.failpoints import check_failpoint, reach
@@ -47,9 +58,7 @@ from framegate.pipelines.worker.attempts import Attempts, read_deaths
 from framegate.pipelines.worker.decode_worker import DecodeWorker
 from framegate.schemas.errors import FramegateError, StorageError
 from framegate.schemas.job import Job
-from framegate.schemas.run import Phase, Plan, Progress, RunSummary, Shard
-
-SETTLE_SECONDS = 1.0  # for the workers of a run that was stopped: they are at work until Ray has ended them
+from framegate.schemas.run import Deadline, Phase, Plan, Progress, RunSummary, Shard
 
 
 def plan(job: Job, *, limit: int | None = None, retry_failed: bool = False, strategy: Strategy | None = None) -> Plan:
@@ -91,28 +100,33 @@ def run(
     engine_factory: EngineFactory | None = None,
     strategy: Strategy | None = None,
     in_process: bool = False,
+    deadline: Deadline | None = None,
     verbose: bool = False,
     accept_new_config: bool = False,
 ) -> RunSummary:
-    """Does what is left to do and seals it. Ctrl-C ends it early with everything committed so far kept.
+    """Does what is left to do and seals it. SIGTERM, SIGINT and SIGHUP end it early with all that is committed kept.
 
-    `shard` does one part of the work, and leaves the others to the other runs of an array. `retry_failed` tries
-    everything again that failed, whatever the reason and however often. `on_progress` is called after each committed
-    unit, `on_phase` as each phase of the run begins, `on_record` with the run's record whenever that changes, each
-    heartbeat included. `engine_factory` and `strategy` take the places of the job's own. `in_process` does without Ray:
-    one unit after the other, here, which is enough to try a job out or to watch it die. `verbose` shows what Ray logs.
+    `shard` does one part of the work, and leaves the others to the other runs of an array.
+    `retry_failed` tries everything again that failed, whatever the reason and however often. `on_progress` is called
+    after each committed unit, `on_phase` as each phase of the run begins, `on_record` with the run's record whenever
+    that changes, each heartbeat included. `engine_factory` and `strategy` take the places of the job's own.
+    `in_process` does without Ray: one unit after the other, here, which is enough to try a job out or to watch it die.
+    `verbose` shows what Ray logs. The run stops in time to be over, seal included, by the `deadline`.
     `accept_new_config` begins a config_id that is new in an output which has others; it is refused otherwise. Raises
-    AnotherRun where one is at work and this one is not to run beside it, FramegateError (one sentence) where the run
-    cannot start or storage fails; what was committed until then stays, and the next run goes on from there.
+    AnotherRun where one is at work and this one is not to run beside it, RunStopped where it was to stop before it
+    had a plan, FramegateError (one sentence) where the run cannot start or
+    storage fails; what was committed until then stays, and the next run goes on from there.
     """
     check_failpoint()
     strategy = strategy or make_strategy(job.config.gate)
     phases = Phases(run_id or name_run(), on_phase=on_phase, on_progress=on_progress)
-    with begin(job, phases, on_record) as begun:
+    stopping = Stopping(deadline)
+    heeding = heed_signals(stopping, grace_seconds=job.config.run.grace_seconds)
+    with heeding, begin(job, phases, stopping, on_record) as begun:
         check(job, strategy, has_engine=engine_factory is not None, verbose=verbose)
         if engine_factory is None:
             engine_factory = make_engine_factory(job.config, strategy, job.questions)
-        choice = choose(job, strategy).accepted(accept_new_config)
+        choice = stopping.call(lambda: choose(job, strategy)).accepted(accept_new_config)
         options = {
             "limit": limit,
             "shard": shard,
@@ -138,44 +152,46 @@ def _run(
 ) -> RunSummary:
     """The five steps, inside of which the run has a heartbeat. What they raise ends its record."""
     job = begun.job
-    take_turn(begun, choice.config_id, shard)
+    stopping = begun.stopping
+    take_turn(begun, choice.config_id, shard, stopping.check)
 
     phases.enter(Phase.PLANNING)
     indexes = ShardIndexCache.of(job.config.output)
-    planned = make_plan(job, choice, indexes, limit=None if shard else limit, retry_failed=retry_failed)
+    most = None if shard else limit
+    planned = stopping.call(lambda: make_plan(job, choice, indexes, limit=most, retry_failed=retry_failed))
     planned = take_shard(planned, shard, limit)
     record_intent(begun, planned, choice)
     indexes.keep()
     reach("driver.planned")
 
+    learn_sealing_pace(begun, planned.config_id)
     phases.begin_work(planned)
     deaths = {} if retry_failed else read_deaths(begun.output, planned.config_id, now=begun.started_at)
     attempts = Attempts(output=begun.output, config_id=planned.config_id, run_id=begun.run_id, deaths=deaths)
-    receipts = _work(job, planned, attempts, strategy, engine_factory, in_process=in_process, verbose=verbose)
-    tally, watchers = Tally(planned.videos.column("video_id")), [Breaker(job.config.failures)]
+    receipts = _work(begun, planned, attempts, strategy, engine_factory, in_process=in_process, verbose=verbose)
+    tally, watchers = Tally(planned.videos.column("video_id")), make_watchers(job.config.failures)
     try:
         with sealing_beside(job.config.output, planned.config_id, job.config.seal) as beside:
-            stop_reason = listen(beside.hear(receipts), tally, watchers, phases)
+            listen(beside.hear(receipts), tally, watchers, phases, begun)
     except FramegateError:  # no worker died of it: their attempts do not count
         with suppress(StorageError):
             attempts.forget()
         raise
     reach("driver.drained")
 
-    attempts.forget(settle_seconds=0.0 if stop_reason is None else SETTLE_SECONDS)
+    attempts.forget()
     phases.enter(Phase.SEALING)
-    config = job.config.output
-    seal(begun.output, planned.config_id, file_bytes=config.file_bytes, partition_by=config.partition_by)
+    is_sealed = seal_in_time(begun, planned.config_id)
     reach("driver.sealed")
 
     phases.enter(Phase.RECORDING)
-    summary = report(begun, planned, tally, phases, stop_reason)
+    summary = report(begun, planned, tally, phases, is_sealed=is_sealed)
     reach("driver.recorded")
     return summary
 
 
 def _work(
-    job: Job,
+    begun: Run,
     planned: Plan,
     attempts: Attempts,
     strategy: Strategy,
@@ -187,13 +203,14 @@ def _work(
     """One receipt for each unit as it is committed. Starts nothing where nothing is left to do."""
     if planned.videos.num_rows == 0:
         return
+    job = begun.job
     decode, answer = make_workers(job, planned, attempts, strategy, engine_factory, in_process=in_process)
     if in_process:
-        yield from run_in_process(planned.videos, decode(), answer())
+        yield from hear_in_turn(run_in_process(planned.videos, decode(), answer()), begun.stopping)
     else:
         config = job.config
         work = order_work(planned.videos, num_workers=config.ray.decode_workers, is_shared=can_share(config.clips))
-        yield from run_on_ray(config.ray, work, decode, answer, verbose=verbose)
+        yield from run_on_ray(config.ray, work, decode, answer, begun.stopping, verbose=verbose)
 
 
 def make_workers(

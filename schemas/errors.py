@@ -12,12 +12,14 @@
     │   └── one subclass for each reason code below
     ├── AnotherRun              another run is at work where this one would; exit code 4
     ├── SandboxError            no decoder process can be started here: ends the run, says nothing of any video
+    ├── RunStopped              a signal or a deadline came before the run had a plan; nothing of it is committed
     ├── EngineError             a model cannot be loaded, or failed on one clip
     │   └── EngineTimeout       a step of the engine did not come back: its process ends
     └── QueryError              SQL that is not exactly one SELECT or EXPLAIN, or that DuckDB refuses
 
-Each error takes one message argument, so that Ray can pickle it from worker to driver. The reason code is the class's,
-not an argument. Reason codes are stable: dashboards and retry rules may rest on them.
+Each error takes one message argument, so that Ray can pickle it from worker to driver; but RunStopped, which no worker
+raises. The reason code is the class's, not an argument. Reason codes are stable: dashboards and retry rules may rest on
+them.
 
 The message of a VideoError is stored in the failures table, as a sentence with a capital and a full stop. Every other
 message is printed behind `error: ` and has neither.
@@ -28,7 +30,10 @@ message is printed behind `error: ` and has neither.
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
+
+if TYPE_CHECKING:
+    from framegate.schemas.run import Stop
 
 
 class FramegateError(Exception):
@@ -76,6 +81,14 @@ class AnotherRun(FramegateError):
 
 class SandboxError(FramegateError):
     """The process that decoders run in cannot be started on this machine."""
+
+
+class RunStopped(FramegateError):
+    """The run was asked to stop before it had a plan."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__(stop.sentence)
+        self.stop = stop
 
 
 class EngineError(FramegateError):

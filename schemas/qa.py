@@ -56,7 +56,8 @@ class Answer:
     Token counts: `num_prompt_tokens` includes `num_video_tokens`; `num_answer_tokens` is what was produced up to the
     end of the first answer; `num_thinking_tokens` everything produced after it, forced tokens included.
     `finish_reason` is the strategy's own word for how it ended. `engine_seconds` is this question's share of the
-    engine's busy time, so that a sum over rows is the whole.
+    engine's busy time, so that a sum over rows is the whole. `unparsed_text` is all that the model wrote, where it
+    could not be read; it is not stored, and shown where a run is stopped for it.
     """
 
     question: Question
@@ -77,3 +78,4 @@ class Answer:
     finish_reason: str
     status: Status
     engine_seconds: float
+    unparsed_text: str | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from framegate.schemas.counts import Counts
 from framegate.schemas.qa import Question
@@ -90,8 +92,27 @@ class Progress:
         return replace(self, **values)
 
 
-INTERRUPTED: Final = "interrupted"
-"""The `stop_reason` of a run that Ctrl-C or SIGTERM ended."""
+StopCode = Literal["signal", "deadline", "breaker", "unparsed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """Why a run ends before all is done: by what, and in a sentence. `signal_number` where a signal asked for it."""
+
+    code: StopCode
+    sentence: str
+    signal_number: int | None = None
+
+
+INTERRUPTED: Final = Stop(code="signal", sentence="signal SIGINT", signal_number=signal.SIGINT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deadline:
+    """When a run has to be over, in UTC, and how that was given."""
+
+    at: datetime
+    said: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,36 +124,51 @@ class RunSummary:
     skipped   no work was left before this run began; `num_videos_gone` of them are gone from storage
     left      not complete: the run was stopped, or it lost something and `is_complete` says so
 
+    The four are None where a stopped run had no time left to count.
+
     Beside these, `num_videos_elsewhere` with work left were for other runs that share the work.
 
     counts holds what this run stored, as storage has it after sealing. `num_lost_races` units were committed by another
-    run while this one worked on them; their rows are that run's. `stop_reason` is why it ended early, if it did.
-    `phase_seconds` is how long the run was in each Phase, up to the moment in which this was made. `notices` are
-    those of the plan.
+    run while this one worked on them; their rows are that run's. `stop` is why it ended early, if it did.
+    `is_sealed` is False where there was no time left to seal it all. `seal_seconds_per_unit` is what
+    a unit took to seal, where the run sealed enough of them to tell. `phase_seconds` is how long the run was in each
+    Phase, up to the moment in which this was made. `notices` are those of the plan.
     """
 
     run_id: str
     config_id: str
     num_videos_planned: int
-    num_videos_answered: int
-    num_videos_failed: int
-    num_videos_skipped: int
-    num_videos_left: int
+    num_videos_answered: int | None
+    num_videos_failed: int | None
+    num_videos_skipped: int | None
+    num_videos_left: int | None
     counts: Counts
     elapsed_seconds: float
     num_videos_elsewhere: int = 0
     num_videos_gone: int = 0
     num_lost_races: int = 0
-    stop_reason: str | None = None
+    stop: Stop | None = None
+    is_sealed: bool = True
+    seal_seconds_per_unit: float | None = None
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 
     @property
     def is_stopped(self) -> bool:
-        return self.stop_reason is not None
+        return self.stop is not None
+
+    @property
+    def stop_code(self) -> str | None:
+        return None if self.stop is None else self.stop.code
+
+    @property
+    def stop_reason(self) -> str | None:
+        """One sentence."""
+        return None if self.stop is None else self.stop.sentence
 
     @property
     def is_complete(self) -> bool:
         """False where work is left that was not left on purpose: the run's own books do not balance."""
-        parts = self.num_videos_answered + self.num_videos_failed + self.num_videos_skipped + self.num_videos_left
+        named = (self.num_videos_answered, self.num_videos_failed, self.num_videos_skipped, self.num_videos_left)
+        parts = sum(number for number in named if number is not None)
         return parts == self.num_videos_planned and (self.num_videos_left == 0 or self.is_stopped)

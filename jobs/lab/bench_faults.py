@@ -32,6 +32,9 @@ def faults(
     with_ray: Annotated[
         bool, typer.Option("--ray", help="Run on Ray: slower, and nothing is frozen, as Ray's workers are others.")
     ] = False,
+    signals: Annotated[
+        bool, typer.Option("--signals", help="Send SIGTERM, SIGINT and SIGHUP to the driver instead.")
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Kill -9 a run, a seal and an erasure at every named place, give the command again, and compare the rows.
@@ -45,6 +48,9 @@ def faults(
     for run_id, written_at and measured seconds: rows lost and rows doubled (or unlike); files of the tables that
     changed after the sleeper woke up; findings of the audit. The exit code is 1 where any of them is not 0.
 
+    With --signals the driver of the run gets SIGTERM, SIGINT and SIGHUP when it, or a worker of it, comes to a place.
+    Exit code and record have to say so, the books to add up, nothing to be left open, and one more run to do the rest.
+
     A number that a place does not come to is passed over. Without --ray the stages run one after the other in one
     process; with it a worker that died is started again by Ray, and the run goes on.
 
@@ -54,8 +60,11 @@ def faults(
 
       framegate bench faults --ray --numbers 1,3 --json faults.json
 
+      framegate bench faults --signals --ray --numbers 1
+
       framegate bench faults --places seal.planned,seal.file --numbers 1,2,3
     """
+    from framegate.pipelines.lab.bench.faults.signalled import list_signals, try_signals
     from framegate.pipelines.lab.bench.faults.workbench import KINDS, Workbench, list_faults, try_all
 
     chosen = choose_names("--places", places, FAILPOINTS)
@@ -65,13 +74,17 @@ def faults(
         raise ConfigError(f"--numbers must be numbers with commas between them, got '{numbers}'") from error
     console = make_console()
     rows: list[dict[str, Any]] = []
-    listed = list_faults(chosen, numbers=times, kinds=("killed",) if with_ray else KINDS)
+    if signals:
+        listed, try_each, num_races = list_signals(chosen, numbers=times), try_signals, ()
+    else:
+        listed, try_each = list_faults(chosen, numbers=times, kinds=("killed",) if with_ray else KINDS), try_all
+        num_races = (2,) if with_ray else (2, 4)
     columns = (TextColumn("{task.description:<40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with tempfile.TemporaryDirectory(prefix="framegate-faults-") as folder, Progress(*columns, console=console) as bars:
         bar = bars.add_task("a run that nobody disturbs", total=len(listed))
         bench = Workbench(Path(folder), in_process=not with_ray)
-        races = (bench.race(number) for number in ((2,) if with_ray else (2, 4)))
-        for verdict in chain(races, try_all(bench, listed)):
+        races = (bench.race(number) for number in num_races)
+        for verdict in chain(races, try_each(bench, listed)):
             fault = verdict.fault
             rows.append(_row(verdict))
             if fault in listed:

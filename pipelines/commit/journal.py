@@ -7,8 +7,10 @@ whole, so that no reader meets half of it. The first writer wins.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import islice
+from typing import Final
 
 import pyarrow as pa
 
@@ -19,7 +21,11 @@ from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
 from framegate.pipelines.failpoints import reach
 from framegate.schemas.counts import Counts
 from framegate.schemas.errors import ObjectNotFound
+from framegate.schemas.qa import Answer
 from framegate.schemas.unit import AnsweredUnit, DecodedUnit
+
+MAX_SAMPLES: Final = 3  # of a unit
+SAMPLE_CHARACTERS: Final = 120
 
 _RECEIPT_COLUMNS = (
     "row_kind", "clip_index", "question_hash", "decode_seconds", "status", "thinking",
@@ -34,12 +40,14 @@ class Receipt(Counts):
     created          False where another run had committed the unit before: its rows stay, and ours are dropped
     undecoded        the video, or the rest of it, gave no frames
     failure_reason   the reason code that most of the unit's rows failed for; None where most came back
+    unparsed_samples   of answers that could not be read, some as a person would want to see them: one short line each
     """
 
     video_id: str
     created: bool
     undecoded: bool
     failure_reason: str | None
+    unparsed_samples: tuple[str, ...] = field(default=(), compare=False)
 
 
 def unit_uri(layout: Layout, unit: DecodedUnit | AnsweredUnit, config_id: str) -> str:
@@ -67,7 +75,22 @@ def commit_unit(output: Output, unit: AnsweredUnit, facts: RunFacts, *, written_
         known = read_receipt(output, unit, facts)
         if known is not None:
             return known
-    return receipt_of(table, unit.video.video_id, created=put.is_ours)
+    receipt = receipt_of(table, unit.video.video_id, created=put.is_ours)
+    return replace(receipt, unparsed_samples=_unparsed_samples(unit)) if receipt.num_unparsed else receipt
+
+
+def _unparsed_samples(unit: AnsweredUnit) -> tuple[str, ...]:
+    answers = (answer for clip in unit.clips for answer in clip.answers if answer.status == "unparsed")
+    return tuple(_sample(answer) for answer in islice(answers, MAX_SAMPLES))
+
+
+def _sample(answer: Answer) -> str:
+    written = answer.unparsed_text
+    if written is None:
+        written = answer.answer_second or answer.answer_first or ""
+    one_line = " ".join(written.split())
+    shown = one_line if len(one_line) <= SAMPLE_CHARACTERS else one_line[: SAMPLE_CHARACTERS - 3] + "..."
+    return f'"{shown}" to {answer.question.id} ({answer.question.type})'
 
 
 def read_receipt(output: Output, unit: DecodedUnit | AnsweredUnit, facts: RunFacts) -> Receipt | None:

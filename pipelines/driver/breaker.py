@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from typing import ClassVar
 
 from framegate.pipelines.commit.journal import Receipt
 from framegate.schemas.config import FailuresConfig
 from framegate.schemas.retries import STOPS_RUN
+from framegate.schemas.run import StopCode
 
 
 class Breaker:
     """A watcher of the last `stop_window` units."""
+
+    code: ClassVar[StopCode] = "breaker"
 
     def __init__(self, config: FailuresConfig) -> None:
         self._config = config

@@ -8,12 +8,16 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from framegate.pipelines.driver.session import note_own_session
+from framegate.pipelines.driver.signals import heed_again
 from framegate.schemas.config import RayConfig
 from framegate.schemas.errors import ConfigError, FramegateError
 
@@ -34,6 +38,7 @@ _QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal"}  # its core writes notes about Ray D
 Made = TypeVar("Made")
 # About a third of an engine's weight: enough to keep it fed where it is the faster of the two.
 NICENESS = 5
+LOOK_AGAIN_SECONDS = 0.05
 EXIT_FATAL = 70  # the exit code of a worker in which no engine can work any more: sysexits.h, EX_SOFTWARE
 
 
@@ -46,13 +51,16 @@ class Shares:
 
 
 def start_ray(config: RayConfig, *, num_cpus: int | None = None, verbose: bool = False) -> Shares:
-    """Joins the cluster that the job names, the one that this process is in, or starts one here.
+    """Joins the cluster that the job or RAY_ADDRESS names, the one that this process is in, or starts one here.
+
+    Called in the main thread: Ray's processes end with the thread that started them.
 
     `num_cpus`: how many a cluster that is started here may count; by default what the machine has. `verbose` lets Ray
     and its workers write to this process's terminal or log.
     Raises ConfigError where the cluster has fewer GPUs than the smallest actor pool needs, FramegateError where the
     cluster cannot be reached.
     """
+    named = _named_cluster(config)
     _set_environment(config, verbose=verbose)
     import ray
     import ray.data
@@ -60,30 +68,29 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None, verbose: bool =
     if not ray.is_initialized():
         level = logging.INFO if verbose else logging.ERROR
         try:
-            if config.address is None:
-                context = ray.init(
-                    num_cpus=num_cpus, include_dashboard=False, logging_level=level, log_to_driver=verbose
-                )
-                if not os.environ.get("RAY_ADDRESS"):
+            with _signals_kept_from_ray():
+                if named is None:  # "local": without it Ray joins any cluster that /tmp/ray names, dead ones too
+                    options = {"num_cpus": num_cpus, "include_dashboard": False}
+                    context = ray.init(address="local", logging_level=level, log_to_driver=verbose, **options)
                     note_own_session(getattr(context, "address_info")["session_dir"])  # noqa: B009 (undeclared)
-            else:
-                ray.init(address=config.address, logging_level=level, log_to_driver=verbose)
+                else:
+                    ray.init(address=named, logging_level=level, log_to_driver=verbose)
         except Exception as error:  # Ray raises a bare Exception where its processes do not come up
             first = str(error).strip().partition("\n")[0]
             raise FramegateError(
-                f"Ray could not be started or reached at {config.address or 'this machine'}: {first}"
+                f"Ray could not be started or reached at {named or 'this machine'}: {first}"
             ) from error
     # Ray Data writes whole stack traces to the terminal; they stay in its log file, and the user gets one sentence.
     logger = logging.getLogger("ray.data")
     streams = [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]
     for handler in [] if verbose else streams:
         logger.removeHandler(handler)
-    return _share(config, ray.cluster_resources())
+    return _share(config, ray.cluster_resources(), is_here=named is None)
 
 
 def _set_environment(config: RayConfig, *, verbose: bool) -> None:
     """Before Ray is imported. Of a cluster that is joined nothing is changed."""
-    if config.address is not None:
+    if _named_cluster(config) is not None:
         return
     # Ray gives a process with a fraction of a CPU one thread; a model on the CPU may have what the others leave.
     threads = max(1, (os.cpu_count() or 1) // config.reason_actors.max)
@@ -107,6 +114,40 @@ def unwrap(error: BaseException) -> FramegateError:
     )
 
 
+def list_workers() -> dict[str, int | None]:
+    """The workers of this driver that have not ended: their process if it runs on this machine, else None.
+
+    Without Ray Data's own actors, which are detached, and live as long as Ray does.
+    """
+    import ray
+    from ray._private import state
+
+    context = ray.get_runtime_context()
+    job, node = context.get_job_id(), context.get_node_id()
+    actors = (actor for actor in state.actors().values() if actor["JobID"] == job and not actor["IsDetached"])
+    alive = [actor for actor in actors if actor["State"] != "DEAD"]
+    return {actor["ActorID"]: actor["Pid"] if actor["Address"]["NodeID"] == node else None for actor in alive}
+
+
+def wait_for_end(workers: Mapping[str, int | None], *, max_seconds: float) -> None:
+    """Until each process has ended, or Ray says so where it is on another machine; at most for so long."""
+    over_by = time.monotonic() + max_seconds
+    while time.monotonic() < over_by:
+        on_other_machines = [id for id, pid in workers.items() if not pid]
+        alive = list_workers() if on_other_machines else {}
+        if not any(id in alive if not pid else _is_there(pid) for id, pid in workers.items()):
+            return
+        time.sleep(LOOK_AGAIN_SECONDS)
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 def at_low_priority(make_stage: Callable[[], Made]) -> Made:
     """Makes a stage after lowering this process's priority, so that engines on the same processors go first.
 
@@ -128,12 +169,36 @@ def end_process(error: BaseException) -> None:
     os._exit(EXIT_FATAL)
 
 
+@contextmanager
+def _signals_kept_from_ray() -> Iterator[None]:
+    """While Ray starts in here, the driver keeps its own signal handlers, and Ray's processes leave its process group.
+
+    Ray would make SIGTERM a `sys.exit` of the driver. In the driver's group its processes would end by
+    Ctrl-C on a terminal, `timeout` or a scheduler that signals groups, before the driver has drained.
+    """
+    from ray._private import services, utils
+
+    popen, set_handler = services.ConsolePopen, utils.set_sigterm_handler
+    services.ConsolePopen = partial(popen, start_new_session=True)
+    utils.set_sigterm_handler = lambda _handler: None
+    try:
+        yield
+    finally:
+        services.ConsolePopen, utils.set_sigterm_handler = popen, set_handler
+        heed_again()
+
+
+def _named_cluster(config: RayConfig) -> str | None:
+    """The address of a running cluster, or None where one is started here."""
+    return config.address or os.environ.get("RAY_ADDRESS") or None
+
+
 def check_gpus(config: RayConfig, *, verbose: bool = False) -> None:
     """Raises ConfigError where the smallest actor pool needs more GPUs than Ray would count here; starts nothing.
 
     Of a cluster nothing is known before it is joined.
     """
-    if config.gpus_per_actor == 0 or config.address is not None or os.environ.get("RAY_ADDRESS"):
+    if config.gpus_per_actor == 0 or _named_cluster(config) is not None:
         return
     _set_environment(config, verbose=verbose)
     import ray
@@ -155,10 +220,10 @@ def _refuse_missing_gpus(config: RayConfig, num_gpus: float) -> None:
         )
 
 
-def _share(config: RayConfig, resources: Mapping[str, float]) -> Shares:
-    if config.address is None:
+def _share(config: RayConfig, resources: Mapping[str, float], *, is_here: bool) -> Shares:
+    if is_here:
         _refuse_missing_gpus(config, resources.get("GPU", 0.0))
-    if config.address is not None:
+    else:
         return Shares(decode_cpus=1, reason_cpus=1)
     # A pool whose processes do not all fit would wait for ever; here they share what there is.
     num_processes = config.decode_workers + config.reason_actors.max + 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from typing import Protocol
 
@@ -26,7 +26,7 @@ class Answering(Protocol):
     def close(self) -> None: ...
 
 
-def run_in_process(videos: pa.Table, decoding: Decoding, answering: Answering) -> Iterator[Receipt]:
+def run_in_process(videos: pa.Table, decoding: Decoding, answering: Answering) -> Generator[Receipt]:
     """The receipts of all units of `videos` (PLANNED), as they are committed. Closes `answering` at the end."""
     with closing(answering):
         for row in range(videos.num_rows):

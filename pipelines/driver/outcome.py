@@ -13,10 +13,12 @@ from framegate.pipelines.commit.seal_log import SealLog
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.schemas.counts import SEALED_COUNTS, Counts
-from framegate.schemas.errors import AnotherRun, FramegateError
-from framegate.schemas.run import INTERRUPTED, Phase, Plan, RunSummary
+from framegate.schemas.errors import AnotherRun, FramegateError, RunStopped
+from framegate.schemas.run import INTERRUPTED, Phase, Plan, RunSummary, Stop
 
 PACKAGES: Final = ("framegate", "ray", "torch", "transformers", "av", "pyarrow")
+
+VIDEO_COUNTS: Final = ("num_videos_answered", "num_videos_failed", "num_videos_skipped", "num_videos_left")
 
 
 def count_videos(planned: Plan, output: Output) -> dict[str, int]:
@@ -43,10 +45,9 @@ def first_fields(run_id: str, job: str, started_at: datetime) -> dict[str, Any]:
     """Every field of a run's record, with what is known in its first second; the others are null until they are."""
     process = this_process()
     return {
-        **dict.fromkeys(field.name for field in fields(RunSummary)),
-        **dict.fromkeys(
-            ("ended_at", "questions", "num_videos", "num_videos_begun", "is_complete", "stop_code", "shard")
-        ),
+        **dict.fromkeys(field.name for field in fields(RunSummary) if field.name != "stop"),
+        **dict.fromkeys(("ended_at", "questions", "num_videos", "num_videos_begun", "is_complete")),
+        **dict.fromkeys(("stop_code", "stop_reason", "shard")),
         "run_id": run_id,
         "state": "starting",
         "phase": Phase.STARTING.value,
@@ -89,13 +90,18 @@ def progress_fields(phases: Phases) -> dict[str, Any]:
 
 def end_fields(summary: RunSummary, planned: Plan) -> dict[str, Any]:
     """How a run ended that came to its end or was stopped."""
-    return {**asdict(summary), "is_complete": summary.is_complete, "phase": None, **_end(summary, planned)}
+    values = asdict(summary)
+    values.pop("stop")
+    told = {"is_complete": summary.is_complete, "stop_code": None, "stop_reason": None, "phase": None}
+    return {**values, "notices": list(summary.notices), **told, **_end(summary, planned)}
 
 
 def failure_fields(error: BaseException) -> dict[str, Any]:
     """How a run ended that raised `error`."""
-    if isinstance(error, KeyboardInterrupt):
-        return {"state": "stopped", "phase": None, "stop_code": "signal", "stop_reason": INTERRUPTED}
+    if isinstance(error, RunStopped):
+        return {"phase": None, **_stopped(error.stop)}
+    if isinstance(error, KeyboardInterrupt):  # a second one, or where signals are not heeded
+        return {"phase": None, **_stopped(INTERRUPTED)}
     first = str(error).strip().partition("\n")[0]
     reason = str(error) if isinstance(error, FramegateError) else f"{type(error).__name__}: {first}"
     code = "refused" if isinstance(error, AnotherRun) else "error"
@@ -104,9 +110,8 @@ def failure_fields(error: BaseException) -> dict[str, Any]:
 
 def _end(summary: RunSummary, planned: Plan) -> dict[str, Any]:
     num_beyond = planned.num_videos - planned.num_skipped - planned.videos.num_rows - planned.num_elsewhere
-    if summary.stop_reason is not None:
-        code = "signal" if summary.stop_reason == INTERRUPTED else "breaker"
-        return {"state": "stopped", "stop_code": code}
+    if summary.stop is not None:
+        return _stopped(summary.stop)
     if not summary.is_complete:
         reason = f"{summary.num_videos_left:,} videos are not complete although the run came to its end"
         return {"state": "failed", "stop_code": "incomplete", "stop_reason": reason}
@@ -117,3 +122,7 @@ def _end(summary: RunSummary, planned: Plan) -> dict[str, Any]:
             "stop_reason": f"--limit left {num_beyond:,} videos for later",
         }
     return {"state": "complete"}
+
+
+def _stopped(stop: Stop) -> dict[str, Any]:
+    return {"state": "stopped", "stop_code": stop.code, "stop_reason": stop.sentence}

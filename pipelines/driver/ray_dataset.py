@@ -7,7 +7,8 @@ Frames cross the object store once, one unit at a time. The answer worker commit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Collection, Generator
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -15,8 +16,10 @@ from typing import Any
 import pyarrow as pa
 
 from framegate.pipelines.commit.journal import Receipt
-from framegate.pipelines.driver.cluster import Shares, start_ray, unwrap
+from framegate.pipelines.driver.cluster import Shares, list_workers, start_ray, unwrap, wait_for_end
+from framegate.pipelines.driver.hearing import END_SECONDS, hear
 from framegate.pipelines.driver.own_note import own_note_left_out
+from framegate.pipelines.driver.stopping import Stopping
 from framegate.schemas.config import RayConfig
 
 # Units that an answer worker has in hand, each in a thread of its own. How many of them are at the engine, and are lost
@@ -30,16 +33,41 @@ def run_on_ray(
     videos: pa.Table,
     make_decode: partial[Any],
     make_answer: partial[Any],
+    stopping: Stopping,
     *,
     verbose: bool = False,
-) -> Iterator[Receipt]:
-    """The receipts of all units of `videos` (PARTS), as they are committed, in any order.
+) -> Generator[Receipt]:
+    """The receipts of all units of `videos` (PARTS), as they are committed, in any order, until the run should stop.
 
     `make_decode` and `make_answer` make the workers, each in a process of its own. `verbose` shows what Ray logs.
     Raises FramegateError.
     """
+    if stopping.reason is not None:
+        return
     with nullcontext() if verbose else own_note_left_out():
         shares = start_ray(config, verbose=verbose)
+    before = set(threading.enumerate())
+    receipts = _receipts(config, videos, make_decode, make_answer, shares)
+    yield from hear(receipts, stopping, lambda: _end_executions(before))
+
+
+def _end_executions(before: Collection[threading.Thread]) -> None:
+    """Ends what Ray Data has begun since then and waits for the end of its workers, which are killed.
+
+    What they have in hand is done by a later run. Without `force` Ray would let them finish it first.
+    """
+    from ray.data._internal.execution.streaming_executor import StreamingExecutor
+
+    workers = list_workers()
+    for thread in threading.enumerate():
+        if isinstance(thread, StreamingExecutor) and thread not in before:
+            thread.shutdown(force=True)
+    wait_for_end(workers, max_seconds=END_SECONDS)
+
+
+def _receipts(
+    config: RayConfig, videos: pa.Table, make_decode: partial[Any], make_answer: partial[Any], shares: Shares
+) -> Generator[Receipt]:
     from ray.exceptions import RayError
 
     try:

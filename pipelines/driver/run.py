@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import pyarrow as pa
 
@@ -15,9 +16,13 @@ from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.records import record_adoption, record_config, record_plan
+from framegate.pipelines.commit.runs import read_runs
+from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.video_log import add_to_video_log, read_video_log
+from framegate.pipelines.driver.breaker import Breaker
 from framegate.pipelines.driver.heartbeat import RecordListener, RunRecord, beating
 from framegate.pipelines.driver.outcome import (
+    VIDEO_COUNTS,
     count_videos,
     end_fields,
     failure_fields,
@@ -27,15 +32,23 @@ from framegate.pipelines.driver.outcome import (
     stored_counts,
 )
 from framegate.pipelines.driver.phases import Phases
+from framegate.pipelines.driver.sealing_pace import SealingPace
+from framegate.pipelines.driver.stopping import Stopping
 from framegate.pipelines.driver.tally import Tally
+from framegate.pipelines.driver.unparsed import UnparsedWatch
 from framegate.pipelines.driver.watchers import Watcher, feed_all
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.plan.config_choice import ConfigChoice
 from framegate.pipelines.plan.plan import refuse_erased
 from framegate.schemas.clock import now
+from framegate.schemas.config import FailuresConfig
+from framegate.schemas.counts import Counts
 from framegate.schemas.errors import StorageError
 from framegate.schemas.job import Job
 from framegate.schemas.run import INTERRUPTED, Plan, RunSummary
+
+RECORD_SECONDS: Final = 6.0  # kept for the record where a run has to be over by some time, beside what it seals
+PUT_SECONDS: Final = 1.5  # of these, for storing it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +59,8 @@ class Run:
     job: Job
     output: Output
     record: RunRecord
+    stopping: Stopping
+    pace: SealingPace
     started_at: datetime
     began_seconds: float
 
@@ -60,7 +75,7 @@ def name_run() -> str:
 
 
 @contextmanager
-def begin(job: Job, phases: Phases, on_record: RecordListener | None = None) -> Iterator[Run]:
+def begin(job: Job, phases: Phases, stopping: Stopping, on_record: RecordListener | None = None) -> Iterator[Run]:
     """A run that has a record, which follows its phases, and a heartbeat as long as it lasts.
 
     What is raised inside of it ends the record: it failed, or was interrupted, and why. Raises StorageError where its
@@ -74,7 +89,16 @@ def begin(job: Job, phases: Phases, on_record: RecordListener | None = None) -> 
     record = RunRecord(output, facts, every_seconds=every_seconds, on_record=on_record)
     record.create()
     record.measure_by(lambda: progress_fields(phases))
-    run = Run(run_id=run_id, job=job, output=output, record=record, started_at=started_at, began_seconds=began_seconds)
+    run = Run(
+        run_id=run_id,
+        job=job,
+        output=output,
+        record=record,
+        stopping=stopping,
+        pace=SealingPace(),
+        started_at=started_at,
+        began_seconds=began_seconds,
+    )
     try:
         with beating(record, every_seconds):
             phases.follow(lambda _: record.update())
@@ -107,13 +131,19 @@ def record_intent(run: Run, planned: Plan, choice: ConfigChoice) -> None:
         add_to_video_log(output, planned.changes, read_video_log(output))
 
 
+def make_watchers(config: FailuresConfig) -> list[Watcher]:
+    """What looks at each receipt, and may stop the run."""
+    return [Breaker(config), UnparsedWatch(config)]
+
+
 def listen(
     receipts: Generator[Receipt],
     tally: Tally,
     watchers: Sequence[Watcher],
     phases: Phases,
-) -> str | None:
-    """Hears every receipt, and returns why the run ends early: what a watcher says, INTERRUPTED, or None.
+    run: Run,
+) -> None:
+    """Hears every receipt until there are no more: `receipts` itself ends where the run should stop.
 
     Closes `receipts` at the end. That ends what still runs, so that nothing is committed while the run is sealed.
     """
@@ -121,32 +151,66 @@ def listen(
         for receipt in receipts:
             reach("driver.receipt")
             tally.add(receipt)
+            run.pace.num_units += 1
             phases.hear(tally)
-            stop_reason = feed_all(watchers, receipt)
-            if stop_reason is not None:
-                return stop_reason
-        return None
-    except KeyboardInterrupt:
-        return INTERRUPTED
+            if (stop := feed_all(watchers, receipt)) is not None:
+                run.stopping.ask(stop)
+    except KeyboardInterrupt:  # where nobody heeds signals: the run is in a thread, or somebody else raised it
+        run.stopping.ask(INTERRUPTED)
     finally:
         receipts.close()
 
 
-def report(run: Run, planned: Plan, tally: Tally, phases: Phases, stop_reason: str | None) -> RunSummary:
-    """What came of the run, as storage has it after the seal; stores it as the run's record."""
+def seal_in_time(run: Run, config_id: str) -> bool:
+    """Seals what is committed. False where that would take longer than a run that stops may: the next run completes it.
+
+    What is left of a seal goes on until the process ends, and may break off anywhere, like any sealer.
+    """
+    config = run.job.config.output
+    began_seconds = time.monotonic()
+    sealed = run.stopping.finish(
+        lambda: seal(run.output, config_id, file_bytes=config.file_bytes, partition_by=config.partition_by),
+        keep_seconds=RECORD_SECONDS,
+    )
+    if sealed is not None:
+        run.pace.learn(sealed.num_units, time.monotonic() - began_seconds)
+    return sealed is not None
+
+
+def learn_sealing_pace(run: Run, config_id: str) -> None:
+    """From now on a run that has a deadline keeps as much time free before it as sealing takes, as far as is known."""
+    if run.stopping.has_deadline:
+        run.pace.learn_from(read_runs(run.output).values())
+        run.pace.num_units = sum(1 for _ in run.output.list("journal", config_id))
+        run.stopping.reserve_seconds = run.pace.reserve_seconds
+
+
+def report(run: Run, planned: Plan, tally: Tally, phases: Phases, *, is_sealed: bool) -> RunSummary:
+    """What came of the run, as storage has it after the seal; stores it as the run's record.
+
+    Where there is no time left to look, the counts are those of the receipts, and videos are not counted.
+    """
+    found = run.stopping.finish(lambda: _look(run, planned, tally), keep_seconds=PUT_SECONDS)
     summary = RunSummary(
         run_id=run.run_id,
         config_id=planned.config_id,
         num_videos_planned=planned.num_skipped + planned.videos.num_rows,
-        **count_videos(planned, run.output),
-        counts=stored_counts(run.output, planned.config_id, run.run_id, tally.counts),
+        **(found[0] if found is not None else dict.fromkeys(VIDEO_COUNTS)),
+        counts=found[1] if found is not None else tally.counts,
         elapsed_seconds=run.elapsed_seconds,
         num_videos_elsewhere=planned.num_elsewhere,
         num_videos_gone=planned.num_gone,
         num_lost_races=tally.num_lost_races,
-        stop_reason=stop_reason,
+        stop=run.stopping.reason,
+        is_sealed=is_sealed,
+        seal_seconds_per_unit=run.pace.measured,
         phase_seconds=phases.seconds(),
-        notices=planned.notices,
+        notices=tuple(planned.notices),
     )
     run.record.update(**end_fields(summary, planned), ended_at=now().isoformat())
     return summary
+
+
+def _look(run: Run, planned: Plan, tally: Tally) -> tuple[dict[str, int], Counts]:
+    counts = stored_counts(run.output, planned.config_id, run.run_id, tally.counts)
+    return count_videos(planned, run.output), counts

@@ -1,20 +1,25 @@
-"""Watchers: each hears every receipt of a run, and may say that the run should end."""
+"""Watchers: each hears every receipt of a run, and may say in a sentence that the run should end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from framegate.pipelines.commit.journal import Receipt
+from framegate.schemas.run import Stop, StopCode
 
 
 class Watcher(Protocol):
+    code: ClassVar[StopCode]
+    """What a run that it ends was stopped by."""
+
     def feed(self, receipt: Receipt) -> str | None:
         """Takes the receipt of one unit. Returns one sentence where the run should end, else None."""
         ...
 
 
-def feed_all(watchers: Iterable[Watcher], receipt: Receipt) -> str | None:
-    """Every watcher takes the receipt. Returns the sentence of the first that wants the run to end."""
-    sentences = [watcher.feed(receipt) for watcher in watchers]
-    return next((sentence for sentence in sentences if sentence is not None), None)
+def feed_all(watchers: Iterable[Watcher], receipt: Receipt) -> Stop | None:
+    """Every watcher takes the receipt. Returns what the first of those says that want the run to end."""
+    said = [(watcher, watcher.feed(receipt)) for watcher in watchers]
+    stops = (Stop(code=watcher.code, sentence=sentence) for watcher, sentence in said if sentence is not None)
+    return next(stops, None)

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from framegate.pipelines.commit.video_log import CURRENT, GONE, NOT_LISTED, SUPERSEDED, VideoLog
 from framegate.pipelines.source.manifest import is_manifest
 from framegate.pipelines.source.shards import are_members, shards_of, split_member
-from framegate.schemas.keys import id_numbers, positions_among
+from framegate.schemas.keys import id_numbers
 from framegate.schemas.tables import VIDEO_STATES
 
 
@@ -47,7 +47,7 @@ def find_changes(found: pa.Table, is_absent: np.ndarray, log: VideoLog, looked: 
     """
     there = found.filter(pa.array(~is_absent)) if is_absent.any() else found
     ids = id_numbers(there.column("video_id"))
-    places = positions_among(ids, log.ids)
+    places = _places_in(ids, log.ids)
     is_new = places < 0
     tables = [_new_rows(there.filter(pa.array(is_new)), looked)]
     is_there = np.zeros(len(log.ids), bool)
@@ -77,6 +77,19 @@ def tell_changes(changes: pa.Table, log: VideoLog) -> list[str]:
             " answers stay. Is it whole?"
         )
     return sentences
+
+
+def _places_in(ids: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """The place of each id in `among`, which ascends; -1 where it is not there. A million of them in order are looked
+    up in a tenth of the time that they take in any order."""
+    if len(among) == 0:
+        return np.full(len(ids), -1)
+    order = np.argsort(ids)
+    found = np.minimum(np.searchsorted(among, ids[order]), len(among) - 1)
+    found[among[found] != ids[order]] = -1
+    places = np.empty(len(ids), np.int64)
+    places[order] = found
+    return places
 
 
 def _new_rows(new: pa.Table, looked: Looked) -> pa.Table:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,8 +23,6 @@ from framegate.schemas.unit import Failure
 
 STALE_AFTER = timedelta(hours=1)
 """A marker of another run counts as a death when it is older. Until then that run may be alive and at work on it."""
-
-_LOOK_AGAIN_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,23 +82,15 @@ class Attempts:
                 self.output.store.delete(attempt.uris[-1] for attempt in attempts)
             raise
 
-    def forget(self, *, settle_seconds: float = 0.0) -> None:
+    def forget(self) -> None:
         """Deletes all markers of this run: what its workers left undone was left on purpose.
 
-        Called when its workers have ended, or have been told to. Ray ends a process without waiting for it, and on a
-        busy machine such a process has marked one more attempt afterwards. With `settle_seconds` this looks again until
-        no marker has come for so long. One that comes later still counts as a death, of which a unit may have several.
+        Called when its workers have ended: one that is still at work could mark an attempt afterwards, which would
+        count as a death, of which a unit may have several.
         """
-        quiet_since = time.monotonic()
-        while True:
-            markers = self.output.list("attempts", self.config_id)
-            uris = [info.uri for info in markers if info.uri.rpartition("/")[2].startswith(f"{self.run_id}-")]
-            self.output.store.delete(uris)
-            if uris:
-                quiet_since = time.monotonic()
-            if time.monotonic() - quiet_since >= settle_seconds:
-                return
-            time.sleep(_LOOK_AGAIN_SECONDS)
+        markers = self.output.list("attempts", self.config_id)
+        uris = [info.uri for info in markers if info.uri.rpartition("/")[2].startswith(f"{self.run_id}-")]
+        self.output.store.delete(uris)
 
 
 def crash_failure(stage: str, num_deaths: int) -> Failure:

@@ -14,4 +14,8 @@ class FailuresConfig(Part):
     stop_share: float = Field(
         default=0.5, gt=0, le=1, description="the run ends where more of a window than this fails for one reason"
     )
+    stop_unparsed_share: float = Field(
+        default=0.5, gt=0, le=1, description="the run ends where more of the last answers than this cannot be read"
+    )
+    stop_unparsed_rows: int = Field(default=200, ge=1, le=1_000_000, description="of so many answers")
     stop_window: int = Field(default=100, ge=1, le=1_000_000, description="units in that window")

@@ -355,9 +355,15 @@ def test_what_is_no_video_is_told_by_the_first_part_alone(content: bytes, reason
 
 
 def test_what_may_pass_is_told_by_each_part_that_meets_it(tmp_path: Path) -> None:
+    path = tmp_path / "changed.mp4"
+    path.write_bytes(b"another version")
+    video = Video(uri=str(path), version="1", size_bytes=1000)
+    units, _ = decode(PlannedVideo(video=video, question_hashes=HASHES), 3)
+    assert [unit.failure and unit.failure.reason for unit in units] == ["source_changed"] * 3
+    assert len({unit_uri(Layout("out"), unit, "c") for unit in units}) == 1, "it is stored more than once"
+
+
+def test_a_film_that_is_gone_is_told_by_the_first_part_alone(tmp_path: Path) -> None:
     video = Video(uri=str(tmp_path / "gone.mp4"), version="1", size_bytes=1000)
     units, _ = decode(PlannedVideo(video=video, question_hashes=HASHES), 3)
-    assert len(units) == 3
-    assert {unit_uri(Layout("out"), unit, "c") for unit in units} == {
-        units[0] and unit_uri(Layout("out"), units[0], "c")
-    }
+    assert [unit.failed_clip_index for unit in units] == [None]

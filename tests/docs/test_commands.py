@@ -63,11 +63,12 @@ def test_the_phases_of_a_run_are_in_operate() -> None:
 
 
 def test_exit_codes_are_those_of_the_commands() -> None:
-    from framegate.jobs import audit, erase, log, run, seal
+    from framegate.jobs import audit, erase, log, run_end, seal
+    from framegate.pipelines.driver.signals import HEEDED
 
     table = PAGES["docs/operate.md"].split("## Exit codes")[1].split("## ")[0]
     codes = {int(code) for code in re.findall(r"\b\d+\b", table.splitlines()[2])}
     assert codes == {
-        0, audit.EXIT_FINDINGS, log.EXIT_REFUSED, erase.EXIT_BROKE_OFF, seal.EXIT_BROKE_OFF, run.EXIT_INCOMPLETE,
-        run.EXIT_STOPPED,
+        0, audit.EXIT_FINDINGS, log.EXIT_REFUSED, erase.EXIT_BROKE_OFF, seal.EXIT_BROKE_OFF, run_end.EXIT_INCOMPLETE,
+        run_end.EXIT_DEADLINE, *(run_end.EXIT_SIGNALLED + number for number in HEEDED),
     }  # fmt: skip

@@ -12,6 +12,7 @@ from framegate.pipelines.driver.watchers import feed_all
 from framegate.schemas.config import FailuresConfig
 from framegate.schemas.errors import REASON_MEANINGS
 from framegate.schemas.retries import RETRY_AFTER, STOPS_RUN
+from framegate.schemas.run import Stop
 
 
 def receipt(failure_reason: str | None) -> Receipt:
@@ -65,9 +66,11 @@ def test_every_reason_has_a_rule_for_trying_again() -> None:
     assert set(RETRY_AFTER) >= STOPS_RUN
 
 
-def test_every_watcher_hears_every_receipt_and_the_first_sentence_counts() -> None:
+def test_every_watcher_hears_every_receipt_and_the_first_of_them_counts() -> None:
     class Counts:
         """Wants the run to end from its third receipt on."""
+
+        code = "deadline"
 
         def __init__(self, name: str) -> None:
             self.name, self.num_heard = name, 0
@@ -77,6 +80,6 @@ def test_every_watcher_hears_every_receipt_and_the_first_sentence_counts() -> No
             return f"{self.name} heard {self.num_heard}" if self.num_heard > 2 else None
 
     breaker, first, second = Breaker(FailuresConfig(stop_window=10)), Counts("first"), Counts("second")
-    sentences = [feed_all([breaker, first, second], receipt("storage")) for _ in range(4)]
-    assert sentences == [None, None, "first heard 3", "first heard 4"]
+    stops = [feed_all([breaker, first, second], receipt("storage")) for _ in range(4)]
+    assert stops == [None, None, *(Stop(code="deadline", sentence=f"first heard {n}") for n in (3, 4))]
     assert first.num_heard == second.num_heard == 4

@@ -60,7 +60,7 @@ def test_it_happens_once_where_a_file_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [(FAIL_AT, "put.afterwards"), (FAIL_AT, "put.after:x"), (FAIL_WITH, "TERM")]
+    ("name", "value"), [(FAIL_AT, "put.afterwards"), (FAIL_AT, "put.after:x"), (FAIL_WITH, "USR1")]
 )
 def test_a_typo_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FAIL_AT, "put.after")

@@ -103,7 +103,7 @@ def test_a_run_that_breaks_off_says_with_what_sentence(
     def seal(*_: Any, **__: Any) -> None:
         raise StorageError("there is no room left to write")
 
-    monkeypatch.setattr(flow, "seal", seal)
+    monkeypatch.setattr("framegate.pipelines.driver.run.seal", seal)
     job = make_job()
     with pytest.raises(StorageError):
         run(job)

@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import Result
 
 from framegate.jobs.progress import ProgressDisplay, describe, duration
-from framegate.jobs.run import EXIT_INCOMPLETE, EXIT_STOPPED, run_job
+from framegate.jobs.run import EXIT_INCOMPLETE, run_job
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.schemas.counts import Counts
 from framegate.schemas.errors import EngineError
@@ -107,21 +107,26 @@ def interruptible() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("ray_cluster", "interruptible")
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_run_says_so_keeps_what_it_has_and_goes_on_later(
     signal_number: int,
     write_job: Callable[..., Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    sent: list[int] = []
+
     class StopsAfterOneUnit(ProgressDisplay):
         def update(self, progress: Progress) -> None:
             super().update(progress)
-            os.kill(os.getpid(), signal_number)
+            if not sent:
+                sent.append(signal_number)
+                os.kill(os.getpid(), signal_number)
 
     job = load_job(write_job())
     display = StopsAfterOneUnit(Console())
-    assert run_job(job, name="job.yaml", engine_factory=engine, display=display) == EXIT_STOPPED
+    assert run_job(job, name="job.yaml", engine_factory=engine, display=display) == 128 + signal_number
+    assert signal.getsignal(signal_number) is not signal.SIG_IGN
     assert "run 'framegate run job.yaml' again to go on" in capsys.readouterr().out
     assert run_job(job, name="job.yaml", json_file=tmp_path / "run.json", engine_factory=engine) == 0
     (row,) = json.loads((tmp_path / "run.json").read_text())["rows"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,14 +45,6 @@ def test_a_run_forgets_its_own_markers_alone(attempts: Attempts) -> None:
     attempts.begin("video", "decode")
     attempts.forget()
     assert [uri.rpartition("/")[2] for uri in markers(attempts)] == ["other-0001"]
-
-
-def test_a_worker_that_is_being_ended_leaves_no_marker_behind(attempts: Attempts) -> None:
-    late = threading.Timer(0.3, lambda: attempts.begin("video", "decode"))
-    late.start()
-    attempts.forget(settle_seconds=1.0)
-    late.join()
-    assert markers(attempts) == []
 
 
 def test_a_foreign_object_among_the_markers_is_named(attempts: Attempts) -> None:

@@ -200,6 +200,7 @@ class TwoAnswerCourse:
             finish_reason=self.finish_reason,
             status="answered" if parsed else "unparsed",
             engine_seconds=finished.engine_seconds,
+            unparsed_text=None if parsed else self._finder.text(),
         )
 
     def _watch_first_answer(self, box: Box | None, ends_turn: bool) -> None:

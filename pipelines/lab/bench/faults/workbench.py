@@ -40,7 +40,7 @@ class Fault:
     """What happens to a process, and where: at its `number`-th time at `place`.
 
     action   the command: run or erase
-    kind     killed, frozen until another has done its work, or raced: so many at once
+    kind     killed, frozen until another has done its work, raced: so many at once, or the signal that its driver gets
     """
 
     place: str
@@ -75,24 +75,24 @@ class Workbench:
     """A folder with an archive, and the rows that an undisturbed run makes of it."""
 
     def __init__(self, folder: Path, *, in_process: bool) -> None:
-        self._folder = folder
+        self.folder = folder
         self._in_process = in_process
         self._archive = make_archive(folder / "videos")
         self._model = make_model(folder / "model")
         whole = folder / "undisturbed"
-        if (ended := _wait(self._start("run", whole))).returncode != 0:
+        if (ended := wait(self.start("run", whole))).returncode != 0:
             raise RuntimeError(f"the run that nobody disturbs failed: {ended.stderr[-2000:]}")
         self.rows = read_rows(whole)
 
     def try_fault(self, fault: Fault) -> Verdict:
         """Inject the fault into one command, and give the command again until it ends."""
         began = time.monotonic()
-        output = self._folder / f"{fault.kind}-{fault.place}-{fault.number}"
+        output = self.folder / f"{fault.kind}-{fault.place}-{fault.number}"
         expected = self.rows
         if fault.action == "erase":
-            shutil.copytree(self._folder / "undisturbed", output)
+            shutil.copytree(self.folder / "undisturbed", output)
             expected = Counter({row: n for row, n in self.rows.items() if self._erased not in row})
-        once = self._folder / f"{output.name}.happened"
+        once = self.folder / f"{output.name}.happened"
         environment = {FAIL_AT: f"{fault.place}:{fault.number}", FAIL_ONCE: str(once)}
         if fault.kind == "killed":
             ended, num_commands = self._kill(fault, output, environment)
@@ -100,18 +100,18 @@ class Workbench:
         else:
             ended, num_changed = self._freeze(fault, output, {**environment, FAIL_WITH: "STOP"}, once)
             num_commands = 2
-        return self._judge(fault, ended, output, expected, began, once.exists(), num_commands, num_changed)
+        return self.judge(fault, ended, output, expected, began, once.exists(), num_commands, num_changed)
 
     def race(self, num_commands: int) -> Verdict:
         """Start the same run `num_commands` times at once."""
         began = time.monotonic()
-        output = self._folder / f"raced-{num_commands}"
+        output = self.folder / f"raced-{num_commands}"
         fault = Fault(place="everywhere", number=num_commands, action="run", kind="raced")
-        processes = [self._start("run", output) for _ in range(num_commands)]
-        ended = max((_wait(process) for process in processes), key=lambda one: abs(one.returncode))
-        return self._judge(fault, ended, output, self.rows, began, True, num_commands, 0)
+        processes = [self.start("run", output) for _ in range(num_commands)]
+        ended = max((wait(process) for process in processes), key=lambda one: abs(one.returncode))
+        return self.judge(fault, ended, output, self.rows, began, True, num_commands, 0)
 
-    def _judge(
+    def judge(
         self,
         fault: Fault,
         ended: Ended,
@@ -122,6 +122,7 @@ class Workbench:
         num_commands: int,
         num_changed: int,
     ) -> Verdict:
+        """The verdict on what a command left, after which its output goes."""
         report = audit(Output.at(str(output)))
         found = read_rows(output)
         shutil.rmtree(output)
@@ -138,23 +139,23 @@ class Workbench:
         )
 
     def _kill(self, fault: Fault, output: Path, environment: dict[str, str]) -> tuple[Ended, int]:
-        ended = _wait(self._start(fault.action, output, environment))
+        ended = wait(self.start(fault.action, output, environment))
         num_commands = 1
         while ended.returncode != 0 and num_commands <= MAX_COMMANDS:
-            ended = _wait(self._start(fault.action, output))
+            ended = wait(self.start(fault.action, output))
             num_commands += 1
         return ended, num_commands
 
     def _freeze(self, fault: Fault, output: Path, environment: dict[str, str], once: Path) -> tuple[Ended, int]:
         """How the frozen command ended, or the one beside it where that failed; and how many files changed."""
-        sleeper = self._start(fault.action, output, environment)
+        sleeper = self.start(fault.action, output, environment)
         while sleeper.poll() is None and not once.exists():
             time.sleep(0.01)
-        other = _wait(self._start(fault.action, output))
+        other = wait(self.start(fault.action, output))
         before = read_files(output)
         if sleeper.poll() is None:
             os.killpg(sleeper.pid, signal.SIGCONT)
-        ended = _wait(sleeper)
+        ended = wait(sleeper)
         after = read_files(output)
         return (other if other.returncode else ended), sum(after.get(name) != data for name, data in before.items())
 
@@ -162,7 +163,8 @@ class Workbench:
     def _erased(self) -> str:
         return str(self._archive[0])
 
-    def _start(self, action: str, output: Path, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(self, action: str, output: Path, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """A command in a process group of its own."""
         spec = {
             "job": {
                 "input": {"videos": str(self._archive[0].parent)},
@@ -190,7 +192,8 @@ class Workbench:
         )
 
 
-def _wait(process: subprocess.Popen[str]) -> Ended:
+def wait(process: subprocess.Popen[str]) -> Ended:
+    """How the command ended; one that takes TIMEOUT_SECONDS is killed with its group."""
     try:
         _, stderr = process.communicate(timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:

@@ -1,0 +1,58 @@
+"""How a run ended, as a sentence and as the exit code that a scheduler goes by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from framegate.schemas.errors import RunStopped
+from framegate.schemas.run import RunSummary, Stop
+
+EXIT_INCOMPLETE: Final = 1
+EXIT_DEADLINE: Final = 3
+EXIT_SIGNALLED: Final = 128
+"""Plus the signal's number, as a shell reports a program that a signal ended: 129 SIGHUP, 130 SIGINT, 143 SIGTERM."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEnd:
+    """`sentence` is empty where the summary says it all."""
+
+    exit_code: int
+    sentence: str = ""
+    is_error: bool = False
+
+
+def end_of(summary: RunSummary, *, max_unparsed_share: float, again: str) -> RunEnd:
+    """The end of a run that came to its summary. `again` says how to go on."""
+    left = "videos left" if summary.num_videos_left is None else f"{summary.num_videos_left:,} videos left"
+    kept = "everything committed is kept" + ("" if summary.is_sealed else ", and the next run seals the rest of it")
+    if summary.stop is not None:
+        return _stopped(summary.stop, left, kept, again)
+    if not summary.is_complete:
+        sentence = f"{summary.num_videos_left or 0:,} videos are not complete although the run came to its end; {again}"
+        return RunEnd(exit_code=EXIT_INCOMPLETE, sentence=sentence)
+    share = summary.counts.unparsed_share or 0.0
+    if share > max_unparsed_share:
+        sentence = (
+            f"{share:.0%} of {summary.counts.num_answers:,} answers could not be read, which is more than"
+            f" failures.stop_unparsed_share {max_unparsed_share:g}; they are stored as unparsed; look at answer_first"
+            " and answer_second in results, and at the prompt and the types of the questions"
+        )
+        return RunEnd(exit_code=EXIT_INCOMPLETE, sentence=sentence, is_error=True)
+    return RunEnd(exit_code=0)
+
+
+def end_without_plan(stopped: RunStopped, *, again: str) -> RunEnd:
+    """The end of a run that was stopped before it had a plan."""
+    return _stopped(stopped.stop, "nothing planned yet", "nothing was begun", again)
+
+
+def _stopped(stop: Stop, left: str, kept: str, again: str) -> RunEnd:
+    if stop.code == "signal":
+        code = EXIT_SIGNALLED + (stop.signal_number or 0)
+        return RunEnd(exit_code=code, sentence=f"stopped by {stop.sentence} with {left}; {kept}; {again}")
+    if stop.code == "deadline":
+        return RunEnd(exit_code=EXIT_DEADLINE, sentence=f"stopped: {stop.sentence}; {left}; {kept}; {again}")
+    look = "look at the failures above" if stop.code == "breaker" else "change the prompt or the questions"
+    return RunEnd(exit_code=EXIT_INCOMPLETE, sentence=f"stopped: {stop.sentence}; {look}; {again}", is_error=True)

@@ -1,0 +1,45 @@
+"""How long sealing takes, learnt from seals: what a run keeps free of its time before a deadline.
+
+    reserve = FIXED_SECONDS + SAFETY * units that are not sealed * seconds per unit
+
+Seconds per unit are the most that one of the last runs here took, or this run itself; DEFAULT_SECONDS_PER_UNIT
+before any did. FIXED_SECONDS is for ending the workers and for the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+FIXED_SECONDS: Final = 15.0
+SAFETY: Final = 2.0
+DEFAULT_SECONDS_PER_UNIT: Final = 0.02  # many times what a local disk takes, for stores that answer slowly
+MIN_UNITS: Final = 20  # fewer units take as long as starting to seal does, and say nothing of each
+NUM_RUNS: Final = 5
+
+
+class SealingPace:
+    """What is known of how long sealing takes. Any thread may read `reserve_seconds`.
+
+    num_units   committed and not sealed, as far as this run knows
+    measured    seconds per unit of this run's own seals; None before one had enough units
+    """
+
+    def __init__(self) -> None:
+        self.num_units = 0
+        self.measured: float | None = None
+        self._earlier: float | None = None
+
+    def learn_from(self, runs: Iterable[Mapping[str, Any]]) -> None:
+        """`runs`: records of earlier runs of this output, the oldest first."""
+        known = [float(run["seal_seconds_per_unit"]) for run in runs if run.get("seal_seconds_per_unit")]
+        self._earlier = max(known[-NUM_RUNS:], default=None)
+
+    def learn(self, num_units: int, seconds: float) -> None:
+        """A seal of so many units took so long."""
+        if num_units >= MIN_UNITS:
+            self.measured = max(seconds / num_units, self.measured or 0.0)
+
+    def reserve_seconds(self) -> float:
+        known = [pace for pace in (self.measured, self._earlier) if pace is not None]
+        return FIXED_SECONDS + SAFETY * self.num_units * max(known, default=DEFAULT_SECONDS_PER_UNIT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from framegate.jobs.lab.bench_decode import decode
+from framegate.jobs.lab.bench_driver import driver
 from framegate.jobs.lab.bench_engines import engines
 from framegate.jobs.lab.bench_faults import faults
 from framegate.jobs.lab.bench_pipeline import pipeline
@@ -14,7 +15,7 @@ from framegate.jobs.lab.bench_seal import seal
 from framegate.jobs.lab.bench_start import start
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure parts of the program.")
-for command in (decode, engines, pipeline, plan, query, seal, start, faults):
+for command in (decode, engines, pipeline, driver, plan, query, seal, start, faults):
     app.command()(command)
 
 

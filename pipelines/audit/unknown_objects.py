@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from framegate.pipelines.audit.report import Check
-from framegate.pipelines.commit.layout import FOLDERS
+from framegate.pipelines.commit.layout import FOLDERS, TOGETHER
 from framegate.pipelines.commit.output import Output
 
 _ID: Final = "[0-9a-f]{16}"
 _UNIT: Final = r"\d{7,}-(?:\d{7,}-[0-9a-f]{12}|undecoded-\d+)"
+_TOGETHER: Final = rf"{TOGETHER}\d+-[0-9a-f]{{12}}"
 _RUN: Final = r"[^/]+"
 JOURNAL_NAME: Final = re.compile(rf"journal/config_id=({_ID})/({_ID})/{_UNIT}\.(?:arrow\.zst|parquet)")
 SEALED_NAME: Final = re.compile(rf"(results|failures)/config_id=({_ID})/(?:[^/]+=[^/]*/)*(\d{{8,}})\.parquet")
@@ -28,9 +29,10 @@ _NAMES: Final[dict[str, str]] = {
     "journal": r".+",
     "videos": r"\d{8,}(?:\.all)?\.parquet",
     "seals": rf"config_id={_ID}/(?:\d{{8,}}\.(?:plan\.parquet|json)|history\.json\.gz)",
-    "attempts": rf"config_id={_ID}/{_ID}/(?:decode(?:-\d+-of-\d+)?|{_UNIT})/{_RUN}-\d{{4,}}",
+    "attempts": rf"config_id={_ID}/{_ID}/(?:decode(?:-\d+-of-\d+)?|{_UNIT}|{_TOGETHER})/{_RUN}-\d{{4,}}",
     "plans": rf"{_RUN}\.parquet",
     "runs": rf"{_RUN}\.json",
+    "leases": rf"{_ID}\.json",
     "configs": rf"{_ID}\.yaml",
     "adoptions": rf"{_ID}\.yaml",
     "indexes": r"[0-9a-f]{32}\.parquet",

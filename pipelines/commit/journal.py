@@ -14,7 +14,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.layout import UNIT_ENDING, Layout
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_format import encode_unit, parse_unit
 from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
@@ -62,6 +62,11 @@ def unit_uri(layout: Layout, unit: DecodedUnit | AnsweredUnit, config_id: str) -
         clip_indexes=[each.clip.index for each in unit.clips],
         questions=zip(unit.question_hashes, unit.attempts, strict=True),
     )
+
+
+def unit_name(output: Output, unit: DecodedUnit | AnsweredUnit, config_id: str) -> str:
+    """A name for the unit among those of its video: that of its object, without the ending."""
+    return unit_uri(output.layout, unit, config_id).rpartition("/")[2].removesuffix(UNIT_ENDING)
 
 
 def commit_unit(output: Output, unit: AnsweredUnit, facts: RunFacts, *, written_at: datetime) -> Receipt:

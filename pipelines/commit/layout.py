@@ -14,6 +14,9 @@ from typing import Final
 from framegate.pipelines.store import join
 from framegate.schemas.keys import uri_digest
 
+TOGETHER: Final = "together-"
+"""Begins the scope of a marker for several pieces of work, which it lists."""
+
 UNIT_ENDING: Final = ".arrow.zst"
 """Of a journal object's name (`unit_format`). Earlier versions wrote Parquet, and named it so."""
 
@@ -30,10 +33,12 @@ class Layout:
                                                                    which files they go
     seals/config_id=<id>/<seal>.json                               what it wrote; it is complete
     seals/config_id=<id>/history.json.gz                           the records of seals that are long complete
-    attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; deleted when it is committed
+    attempts/config_id=<id>/<video_id>/<scope>/<run_id>-<n>        work was begun; deleted when it is committed. Several
+                                                                   pieces together: below the first one's video_id
     videos/<n>.parquet, videos/<n>.all.parquet                     which videos came, changed and went; all until then
     plans/<run_id>.parquet                                         the videos and questions that a run set out to do
     runs/<run_id>.json                                             how far a run is; how it ended
+    leases/<config_id>.json                                        which runs are at work on it
     configs/<config_id>.yaml                                       what the id stands for
     adoptions/<own config_id>.yaml                                 a configuration filed under another one's id
     indexes/<hash>.parquet                                         members of tar shards
@@ -84,8 +89,8 @@ class Layout:
         return join(self.folder(table, config_id), *parts, f"{seal:08d}.parquet")
 
     def attempt(self, config_id: str, video_id: str, scope: str, run_id: str, number: int) -> str:
-        """`scope` is `decode`, `decode-3-of-12` for a part of a video, or the name of a unit's journal object without
-        its ending."""
+        """`scope` is `decode`, `decode-3-of-12` for a part of a video, the name of a unit's journal object without its
+        ending, or begins with TOGETHER."""
         return join(self.folder("attempts", config_id), video_id, scope, f"{run_id}-{number:04d}")
 
     def video_log(self, number: int, *, is_whole: bool = False) -> str:
@@ -97,6 +102,9 @@ class Layout:
 
     def run(self, run_id: str) -> str:
         return join(self.root, "runs", f"{run_id}.json")
+
+    def lease(self, config_id: str) -> str:
+        return join(self.root, "leases", f"{config_id}.json")
 
     def config(self, config_id: str) -> str:
         return join(self.root, "configs", f"{config_id}.yaml")
@@ -123,6 +131,6 @@ class Layout:
 
 
 FOLDERS: Final = (
-    "results", "failures", "videos", "journal", "seals", "attempts", "plans", "runs", "configs", "adoptions", "indexes",
-    "tombstones", "erasures",
+    "results", "failures", "videos", "journal", "seals", "attempts", "plans", "runs", "leases", "configs", "adoptions",
+    "indexes", "tombstones", "erasures",
 )  # fmt: skip

@@ -1,8 +1,9 @@
 """A run on Ray: plan -> decode -> answer as one streaming Ray Dataset.
 
-    PARTS rows ──> decode workers ──> DECODED rows, one unit a block ──> answer workers ──> receipts
+    PARTS rows ──> decode workers ──> DECODED rows, blocks ──> answer workers ──> receipts
 
-Frames cross the object store once, one unit at a time. The answer worker commits, so that only receipts come here.
+Frames cross the object store once, a block of units at a time. The answer worker commits, so that only receipts come
+here.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from typing import Any
 import pyarrow as pa
 
 from framegate.pipelines.commit.journal import Receipt
+from framegate.pipelines.driver.block_stats import forget_block_stats
+from framegate.pipelines.driver.blocks import AnswerCalls, DecodeCalls, make_tasks, max_together, unpack
 from framegate.pipelines.driver.cluster import Shares, list_workers, start_ray, unwrap, wait_for_end
 from framegate.pipelines.driver.hearing import END_SECONDS, hear
 from framegate.pipelines.driver.own_note import own_note_left_out
 from framegate.pipelines.driver.stopping import Stopping
 from framegate.schemas.config import RayConfig
 
-# Units that an answer worker has in hand, each in a thread of its own. How many of them are at the engine, and are lost
-# with it, goes by its slots. A unit is one question at least, and at most 16 MiB of frames in the object store.
-UNITS_PER_WORKER, UNITS_PER_GPU_WORKER = 64, 256
-MAX_PLAN_BLOCKS = 4096  # a block is a decode task; more of them only cost the driver
+# Blocks that an answer worker has in hand, each in a thread of its own. How many of them are at the engine, and are
+# lost with it, goes by its slots. A block is one question at least, and at most 16 MiB of frames in the object store.
+BLOCKS_PER_WORKER, BLOCKS_PER_GPU_WORKER = 64, 256
 
 
 def run_on_ray(
@@ -73,49 +75,52 @@ def _receipts(
     try:
         receipts = answer_units(config, decode_videos(config, videos, make_decode, shares), make_answer, shares)
         for batch in receipts.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            for row in batch.to_pylist():
+            for row in unpack(batch).to_pylist():
                 yield Receipt(**row)
     except RayError as error:
         raise unwrap(error) from error
 
 
 def decode_videos(config: RayConfig, videos: pa.Table, make_decode: partial[Any], shares: Shares) -> Any:
-    """A dataset of units. Every unit is a block of its own: it moves on as soon as it is there."""
+    """A dataset of blocks of units, packed. A block is a unit, or some units of small videos, and moves on as soon as
+    it is there."""
     import ray.data
     from ray.data import ActorPoolStrategy
 
     context = ray.data.DataContext.get_current()
-    context.target_max_block_size = 1
+    context.target_max_block_size = 1  # every row that a worker yields is a block: a packed table
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.raise_original_map_exception = True
-    per_block = -(-videos.num_rows // MAX_PLAN_BLOCKS)
-    blocks = [videos.slice(start, per_block) for start in range(0, videos.num_rows, per_block)]
-    return ray.data.from_arrow(blocks).map_batches(
-        make_decode.func,
-        fn_constructor_kwargs=make_decode.keywords,
-        batch_size=1,
+    forget_block_stats(context)
+    num_together = max_together(videos.num_rows, config.decode_workers)
+    tasks = make_tasks(videos, num_together)
+    return ray.data.from_arrow(tasks).map_batches(
+        DecodeCalls,
+        fn_constructor_kwargs={"make_worker": partial(make_decode, max_together=num_together)},
+        batch_size=None,  # a task as a whole
         batch_format="pyarrow",
-        compute=ActorPoolStrategy(size=min(config.decode_workers, len(blocks))),
+        compute=ActorPoolStrategy(size=min(config.decode_workers, len(tasks))),
         num_cpus=shares.decode_cpus,
     )
 
 
 def answer_units(config: RayConfig, units: Any, make_answer: partial[Any], shares: Shares) -> Any:
-    """A dataset of receipts. Each call has one unit; calls of one worker run in threads, and share its engine."""
+    """A dataset of receipts, packed. Each call has one block. Calls of one worker run in threads, and share its
+    engine."""
     from ray.data import ActorPoolStrategy
 
-    num_units = UNITS_PER_GPU_WORKER if config.gpus_per_actor else UNITS_PER_WORKER
+    num_calls = BLOCKS_PER_GPU_WORKER if config.gpus_per_actor else BLOCKS_PER_WORKER
     return units.map_batches(
-        make_answer.func,
-        fn_constructor_kwargs=make_answer.keywords,
-        batch_size=1,
+        AnswerCalls,
+        fn_constructor_kwargs={"make_worker": make_answer},
+        batch_size=None,
         batch_format="pyarrow",
         compute=ActorPoolStrategy(
             min_size=config.reason_actors.min,
             max_size=config.reason_actors.max,
-            max_concurrent_calls_per_actor=num_units,
-            max_tasks_in_flight_per_actor=num_units,
+            max_concurrent_calls_per_actor=num_calls,
+            max_tasks_in_flight_per_actor=num_calls,
             enable_true_multi_threading=True,
         ),
         num_cpus=shares.reason_cpus,

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from framegate.pipelines.commit.layout import TOGETHER
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.runs import parse_record
 from framegate.pipelines.commit.unit_format import parse_unit
@@ -75,7 +76,7 @@ def find_matches(output: Output, targets: Targets) -> Matches:
     """Searches the whole output, fresh from storage. Raises StorageError."""
     # Journal objects are listed before tables are read: what a sealer moves in between is then found in a table.
     journal = list(_objects(output.store, output.layout.folder("journal"), depth=1))
-    attempts = list(_objects(output.store, output.layout.folder("attempts"), depth=2))
+    attempts = list(_attempts(output))
     files = _search_tables(output, targets)
     ids: dict[str, set[str]] = {}
     for file in files:
@@ -101,6 +102,22 @@ def _objects(store: Store, folder: str, *, depth: int) -> Iterator[VideoObject]:
     for info in store.list(folder):
         partition, video_id = info.uri.rsplit("/", depth + 2)[-depth - 2 : -depth]
         yield VideoObject(info=info, config_id=partition.removeprefix("config_id="), video_id=video_id)
+
+
+def _attempts(output: Output) -> Iterator[VideoObject]:
+    """Markers of attempts, one that names several videos once for each of them: what it tells of the others goes too.
+
+    So these may have one attempt more than a job allows.
+    """
+    shared: dict[str, VideoObject] = {}
+    for item in _objects(output.store, output.layout.folder("attempts"), depth=2):
+        if item.info.uri.rsplit("/", 2)[-2].startswith(TOGETHER):
+            shared[item.info.uri] = item
+        else:
+            yield item
+    for uri, data in output.store.read_present(shared):
+        for name in parse_record(uri, data).get("works", ()) if data is not None else ():
+            yield replace(shared[uri], video_id=name.partition("/")[0])
 
 
 def _search_tables(output: Output, targets: Targets) -> list[MatchingFile]:

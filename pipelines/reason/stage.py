@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, as_completed
 
 from framegate.pipelines.reason.engine_thread import EngineThread
 from framegate.pipelines.reason.engines.protocol import EngineFactory
@@ -49,9 +50,14 @@ class ReasonStage:
 
         Raises EngineTimeout where a step of the engine did not come back.
         """
-        questions = tuple(self._bank[question_hash] for question_hash in decoded.question_hashes)
-        finished = self._engine.ask(self._requests(decoded, questions)).result()
-        return _answered(decoded, finished)
+        return _answered(decoded, self._ask(decoded).result())
+
+    def answer_each(self, units: Sequence[DecodedUnit]) -> Iterator[tuple[int, AnsweredUnit]]:
+        """`answer` of several units at once: each with its place among them, as it is answered."""
+        asked = {self._ask(decoded): place for place, decoded in enumerate(units)}
+        for future in as_completed(asked):
+            place = asked[future]
+            yield place, _answered(units[place], future.result())
 
     def num_questions_wanted(self) -> int | None:
         """How many questions at once keep the engine busy; None where it does not tell."""
@@ -65,6 +71,10 @@ class ReasonStage:
     def close(self) -> None:
         """Ends the engine's thread."""
         self._engine.close()
+
+    def _ask(self, decoded: DecodedUnit) -> Future[list[Finished]]:
+        questions = tuple(self._bank[question_hash] for question_hash in decoded.question_hashes)
+        return self._engine.ask(self._requests(decoded, questions))
 
     def _requests(self, decoded: DecodedUnit, questions: tuple[Question, ...]) -> list[ClipRequest]:
         """Named `<unit>/<place of the clip>`."""

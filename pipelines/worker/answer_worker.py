@@ -1,4 +1,4 @@
-"""AnswerWorker: looks a unit up in the journal, waits to be let into the engine, asks, and commits what comes back.
+"""AnswerWorker: waits to be let into the engine, asks blocks of units, and commits each as it comes back.
 
 Commit happens in the process that has the answers: whatever Ray does with the outputs of a worker that dies, no row is
 lost with them.
@@ -6,23 +6,26 @@ lost with them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import asdict
-from typing import Protocol
+from dataclasses import asdict, dataclass
+from typing import Final, Protocol
 
 import pyarrow as pa
 
-from framegate.pipelines.commit.journal import Receipt, commit_unit, read_receipt, unit_uri
+from framegate.pipelines.commit.journal import Receipt, commit_unit, read_receipt, unit_name
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.reason.occupancy import Occupancy, Place
-from framegate.pipelines.worker.attempts import Attempt, Attempts, crash_failure, timeout_failure
+from framegate.pipelines.worker.attempts import Attempt, Attempts, EndedAttempts, Work, crash_failure, timeout_failure
 from framegate.pipelines.worker.engine_admission import EngineAdmission
 from framegate.pipelines.worker.process_end import ProcessEnd
 from framegate.schemas.clock import now
 from framegate.schemas.errors import EngineError, EngineTimeout
 from framegate.schemas.unit import AnsweredUnit, DecodedUnit
+
+COMMIT_THREADS: Final = 16  # a commit waits for storage most of the time
 
 SetPlace = Callable[[Place], None]
 """Tells the stage's Occupancy where a unit is now."""
@@ -34,7 +37,9 @@ class AnsweringStage(Protocol):
     @property
     def occupancy(self) -> Occupancy: ...
 
-    def answer(self, decoded: DecodedUnit) -> AnsweredUnit: ...
+    def answer_each(self, units: Sequence[DecodedUnit]) -> Iterator[tuple[int, AnsweredUnit]]:
+        """Asks about all of them at once; each with its place among them as it is answered."""
+        ...
 
     def num_questions_wanted(self) -> int | None:
         """How many questions at once keep its engine busy; None where it does not tell."""
@@ -47,18 +52,28 @@ class AnsweringStage(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True)
+class _Unit:
+    """A unit that is here, and how to tell where it is."""
+
+    decoded: DecodedUnit
+    work: Work
+    set_place: SetPlace
+
+
 class AnswerWorker:
-    """Turns decoded units into receipts, with `make_stage()` giving the answers.
+    """Turns blocks of decoded units into receipts, with `make_stage()` giving the answers.
 
-    Called from many threads at once, with one unit each. Their units are at the engine together, and each thread
-    commits its own as soon as it is answered. A unit that is in the journal already is not asked again.
+    Called from many threads at once, with one block each. All units that are here are at the engine together, and each
+    is committed as soon as it is answered. A block is begun with one marker.
 
-    A unit that was begun before and never finished may have killed its process. It is asked alone, so that it takes no
-    other unit with it. Once it has killed its worker `max_attempts` times, the last time alone, it is committed as
-    failed. A step of the engine that does not come back is such a death, told before it happens.
+    Units that were begun before and never finished may have killed their process. Those that are in the journal by now
+    are not asked again. Each of the others is asked alone, so that it takes no other unit with it. Once a unit has
+    killed its worker `max_attempts` times, the last time alone, it is committed as failed. A step of the engine that
+    does not come back is such a death, told before it happens.
 
-    `end_process` ends this process, with an error that says why; Ray then starts another one, which gets the units that
-    this one has not answered. A worn process commits first what it has begun, and begins nothing new. Without it
+    `end_process` ends this process, with an error that says why; Ray then starts another one, which gets the blocks
+    that this one has not given back. A worn process commits first what it has begun, and begins nothing new. Without it
     nothing wears out, and EngineTimeout is raised.
     """
 
@@ -75,67 +90,98 @@ class AnswerWorker:
         self._admission = EngineAdmission()
         self._end = None if end_process is None else ProcessEnd(end_process, self._admission)
         self._attempts = attempts
+        self._ended = EndedAttempts(attempts)
         self._facts = facts
         # All units in a process die together: the first death may have been the fault of another one.
         self._max_deaths = max(max_attempts, 2)
+        self._committing = ThreadPoolExecutor(COMMIT_THREADS, thread_name_prefix="commit")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """As Ray calls it: rows in DECODED to a table with the columns of Receipt."""
-        return pa.Table.from_pylist([asdict(self.answer(unit)) for unit in DecodedUnit.from_table(batch)])
+        """As Ray calls it: rows in DECODED, one block, to a table with the columns of Receipt."""
+        receipts = self.answer_block([*DecodedUnit.from_table(batch)])
+        return pa.Table.from_pylist([asdict(receipt) for receipt in receipts])
 
     def answer(self, unit: DecodedUnit) -> Receipt:
-        """The receipt of the unit, committed now or before. Raises StorageError, and what the stage raises."""
-        with self._stage.occupancy.unit() as set_place:
-            known = read_receipt(self._attempts.output, unit, self._facts)
-            if known is not None:
-                return known
-            if unit.failure is not None:
-                return self._commit(unit.answered(()), None, set_place)
-            return self._ask_beside_others(unit, set_place) or self._ask_alone(unit, set_place)
+        return self.answer_block([unit])[0]
+
+    def answer_block(self, block: Sequence[DecodedUnit]) -> list[Receipt]:
+        """A receipt of each unit, committed now or before. Raises StorageError, and what the stage raises."""
+        with ExitStack() as here:
+            units = [_Unit(unit, self._work(unit), here.enter_context(self._stage.occupancy.unit())) for unit in block]
+            asked = [unit for unit in units if unit.decoded.failure is None]
+            fresh = [unit for unit in asked if not self._attempts.has_died(unit.work)]
+            receipts = [self._commit(unit, unit.decoded.answered(())) for unit in units if unit.decoded.failure]
+            receipts += [self._ask_again(unit) for unit in asked if self._attempts.has_died(unit.work)]
+            return receipts + (self._ask_together(fresh) if fresh else [])
 
     def close(self) -> None:
+        self._committing.shutdown()
         self._stage.close()
 
-    def _ask_beside_others(self, unit: DecodedUnit, set_place: SetPlace) -> Receipt | None:
-        """None where an earlier attempt died: the unit must then be alone."""
-        num_questions = len(unit.clips) * len(unit.question_hashes)
+    def _work(self, unit: DecodedUnit) -> Work:
+        return Work(unit.video.video_id, unit_name(self._attempts.output, unit, self._facts.config_id))
+
+    def _ask_together(self, units: Sequence[_Unit]) -> list[Receipt]:
+        receipts, attempt = self._ask_beside_others(units)
+        if not attempt.deaths.total:
+            return receipts
+        receipts = [self._ask_again(unit, together=attempt.deaths.together) for unit in units]
+        self._attempts.end(attempt)
+        return receipts
+
+    def _ask_beside_others(self, units: Sequence[_Unit]) -> tuple[list[Receipt], Attempt]:
+        """Asks nothing where an earlier attempt died: each unit must then be alone."""
+        num_questions = sum(len(unit.decoded.clips) * len(unit.decoded.question_hashes) for unit in units)
         max_questions = self._stage.num_questions_wanted()
         with ExitStack() as admitted:
             admitted.enter_context(self._admission.shared(num_questions, max_questions))
-            attempt = self._begin(unit)
-            if attempt.num_deaths:
-                self._attempts.retract(attempt)
-                return None
+            attempt = self._attempts.begin_first([unit.work for unit in units])
+            if attempt.deaths.total:
+                return [], attempt
             with self._attempts.no_death(attempt), self._begun():
                 try:
-                    answered = self._ask(unit, set_place)
+                    committed = [self._committing.submit(self._commit, *answered) for answered in self._ask(units)]
                 except EngineTimeout as error:
-                    self._end_and_wait(error)
+                    self._end_and_wait(error)  # meanwhile those that were answered are committed
                     raise
-                admitted.close()  # the next one may come while this one is committed
-                return self._commit(answered, attempt, set_place)
+                admitted.close()  # the next ones may come while these are committed
+                receipts = [commit.result() for commit in committed]
+                self._ended.add(attempt)
+            self._replace_if_worn()
+            return receipts, attempt
 
-    def _ask_alone(self, unit: DecodedUnit, set_place: SetPlace) -> Receipt:
+    def _ask_again(self, unit: _Unit, *, together: int = 0) -> Receipt:
+        """A unit that was begun before: what the journal has of it, or else its answers. `together`: its block died."""
+        known = read_receipt(self._attempts.output, unit.decoded, self._facts)
+        return known or self._ask_alone(unit, together)
+
+    def _ask_alone(self, unit: _Unit, together: int) -> Receipt:
         with self._admission.exclusive():
-            attempt = self._begin(unit)
+            attempt = self._attempts.begin(unit.work, together=together)
+            num_deaths = attempt.deaths.total
             with self._attempts.no_death(attempt), self._begun():
-                if attempt.num_deaths >= self._max_deaths:
-                    given_up = unit.all_failed(crash_failure("reason", attempt.num_deaths))
-                    return self._commit(given_up, attempt, set_place)
-                try:
-                    answered = self._ask(unit, set_place)
-                except EngineTimeout as error:
-                    if attempt.num_deaths + 1 < self._max_deaths:
-                        self._end_and_wait(error)
-                    return self._give_up_late(unit, attempt, error, set_place)
-                return self._commit(answered, attempt, set_place)
+                if num_deaths >= self._max_deaths:
+                    answered = unit.decoded.all_failed(crash_failure("reason", num_deaths))
+                else:
+                    try:
+                        [(_, answered)] = self._ask([unit])
+                    except EngineTimeout as error:
+                        if num_deaths + 1 < self._max_deaths:
+                            self._end_and_wait(error)
+                        return self._give_up_late(unit, attempt, error)
+                receipt = self._commit(unit, answered)
+                self._attempts.end(attempt)
+            self._replace_if_worn()
+            return receipt
 
-    def _give_up_late(self, unit: DecodedUnit, attempt: Attempt, error: EngineTimeout, set_place: SetPlace) -> Receipt:
+    def _give_up_late(self, unit: _Unit, attempt: Attempt, error: EngineTimeout) -> Receipt:
         """The unit is committed as failed while this process still can, and then the process ends."""
         if self._end is None:
             raise error
         self._admission.shut()
-        receipt = self._commit(unit.all_failed(timeout_failure(error, attempt.num_deaths + 1)), attempt, set_place)
+        failed = unit.decoded.all_failed(timeout_failure(error, attempt.deaths.total + 1))
+        receipt = self._commit(unit, failed)
+        self._attempts.end(attempt)
         self._end.soon(error)
         return receipt
 
@@ -143,7 +189,7 @@ class AnswerWorker:
         return nullcontext() if self._end is None else self._end.begun()
 
     def _end_and_wait(self, error: EngineTimeout) -> None:
-        """The unit's marker stays, and counts as a death. Returns only where this process must not be ended."""
+        """The markers stay, and count as a death. Returns only where this process must not be ended."""
         if self._end is not None:
             self._end.wait_for_it(error)
 
@@ -151,21 +197,16 @@ class AnswerWorker:
         if self._end is not None and (why := self._stage.why_worn()) is not None:
             self._end.when_done(EngineError(f"another process takes the place of this one: {why}"))
 
-    def _begin(self, unit: DecodedUnit) -> Attempt:
-        _, video_id, name = unit_uri(self._attempts.output.layout, unit, self._facts.config_id).rsplit("/", 2)
-        return self._attempts.begin(video_id, name.removesuffix(".parquet"))
+    def _ask(self, units: Sequence[_Unit]) -> Iterator[tuple[_Unit, AnsweredUnit]]:
+        """Each unit as it is answered."""
+        for unit in units:
+            reach("reason.before")
+            unit.set_place("asked")
+        for place, answered in self._stage.answer_each([unit.decoded for unit in units]):
+            reach("reason.after")
+            units[place].set_place("leaving")
+            yield units[place], answered
 
-    def _ask(self, unit: DecodedUnit, set_place: SetPlace) -> AnsweredUnit:
-        reach("reason.before")
-        set_place("asked")
-        answered = self._stage.answer(unit)
-        reach("reason.after")
-        return answered
-
-    def _commit(self, answered: AnsweredUnit, attempt: Attempt | None, set_place: SetPlace) -> Receipt:
-        set_place("leaving")
-        receipt = commit_unit(self._attempts.output, answered, self._facts, written_at=now())
-        if attempt is not None:
-            self._attempts.end(attempt)
-            self._replace_if_worn()
-        return receipt
+    def _commit(self, unit: _Unit, answered: AnsweredUnit) -> Receipt:
+        unit.set_place("leaving")
+        return commit_unit(self._attempts.output, answered, self._facts, written_at=now())

@@ -1,20 +1,27 @@
-"""Attempts: a marker in storage for each piece of work that was begun. A process that dies of the work leaves it there.
+"""Attempts: a marker in storage for work that was begun. A process that dies of the work leaves it there.
 
 A marker is one small object, numbered by put_once: two processes never mark the same attempt. It is deleted when the
 work is committed. So a marker that is there means work in progress, or work that killed its process. A failure that
 was reported is a row in failures instead.
+
+Small pieces of work are begun together, under one marker that lists them. Where the process dies of one of them, the
+marker tells of all: each is then begun again alone, with a marker of its own, and the death that they share counts as
+one of each. So one of them is given up only after it has killed a process alone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
+from framegate.pipelines.commit.layout import TOGETHER
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.failpoints import reach
 from framegate.schemas.clock import now
@@ -24,53 +31,98 @@ from framegate.schemas.unit import Failure
 STALE_AFTER = timedelta(hours=1)
 """A marker of another run counts as a death when it is older. Until then that run may be alive and at work on it."""
 
+MAX_ENDED: Final = 16  # markers that wait to be deleted with one request
+
+
+class Work(NamedTuple):
+    """A piece of work: `scope` is `decode`, or the name of a unit."""
+
+    video_id: str
+    scope: str
+
+    def __str__(self) -> str:
+        return f"{self.video_id}/{self.scope}"
+
+
+class Deaths(NamedTuple):
+    """How often a piece of work was begun and never finished: alone, and together with others."""
+
+    alone: int = 0
+    together: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.alone + self.together
+
+    def plus(self, other: Deaths) -> Deaths:
+        return Deaths(self.alone + other.alone, self.together + other.together)
+
+
+NO_DEATHS: Final = Deaths()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One beginning of a piece of work.
+    """One beginning of some work.
 
-    num_deaths   how often it was begun before and never finished
-    uris         of this run's markers for it
+    deaths          how often it was begun before and never finished
+    uris            of this run's markers for it
+    is_of_several   pieces of work, with one marker
     """
 
-    num_deaths: int
+    deaths: Deaths
     uris: tuple[str, ...]
+    is_of_several: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempts:
-    """The markers of one run. `deaths` says how often earlier runs died, by `video_id/scope` (see `read_deaths`)."""
+    """The markers of one run. `deaths` says how often earlier runs died (see `read_deaths`)."""
 
     output: Output
     config_id: str
     run_id: str
-    deaths: Mapping[str, int] = field(default_factory=dict)
+    deaths: Mapping[Work, Deaths] = field(default_factory=dict)
 
-    def begin(self, video_id: str, scope: str) -> Attempt:
-        """Marks that work on `scope` of a video begins. Raises StorageError.
+    def begin(self, work: Work, *, together: int = 0) -> Attempt:
+        """Marks that a piece of work begins, once more if it was begun before. Raises StorageError.
 
-        Within one run a marker that was left there means that a worker died on this unit: Ray gives a unit to a second
-        process only after the first one died.
+        Within one run a marker that was left there means that a worker died on this work: Ray gives work to a second
+        process only after the first one died. `together`: deaths of this run that it shared with others.
         """
-        marker = {"run_id": self.run_id, "begun_at": now().isoformat(), "by": secrets.token_hex(8)}
-        data = json.dumps(marker).encode()
+        data = self._marker([work])
         uris: list[str] = []
         is_marked = False
         reach("attempt.before")
         while not is_marked:
-            uris.append(self.output.layout.attempt(self.config_id, video_id, scope, self.run_id, len(uris) + 1))
-            put = self.output.store.put_once(uris[-1], data)
-            is_marked = put.is_ours
+            uris.append(self._uri([work], len(uris) + 1))
+            is_marked = self.output.store.put_once(uris[-1], data).is_ours
         reach("attempt.after")
-        return Attempt(num_deaths=len(uris) - 1 + self.deaths.get(f"{video_id}/{scope}", 0), uris=tuple(uris))
+        earlier = self.deaths.get(work, NO_DEATHS)
+        deaths = Deaths(earlier.alone + len(uris) - 1, earlier.together + together)
+        return Attempt(deaths=deaths, uris=tuple(uris))
 
-    def end(self, attempt: Attempt) -> None:
+    def begin_first(self, works: Sequence[Work]) -> Attempt:
+        """Marks with one marker that some work begins for the first time in this run. Raises StorageError.
+
+        Where it was begun before, nothing is marked: the attempt is the earlier one, with its death. Each piece must
+        then be begun alone.
+        """
+        uri = self._uri(works, 1)
+        reach("attempt.before")
+        is_first = self.output.store.put_once(uri, self._marker(works)).is_ours
+        reach("attempt.after")
+        is_of_several = len(works) > 1
+        died = Deaths(together=1) if is_of_several else Deaths(alone=1)
+        return Attempt(deaths=NO_DEATHS if is_first else died, uris=(uri,), is_of_several=is_of_several)
+
+    def has_died(self, work: Work) -> bool:
+        """Whether an earlier run died at it."""
+        return work in self.deaths
+
+    def end(self, *attempts: Attempt) -> None:
         """The work is committed, as answers or as failures: deletes this run's markers of it."""
-        self.output.store.delete(attempt.uris)
-
-    def retract(self, attempt: Attempt) -> None:
-        """The work was not begun after all: deletes the last marker, and leaves the earlier ones."""
-        self.output.store.delete(attempt.uris[-1:])
+        self.output.store.delete(uri for attempt in attempts for uri in attempt.uris)
 
     @contextmanager
     def no_death(self, *attempts: Attempt) -> Iterator[None]:
@@ -92,6 +144,44 @@ class Attempts:
         uris = [info.uri for info in markers if info.uri.rpartition("/")[2].startswith(f"{self.run_id}-")]
         self.output.store.delete(uris)
 
+    def _uri(self, works: Sequence[Work], number: int) -> str:
+        video_id, scope = works[0]
+        if len(works) > 1:
+            digest = hashlib.sha256("\n".join(map(str, works)).encode()).hexdigest()[:12]
+            scope = f"{TOGETHER}{len(works)}-{digest}"
+        return self.output.layout.attempt(self.config_id, video_id, scope, self.run_id, number)
+
+    def _marker(self, works: Sequence[Work]) -> bytes:
+        marker: dict[str, object] = {
+            "run_id": self.run_id, "begun_at": now().isoformat(), "by": secrets.token_hex(8),
+        }  # fmt: skip
+        return json.dumps({**marker, "works": [str(work) for work in works]}).encode()
+
+
+class EndedAttempts:
+    """Attempts that are over, whose markers are deleted some at a time: one request of S3 takes a thousand.
+
+    Markers that are left here when the process ends go with `Attempts.forget`. Where the whole run is killed, they
+    count as deaths of work that is done, and is not planned again.
+    """
+
+    def __init__(self, attempts: Attempts) -> None:
+        self._attempts = attempts
+        self._lock = threading.Lock()
+        self._waiting: list[Attempt] = []
+
+    def add(self, ended: Attempt) -> None:
+        """Those of a single piece of work go at once. Raises StorageError."""
+        if not ended.is_of_several:
+            self._attempts.end(ended)
+            return
+        with self._lock:
+            self._waiting.append(ended)
+            if len(self._waiting) < MAX_ENDED:
+                return
+            due, self._waiting = self._waiting, []
+        self._attempts.end(*due)
+
 
 def crash_failure(stage: str, num_deaths: int) -> Failure:
     """The failure of work that killed its process each time."""
@@ -108,17 +198,25 @@ def timeout_failure(error: EngineTimeout, num_times: int) -> Failure:
     return Failure(stage="reason", reason=error.reason, message=message)
 
 
-def read_deaths(output: Output, config_id: str, *, now: datetime) -> dict[str, int]:
-    """How often earlier runs died at something, by `video_id/scope`: counts markers older than STALE_AFTER."""
-    deaths: Counter[str] = Counter()
+def read_deaths(output: Output, config_id: str, *, now: datetime) -> dict[Work, Deaths]:
+    """How often earlier runs died at something: counts markers older than STALE_AFTER."""
+    deaths: dict[Work, Deaths] = {}
     for uri, data in output.store.read_present(info.uri for info in output.list("attempts", config_id)):
-        if data is not None and _begun_at(uri, data) < now - STALE_AFTER:
-            deaths["/".join(uri.rsplit("/", 3)[1:3])] += 1
-    return dict(deaths)
+        if data is None:
+            continue
+        begun_at, works = _parse(uri, data)
+        if begun_at < now - STALE_AFTER:
+            one = Deaths(together=1) if len(works) > 1 else Deaths(alone=1)
+            for work in works:
+                deaths[work] = deaths.get(work, NO_DEATHS).plus(one)
+    return deaths
 
 
-def _begun_at(uri: str, data: bytes) -> datetime:
+def _parse(uri: str, data: bytes) -> tuple[datetime, list[Work]]:
+    """When a marker was put, and for which work."""
     try:
-        return datetime.fromisoformat(json.loads(data)["begun_at"])
-    except (ValueError, KeyError, TypeError) as error:
+        marker = json.loads(data)
+        works = [Work(*name.split("/")) for name in marker.get("works", ())]
+        return datetime.fromisoformat(marker["begun_at"]), works or [Work(*uri.rsplit("/", 3)[1:3])]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(f"{uri} is no note of an attempt ({error}); was it written by something else?") from error

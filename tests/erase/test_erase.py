@@ -77,6 +77,22 @@ def test_nothing_is_left_of_it_and_others_are_as_they_were(output: Output, fill_
     assert read_tombstones(output) == {uri_digest(URI)} == set(receipt.videos)
 
 
+def test_a_marker_of_several_videos_goes_where_it_names_one_that_is_erased(
+    output: Output, fill_index: Callable
+) -> None:
+    fill_index(output)
+    config_id = fill_index.config_ids[0]
+    erased, _, other, third = (f"{video.video_id}/decode" for video in fill_index.videos)
+    for scope, works in (("together-2-aaaaaaaaaaaa", [other, erased]), ("together-2-bbbbbbbbbbbb", [other, third])):
+        uri = output.layout.attempt(config_id, other.partition("/")[0], scope, "run-9", 1)
+        marker = {"run_id": "run-9", "begun_at": "2026-11-21T12:00:00+00:00", "by": "x", "works": works}
+        output.store.put_once(uri, json.dumps(marker).encode())
+    assert erase(output, [URI]).num_attempts == 5
+    scopes = [name.split("/")[2] for name in names(output, "attempts")]
+    assert [scope for scope in scopes if scope != "decode"] == ["together-2-bbbbbbbbbbbb"]
+    assert len(scopes) == 5
+
+
 def test_the_receipt_counts_what_went_and_says_what_it_cannot_reach(output: Output, fill_index: Callable) -> None:
     fill_index(output)
     receipt = erase(output, [URI], erasure_id="e1")

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from framegate.pipelines.commit.journal import unit_uri
+from framegate.pipelines.commit.journal import unit_name
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.commit.unit_rows import RunFacts
@@ -23,7 +24,7 @@ from framegate.pipelines.reason.occupancy import Occupancy
 from framegate.pipelines.store import Store
 from framegate.pipelines.worker import process_end
 from framegate.pipelines.worker.answer_worker import AnswerWorker
-from framegate.pipelines.worker.attempts import Attempts
+from framegate.pipelines.worker.attempts import MAX_ENDED, STALE_AFTER, Attempts, Deaths, Work, read_deaths
 from framegate.schemas.clip import Clip, FrameBatch
 from framegate.schemas.errors import CredentialsError, EngineTimeout
 from framegate.schemas.tables import DECODED
@@ -95,6 +96,10 @@ class Model:
     def start(self, process: Process) -> None:
         self.process, self._inside = process, set()
 
+    def answer_each(self, units: Sequence[DecodedUnit]) -> Iterator[tuple[int, AnsweredUnit]]:
+        for place, unit in enumerate(units):
+            yield place, self.answer(unit)
+
     def answer(self, unit: DecodedUnit) -> AnsweredUnit:
         name = unit.video.uri.removesuffix(".mp4")
         with self._changed:
@@ -120,15 +125,18 @@ def markers(attempts: Attempts) -> list[str]:
     return [info.uri for info in attempts.output.list("attempts")]
 
 
-def run_as_ray_would(model: Model, attempts: Attempts, facts: RunFacts, batch: pa.Table) -> tuple[pa.Table, int]:
-    """All units at once, each in a thread, in process after process until one of them lives; and how many died."""
+def run_as_ray_would(
+    model: Model, attempts: Attempts, facts: RunFacts, batch: pa.Table, *, block_rows: int = 1
+) -> tuple[pa.Table, int]:
+    """All blocks at once, each in a thread, in process after process until one of them lives; and how many died."""
     for num_deaths in range(20):
         process = Process(attempts.output.store)
         model.start(process)
         mortal = replace(attempts, output=replace(attempts.output, store=cast(Store, process)))
         worker = AnswerWorker(make_stage=lambda: model, attempts=mortal, facts=facts, max_attempts=3)
         with ThreadPoolExecutor(batch.num_rows) as threads:
-            futures = [threads.submit(worker, batch.slice(row, 1)) for row in range(batch.num_rows)]
+            firsts = range(0, batch.num_rows, block_rows)
+            futures = [threads.submit(worker, batch.slice(first, block_rows)) for first in firsts]
             wait(futures)
         if not process.died.is_set():
             return pa.concat_tables(future.result() for future in futures), num_deaths
@@ -147,17 +155,89 @@ def test_each_unit_is_committed_with_its_receipt_and_no_marker_is_left(
     assert markers(attempts) == []
 
 
-def test_what_the_journal_has_is_not_asked_again(
-    attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
+def begin(attempts: Attempts, facts: RunFacts, *units: DecodedUnit) -> None:
+    """As a worker leaves it that died with the units in hand."""
+    names = [unit_name(attempts.output, unit, facts.config_id) for unit in units]
+    attempts.begin_first([Work(unit.video.video_id, name) for unit, name in zip(units, names, strict=True)])
+
+
+@pytest.mark.parametrize("block_rows", [1, 2])
+def test_what_a_worker_committed_before_it_died_is_not_asked_again(
+    block_rows: int, attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
 ) -> None:
-    run_as_ray_would(Model(), attempts, facts, to_table([make_decoded("a")], DECODED))
-    model, both = Model(), to_table([make_decoded("a"), make_decoded("b")], DECODED)
-    ours, _ = run_as_ray_would(model, attempts, facts, both)
+    a, b = make_decoded("a"), make_decoded("b")
+    run_as_ray_would(Model(), attempts, facts, to_table([a], DECODED))
+    if block_rows == 1:
+        begin(attempts, facts, a)
+    else:
+        begin(attempts, facts, a, b)
+    model = Model()
+    receipts, _ = run_as_ray_would(model, attempts, facts, to_table([a, b], DECODED), block_rows=block_rows)
     assert model.asked == ["b"]
-    assert ours.column("created").to_pylist() == [True, True]
-    theirs, _ = run_as_ray_would(model, attempts, replace(facts, run_id="another"), both)
+    assert receipts.column("created").to_pylist() == [True, True]
+
+
+@pytest.mark.parametrize("block_rows", [1, 2])
+def test_what_another_run_committed_stays_and_the_receipt_says_so(
+    block_rows: int, attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
+) -> None:
+    batch = to_table([make_decoded("a"), make_decoded("b")], DECODED)
+    run_as_ray_would(Model(), attempts, facts, batch)
+    other = replace(facts, run_id="another")
+    theirs, _ = run_as_ray_would(Model(), attempts, other, batch, block_rows=block_rows)
     assert theirs.column("created").to_pylist() == [False, False]
     assert {row["run_id"] for row in journal(attempts)} == {facts.run_id}
+    # Of a block that Ray gives out twice, as after the loss of its receipts.
+    ours, _ = run_as_ray_would(Model(), attempts, facts, batch, block_rows=block_rows)
+    assert ours.column("created").to_pylist() == [True, True]
+
+
+def test_a_block_is_begun_with_one_marker_and_those_of_many_blocks_go_together(
+    attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
+) -> None:
+    class Looks(Model):
+        def answer(self, unit: DecodedUnit) -> AnsweredUnit:
+            self.found.append(len(markers(attempts)))
+            return super().answer(unit)
+
+        found: ClassVar[list[int]] = []
+
+    worker = AnswerWorker(make_stage=Looks, attempts=attempts, facts=facts, max_attempts=3)
+    for number in range(MAX_ENDED):
+        block = [make_decoded(f"{number}-{name}") for name in "abc"]
+        assert worker(to_table(block, DECODED)).num_rows == 3
+    assert Looks.found == [n for n in range(1, MAX_ENDED + 1) for _ in range(3)]
+    assert markers(attempts) == []
+    assert len(journal(attempts)) == 3 * MAX_ENDED
+
+
+@pytest.mark.parametrize("poison", ["a", "c", "d", "bd", "abcd"])
+def test_what_kills_its_worker_in_a_block_is_given_up_and_its_neighbours_are_not(
+    poison: str, attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
+) -> None:
+    model, batch = Model(poison=tuple(poison)), to_table([make_decoded(name) for name in "abcd"], DECODED)
+    receipts, num_deaths = run_as_ray_would(model, attempts, facts, batch, block_rows=4)
+    assert num_deaths == 1 + 2 * len(poison), "once together, then twice alone: three attempts at each"
+    reasons = {row["video_uri"].removesuffix(".mp4"): row["reason"] for row in journal(attempts)}
+    assert reasons == {name: "actor_crash" if name in poison else "engine_error" for name in "abcd"}
+    assert all("died 3 times" in row["message"] for row in journal(attempts) if row["reason"] == "actor_crash")
+    assert receipts.num_rows == 4
+    assert receipts.column("created").to_pylist() == [True] * 4
+    assert markers(attempts) == []
+
+
+def test_a_unit_at_which_an_earlier_run_died_in_a_block_is_asked_alone(
+    attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
+) -> None:
+    a, b, c = (make_decoded(name) for name in "abc")
+    begin(replace(attempts, run_id="killed"), facts, a, b)
+    later = datetime.now(UTC) + 2 * STALE_AFTER
+    attempts = replace(attempts, deaths=read_deaths(attempts.output, attempts.config_id, now=later))
+    assert set(attempts.deaths.values()) == {Deaths(together=1)}
+    model = Model()
+    receipts, _ = run_as_ray_would(model, attempts, facts, to_table([a, b, c], DECODED), block_rows=3)
+    assert (sorted(model.asked), receipts.num_rows) == (["a", "b", "c"], 3)
+    assert sum(row["reason"] == "engine_error" for row in journal(attempts)) == 3
 
 
 @pytest.mark.parametrize("place", range(4))
@@ -189,9 +269,8 @@ def test_what_was_at_work_when_the_worker_died_is_asked_alone(
     attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
 ) -> None:
     # As a worker leaves it that died with a and b in hand.
-    for unit in (make_decoded("a"), make_decoded("b")):
-        _, video_id, name = unit_uri(attempts.output.layout, unit, facts.config_id).rsplit("/", 2)
-        attempts.begin(video_id, name.removesuffix(".parquet"))
+    begin(attempts, facts, make_decoded("a"))
+    begin(attempts, facts, make_decoded("b"))
     model, batch = Model(), to_table([make_decoded(name) for name in "abcdef"], DECODED)
     run_as_ray_would(model, attempts, facts, batch)
     assert sorted(model.asked) == list("abcdef")
@@ -202,9 +281,7 @@ def test_what_was_at_work_when_the_worker_died_is_asked_alone(
 def test_a_unit_that_died_beside_another_gets_a_chance_alone_even_where_one_attempt_is_all(
     attempts: Attempts, facts: RunFacts, make_decoded: Callable[..., DecodedUnit]
 ) -> None:
-    unit = make_decoded("a")
-    _, video_id, name = unit_uri(attempts.output.layout, unit, facts.config_id).rsplit("/", 2)
-    attempts.begin(video_id, name.removesuffix(".parquet"))
+    begin(attempts, facts, make_decoded("a"))
     worker = AnswerWorker(make_stage=Model, attempts=attempts, facts=facts, max_attempts=1)
     [receipt] = worker(to_table([make_decoded("a")], DECODED)).to_pylist()
     assert receipt["failure_reason"] == "engine_error"

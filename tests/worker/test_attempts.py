@@ -11,7 +11,7 @@ import pytest
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.worker import attempts as attempts_module
-from framegate.pipelines.worker.attempts import Attempts, read_deaths
+from framegate.pipelines.worker.attempts import NO_DEATHS, Attempts, Deaths, Work, read_deaths
 from framegate.schemas.errors import StorageError
 
 
@@ -27,22 +27,22 @@ def markers(attempts: Attempts) -> list[str]:
 def test_markers_of_another_run_count_once_they_are_old(attempts: Attempts) -> None:
     other = replace(attempts, run_id="killed")
     for scope in ("decode", "decode", "unit"):
-        other.begin("video", scope)
+        other.begin(Work("video", scope))
     now = datetime.now(UTC)
 
-    def deaths(later: timedelta) -> dict[str, int]:
+    def deaths(later: timedelta) -> dict[Work, Deaths]:
         return read_deaths(attempts.output, attempts.config_id, now=now + later)
 
     assert deaths(timedelta(minutes=50)) == {}
     old = deaths(attempts_module.STALE_AFTER + timedelta(minutes=1))
-    assert old == {"video/decode": 2, "video/unit": 1}
-    assert attempts.begin("video", "decode").num_deaths == 0
-    assert replace(attempts, deaths=old, run_id="next").begin("video", "decode").num_deaths == 2
+    assert old == {Work("video", "decode"): Deaths(alone=2), Work("video", "unit"): Deaths(alone=1)}
+    assert attempts.begin(Work("video", "decode")).deaths == NO_DEATHS
+    assert replace(attempts, deaths=old, run_id="next").begin(Work("video", "decode")).deaths == Deaths(alone=2)
 
 
 def test_a_run_forgets_its_own_markers_alone(attempts: Attempts) -> None:
-    replace(attempts, run_id="other").begin("video", "decode")
-    attempts.begin("video", "decode")
+    replace(attempts, run_id="other").begin(Work("video", "decode"))
+    attempts.begin(Work("video", "decode"))
     attempts.forget()
     assert [uri.rpartition("/")[2] for uri in markers(attempts)] == ["other-0001"]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -15,11 +18,12 @@ from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.reason.occupancy import Occupancy
 from framegate.pipelines.worker.answer_worker import AnswerWorker
-from framegate.pipelines.worker.attempts import Attempts
+from framegate.pipelines.worker.attempts import Attempts, Deaths, Work
 from framegate.pipelines.worker.decode_worker import DecodeWorker
+from framegate.schemas.clip import Clip, FrameBatch
 from framegate.schemas.errors import CredentialsError
 from framegate.schemas.tables import DECODED, PLANNED
-from framegate.schemas.unit import AnsweredUnit, DecodedUnit, Failure, PlannedVideo, to_table
+from framegate.schemas.unit import AnsweredUnit, DecodedClip, DecodedUnit, Failure, PlannedVideo, to_table
 
 
 class Died(BaseException):
@@ -127,6 +131,93 @@ def test_an_error_that_ends_the_run_is_no_death(attempts: Attempts, facts: RunFa
         with pytest.raises(CredentialsError):
             list(worker(batch))
     assert markers(attempts) == []
+
+
+class Decodes:
+    """A decoding stage that gives one unit of each video, and dies of the videos in `poison`."""
+
+    def __init__(self, units: SimpleNamespace, poison: tuple[str, ...] = ()) -> None:
+        self.decoded: list[str] = []
+        self._units = units
+        self._poison = poison
+
+    def decode(self, planned: PlannedVideo) -> Iterator[DecodedUnit]:
+        name = planned.video.uri.removesuffix(".mp4")
+        self.decoded.append(name)
+        if name in self._poison:
+            raise Died
+        frames = FrameBatch(frames_THWC=np.zeros((1, 2, 2, 3), np.uint8), pts_seconds=np.zeros(1), duration_seconds=2.0)
+        clip = Clip(video_id=planned.video.video_id, index=0, start_seconds=0.0, end_seconds=2.0)
+        decoded = DecodedClip(clip=clip, frames=frames, is_last=True, decode_seconds=0.5)
+        yield DecodedUnit(
+            video=planned.video, question_hashes=("h",), attempts=(1,), decoder="pyav-1", clips=(decoded,)
+        )
+
+
+def plan_of(units: SimpleNamespace, names: str) -> pa.Table:
+    return to_table([PlannedVideo(video=units.make_video(name), question_hashes=("h",)) for name in names], PLANNED)
+
+
+def test_small_videos_are_begun_with_one_marker_and_leave_together(
+    attempts: Attempts, facts: RunFacts, units: SimpleNamespace
+) -> None:
+    stage = Decodes(units)
+    worker = DecodeWorker(make_stage=lambda: stage, attempts=attempts, facts=facts, max_attempts=3, max_together=4)
+    tables = worker(plan_of(units, "abcdef"))
+    first = next(tables)
+    assert (first.num_rows, first.schema.equals(DECODED), stage.decoded) == (4, True, list("abcd"))
+    [marker] = markers(attempts)
+    assert json.loads(Path(marker).read_text())["works"] == [
+        f"{units.make_video(name).video_id}/decode" for name in "abcd"
+    ]
+    assert [table.num_rows for table in tables] == [2]
+    assert len(markers(attempts)) == 2, "they go some at a time, and at the end of the run"
+    attempts.forget()
+    assert markers(attempts) == []
+
+
+@pytest.mark.parametrize(("poison", "max_attempts"), [("a", 3), ("d", 3), ("bc", 2), ("abcd", 1)])
+def test_what_kills_its_worker_in_a_block_is_given_up_once_it_has_killed_one_alone(
+    poison: str, max_attempts: int, attempts: Attempts, facts: RunFacts, units: SimpleNamespace
+) -> None:
+    stage = Decodes(units, tuple(poison))
+    num_deaths = 0
+    while True:
+        worker = DecodeWorker(
+            make_stage=lambda: stage, attempts=attempts, facts=facts, max_attempts=max_attempts, max_together=4
+        )
+        try:
+            tables = list(worker(plan_of(units, "abcd")))
+            break
+        except Died:
+            num_deaths += 1
+    assert num_deaths == 1 + len(poison) * max(1, max_attempts - 1)
+    found = [unit for table in tables for unit in DecodedUnit.from_table(table)]
+    assert [unit.video.uri for unit in found] == ["a.mp4", "b.mp4", "c.mp4", "d.mp4"]
+    given_up = {unit.video.uri[0] for unit in found if unit.failure is not None}
+    assert given_up == set(poison)
+    assert {row["video_uri"][0] for row in journal(attempts)} == given_up
+    times = max(2, max_attempts)
+    assert all(f"died {times} times" in row["message"] for row in journal(attempts))
+    assert markers(attempts) == []
+
+
+def test_a_video_at_which_an_earlier_run_died_is_decoded_with_a_marker_of_its_own(
+    attempts: Attempts, facts: RunFacts, units: SimpleNamespace
+) -> None:
+    work = Work(units.make_video("b").video_id, "decode")
+    seen: list[int] = []
+
+    class Looks(Decodes):
+        def decode(self, planned: PlannedVideo) -> Iterator[DecodedUnit]:
+            seen.append(len(json.loads(Path(markers(attempts)[0]).read_text())["works"]))
+            return super().decode(planned)
+
+    died = replace(attempts, deaths={work: Deaths(together=1)})
+    worker = DecodeWorker(make_stage=lambda: Looks(units), attempts=died, facts=facts, max_attempts=1, max_together=4)
+    [table] = worker(plan_of(units, "abcd"))
+    assert (table.num_rows, seen) == (4, [1, 1, 1, 1])
+    assert table.column("failure").null_count == 4, "nobody is given up for a death in a block"
 
 
 def test_parts_of_a_video_are_tried_and_given_up_each_for_itself(

@@ -23,10 +23,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from framegate.pipelines import flow
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.driver.blocks import unpack
 from framegate.pipelines.driver.cluster import Shares, start_ray, unwrap
 from framegate.pipelines.driver.ray_dataset import answer_units, decode_videos
 from framegate.pipelines.lab.bench.pipeline.stages import (
@@ -151,7 +150,7 @@ class Pipeline:
         answer = partial(WarmCommit, line=line, warm_up=self._warm_up, **answer.keywords)
         dataset = answer_units(ray_config, units, answer, self._shares)
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            yield from batch.to_pylist()
+            yield from unpack(batch).to_pylist()
 
     def _decode(self, planned: Plan) -> Any:
         decode, _ = self._workers(planned, self._output(), self._engine_factory)
@@ -160,8 +159,10 @@ class Pipeline:
     def _write_warm_up(self) -> None:
         """Store the first unit that was decoded. Raises FramegateError where no video could be decoded."""
         for batch in self._units.iter_batches(batch_size=1, batch_format="pyarrow", prefetch_batches=0):
-            if batch.column("failure")[0].as_py() is None:
-                write_warm_up(pa.table(batch), self._warm_up)
+            units = unpack(batch)
+            decoded = units.filter(units.column("failure").is_null())
+            if decoded.num_rows:
+                write_warm_up(decoded.slice(0, 1), self._warm_up)
                 return
         raise FramegateError("none of the videos could be decoded: there is nothing for an engine to do")
 

@@ -70,8 +70,7 @@ class WarmCommit(AnswerWorker):
         super().__init__(**options)
         with pa.OSFile(str(warm_up), "rb") as file:
             unit = pa.ipc.open_file(file).read_all()
-        for decoded in DecodedUnit.from_table(unit):
-            self._stage.answer(decoded)
+        list(self._stage.answer_each([*DecodedUnit.from_table(unit)]))
         self._stage.occupancy.reset()
         self._line: StartLine | None = line
         line.arrive()

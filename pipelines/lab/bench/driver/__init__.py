@@ -1,0 +1,1 @@
+"""`bench driver`: whole runs over many small films, beside bare Ray Data; processor time, memory, requests."""

@@ -21,10 +21,11 @@ import typer
 
 from framegate.jobs.printing import to_json
 from framegate.schemas.clock import now
-from framegate.schemas.errors import FramegateError
+from framegate.schemas.errors import AnotherRun, FramegateError
 
 LOG_EVERY_SECONDS = 60.0
 EXIT_REFUSED = 2
+EXIT_ANOTHER_RUN = 4
 
 
 class LogFormat(StrEnum):
@@ -140,12 +141,13 @@ def libraries_logged(log: Log, *, is_verbose: bool) -> Iterator[None]:
 
 @contextmanager
 def refusals_logged(log: Log) -> Iterator[None]:
-    """A command that could not do what it was told ends with its sentence in the log, and with EXIT_REFUSED."""
+    """A command that could not do what it was told ends with its sentence in the log, and with EXIT_REFUSED, or with
+    EXIT_ANOTHER_RUN where another run is in its way."""
     try:
         yield
     except FramegateError as error:
         log.say(str(error), is_error=True)
-        raise typer.Exit(EXIT_REFUSED) from error
+        raise typer.Exit(EXIT_ANOTHER_RUN if isinstance(error, AnotherRun) else EXIT_REFUSED) from error
 
 
 @dataclass

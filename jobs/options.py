@@ -14,11 +14,18 @@ from typing import Annotated, Any, Final, get_type_hints
 import typer
 
 from framegate.schemas.errors import ConfigError
+from framegate.schemas.run import Shard
 
 JobFile = Annotated[Path, typer.Argument(metavar="JOB.yaml", help="The job file.", show_default=False)]
 Limit = Annotated[
     int | None,
     typer.Option("--limit", min=1, metavar="N", help="At most N videos that have work left.", show_default="all"),
+]
+ShardName = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", metavar="K/N", help="The K-th of N equal parts of the work, for job arrays.", show_default=False
+    ),
 ]
 RetryFailed = Annotated[
     bool,
@@ -82,6 +89,16 @@ def parse_share(option: str, text: str | None) -> float | None:
     if not 0 <= share <= 1:
         raise ConfigError(f"{option} {text}: give a share from 0% to 100%, such as 1% or 0.01")
     return share
+
+
+def parse_shard(text: str | None) -> Shard | None:
+    """The third of eight parts of `3/8`; None of None. Raises ConfigError."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,5})/(\d{1,5})", text.strip())
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ConfigError(f"--shard {text}: give K/N with K from 1 to N, such as 3/8 for the third of eight parts")
+    return Shard(number=int(found[1]), of=int(found[2]))
 
 
 def choose_names(option: str, text: str | None, allowed: Iterable[str]) -> list[str]:

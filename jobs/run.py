@@ -12,13 +12,13 @@ from rich.console import Console
 
 from framegate.jobs.deadline import read_deadline
 from framegate.jobs.log import Log, LogFormat, LogFormatOption, Verbose, libraries_logged, ray_ended, refusals_logged
-from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
+from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed, ShardName, parse_shard
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
 from framegate.jobs.run_end import EXIT_INCOMPLETE, RunEnd, end_of, end_without_plan
 from framegate.schemas.clock import now
 from framegate.schemas.errors import FramegateError, RunStopped
-from framegate.schemas.run import Deadline, RunSummary
+from framegate.schemas.run import Deadline, RunSummary, Shard
 
 if TYPE_CHECKING:
     from framegate.pipelines.reason.engines.protocol import EngineFactory
@@ -36,6 +36,7 @@ For = Annotated[
 def run(
     job: JobFile,
     limit: Limit = None,
+    shard: ShardName = None,
     retry_failed: RetryFailed = False,
     until: Until = None,
     span: For = None,
@@ -51,8 +52,11 @@ def run(
 
     Ctrl-C, SIGTERM and SIGHUP stop it: it asks no more, seals what is committed and leaves its record, within
     run.grace_seconds; a second one ends it at once. The same command goes on from there, as it does after a crash or a
-    kill. --until and --for end it in time, seal included. Two of one job at once get in nobody's way: of each unit the
-    first one stays.
+    kill. --until and --for end it in time, seal included.
+
+    Where another run is at work on the same output and config_id, run.second says what becomes of this one: it is
+    refused, or waits. --shard 3/8 does the third of eight parts of the work: the runs of one array do not refuse each
+    other.
 
     What failed for a reason that may pass is tried again by later runs, after a pause that doubles, up to
     failures.max_attempts times.
@@ -75,6 +79,8 @@ def run(
 
       3  the deadline came before all was done: run it again to go on
 
+      4  another run is at work, and run.second is refuse: nothing was done
+
       129, 130, 143  stopped by SIGHUP, SIGINT (Ctrl-C), SIGTERM: run it again to go on
 
     [bold]Examples[/bold]
@@ -84,6 +90,8 @@ def run(
       framegate run job.yaml --limit 10
 
       framegate run job.yaml --retry-failed
+
+      framegate run job.yaml --shard 3/8
 
       framegate run job.yaml --until 06:00
     """
@@ -96,6 +104,7 @@ def run(
             loaded,
             name=str(job),
             limit=limit,
+            shard=parse_shard(shard),
             retry_failed=retry_failed,
             json_file=json_file,
             display=ProgressDisplay(Console(stderr=True), log),
@@ -112,6 +121,7 @@ def run_job(
     *,
     name: str,
     limit: int | None = None,
+    shard: Shard | None = None,
     retry_failed: bool = False,
     json_file: Path | None = None,
     engine_factory: EngineFactory | None = None,
@@ -136,6 +146,7 @@ def run_job(
             summary = flow.run(
                 job,
                 limit=limit,
+                shard=shard,
                 retry_failed=retry_failed,
                 on_progress=display.update,
                 on_phase=display.begin_phase,

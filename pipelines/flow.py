@@ -38,6 +38,7 @@ from framegate.pipelines.driver.sealing import sealing_beside
 from framegate.pipelines.driver.signals import heed_signals
 from framegate.pipelines.driver.stopping import Stopping
 from framegate.pipelines.driver.tally import Tally
+from framegate.pipelines.driver.turn import take_turn
 from framegate.pipelines.failpoints import check_failpoint, reach
 from framegate.pipelines.plan.checks import check_job
 from framegate.pipelines.plan.config_choice import ConfigChoice, choose_config
@@ -45,6 +46,7 @@ from framegate.pipelines.plan.identity import read_document, read_wording
 from framegate.pipelines.plan.parts import order_work
 from framegate.pipelines.plan.plan import make_plan, make_policy
 from framegate.pipelines.plan.previous_ids import older_config_id
+from framegate.pipelines.plan.shard import take_shard
 from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.stage import ReasonStage
@@ -56,7 +58,7 @@ from framegate.pipelines.worker.attempts import Attempts, read_deaths
 from framegate.pipelines.worker.decode_worker import DecodeWorker
 from framegate.schemas.errors import FramegateError, StorageError
 from framegate.schemas.job import Job
-from framegate.schemas.run import Deadline, Phase, Plan, Progress, RunSummary
+from framegate.schemas.run import Deadline, Phase, Plan, Progress, RunSummary, Shard
 
 
 def plan(job: Job, *, limit: int | None = None, retry_failed: bool = False, strategy: Strategy | None = None) -> Plan:
@@ -89,6 +91,7 @@ def run(
     job: Job,
     *,
     limit: int | None = None,
+    shard: Shard | None = None,
     retry_failed: bool = False,
     run_id: str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -103,26 +106,34 @@ def run(
 ) -> RunSummary:
     """Does what is left to do and seals it. SIGTERM, SIGINT and SIGHUP end it early with all that is committed kept.
 
+    `shard` does one part of the work, and leaves the others to the other runs of an array.
     `retry_failed` tries everything again that failed, whatever the reason and however often. `on_progress` is called
     after each committed unit, `on_phase` as each phase of the run begins, `on_record` with the run's record whenever
     that changes, each heartbeat included. `engine_factory` and `strategy` take the places of the job's own.
     `in_process` does without Ray: one unit after the other, here, which is enough to try a job out or to watch it die.
     `verbose` shows what Ray logs. The run stops in time to be over, seal included, by the `deadline`.
     `accept_new_config` begins a config_id that is new in an output which has others; it is refused otherwise. Raises
-    RunStopped where it was to stop before it had a plan, FramegateError (one sentence) where the run cannot start or
+    AnotherRun where one is at work and this one is not to run beside it, RunStopped where it was to stop before it
+    had a plan, FramegateError (one sentence) where the run cannot start or
     storage fails; what was committed until then stays, and the next run goes on from there.
     """
     check_failpoint()
     strategy = strategy or make_strategy(job.config.gate)
-    check(job, strategy, has_engine=engine_factory is not None, verbose=verbose)
-    if engine_factory is None:
-        engine_factory = make_engine_factory(job.config, strategy, job.questions)
     phases = Phases(run_id or name_run(), on_phase=on_phase, on_progress=on_progress)
     stopping = Stopping(deadline)
     heeding = heed_signals(stopping, grace_seconds=job.config.run.grace_seconds)
     with heeding, begin(job, phases, stopping, on_record) as begun:
+        check(job, strategy, has_engine=engine_factory is not None, verbose=verbose)
+        if engine_factory is None:
+            engine_factory = make_engine_factory(job.config, strategy, job.questions)
         choice = stopping.call(lambda: choose(job, strategy)).accepted(accept_new_config)
-        options = {"limit": limit, "retry_failed": retry_failed, "in_process": in_process, "verbose": verbose}
+        options = {
+            "limit": limit,
+            "shard": shard,
+            "retry_failed": retry_failed,
+            "in_process": in_process,
+            "verbose": verbose,
+        }
         return _run(begun, phases, choice, strategy, engine_factory, **options)
 
 
@@ -134,16 +145,21 @@ def _run(
     engine_factory: EngineFactory,
     *,
     limit: int | None,
+    shard: Shard | None,
     retry_failed: bool,
     in_process: bool,
     verbose: bool,
 ) -> RunSummary:
     """The five steps, inside of which the run has a heartbeat. What they raise ends its record."""
     job = begun.job
-    phases.enter(Phase.PLANNING)
     stopping = begun.stopping
+    take_turn(begun, choice.config_id, shard, stopping.check)
+
+    phases.enter(Phase.PLANNING)
     indexes = ShardIndexCache.of(job.config.output)
-    planned = stopping.call(lambda: make_plan(job, choice, indexes, limit=limit, retry_failed=retry_failed))
+    most = None if shard else limit
+    planned = stopping.call(lambda: make_plan(job, choice, indexes, limit=most, retry_failed=retry_failed))
+    planned = take_shard(planned, shard, limit)
     record_intent(begun, planned, choice)
     indexes.keep()
     reach("driver.planned")

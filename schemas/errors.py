@@ -10,6 +10,7 @@
     │   └── VersionChanged      it is another version than the one that was asked for
     ├── VideoError              one video cannot be decoded; becomes a row in failures, the run goes on
     │   └── one subclass for each reason code below
+    ├── AnotherRun              another run is at work where this one would; exit code 4
     ├── SandboxError            no decoder process can be started here: ends the run, says nothing of any video
     ├── RunStopped              a signal or a deadline came before the run had a plan; nothing of it is committed
     ├── EngineError             a model cannot be loaded, or failed on one clip
@@ -72,6 +73,10 @@ class VersionChanged(StorageError):
     """The object is there, but no longer the version that was asked for."""
 
     reason = "source_changed"
+
+
+class AnotherRun(FramegateError):
+    """Another run is at work on the same output and config_id, and this one is not to run beside it."""
 
 
 class SandboxError(FramegateError):

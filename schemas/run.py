@@ -17,11 +17,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One of `of` equal parts of the work, counted from 1: a video belongs to one by its id."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What would run. `num_videos` is what the input names; `num_skipped` of them have no work left.
 
     num_erased            of those that are skipped: erased on request, and staying out
     num_settled           of those that are skipped: not complete, and not tried again now (see `schemas.retries`)
+    num_elsewhere         with work left that another shard of the array does: neither skipped nor in `videos`
     num_gone              of those that are skipped: storage does not have them any more, and nothing is left to do
     videos                one row in PLANNED for each video with work left
     changes               rows in VIDEO_STATES: videos that came, were overwritten or went away since the last run
@@ -40,6 +52,7 @@ class Plan:
     num_gone: int = 0
     notices: tuple[str, ...] = ()
     num_ignored_members: Mapping[str, int] = field(default_factory=dict)
+    num_elsewhere: int = 0
 
 
 class Phase(StrEnum):
@@ -113,6 +126,8 @@ class RunSummary:
 
     The four are None where a stopped run had no time left to count.
 
+    Beside these, `num_videos_elsewhere` with work left were for other runs that share the work.
+
     counts holds what this run stored, as storage has it after sealing. `num_lost_races` units were committed by another
     run while this one worked on them; their rows are that run's. `stop` is why it ended early, if it did.
     `is_sealed` is False where there was no time left to seal it all. `seal_seconds_per_unit` is what
@@ -129,6 +144,7 @@ class RunSummary:
     num_videos_left: int | None
     counts: Counts
     elapsed_seconds: float
+    num_videos_elsewhere: int = 0
     num_videos_gone: int = 0
     num_lost_races: int = 0
     stop: Stop | None = None

@@ -32,6 +32,7 @@ _NAMES: Final[dict[str, str]] = {
     "attempts": rf"config_id={_ID}/{_ID}/(?:decode(?:-\d+-of-\d+)?|{_UNIT}|{_TOGETHER})/{_RUN}-\d{{4,}}",
     "plans": rf"{_RUN}\.parquet",
     "runs": rf"{_RUN}\.json",
+    "leases": rf"{_ID}\.json",
     "configs": rf"{_ID}\.yaml",
     "adoptions": rf"{_ID}\.yaml",
     "indexes": r"[0-9a-f]{32}\.parquet",

@@ -38,6 +38,7 @@ class Layout:
     videos/<n>.parquet, videos/<n>.all.parquet                     which videos came, changed and went; all until then
     plans/<run_id>.parquet                                         the videos and questions that a run set out to do
     runs/<run_id>.json                                             how far a run is; how it ended
+    leases/<config_id>.json                                        which runs are at work on it
     configs/<config_id>.yaml                                       what the id stands for
     adoptions/<own config_id>.yaml                                 a configuration filed under another one's id
     indexes/<hash>.parquet                                         members of tar shards
@@ -102,6 +103,9 @@ class Layout:
     def run(self, run_id: str) -> str:
         return join(self.root, "runs", f"{run_id}.json")
 
+    def lease(self, config_id: str) -> str:
+        return join(self.root, "leases", f"{config_id}.json")
+
     def config(self, config_id: str) -> str:
         return join(self.root, "configs", f"{config_id}.yaml")
 
@@ -127,6 +131,6 @@ class Layout:
 
 
 FOLDERS: Final = (
-    "results", "failures", "videos", "journal", "seals", "attempts", "plans", "runs", "configs", "adoptions", "indexes",
-    "tombstones", "erasures",
+    "results", "failures", "videos", "journal", "seals", "attempts", "plans", "runs", "leases", "configs", "adoptions",
+    "indexes", "tombstones", "erasures",
 )  # fmt: skip

@@ -13,7 +13,7 @@ from framegate.pipelines.commit.seal_log import SealLog
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.schemas.counts import SEALED_COUNTS, Counts
-from framegate.schemas.errors import FramegateError, RunStopped
+from framegate.schemas.errors import AnotherRun, FramegateError, RunStopped
 from framegate.schemas.run import INTERRUPTED, Phase, Plan, RunSummary, Stop
 
 PACKAGES: Final = ("framegate", "ray", "torch", "transformers", "av", "pyarrow")
@@ -47,7 +47,7 @@ def first_fields(run_id: str, job: str, started_at: datetime) -> dict[str, Any]:
     return {
         **dict.fromkeys(field.name for field in fields(RunSummary) if field.name != "stop"),
         **dict.fromkeys(("ended_at", "questions", "num_videos", "num_videos_begun", "is_complete")),
-        **dict.fromkeys(("stop_code", "stop_reason")),
+        **dict.fromkeys(("stop_code", "stop_reason", "shard")),
         "run_id": run_id,
         "state": "starting",
         "phase": Phase.STARTING.value,
@@ -67,6 +67,7 @@ def plan_fields(planned: Plan) -> dict[str, Any]:
         "config_id": planned.config_id,
         "questions": {question.id: question.hash for question in planned.questions},
         "num_videos": planned.videos.num_rows,
+        "num_videos_elsewhere": planned.num_elsewhere,
         "num_videos_skipped": planned.num_skipped,
         "num_videos_planned": planned.num_skipped + planned.videos.num_rows,
         "num_videos_gone": planned.num_gone,
@@ -103,11 +104,12 @@ def failure_fields(error: BaseException) -> dict[str, Any]:
         return {"phase": None, **_stopped(INTERRUPTED)}
     first = str(error).strip().partition("\n")[0]
     reason = str(error) if isinstance(error, FramegateError) else f"{type(error).__name__}: {first}"
-    return {"state": "failed", "phase": None, "stop_code": "error", "stop_reason": reason}
+    code = "refused" if isinstance(error, AnotherRun) else "error"
+    return {"state": "failed", "phase": None, "stop_code": code, "stop_reason": reason}
 
 
 def _end(summary: RunSummary, planned: Plan) -> dict[str, Any]:
-    num_beyond = planned.num_videos - planned.num_skipped - planned.videos.num_rows
+    num_beyond = planned.num_videos - planned.num_skipped - planned.videos.num_rows - planned.num_elsewhere
     if summary.stop is not None:
         return _stopped(summary.stop)
     if not summary.is_complete:

@@ -198,6 +198,7 @@ def report(run: Run, planned: Plan, tally: Tally, phases: Phases, *, is_sealed: 
         **(found[0] if found is not None else dict.fromkeys(VIDEO_COUNTS)),
         counts=found[1] if found is not None else tally.counts,
         elapsed_seconds=run.elapsed_seconds,
+        num_videos_elsewhere=planned.num_elsewhere,
         num_videos_gone=planned.num_gone,
         num_lost_races=tally.num_lost_races,
         stop=run.stopping.reason,

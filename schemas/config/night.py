@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator
@@ -22,6 +23,11 @@ class NightConfig(Part):
         ge=0.1,
         le=3600,
         description="between two heartbeats of a run's record; without three of them the run counts as dead",
+    )
+    second: Literal["refuse", "wait", "beside"] = Field(
+        default="refuse",
+        description="what a run does where another one is at work on the same output and config_id: end with exit code"
+        " 4, wait until that one has ended, or go on beside it: nothing is doubled, and some work is done twice",
     )
 
     @field_validator("timezone")

@@ -34,6 +34,7 @@ KINDS = {
     "attempt": rf"attempts/config_id={ID}/{ID}/[^/]+/[^/]+-\d{{4}}",
     "plan": r"plans/[^/]+\.parquet",
     "run record": r"runs/[^/.]+\.json",
+    "lease": rf"leases/{ID}\.json",
     "config": rf"configs/{ID}\.yaml",
     "adoption": rf"adoptions/{ID}\.yaml",
     "index": r"indexes/[0-9a-f]{32}\.parquet",

@@ -69,6 +69,7 @@ def test_readers_never_meet_an_error_or_a_key_twice_and_agree(tmp_path: Path, pa
         "questions": QUESTIONS,
         "model": {"name": str(make_model(tmp_path / "model"))},
         "output": {"uri": str(tmp_path / "index"), "file_bytes": 4096, "partition_by": partition_by},
+        "run": {"second": "beside"},
     }
     (tmp_path / "job.json").write_text(json.dumps(job), encoding="utf-8")
     (tmp_path / "writer.py").write_text(WRITER, encoding="utf-8")

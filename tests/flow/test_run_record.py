@@ -41,6 +41,7 @@ def test_it_is_told_step_by_step_and_stored_each_time(make_job: Callable[..., Jo
     run(job, on_record=hear)
     assert [step[:2] for step in told] == [
         ("starting", "starting"),
+        ("starting", "starting"),  # it knows its config_id
         ("running", "planning"),
         ("running", "planning"),
         ("running", "loading"),
@@ -49,11 +50,11 @@ def test_it_is_told_step_by_step_and_stored_each_time(make_job: Callable[..., Jo
         ("running", "recording"),
         ("complete", None),
     ]
-    first, _, planned, _, _, sealing, _, last = (step[2] for step in told)
+    first, _, _, planned, _, _, sealing, _, last = (step[2] for step in told)
     assert (first["config_id"], first["pid"], first["job"]) == (None, os.getpid(), "the job")
     assert (planned["num_videos"], planned["config_id"]) == (5, last["config_id"])
     assert sealing["num_videos_begun"] == 5
-    assert last == record_of(job)
+    assert json.loads(json.dumps(last)) == record_of(job)
     assert (last["num_videos_answered"], last["num_videos_failed"], last["stop_code"]) == (3, 2, None)
     assert len({frozenset(step[2]) for step in told}) == 1  # the same fields from the first second on
 

@@ -81,9 +81,12 @@ def test_a_plan_refuses_what_a_run_refuses_and_neither_leaves_anything(
     assert said in told[0].stderr
     assert len(told[0].stderr.strip().splitlines()) == 1
     left = {path: data for path, data in below(tmp_path).items() if path not in before}
-    records = [json.loads(data) for path, data in left.items() if path.endswith(".json")]
-    assert [record["state"] for record in records] == (["failed"] if case == "column" else [])
-    assert [path for path in left if f"{tmp_path}/index/runs/" not in path] == []
+    records = [
+        json.loads(data) for path, data in left.items() if f"{tmp_path}/index/runs/" in path and "lock" not in path
+    ]
+    assert [record["state"] for record in records] == ([] if case == "output" else ["failed"])
+    folders = {path.removeprefix(f"{tmp_path}/index/").partition("/")[0] for path in left}
+    assert folders <= {"runs", "leases"}  # that it failed, and that it was there
 
 
 def test_quantized_weights_are_refused_where_our_own_engine_should_run_them(
@@ -93,7 +96,7 @@ def test_quantized_weights_are_refused_where_our_own_engine_should_run_them(
     for command in ("plan", "run"):
         result = framegate(command, path)
         assert (result.exit_code, "are quantized (awq)" in result.stderr) == (2, True), result.output
-    assert not (tmp_path / "index").exists()
+    assert {path.parent.name for path in (tmp_path / "index").rglob("[!.]*") if path.is_file()} == {"runs"}
 
 
 def test_other_partitions_than_those_of_the_first_rows_are_refused_by_a_plan_as_well(
@@ -105,7 +108,9 @@ def test_other_partitions_than_those_of_the_first_rows_are_refused_by_a_plan_as_
     for command in ("plan", "run"):
         result = framegate(command, path)
         assert (result.exit_code, "partitioned by [] since their first rows" in result.stderr) == (2, True)
-    assert below(tmp_path / "index") == before
+    after = below(tmp_path / "index")
+    assert {path: data for path, data in after.items() if path in before} == before
+    assert [f"{tmp_path}/index/runs/" in path for path in after if path not in before] == [True]  # that it failed
 
 
 def test_an_output_is_probed_without_a_trace(tmp_path: Path, s3_root: str) -> None:

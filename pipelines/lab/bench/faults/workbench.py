@@ -175,6 +175,7 @@ class Workbench:
                 # Several seals, and several units of a video: more places to die at.
                 "output": {"uri": str(output), "file_bytes": 4096},
                 "ray": {"decode_workers": 2},
+                "run": {"second": "beside"},
             },
             "action": action,
             "in_process": self._in_process,

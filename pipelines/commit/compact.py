@@ -30,6 +30,7 @@ from framegate.pipelines.commit.growth import merge_sorted
 from framegate.pipelines.commit.input_types import cast_input, common_type
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_log import FileName, SealPlan, SealRecord
+from framegate.pipelines.commit.sealed_answers import SealedAnswers
 from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.commit.sealed_parquet import SCHEMAS
 from framegate.pipelines.commit.tombstones import without_erased
@@ -85,6 +86,7 @@ def merge_files(files: FileWriter, plan: SealPlan, tombstones: frozenset[str]) -
         num_erased=sum(removed.values()),
         merged=tuple(brought.file for brought in marked),
         removed={run_id: {which: number} for run_id, number in sorted(removed.items()) if number},
+        answers=SealedAnswers(),
     )
 
 

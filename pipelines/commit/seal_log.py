@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_history import fold, read_history
+from framegate.pipelines.commit.sealed_answers import SealedAnswers
 from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store.parquet import NOT_OURS, encode_parquet, parse_parquet
@@ -130,6 +131,7 @@ class SealRecord:
     skipped          names of objects of the plan that were missing or had other bytes: an erasure had taken them
     merged           the files whose rows this seal put into others, as they were then
     removed          by run_id: how many answers and failures of erased videos it left out when it merged
+    answers          what of answers is new with it; None in records of older versions
     """
 
     seal: int
@@ -141,6 +143,7 @@ class SealRecord:
     skipped: tuple[str, ...] = ()
     merged: tuple[SealedFile, ...] = ()
     removed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    answers: SealedAnswers | None = None
 
     def to_bytes(self) -> bytes:
         """JSON with keys in order, and files in order of their names."""
@@ -159,6 +162,7 @@ class SealRecord:
             "skipped": self.skipped,
             "merged": [file.to_document() for file in sorted(self.merged, key=lambda file: file.uri)],
             "removed": self.removed,
+            "answers": None if self.answers is None else self.answers.to_document(),
         }
 
     @staticmethod
@@ -187,6 +191,7 @@ class SealRecord:
                 skipped=tuple(document["skipped"]),
                 merged=tuple(SealedFile.from_document(file) for file in document.get("merged", ())),
                 removed=document.get("removed", {}),
+                answers=SealedAnswers.from_document(document.get("answers")),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StorageError(f"{uri} holds no record of a seal ({error!r}); {NOT_OURS}") from error

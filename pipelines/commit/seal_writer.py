@@ -16,6 +16,7 @@ from framegate.pipelines.commit.journal_reader import JournalReader, compact, se
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import partitions
 from framegate.pipelines.commit.seal_log import FileName, JournalObject, SealPlan, SealRecord
+from framegate.pipelines.commit.sealed_answers import TOLD_OF, SealedAnswers
 from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.commit.sealed_keys import KeyIndex, SealedKeys, key_columns
 from framegate.pipelines.commit.sealed_parquet import count_runs, row_positions, sort_order
@@ -56,8 +57,11 @@ class SealWriter:
         sealed = [file for file in sealed if file.num_rows]
         files: list[SealedFile] = []
         counted: list[tuple[str, pa.Table]] = []
+        answers = SealedAnswers()
         for table in WRITTEN_IN_ORDER:
-            kept = self._new_rows(plan.seal, table, rows, [file for file in sealed if file.table == table])
+            of_table = [file for file in sealed if file.table == table]
+            kept, brings = self._new_rows(plan.seal, table, rows, of_table)
+            answers = brings if table == "results" else answers
             for target in _targets(plan, table, [names[n] for n in np.unique(numbers[kept])]):
                 is_here = target.partition in names
                 here = kept[numbers[kept] == names.index(target.partition)] if is_here else kept[:0]
@@ -72,17 +76,23 @@ class SealWriter:
             num_duplicates=max(0, rows.num_rows - sum(file.num_new_rows for file in files)),
             num_erased=num_read - rows.num_rows,
             skipped=skipped,
+            answers=answers,
         )
 
-    def _new_rows(self, seal: int, table: str, rows: pa.Table, sealed: Sequence[SealedFile]) -> np.ndarray:
-        """The positions of one table's rows whose keys no sealed file and no earlier object has, in sealed order."""
+    def _new_rows(
+        self, seal: int, table: str, rows: pa.Table, sealed: Sequence[SealedFile]
+    ) -> tuple[np.ndarray, SealedAnswers]:
+        """The positions of one table's rows whose keys no sealed file and no earlier object has, in sealed order, and
+        what they bring, if they are answers."""
         of_table = row_positions(table, rows)
         if not len(of_table):
-            return of_table
-        mine = rows.select(list(_ORDERED_BY)).take(pa.array(of_table))
+            return of_table, SealedAnswers()
+        mine = rows.select(list(dict.fromkeys((*_ORDERED_BY, *TOLD_OF)))).take(pa.array(of_table))
         keys = KeyIndex(key_columns(table, mine))
-        first = keys.first_rows()[~self._sealed_keys.among(keys, table, sealed, before=seal)]
-        return of_table[first[sort_order(table, mine.take(pa.array(first)))]]
+        found = self._sealed_keys.find(keys, table, sealed, before=seal)
+        first = keys.first_rows()[~found[-1]]
+        answers = SealedAnswers.of(mine, keys, first, found) if table == "results" else SealedAnswers()
+        return of_table[first[sort_order(table, mine.take(pa.array(first)))]], answers
 
 
 def _targets(plan: SealPlan, table: str, found: Sequence[str]) -> list[FileName]:

@@ -38,12 +38,14 @@ class KeyIndex:
     def __init__(self, columns: list[np.ndarray]) -> None:
         """`columns`: the parts of each row's key, the video first (`key_columns`)."""
         self._levels: list[tuple[np.ndarray, np.ndarray]] = []
+        self._numbers: list[np.ndarray] = []
         codes = np.zeros(len(columns[0]), np.int64)
         for column in columns:
             values, places = np.unique(column, return_inverse=True)
             # Both factors count rows at most, so that their product stays far below 2^63.
             combined, codes = np.unique(codes * len(values) + places, return_inverse=True)
             self._levels.append((values, combined))
+            self._numbers.append(codes)
         self.codes = codes
         """For each row the number of its key."""
 
@@ -51,12 +53,23 @@ class KeyIndex:
     def videos(self) -> np.ndarray:
         return self._levels[0][0]
 
+    @property
+    def depth(self) -> int:
+        """How many parts a key has."""
+        return len(self._levels)
+
+    def numbers(self, depth: int) -> np.ndarray:
+        """For each row the number, from 0, of its key's parts up to that one: of its video for 0."""
+        return self._numbers[depth]
+
     def first_rows(self) -> np.ndarray:
         """For each key the first row that has it."""
         return np.unique(self.codes, return_index=True)[1]
 
-    def find(self, columns: list[np.ndarray]) -> np.ndarray:
-        """The numbers of those of our keys that are among these rows' keys."""
+    def find(self, columns: list[np.ndarray]) -> list[np.ndarray]:
+        """The numbers of those of our keys that are among these rows' keys; before them those of the first parts of our
+        keys that are there, for each number of parts (see `numbers`)."""
+        found = []
         codes = np.zeros(len(columns[0]), np.int64)
         left = np.arange(len(codes))
         for column, (values, combined) in zip(columns, self._levels, strict=True):
@@ -64,7 +77,8 @@ class KeyIndex:
             codes, left = codes[is_there] * len(values) + places[is_there], left[is_there]
             codes, is_there = _look_up(combined, codes)
             codes, left = codes[is_there], left[is_there]
-        return codes
+            found.append(np.unique(codes))
+        return found
 
 
 def key_columns(table: str, rows: pa.Table) -> list[np.ndarray]:
@@ -85,11 +99,16 @@ class SealedKeys:
         self._bounds: dict[str, tuple[int, int] | None] = {}
 
     def among(self, keys: KeyIndex, table: str, files: Iterable[SealedFile], *, before: int) -> np.ndarray:
-        """For each key whether a seal `before` that number has put it into one of these files. Raises StorageError.
+        """For each key whether a seal `before` that number has put it into one of these files. Raises StorageError."""
+        return self.find(keys, table, files, before=before)[-1]
+
+    def find(self, keys: KeyIndex, table: str, files: Iterable[SealedFile], *, before: int) -> list[np.ndarray]:
+        """The same for each number of parts of a key: first for each video whether any row is of it. Raises
+        StorageError.
 
         The files are described as they were then. Since, the seal with that number may have added rows to them.
         """
-        found = np.zeros(int(keys.codes.max(initial=-1)) + 1, np.bool_)
+        found = [np.zeros(int(keys.numbers(depth).max(initial=-1)) + 1, np.bool_) for depth in range(keys.depth)]
         files = list(files)
         unknown = [file.uri for file in files if "video_id" not in file.bounds and file.uri not in self._bounds]
         with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
@@ -98,7 +117,8 @@ class SealedKeys:
             low, high = file.bounds.get("video_id", (None, None))
             bounds = self._bounds.get(file.uri) if low is None else (id_number(low), id_number(high))
             if bounds is not None and _any_between(keys.videos, *bounds):
-                found[self._find_in(file, keys, table, before)] = True
+                for depth, numbers in self._find_in(file, keys, table, before):
+                    found[depth][numbers] = True
         return found
 
     def _read_bounds(self, uri: str) -> tuple[int, int] | None:
@@ -108,9 +128,11 @@ class SealedKeys:
 
         return self._read(uri, read)
 
-    def _find_in(self, sealed: SealedFile, keys: KeyIndex, table: str, before: int) -> np.ndarray:
-        def read(file: pq.ParquetFile) -> np.ndarray:
-            found = []
+    def _find_in(self, sealed: SealedFile, keys: KeyIndex, table: str, before: int) -> list[tuple[int, np.ndarray]]:
+        """(depth, numbers) of what is in one file."""
+
+        def read(file: pq.ParquetFile) -> list[tuple[int, np.ndarray]]:
+            found: list[tuple[int, np.ndarray]] = []
             mark = Mark.of(file.metadata, number=sealed.number)
             added = groups_of_last_seal(file.metadata, mark) if mark.seal == before else range(0)
             for number, bounds in enumerate(_row_group_bounds(file.metadata)):
@@ -119,8 +141,8 @@ class SealedKeys:
                 videos = file.read_row_group(number, columns=["video_id"], use_threads=False).column("video_id")
                 if np.isin(np.unique(id_numbers(videos.unique())), keys.videos).any():
                     rows = file.read_row_group(number, columns=list(UNIQUE_BY[table]), use_threads=False)
-                    found.append(np.unique(keys.find(key_columns(table, rows))))
-            return np.concatenate(found) if found else np.empty(0, np.int64)
+                    found += enumerate(keys.find(key_columns(table, rows)))
+            return found
 
         return self._read(sealed.uri, read)
 

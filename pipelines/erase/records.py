@@ -122,6 +122,13 @@ def read_erasure_receipt(output: Output, erasure_id: str) -> ErasureReceipt | No
         return None
 
 
+def read_erasure_receipts(output: Output) -> list[ErasureReceipt]:
+    """Of all erasures that are complete. Raises StorageError."""
+    folder = output.layout.folder("erasures")
+    uris = [info.uri for info in output.store.list(folder) if _is_receipt(info.uri)]
+    return [_from_json(ErasureReceipt, uri, data) for uri, data in output.store.read_many(uris)]
+
+
 def unfinished_erasures(output: Output) -> list[str]:
     """The ids of erasures that have begun and have no receipt, in order."""
     folder = output.layout.folder("erasures")
@@ -184,6 +191,11 @@ def _is_replacement(uri: str, erasure_id: str | None) -> bool:
     """A replacement's name is a number, in a folder of its own below erasures/; a receipt's is not."""
     *_, erasures, folder, name = uri.rsplit("/", 3)
     return erasures == "erasures" and name.removesuffix(".json").isdigit() and erasure_id in (None, folder)
+
+
+def _is_receipt(uri: str) -> bool:
+    *_, folder, name = uri.rsplit("/", 2)
+    return folder == "erasures" and name.endswith(".json") and not name.endswith(_BEGUN)
 
 
 def _to_json(record: Any) -> bytes:

@@ -1,4 +1,8 @@
-"""What an output holds, by config_id: rows, failures, units that wait for their seal, the last runs, what they left."""
+"""What an output holds, by config_id: rows, failures, units that wait for their seal, the last runs, what they left.
+
+Answers are counted by the records of seals. Where these do not tell (`pipelines.results.recorded_answers`), the files
+of that config_id are read.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,9 @@ from framegate.pipelines.commit.liveness import state_of
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.runs import has_books, read_runs
 from framegate.pipelines.plan.remaining import remaining_of_run
-from framegate.pipelines.results.views import open_views, select
+from framegate.pipelines.results.recorded_answers import count_recorded
+from framegate.pipelines.results.view_sql import text_literal
+from framegate.pipelines.results.views import Views, open_views, select
 from framegate.schemas.clock import now
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import CredentialsError, FramegateError, ObjectNotFound, StorageError
@@ -27,8 +33,11 @@ _ANSWERS = """
         SELECT config_id, video_id, clip_index, any_value(model) AS model, any_value(strategy) AS strategy,
             count(*) AS rows, count(*) FILTER (status = 'unparsed') AS unparsed, sum(thinking::int) AS thinking,
             sum(num_answer_tokens) AS answer_tokens, sum(num_thinking_tokens) AS thinking_tokens
-        FROM answers GROUP BY ALL
-    ), questions AS (SELECT config_id, count(DISTINCT question_hash) AS num_questions FROM answers GROUP BY ALL)
+        FROM answers WHERE config_id IN ({ids}) GROUP BY ALL
+    ), questions AS (
+        SELECT config_id, count(DISTINCT question_hash) AS num_questions
+        FROM answers WHERE config_id IN ({ids}) GROUP BY ALL
+    )
     SELECT config_id, any_value(model) AS model, any_value(strategy) AS strategy,
         count(DISTINCT video_id) AS num_videos, count(*) AS num_clips, any_value(num_questions) AS num_questions,
         sum(rows)::bigint AS num_answers, sum(unparsed)::bigint AS num_unparsed,
@@ -83,15 +92,15 @@ def _read(
     config: OutputConfig, max_attempts: int, num_runs: int, known: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     output = Output.open(config)
-    with open_views(config.uri, config.storage_options, with_inputs=False) as connection:
-        answers = {row["config_id"]: row for row in select(connection, _ANSWERS).to_pylist()}
-        failures = _by_reason(select(connection, _FAILURES).to_pylist(), max_attempts)
+    with open_views(config.uri, config.storage_options, with_inputs=False) as views:
+        num_erased = sum(1 for _ in output.list("tombstones"))
+        answers = _count_answers(views, is_erased=num_erased > 0)
+        failures = _by_reason(select(views, _FAILURES).to_pylist(), max_attempts)
         units, videos = _count_units(info.uri for info in output.list("journal"))
         attempts = Counter(_config_id_of(info.uri) for info in output.list("attempts"))
         runs = _runs_by_config(known)
         configs = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in output.list("configs")}
         left = {id: _num_left(output, runs[id][-1]) for id in runs}
-    num_erased = sum(1 for _ in output.list("tombstones"))
     return [
         {
             **_NOTHING,
@@ -109,6 +118,17 @@ def _read(
         }
         for id in sorted(configs | set(answers) | set(failures) | set(units) | set(runs))
     ]
+
+
+def _count_answers(views: Views, *, is_erased: bool) -> dict[str, dict[str, Any]]:
+    """Figures of each config_id that has sealed answers."""
+    table = views.tables["results"]
+    answers = count_recorded(views.output, table.files, is_erased=is_erased)
+    there = (id for id in table.partitions["config_id"].values() if id is not None)
+    if unknown := [id for id in there if id not in answers]:
+        rows = select(views, _ANSWERS.format(ids=", ".join(map(text_literal, unknown)))).to_pylist()
+        answers |= {row.pop("config_id"): row for row in rows}
+    return answers
 
 
 def _by_reason(rows: Iterable[Mapping[str, Any]], max_attempts: int) -> dict[str, list[dict[str, Any]]]:

@@ -76,7 +76,7 @@ def comment(connection: duckdb.DuckDBPyConnection, view: str, schema: pa.Schema,
     if table.files:
         meanings |= {key: "the partition: a part of the path" for key in table.partitions if key not in meanings}
     for name, text in meanings.items():
-        connection.execute(f"COMMENT ON COLUMN {view}.{_quoted(name)} IS {_text(text)}")
+        connection.execute(f"COMMENT ON COLUMN {view}.{_quoted(name)} IS {text_literal(text)}")
 
 
 def _columns(schema: pa.Schema, table: SealedTable) -> Iterator[str]:
@@ -91,9 +91,9 @@ def _columns(schema: pa.Schema, table: SealedTable) -> Iterator[str]:
 
 def _read_parquet(names: Mapping[str, object], types: Mapping[str, str]) -> str:
     """With the columns of files named, one that a file lacks is null, and one of another type is cast."""
-    files = ", ".join(_text(f"{PROTOCOL}://{name}") for name in names)
+    files = ", ".join(text_literal(f"{PROTOCOL}://{name}") for name in names)
     columns = ", ".join(
-        f"{_text(name)}: {{name: {_text(name)}, type: {_text(data_type)}, default_value: NULL}}"
+        f"{text_literal(name)}: {{name: {text_literal(name)}, type: {text_literal(data_type)}, default_value: NULL}}"
         for name, data_type in types.items()
     )
     return f"read_parquet([{files}], schema = MAP {{{columns}}})"
@@ -104,7 +104,8 @@ def _from_path(key: str, values: Mapping[str, str | None]) -> str:
     does not leave out files by an expression that can."""
     data_type = _partition_type(key, values.values())
     entries = ", ".join(
-        f"{_text(there)}: {'NULL' if value is None else _text(value)}::{data_type}" for there, value in values.items()
+        f"{text_literal(there)}: {'NULL' if value is None else text_literal(value)}::{data_type}"
+        for there, value in values.items()
     )
     return f"MAP {{{entries}}}[regexp_extract(filename, '/{key}=([^/]*)/', 1)]"
 
@@ -133,5 +134,5 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _text(value: str) -> str:
+def text_literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"

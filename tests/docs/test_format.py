@@ -46,6 +46,7 @@ KINDS = {
 }
 INNER = {
     "seal plan metadata",
+    "seal record answers",
     "seal record files",
     "seal record runs",
     "run record counts",
@@ -119,6 +120,7 @@ def test_what_lies_inside_of_objects_is_described(objects: dict[str, list[Path]]
             assert set(file) == set(DOCUMENTED["seal record files"])
         for counts in record["runs"].values():
             assert set(counts) == set(DOCUMENTED["seal record runs"])
+        assert set(record["answers"]) == set(DOCUMENTED["seal record answers"])
     for path in objects["run record"]:
         record = json.loads(path.read_text())
         assert set(record["counts"]) == set(DOCUMENTED["run record counts"])

@@ -126,7 +126,7 @@ SPECIAL: dict[int, Night] = {
         ends_well=False,
         said="renew them",
     ),
-    20: Night(script="nonsense", exit_code=1, state="stopped", said="unparsed"),
+    20: Night(script="nonsense", exit_code=1, said="unparsed"),
     22: Night(change=reword("moves", "Does anything move?")),
     24: Night(change=lower_the_threshold),
     26: Night(script="slow", options=("--for", "6s"), exit_code=3, state="stopped", ends_well=False, said="deadline"),

@@ -59,7 +59,7 @@ _NEEDS: Final = {
 }
 """Every view, and those that it is made of."""
 _ABOUT_ALL: Final = re.compile(
-    r"duckdb_|information_schema|pg_|sqlite_|\b(show|describe|summarize|pragma\w*)\b|\bquery(_table)?\s*\(",
+    r"duckdb_|information_schema|pg_|sqlite_|\b(show|pragma\w*)\b|\bquery(_table)?\s*\(",
     re.IGNORECASE,
 )
 """What lists views, or may put their names together."""
@@ -83,6 +83,10 @@ class Views:
         for view in _NEEDS:
             if is_about_all or re.search(rf"\b{view}\b", sql, re.IGNORECASE):
                 self._make(view)
+
+    def make_tables(self) -> None:
+        """Makes all views but `videos`, for which a log is read."""
+        self._make("failures")
 
     def _make(self, view: str) -> None:
         if view in self.made:
@@ -158,11 +162,19 @@ def select(views: Views, sql: str) -> pa.Table:
     if _SHOWS_COMMENTS.search(sql):
         views.comment()
     try:
-        return views.connection.sql(statements[0].query).to_arrow_table()
+        return _run(views, statements[0].query)
     except duckdb.Error as error:
         if views.files.error is not None:
             raise views.files.error from error
         raise QueryError(one_sentence(error)) from error
+
+
+def _run(views: Views, sql: str) -> pa.Table:
+    try:
+        return views.connection.sql(sql).to_arrow_table()
+    except duckdb.CatalogException:  # DuckDB proposes a name like the one that was meant, of those that are there
+        views.make_tables()
+        return views.connection.sql(sql).to_arrow_table()
 
 
 def one_sentence(error: duckdb.Error) -> str:

@@ -253,6 +253,6 @@ def test_a_view_is_made_where_a_statement_is_about_it(by_camera: str, sql: str, 
 
 def test_every_view_is_listed(by_camera: str) -> None:
     views = {"answers", "failure_history", "failures", "videos"}
-    assert {row["name"] for row in rows_of(by_camera, "SHOW TABLES")} == views
+    assert {row["name"] for row in rows_of(by_camera, "SHOW TABLES")} >= views
     names = rows_of(by_camera, "SELECT DISTINCT table_name AS name FROM information_schema.tables")
-    assert {row["name"] for row in names} == views
+    assert {row["name"] for row in names} >= views

@@ -24,6 +24,7 @@ from framegate.schemas.clock import now
 from framegate.schemas.errors import AnotherRun, FramegateError
 
 LOG_EVERY_SECONDS = 60.0
+OWN_LOGGER = "framegate"  # what the driver warns of while it works
 EXIT_REFUSED = 2
 EXIT_ANOTHER_RUN = 4
 
@@ -120,11 +121,17 @@ def logged_each_minute(
 
 @contextmanager
 def libraries_logged(log: Log, *, is_verbose: bool) -> Iterator[None]:
-    """What libraries log and warn of in this process goes to the log where it `is_verbose`, and nowhere else."""
-    root = logging.getLogger()
+    """What libraries log and warn of in this process goes to the log where it `is_verbose`, and nowhere else.
+
+    What this program itself warns of, such as a heartbeat that was not stored, goes to the log in any case.
+    """
+    root, own = logging.getLogger(), logging.getLogger(OWN_LOGGER)
     handler: logging.Handler = _LibraryHandler(log) if is_verbose else logging.NullHandler()
-    level = root.level
+    own_handler = _OwnHandler(log)
+    level, propagates = root.level, own.propagate
     root.addHandler(handler)
+    own.addHandler(own_handler)
+    own.propagate = False
     if is_verbose:
         root.setLevel(logging.INFO)
     try:
@@ -135,6 +142,8 @@ def libraries_logged(log: Log, *, is_verbose: bool) -> Iterator[None]:
             yield
     finally:
         logging.captureWarnings(False)
+        own.removeHandler(own_handler)
+        own.propagate = propagates
         root.removeHandler(handler)
         root.setLevel(level)
 
@@ -169,6 +178,17 @@ def ray_ended(log: Log) -> Iterator[RayEnding]:
         folder = None if is_older else end_own_session(keep=ending.keep)
         if folder is not None:
             log.say(f"the logs of the workers are in {folder}/logs")
+
+
+class _OwnHandler(logging.Handler):
+    """Of this program: a sentence for whoever gave the command."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.write("warning", record.getMessage(), level=record.levelname.lower())
 
 
 class _LibraryHandler(logging.Handler):

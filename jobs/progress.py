@@ -84,7 +84,9 @@ class ProgressDisplay:
         counts = values.pop("counts")
         told = {name: value for name, value in values.items() if name not in _IN_EVERY_LINE}
         told |= {**counts, "seconds_left": seconds_left(progress)}
-        rounded = {name: round(value, 3) if isinstance(value, float) else value for name, value in told.items()}
+        rounded: dict[str, Any] = {
+            name: round(value, 3) if isinstance(value, float) else value for name, value in told.items()
+        }
         self.log.write("progress", describe(progress), **rounded)
 
     def _draw(self) -> Table | str:

@@ -65,9 +65,10 @@ def status(
 
     First the last run in one line: how it ended or what it is at, since when, how far, and when it will be done. Then
     what is left, unparsed and failed, and one row per config_id, that is for each set of model, prompt, clips, frames
-    and strategy that wrote there. Videos left are those of the last run, as it ended; of one that was killed or is at
-    work, those that miss something. A failure is retried by a later run unless its reason is for ever, or it has failed
-    failures.max_attempts times (of the job, where one is given). Changes nothing, and may be asked while a job runs.
+    and strategy that wrote there. Videos left are those of the last run that made a plan, as it ended; of one that was
+    killed or is at work, those that miss something. A failure is retried by a later run unless its reason is for ever,
+    or it has failed failures.max_attempts times (of the job, where one is given). Changes nothing, and may be asked
+    while a job runs.
 
     --check reads the records of runs alone. With a job file it is about the runs of that file.
 

@@ -7,7 +7,7 @@ of that config_id are read.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -100,7 +100,7 @@ def _read(
         attempts = Counter(_config_id_of(info.uri) for info in output.list("attempts"))
         runs = _runs_by_config(known)
         configs = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in output.list("configs")}
-        left = {id: _num_left(output, runs[id][-1]) for id in runs}
+        left = {id: _num_left_of_last(output, runs[id]) for id in runs}
     return [
         {
             **_NOTHING,
@@ -160,6 +160,12 @@ def _count_units(uris: Iterable[str]) -> tuple[Counter[str], dict[str, set[str]]
 
 def _config_id_of(uri: str) -> str:
     return uri.rpartition("config_id=")[2].partition("/")[0]
+
+
+def _num_left_of_last(output: Output, runs: Sequence[Mapping[str, Any]]) -> int | None:
+    """Of the last run that made a plan. One that was refused, or failed before it, says nothing of what is left."""
+    planned = [run for run in runs if run.get("num_videos") is not None or has_books(run)]
+    return _num_left(output, planned[-1]) if planned else None
 
 
 def _num_left(output: Output, run: Mapping[str, Any]) -> int | None:

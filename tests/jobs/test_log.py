@@ -150,3 +150,12 @@ def test_what_libraries_say_is_logged_only_where_it_is_wanted(capsys: pytest.Cap
     assert note.endswith("library: some.library: a note")
     assert "FutureWarning: soon gone" in warning
     assert logging.getLogger().handlers == before
+
+
+@pytest.mark.parametrize("is_verbose", [False, True])
+def test_what_the_driver_warns_of_is_logged_once_in_any_case(is_verbose: bool) -> None:
+    stream = io.StringIO()
+    with libraries_logged(Log(stream=stream), is_verbose=is_verbose):
+        logging.getLogger("framegate").warning("the run goes on, and its heartbeat was not stored: %s", "no room")
+    [line] = stream.getvalue().splitlines()
+    assert line.endswith("warning: the run goes on, and its heartbeat was not stored: no room")

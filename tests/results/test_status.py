@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.runs import create_run
 from framegate.pipelines.results.status import read_status
 from framegate.schemas.config import OutputConfig
 
@@ -123,6 +125,14 @@ def test_the_videos_left_of_a_run_that_ended_are_its_own(output: str) -> None:
         json.dumps({"config_id": "a" * 16, "num_videos_left": 7, "is_stopped": True, "started_at": "2026-01-03"})
     )
     assert read(output)[0]["num_videos_left"] == 7
+
+
+def test_a_run_that_was_refused_says_nothing_of_what_is_left(output: str) -> None:
+    started = {"config_id": "a" * 16, "started_at": "2026-01-05", "num_videos": None}
+    refused = {**started, "run_id": "run-5", "state": "failed", "stop_code": "refused", "stop_reason": "another run"}
+    create_run(Output.at(output), "run-5", refused)
+    (row,) = read(output)
+    assert (row["runs"][0]["run_id"], row["num_videos_left"]) == ("run-5", 3)
 
 
 def test_the_reading_side_loads_neither_torch_nor_ray() -> None:

@@ -20,14 +20,18 @@ EXIT_FINDINGS = 1
 def audit(
     target: TargetName,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Compare sealed files by rows and size, without reading them whole.")
+        bool,
+        typer.Option(
+            "--quick",
+            help="Compare records with the listing; open no file that is as recorded.",
+        ),
     ] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Check that every row is there once and belongs there, and every file is whole. Changes nothing.
 
-    Reads the whole output once, or with --quick the columns that make up a row's key. May be asked while a job runs,
-    seals or erases.
+    Reads the whole output once, or with --quick the records and what waits for its seal. May be asked while a job
+    runs, seals or erases.
 
     [bold]Exit codes[/bold]
 

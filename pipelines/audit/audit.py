@@ -19,7 +19,7 @@ from framegate.pipelines.audit.intake import Intake
 from framegate.pipelines.audit.journal import check_journal
 from framegate.pipelines.audit.keys import KeySpool
 from framegate.pipelines.audit.report import AuditReport, new_report
-from framegate.pipelines.audit.runs import check_counts, check_planned, note_unfinished, read_records
+from framegate.pipelines.audit.runs import check_counts, check_planned, note_sealed_runs, note_unfinished, read_records
 from framegate.pipelines.audit.sealed import check_sealed, read_seals
 from framegate.pipelines.audit.unknown_objects import check_unknown_objects, check_uploads
 from framegate.pipelines.commit.output import Output
@@ -31,7 +31,8 @@ MAX_PASSES: Final = 3
 
 
 def audit(output: Output, *, is_quick: bool = False) -> AuditReport:
-    """Makes all checks. With `is_quick` sealed files are compared by rows and size, not by sha256.
+    """Makes all checks; with `is_quick` those that the listing and the records of seals and runs are enough for: names,
+    sizes and counts. A sealed file is opened then only if its size is not the recorded one.
 
     What is wrong with the output is in the report. Raises ObjectNotFound where there is no output, StorageError where
     storage cannot be listed.
@@ -55,8 +56,10 @@ def _check_all(output: Output, *, is_quick: bool) -> AuditReport:
         check_journal(report, output, intake, is_quick=is_quick)
         seals = read_seals(report, output)
         check_sealed(report, output, seals, replacements, intake, is_quick=is_quick)
-        check_planned(report, output, intake)
-        check_counts(report, runs, seals)
+        if is_quick:
+            note_sealed_runs(intake, seals)
+        check_planned(report, output, intake, is_quick=is_quick)
+        check_counts(report, runs, seals, is_quick=is_quick)
         note_unfinished(report, runs)
     check_unknown_objects(report["strays"], output)
     check_uploads(report["uploads"], output)

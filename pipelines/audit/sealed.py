@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 from collections import Counter, defaultdict
@@ -17,6 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from framegate.pipelines.audit.file_history import FileHistory, Histories, read_histories, read_history
+from framegate.pipelines.audit.found_file import (
+    ChangedMeanwhile,
+    FoundFile,
+    first_line,
+    look_at,
+    number_of,
+    was_replaced,
+)
 from framegate.pipelines.audit.intake import Intake
 from framegate.pipelines.audit.keys import FAILURE, RESULT
 from framegate.pipelines.audit.report import AuditReport, Check
@@ -29,7 +36,7 @@ from framegate.pipelines.erase.records import Replacement
 from framegate.pipelines.store import ObjectInfo, Store
 from framegate.pipelines.store.parquet import PARQUET_ERRORS
 from framegate.schemas.counts import Counts
-from framegate.schemas.errors import CredentialsError, FramegateError, ObjectNotFound, StorageError
+from framegate.schemas.errors import CredentialsError, FramegateError, StorageError
 from framegate.schemas.tables import FAILURES, INPUT_PREFIX, RESULTS
 
 SEALED_TABLES: Final = {"results": (RESULT, RESULTS), "failures": (FAILURE, FAILURES)}
@@ -49,6 +56,7 @@ class Seals:
     ahead      config_ids of which a seal without a record has written to a file
     found      by (config_id, run_id): the SUMMED counts of the rows in sealed files
     removed    by the same: the answers and failures that erasures removed from them
+    num_rows   by (config_id, table): rows in sealed files
     """
 
     records: dict[str, list[SealRecord]] = field(default_factory=lambda: defaultdict(list))
@@ -58,6 +66,7 @@ class Seals:
     ahead: set[str] = field(default_factory=set)
     found: dict[tuple[str, str], Counts] = field(default_factory=lambda: defaultdict(Counts))
     removed: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    num_rows: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
     def files(self) -> dict[str, tuple[str, FileHistory]]:
@@ -125,7 +134,7 @@ def check_sealed(
     *,
     is_quick: bool,
 ) -> None:
-    """Reads every file and adds what it holds to `seals`."""
+    """Reads every file and adds what it holds to `seals`; with `is_quick` those alone that are not as recorded."""
     names, check, expected = OutputNames.of(output), report["sealed_files"], seals.files
     listed = [info for table in SEALED_TABLES for info in output.list(table) if info.uri.endswith(".parquet")]
     histories = Histories(replacements)
@@ -146,8 +155,11 @@ def check_sealed(
                     f"{name} is in no seal, so that nobody knows where its rows come from: move it out of the output"
                 )
         try:
-            found = _read(report, output.store, info, name, intake, is_quick=is_quick)
-        except _ChangedMeanwhile:
+            if is_quick:
+                found = look_at(check, output.store, info, name, known[1] if known else None)
+            else:
+                found = _read(report, output.store, info, name, intake)
+        except ChangedMeanwhile:
             if known is not None:
                 seals.ahead.add(known[0])
             continue
@@ -165,6 +177,7 @@ def check_sealed(
         if found is None or steps is None:
             seals.unsure.add(config_id)
             continue
+        seals.num_rows[config_id, name.partition("/")[0]] += found.num_rows
         for run, counts in found.counts.items():
             key = (config_id, intake.runs.names[run])
             seals.found[key] = seals.found[key].plus(counts)
@@ -197,21 +210,6 @@ def _check_links(
                 seals.remove(config_id, step.removed)
     for record in records:
         seals.remove(config_id, record.removed)
-
-
-@dataclass
-class _Found:
-    """What one version of a file holds; `sha256` is None in a quick audit."""
-
-    mark: Mark
-    num_rows: int
-    size_bytes: int
-    sha256: str | None
-    counts: dict[int, Counts]
-
-
-class _ChangedMeanwhile(Exception):
-    """A file was replaced while it was read."""
 
 
 def _is_pending(output: Output, seals: Seals, name: str) -> bool:
@@ -256,12 +254,10 @@ def _was_merged_since(output: Output, seals: Seals, config_id: str, name: str) -
     return False
 
 
-def _read(
-    report: AuditReport, store: Store, info: ObjectInfo, name: str, intake: Intake, *, is_quick: bool
-) -> _Found | None:
+def _read(report: AuditReport, store: Store, info: ObjectInfo, name: str, intake: Intake) -> FoundFile | None:
     """What one file holds, with its rows counted by run; None, and a finding, where it cannot be read.
 
-    Raises _ChangedMeanwhile where another version took the place of the one that was begun with.
+    Raises ChangedMeanwhile where another version took the place of the one that was begun with.
     """
     table, schema = SEALED_TABLES[name.partition("/")[0]]
     config_id = name.partition("config_id=")[2].partition("/")[0]
@@ -281,23 +277,22 @@ def _read(
                 for run, more in intake.take(rows, table=table, config_id=config_id, file=name).items():
                     counts[run] = counts[run].plus(more)
             num_rows = file.metadata.num_rows
-            match = SEALED_NAME.fullmatch(name)
-            mark = Mark.of(file.metadata, number=int(match.group(3)) if match else 0)
+            mark = Mark.of(file.metadata, number=number_of(name))
             size_bytes = source.seek(0, io.SEEK_END)
-            sha256 = None if is_quick else _sha256_of(source)
+            sha256 = _sha256_of(source)
     except CredentialsError:
         raise
     except (*PARQUET_ERRORS, ValueError, FramegateError) as error:
-        if isinstance(error, ObjectNotFound) or getattr(error, "errno", None) == errno.ESTALE:
-            raise _ChangedMeanwhile from error
-        report["sealed_files"].find(f"{name} cannot be read ({_first_line(error)}): bring it back from a copy")
+        if was_replaced(error):
+            raise ChangedMeanwhile from error
+        report["sealed_files"].find(f"{name} cannot be read ({first_line(error)}): bring it back from a copy")
         return None
     report["erased"].num_checked += num_rows if intake.tombstones else 0
     if num_erased:
         report["erased"].find(
             f"{name} holds {num_erased:,} rows of erased videos: run 'framegate erase' for them again"
         )
-    return _Found(mark, num_rows, size_bytes, sha256, counts)
+    return FoundFile(mark, num_rows, size_bytes, sha256, counts)
 
 
 def _check_schema(report: AuditReport, name: str, there: pa.Schema, wanted: pa.Schema) -> set[str]:
@@ -320,11 +315,7 @@ def _check_config(report: AuditReport, name: str, rows: pa.Table, config_id: str
             report["schema"].find(f"{name} holds rows of config_id {other}, which is not what its path says")
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def _difference(file: SealedFile, found: _Found) -> str:
+def _difference(file: SealedFile, found: FoundFile) -> str:
     """One sentence about a file that nothing explains."""
     what = f"{found.num_rows:,} rows and {found.size_bytes:,} bytes"
     was = f"{file.num_rows:,} rows and {file.size_bytes:,} bytes"

@@ -45,6 +45,14 @@ def read_history(store: Store, uri: str) -> SealHistory:
     return SealHistory(documents=parse_history(uri, data), version=info.version)
 
 
+def read_documents(store: Store, uri: str) -> list[dict[str, Any]]:
+    """The records alone, in one request; none where nothing was ever folded. Raises StorageError."""
+    try:
+        return parse_history(uri, store.read(uri))
+    except ObjectNotFound:
+        return []
+
+
 def parse_history(uri: str, data: bytes) -> list[dict[str, Any]]:
     """Raises StorageError where it is no history."""
     try:

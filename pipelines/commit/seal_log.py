@@ -15,7 +15,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal_history import fold, read_history
+from framegate.pipelines.commit.seal_history import fold, read_documents
 from framegate.pipelines.commit.sealed_answers import SealedAnswers
 from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.failpoints import reach
@@ -268,7 +268,7 @@ class SealLog:
 
     def read_history(self) -> list[SealRecord]:
         """The records that are folded: those of the first seals. Fresh from storage. Raises StorageError."""
-        documents = read_history(self._store, self._history_uri).documents
+        documents = read_documents(self._store, self._history_uri)
         self.num_folded = len(documents)
         return [SealRecord.from_document(self._history_uri, document) for document in documents]
 

@@ -21,12 +21,14 @@ import pyarrow.compute as pc
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.store import ObjectInfo, Store
-from framegate.pipelines.store.parquet import MAX_READS, one_of_ours, read_columns
+from framegate.pipelines.store.parquet import MAX_READS, one_of_ours, parse_parquet, read_columns
+from framegate.pipelines.store.sealed_filesystem import WHOLE_BYTES
 from framegate.schemas.errors import ObjectNotFound
 from framegate.schemas.keys import Packing, id_numbers, positions_among
 from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, JOURNAL, KEY_COLUMNS
 
 READ_THREADS = 4  # sealed files that are read at the same time
+REMOTE_READ_THREADS = 16  # of small ones on S3: most of them wait for the answer to their request
 JOURNAL_THREADS = 2  # more find nothing to do: most of a read is native code
 JOURNAL_OBJECTS = 1024  # that are read before their rows become numbers
 
@@ -123,7 +125,8 @@ def _read_sealed(
 ) -> Iterator[tuple[ObjectInfo, pa.Table]]:
     """Each file of a table with its rows as numbers, in order of their names."""
     files = [info for info in store.list(folder) if info.uri.endswith(".parquet")]
-    with ThreadPoolExecutor(READ_THREADS) as threads:
+    are_small = all(_is_read_whole(store, info) for info in files)
+    with ThreadPoolExecutor(REMOTE_READ_THREADS if are_small else READ_THREADS) as threads:
         tables = threads.map(lambda info: convert(_read_columns(store, info, columns)), files)
         yield from zip(files, tables, strict=True)
 
@@ -138,7 +141,14 @@ def _read_times(store: Store, results: Sequence[tuple[ObjectInfo, pa.Table]], vi
 def _read_columns(store: Store, info: ObjectInfo, columns: Sequence[str]) -> pa.Table:
     # Ids repeat from row to row: as a dictionary they are read and turned into numbers once a video.
     texts = [name for name in columns if name in _TEXTS]
+    if _is_read_whole(store, info):
+        return parse_parquet(info.uri, store.read(info.uri), columns, use_threads=False, read_dictionary=texts)
     return read_columns(store, info.uri, columns, read_dictionary=texts, pre_buffer=True)
+
+
+def _is_read_whole(store: Store, info: ObjectInfo) -> bool:
+    """A small remote object is one request, and its footer and columns are three or more."""
+    return info.size_bytes <= WHOLE_BYTES and not store.is_local(info.uri)
 
 
 def _answered(rows: pa.Table) -> pa.Table:

@@ -5,7 +5,6 @@ It is made when a statement mentions it: the log of videos is read for it, which
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import duckdb
@@ -14,8 +13,6 @@ import pyarrow as pa
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.video_log import read_video_log
 from framegate.schemas.tables import VIDEO_STATES, meaning
-
-MENTIONED: Final = re.compile(r"\bvideos\b|duckdb_(columns|views)", re.IGNORECASE)
 
 # DuckDB leaves a join out where no column of it is asked for, as its keys are unique: then no answer is read.
 _VIEW: Final = """

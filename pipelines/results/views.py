@@ -1,4 +1,6 @@
-"""The output as read-only SQL views: `answers`, `failures`, `failure_history` and, where it is mentioned, `videos`.
+"""The output as read-only SQL views: `answers`, `failures`, `failure_history` and `videos`.
+
+A view is made when a statement mentions it, so that nothing is done for the others.
 
 DuckDB reads the sealed files itself and leaves out partitions and row groups that a filter rules out. Which files there
 are and which columns they have is known before (`pipelines.results.sealed_files`), so that it opens those alone that a
@@ -25,7 +27,7 @@ import pyarrow as pa
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.results.sealed_files import SealedTable, read_sealed_tables
-from framegate.pipelines.results.video_states import MENTIONED, create_videos
+from framegate.pipelines.results.video_states import create_videos
 from framegate.pipelines.results.view_sql import comment, create_standing, create_view
 from framegate.pipelines.store.sealed_filesystem import PROTOCOL, SealedFilesystem
 from framegate.schemas.config import OutputConfig
@@ -49,6 +51,18 @@ _LOCKS: Final = {
     "enable_external_access": "false",
     "lock_configuration": "true",
 }
+_NEEDS: Final = {
+    "answers": (),
+    "failure_history": (),
+    "failures": ("answers", "failure_history"),
+    "videos": ("answers", "failures"),
+}
+"""Every view, and those that it is made of."""
+_ABOUT_ALL: Final = re.compile(
+    r"duckdb_|information_schema|pg_|sqlite_|\b(show|pragma\w*)\b|\bquery(_table)?\s*\(",
+    re.IGNORECASE,
+)
+"""What lists views, or may put their names together."""
 _SHOWS_COMMENTS: Final = re.compile("duckdb_columns|comment", re.IGNORECASE)
 _ALLOWED: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
@@ -63,14 +77,35 @@ class Views:
     tables: Mapping[str, SealedTable]
     made: set[str] = field(default_factory=set)
 
-    def make_videos(self) -> None:
-        """Makes the view `videos`, once. Raises StorageError."""
-        if "videos" not in self.made:
+    def make_mentioned(self, sql: str) -> None:
+        """Makes the views that a statement is about, those that are not there yet. Raises StorageError."""
+        is_about_all = _ABOUT_ALL.search(sql) is not None
+        for view in _NEEDS:
+            if is_about_all or re.search(rf"\b{view}\b", sql, re.IGNORECASE):
+                self._make(view)
+
+    def make_tables(self) -> None:
+        """Makes all views but `videos`, for which a log is read."""
+        self._make("failures")
+
+    def _make(self, view: str) -> None:
+        if view in self.made:
+            return
+        for needed in _NEEDS[view]:
+            self._make(needed)
+        if view == "videos":
             create_videos(self.connection, self.output)
-            self.made.add("videos")
+        elif view == "failures":
+            create_standing(self.connection, self.tables["failures"])
+        else:
+            folder, schema = VIEWS[view]
+            create_view(self.connection, view, schema, self.tables[folder])
+        self.made.add(view)
 
     def comment(self) -> None:
-        """Stores the meanings of all columns, which takes some 15 ms."""
+        """Makes all views and stores the meanings of all columns, which takes some 15 ms."""
+        for view in _NEEDS:
+            self._make(view)
         for view, (folder, schema) in (*VIEWS.items(), ("failures", VIEWS["failure_history"])):
             comment(self.connection, view, schema, self.tables[folder])
 
@@ -88,9 +123,6 @@ def open_views(output_uri: str, storage_options: Mapping[str, object], *, with_i
         raise ObjectNotFound(f"there is no output at {output_uri}: nothing lies below it")
     with tempfile.TemporaryDirectory(prefix="framegate-sql-") as spill, duckdb.connect() as connection:
         connection.register_filesystem(files)
-        for view, (folder, schema) in VIEWS.items():
-            create_view(connection, view, schema, tables[folder])
-        create_standing(connection, tables["failures"])
         connection.execute("SET temp_directory = $spill", {"spill": spill})
         if files.is_remote:
             connection.execute(f"SET threads = {REMOTE_THREADS}")
@@ -126,16 +158,23 @@ def select(views: Views, sql: str) -> pa.Table:
     if len(statements) != 1 or statements[0].type not in _ALLOWED:
         kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
         raise QueryError(f"the query must be exactly one SELECT or EXPLAIN statement, got: {kinds}")
-    if MENTIONED.search(sql):
-        views.make_videos()
+    views.make_mentioned(sql)
     if _SHOWS_COMMENTS.search(sql):
         views.comment()
     try:
-        return views.connection.sql(statements[0].query).to_arrow_table()
+        return _run(views, statements[0].query)
     except duckdb.Error as error:
         if views.files.error is not None:
             raise views.files.error from error
         raise QueryError(one_sentence(error)) from error
+
+
+def _run(views: Views, sql: str) -> pa.Table:
+    try:
+        return views.connection.sql(sql).to_arrow_table()
+    except duckdb.CatalogException:  # DuckDB proposes a name like the one that was meant, of those that are there
+        views.make_tables()
+        return views.connection.sql(sql).to_arrow_table()
 
 
 def one_sentence(error: duckdb.Error) -> str:

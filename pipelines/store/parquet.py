@@ -102,10 +102,12 @@ def parse_parquet(
     use_threads: bool = True,
     what: str = OURS,
     cure: str = NOT_OURS,
+    **options: Any,
 ) -> pa.Table:
-    """All rows of an object that was read whole. Raises StorageError, in the words of `one_of_ours`."""
+    """All rows of an object that was read whole. `options` are those of `pyarrow.parquet.ParquetFile`. Raises
+    StorageError, in the words of `one_of_ours`."""
     with one_of_ours(uri, what=what, cure=cure):
-        file = pq.ParquetFile(pa.BufferReader(data))
+        file = pq.ParquetFile(pa.BufferReader(data), **options)
         return file.read(columns=None if columns is None else [*columns], use_threads=use_threads)
 
 

@@ -47,10 +47,9 @@ def test_a_whole_output_has_no_findings(
     assert wrong(report) == {}
     assert [check.name for check in report.checks] == list(CHECKS)
     figures = {check.name: check.num_checked for check in report.checks}
-    assert figures["unique_results"] == 15
-    assert figures["unique_failures"] == 4
+    assert (figures["unique_results"], figures["unique_failures"]) == ((0, 0) if is_quick else (15, 4))
     assert (figures["counts"], figures["sealed_files"], figures["journal"]) == (4, 2, 2)
-    assert figures["planned"] == 15 + 4 + 6
+    assert figures["planned"] == (3 if is_quick else 15 + 4 + 6)
     assert "2 units wait" in report["journal"].notes[0]
     assert report["counts"].notes == ["1 runs were killed or are at work, such as run-3"]
 

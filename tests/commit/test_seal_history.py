@@ -14,10 +14,13 @@ from framegate.pipelines.audit.audit import audit
 from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import FOLD_FROM, seal
+from framegate.pipelines.commit.seal_history import fold
 from framegate.pipelines.commit.seal_log import SealLog, SealPlan, SealRecord
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.store import Store
+from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import StorageError
+from tests.s3_faults import S3Faults
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 Commit = Callable[[str], None]
@@ -130,3 +133,13 @@ def test_an_audit_reads_what_is_folded(output: Output, commit: Commit, facts: Ru
     assert checks["sealed_files"].findings == []
     assert checks["strays"].findings == []
     assert checks["unique_results"].findings == []
+
+
+def test_a_reader_asks_for_the_history_once(s3_root: str, s3_faults: S3Faults, facts: RunFacts) -> None:
+    """A version, for which another request is made, is what a sealer needs who replaces it."""
+    output = Output.open(OutputConfig(uri=s3_root, storage_options={"endpoint_url": s3_faults.endpoint}))
+    document = SealRecord(seal=0, files=(), runs={}, num_units=1, num_duplicates=0, num_erased=0).to_document()
+    fold(output.store, output.layout.seal_history(facts.config_id), 1, lambda first, end: [document])
+    s3_faults.clear()
+    assert [record.num_units for record in SealLog(output, facts.config_id).read_history()] == [1]
+    assert [seen.method for seen in s3_faults.seen] == ["GET"]

@@ -20,10 +20,12 @@ from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
 from framegate.pipelines.plan import stored as done_module
 from framegate.pipelines.plan.stored import Stored, read_stored
 from framegate.pipelines.store import Store, join
+from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import StorageError
 from framegate.schemas.keys import id_number
 from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, FAILURES, RESULTS
 from framegate.schemas.unit import AnsweredUnit
+from tests.s3_faults import S3Faults
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 STORE = Store()
@@ -215,3 +217,22 @@ def test_many_journal_objects_are_taken_in_part_by_part(
         writer.commit(units.make_unit(units.make_video(str(n)), range(1), num_clips=1))
     done = writer.stored()
     assert (len(answered(done)), done.answered.num_rows) == (10, 10)
+
+
+@pytest.mark.parametrize("is_small", [True, False])
+def test_a_small_file_on_s3_is_one_request(
+    s3_root: str, s3_faults: S3Faults, facts: RunFacts, units: Any, monkeypatch: pytest.MonkeyPatch, is_small: bool
+) -> None:
+    if not is_small:
+        monkeypatch.setattr(done_module, "WHOLE_BYTES", 100)
+    writer = Writer(Output.at(s3_root), facts)
+    for name in "abc":
+        writer.seal((units.make_unit(units.make_video(name), range(2), num_clips=2, failing=True), 0))
+    expected = writer.stored()
+    s3_faults.clear()
+    options = {"endpoint_url": s3_faults.endpoint}
+    done = read_stored(Output.open(OutputConfig(uri=s3_root, storage_options=options)), facts.config_id)
+    assert done.answered.equals(expected.answered)
+    assert done.failed.equals(expected.failed)
+    num_requests = len([seen for seen in s3_faults.seen if ".parquet" in seen.target])
+    assert num_requests == 6 if is_small else num_requests > 12

@@ -230,3 +230,29 @@ def test_failures_stand_as_before_with_partitions(by_camera: str) -> None:
     night = datetime.date(2026, 11, 2)
     assert rows_of(by_camera, sql) == [{"video_uri": video(90)["video_uri"], "camera": "east", "taken_date": night}]
     assert rows_of(by_camera, "SELECT count(*) AS n FROM failure_history") == [{"n": 2}]
+
+
+@pytest.mark.parametrize(
+    ("sql", "made"),
+    [
+        ("SELECT count(*) AS n FROM answers", {"answers"}),
+        ("SELECT 1 AS n", set()),
+        ("FROM Failure_History", {"failure_history"}),
+        ('SELECT * FROM "failures"', {"answers", "failure_history", "failures"}),
+        ("SHOW TABLES", {"answers", "failure_history", "failures", "videos"}),
+        ("FROM query_table('fail' || 'ures')", {"answers", "failure_history", "failures", "videos"}),
+        ("FROM videos", {"answers", "failure_history", "failures", "videos"}),
+    ],
+)
+def test_a_view_is_made_where_a_statement_is_about_it(by_camera: str, sql: str, made: set[str]) -> None:
+    with open_views(by_camera, {}) as views:
+        assert views.made == set()
+        select(views, sql)
+        assert views.made == made
+
+
+def test_every_view_is_listed(by_camera: str) -> None:
+    views = {"answers", "failure_history", "failures", "videos"}
+    assert {row["name"] for row in rows_of(by_camera, "SHOW TABLES")} >= views
+    names = rows_of(by_camera, "SELECT DISTINCT table_name AS name FROM information_schema.tables")
+    assert {row["name"] for row in names} >= views

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from framegate.jobs.options import JsonFile, choose_names
 from framegate.jobs.printing import make_console, print_table, write_json
-from framegate.pipelines.failpoints import FAILPOINTS
+from framegate.pipelines.failpoints import PLACES
 from framegate.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ SHOWN = ("place", "number", "kind", "happened", "commands", "lost", "doubled", "
 
 def faults(
     places: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Only these places.", show_default=f"all {len(FAILPOINTS)}")
+        str | None, typer.Option(metavar="A,B", help="Only these places.", show_default=f"all {len(PLACES)}")
     ] = None,
     numbers: Annotated[
         str, typer.Option(metavar="N,M", help="At the N-th and M-th time that a process comes by.")
@@ -67,7 +67,7 @@ def faults(
     from framegate.pipelines.lab.bench.faults.signalled import list_signals, try_signals
     from framegate.pipelines.lab.bench.faults.workbench import KINDS, Workbench, list_faults, try_all
 
-    chosen = choose_names("--places", places, FAILPOINTS)
+    chosen = choose_names("--places", places, PLACES)
     try:
         times = [int(number) for number in numbers.split(",")]
     except ValueError as error:

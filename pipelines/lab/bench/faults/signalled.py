@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from framegate.pipelines.audit.audit import audit
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.failpoints import DRIVER_SIGNALS, FAIL_AT, FAIL_ONCE, FAIL_WITH, FAILPOINTS
+from framegate.pipelines.failpoints import DRIVER_SIGNALS, FAIL_AT, FAIL_ONCE, FAIL_WITH, PLACES
 from framegate.pipelines.lab.bench.faults.workbench import Ended, Fault, Verdict, Workbench, wait
 
 NOT_OF_A_RUN: Final = ("erase", "replace")
@@ -25,7 +25,7 @@ MAX_STOP_SECONDS: Final = 25.0  # run.grace_seconds, by default
 
 
 def list_signals(
-    places: Sequence[str] = tuple(FAILPOINTS), *, numbers: Sequence[int] = (1,), kinds: Sequence[str] = ()
+    places: Sequence[str] = PLACES, *, numbers: Sequence[int] = (1,), kinds: Sequence[str] = ()
 ) -> list[Fault]:
     """A fault for each signal at each place of a run."""
     return [

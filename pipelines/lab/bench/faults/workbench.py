@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from framegate.pipelines.audit.audit import audit
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.failpoints import FAIL_AT, FAIL_ONCE, FAIL_WITH, FAILPOINTS
+from framegate.pipelines.failpoints import FAIL_AT, FAIL_ONCE, FAIL_WITH, PLACES
 from framegate.pipelines.lab.bench.faults.small_archive import QUESTIONS, make_archive, make_model
 
 KINDS = ("killed", "frozen")
@@ -203,7 +203,7 @@ def wait(process: subprocess.Popen[str]) -> Ended:
 
 
 def list_faults(
-    places: Sequence[str] = tuple(FAILPOINTS), *, numbers: Sequence[int] = (1,), kinds: Sequence[str] = KINDS
+    places: Sequence[str] = PLACES, *, numbers: Sequence[int] = (1,), kinds: Sequence[str] = KINDS
 ) -> list[Fault]:
     """A fault of each kind at each place with each number; the action is the command that reaches the place."""
     return [

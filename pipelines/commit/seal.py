@@ -215,8 +215,21 @@ class _Sealer:
     def compact_once(self, file_bytes: int) -> SealRecord | None:
         """Merges some files, or completes the seal that another process proposed; None where nothing can be merged."""
         files = self._files_before(self.num_seals)
-        ours = choose_merge(self._output, files, file_bytes=file_bytes, seal=self.num_seals)
+        try:
+            ours = choose_merge(self._output, files, file_bytes=file_bytes, seal=self.num_seals)
+        except ObjectNotFound:  # a later seal has merged the file, so that the next one has a plan, or is complete
+            if (record := self._complete_next()) is None:
+                raise
+            return record
         return None if ours is None else self._complete(self._log.propose(ours), None)
+
+    def _complete_next(self) -> SealRecord | None:
+        """The seal that comes next, where others have proposed it; None where nobody has."""
+        if (plan := self._log.read_plan(self.num_seals)) is not None:
+            return self._complete(plan, None)
+        if (record := self._log.read_folded(self.num_seals)) is not None:
+            self.num_seals = max(self.num_seals, self._log.num_folded)
+        return record
 
     def _propose(self, batch: Batch, file_bytes: int, partition_by: tuple[str, ...]) -> tuple[SealPlan, bool]:
         """Step 1. Returns the first plan that was created, and whether it is ours."""

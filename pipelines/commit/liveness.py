@@ -20,12 +20,19 @@ from framegate.pipelines.commit.runs import ENDED
 
 MISSED_HEARTBEATS: Final = 3
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_ended_here: set[tuple[str, str]] = set()
+"""Runs of this process that came to an end: storage may have refused the record that says so, as a full disk does."""
 
 
 def this_process() -> dict[str, Any]:
     """host and pid, and, where the system tells them, what tells this process from a later one with the same pid."""
     process: dict[str, Any] = {"host": socket.gethostname(), "pid": os.getpid()}
     return {**process, "boot_id": _boot_id(), "pid_namespace": _pid_namespace(), "start_ticks": _start_ticks("self")}
+
+
+def end_here(run_id: str, started_at: datetime) -> None:
+    """Remembers that a run of this process has ended, whatever its record says."""
+    _ended_here.add((run_id, started_at.isoformat()))
 
 
 def find_death(record: Mapping[str, Any], now: datetime) -> str | None:
@@ -35,6 +42,8 @@ def find_death(record: Mapping[str, Any], now: datetime) -> str | None:
     heartbeat = record.get("heartbeat")
     if not heartbeat:
         return "it left no record of its end, and its version had no heartbeat"
+    if (record.get("run_id"), record.get("started_at")) in _ended_here:
+        return "it has ended, and its record could not be stored"
     process = record.get("process") or {}
     if _is_gone(process):
         return f"its process {process['pid']} on this machine is gone"

@@ -13,6 +13,7 @@ from typing import Final
 import pyarrow as pa
 
 from framegate.pipelines.commit.journal import Receipt
+from framegate.pipelines.commit.liveness import end_here
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.records import record_adoption, record_config, record_plan
@@ -108,6 +109,8 @@ def begin(job: Job, phases: Phases, stopping: Stopping, on_record: RecordListene
             with suppress(StorageError):  # the error itself may be that storage refuses us; that one is reported
                 record.update(**failure_fields(error), ended_at=now().isoformat())
         raise
+    finally:
+        end_here(run_id, started_at)
 
 
 def record_intent(run: Run, planned: Plan, choice: ConfigChoice) -> None:

@@ -167,12 +167,12 @@ def test_a_video_that_changed_since_the_plan_is_not_decoded(film_path: Path) -> 
     assert unit.failure.reason == "source_changed"
 
 
-def test_a_video_that_is_gone_is_a_storage_failure(film_path: Path) -> None:
+def test_a_video_that_went_away_since_it_was_planned_is_gone(film_path: Path) -> None:
     work = planned(film_path)
     film_path.unlink()
     (unit,) = decode(work)
     assert unit.failure is not None
-    assert unit.failure.reason == "storage"
+    assert unit.failure.reason == "source_gone"
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ def foreign_folder(tmp_path: Path, make_video: Callable[..., Path]) -> Path:
         "model": {"name": "dock"},
         "gate": {"strategy": "direct", "max_answer_tokens": 4},
         "output": {"uri": "index"},
+        "failures": {"stop_unparsed_share": 1},  # random weights
         "ray": {"decode_workers": 1},
     }
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))

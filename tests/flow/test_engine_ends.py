@@ -98,7 +98,7 @@ def test_worn_processes_are_replaced_and_no_row_is_lost_asked_twice_or_counted_a
     archive: Path,
     tmp_path: Path,
 ) -> None:
-    for number in range(6):
+    for number in range(40):  # three blocks: a process is replaced between two of them
         make_video(archive / f"more{number}.mp4", seconds=2, shade=number)
     pids, asks_seen, grown = tmp_path / "pids", tmp_path / "asks", []
     pids.mkdir()
@@ -118,7 +118,7 @@ def test_worn_processes_are_replaced_and_no_row_is_lost_asked_twice_or_counted_a
 
     job = make_job(engine=limits, failures={"max_attempts": 1})
     summary = flow.run(job, engine_factory=lambda: OneSlot(before_step=grow))
-    num_rows = 2 * (6 + 6)
+    num_rows = 2 * (6 + 40)
     assert len(list(pids.iterdir())) >= 3, "no process was replaced"
     assert summary.is_complete
     assert summary.counts.num_answers == len(list(asks_seen.iterdir())) == num_rows

@@ -19,6 +19,7 @@ def choose_videos(views: Views, condition: str) -> list[str]:
     """
     found: set[str] = set()
     refusals: list[str] = []
+    views.make_mentioned(f"{condition} {' '.join(_VIEWS)}")
     for view in _VIEWS:
         try:
             # As a projection it is parsed as an expression: no second statement, no UNION, no LIMIT gets through.

@@ -10,7 +10,7 @@ import typer
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import make_console, print_table, write_json
 from framegate.jobs.target import TargetName, find_target
-from framegate.schemas.errors import ConfigError, FramegateError
+from framegate.schemas.errors import FramegateError
 
 EXIT_BROKE_OFF = 1
 _SHOWN = ("config_id", "num_seals", "num_merged", "num_files", "size_bytes")
@@ -45,17 +45,14 @@ def compact_command(
       framegate compact s3://index/cameras --config-id c0ffee0123456789
     """
     from framegate.pipelines.commit.seal import compact
-    from framegate.pipelines.results.choose import list_config_ids
 
     found = find_target(target)
     found.check()
     output = found.output
-    known = list_config_ids(output)
-    if config_id is not None and config_id not in known:
-        raise ConfigError(f"--config-id {config_id} is none of {found.config.uri}; it has {', '.join(known) or 'none'}")
+    config_ids = found.config_ids(config_id)
     rows: list[dict[str, Any]] = []
     try:
-        for one in known if config_id is None else [config_id]:
+        for one in config_ids:
             merged = compact(output, one, file_bytes=found.config.file_bytes)
             rows.append({"config_id": one, **asdict(merged)})
     except FramegateError as error:

@@ -50,18 +50,15 @@ def seal_command(
     """
     from framegate.pipelines.commit.partition import read_partitioning
     from framegate.pipelines.commit.seal import seal
-    from framegate.pipelines.results.choose import list_config_ids
 
     found = find_target(target)
     found.check()
     output = found.output
-    known = list_config_ids(output)
-    if config_id is not None and config_id not in known:
-        raise ConfigError(f"--config-id {config_id} is none of {found.config.uri}; it has {', '.join(known) or 'none'}")
+    config_ids = found.config_ids(config_id)
     partition_by = found.config.partition_by if found.is_job else read_partitioning(output) or ()
     rows: list[dict[str, Any]] = []
     try:
-        for one in known if config_id is None else [config_id]:
+        for one in config_ids:
             with logged_each_minute(f"sealing {one}"):
                 sealed = seal(output, one, file_bytes=found.config.file_bytes, partition_by=partition_by)
             rows.append({"config_id": one, **asdict(sealed)})

@@ -42,6 +42,17 @@ class Target:
         if not self.output.store.is_folder(self.config.uri):
             raise ObjectNotFound(f"there is no output at {self.config.uri}: nothing lies below it")
 
+    def config_ids(self, wanted: str | None) -> list[str]:
+        """Those that the output has, in order, or the `wanted` one alone. Raises ConfigError where it has none such."""
+        from framegate.pipelines.results.choose import list_config_ids
+
+        known = list_config_ids(self.output)
+        if wanted is None:
+            return known
+        if wanted not in known:
+            raise ConfigError(f"--config-id {wanted} is none of {self.config.uri}; it has {', '.join(known) or 'none'}")
+        return [wanted]
+
 
 def find_target(name: str) -> Target:
     """The output that OUTPUT_URI or JOB.yaml names. Raises ConfigError where the job file is wrong."""

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -24,8 +24,10 @@ _TRIES: Final = 3
 
 
 @contextmanager
-def s3_server(folder: Path) -> Iterator[str]:
+def s3_server(folder: Path, *, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """Its endpoint, while the context is open; its data go below `folder`, which is empty.
+
+    `environment` is that of the server, and of this process where there is none.
 
     Raises FramegateError where the package is missing, or where it does not come up.
     """
@@ -37,7 +39,7 @@ def s3_server(folder: Path) -> Iterator[str]:
         home = folder / f"weed-{tries_left}"
         home.mkdir()
         with (home / "log").open("wb") as log:
-            server = subprocess.Popen(_command(weed, home, *ports), cwd=home, stdout=log, stderr=log)
+            server = subprocess.Popen(_command(weed, home, *ports), cwd=home, stdout=log, stderr=log, env=environment)
         endpoint = f"http://127.0.0.1:{ports[0]}"
         try:
             if not _is_ready(endpoint, server):

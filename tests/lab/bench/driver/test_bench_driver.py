@@ -29,6 +29,13 @@ def test_films_are_videos_of_their_own_and_share_their_bytes(tmp_path: Path) -> 
     assert len({film.stat().st_ino for film in films}) == 32
 
 
+@pytest.fixture
+def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So few films are answered in a second, in which two looks would not meet every kind of process."""
+    monkeypatch.setattr("framegate.pipelines.lab.bench.driver.sampled.LOOK_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("look_often")
 def test_a_run_and_its_requests(tmp_path: Path) -> None:
     report = tmp_path / "driver.json"
     words = [
@@ -57,6 +64,7 @@ def test_a_run_and_its_requests(tmp_path: Path) -> None:
     assert "requests a unit" in result.output
 
 
+@pytest.mark.usefixtures("look_often")
 def test_bare_ray_data_answers_the_same_films(tmp_path: Path) -> None:
     bench = Workbench(tmp_path, NUM_VIDEOS, decode_workers=1)
     measured = bench.measure(System(name="bare_16", per_block=16))

@@ -112,10 +112,11 @@ def run(
     that changes, each heartbeat included. `engine_factory` and `strategy` take the places of the job's own.
     `in_process` does without Ray: one unit after the other, here, which is enough to try a job out or to watch it die.
     `verbose` shows what Ray logs. The run stops in time to be over, seal included, by the `deadline`.
-    `accept_new_config` begins a config_id that is new in an output which has others; it is refused otherwise. Raises
-    AnotherRun where one is at work and this one is not to run beside it, RunStopped where it was to stop before it
-    had a plan, FramegateError (one sentence) where the run cannot start or
-    storage fails; what was committed until then stays, and the next run goes on from there.
+    `accept_new_config` begins a config_id that is new in an output which has others; it is refused otherwise.
+
+    Raises AnotherRun where one is at work and this one is not to run beside it, RunStopped where it was to stop before
+    it had a plan, FramegateError (one sentence) where the run cannot start or storage fails. What was committed until
+    then stays, and the next run goes on from there.
     """
     check_failpoint()
     strategy = strategy or make_strategy(job.config.gate)
@@ -127,14 +128,18 @@ def run(
         if engine_factory is None:
             engine_factory = make_engine_factory(job.config, strategy, job.questions)
         choice = stopping.call(lambda: choose(job, strategy)).accepted(accept_new_config)
-        options = {
-            "limit": limit,
-            "shard": shard,
-            "retry_failed": retry_failed,
-            "in_process": in_process,
-            "verbose": verbose,
-        }
-        return _run(begun, phases, choice, strategy, engine_factory, **options)
+        return _run(
+            begun,
+            phases,
+            choice,
+            strategy,
+            engine_factory,
+            limit=limit,
+            shard=shard,
+            retry_failed=retry_failed,
+            in_process=in_process,
+            verbose=verbose,
+        )
 
 
 def _run(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 REMEMBERED_BYTES: Final = 16 << 20  # smaller files are read in some milliseconds
-THREADS: Final = 4  # hashing runs without the interpreter's lock: 1.3 GB/s a core here, more than most disks give
+THREADS: Final = 4  # hashing runs without the interpreter's lock
 
 
 def digest_files(paths: Sequence[Path]) -> list[str]:

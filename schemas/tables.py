@@ -77,6 +77,7 @@ PLANNED: Final = pa.schema(
         _column("done", pa.list_(_DONE_KEY), "what of them is stored already, clip by clip; empty for a new video"),
         _column("attempts", pa.list_(_ATTEMPTS), "what of them failed before and is tried again"),
         _column("undecoded_attempts", pa.int32(), "how often the video, or the rest of it, gave no frames"),
+        _optional("breaks_off", pa.int32(), "the first clip without frames, which is not tried again; null: unknown"),
     ]
 )
 """What a plan holds: one row per video that has work left."""

@@ -35,6 +35,7 @@ class PlannedVideo:
     done                 each (clip_index, question_hash) that is stored already
     attempts             how often a (clip_index, question_hash) that is tried again has failed
     undecoded_attempts   how often the video, or the rest of it, gave no frames
+    breaks_off           the first clip without frames, where that is known and not tried again
     part, num_parts      of a long video that several workers decode at once, each one part of it; from 0
     """
 
@@ -43,6 +44,7 @@ class PlannedVideo:
     done: frozenset[tuple[int, str]] = frozenset()
     attempts: Mapping[tuple[int, str], int] = field(default_factory=dict)
     undecoded_attempts: int = 0
+    breaks_off: int | None = None
     part: int = 0
     num_parts: int = 1
 
@@ -65,6 +67,7 @@ class PlannedVideo:
                 done=frozenset((key["clip_index"], key["question_hash"]) for key in row["done"]),
                 attempts={(key["clip_index"], key["question_hash"]): key["attempts"] for key in row["attempts"]},
                 undecoded_attempts=row["undecoded_attempts"],
+                breaks_off=row["breaks_off"],
                 part=row.get("part", 0),
                 num_parts=row.get("num_parts", 1),
             )
@@ -82,6 +85,7 @@ class PlannedVideo:
             "done": done,
             "attempts": attempts,
             "undecoded_attempts": self.undecoded_attempts,
+            "breaks_off": self.breaks_off,
             "part": self.part,
             "num_parts": self.num_parts,
         }

@@ -37,16 +37,27 @@ class ClipReader:
         picture may end long before the container says. Of a part, the first frame of the clip behind it is looked for.
         Raises VideoError, StorageError after the clips that are whole. All parts of a video together give the same
         clips as one worker would, and raise once that it breaks off; but parts behind a place that cannot be decoded go
-        on.
+        on. A video that is known to break off at a clip (`planned.breaks_off`) ends there without a word.
         """
         if not self._is_whole and self._clips is None:
             self._find_clips(reader, source)
+        try:
+            yield from self._read(reader, source)
+        except TruncatedVideo:
+            if self.next_index != self._planned.breaks_off:
+                raise
+
+    def _read(self, reader: Reader, source: Source) -> Iterator[DecodedClip]:
         if self._clips is not None and not self._clips:
             return
         held: DecodedClip | None = None
         num_bytes = 0  # counted from 0, so that the first clip includes the bytes that opening the file took
         try:
             for start, end in self._stretches(reader):
+                if self.next_index == self._planned.breaks_off:
+                    if held is not None:
+                        yield held
+                    return
                 if self._clips is not None and self.next_index == self._clips.stop:
                     if held is None:
                         return

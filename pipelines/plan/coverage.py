@@ -40,6 +40,7 @@ class Coverage:
     is_settled          all keys are covered, and some of them failed
     is_undecoded        of those: it gave no frames, or none from some clip on
     undecoded_attempts  how often it gave no frames
+    breaks_off          the first clip without frames, where that is not tried again; UNKNOWN elsewhere
     """
 
     def __init__(self, packing: Packing, stored: Stored, is_due: np.ndarray) -> None:
@@ -55,7 +56,7 @@ class Coverage:
             keys.append(packing.keys(video[asked], question[asked], clip[asked]))
         ends = ~rows.is_whole & rows.is_last
         np.minimum.at(num_clips, rows.video[ends], rows.clip[ends] + 1)
-        breaks_off = np.full(num_videos, UNKNOWN)  # the first clip without frames, where that is not tried again
+        self.breaks_off = breaks_off = np.full(num_videos, UNKNOWN)
         gives_up = rows.is_whole & ~rows.is_due
         np.minimum.at(breaks_off, rows.video[gives_up], rows.clip[gives_up])
         required = np.minimum(num_clips, breaks_off)
@@ -68,15 +69,13 @@ class Coverage:
         self.is_settled = self.is_undecoded.copy()
         self.is_settled[rows.video[stays & (rows.clip < required[rows.video])]] = True
         self.is_settled &= ~self.is_left
-        self._keep_details(covered, rows, breaks_off)
+        self._keep_details(covered, rows)
         self.undecoded_attempts = _undecoded_attempts(packing, rows, undecoded)
 
-    def _keep_details(self, covered: np.ndarray, rows: _Failures, breaks_off: np.ndarray) -> None:
+    def _keep_details(self, covered: np.ndarray, rows: _Failures) -> None:
         """What a plan tells of single clips: of the questions that are missing somewhere in the video alone."""
         packing, is_missing = self._packing, ~self._is_complete.ravel()
-        ends, question = np.nonzero(~self._is_complete & (breaks_off < UNKNOWN)[:, None])
-        broken = packing.keys(ends, question, breaks_off[ends])
-        self._done = _once_each(np.concatenate([covered[is_missing[covered // packing.num_clips]], broken]))
+        self._done = covered[is_missing[covered // packing.num_clips]]
         again = rows.is_of_bank & rows.is_due
         due, attempts = rows.keys(packing, again), rows.attempts[again]
         matters = is_missing[due // packing.num_clips] & ~np.isin(due, self._done)

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.plan.absent import are_gone
-from framegate.pipelines.plan.coverage import Coverage, Retries, find_due
+from framegate.pipelines.plan.coverage import UNKNOWN, Coverage, Retries, find_due
 from framegate.pipelines.plan.stored import Stored, read_stored
 from framegate.pipelines.source.input_columns import pack_inputs
 from framegate.schemas.keys import Packing, id_number, id_numbers, uri_digest
@@ -125,12 +125,15 @@ def _planned_rows(
     num_missing, questions = coverage.missing(videos)
     num_done, *done = coverage.done(videos)
     num_due, *due = coverage.due(videos)
+    breaks_off = coverage.breaks_off[videos]
+    is_known = breaks_off < UNKNOWN
     columns = [
         *(rows.column(name) for name in FOUND.names),
         _lists("question_hashes", num_missing, texts.take(pa.array(questions))),
         _lists("done", num_done, _keys("done", texts, *done)),
         _lists("attempts", num_due, _keys("attempts", texts, *due)),
         pa.array(coverage.undecoded_attempts[videos], pa.int32()),
+        pa.array(np.where(is_known, breaks_off, 0), pa.int32(), mask=~is_known),
     ]
     return pa.Table.from_arrays(columns, schema=PLANNED).combine_chunks().to_batches()
 

@@ -147,6 +147,26 @@ def test_a_place_that_cannot_be_decoded_is_told_once_and_parts_behind_it_go_on()
 
 
 @pytest.mark.usefixtures("small_groups")
+@pytest.mark.parametrize("name", ["mp4 cut", "mkv cut"])
+def test_where_a_film_is_known_to_break_off_it_ends_without_a_word(
+    name: str, make_planned: Callable[[str], PlannedVideo]
+) -> None:
+    """A question more, or a run that was stopped: what lies before is decoded as at first, and nothing fails again."""
+    planned = make_planned(name)
+    whole, _ = decode(planned, 1)
+    *units, failed = whole
+    assert failed.failure is not None
+    assert failed.failed_clip_index is not None
+    again = replace(planned, breaks_off=failed.failed_clip_index, undecoded_attempts=1)
+    for num_parts in (1, 2, 5):
+        assert list(told(decode(again, num_parts)[0])) == list(told(units)), f"{num_parts} parts"
+    first = frozenset((0, hash) for hash in HASHES)
+    for num_parts in (1, 3):
+        some, _ = decode(replace(again, done=first), num_parts)
+        assert [unit.failure for unit in some] == [None] * len(some)
+
+
+@pytest.mark.usefixtures("small_groups")
 def test_opening_counts_for_each_part_and_is_not_done_where_it_costs_the_file() -> None:
     script = {"ends_at": 24.0, "announced": 24.0, "cut_short": False}
     _, _, (whole,) = read_parts(1, STRETCHES[0], **script)

@@ -31,15 +31,18 @@ sys.exit(128 + stopping.reason.signal_number)
 
 
 def start(grace_seconds: float, busy_seconds: float, *, ignored: bool = False) -> subprocess.Popen[str]:
-    def ignore() -> None:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    def set_signals() -> None:
+        for number in HEEDED:  # a shell ignores SIGINT for what it runs in the background, and children inherit that
+            signal.signal(number, signal.SIG_DFL)
+        if ignored:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(grace_seconds), str(busy_seconds)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=ignore if ignored else None,
+        preexec_fn=set_signals,
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "ready\n"

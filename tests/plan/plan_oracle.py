@@ -76,7 +76,6 @@ def expected_plan(
         ]
         if missing:
             done = {(clip, hash) for clip, hash in stored | settled if hash in missing}
-            done |= {(min(breaks_off), hash) for hash in missing if breaks_off}
             planned.append(
                 PlannedVideo(
                     video=video,
@@ -88,6 +87,7 @@ def expected_plan(
                         if is_due(row) and row.question in missing and (row.clip, row.question) not in done
                     },
                     undecoded_attempts=max((row.attempts for row in whole), default=0),
+                    breaks_off=min(breaks_off, default=None),
                 )
             )
         elif video.video_id in gone:

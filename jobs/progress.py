@@ -124,11 +124,11 @@ def describe(progress: Progress) -> str:
 
 
 def describe_end(summary: RunSummary) -> str:
-    """One line: how the run ended, what came of its videos, and where its time went."""
+    """One line: how the run ended, what came of its videos as far as there was time to count them, and where its time
+    went."""
     word = "stopped" if summary.is_stopped else "complete" if summary.is_complete else "incomplete"
-    videos = (
-        f"{getattr(summary, f'num_videos_{name}'):,} {name}" for name in ("answered", "failed", "skipped", "left")
-    )
+    numbers = {name: getattr(summary, f"num_videos_{name}") for name in ("answered", "failed", "skipped", "left")}
+    videos = [f"{number:,} {name}" for name, number in numbers.items() if number is not None] or ["not counted"]
     phases = (f"{name} {duration(seconds)}" for name, seconds in summary.phase_seconds.items())
     return f"{word} in {duration(summary.elapsed_seconds)}; videos: {', '.join(videos)}; {', '.join(phases)}"
 

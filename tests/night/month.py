@@ -36,6 +36,7 @@ class Month:
     answered       keys that a night has answered, whatever became of the video since
     gone           URIs that the manifest names still, and whose video was deleted
     open_and_gone  of those, with questions open: a failure of the next night, and history from then on
+    failed         of those, with that failure: it is of the whole video, so that no later question is open
     """
 
     root: str
@@ -51,6 +52,7 @@ class Month:
     answered: set[Key] = field(default_factory=set)
     gone: set[str] = field(default_factory=set)
     open_and_gone: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
 
     def add(self, name: str, film: str, *, camera: str, day: int) -> None:
         """A video of a day comes into the bucket and into the manifest; another content in its place where it is
@@ -70,6 +72,11 @@ class Month:
         self.gone.add(uri)
         if any((video_id, text) not in self.answered for text in self.questions.values()):
             self.open_and_gone.add(uri)
+
+    def reword(self, id: str, text: str) -> None:
+        """A question is asked in other words from now on: it is open for every video, those that are gone included."""
+        self.questions[id] = text
+        self.open_and_gone |= self.gone - self.failed
 
     def promise(self, name: str, *, camera: str, day: int) -> None:
         """The manifest names a video that never came."""

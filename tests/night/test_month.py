@@ -75,11 +75,7 @@ def bring_a_late_one(month: Month) -> None:
 
 
 def reword(id: str, text: str) -> Callable[[Month], None]:
-    def change(month: Month) -> None:
-        month.questions[id] = text
-        month.open_and_gone |= month.gone
-
-    return change
+    return lambda month: month.reword(id, text)
 
 
 def delete_one_that_waits(month: Month) -> None:
@@ -228,6 +224,7 @@ def check_books(month: Month, number: int, night: Night) -> None:
     assert report.num_findings == 0, f"night {number}: {report}"
     if night.ends_well and number != TWO_SCHEDULERS:
         assert month.summary(number)["num_videos_gone"] == len(month.gone - month.open_and_gone), f"night {number}"
+        month.failed |= month.open_and_gone
         month.open_and_gone.clear()
     if night.ends_well:
         assert not [*Output.at(month.output).list("journal")], f"night {number} left units unsealed"

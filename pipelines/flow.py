@@ -16,6 +16,7 @@ from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.part import can_share
+from framegate.pipelines.decode.shared_scan import LocalCutsBoard
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.driver.cluster import at_low_priority, check_gpus, end_process
 from framegate.pipelines.driver.hearing import hear_in_turn
@@ -43,7 +44,7 @@ from framegate.pipelines.failpoints import check_failpoint, reach
 from framegate.pipelines.plan.checks import check_job
 from framegate.pipelines.plan.config_choice import ConfigChoice, choose_config
 from framegate.pipelines.plan.identity import read_document, read_wording
-from framegate.pipelines.plan.parts import order_work
+from framegate.pipelines.plan.parts import has_parts, order_work
 from framegate.pipelines.plan.plan import make_plan, make_policy
 from framegate.pipelines.plan.previous_ids import older_config_id
 from framegate.pipelines.plan.shard import take_shard
@@ -215,7 +216,8 @@ def _work(
     else:
         config = job.config
         work = order_work(planned.videos, num_workers=config.ray.decode_workers, is_shared=can_share(config.clips))
-        yield from run_on_ray(config.ray, work, decode, answer, begun.stopping, verbose=verbose)
+        board = LocalCutsBoard if config.clips.scenes and has_parts(work) else None
+        yield from run_on_ray(config.ray, work, decode, answer, begun.stopping, make_board=board, verbose=verbose)
 
 
 def make_workers(

@@ -23,9 +23,6 @@ them.
 
 The message of a VideoError is stored in the failures table, as a sentence with a capital and a full stop. Every other
 message is printed behind `error: ` and has neither.
-
-The message of a VideoError is stored in the failures table, as a sentence with a capital and a full stop. Every other
-message is printed behind `error: ` and has neither.
 """
 
 from __future__ import annotations

@@ -6,9 +6,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from framegate.pipelines.decode.part import clips_of_part
+from framegate.pipelines.decode.part import clips_of_part, is_shared
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import Reader, Source
+from framegate.pipelines.decode.scan import Scan
+from framegate.pipelines.decode.scene_part import ScenePart, find_scene_part
+from framegate.pipelines.decode.shared_scan import CutsBoard, LocalCutsBoard, SharedScan
 from framegate.pipelines.decode.split import split
 from framegate.schemas.clip import Clip, FrameBatch
 from framegate.schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, TruncatedVideo, VideoError
@@ -19,19 +22,25 @@ class ClipReader:
     """The clips of one planned video, or of the part of it that is planned. Where one reader fails, another one can go
     on from the same clip.
 
-    next_index   the first clip that is not done: after a failure, the clip that could not be read
+    next_index          the first clip that is not done: after a failure, the clip that could not be read
+    is_to_be_reopened   the scan for scenes ended the reader. Once the video is open again it goes on without that place
     """
 
-    def __init__(self, planned: PlannedVideo, policy: Policy) -> None:
+    def __init__(self, planned: PlannedVideo, policy: Policy, board: CutsBoard | None = None) -> None:
+        """`board` says what other workers found of a video with scenes; without it all is scanned here."""
         self.next_index = 0
+        self.is_to_be_reopened = False
         self._last_start_seconds: float | None = None  # of the clip before `next_index`
         self._clips: range | None = None  # of this part
+        self._scenes: ScenePart | None = None
+        self._board = LocalCutsBoard() if board is None else board
         self._is_whole = planned.num_parts == 1
         self._planned = planned
         self._policy = policy
 
-    def read(self, reader: Reader, source: Source) -> Iterator[DecodedClip]:
+    def read(self, reader: Reader, source: Source, decoder: str = "") -> Iterator[DecodedClip]:
         """The clips from `next_index` on, as `reader` decodes `source`. Clips without open questions are not read.
+        `decoder` names what decodes: scans of different decoders are kept apart.
 
         A clip comes out when the next one has been read, because only then is it known whether it is the last: a
         picture may end long before the container says. Of a part, the first frame of the clip behind it is looked for.
@@ -40,15 +49,19 @@ class ClipReader:
         on. A video that is known to break off at a clip (`planned.breaks_off`) ends there without a word.
         """
         if not self._is_whole and self._clips is None:
-            self._find_clips(reader, source)
+            self._find_clips(reader, source, decoder)
         try:
             yield from self._read(reader, source)
+        except _ToldElsewhere:
+            return
         except TruncatedVideo:
             if self.next_index != self._planned.breaks_off:
                 raise
 
     def _read(self, reader: Reader, source: Source) -> Iterator[DecodedClip]:
         if self._clips is not None and not self._clips:
+            if self._scenes is not None and self._scenes.error is not None and self._scenes.tells:
+                raise self._scenes.error
             return
         held: DecodedClip | None = None
         num_bytes = 0  # counted from 0, so that the first clip includes the bytes that opening the file took
@@ -103,17 +116,32 @@ class ClipReader:
                 f"{reader.header.duration_seconds:.3f} s, where the file ends."
             )
 
-    def _find_clips(self, reader: Reader, source: Source) -> None:
-        self._clips = clips_of_part(self._planned, reader.header, self._policy.clips, opening_bytes=source.bytes_read)
-        if self._clips is None:  # the first part has all of it
-            self._is_whole = True
+    def _find_clips(self, reader: Reader, source: Source, decoder: str) -> None:
+        planned, clips = self._planned, self._policy.clips
+        if not is_shared(planned, reader.header, clips, opening_bytes=source.bytes_read):
+            self._is_whole = planned.part == 0
+            self._clips = None if self._is_whole else range(0)
+            return
+        if clips.scenes:
+            self._scenes = self._find_scenes(reader, decoder)
+            self._clips = self._scenes.clips
         else:
-            self.next_index = self._clips.start
+            self._clips = clips_of_part(planned, reader.header, clips)
+        self.next_index = self._clips.start
+
+    def _find_scenes(self, reader: Reader, decoder: str) -> ScenePart:
+        clips = self._policy.clips
+        scan = Scan(reader, clips.scene_threshold)
+        shared = SharedScan(scan, self._board, f"{self._planned.video.video_id} {decoder}")
+        try:
+            return find_scene_part(self._planned, reader.header.duration_seconds, clips, shared)
+        finally:
+            self.is_to_be_reopened = shared.is_reader_gone
 
     def _stretches(self, reader: Reader) -> Iterator[tuple[float, float]]:
         """Those from `next_index` on; none, and no clips any more, where the video ended before this part."""
         before: tuple[float, float] | None = None
-        for number, (start, end) in enumerate(split(reader, self._policy.clips)):
+        for number, (start, end) in enumerate(self._split(reader)):
             if self._last_start_seconds is None:
                 if number < self.next_index:
                     before = start, end
@@ -124,6 +152,14 @@ class ClipReader:
             elif start <= self._last_start_seconds:
                 continue
             yield start, end
+
+    def _split(self, reader: Reader) -> Iterator[tuple[float, float]]:
+        if self._scenes is None:
+            yield from split(reader, self._policy.clips)
+            return
+        yield from self._scenes.stretches
+        if self._scenes.error is not None:
+            raise self._scenes.error if self._scenes.tells else _ToldElsewhere
 
     def _is_told_before(self) -> bool:
         """Whether the part before this one finds that no frame follows, and says so."""
@@ -171,6 +207,10 @@ class ClipReader:
             decode_seconds=time.perf_counter() - began,
         )
         return clip, has_ended
+
+
+class _ToldElsewhere(Exception):
+    """What lies behind is not known, and the part that it is of says why."""
 
 
 def _ends_early(reader: Reader, seconds: float) -> TruncatedVideo:

@@ -26,23 +26,23 @@ def group_clips(clips: ClipsConfig) -> int:
 
 
 def can_share(clips: ClipsConfig) -> bool:
-    """Whether videos have parts at all. Where scenes begin is known only after all that lies before was looked at."""
-    return not clips.scenes and not clips.whole_video
+    """Whether videos have parts at all."""
+    return not clips.whole_video
 
 
-def clips_of_part(
-    planned: PlannedVideo, header: VideoHeader, clips: ClipsConfig, *, opening_bytes: int
-) -> range | None:
-    """The clips that are this part's: all parts of a video find the same bounds. None: all; may be empty.
+def is_shared(planned: PlannedVideo, header: VideoHeader, clips: ClipsConfig, *, opening_bytes: int) -> bool:
+    """Whether each part of a video has some of its clips.
 
-    A video is not shared, and its first part has all of it, where the container cannot seek, or where opening it once
-    for each part would read more than the file: a live recording without an index is read through to find its end.
+    If not, the first part has all of it: where the container cannot seek, or where opening it once for each part would
+    read more than the file: a live recording without an index is read through to find its end.
     """
-    if planned.num_parts == 1:
-        return None
     is_costly = opening_bytes * planned.num_parts > planned.video.size_bytes
-    if not can_share(clips) or header.container in CANNOT_SEEK or is_costly:
-        return None if planned.part == 0 else range(0)
+    return planned.num_parts > 1 and can_share(clips) and header.container not in CANNOT_SEEK and not is_costly
+
+
+def clips_of_part(planned: PlannedVideo, header: VideoHeader, clips: ClipsConfig) -> range:
+    """The clips that are this part's, where these are stretches; all parts of a video find the same bounds. May be
+    empty."""
     size = group_clips(clips)
     num_clips = sum(1 for _ in split_duration(header.duration_seconds, clips))
     num_groups = -(-num_clips // size)

@@ -15,6 +15,7 @@ from framegate.pipelines.decode.decoder_host import TRY_NEXT_DECODER, make_host
 from framegate.pipelines.decode.part import group_clips
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import decoder_version
+from framegate.pipelines.decode.shared_scan import CutsBoard
 from framegate.pipelines.store import Store
 from framegate.schemas.clip import Video
 from framegate.schemas.config import DecodeConfig
@@ -45,9 +46,11 @@ class DecodeStage:
         policy: Policy,
         decode: DecodeConfig | None = None,
         storage_options: Mapping[str, object],
+        board: CutsBoard | None = None,
     ) -> None:
+        """`board` is what workers know of each other's scans for scenes."""
         decoders = policy.frames.decoders
-        self._policy = policy
+        self._policy, self._board = policy, board
         self._group_clips = group_clips(policy.clips)
         self._store = Store(storage_options)
         self._labels = {name: f"{name}-{decoder_version(name)}" for name in decoders}
@@ -58,18 +61,18 @@ class DecodeStage:
         and it comes last. Raises what no video has caused: ConfigError, CredentialsError, SandboxError."""
         video, clip_reader, unit = (
             planned.video,
-            ClipReader(planned, self._policy),
+            ClipReader(planned, self._policy, self._board),
             _OpenUnit(planned, self._group_clips),
         )
         failure = None if video.refusal is None else Failure(stage="decode", **asdict(video.refusal))
         has_opened, num_bytes, label = False, 0, ""
-        for name, label in self._labels.items() if failure is None else ():
+        for name, label in self._tries(clip_reader) if failure is None else ():
             try:
                 with closing(self._store.open_pinned(video)) as source:
                     try:
                         with self._host.open(name, source) as reader:
                             has_opened = True
-                            for decoded in clip_reader.read(reader, source):
+                            for decoded in clip_reader.read(reader, source, label):
                                 num_bytes -= decoded.bytes_read
                                 yield from unit.add(decoded, label)
                     finally:
@@ -98,6 +101,14 @@ class DecodeStage:
                 failed_bytes_read=num_bytes,
                 failed_attempt=planned.undecoded_attempts + 1,
             )
+
+    def _tries(self, clip_reader: ClipReader) -> Iterator[tuple[str, str]]:
+        """What decodes, one decoder after the other, as long as they fail; one whose scan failed again from there."""
+        for name, label in self._labels.items():
+            yield name, label
+            while clip_reader.is_to_be_reopened:
+                clip_reader.is_to_be_reopened = False
+                yield name, label
 
     def _gone(self, video: Video) -> Failure:
         try:

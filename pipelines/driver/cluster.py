@@ -148,15 +148,16 @@ def _is_there(pid: int) -> bool:
         return False
 
 
-def at_low_priority(make_stage: Callable[[], Made]) -> Made:
-    """Makes a stage after lowering this process's priority, so that engines on the same processors go first.
+def at_low_priority(make_stage: Callable[..., Made], **options: object) -> Made:
+    """Makes a stage, with `options`, after lowering this process's priority, so that engines on the same processors go
+    first.
 
     Its child processes inherit the priority. An engine's threads wait for each other many times in each step: where one
     of them is put aside for a decoder, all of them wait. On 2 busy processors a process beside it took 40 % of a matrix
     product's speed; one with this niceness took 10 %.
     """
     os.nice(NICENESS)
-    return make_stage()
+    return make_stage(**options)
 
 
 def end_process(error: BaseException) -> None:

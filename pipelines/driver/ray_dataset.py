@@ -9,7 +9,7 @@ here.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ import pyarrow as pa
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.driver.block_stats import forget_block_stats
 from framegate.pipelines.driver.blocks import AnswerCalls, DecodeCalls, make_tasks, max_together, unpack
+from framegate.pipelines.driver.board import BoardOnRay
 from framegate.pipelines.driver.cluster import Shares, list_workers, start_ray, unwrap, wait_for_end
 from framegate.pipelines.driver.hearing import END_SECONDS, hear
 from framegate.pipelines.driver.own_note import own_note_left_out
@@ -37,11 +38,13 @@ def run_on_ray(
     make_answer: partial[Any],
     stopping: Stopping,
     *,
+    make_board: Callable[[], Any] | None = None,
     verbose: bool = False,
 ) -> Generator[Receipt]:
     """The receipts of all units of `videos` (PARTS), as they are committed, in any order, until the run should stop.
 
-    `make_decode` and `make_answer` make the workers, each in a process of its own. `verbose` shows what Ray logs.
+    `make_decode` and `make_answer` make the workers, each in a process of its own; those that decode share what
+    `make_board` makes, as their `board`. `verbose` shows what Ray logs.
     Raises FramegateError.
     """
     if stopping.reason is not None:
@@ -49,17 +52,26 @@ def run_on_ray(
     with nullcontext() if verbose else own_note_left_out():
         shares = start_ray(config, verbose=verbose)
     before = set(threading.enumerate())
+    board = make_board and BoardOnRay(make_board)
+    if board is not None:
+        make_decode = partial(make_decode, board=board)
     receipts = _receipts(config, videos, make_decode, make_answer, shares)
-    yield from hear(receipts, stopping, lambda: _end_executions(before))
+    try:
+        yield from hear(receipts, stopping, lambda: _end_executions(before, board))
+    finally:
+        if board is not None:
+            board.end()
 
 
-def _end_executions(before: Collection[threading.Thread]) -> None:
+def _end_executions(before: Collection[threading.Thread], board: BoardOnRay | None) -> None:
     """Ends what Ray Data has begun since then and waits for the end of its workers, which are killed.
 
     What they have in hand is done by a later run. Without `force` Ray would let them finish it first.
     """
     from ray.data._internal.execution.streaming_executor import StreamingExecutor
 
+    if board is not None:
+        board.end()
     workers = list_workers()
     for thread in threading.enumerate():
         if isinstance(thread, StreamingExecutor) and thread not in before:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from framegate.schemas.tables import PARTS
 
@@ -39,3 +40,8 @@ def order_work(videos: pa.Table, *, num_workers: int, is_shared: bool) -> pa.Tab
     rows = videos.take(pa.array(np.repeat(order, counts)))
     columns = [*rows.columns, pa.array(part, pa.int32()), pa.array(np.repeat(counts, counts), pa.int32())]
     return pa.Table.from_arrays(columns, schema=PARTS)
+
+
+def has_parts(work: pa.Table) -> bool:
+    """Whether any video of `work` (PARTS) was cut."""
+    return bool(pc.any(pc.greater(work.column("num_parts"), 1)).as_py())

@@ -45,13 +45,15 @@ class DecodeWorker:
     def __init__(
         self,
         *,
-        make_stage: Callable[[], DecodingStage],
+        make_stage: Callable[..., DecodingStage],
         attempts: Attempts,
         facts: RunFacts,
         max_attempts: int,
         max_together: int = 1,
+        board: object = None,
     ) -> None:
-        self._stage = make_stage()
+        """`board` is what `make_stage` makes the stage with, where workers share one."""
+        self._stage = make_stage() if board is None else make_stage(board=board)
         self._attempts = attempts
         self._ended = EndedAttempts(attempts)
         self._facts = facts

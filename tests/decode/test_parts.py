@@ -15,7 +15,7 @@ from framegate.pipelines.commit.journal import unit_uri
 from framegate.pipelines.commit.layout import Layout
 from framegate.pipelines.decode import part as part_module
 from framegate.pipelines.decode.clip_reader import ClipReader
-from framegate.pipelines.decode.part import clips_of_part, group_clips
+from framegate.pipelines.decode.part import clips_of_part, group_clips, is_shared
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
 from framegate.pipelines.decode.stage import DecodeStage
@@ -174,17 +174,14 @@ def test_opening_counts_for_each_part_and_is_not_done_where_it_costs_the_file() 
     assert sum(parts) - whole == 3 * 1000 + 3 * 10 + 3 * 10  # openings, a look behind and a look ahead at each seam
     header = ScriptedReader(**script).header
     planned = PlannedVideo(video=Video(uri="a.mp4", version="1", size_bytes=10**9), question_hashes=("q",), num_parts=4)
-    for part, opening_bytes, expected in [
-        (0, 250_000_000, range(3)),
-        (1, 250_000_000, range(3, 6)),
-        (0, 250_000_001, None),  # all of it
-        (1, 250_000_001, range(0)),  # nothing
-    ]:
-        found = clips_of_part(replace(planned, part=part), header, STRETCHES[0], opening_bytes=opening_bytes)
-        assert found == expected
-    program_stream = replace(header, container="mpeg_ps")
-    assert clips_of_part(planned, program_stream, STRETCHES[0], opening_bytes=0) is None
-    assert clips_of_part(replace(planned, part=1), program_stream, STRETCHES[0], opening_bytes=0) == range(0)
+    assert [clips_of_part(replace(planned, part=part), header, STRETCHES[0]) for part in (0, 1)] == [
+        range(3),
+        range(3, 6),
+    ]
+    assert is_shared(planned, header, STRETCHES[0], opening_bytes=250_000_000)
+    assert not is_shared(planned, header, STRETCHES[0], opening_bytes=250_000_001)
+    assert not is_shared(planned, replace(header, container="mpeg_ps"), STRETCHES[0], opening_bytes=0)
+    assert not is_shared(planned, header, ClipsConfig(whole_video=True), opening_bytes=0)
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framegate.pipelines.decode import scenes
 from framegate.pipelines.decode.cuts import find_cuts
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.reader import Selection, VideoHeader, open_reader
-from framegate.pipelines.decode.scenes import SCAN_FPS, Scanned, join_scenes, scan, split_scenes
+from framegate.pipelines.decode.scan import SCAN_FPS, WINDOW_SECONDS, Scan, Window
+from framegate.pipelines.decode.scenes import join_scenes, split_scenes
 from framegate.pipelines.decode.split import split
 from framegate.schemas.config import ClipsConfig
 from framegate.schemas.errors import DecodeFailed, DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
@@ -136,12 +136,25 @@ def long_film() -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("window_seconds", [0.5, 7.0, 13.0])
-def test_where_the_cuts_are_does_not_depend_on_the_windows(long_film: np.ndarray, window_seconds: float) -> None:
+def scan(film: Film, **options: int) -> Iterator[Window]:
+    """The windows from the first to the last."""
+    found = Scan(film, THRESHOLD, **options)
+    for number in itertools.count():
+        window = found.window(number)
+        yield window
+        if window.is_last:
+            return
+
+
+@pytest.mark.parametrize("window_seconds", [5, 10, 35, 60])
+def test_where_the_cuts_are_does_not_depend_on_the_windows(long_film: np.ndarray, window_seconds: int) -> None:
     whole = np.flatnonzero(find_cuts(long_film, THRESHOLD)) / SCAN_FPS
     assert len(whole) == 4
-    scanned = list(scan(Film(long_film), THRESHOLD, window_seconds=window_seconds))
+    scanned = list(scan(Film(long_film), window_seconds=window_seconds))
     assert [cut for window in scanned for cut in window.cuts_seconds] == whole.tolist()
+    assert len(scanned) == -(-80 // window_seconds)
+    for number, window in reversed([*enumerate(scanned)]):  # each for itself, in any order
+        assert Scan(Film(long_film), THRESHOLD, window_seconds=window_seconds).window(number) == window
     for window, later in itertools.pairwise(scanned):
         assert all(cut >= window.until_seconds for cut in later.cuts_seconds)
 
@@ -159,7 +172,7 @@ def test_clips_come_while_the_video_is_scanned() -> None:
     film = Film(np.concatenate([hold(seed, 25 * SCAN_FPS) for seed in range(20)]))
     clips = split_scenes(film, ClipsConfig(scenes=True, seconds=10))
     assert next(clips) == (0, 10)
-    assert film.seconds_read <= scenes.WINDOW_SECONDS
+    assert film.seconds_read <= WINDOW_SECONDS
 
 
 @pytest.mark.parametrize("film_options", [{"breaks_at": 60.0}, {"announced_seconds": 200.0}])
@@ -198,8 +211,9 @@ def test_clips_cover_the_video_within_their_bounds_whatever_the_cuts(
     max_seconds = max(min_seconds * times_longer, 0.1)
     cuts = [cut for cut in cuts if cut < duration]
     ends = [window * k for k in range(1, int(duration / window) + 2)]
-    scanned = [Scanned(end, [cut for cut in cuts if end - window <= cut < end]) for end in ends]
-    clips = list(join_scenes(scanned, duration, min_seconds=min_seconds, max_seconds=max_seconds))
+    scanned = [Window(tuple(cut for cut in cuts if end - window <= cut < end), end, end == ends[-1]) for end in ends]
+    policy = ClipsConfig.model_construct(scenes=True, min_seconds=min_seconds, seconds=max_seconds)
+    clips = list(join_scenes(scanned, duration, policy))
     assert clips[0][0] == 0
     assert clips[-1][1] == duration
     assert all(end == start for (_, end), (start, _) in itertools.pairwise(clips))
@@ -207,7 +221,7 @@ def test_clips_cover_the_video_within_their_bounds_whatever_the_cuts(
     assert max(lengths) <= max_seconds + 1e-6
     assert min(lengths) >= min(min_seconds, duration) - 1e-6
     # The same cuts, all known at once, give the same clips.
-    at_once = join_scenes([Scanned(duration, cuts)], duration, min_seconds=min_seconds, max_seconds=max_seconds)
+    at_once = join_scenes([Window(tuple(cuts), duration, is_last=True)], duration, policy)
     assert [start for start, _ in at_once] == pytest.approx([start for start, _ in clips])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import av
@@ -19,6 +19,7 @@ from framegate.schemas.run import Progress
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 QUESTIONS = [{"id": "red", "text": "Is it red?", "type": "yes_no"}]
 NUM_CLIPS = 4 * 64
+SIDE = 96  # of a picture, in pixels
 VOLATILE = "run_id, written_at, decode_seconds, engine_seconds, bytes_read"
 
 
@@ -29,18 +30,21 @@ def archive(tmp_path: Path, make_video: Callable[..., Path]) -> Path:
     for number in range(3):
         make_video(folder / f"short{number}.mp4", seconds=1, shade=number)
     film, random = folder / "film.mp4", np.random.default_rng(0)
-    with av.open(str(film), "w", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream("libx264", rate=8, options={"crf": "8"})
-        stream.width = stream.height = 96
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.gop_size = 16
-        for _ in range(8 * 64):
-            frame = av.VideoFrame.from_ndarray(random.integers(0, 256, (96, 96, 3), np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    write_film(film, (random.integers(0, 256, (SIDE, SIDE, 3), np.uint8) for _ in range(8 * 64)), fps=8)
     data = film.read_bytes()
     (folder / "cut.mp4").write_bytes(data[: 2 * len(data) // 3])
     return folder
+
+
+def write_film(path: Path, pictures: Iterable[np.ndarray], *, fps: int) -> None:
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "8"})
+        stream.width = stream.height = SIDE
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = 16
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
 
 
 @pytest.fixture
@@ -104,3 +108,34 @@ def test_parts_give_the_rows_of_one_worker_and_a_stopped_run_goes_on_with_other_
     for job in (shared, stopped):
         assert rows(job, "results") == answers
         assert rows(job, "failures") == failures
+
+
+def test_a_film_with_scenes_in_parts_gives_the_rows_of_one_worker(
+    make_job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """200 s, a cut every five seconds; the workers share the scan of its four windows."""
+    monkeypatch.setattr(parts, "MIN_PART_BYTES", 400_000)
+
+    def draw(number: int) -> np.ndarray:
+        colour = np.random.default_rng(number // 20).integers(40, 216, 3)
+        return (colour + np.random.default_rng(number).integers(-30, 31, (SIDE, SIDE, 3))).astype(np.uint8)
+
+    film = tmp_path / "videos" / "film.mp4"
+    film.parent.mkdir(exist_ok=True)
+    write_film(film, map(draw, range(4 * 200)), fps=4)
+    assert film.stat().st_size > 3 * 400_000
+    jobs = [
+        make_job(
+            questions=QUESTIONS,
+            clips={"scenes": True, "seconds": 20, "min_seconds": 1},
+            frames={"fps": 1, "max_frames": 2},
+            output={"uri": str(tmp_path / name)},
+            ray={"decode_workers": num_workers},
+        )
+        for name, num_workers in (("whole", 1), ("shared", 3))
+    ]
+    for job in jobs:
+        assert flow.run(job, engine_factory=ScriptedEngine).is_complete
+    answers = rows(jobs[0], "results")
+    assert len(answers) > 30
+    assert rows(jobs[1], "results") == answers

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from framegate.pipelines.decode.part import clips_of_part
+from framegate.pipelines.decode.part import clips_of_part, is_shared
 from framegate.pipelines.decode.readers.reader import VideoHeader
 from framegate.pipelines.plan.parts import MAX_PART_BYTES, MIN_PART_BYTES, order_work
 from framegate.schemas.clip import Refusal, Video
@@ -40,11 +40,11 @@ def clip_seconds(work: pa.Table, seconds_of: dict[str, float], clips: ClipsConfi
         header = VideoHeader(
             container="iso_bmff", codec="h264", display_height=1080, display_width=1920, duration_seconds=length
         )
-        mine = clips_of_part(planned, header, clips, opening_bytes=1_000_000)
-        if mine is None:
-            costs.append(length)
-        else:
+        if is_shared(planned, header, clips, opening_bytes=1_000_000):
+            mine = clips_of_part(planned, header, clips)
             costs.append(sum(min(clips.seconds, length - index * clips.seconds) for index in mine))
+        else:
+            costs.append(length if planned.part == 0 else 0.0)
     return costs
 
 

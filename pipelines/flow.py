@@ -16,7 +16,7 @@ from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.part import can_share
-from framegate.pipelines.decode.shared_scan import LocalCutsBoard
+from framegate.pipelines.decode.scan_sharing import LocalCutsBoard
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.driver.cluster import at_low_priority, check_gpus, end_process
 from framegate.pipelines.driver.hearing import hear_in_turn

@@ -10,8 +10,8 @@ from framegate.pipelines.decode.part import clips_of_part, is_shared
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import Reader, Source
 from framegate.pipelines.decode.scan import Scan
-from framegate.pipelines.decode.scene_part import ScenePart, find_scene_part
-from framegate.pipelines.decode.shared_scan import CutsBoard, LocalCutsBoard, SharedScan
+from framegate.pipelines.decode.scan_sharing import CutsBoard, LocalCutsBoard, SharedScan
+from framegate.pipelines.decode.scene_bounds import ScenePart, find_scene_part
 from framegate.pipelines.decode.split import split
 from framegate.schemas.clip import Clip, FrameBatch
 from framegate.schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, TruncatedVideo, VideoError

@@ -15,7 +15,7 @@ from framegate.pipelines.decode.decoder_host import TRY_NEXT_DECODER, make_host
 from framegate.pipelines.decode.part import group_clips
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import decoder_version
-from framegate.pipelines.decode.shared_scan import CutsBoard
+from framegate.pipelines.decode.scan_sharing import CutsBoard
 from framegate.pipelines.store import Store
 from framegate.schemas.clip import Video
 from framegate.schemas.config import DecodeConfig

@@ -22,7 +22,7 @@ class BoardOnRay:
         self._make = make
         self._own: Any = None
         self._has_ended = False
-        self._actor = ray.remote(num_cpus=0)(make).remote()
+        self._actor: Any = ray.remote(num_cpus=0)(make).remote()
 
     def take(self, film: str, wanted: Sequence[int]) -> Any:
         """What is known of `wanted`, and which of them is to be found by who asked."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from framegate.schemas.tables import PARTS
 
@@ -44,4 +43,4 @@ def order_work(videos: pa.Table, *, num_workers: int, is_shared: bool) -> pa.Tab
 
 def has_parts(work: pa.Table) -> bool:
     """Whether any video of `work` (PARTS) was cut."""
-    return bool(pc.any(pc.greater(work.column("num_parts"), 1)).as_py())
+    return bool((work.column("num_parts").to_numpy() > 1).any())

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from framegate.pipelines.decode import part as part_module
-from framegate.pipelines.decode import shared_scan
+from framegate.pipelines.decode import scan_sharing
 from framegate.pipelines.decode.clip_reader import ClipReader
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
 from framegate.pipelines.decode.scan import WINDOW_SECONDS, Scan, Window
-from framegate.pipelines.decode.shared_scan import CutsBoard, LocalCutsBoard, Scanned, Taken
+from framegate.pipelines.decode.scan_sharing import CutsBoard, LocalCutsBoard, Scanned, Taken
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.store import Store
 from framegate.schemas.clip import Video
@@ -216,7 +216,7 @@ def test_a_window_that_nobody_told_of_is_handed_out_again(monkeypatch: pytest.Mo
     window = Scanned(window=Window((1.5,), 60.0, False))
     board.tell("film", 3, window)
     assert board.take("film", [4, 3]) == Taken({3: window}, None)
-    monkeypatch.setattr(shared_scan, "CLAIM_SECONDS", -1.0)  # whoever had it is taken for dead
+    monkeypatch.setattr(scan_sharing, "CLAIM_SECONDS", -1.0)  # whoever had it is taken for dead
     assert board.take("film", [4, 3]) == Taken({3: window}, 4)
 
 
@@ -227,7 +227,7 @@ def test_storage_that_fails_says_nothing_of_the_window() -> None:
 
     board = LocalCutsBoard()
     film = FILMS["whole"]()
-    shared = shared_scan.SharedScan(Failing(film, 0.1), board, "film")
+    shared = scan_sharing.SharedScan(Failing(film, 0.1), board, "film")
     with pytest.raises(StorageError, match="away"):
         next(shared.windows(range(2)))
     assert board.take("film", [0]) == Taken({}, 0)

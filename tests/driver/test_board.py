@@ -7,7 +7,7 @@ import time
 import pytest
 import ray
 
-from framegate.pipelines.decode.shared_scan import LocalCutsBoard, Scanned, Taken, Window
+from framegate.pipelines.decode.scan_sharing import LocalCutsBoard, Scanned, Taken, Window
 from framegate.pipelines.driver.board import BoardOnRay
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

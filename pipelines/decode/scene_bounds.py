@@ -1,8 +1,8 @@
 """Parts of a video with scenes: the clips of a part are the groups that begin in its share of the video's time.
 
 How many clips lie before a moment is known from the cuts before it alone, which the workers scan together
-(`decode.shared_scan`). A group is of as many clips as in any other video, so that units are the same however many parts
-there are.
+(`decode.scan_sharing`). A group is of as many clips as in any other video, so that units are the same however many
+parts there are.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from framegate.pipelines.decode.part import group_clips
 from framegate.pipelines.decode.scan import WINDOW_SECONDS
+from framegate.pipelines.decode.scan_sharing import SharedScan
 from framegate.pipelines.decode.scenes import join_scenes
-from framegate.pipelines.decode.shared_scan import SharedScan
 from framegate.schemas.config import ClipsConfig
 from framegate.schemas.errors import VideoError
 from framegate.schemas.unit import PlannedVideo

@@ -124,12 +124,14 @@ class SharedScan:
             self._last = number
 
     def _scan_one(self, number: int) -> None:
-        scanned = None
         try:
             scanned = Scanned(window=self._scan.window(number))
         except VideoError as error:
-            scanned, self.is_reader_gone = Scanned(error=error), True
+            self.is_reader_gone = True
+            self._board.tell(self._film, number, Scanned(error=error))
             raise
-        finally:
-            self._board.tell(self._film, number, scanned)
+        except BaseException:
+            self._board.tell(self._film, number, None)
+            raise
+        self._board.tell(self._film, number, scanned)
         self._learn(number, scanned)

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -79,17 +79,18 @@ def make_nights(root: str, archive: Archive, endpoint: str) -> None:
     Store(options).filesystem(root)[0].mkdir(BUCKET)
     record_config(output, CONFIG_ID, {"model": {"name": "synthetic"}})
     for night in range(archive.num_nights):
-        _commit_night(output, archive, night)
+        commit_night(output, archive, night)
         seal(output, CONFIG_ID, partition_by=PARTITION_BY)
         _record_run(output, archive, night)
 
 
-def _commit_night(output: Output, archive: Archive, night: int) -> None:
+def commit_night(output: Output, archive: Archive, night: int, cameras: Iterable[int] | None = None) -> None:
+    """One journal object for each video of a night, of all cameras or of some, without a seal."""
     per_video = archive.num_clips * archive.num_questions
     asked = [(question_hash(number), 1) for number in range(archive.num_questions)]
     kind = pa.field("row_kind", pa.string())
     with ThreadPoolExecutor(PUT_THREADS) as threads:
-        for camera in range(archive.num_cameras):
+        for camera in range(archive.num_cameras) if cameras is None else cameras:
             rows = rows_of(archive, night, camera)
             rows = rows.append_column(kind, pa.repeat("answer", rows.num_rows)).drop_columns(["config_id"])
             missing = [field for field in JOURNAL if field.name not in rows.column_names]

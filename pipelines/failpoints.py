@@ -47,6 +47,8 @@ FAILPOINTS: Final[dict[str, str]] = {
     "driver.recorded": "the run is recorded",
     "videos.added": "which videos came and went is logged",
     "videos.folded": "the log of videos is folded, the objects before it not yet deleted",
+    "runs.folded": "records of old runs are in their history, their objects not yet marked and deleted",
+    "plans.folded": "plans of old runs are in their history, their objects not yet deleted",
     "seal.planned": "a seal is agreed on, none of its files written",
     "seal.reserved": "the name of a new file is reserved, nothing written to it",
     "seal.file": "a seal's rows are in one of its files",

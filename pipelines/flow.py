@@ -14,6 +14,7 @@ from functools import partial
 
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.run_folding import fold_old_runs
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.part import can_share
 from framegate.pipelines.decode.scan_sharing import LocalCutsBoard
@@ -162,6 +163,7 @@ def _run(
     take_turn(begun, choice.config_id, shard, stopping.check)
 
     phases.enter(Phase.PLANNING)
+    stopping.call(lambda: fold_old_runs(begun.output, begun.started_at))
     indexes = ShardIndexCache.of(job.config.output)
     most = None if shard else limit
     planned = stopping.call(lambda: make_plan(job, choice, indexes, limit=most, retry_failed=retry_failed))

@@ -7,25 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from framegate.pipelines.audit.intake import SUMMED, Intake
 from framegate.pipelines.audit.keys import TABLE_NAMES, doubled, key_text, unplanned
+from framegate.pipelines.audit.planned import name_plans, take_plans
 from framegate.pipelines.audit.report import AuditReport
 from framegate.pipelines.audit.sealed import Seals
 from framegate.pipelines.audit.unknown_objects import OutputNames
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.run_history import read_folded
 from framegate.pipelines.commit.runs import ENDED, has_books, read_runs
 from framegate.pipelines.commit.seal_log import SealRecord
-from framegate.pipelines.store.parquet import PARQUET_ERRORS
 from framegate.schemas.counts import SEALED_COUNTS, Counts
-from framegate.schemas.errors import CredentialsError, FramegateError
-
-_BATCH_ROWS: Final = 100_000
+from framegate.schemas.errors import CredentialsError, StorageError
 
 
 def read_records(report: AuditReport, output: Output) -> dict[str, dict[str, Any]]:
@@ -45,23 +42,24 @@ def check_planned(report: AuditReport, output: Output, intake: Intake, *, is_qui
     """Every row's run began and planned it, every config_id is described, and no key is there twice. With `is_quick`:
     every run that has rows has a record and a plan, which is not read."""
     check = report["planned"]
+    # Objects first and the history after them: what is folded meanwhile moves that way.
     recorded = {name.removesuffix(".begun") for name in _names(output, "runs", ".json")}
-    plans = _names(output, "plans", ".parquet")
+    if not recorded.issuperset(intake.runs.names):
+        recorded |= _name_folded(report, output)
+    planned = name_plans(report, output, intake) if is_quick else take_plans(report, output, intake)
     for config_id in sorted(set(intake.configs.names) - _names(output, "configs", ".yaml")):
         check.find(f"configs/{config_id}.yaml is missing, so that nobody knows what its rows were asked with")
     known = []
     for code, run_id in enumerate(intake.runs.names):
         if run_id not in recorded:
             check.find(f"run {run_id!r} wrote rows, and runs/{run_id}.json is missing")
-        if run_id in plans and (is_quick or _read_plan(report, output, run_id, code, intake)):
+        if run_id in planned:
             known.append(code)
         else:
             check.find(f"run {run_id!r} wrote rows, and plans/{run_id}.parquet is missing or cannot be read")
     if is_quick:
         check.num_checked = len(intake.runs.names)
         return
-    for run_id in sorted(plans - set(intake.runs.names)) if intake.tombstones else ():
-        _read_plan(report, output, run_id, None, intake)
     check.num_checked = sum(intake.num_rows.values())
     _check_keys(report, intake, np.array(known, np.int32))
 
@@ -181,28 +179,14 @@ def _difference(sealed: Counts, found: Counts, removed: Mapping[str, int]) -> st
     )
 
 
-def _read_plan(report: AuditReport, output: Output, run_id: str, code: int | None, intake: Intake) -> bool:
-    """Takes in a plan if `code`, the number of its run, is given, and looks for erased videos in it.
-
-    False where it cannot be read.
-    """
-    columns = [*(("video_id", "question_hashes") if code is not None else ())]
-    columns += ["video_uri"] if intake.tombstones else []
-    num_erased = 0
+def _name_folded(report: AuditReport, output: Output) -> set[str]:
     try:
-        with output.store.open_read(output.layout.plan(run_id)) as source:
-            for batch in pq.ParquetFile(source).iter_batches(_BATCH_ROWS, columns=columns):
-                table = pa.Table.from_batches([batch])
-                num_erased += intake.num_erased(table)
-                if code is not None:
-                    intake.spool.add_plan(code, table.column("video_id"), table.column("question_hashes"))
+        return set(read_folded(output))
     except CredentialsError:
         raise
-    except (*PARQUET_ERRORS, FramegateError):
-        return False
-    if num_erased:
-        report["erased"].find(f"plans/{run_id}.parquet names {num_erased:,} erased videos: run 'framegate erase' again")
-    return True
+    except StorageError as error:
+        report["counts"].find(str(error))
+        return set()
 
 
 def _names(output: Output, folder: str, ending: str) -> set[str]:

@@ -31,7 +31,7 @@ _NAMES: Final[dict[str, str]] = {
     "seals": rf"config_id={_ID}/(?:\d{{8,}}\.(?:plan\.parquet|json)|history\.json\.gz)",
     "attempts": rf"config_id={_ID}/{_ID}/(?:decode(?:-\d+-of-\d+)?|{_UNIT}|{_TOGETHER})/{_RUN}-\d{{4,}}",
     "plans": rf"{_RUN}\.parquet",
-    "runs": rf"{_RUN}\.json",
+    "runs": rf"(?:{_RUN}\.json|history\.json\.gz)",
     "leases": rf"{_ID}\.json",
     "configs": rf"{_ID}\.yaml",
     "adoptions": rf"{_ID}\.yaml",

@@ -17,6 +17,9 @@ from framegate.schemas.keys import uri_digest
 TOGETHER: Final = "together-"
 """Begins the scope of a marker for several pieces of work, which it lists."""
 
+HISTORY: Final = "history"
+"""A name that no run can have: what would be its plan holds those of all runs that are long over."""
+
 UNIT_ENDING: Final = ".arrow.zst"
 """Of a journal object's name (`unit_format`). Earlier versions wrote Parquet, and named it so."""
 
@@ -37,7 +40,9 @@ class Layout:
                                                                    pieces together: below the first one's video_id
     videos/<n>.parquet, videos/<n>.all.parquet                     which videos came, changed and went; all until then
     plans/<run_id>.parquet                                         the videos and questions that a run set out to do
+    plans/history.parquet                                          the plans of runs that are long over
     runs/<run_id>.json                                             how far a run is; how it ended
+    runs/history.json.gz                                           the records of runs that are long over
     leases/<config_id>.json                                        which runs are at work on it
     configs/<config_id>.yaml                                       what the id stands for
     adoptions/<own config_id>.yaml                                 a configuration filed under another one's id
@@ -100,8 +105,16 @@ class Layout:
     def plan(self, run_id: str) -> str:
         return join(self.root, "plans", f"{run_id}.parquet")
 
+    @property
+    def plan_history(self) -> str:
+        return self.plan(HISTORY)
+
     def run(self, run_id: str) -> str:
         return join(self.root, "runs", f"{run_id}.json")
+
+    @property
+    def run_history(self) -> str:
+        return join(self.root, "runs", f"{HISTORY}.json.gz")
 
     def lease(self, config_id: str) -> str:
         return join(self.root, "leases", f"{config_id}.json")

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from framegate.pipelines.commit.liveness import find_death
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.run_history import FOLDED
 from framegate.pipelines.commit.runs import ENDED, parse_record
 from framegate.pipelines.store.parquet import NOT_OURS
 from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
@@ -68,7 +69,7 @@ def _find_working(output: Output, member: Member, now: datetime) -> Mapping[str,
         run = parse_record(uri, output.store.read(uri))
     except ObjectNotFound:  # it was folded into the history, long after it ended
         return None
-    return None if run.get("state") in ENDED or find_death(run, now) else run
+    return None if run.get("state") in (*ENDED, FOLDED) or find_death(run, now) else run
 
 
 def _read(output: Output, uri: str) -> tuple[list[Member], str | None]:

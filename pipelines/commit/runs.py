@@ -1,7 +1,8 @@
 """Records of runs: one object for each run, from its first second to its end.
 
 Its run alone replaces it: with each step that it takes, and with each heartbeat. What it says last stays. A run that
-dies leaves a record of a run at work; `commit.liveness` tells from its heartbeat that it is dead.
+dies leaves a record of a run at work; `commit.liveness` tells from its heartbeat that it is dead. Records of runs that
+are long over are in one object (`commit.run_history`).
 
 Outputs of earlier versions have two objects for a run, each created once: `<run_id>.begun.json`, and `<run_id>.json`
 where it came to its end. They are read here as the one record that they would be today.
@@ -10,12 +11,15 @@ where it came to its end. They are read here as the one record that they would b
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from framegate.pipelines.commit.layout import HISTORY
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.run_history import MARK, Records, read_folded
 from framegate.pipelines.store.parquet import NOT_OURS
-from framegate.schemas.errors import FramegateError, StorageError
+from framegate.schemas.errors import CredentialsError, FramegateError, StorageError
 
 STATES: Final[dict[str, str]] = {
     "starting": "it checks what it needs; nothing is stored but its record",
@@ -31,14 +35,38 @@ ENDED: Final = ("complete", "stopped", "failed")
 _BEGUN: Final = ".begun.json"
 
 
+@dataclass(frozen=True)
+class RunObjects:
+    """Objects below runs/ as they were read: by run_id, and the URIs of `folded` ones, which are marks.
+
+    `begun` are those of earlier versions.
+    """
+
+    begun: dict[str, dict[str, Any]] = field(default_factory=dict)
+    found: dict[str, dict[str, Any]] = field(default_factory=dict)
+    folded: set[str] = field(default_factory=set)
+
+    def merged(self, history: Records) -> dict[str, dict[str, Any]]:
+        """The record of each run that has an object which is no mark. `history`: those that are folded."""
+        return {
+            run_id: _merged(run_id, self.begun.get(run_id), self.found.get(run_id), history.get(run_id))
+            for run_id in {*self.begun, *self.found}
+        }
+
+
 def create_run(output: Output, run_id: str, record: Mapping[str, Any]) -> str:
     """runs/<run_id>.json as it is first, and the object's version.
 
     Raises FramegateError where a run of that name is recorded, StorageError.
     """
     uri = output.layout.run(run_id)
+    if run_id == HISTORY:
+        raise FramegateError(f"no run can be called {run_id}; give this one another name")
     if not output.store.put_once(uri, encode_record(record)).is_ours:
         raise FramegateError(f"a run {run_id} is recorded at {uri}; give this one another name")
+    if run_id in read_folded(output):  # its name was free again. Read after the name was taken: see `seal_history`
+        output.store.delete([uri])
+        raise FramegateError(f"a run {run_id} is recorded in {output.layout.run_history}; give this one another name")
     return output.store.stat(uri).version
 
 
@@ -63,21 +91,41 @@ def read_runs(output: Output, *, on_damaged: Callable[[StorageError], None] | No
 
     Raises StorageError where an object is not a record, unless `on_damaged` takes that error.
     """
-    uris = [info.uri for info in output.list("runs") if info.uri.endswith(".json")]
-    begun: dict[str, dict[str, Any]] = {}
-    found: dict[str, dict[str, Any]] = {}
-    for uri, data in output.store.read_present(uris):
-        if data is None:  # folded into the history since it was listed
-            continue
-        try:
-            (begun if uri.endswith(_BEGUN) else found)[run_id_of(uri)] = parse_record(uri, data)
-        except StorageError as error:
-            if on_damaged is None:
-                raise
-            on_damaged(error)
-    runs = [_merged(run_id, begun.get(run_id), found.get(run_id)) for run_id in {*begun, *found}]
-    runs.sort(key=lambda run: (str(run.get("started_at")), run["run_id"]))
+    objects = read_run_objects(output, list_run_objects(output), on_damaged=on_damaged)
+    try:
+        history = read_folded(output)  # after the objects: a record moves from there to here
+    except StorageError as error:
+        if on_damaged is None or isinstance(error, CredentialsError):
+            raise
+        on_damaged(error)
+        history = {}
+    runs = sorted(
+        {**history, **objects.merged(history)}.values(), key=lambda run: (str(run.get("started_at")), run["run_id"])
+    )
     return {run["run_id"]: run for run in runs}
+
+
+def list_run_objects(output: Output) -> list[str]:
+    """The URIs of the records that are objects of their own."""
+    return [info.uri for info in output.list("runs") if info.uri.endswith(".json")]
+
+
+def read_run_objects(
+    output: Output, uris: Iterable[str], *, on_damaged: Callable[[StorageError], None] | None = None
+) -> RunObjects:
+    """Records that are objects of their own; one that is gone was folded. Raises StorageError like `read_runs`."""
+    objects = RunObjects()
+    for uri, data in output.store.read_present(uris):
+        if data == MARK:
+            objects.folded.add(uri)
+        elif data is not None:
+            try:
+                (objects.begun if uri.endswith(_BEGUN) else objects.found)[run_id_of(uri)] = parse_record(uri, data)
+            except StorageError as error:
+                if on_damaged is None:
+                    raise
+                on_damaged(error)
+    return objects
 
 
 def has_books(run: Mapping[str, Any]) -> bool:
@@ -90,10 +138,19 @@ def run_id_of(uri: str) -> str:
     return uri.rpartition("/")[2].removesuffix(".json").removesuffix(".begun")
 
 
-def _merged(run_id: str, begun: Mapping[str, Any] | None, record: Mapping[str, Any] | None) -> dict[str, Any]:
+def _merged(
+    run_id: str,
+    begun: Mapping[str, Any] | None,
+    record: Mapping[str, Any] | None,
+    folded: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     if record is not None and "state" in record:
-        return {**record, "run_id": run_id}
-    known = {**(begun or {}), **({"is_complete": True, **record} if record is not None else {})}
+        # Of another run of that name: it died before it knew that the name is taken.
+        is_late = folded is not None and folded.get("started_at") != record.get("started_at")
+        return dict(folded) if folded is not None and is_late else {**record, "run_id": run_id}
+    if record is None and folded is not None:
+        return dict(folded)
+    known = {**(folded or {}), **(begun or {}), **({"is_complete": True, **record} if record is not None else {})}
     return {**known, **_state_of_old(record), "run_id": run_id}
 
 

@@ -13,15 +13,14 @@ free, and is read after the name was taken, so that this never fails.
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from framegate.pipelines.commit.document_list import encode_documents, parse_documents, put_version
 from framegate.pipelines.store import Store
 from framegate.pipelines.store.parquet import NOT_OURS
-from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
+from framegate.schemas.errors import ObjectNotFound, StorageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +54,10 @@ def read_documents(store: Store, uri: str) -> list[dict[str, Any]]:
 
 def parse_history(uri: str, data: bytes) -> list[dict[str, Any]]:
     """Raises StorageError where it is no history."""
-    try:
-        documents = json.loads(gzip.decompress(data))["records"]
-        if [document["seal"] for document in documents] != [*range(len(documents))]:
-            raise ValueError("a record is missing in it")
-        return documents
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{uri} is no history of seals ({error!r}); {NOT_OURS}") from error
+    documents, _ = parse_documents(uri, data, what="history of seals")
+    if [document.get("seal") for document in documents] != [*range(len(documents))]:
+        raise StorageError(f"{uri} is no history of seals: a record is missing in it; {NOT_OURS}")
+    return documents
 
 
 def fold(store: Store, uri: str, num_seals: int, read_records: Callable[[int, int], list[dict[str, Any]]]) -> int:
@@ -72,22 +68,6 @@ def fold(store: Store, uri: str, num_seals: int, read_records: Callable[[int, in
     """
     while (history := read_history(store, uri)).num_seals < num_seals:
         documents = [*history.documents, *read_records(history.num_seals, num_seals)]
-        if _put(store, uri, _encode(documents), history.version):
+        if put_version(store, uri, encode_documents(documents), history.version):
             return num_seals
     return history.num_seals
-
-
-def _put(store: Store, uri: str, data: bytes, version: str | None) -> bool:
-    """False where another sealer was first."""
-    if version is None:
-        return store.put_once(uri, data).is_ours
-    try:
-        store.replace(uri, data, if_match=version)
-    except VersionChanged:
-        return False
-    return True
-
-
-def _encode(documents: Sequence[dict[str, Any]]) -> bytes:
-    text = json.dumps({"records": list(documents)}, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return gzip.compress(text.encode(), mtime=0)

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.plan_history import read_plans
 from framegate.pipelines.commit.tombstones import read_tombstones, without_erased
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store.parquet import encode_parquet, read_columns
@@ -146,11 +147,8 @@ def _read_log(output: Output) -> VideoLog:
 
 def _log_of_plans(output: Output) -> VideoLog:
     """What an output from before this log tells: the videos that its runs have planned, the oldest run first."""
-    tables = [VIDEO_STATES.empty_table()]
-    for info in sorted(output.list("plans"), key=lambda info: info.uri):
-        if info.uri.endswith(".parquet"):
-            tables.append(_planned(read_columns(output.store, info.uri, ["video_id", "video_uri", "video_version"])))
-    rows = pa.concat_tables(tables).combine_chunks()
+    planned = sorted(read_plans(output, ["video_id", "video_uri", "video_version"]), key=lambda plan: plan[0])
+    rows = pa.concat_tables([VIDEO_STATES.empty_table(), *(_planned(rows) for _, rows in planned)]).combine_chunks()
     return _last_of_each(output, [rows.select(_BRIEF)], objects=(), last_number=-1, before=rows)
 
 

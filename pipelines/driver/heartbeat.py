@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.run_history import MARK, replace_folded
 from framegate.pipelines.commit.runs import ENDED, create_run, encode_record
 from framegate.schemas.clock import now
 from framegate.schemas.errors import FramegateError, ObjectNotFound, StorageError, VersionChanged
@@ -82,18 +83,24 @@ class RunRecord:
         """What this process says of its run stays: it is stored again where something else has come in between.
 
         That is an erasure, which takes names out; an interrupted request of ours that was applied; or a run that slept
-        for so long that its record was folded into the history.
+        for so long that its record was folded: it goes on in the history.
         """
         uri, data = output.layout.run(self._fields["run_id"]), encode_record(self._fields)
         for _ in range(MAX_TRIES):
             try:
-                version = self._version or output.store.stat(uri).version
+                if (version := self._version) is None:
+                    info, there = output.store.read_version(uri)
+                    if there == MARK:
+                        raise ObjectNotFound(f"{uri} was folded")
+                    version = info.version
                 self._version = None  # until the request is answered
                 self._version = output.store.replace(uri, data, if_match=version).version
                 return
             except VersionChanged:
                 continue
             except ObjectNotFound:
+                if replace_folded(output, self._fields):
+                    return
                 output.store.put_once(uri, data)
         raise StorageError(f"{uri} was replaced {MAX_TRIES} times by something else; a run's record is its own")
 

@@ -19,6 +19,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 
+from framegate.pipelines.commit import plan_history, run_history
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import finish_seals
 from framegate.pipelines.commit.tombstones import set_tombstones
@@ -45,6 +46,7 @@ from framegate.schemas.clock import now
 from framegate.schemas.errors import FramegateError, ObjectNotFound, StorageError, VersionChanged
 from framegate.schemas.keys import uri_digest
 
+_HISTORIES = {"runs": run_history.renew_history, "plans": plan_history.renew_history}
 MAX_PASSES = 50  # a run at the same time causes a few; more mean that something else keeps writing
 
 NOT_REACHED = (
@@ -117,6 +119,7 @@ def _complete(output: Output, begun: ErasureBegun, targets: Targets) -> ErasureR
     for config_id in _config_ids_with_seals(output):
         finish_seals(output, config_id)
     removal = _Removal(output, targets, ReplacementLog(output, begun.erasure_id))
+    removal.renew_histories()
     for _ in range(MAX_PASSES):
         matches = find_matches(output, targets)
         if matches.is_empty:
@@ -155,6 +158,17 @@ class _Removal:
             self._replace(record, "runs", without_names)
         for file in sorted(matches.files, key=lambda file: file.table == "plans"):
             self._replace(file.info, file.table, without_rows)
+        self.renew_histories()
+
+    def renew_histories(self) -> None:
+        """Gives the histories other versions where records or plans were replaced, by this process or one before it.
+
+        A run that folds may have read these before, and would put the names into the history: now it cannot.
+        """
+        tables = {each.table for each in self._log.replacements}
+        for table, renew_history in _HISTORIES.items():
+            if table in tables:
+                renew_history(self._output)
 
     def receipt(self, begun: ErasureBegun) -> ErasureReceipt:
         done = [each for each in self._log.replacements if each in self._done or self._was_done(each)]

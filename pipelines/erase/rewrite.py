@@ -6,7 +6,6 @@ These are functions from bytes to bytes. The same bytes give the same bytes.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.growth import Mark, encode_marked, groups_of_last_seal
-from framegate.pipelines.commit.runs import parse_record
+from framegate.pipelines.commit.plan_history import plan_of
+from framegate.pipelines.commit.run_history import HISTORY_ENDING, encode_history, parse_history
+from framegate.pipelines.commit.runs import encode_record, parse_record
 from framegate.pipelines.erase.targets import Targets, redact
 from framegate.pipelines.store.parquet import encode_parquet, one_of_ours
 from framegate.schemas.keys import uri_digest
@@ -45,8 +46,9 @@ def without_rows(uri: str, data: bytes, targets: Targets) -> Rewritten | None:
         if not erased:
             return None
         is_erased = pc.field("video_uri").isin(sorted(erased))
-        columns = [name for name in ("run_id", "stage") if name in file.schema_arrow.names] or ["video_id"]
-        removed = file.read(columns=list({*columns, "video_uri"})).filter(is_erased)
+        names = file.schema_arrow.names
+        columns = [name for name in ("run_id", "stage", "question_hashes") if name in names]
+        removed = file.read(columns=[*columns, "video_uri"]).filter(is_erased)
         left = (file.read_row_group(number).filter(~is_erased) for number in range(file.num_row_groups))
         return Rewritten(
             data=_encode(uri, data, file, left, is_erased),
@@ -61,7 +63,7 @@ def _encode(
 ) -> bytes:
     """A sealed file keeps its mark, so that a sealer that was frozen does not take it for one without its rows."""
     kept = (rows for rows in row_groups if rows.num_rows)
-    if "run_id" in file.schema_arrow.names:
+    if "question_hashes" not in file.schema_arrow.names and "run_id" in file.schema_arrow.names:
         stem = uri.rpartition("/")[2].removesuffix(".parquet")
         mark = Mark.of(file.metadata, number=int(stem) if stem.isdigit() else 0)
         last = file.read_row_groups(list(groups_of_last_seal(file.metadata, mark)), columns=["video_uri"])
@@ -75,10 +77,17 @@ def _encode(
     return encode_parquet(rows, row_group_rows=file.metadata.row_group(0).num_rows)
 
 
-def removed_by_run(uri: str, rows: pa.Table) -> dict[str, dict[str, int]]:
-    """By run_id, how many of `rows` are answers and failures; of a plan, which belongs to one run: how many videos."""
+def _count_videos(uri: str, rows: pa.Table) -> dict[str, dict[str, int]]:
     if "run_id" not in rows.column_names:
-        return {uri.rpartition("/")[2].removesuffix(".parquet"): {"videos": rows.num_rows}}
+        return {plan_of(uri): {"videos": rows.num_rows}}
+    num_rows = Counter(rows.column("run_id").to_pylist())
+    return {run_id: {"videos": num_rows[run_id]} for run_id in sorted(num_rows)}
+
+
+def removed_by_run(uri: str, rows: pa.Table) -> dict[str, dict[str, int]]:
+    """By run_id, how many of `rows` are answers and failures; of a plan, or of many of them: how many videos."""
+    if "run_id" not in rows.column_names or "question_hashes" in rows.column_names:
+        return _count_videos(uri, rows)
     if "row_kind" in rows.column_names:  # of the journal
         failures = rows.filter(pc.field("row_kind") == "failure").column("run_id")
     else:
@@ -91,10 +100,14 @@ def removed_by_run(uri: str, rows: pa.Table) -> dict[str, dict[str, int]]:
 
 
 def without_names(uri: str, data: bytes, targets: Targets) -> Rewritten | None:
-    """A run's record with digests in place of the targets' URIs; None where it names none. Raises StorageError."""
-    record = parse_record(uri, data)
-    redacted = redact(record, targets, lambda found: f"erased:{uri_digest(found)}")
-    if redacted == record:
+    """A run's record, or the history of them, with digests for the targets' URIs; None where it names none.
+
+    Raises StorageError.
+    """
+    history = parse_history(uri, data) if uri.endswith(HISTORY_ENDING) else None
+    records = dict(history.records) if history is not None else parse_record(uri, data)
+    redacted = redact(records, targets, lambda found: f"erased:{uri_digest(found)}")
+    if redacted == records:
         return None
-    text = json.dumps(redacted, indent=2, sort_keys=True) + "\n"
-    return Rewritten(data=text.encode(), rows_before=0, rows_after=0)
+    data = encode_record(redacted) if history is None else encode_history(replace(history, records=redacted))
+    return Rewritten(data=data, rows_before=0, rows_after=0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import pyarrow.compute as pc
@@ -16,6 +17,8 @@ import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.layout import TOGETHER
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.plan_history import list_plans, read_plans
+from framegate.pipelines.commit.run_history import parse_history
 from framegate.pipelines.commit.runs import parse_record
 from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.erase.targets import Targets
@@ -125,13 +128,19 @@ def _search_tables(output: Output, targets: Targets) -> list[MatchingFile]:
         rows = _rows_of(output.store, info, targets)
         return MatchingFile(info=info, table=table, rows=rows) if rows else None
 
+    history = output.layout.plan_history
     candidates = [(table, info) for table in SEARCHED_TABLES for info in _parquet_files(output, table)]
     with ThreadPoolExecutor(READ_THREADS) as threads:
-        found = threads.map(lambda candidate: search(*candidate), candidates)
-        return [file for file in found if file is not None]
+        found = [*threads.map(lambda candidate: search(*candidate), candidates)]
+    with suppress(ObjectNotFound):  # after the plans: what is folded meanwhile moves there
+        found.append(search("plans", output.store.stat(history)))
+    return [file for file in found if file is not None]
 
 
 def _parquet_files(output: Output, table: str) -> list[ObjectInfo]:
+    """Without the history of plans."""
+    if table == "plans":
+        return list_plans(output)
     return [info for info in output.list(table) if info.uri.endswith(".parquet")]
 
 
@@ -171,10 +180,9 @@ def _may_hold(group: pq.RowGroupMetaData, targets: Targets) -> bool:
 def _search_journal(output: Output, targets: Targets, journal: Iterable[VideoObject]) -> Iterator[tuple[str, str]]:
     """(URI, video_id) of the targets in the journal that no plan names. One object of each such video is read."""
     one_of_each = {item.video_id: item.info.uri for item in journal}
-    for info in _parquet_files(output, "plans"):
+    for _, planned in read_plans(output, ["video_id"]):
         if not one_of_each:
             return
-        planned = read_columns(output.store, info.uri, ["video_id"])
         known = planned.filter(pc.field("video_id").isin(list(one_of_each)))
         for video_id in known.column("video_id").to_pylist():
             one_of_each.pop(video_id, None)
@@ -208,9 +216,14 @@ def _search_indexes(output: Output, targets: Targets) -> tuple[list[ObjectInfo],
 
 def _search_records(output: Output, targets: Targets) -> Iterator[ObjectInfo]:
     infos = {info.uri: info for info in output.list("runs") if info.uri.endswith(".json")}
-    for uri, data in output.store.read_many(infos):
-        if any(targets.named_in(text) for text in _texts(parse_record(uri, data))):
+    for uri, data in output.store.read_present(infos):
+        if data is not None and any(targets.named_in(text) for text in _texts(parse_record(uri, data))):
             yield infos[uri]
+    with suppress(ObjectNotFound):  # after the objects: what is folded meanwhile moves there
+        history = output.store.stat(output.layout.run_history)
+        records = parse_history(history.uri, output.store.read(history.uri)).records
+        if any(targets.named_in(text) for text in _texts(records)):
+            yield history
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -13,10 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.liveness import state_of
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.plan_history import read_plan
 from framegate.pipelines.commit.runs import has_books, read_runs
 from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.pipelines.results.recorded_answers import count_recorded
@@ -177,9 +177,10 @@ def _num_left(output: Output, run: Mapping[str, Any]) -> int | None:
     if has_books(run):
         return run.get("num_videos_left")
     try:
-        with output.store.open_read(output.layout.plan(run["run_id"])) as source:
-            planned = pq.read_table(source, columns=["video_id", "video_uri", "question_hashes"])
-    except (ObjectNotFound, pa.ArrowException, OSError):  # killed before it stored a plan, or the plan is damaged
+        planned = read_plan(output, run["run_id"], ["video_id", "video_uri", "question_hashes"])
+    except CredentialsError:
+        raise
+    except StorageError:  # killed before it stored a plan, or the plan is damaged
         return run.get("num_videos")
     hashes = pc.call_function("list_flatten", [planned.column("question_hashes")]).unique().to_pylist()
     try:

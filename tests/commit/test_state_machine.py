@@ -1,4 +1,5 @@
-"""Commits, seals and erasures in any order, each of them dying between any two requests: every row exactly once."""
+"""Commits, seals, foldings and erasures in any order, each of them dying between any two requests: every row, record
+and plan exactly once."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import BinaryIO
 
+import pyarrow as pa
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -17,13 +19,19 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from framegate.pipelines.commit.journal import commit_unit, unit_uri
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.plan_history import read_plan, read_plans
+from framegate.pipelines.commit.records import PLAN, record_plan
+from framegate.pipelines.commit.run_folding import fold_old_runs
+from framegate.pipelines.commit.runs import create_run, read_runs
 from framegate.pipelines.commit.seal import compact, finish_seals, seal
 from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.commit.unit_rows import RunFacts
+from framegate.pipelines.driver.heartbeat import RunRecord
 from framegate.pipelines.erase.erase import complete_erasures, erase
 from framegate.pipelines.store import ObjectInfo, Put, Store
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+LONG_AFTER = datetime(2030, 1, 1, tzinfo=UTC)
 NAMES = "abc"
 NUM_CLIPS = 3
 RANGES = [range(a, b) for a, b in itertools.combinations(range(NUM_CLIPS + 1), 2)]
@@ -95,6 +103,7 @@ class Archive(RuleBasedStateMachine):
         self.failed: set[tuple] = set()
         self.erased: set[str] = set()
         self.maybe_erased: set[str] = set()
+        self.runs: dict[str, str] = {}
 
     requests = st.one_of(st.just(NEVER), st.integers(0, 40))
 
@@ -148,6 +157,30 @@ class Archive(RuleBasedStateMachine):
         except Killed:
             finish_seals(self.output, self.facts.config_id)
 
+    @rule(name=st.sampled_from(NAMES), number=st.integers(0, 9), state=st.sampled_from(["complete", "running"]))
+    def run(self, name: str, number: int, state: str) -> None:
+        """A run begins, or ends; its plan and its record name a video. One that is at work says something new."""
+        run_id = f"night-{number}"
+        if self.runs.get(run_id) == "complete" or f"{name}.mp4" in self.maybe_erased:
+            return
+        started_at = f"2026-11-0{number + 1}T00:00:00+00:00"
+        facts = {"run_id": run_id, "state": state, "stop_reason": f"cannot read {name}.mp4", "started_at": started_at}
+        if run_id not in self.runs:
+            create_run(self.output, run_id, facts)
+            rows = [dict(zip(PLAN.names, (name, f"{name}.mp4", "1", [], "c" * 16), strict=True)) for name in NAMES]
+            planned = [row for row in rows if row["video_uri"] not in self.maybe_erased]
+            record_plan(self.output, run_id, pa.Table.from_pylist(planned, schema=PLAN))
+        else:
+            RunRecord(self.output, facts, every_seconds=60).update()
+        self.runs[run_id] = state
+
+    @rule(requests=requests)
+    def fold(self, requests: int) -> None:
+        try:
+            fold_old_runs(Output(MortalStore(num_left=[requests]), self.output.layout), LONG_AFTER)
+        except Killed:
+            return
+
     @rule(name=st.sampled_from(NAMES), requests=requests)
     def erase(self, name: str, requests: int) -> None:
         uri = f"{name}.mp4"
@@ -182,6 +215,15 @@ class Archive(RuleBasedStateMachine):
         kept = set(self.sealed("failures")) | set(self.journal("failure"))
         assert {key for key in self.failed if key[0] not in self.maybe_erased} <= kept
 
+    @invariant()
+    def no_record_and_no_plan_is_lost(self) -> None:
+        runs = read_runs(self.output)
+        assert {run_id: record["state"] for run_id, record in runs.items()} == self.runs
+        for run_id in runs:
+            planned = [row["video_uri"] for row in read_plan(self.output, run_id, ["video_uri"]).to_pylist()]
+            assert len(planned) == len(set(planned))
+            assert {f"{name}.mp4" for name in NAMES} - self.maybe_erased <= set(planned)
+
     def assert_all_is_sealed(self) -> None:
         assert self.journal("answer") == self.journal("failure") == []
         for table, known in (("results", self.answered), ("failures", self.failed)):
@@ -192,6 +234,9 @@ class Archive(RuleBasedStateMachine):
     def assert_is_erased(self, uri: str) -> None:
         self.erased.add(uri)
         assert uri.encode() not in b"".join(MemoryFileSystem.store[path].getvalue() for path in self.tables())
+        assert uri not in str(read_runs(self.output))
+        for _, rows in read_plans(self.output, ["video_uri"]):
+            assert uri not in rows.column("video_uri").to_pylist()
 
     def tables(self) -> list[str]:
         return [path for path in MemoryFileSystem.store if path.split("/")[2] in ("results", "failures")]

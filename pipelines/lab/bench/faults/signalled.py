@@ -7,7 +7,6 @@ those of a run that nobody disturbed.
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,9 @@ from typing import Any, Final
 
 from framegate.pipelines.audit.audit import audit
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.runs import read_runs
 from framegate.pipelines.failpoints import DRIVER_SIGNALS, FAIL_AT, FAIL_ONCE, FAIL_WITH, PLACES
+from framegate.pipelines.lab.bench.faults.earlier_nights import CONFIG_ID
 from framegate.pipelines.lab.bench.faults.workbench import Ended, Fault, Verdict, Workbench, wait
 
 NOT_OF_A_RUN: Final = ("erase", "replace")
@@ -53,7 +54,7 @@ def try_signals(bench: Workbench, faults: Sequence[Fault]) -> Iterator[Verdict]:
 def try_signal(bench: Workbench, fault: Fault) -> Verdict:
     """Runs with the signal, looks at what it left, and runs again."""
     began = time.monotonic()
-    output = bench.folder / f"{fault.kind}-{fault.place}-{fault.number}"
+    output = bench.begin(f"{fault.kind}-{fault.place}-{fault.number}")
     once = bench.folder / f"{output.name}.happened"
     faulty = {FAIL_AT: f"{fault.place}:{fault.number}", FAIL_WITH: fault.kind, FAIL_ONCE: str(once)}
     ended = wait(bench.start("run", output, faulty))
@@ -85,8 +86,6 @@ def _of_the_end(fault: Fault, ended: Ended, output: Path, *, happened: bool, sec
 
 
 def _of_the_books(output: Path) -> Iterator[str]:
-    if not (output / "runs").exists():  # stopped before anything was stored
-        return
     planned = [record for record in _records(output) if record["num_videos_planned"] is not None]
     for record in planned:
         videos = [record[f"num_videos_{name}"] for name in ("answered", "failed", "skipped", "left")]
@@ -101,5 +100,5 @@ def _of_the_books(output: Path) -> Iterator[str]:
 
 
 def _records(output: Path) -> list[dict[str, Any]]:
-    """The records of all runs, the oldest first."""
-    return [json.loads(path.read_text()) for path in sorted((output / "runs").glob("*.json"))]
+    """The records of the runs that were begun here, the oldest first."""
+    return [run for run in read_runs(Output.at(str(output))).values() if run["config_id"] != CONFIG_ID]

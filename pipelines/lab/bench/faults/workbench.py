@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from framegate.pipelines.audit.audit import audit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.failpoints import FAIL_AT, FAIL_ONCE, FAIL_WITH, PLACES
+from framegate.pipelines.lab.bench.faults.earlier_nights import find_lost_nights, put_nights
 from framegate.pipelines.lab.bench.faults.small_archive import QUESTIONS, make_archive, make_model
 
 KINDS = ("killed", "frozen")
@@ -79,19 +80,25 @@ class Workbench:
         self._in_process = in_process
         self._archive = make_archive(folder / "videos")
         self._model = make_model(folder / "model")
-        whole = folder / "undisturbed"
+        whole = self.begin("undisturbed")
         if (ended := wait(self.start("run", whole))).returncode != 0:
             raise RuntimeError(f"the run that nobody disturbs failed: {ended.stderr[-2000:]}")
         self.rows = read_rows(whole)
 
+    def begin(self, name: str) -> Path:
+        """An output that holds nothing but the records of some nights."""
+        put_nights(Output.at(str(self.folder / name)))
+        return self.folder / name
+
     def try_fault(self, fault: Fault) -> Verdict:
         """Inject the fault into one command, and give the command again until it ends."""
         began = time.monotonic()
-        output = self.folder / f"{fault.kind}-{fault.place}-{fault.number}"
-        expected = self.rows
+        output, expected = self.folder / f"{fault.kind}-{fault.place}-{fault.number}", self.rows
         if fault.action == "erase":
             shutil.copytree(self.folder / "undisturbed", output)
             expected = Counter({row: n for row, n in self.rows.items() if self._erased not in row})
+        else:
+            self.begin(output.name)
         once = self.folder / f"{output.name}.happened"
         environment = {FAIL_AT: f"{fault.place}:{fault.number}", FAIL_ONCE: str(once)}
         if fault.kind == "killed":
@@ -105,7 +112,7 @@ class Workbench:
     def race(self, num_commands: int) -> Verdict:
         """Start the same run `num_commands` times at once."""
         began = time.monotonic()
-        output = self.folder / f"raced-{num_commands}"
+        output = self.begin(f"raced-{num_commands}")
         fault = Fault(place="everywhere", number=num_commands, action="run", kind="raced")
         processes = [self.start("run", output) for _ in range(num_commands)]
         ended = max((wait(process) for process in processes), key=lambda one: abs(one.returncode))
@@ -123,8 +130,8 @@ class Workbench:
         num_changed: int,
     ) -> Verdict:
         """The verdict on what a command left, after which its output goes."""
-        report = audit(Output.at(str(output)))
-        found = read_rows(output)
+        report, found = audit(Output.at(str(output))), read_rows(output)
+        lost_nights = find_lost_nights(Output.at(str(output)))
         shutil.rmtree(output)
         return Verdict(
             fault=fault,
@@ -134,7 +141,7 @@ class Workbench:
             num_doubled=(found - expected).total(),
             num_changed=num_changed,
             num_findings=report.num_findings,
-            complaint=ended.stderr[-500:] if ended.returncode else "",
+            complaint=ended.stderr[-500:] if ended.returncode else lost_nights,
             seconds=time.monotonic() - began,
         )
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import record_config, record_plan
+from framegate.pipelines.commit.run_folding import fold_old_runs
 from framegate.pipelines.commit.runs import create_run
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.unit_format import encode_unit
@@ -113,6 +114,7 @@ def commit_night(output: Output, archive: Archive, night: int, cameras: Iterable
 def _record_run(output: Output, archive: Archive, night: int) -> None:
     run_id = archive.run_id(night)
     started_at = datetime.combine(archive.night(night), datetime.min.time()) + timedelta(days=1, hours=1)
+    fold_old_runs(output, started_at.replace(tzinfo=UTC))  # as a run does when it begins
     counts = {"num_clips": archive.num_videos * archive.num_clips, "num_failures": 0, "num_thinking": 0}
     figures = {"num_videos_planned": archive.num_videos, "num_videos_answered": archive.num_videos}
     record = {

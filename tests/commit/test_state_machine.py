@@ -163,7 +163,7 @@ class Archive(RuleBasedStateMachine):
         run_id = f"night-{number}"
         if self.runs.get(run_id) == "complete" or f"{name}.mp4" in self.maybe_erased:
             return
-        started_at = f"2026-11-0{number + 1}T00:00:00+00:00"
+        started_at = f"2026-11-{number + 1:02}T00:00:00+00:00"
         facts = {"run_id": run_id, "state": state, "stop_reason": f"cannot read {name}.mp4", "started_at": started_at}
         if run_id not in self.runs:
             create_run(self.output, run_id, facts)

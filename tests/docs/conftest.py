@@ -11,14 +11,19 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from framegate.jobs.cli import app
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.records import PLAN, record_plan
+from framegate.pipelines.commit.run_folding import FOLD_FROM, fold_old_runs
 from framegate.pipelines.commit.seal_log import SealLog
+from framegate.schemas.clock import now
 from tests.docs.pages import ROOT
+from tests.run_records import put_run
 
 RUN = """
 from framegate.pipelines import flow
@@ -37,7 +42,7 @@ def outputs(
     tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path], model_folder: Path
 ) -> tuple[Path, ...]:
     """An output of which a run was killed as it committed its second unit; the same after the next run, and after
-    one video was erased; and that with its seals folded. A manifest of two videos, one that is none,
+    one video was erased; and that with its seals, runs and plans folded. A manifest of two videos, one that is none,
     and a tar shard of one."""
     folder = tmp_path_factory.mktemp("output")
     for number in range(2):
@@ -68,7 +73,14 @@ def outputs(
     (folder / "job.yaml").write_text(yaml.safe_dump(adopting))
     assert run(folder) == 0
     shutil.copytree(folder / "index", folder / "folded")
-    SealLog(Output.at(str(folder / "folded")), known.stem).fold(1)
+    folded = Output.at(str(folder / "folded"))
+    SealLog(folded, known.stem).fold(1)
+    for number in range(FOLD_FROM):
+        fields = {"config_id": known.stem, "started_at": f"2026-01-0{number + 1}T00:00:00+00:00"}
+        put_run(folded, f"night-{number}", state="complete", **fields)
+        row = dict(zip(PLAN.names, ("a" * 16, "gone.mp4", "1", ["b" * 16], known.stem), strict=True))
+        record_plan(folded, f"night-{number}", pa.Table.from_pylist([row]))
+    fold_old_runs(folded, now())
     return folder / "killed", folder / "index", folder / "folded"
 
 

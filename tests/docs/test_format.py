@@ -32,8 +32,10 @@ KINDS = {
     "seal record": rf"seals/config_id={ID}/\d{{8}}\.json",
     "seal history": rf"seals/config_id={ID}/history\.json\.gz",
     "attempt": rf"attempts/config_id={ID}/{ID}/[^/]+/[^/]+-\d{{4}}",
-    "plan": r"plans/[^/]+\.parquet",
+    "plan": r"plans/(?!history\.)[^/]+\.parquet",
+    "plan history": r"plans/history\.parquet",
     "run record": r"runs/[^/.]+\.json",
+    "run history": r"runs/history\.json\.gz",
     "lease": rf"leases/{ID}\.json",
     "config": rf"configs/{ID}\.yaml",
     "adoption": rf"adoptions/{ID}\.yaml",
@@ -45,6 +47,7 @@ KINDS = {
     "layout": r"layout\.json",
 }
 INNER = {
+    "plan history metadata",
     "seal plan metadata",
     "seal record answers",
     "seal record files",
@@ -125,7 +128,7 @@ def test_what_lies_inside_of_objects_is_described(objects: dict[str, list[Path]]
         record = json.loads(path.read_text())
         assert set(record["counts"]) == set(DOCUMENTED["run record counts"])
         assert set(record["heartbeat"]) == set(DOCUMENTED["run record heartbeat"])
-    for kind, key in (("seal plan", b"framegate"), ("index", b"framegate_shard")):
+    for kind, key in (("seal plan", b"framegate"), ("plan history", b"framegate"), ("index", b"framegate_shard")):
         for path in objects[kind]:
             about = json.loads((pq.read_schema(path).metadata or {})[key])
             assert set(about) == set(DOCUMENTED[f"{kind} metadata"])

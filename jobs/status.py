@@ -63,7 +63,8 @@ def status(
 ) -> None:
     """What the last run did or is at, what is left, and what an output holds.
 
-    First the last run in one line: how it ended or what it is at, since when, how far, and when it will be done. Then
+    First the last run in one line: how it ended or what it is at, since when, how far, and when it will be done; of an
+    array (run --shard) all shards in one line, and one for each that failed, died, was stopped or has no run. Then
     what is left, unparsed and failed, and one row per config_id, that is for each set of model, prompt, clips, frames
     and strategy that wrote there. Videos left are those of the last run that made a plan, as it ended; of one that was
     killed or is at work, those that miss something. A failure is retried by a later run unless its reason is for ever,
@@ -140,20 +141,24 @@ def _check(runs: Sequence[Mapping[str, Any]], limits: Limits, json_file: Path | 
 
 
 def _head(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The last run: as a sentence, and its state and end as fields. All null where there is none."""
+    """The last run, or all shards of its array: as a sentence, and its state and end as fields. All null where there is
+    none."""
     from framegate.pipelines.commit.liveness import state_of
-    from framegate.pipelines.results.last_run import describe_run, estimate_end, find_last
+    from framegate.pipelines.results.last_night import describe_night, estimate_night_end, find_night, name_shards
     from framegate.schemas.clock import now
 
-    run, at = find_last(runs), now()
-    if run is None:
-        return dict.fromkeys(("last_run", "run_id", "config_id", "state", "estimated_end"))
+    night, at = find_night(runs), now()
+    if night is None:
+        return dict.fromkeys(("last_run", "run_id", "config_id", "state", "estimated_end", "shards", "odd_shards"))
+    shards = {run["shard"]: state_of(run, at) for run in night.runs if night.is_array}
     return {
-        "last_run": describe_run(run, at),
-        "run_id": run["run_id"],
-        "config_id": run.get("config_id"),
-        "state": state_of(run, at),
-        "estimated_end": estimate_end(run),
+        "last_run": describe_night(night, at),
+        "run_id": night.last["run_id"],
+        "config_id": night.last.get("config_id"),
+        "state": state_of(night.last, at),
+        "estimated_end": estimate_night_end(night),
+        "shards": {**shards, **dict.fromkeys(night.missing)} if night.is_array else None,
+        "odd_shards": name_shards(night, at),
     }
 
 
@@ -174,7 +179,7 @@ def _summarise(row: Mapping[str, Any]) -> list[str]:
 
 
 def _print(console: Console, header: Mapping[str, Any], rows: list[dict[str, Any]], uri: str) -> None:
-    lines = [str(header["last_run"])] if header["last_run"] else []
+    lines = [str(header["last_run"]), *header["odd_shards"]] if header["last_run"] else []
     lines += [line for row in rows if row["config_id"] == header["config_id"] for line in _summarise(row)]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
@@ -186,18 +191,20 @@ def _print(console: Console, header: Mapping[str, Any], rows: list[dict[str, Any
     failures = [{"config_id": row["config_id"], **failure} for row in rows for failure in row["failures"]]
     if failures:
         print_table(console, _FAILED, failures, title="failures that stand")
-    runs = [_shown_run(run) for row in rows for run in row["runs"]]
+    has_shards = any(run["shard"] for row in rows for run in row["runs"])
+    runs = [_shown_run(run, has_shards) for row in rows for run in row["runs"]]
     if runs:
         print_table(console, tuple(runs[0]), runs, title="last runs")
     if rows[0]["num_videos_erased"]:
         typer.echo(f"{rows[0]['num_videos_erased']:,} videos were erased")
 
 
-def _shown_run(run: Mapping[str, Any]) -> dict[str, Any]:
+def _shown_run(run: Mapping[str, Any], has_shards: bool) -> dict[str, Any]:
     """A run as one line of the table: its start to the minute, answer and thinking tokens as one sum."""
     tokens = [run["num_answer_tokens"], run["num_thinking_tokens"]]
     return {
         "started": str(run["started_at"] or "-")[:16].replace("T", " "),
+        **({"shard": run["shard"]} if has_shards else {}),
         **{short: run[name] for short, name in _SHOWN_RUN.items()},
         "tokens": None if None in tokens else sum(tokens),
     }

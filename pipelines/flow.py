@@ -125,7 +125,7 @@ def run(
     phases = Phases(run_id or name_run(), on_phase=on_phase, on_progress=on_progress)
     stopping = Stopping(deadline)
     heeding = heed_signals(stopping, grace_seconds=job.config.run.grace_seconds)
-    with heeding, begin(job, phases, stopping, on_record) as begun:
+    with heeding, begin(job, phases, stopping, on_record, shard=shard) as begun:
         check(job, strategy, has_engine=engine_factory is not None, verbose=verbose)
         if engine_factory is None:
             engine_factory = make_engine_factory(job.config, strategy, job.questions)

@@ -113,6 +113,8 @@ def fold_plans(output: Output, plans: Mapping[str, ObjectInfo]) -> None:
         return
     tables = {run_id: _read_plan(output, run_id) for run_id in plans}
     present = {run_id: rows for run_id, rows in tables.items() if rows is not None}
+    if not present:  # another process has folded them all
+        return
     kept = history.rows.filter(~pc.field("run_id").isin(list(present)))
     rows, runs = pa.concat_tables([kept, *present.values()]), (*{*history.runs, *present},)
     if _put(output, replace(history, rows=rows, runs=runs)):

@@ -14,7 +14,7 @@ from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.schemas.counts import SEALED_COUNTS, Counts
 from framegate.schemas.errors import AnotherRun, FramegateError, RunStopped
-from framegate.schemas.run import INTERRUPTED, Phase, Plan, RunSummary, Stop
+from framegate.schemas.run import INTERRUPTED, Phase, Plan, RunSummary, Shard, Stop
 
 PACKAGES: Final = ("framegate", "ray", "torch", "transformers", "av", "pyarrow")
 
@@ -41,13 +41,14 @@ def stored_counts(output: Output, config_id: str, run_id: str, seen: Counts) -> 
     return replace(seen, **{name: getattr(sealed, name) for name in SEALED_COUNTS})
 
 
-def first_fields(run_id: str, job: str, started_at: datetime) -> dict[str, Any]:
+def first_fields(run_id: str, job: str, started_at: datetime, shard: Shard | None = None) -> dict[str, Any]:
     """Every field of a run's record, with what is known in its first second; the others are null until they are."""
     process = this_process()
     return {
         **dict.fromkeys(field.name for field in fields(RunSummary) if field.name != "stop"),
         **dict.fromkeys(("ended_at", "questions", "num_videos", "num_videos_begun", "is_complete")),
-        **dict.fromkeys(("stop_code", "stop_reason", "shard")),
+        **dict.fromkeys(("stop_code", "stop_reason")),
+        "shard": None if shard is None else str(shard),
         "run_id": run_id,
         "state": "starting",
         "phase": Phase.STARTING.value,

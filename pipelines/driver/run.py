@@ -46,7 +46,7 @@ from framegate.schemas.config import FailuresConfig
 from framegate.schemas.counts import Counts
 from framegate.schemas.errors import StorageError
 from framegate.schemas.job import Job
-from framegate.schemas.run import INTERRUPTED, Plan, RunSummary
+from framegate.schemas.run import INTERRUPTED, Plan, RunSummary, Shard
 
 RECORD_SECONDS: Final = 6.0  # kept for the record where a run has to be over by some time, beside what it seals
 PUT_SECONDS: Final = 1.5  # of these, for storing it
@@ -76,7 +76,14 @@ def name_run() -> str:
 
 
 @contextmanager
-def begin(job: Job, phases: Phases, stopping: Stopping, on_record: RecordListener | None = None) -> Iterator[Run]:
+def begin(
+    job: Job,
+    phases: Phases,
+    stopping: Stopping,
+    on_record: RecordListener | None = None,
+    *,
+    shard: Shard | None = None,
+) -> Iterator[Run]:
     """A run that has a record, which follows its phases, and a heartbeat as long as it lasts.
 
     What is raised inside of it ends the record: it failed, or was interrupted, and why. Raises StorageError where its
@@ -86,7 +93,7 @@ def begin(job: Job, phases: Phases, stopping: Stopping, on_record: RecordListene
     run_id, every_seconds = phases.latest.run_id, job.config.run.heartbeat_seconds
     output = Output.open(job.config.output)
     output.store.check_writable(job.config.output.uri)
-    facts = first_fields(run_id, job.name, started_at)
+    facts = first_fields(run_id, job.name, started_at, shard)
     record = RunRecord(output, facts, every_seconds=every_seconds, on_record=on_record)
     record.create()
     record.measure_by(lambda: progress_fields(phases))

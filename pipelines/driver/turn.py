@@ -22,7 +22,7 @@ def take_turn(run: Run, config_id: str, shard: Shard | None, check: Callable[[],
     `check` is called several times a second while it waits, and may raise. Raises AnotherRun where the run is refused.
     """
     me = Member(run_id=run.run_id, shard=None if shard is None else str(shard))
-    run.record.update(config_id=config_id, shard=me.shard)
+    run.record.update(config_id=config_id)
     second = run.job.config.run.second
     while (holder := enter(run.output, config_id, me, now=now(), is_beside=second == "beside")) is not None:
         if second == "refuse":

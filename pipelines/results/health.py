@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from framegate.pipelines.commit.liveness import state_of
 from framegate.pipelines.commit.runs import has_books
-from framegate.pipelines.results.last_run import began_at, describe_run, ended_at, find_last, say_span, say_time
+from framegate.pipelines.results.last_night import Night, find_night, sum_books
+from framegate.pipelines.results.last_run import began_at, describe_run, ended_at, say_span, say_time
 
+AT_WORK: Final = ("starting", "running")
 BAD_STOPS: Final = ("breaker", "unparsed")
 """A run that these stopped needs somebody who looks; one that a signal, its deadline or --limit stopped does not."""
 
@@ -37,29 +39,33 @@ class Limits:
 def find_faults(runs: Sequence[Mapping[str, Any]], limits: Limits, now: datetime) -> list[str]:
     """One sentence for each thing that is not as it should be; none where all is well.
 
-    The shares are those of the last run that came to an end with books.
+    The shares are those of the last run that came to an end with books. Of an array each shard has to be well, and the
+    shares are those of its shards together.
     """
-    last = find_last(runs)
-    if last is None:
+    night = find_night(runs)
+    if night is None:
         return ["no run is recorded here"]
-    faults = [] if _is_well(last, now) else [describe_run(last, now)]
+    odd = [run for run in night.runs if not _is_well(run, now)]
+    faults = [
+        f"shard {run['shard']}: {describe_run(run, now)}" if night.is_array else describe_run(run, now) for run in odd
+    ]
+    if night.missing and not any(state_of(run, now) in AT_WORK for run in night.runs):
+        faults.append(f"shards {', '.join(night.missing)} have no run")
     if limits.max_age_seconds is not None:
         faults += _find_age(runs, limits.max_age_seconds, now)
-    counted = find_last(run for run in runs if has_books(run))
+    counted = find_night(run for run in runs if has_books(run))
     return [*faults, *(_find_shares(counted, limits) if counted is not None else [])]
 
 
 def _is_well(run: Mapping[str, Any], now: datetime) -> bool:
     """Whether a run is at work, or ended in a way that needs nobody."""
     state = state_of(run, now)
-    return state in ("starting", "running", "complete") or (
-        state == "stopped" and run.get("stop_code") not in BAD_STOPS
-    )
+    return state in (*AT_WORK, "complete") or (state == "stopped" and run.get("stop_code") not in BAD_STOPS)
 
 
 def _find_age(runs: Sequence[Mapping[str, Any]], max_seconds: float, now: datetime) -> list[str]:
     well = [run for run in runs if run.get("stop_code") != "refused" and _is_well(run, now)]
-    times = [began_at(run) if state_of(run, now) in ("starting", "running") else ended_at(run) for run in well]
+    times = [began_at(run) if state_of(run, now) in AT_WORK else ended_at(run) for run in well]
     newest = max((time for time in times if time is not None), default=None)
     if newest is None:
         return ["no run has ended well yet"]
@@ -72,7 +78,9 @@ def _find_age(runs: Sequence[Mapping[str, Any]], max_seconds: float, now: dateti
     ]
 
 
-def _find_shares(run: Mapping[str, Any], limits: Limits) -> list[str]:
+def _find_shares(night: Night, limits: Limits) -> list[str]:
+    run = sum_books(night.runs)
+    where = f"the {len(night.runs)} shards of the last night" if night.is_array else f"run {night.last['run_id']}"
     answered, failed = run.get("num_videos_answered") or 0, run.get("num_videos_failed") or 0
     left, counts = run.get("num_videos_left") or 0, run.get("counts") or {}
     parts = [
@@ -82,7 +90,7 @@ def _find_shares(run: Mapping[str, Any], limits: Limits) -> list[str]:
         (left, answered + failed + left, limits.max_left, "videos were left", "--max-left"),
     ]  # fmt: skip
     return [
-        f"{number:,} of {total:,} {what} ({number / total:.1%}) in run {run['run_id']}; {option} allows {most:.1%}"
+        f"{number:,} of {total:,} {what} ({number / total:.1%}) in {where}; {option} allows {most:.1%}"
         for number, total, most, what, option in parts
         if most is not None and total and number / total > most
     ]

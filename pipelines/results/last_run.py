@@ -34,17 +34,19 @@ def describe_run(run: Mapping[str, Any], now: datetime) -> str:
     if died is not None:
         return f"{name} is dead: {died}; {_where(run)}{_far(run)}"
     if run["state"] not in ENDED:
-        return f"{name} is at work since {say_time(since)}{_ago(since, now)}, {_where(run)}{_far(run)}{_eta(run, now)}"
+        return (
+            f"{name} is at work since {say_time(since)}{say_ago(since, now)}, {_where(run)}{_far(run)}{_eta(run, now)}"
+        )
     ended = ended_at(run)
-    when = f" at {say_time(ended)}{_ago(ended, now)}" if ended else ""
+    when = f" at {say_time(ended)}{say_ago(ended, now)}" if ended else ""
     if run["state"] == "failed":
-        return f"{name} failed{when}: {run.get('stop_reason') or run.get('stop_code')}{_books(run)}"
+        return f"{name} failed{when}: {run.get('stop_reason') or run.get('stop_code')}{say_books(run)}"
     if run["state"] == "stopped":
         by = STOPPED_BY.get(str(run.get("stop_code")), "something")
         reason = run.get("stop_reason")
         said = f" ({reason})" if reason and reason != "interrupted" else ""
-        return f"{name} was stopped by {by}{when}{said}{_books(run)}"
-    return f"{name} is complete{when}{_books(run)}"
+        return f"{name} was stopped by {by}{when}{said}{say_books(run)}"
+    return f"{name} is complete{when}{say_books(run)}"
 
 
 def began_at(run: Mapping[str, Any]) -> datetime | None:
@@ -86,12 +88,28 @@ def say_span(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
+def say_ago(time: datetime | None, now: datetime) -> str:
+    """` (3.8 h ago)`; nothing where the time is not known."""
+    return f" ({say_span((now - time).total_seconds())} ago)" if time else ""
+
+
+def say_books(run: Mapping[str, Any]) -> str:
+    """`: 96 videos answered, 2 failed, 12 skipped, 0 left, in 3.2 h`, as far as it is known."""
+    parts = [
+        (run.get("num_videos_answered"), "answered"),
+        (run.get("num_videos_failed"), "failed"),
+        (run.get("num_videos_skipped"), "skipped"),
+        (run.get("num_videos_left"), "left"),
+    ]
+    said = [f"{number:,} {word}" for number, word in parts if number is not None]
+    seconds = run.get("elapsed_seconds")
+    if not said:
+        return ""
+    return f": videos {', '.join(said)}" + (f", in {say_span(seconds)}" if seconds is not None else "")
+
+
 def _time(text: Any) -> datetime | None:
     return datetime.fromisoformat(text).astimezone(UTC) if text else None
-
-
-def _ago(time: datetime | None, now: datetime) -> str:
-    return f" ({say_span((now - time).total_seconds())} ago)" if time else ""
 
 
 def _where(run: Mapping[str, Any]) -> str:
@@ -108,18 +126,3 @@ def _far(run: Mapping[str, Any]) -> str:
 def _eta(run: Mapping[str, Any], now: datetime) -> str:
     end = estimate_end(run)
     return f", done about {say_time(end)} (in {say_span((end - now).total_seconds())})" if end else ""
-
-
-def _books(run: Mapping[str, Any]) -> str:
-    """`: 96 videos answered, 2 failed, 12 skipped, 0 left, in 3.2 h`, as far as it is known."""
-    parts = [
-        (run.get("num_videos_answered"), "answered"),
-        (run.get("num_videos_failed"), "failed"),
-        (run.get("num_videos_skipped"), "skipped"),
-        (run.get("num_videos_left"), "left"),
-    ]
-    said = [f"{number:,} {word}" for number, word in parts if number is not None]
-    seconds = run.get("elapsed_seconds")
-    if not said:
-        return ""
-    return f": videos {', '.join(said)}" + (f", in {say_span(seconds)}" if seconds is not None else "")

@@ -19,6 +19,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.plan_history import read_plan
 from framegate.pipelines.commit.runs import has_books, read_runs
 from framegate.pipelines.plan.remaining import remaining_of_run
+from framegate.pipelines.results.last_night import find_night
 from framegate.pipelines.results.recorded_answers import count_recorded
 from framegate.pipelines.results.view_sql import text_literal
 from framegate.pipelines.results.views import Views, open_views, select
@@ -163,9 +164,13 @@ def _config_id_of(uri: str) -> str:
 
 
 def _num_left_of_last(output: Output, runs: Sequence[Mapping[str, Any]]) -> int | None:
-    """Of the last run that made a plan. One that was refused, or failed before it, says nothing of what is left."""
-    planned = [run for run in runs if run.get("num_videos") is not None or has_books(run)]
-    return _num_left(output, planned[-1]) if planned else None
+    """Of the last run that made a plan, or of all such shards of its array. One that was refused, or failed before it,
+    says nothing of what is left."""
+    night = find_night(run for run in runs if run.get("num_videos") is not None or has_books(run))
+    if night is None:
+        return None
+    left = [_num_left(output, run) for run in night.runs]
+    return None if None in left else sum(number or 0 for number in left)
 
 
 def _num_left(output: Output, run: Mapping[str, Any]) -> int | None:
@@ -209,6 +214,7 @@ def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
     parts = [record.get(f"num_videos_{name}") for name in ("answered", "failed")]
     return {
         "run_id": record["run_id"],
+        "shard": record.get("shard"),
         "started_at": record.get("started_at"),
         "state": record["state"],
         "num_videos": None if None in parts else sum(part or 0 for part in parts),

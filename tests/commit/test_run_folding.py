@@ -14,6 +14,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from framegate.pipelines.audit.audit import audit
+from framegate.pipelines.commit import run_folding
 from framegate.pipelines.commit.lease import Member, enter
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.plan_history import read_plan, read_plans
@@ -207,6 +208,24 @@ def test_two_fold_at_once(output: Output, ending: str) -> None:
     fold_old_runs(Output(Before(ending=ending, act=act), output.layout), NOW)
     assert act == []
     assert read_runs(output) == runs
+    assert all_plans(output) == plans
+
+
+def test_another_one_has_folded_all_since_the_plans_were_listed(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(FOLD_FROM):
+        put_night(output, number)
+    plans, listing = all_plans(output), run_folding.list_plans
+
+    def list_and_fold(output: Output) -> list[ObjectInfo]:
+        found = listing(output)
+        monkeypatch.setattr(run_folding, "list_plans", listing)
+        fold_old_runs(output, NOW)
+        return found
+
+    monkeypatch.setattr(run_folding, "list_plans", list_and_fold)
+    fold_old_runs(output, NOW)
     assert all_plans(output) == plans
 
 

@@ -42,8 +42,9 @@ EXPECTED: dict[str, Any] = {
     "num_videos_erased": 0,
     "num_runs": 3,
     "runs": [
-        {"run_id": "run-3", "started_at": "2026-01-03T00:00:00+00:00", "state": "dead", **NO_COUNTS},
+        {"shard": None, "run_id": "run-3", "started_at": "2026-01-03T00:00:00+00:00", "state": "dead", **NO_COUNTS},
         {
+            "shard": None,
             "run_id": "run-2",
             "started_at": "2026-01-02T00:00:00+00:00",
             "state": "complete",

@@ -55,8 +55,8 @@ def run(
     kill. --until and --for end it in time, seal included.
 
     Where another run is at work on the same output and config_id, run.second says what becomes of this one: it is
-    refused, or waits. --shard 3/8 does the third of eight parts of the work: the runs of one array do not refuse each
-    other.
+    refused, waits, or joins it. --shard 3/8 does the third of eight parts of the work: the runs of one array do not
+    refuse each other.
 
     What failed for a reason that may pass is tried again by later runs, after a pause that doubles, up to
     failures.max_attempts times.

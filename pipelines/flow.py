@@ -12,9 +12,12 @@ from collections.abc import Callable, Generator
 from contextlib import suppress
 from functools import partial
 
+import pyarrow as pa
+
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.run_folding import fold_old_runs
+from framegate.pipelines.commit.team import Team
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.part import can_share
 from framegate.pipelines.decode.scan_sharing import LocalCutsBoard
@@ -25,6 +28,7 @@ from framegate.pipelines.driver.heartbeat import RecordListener
 from framegate.pipelines.driver.in_process import run_in_process
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.ray_dataset import run_on_ray
+from framegate.pipelines.driver.rounds import find_rounds
 from framegate.pipelines.driver.run import (
     Run,
     begin,
@@ -160,7 +164,7 @@ def _run(
     """The five steps, inside of which the run has a heartbeat. What they raise ends its record."""
     job = begun.job
     stopping = begun.stopping
-    take_turn(begun, choice.config_id, shard, stopping.check)
+    team = take_turn(begun, choice.config_id, shard, stopping.check)
 
     phases.enter(Phase.PLANNING)
     stopping.call(lambda: fold_old_runs(begun.output, begun.started_at))
@@ -176,11 +180,13 @@ def _run(
     phases.begin_work(planned)
     deaths = {} if retry_failed else read_deaths(begun.output, planned.config_id, now=begun.started_at)
     attempts = Attempts(output=begun.output, config_id=planned.config_id, run_id=begun.run_id, deaths=deaths)
-    receipts = _work(begun, planned, attempts, strategy, engine_factory, in_process=in_process, verbose=verbose)
+    make = make_workers(job, planned, attempts, strategy, engine_factory, team, in_process=in_process)
     tally, watchers = Tally(planned.videos.column("video_id")), make_watchers(job.config.failures)
     try:
         with sealing_beside(job.config.output, planned.config_id, job.config.seal) as beside:
-            listen(beside.hear(receipts), tally, watchers, phases, begun)
+            for videos in find_rounds(begun, planned, team):
+                receipts = _work(begun, videos, *make, in_process=in_process, verbose=verbose)
+                listen(beside.hear(receipts), tally, watchers, phases, begun)
     except FramegateError:  # no worker died of it: their attempts do not count
         with suppress(StorageError):
             attempts.forget()
@@ -193,31 +199,28 @@ def _run(
     reach("driver.sealed")
 
     phases.enter(Phase.RECORDING)
-    summary = report(begun, planned, tally, phases, is_sealed=is_sealed)
+    summary = report(begun, planned, team, tally, phases, is_sealed=is_sealed)
     reach("driver.recorded")
     return summary
 
 
 def _work(
     begun: Run,
-    planned: Plan,
-    attempts: Attempts,
-    strategy: Strategy,
-    engine_factory: EngineFactory,
+    videos: pa.Table,
+    decode: partial[DecodeWorker],
+    answer: partial[AnswerWorker],
     *,
     in_process: bool,
     verbose: bool,
 ) -> Generator[Receipt]:
     """One receipt for each unit as it is committed. Starts nothing where nothing is left to do."""
-    if planned.videos.num_rows == 0:
+    if videos.num_rows == 0:
         return
-    job = begun.job
-    decode, answer = make_workers(job, planned, attempts, strategy, engine_factory, in_process=in_process)
     if in_process:
-        yield from hear_in_turn(run_in_process(planned.videos, decode(), answer()), begun.stopping)
+        yield from hear_in_turn(run_in_process(videos, decode(), answer()), begun.stopping)
     else:
-        config = job.config
-        work = order_work(planned.videos, num_workers=config.ray.decode_workers, is_shared=can_share(config.clips))
+        config = begun.job.config
+        work = order_work(videos, num_workers=config.ray.decode_workers, is_shared=can_share(config.clips))
         board = LocalCutsBoard if config.clips.scenes and has_parts(work) else None
         yield from run_on_ray(config.ray, work, decode, answer, begun.stopping, make_board=board, verbose=verbose)
 
@@ -228,6 +231,7 @@ def make_workers(
     attempts: Attempts,
     strategy: Strategy,
     engine_factory: EngineFactory,
+    team: Team | None = None,
     *,
     in_process: bool = False,
 ) -> tuple[partial[DecodeWorker], partial[AnswerWorker]]:
@@ -255,6 +259,11 @@ def make_workers(
     )
     shared = {"attempts": attempts, "facts": facts, "max_attempts": config.failures.max_attempts}
     return (
-        partial(DecodeWorker, make_stage=decode if in_process else partial(at_low_priority, decode), **shared),
+        partial(
+            DecodeWorker,
+            make_stage=decode if in_process else partial(at_low_priority, decode),
+            team=team,
+            **shared,
+        ),
         partial(AnswerWorker, make_stage=reason, end_process=None if in_process else end_process, **shared),
     )

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from framegate.pipelines.commit.liveness import find_death
+import numpy as np
+
+from framegate.pipelines.commit.liveness import find_death, state_of
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.run_history import FOLDED
+from framegate.pipelines.commit.run_history import MARK
 from framegate.pipelines.commit.runs import ENDED, parse_record
 from framegate.pipelines.store.parquet import NOT_OURS
 from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
@@ -28,10 +30,12 @@ MAX_TRIES: Final = 100  # at entering, while others enter: each of them was firs
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A run that has entered the lease. `shard` such as `3/8`, or None: all of the work."""
+    """A run that has entered the lease. `shard` such as `3/8`, or None: all of the work. `is_beside`: it does
+    that whoever else is there, and shares nothing."""
 
     run_id: str
     shard: str | None = None
+    is_beside: bool = False
 
     def is_in_the_way_of(self, other: Member) -> bool:
         """Whether both would do the same work: all but different shards of one array."""
@@ -39,6 +43,13 @@ class Member:
             return True
         (number, of), (other_number, other_of) = self.shard.split("/"), other.shard.split("/")
         return of != other_of or number == other_number
+
+    def does(self, ids: np.ndarray) -> np.ndarray:
+        """Of video_ids as numbers: whether they are in its shard."""
+        if self.shard is None:
+            return np.ones(len(ids), bool)
+        number, of = map(int, self.shard.split("/"))
+        return ids % np.uint64(of) == np.uint64(number - 1)
 
 
 def enter(
@@ -62,14 +73,35 @@ def enter(
     raise StorageError(f"{uri} was changed {MAX_TRIES} times while a run tried to enter it; start it again")
 
 
+def read_members(output: Output, config_id: str) -> list[Member]:
+    """All that are in the lease; some have ended. Raises StorageError."""
+    uri = output.layout.lease(config_id)
+    try:
+        return _parse(uri, output.store.read(uri))
+    except ObjectNotFound:
+        return []
+
+
+def read_states(output: Output, config_id: str, now: datetime) -> list[tuple[Member, str]]:
+    """All that are in the lease with the state of their runs, `dead` among them. Raises StorageError."""
+    found = [(member, _read_run(output, member)) for member in read_members(output, config_id)]
+    return [(member, "complete" if run is None else state_of(run, now)) for member, run in found]
+
+
 def _find_working(output: Output, member: Member, now: datetime) -> Mapping[str, Any] | None:
     """The record of a member that is at work."""
+    run = _read_run(output, member)
+    return None if run is None or run.get("state") in ENDED or find_death(run, now) else run
+
+
+def _read_run(output: Output, member: Member) -> Mapping[str, Any] | None:
+    """None where its record was folded into the history, long after it ended."""
     uri = output.layout.run(member.run_id)
     try:
-        run = parse_record(uri, output.store.read(uri))
-    except ObjectNotFound:  # it was folded into the history, long after it ended
+        data = output.store.read(uri)
+    except ObjectNotFound:
         return None
-    return None if run.get("state") in (*ENDED, FOLDED) or find_death(run, now) else run
+    return None if data == MARK else parse_record(uri, data)
 
 
 def _read(output: Output, uri: str) -> tuple[list[Member], str | None]:
@@ -79,15 +111,19 @@ def _read(output: Output, uri: str) -> tuple[list[Member], str | None]:
         data = output.store.read(uri)
     except ObjectNotFound:
         return [], None
+    return _parse(uri, data), version
+
+
+def _parse(uri: str, data: bytes) -> list[Member]:
     try:
-        return [Member(**values) for values in json.loads(data)["members"]], version
+        return [Member(**values) for values in json.loads(data)["members"]]
     except (ValueError, TypeError, KeyError) as error:
         raise StorageError(f"{uri} is no lease ({error}); {NOT_OURS}") from error
 
 
 def _write(output: Output, uri: str, members: Sequence[Member], version: str | None) -> bool:
     """Whether the lease was what it was when it was read: read after its version, so that a newer one is never lost."""
-    listed = [{"run_id": member.run_id, "shard": member.shard} for member in members]
+    listed = [asdict(member) for member in members]
     data = (json.dumps({"members": listed}, indent=2) + "\n").encode()
     if version is None:
         return output.store.put_once(uri, data).is_ours

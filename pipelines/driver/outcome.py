@@ -10,6 +10,7 @@ from typing import Any, Final
 from framegate.pipelines.commit.liveness import this_process
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_log import SealLog
+from framegate.pipelines.commit.team import Team
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.schemas.counts import SEALED_COUNTS, Counts
@@ -21,16 +22,33 @@ PACKAGES: Final = ("framegate", "ray", "torch", "transformers", "av", "pyarrow")
 VIDEO_COUNTS: Final = ("num_videos_answered", "num_videos_failed", "num_videos_skipped", "num_videos_left")
 
 
-def count_videos(planned: Plan, output: Output) -> dict[str, int]:
-    """How many planned videos were answered, failed, skipped and left: the names of RunSummary."""
-    hashes = [question.hash for question in planned.questions]
-    after = remaining_of_run(output, planned.config_id, planned.videos, hashes)
+def count_videos(planned: Plan, output: Output, team: Team) -> dict[str, int]:
+    """How many planned videos were answered, failed, skipped and left, and how many other runs do: the names of
+    RunSummary. What is left and is a living run's that shares the work is elsewhere."""
+    team.look()
+    after = remaining_of_run(output, planned.config_id, planned.videos, hashes_of(planned))
+    num_others = int((~team.are_mine(after.left_ids)).sum())
     return {
+        "num_videos_planned": planned.num_skipped + planned.videos.num_rows - num_others,
+        "num_videos_elsewhere": planned.num_elsewhere + num_others,
         "num_videos_answered": after.num_complete + after.num_settled - after.num_undecoded,
         "num_videos_failed": after.num_undecoded,
         "num_videos_skipped": planned.num_skipped + after.num_erased,
-        "num_videos_left": after.num_left,
+        "num_videos_left": after.num_left - num_others,
     }
+
+
+def uncounted(planned: Plan) -> dict[str, int | None]:
+    """The same where there is no time left to count."""
+    known = {
+        "num_videos_planned": planned.num_skipped + planned.videos.num_rows,
+        "num_videos_elsewhere": planned.num_elsewhere,
+    }
+    return {**known, **dict.fromkeys(VIDEO_COUNTS)}
+
+
+def hashes_of(planned: Plan) -> list[str]:
+    return [question.hash for question in planned.questions]
 
 
 def stored_counts(output: Output, config_id: str, run_id: str, seen: Counts) -> Counts:

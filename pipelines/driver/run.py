@@ -19,11 +19,11 @@ from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.records import record_adoption, record_config, record_plan
 from framegate.pipelines.commit.runs import read_runs
 from framegate.pipelines.commit.seal import seal
+from framegate.pipelines.commit.team import Team
 from framegate.pipelines.commit.video_log import add_to_video_log, read_video_log
 from framegate.pipelines.driver.breaker import Breaker
 from framegate.pipelines.driver.heartbeat import RecordListener, RunRecord, beating
 from framegate.pipelines.driver.outcome import (
-    VIDEO_COUNTS,
     count_videos,
     end_fields,
     failure_fields,
@@ -31,6 +31,7 @@ from framegate.pipelines.driver.outcome import (
     plan_fields,
     progress_fields,
     stored_counts,
+    uncounted,
 )
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.sealing_pace import SealingPace
@@ -195,20 +196,18 @@ def learn_sealing_pace(run: Run, config_id: str) -> None:
         run.stopping.reserve_seconds = run.pace.reserve_seconds
 
 
-def report(run: Run, planned: Plan, tally: Tally, phases: Phases, *, is_sealed: bool) -> RunSummary:
+def report(run: Run, planned: Plan, team: Team, tally: Tally, phases: Phases, *, is_sealed: bool) -> RunSummary:
     """What came of the run, as storage has it after the seal; stores it as the run's record.
 
     Where there is no time left to look, the counts are those of the receipts, and videos are not counted.
     """
-    found = run.stopping.finish(lambda: _look(run, planned, tally), keep_seconds=PUT_SECONDS)
+    found = run.stopping.finish(lambda: _look(run, planned, team, tally), keep_seconds=PUT_SECONDS)
     summary = RunSummary(
         run_id=run.run_id,
         config_id=planned.config_id,
-        num_videos_planned=planned.num_skipped + planned.videos.num_rows,
-        **(found[0] if found is not None else dict.fromkeys(VIDEO_COUNTS)),
+        **(found[0] if found is not None else uncounted(planned)),
         counts=found[1] if found is not None else tally.counts,
         elapsed_seconds=run.elapsed_seconds,
-        num_videos_elsewhere=planned.num_elsewhere,
         num_videos_gone=planned.num_gone,
         num_lost_races=tally.num_lost_races,
         stop=run.stopping.reason,
@@ -221,6 +220,6 @@ def report(run: Run, planned: Plan, tally: Tally, phases: Phases, *, is_sealed: 
     return summary
 
 
-def _look(run: Run, planned: Plan, tally: Tally) -> tuple[dict[str, int], Counts]:
+def _look(run: Run, planned: Plan, team: Team, tally: Tally) -> tuple[dict[str, int], Counts]:
     counts = stored_counts(run.output, planned.config_id, run.run_id, tally.counts)
-    return count_videos(planned, run.output), counts
+    return count_videos(planned, run.output, team), counts

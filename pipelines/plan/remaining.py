@@ -64,6 +64,11 @@ class Remaining:
         self._found, self._question_hashes = found, question_hashes
         self._coverage, self._video_of_row, self._rows_left = coverage, video_of_row, np.flatnonzero(is_left)
 
+    @property
+    def left_ids(self) -> np.ndarray:
+        """The video_ids with work left, as numbers."""
+        return id_numbers(self._found.column("video_id"))[self._rows_left]
+
     def videos(self, limit: int | None = None) -> pa.Table:
         """Those with work left in PLANNED, in the order of what was found; at most `limit` of them."""
         rows = self._rows_left[:limit]

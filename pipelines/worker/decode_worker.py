@@ -8,6 +8,7 @@ from typing import Final, Protocol
 import pyarrow as pa
 
 from framegate.pipelines.commit.journal import commit_unit, read_receipt
+from framegate.pipelines.commit.team import Team
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.worker.attempts import Attempts, EndedAttempts, Work, crash_failure
@@ -51,17 +52,21 @@ class DecodeWorker:
         max_attempts: int,
         max_together: int = 1,
         board: object = None,
+        team: Team | None = None,
     ) -> None:
-        """`board` is what `make_stage` makes the stage with, where workers share one."""
+        """`board` is what `make_stage` makes the stage with, where workers share one. `team`: what is another run's is
+        passed over; None: everything is this run's."""
         self._stage = make_stage() if board is None else make_stage(board=board)
         self._attempts = attempts
         self._ended = EndedAttempts(attempts)
         self._facts = facts
         self._max_attempts = max_attempts
         self._max_together = max_together
+        self._team = team
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """As Ray calls it: rows in PARTS to tables in DECODED, each a block."""
+        batch = batch.filter(pa.array([self._is_ours(id) for id in batch.column("video_id").to_pylist()], pa.bool_()))
         planned = [*PlannedVideo.from_table(batch)]
         for rows in together(sizes_bytes(batch), self._max_together):
             if len(rows) == 1:
@@ -71,7 +76,10 @@ class DecodeWorker:
 
     def decode(self, planned: PlannedVideo) -> Iterator[DecodedUnit]:
         """The video's units, each as soon as it is full. Raises StorageError, and what the stage raises."""
-        return self._decode_alone(planned)
+        return self._decode_alone(planned) if self._is_ours(planned.video.video_id) else iter(())
+
+    def _is_ours(self, video_id: str) -> bool:
+        return self._team is None or self._team.is_mine_now(video_id)
 
     def _decode_block(self, block: Sequence[PlannedVideo]) -> Iterator[DecodedUnit]:
         works = [_work(planned) for planned in block]

@@ -24,10 +24,11 @@ class NightConfig(Part):
         le=3600,
         description="between two heartbeats of a run's record; without three of them the run counts as dead",
     )
-    second: Literal["refuse", "wait", "beside"] = Field(
+    second: Literal["refuse", "wait", "join", "beside"] = Field(
         default="refuse",
         description="what a run does where another one is at work on the same output and config_id: end with exit code"
-        " 4, wait until that one has ended, or go on beside it: nothing is doubled, and some work is done twice",
+        " 4, wait until that one has ended, share the work with it, or do all of it once more beside it: nothing is"
+        " doubled, and work is done twice",
     )
 
     @field_validator("timezone")

@@ -1,8 +1,8 @@
 """Which sealed files an output has, in which partition and with which columns of manifests.
 
-A listing names the files with their sizes and versions. Which columns of manifests a file has stands in the record of
-the seal that wrote it, and never changes. A file that no record describes, of an older version or of a seal that is
-under way, is opened for its footer.
+A listing names the files with their sizes and versions. Which columns a file has stands in the record of the seal that
+wrote it, and never changes. A file that no record describes, of an older version or of a seal that is under way, is
+opened for its footer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from framegate.pipelines.commit.input_types import common_type, parse_types
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import NULL
 from framegate.pipelines.commit.seal_log import SealLog, files_of
-from framegate.pipelines.commit.sealed_file import SealedFile
+from framegate.pipelines.commit.sealed_file import SealedFile, columns_digest
+from framegate.pipelines.commit.sealed_parquet import SCHEMAS
 from framegate.pipelines.store import ObjectInfo
 from framegate.pipelines.store.parquet import one_of_ours
 from framegate.pipelines.store.sealed_filesystem import SealedFilesystem
@@ -38,11 +39,14 @@ class SealedTable:
     inputs      columns of manifests, by name
     partitions  the folders of the path, config_id among them, with their values as they stand there (encoded) and as
                 they are; None: rows without one
+    is_uniform  every file is known to have the columns of this version of the table, the same ones of manifests, and
+                the same folders in its path
     """
 
     files: Mapping[str, ObjectInfo]
     inputs: Mapping[str, pa.DataType]
     partitions: Mapping[str, Mapping[str, str | None]]
+    is_uniform: bool = False
 
 
 def read_sealed_tables(
@@ -57,20 +61,24 @@ def read_sealed_tables(
     infos = {name: info for files in listed.values() for name, info in files.items()}
     files = SealedFilesystem(output.store, infos)
     inputs: dict[str, Mapping[str, pa.DataType]] = {}
+    digests: dict[str, str | None] = {}
     if with_inputs:
-        inputs |= _recorded_inputs(output, infos)
+        recorded = _recorded_files(output, infos)
+        digests |= {name: file.columns for name, file in recorded.items()}
+        inputs |= _recorded_inputs(recorded)
         unknown = [name for name in infos if name not in inputs]
         inputs |= zip(
             unknown, at_once(output, lambda name: _read_inputs(files, name, infos[name]), unknown), strict=True
         )
-    found = {
-        table: SealedTable(
+    found = {}
+    for table, of_table in listed.items():
+        merged = _merged(inputs[name] for name in of_table if with_inputs)
+        found[table] = SealedTable(
             files=of_table,
-            inputs=_merged(inputs[name] for name in of_table if with_inputs),
+            inputs=merged,
             partitions=_partitions(of_table),
+            is_uniform=_is_uniform(table, of_table, digests, merged),
         )
-        for table, of_table in listed.items()
-    }
     return found, files
 
 
@@ -88,11 +96,24 @@ def _list(output: Output, table: str) -> dict[str, ObjectInfo]:
     return {f"{table}/{info.uri.rpartition(f'/{table}/')[2]}": info for info in infos}
 
 
-def _recorded_inputs(output: Output, names: Iterable[str]) -> dict[str, dict[str, pa.DataType]]:
-    """The columns of manifests of each file that a record describes, by its name."""
+def _is_uniform(
+    table: str, names: Iterable[str], digests: Mapping[str, str | None], inputs: Mapping[str, pa.DataType]
+) -> bool:
+    wanted = columns_digest(pa.schema([*SCHEMAS[table], *(pa.field(name, inputs[name]) for name in sorted(inputs))]))
+    folders = {tuple(part.partition("=")[0] for part in name.split("/")[1:-1]) for name in names}
+    return len(folders) == 1 and all(digests.get(name) == wanted for name in names)
+
+
+def _recorded_files(output: Output, names: Iterable[str]) -> dict[str, SealedFile]:
+    """Each file that a record describes, by its name."""
     config_ids = sorted({name.partition("config_id=")[2].partition("/")[0] for name in names} - {""})
     recorded = at_once(output, lambda config_id: _read_files(output, config_id), config_ids)
-    described = {file.uri: parse_types(file.inputs) for files in recorded for file in files if file.inputs is not None}
+    return {file.uri: file for files in recorded for file in files}
+
+
+def _recorded_inputs(recorded: Mapping[str, SealedFile]) -> dict[str, dict[str, pa.DataType]]:
+    """The columns of manifests of each file whose record names them."""
+    described = {name: parse_types(file.inputs) for name, file in recorded.items() if file.inputs is not None}
     return {name: types for name, types in described.items() if types is not None}
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,6 +26,7 @@ import duckdb
 import pyarrow as pa
 
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.seal_log import SealRecord
 from framegate.pipelines.results.sealed_files import SealedTable, read_sealed_tables
 from framegate.pipelines.results.video_states import create_videos
 from framegate.pipelines.results.view_sql import comment, create_standing, create_view
@@ -72,12 +73,14 @@ _ALLOWED: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
 @dataclass(frozen=True, kw_only=True)
 class Views:
-    """A connection to the views and nothing else, and the files behind it."""
+    """A connection to the views and nothing else, the files behind it, and the records of the seals of each config_id
+    (see `SealedTables`)."""
 
     output: Output
     connection: duckdb.DuckDBPyConnection
     files: SealedFilesystem
     tables: Mapping[str, SealedTable]
+    records: Mapping[str, Sequence[SealRecord]]
     made: set[str] = field(default_factory=set)
 
     def make_mentioned(self, sql: str) -> None:
@@ -135,7 +138,8 @@ def open_views(output_uri: str, storage_options: Mapping[str, object], *, with_i
     """
     output = Output.open(OutputConfig(uri=output_uri, storage_options=dict(storage_options)))
     folders = [folder for folder, _ in VIEWS.values()]
-    tables, files = read_sealed_tables(output, folders, with_inputs=with_inputs)
+    sealed = read_sealed_tables(output, folders, with_inputs=with_inputs)
+    files = sealed.files
     if not files.names and not output.store.is_folder(output_uri):
         raise ObjectNotFound(f"there is no output at {output_uri}: nothing lies below it")
     with tempfile.TemporaryDirectory(prefix="framegate-sql-") as spill, duckdb.connect() as connection:
@@ -143,7 +147,7 @@ def open_views(output_uri: str, storage_options: Mapping[str, object], *, with_i
         connection.execute("SET temp_directory = $spill", {"spill": spill})
         settings = ({"threads": str(REMOTE_THREADS)} if files.is_remote else _OF_LOCAL_FILES) | _LOCKS
         connection.execute("; ".join(f"SET {setting} = {value}" for setting, value in settings.items()))
-        yield Views(output=output, connection=connection, files=files, tables=tables)
+        yield Views(output=output, connection=connection, files=files, tables=sealed.tables, records=sealed.records)
 
 
 def query(output_uri: str, storage_options: Mapping[str, object], sql: str) -> pa.Table:

@@ -8,8 +8,9 @@ in this order, by any number of processes, each of which may die or freeze anywh
     3. record   the new file, the files that are merged, and how many rows of erased videos were left out
     4. delete   the files that are merged
 
-Between 2 and 4 a plain glob meets the rows twice. Whoever goes by the records does not: until the seal is recorded the
-new file is none of the sealed ones, and from then on the merged files are none. A killed process leaves that to the
+Between 2 and 4 a plain glob meets the rows twice. Whoever goes by the records does not, as our own readers do
+(`pipelines.results.merging`): until the seal is recorded the new file is none of the sealed ones, and from then on the
+merged files are none. A killed process leaves that to the
 next one: any seal, erasure or compacting completes it first.
 
 Why a sleeper brings no row back stands in `pipelines.commit.seal`: files that are deleted are marked before, so that no

@@ -22,7 +22,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from framegate.pipelines.commit.sealed_parquet import ROW_GROUP_ROWS, encode_sealed, sort_order
+from framegate.pipelines.commit.sealed_parquet import ROW_GROUP_ROWS, encode_sealed, in_order, sort_order
 from framegate.pipelines.store.append import DifferentColumns, append_row_groups, measure
 
 MAX_DEAD_BYTES: Final = 256 * 2**10
@@ -147,6 +147,6 @@ def _all_anew(
     while first and sizes[first - 1] < ROW_GROUP_ROWS:
         first -= 1
     for number in range(first):
-        yield file.read_row_group(number)
+        yield in_order(table, file.read_row_group(number))
     yield from _merged(table, file, range(first, len(sizes)))
     yield from row_groups

@@ -65,7 +65,7 @@ class SealWriter:
             for target in _targets(plan, table, [names[n] for n in np.unique(numbers[kept])]):
                 is_here = target.partition in names
                 here = kept[numbers[kept] == names.index(target.partition)] if is_here else kept[:0]
-                file, to_count = self.files.add(plan, target, rows, here)
+                file, to_count = self.files.add(plan, target, rows, _in_order(table, rows, here))
                 files.append(file)
                 counted.append((table, to_count))
         return SealRecord(
@@ -82,8 +82,8 @@ class SealWriter:
     def _new_rows(
         self, seal: int, table: str, rows: pa.Table, sealed: Sequence[SealedFile]
     ) -> tuple[np.ndarray, SealedAnswers]:
-        """The positions of one table's rows whose keys no sealed file and no earlier object has, in sealed order, and
-        what they bring, if they are answers."""
+        """The positions of one table's rows whose keys no sealed file and no earlier object has, and what they bring if
+        they are answers."""
         of_table = row_positions(table, rows)
         if not len(of_table):
             return of_table, SealedAnswers()
@@ -92,7 +92,13 @@ class SealWriter:
         found = self._sealed_keys.find(keys, table, sealed, before=seal)
         first = keys.first_rows()[~found[-1]]
         answers = SealedAnswers.of(mine, keys, first, found) if table == "results" else SealedAnswers()
-        return of_table[first[sort_order(table, mine.take(pa.array(first)))]], answers
+        return of_table[first], answers
+
+
+def _in_order(table: str, rows: pa.Table, positions: np.ndarray) -> np.ndarray:
+    """The positions, all of one file, in sealed order."""
+    mine = rows.select(list(_ORDERED_BY)).take(pa.array(positions))
+    return positions[sort_order(table, mine)]
 
 
 def _targets(plan: SealPlan, table: str, found: Sequence[str]) -> list[FileName]:

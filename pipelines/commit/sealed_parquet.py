@@ -2,6 +2,10 @@
 
 A file has the columns of RESULTS or FAILURES, sorted row groups with statistics, a page index, checksums and zstd. Here
 too are its rows counted by run, as the record of a seal holds them.
+
+Rows are sorted by question, four row groups at a time, which hold neighbouring videos. So each row group has some of
+the questions and some of the videos, and a filter on either leaves most of a large file unread. By question alone, a
+filter on a video would have to look into every row group; by video alone, one on a question would have to.
 """
 
 from __future__ import annotations
@@ -25,7 +29,12 @@ ROW_KINDS: Final = {"results": "answer", "failures": "failure"}
 ROW_GROUP_ROWS: Final = 65_536
 """Enough rows for a quick scan, few enough that statistics spare a query for one video most of a file."""
 
-SORTED_BY: Final = ("video_id", "clip_index", "question_id", "question_hash")
+SORTED_ROWS: Final = 4 * ROW_GROUP_ROWS
+"""So many rows are sorted by question together."""
+
+SORTED_BY: Final = ("question_id", "question_hash", "video_id", "clip_index")
+"""The order of the rows of each row group; those without a question or a clip come first."""
+
 _ALL_DIFFERENT: Final = ("thinking_text", "confidence_first", "confidence_second", "engine_seconds")
 _NOT_FILTERED: Final = ("thinking_text",)  # texts of kilobytes, which statistics would hold twice per page
 _UNIT: Final = ("run_id", "video_id", "clip_index", "question_hash")
@@ -52,16 +61,24 @@ def row_positions(table: str, rows: pa.Table) -> np.ndarray:
 
 
 def sort_order(table: str, rows: pa.Table) -> np.ndarray:
-    """The positions of rows in the order of a sealed file; rows without a clip or question come first."""
-    columns = [
-        id_numbers(rows.column("video_id")),
-        clip_numbers(rows.column("clip_index")),
-        _ranks(rows.column("question_id")),
-        id_numbers(rows.column("question_hash")),
-    ]
+    """The positions of rows in the order of a sealed file: as many at a time as SORTED_ROWS, each by SORTED_BY."""
+    by_question = [_ranks(rows.column("question_id")), id_numbers(rows.column("question_hash"))]
+    by_video = [id_numbers(rows.column("video_id")), clip_numbers(rows.column("clip_index"))]
     if table == "failures":
-        columns.append(clip_numbers(rows.column("attempts")))
-    return np.lexsort(columns[::-1])
+        by_video.append(clip_numbers(rows.column("attempts")))
+    if rows.num_rows <= SORTED_ROWS:
+        return np.lexsort([*by_question, *by_video][::-1])
+    order = np.lexsort([*by_video, *by_question][::-1])
+    for first in range(0, len(order), SORTED_ROWS):
+        some = order[first : first + SORTED_ROWS]  # in order of videos, in which rows of one question stay
+        order[first : first + SORTED_ROWS] = some[np.lexsort([column[some] for column in by_question][::-1])]
+    return order
+
+
+def in_order(table: str, rows: pa.Table) -> pa.Table:
+    """The rows of one row group by SORTED_BY: one that an older version wrote is sorted by video."""
+    order = sort_order(table, rows)
+    return rows if bool((order[1:] > order[:-1]).all()) else rows.take(pa.array(order))
 
 
 def clip_numbers(column: pa.ChunkedArray) -> np.ndarray:

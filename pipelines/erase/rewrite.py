@@ -9,6 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +19,7 @@ from framegate.pipelines.commit.growth import Mark, encode_marked, groups_of_las
 from framegate.pipelines.commit.plan_history import plan_of
 from framegate.pipelines.commit.run_history import HISTORY_ENDING, encode_history, parse_history
 from framegate.pipelines.commit.runs import encode_record, parse_record
+from framegate.pipelines.commit.sealed_parquet import in_order
 from framegate.pipelines.erase.targets import Targets, redact
 from framegate.pipelines.store.parquet import encode_parquet, one_of_ours
 from framegate.schemas.keys import uri_digest
@@ -36,8 +38,8 @@ class Rewritten:
 def without_rows(uri: str, data: bytes, targets: Targets) -> Rewritten | None:
     """A sealed file or a plan without the rows of the targets; None where it has none.
 
-    The other rows keep their order, row groups and schema, and are encoded as such a file always is. Where no row is
-    left, the file is an empty table. Raises StorageError where it is no such file.
+    The other rows keep their row groups and schema, and are encoded as such a file always is. Where no row is left, the
+    file is an empty table. Raises StorageError where it is no such file.
     """
     with one_of_ours(uri, cure="bring it back from a copy"):
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
@@ -72,7 +74,8 @@ def _encode(
             num_new_rows=last.filter(~is_erased).num_rows,
             sha256_sealed=mark.sha256_sealed or hashlib.sha256(data).hexdigest(),
         )
-        return encode_marked(kept, file.schema_arrow, mark)
+        table = "failures" if "stage" in file.schema_arrow.names else "results"
+        return encode_marked((in_order(table, rows) for rows in kept), file.schema_arrow, mark)
     rows = pa.concat_tables([file.schema_arrow.empty_table(), *kept])
     return encode_parquet(rows, row_group_rows=file.metadata.row_group(0).num_rows)
 
@@ -106,7 +109,7 @@ def without_names(uri: str, data: bytes, targets: Targets) -> Rewritten | None:
     """
     history = parse_history(uri, data) if uri.endswith(HISTORY_ENDING) else None
     records = dict(history.records) if history is not None else parse_record(uri, data)
-    redacted = redact(records, targets, lambda found: f"erased:{uri_digest(found)}")
+    redacted: Any = redact(records, targets, lambda found: f"erased:{uri_digest(found)}")
     if redacted == records:
         return None
     data = encode_record(redacted) if history is None else encode_history(replace(history, records=redacted))

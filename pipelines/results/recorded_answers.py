@@ -11,24 +11,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal_log import SealLog, SealRecord, files_of
+from framegate.pipelines.commit.seal_log import SealRecord, files_of
 from framegate.pipelines.erase.records import read_erasure_receipts, unfinished_erasures
-from framegate.pipelines.results.sealed_files import at_once
+from framegate.pipelines.results.sealed_files import config_id_of
 from framegate.pipelines.store import ObjectInfo
 from framegate.schemas.counts import Counts
 from framegate.schemas.errors import CredentialsError, StorageError
 
 
-def count_recorded(output: Output, listed: Mapping[str, ObjectInfo], *, is_erased: bool) -> dict[str, dict[str, Any]]:
+def count_recorded(
+    output: Output,
+    listed: Mapping[str, ObjectInfo],
+    records: Mapping[str, Sequence[SealRecord]],
+    *,
+    is_erased: bool,
+) -> dict[str, dict[str, Any]]:
     """Figures of each config_id of which the records tell. `listed` are the objects of results, by their names below
-    the output; `is_erased`: there are tombstones, and there were when the objects were listed. Raises StorageError."""
+    the output, and `records` those of each config_id (`SealedTables`); `is_erased`: there are tombstones, and there
+    were when the objects were listed. Raises StorageError."""
     by_config: dict[str, dict[str, int]] = {}
     for name, info in listed.items():
-        by_config.setdefault(name.partition("config_id=")[2].partition("/")[0], {})[name] = info.size_bytes
+        by_config.setdefault(config_id_of(name), {})[name] = info.size_bytes
     touched = _erased_configs(output) if is_erased else frozenset()
     config_ids = sorted(by_config.keys() - touched) if touched is not None else []
-    found = at_once(output, lambda config_id: _count(output, config_id, by_config[config_id]), config_ids)
-    return {config_id: figures for config_id, figures in zip(config_ids, found, strict=True) if figures is not None}
+    found = {config_id: _count(records.get(config_id, ()), by_config[config_id]) for config_id in config_ids}
+    return {config_id: figures for config_id, figures in found.items() if figures is not None}
 
 
 def _erased_configs(output: Output) -> frozenset[str] | None:
@@ -44,13 +51,7 @@ def _erased_configs(output: Output) -> frozenset[str] | None:
     return frozenset(id for receipt in receipts for id, rows in receipt.rows.items() if rows.get("results"))
 
 
-def _count(output: Output, config_id: str, sizes: Mapping[str, int]) -> dict[str, Any] | None:
-    try:
-        records = SealLog(output, config_id).read_records()
-    except CredentialsError:
-        raise
-    except StorageError:  # the audit's to tell
-        return None
+def _count(records: Sequence[SealRecord], sizes: Mapping[str, int]) -> dict[str, Any] | None:
     files = [file for file in files_of(records).values() if file.table == "results"]
     is_as_recorded = {file.uri: file.size_bytes for file in files} == sizes
     return _figures(records, sum(file.num_rows for file in files)) if is_as_recorded else None

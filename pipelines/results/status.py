@@ -124,7 +124,7 @@ def _read(
 def _count_answers(views: Views, *, is_erased: bool) -> dict[str, dict[str, Any]]:
     """Figures of each config_id that has sealed answers."""
     table = views.tables["results"]
-    answers = count_recorded(views.output, table.files, is_erased=is_erased)
+    answers = count_recorded(views.output, table.files, views.records, is_erased=is_erased)
     there = (id for id in table.partitions["config_id"].values() if id is not None)
     if unknown := [id for id in there if id not in answers]:
         rows = select(views, _ANSWERS.format(ids=", ".join(map(text_literal, unknown)))).to_pylist()

@@ -1,19 +1,25 @@
 """The SQL of the views, and the meaning of their columns as comments.
 
-A view names its files and its columns, so that DuckDB opens nothing to find out either. The values of partitions are
-taken from the path (`filename`), a constant of each file: a filter on one leaves out the files of the others.
+A view names its files, and the values of partitions are taken from the path, a constant of each file: a filter on one
+leaves out the files of the others. There are two ways to say so.
+
+    by the first file   DuckDB opens one to see which columns there are, and knows Hive's partitions itself. On a local
+                        disk, where all files have the same columns
+    by name             the view names the columns with their types, so that nothing is opened to find out, which takes
+                        a request on S3; each file may lack some, or have them in other types. A partition is an
+                        expression of `filename`, which costs 3 ns a row where a query mentions it
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import duckdb
 import pyarrow as pa
 
-from framegate.pipelines.commit.partition import TIME_PARTS
+from framegate.pipelines.commit.partition import NULL, TIME_PARTS
 from framegate.pipelines.results.sealed_files import SealedTable
 from framegate.pipelines.store.sealed_filesystem import PROTOCOL
 from framegate.schemas.tables import meaning
@@ -51,12 +57,18 @@ _STANDING: Final = """
     ))"""
 
 
-def create_view(connection: duckdb.DuckDBPyConnection, view: str, schema: pa.Schema, table: SealedTable) -> None:
+def create_view(
+    connection: duckdb.DuckDBPyConnection, view: str, schema: pa.Schema, table: SealedTable, *, is_remote: bool
+) -> None:
     """A view of the files of one table: its own columns, the partitions beside config_id, then those of manifests."""
+    if table.is_uniform and not is_remote and not set(table.partitions) - {_CONFIG} & set(schema.names):
+        columns = ", ".join(_columns(schema, table, _from_hive))
+        connection.execute(f"CREATE TEMP VIEW {view} AS SELECT {columns} FROM {_read_alike(table)}")
+        return
     in_files = {field.name: field.type for field in schema if field.name != _CONFIG} | dict(table.inputs)
     types = {name: _type_name(connection, data_type) for name, data_type in in_files.items()}
     if table.files:
-        columns = ", ".join(_columns(schema, table))
+        columns = ", ".join(_columns(schema, table, _from_path))
         connection.execute(f"CREATE TEMP VIEW {view} AS SELECT {columns} FROM {_read_parquet(table.files, types)}")
     else:
         typed = [*types.items(), (_CONFIG, "VARCHAR")]
@@ -79,24 +91,41 @@ def comment(connection: duckdb.DuckDBPyConnection, view: str, schema: pa.Schema,
         connection.execute(f"COMMENT ON COLUMN {view}.{_quoted(name)} IS {text_literal(text)}")
 
 
-def _columns(schema: pa.Schema, table: SealedTable) -> Iterator[str]:
+def _columns(
+    schema: pa.Schema, table: SealedTable, partition: Callable[[str, Mapping[str, str | None]], str]
+) -> Iterator[str]:
     for name in schema.names:
         if name == _CONFIG:
             for key, values in table.partitions.items():
-                yield f"{_from_path(key, values)} AS {_quoted(key)}"
+                yield f"{partition(key, values)} AS {_quoted(key)}"
         else:
             yield _quoted(name)
     yield from map(_quoted, table.inputs)
 
 
+def _read_alike(table: SealedTable) -> str:
+    keys = ", ".join(f"{text_literal(key)}: 'VARCHAR'" for key in table.partitions)
+    return f"read_parquet([{_file_list(table.files)}], hive_partitioning = true, hive_types = {{{keys}}})"
+
+
 def _read_parquet(names: Mapping[str, object], types: Mapping[str, str]) -> str:
     """With the columns of files named, one that a file lacks is null, and one of another type is cast."""
-    files = ", ".join(text_literal(f"{PROTOCOL}://{name}") for name in names)
     columns = ", ".join(
         f"{text_literal(name)}: {{name: {text_literal(name)}, type: {text_literal(data_type)}, default_value: NULL}}"
         for name, data_type in types.items()
     )
-    return f"read_parquet([{files}], schema = MAP {{{columns}}})"
+    return f"read_parquet([{_file_list(names)}], schema = MAP {{{columns}}})"
+
+
+def _file_list(names: Iterable[str]) -> str:
+    return ", ".join(text_literal(f"{PROTOCOL}://{name}") for name in names)
+
+
+def _from_hive(key: str, values: Mapping[str, str | None]) -> str:
+    """The value as DuckDB reads it off the path, decoded. As below, nothing in it can raise."""
+    data_type = _partition_type(key, values.values())
+    text = f"nullif({_quoted(key)}, {text_literal(NULL)})" if None in values.values() else _quoted(key)
+    return text if data_type == "VARCHAR" else f"TRY_CAST({text} AS {data_type})"
 
 
 def _from_path(key: str, values: Mapping[str, str | None]) -> str:

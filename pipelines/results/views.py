@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,6 +26,7 @@ import duckdb
 import pyarrow as pa
 
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.seal_log import SealRecord
 from framegate.pipelines.results.sealed_files import SealedTable, read_sealed_tables
 from framegate.pipelines.results.video_states import create_videos
 from framegate.pipelines.results.view_sql import comment, create_standing, create_view
@@ -42,6 +43,9 @@ VIEWS: Final[dict[str, tuple[str, pa.Schema]]] = {
 
 MAX_TRIES: Final = 3
 REMOTE_THREADS: Final = 16  # most of them wait for a request at any time
+
+_OF_LOCAL_FILES: Final = {"enable_external_file_cache": "false"}
+"""DuckDB keeps what it read of files that are not its own, which costs a fifth of a scan. The system's cache does."""
 
 _LOCKS: Final = {
     "allowed_directories": f"['{PROTOCOL}://']",
@@ -69,20 +73,33 @@ _ALLOWED: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
 @dataclass(frozen=True, kw_only=True)
 class Views:
-    """A connection to the views and nothing else, and the files behind it."""
+    """A connection to the views and nothing else, the files behind it, and the records of the seals of each config_id
+    (see `SealedTables`)."""
 
     output: Output
     connection: duckdb.DuckDBPyConnection
     files: SealedFilesystem
     tables: Mapping[str, SealedTable]
+    records: Mapping[str, Sequence[SealRecord]]
     made: set[str] = field(default_factory=set)
 
     def make_mentioned(self, sql: str) -> None:
         """Makes the views that a statement is about, those that are not there yet. Raises StorageError."""
-        is_about_all = _ABOUT_ALL.search(sql) is not None
+        mentioned = {view for view in _NEEDS if re.search(rf"\b{view}\b", sql, re.IGNORECASE)}
+        if _ABOUT_ALL.search(sql) is not None:
+            mentioned = {*_NEEDS}
+        elif len(mentioned) > 1:  # one may be a mere name of a column, and a log is read for `videos`
+            mentioned &= self._tables_of(sql) or mentioned
         for view in _NEEDS:
-            if is_about_all or re.search(rf"\b{view}\b", sql, re.IGNORECASE):
+            if view in mentioned:
                 self._make(view)
+
+    def _tables_of(self, sql: str) -> set[str]:
+        """The tables that a statement reads, in lower case; none where DuckDB cannot tell before they are there."""
+        try:
+            return {name.lower() for name in self.connection.get_table_names(sql)}
+        except duckdb.Error:
+            return set()
 
     def make_tables(self) -> None:
         """Makes all views but `videos`, for which a log is read."""
@@ -99,7 +116,10 @@ class Views:
             create_standing(self.connection, self.tables["failures"])
         else:
             folder, schema = VIEWS[view]
-            create_view(self.connection, view, schema, self.tables[folder])
+            try:
+                create_view(self.connection, view, schema, self.tables[folder], is_remote=self.files.is_remote)
+            except duckdb.Error as error:
+                raise self.files.error or error from error
         self.made.add(view)
 
     def comment(self) -> None:
@@ -118,17 +138,16 @@ def open_views(output_uri: str, storage_options: Mapping[str, object], *, with_i
     """
     output = Output.open(OutputConfig(uri=output_uri, storage_options=dict(storage_options)))
     folders = [folder for folder, _ in VIEWS.values()]
-    tables, files = read_sealed_tables(output, folders, with_inputs=with_inputs)
+    sealed = read_sealed_tables(output, folders, with_inputs=with_inputs)
+    files = sealed.files
     if not files.names and not output.store.is_folder(output_uri):
         raise ObjectNotFound(f"there is no output at {output_uri}: nothing lies below it")
     with tempfile.TemporaryDirectory(prefix="framegate-sql-") as spill, duckdb.connect() as connection:
         connection.register_filesystem(files)
         connection.execute("SET temp_directory = $spill", {"spill": spill})
-        if files.is_remote:
-            connection.execute(f"SET threads = {REMOTE_THREADS}")
-        for setting, value in _LOCKS.items():
-            connection.execute(f"SET {setting} = {value}")
-        yield Views(output=output, connection=connection, files=files, tables=tables)
+        settings = ({"threads": str(REMOTE_THREADS)} if files.is_remote else _OF_LOCAL_FILES) | _LOCKS
+        connection.execute("; ".join(f"SET {setting} = {value}" for setting, value in settings.items()))
+        yield Views(output=output, connection=connection, files=files, tables=sealed.tables, records=sealed.records)
 
 
 def query(output_uri: str, storage_options: Mapping[str, object], sql: str) -> pa.Table:

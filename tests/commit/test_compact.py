@@ -148,7 +148,8 @@ def test_small_files_become_one_and_seals_go_on_with_it(worlds) -> None:
     rows = parse_parquet(
         name, Store().read(world.output.layout.sealed("results", world.facts.config_id, "", int(name[:8])))
     )
-    assert rows.column("video_id").to_pylist() == sorted(rows.column("video_id").to_pylist())
+    keys = list(zip(rows.column("question_id").to_pylist(), rows.column("video_id").to_pylist(), strict=True))
+    assert keys == sorted(keys)
     assert world.keys() == world.expected(*NAMES)
     assert world.findings() == {}
     assert compact(world.output, world.facts.config_id).num_seals == 0

@@ -23,7 +23,7 @@ from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import finish_seals, seal
 from framegate.pipelines.commit.seal_log import SealLog, files_of
-from framegate.pipelines.commit.sealed_parquet import encode_sealed
+from framegate.pipelines.commit.sealed_parquet import SORTED_BY, encode_sealed
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.erase.erase import erase
 from framegate.pipelines.store import Store
@@ -139,7 +139,7 @@ def test_row_groups_stay_sorted_and_those_of_the_last_seal_stay_by_themselves(ma
         file = pq.ParquetFile(nights.files()[0], page_checksum_verification=True)
         groups = [file.read_row_group(n).to_pylist() for n in range(file.num_row_groups)]
         for rows in groups:
-            keys = [(row["video_id"], row["clip_index"], row["question_id"]) for row in rows]
+            keys = [(row["question_id"], row["video_id"], row["clip_index"]) for row in rows]
             assert keys == sorted(keys)
         assert {row["run_id"] for row in groups[-1]} == {f"run-{night}"}
         assert json.loads(file.metadata.metadata[b"framegate_seal"])["num_new_rows"] == len(groups[-1]) == 4
@@ -255,6 +255,20 @@ def test_an_erasure_rewrites_a_grown_file_without_a_trace_and_seals_go_on(make_n
     assert nights.count() == (32, 32)
     assert nights.findings() == {}
     assert nights.findings(is_quick=True) == {}
+
+
+def test_an_erasure_sorts_the_rows_of_a_file_that_an_older_version_wrote(make_nights) -> None:
+    nights = make_nights()
+    for name in "abc":
+        nights.commit(name)
+    nights.seal()
+    [path] = nights.files()
+    by_video = pq.ParquetFile(path).read().sort_by([("video_id", "ascending"), ("clip_index", "ascending")])
+    path.write_bytes(encode_sealed([by_video], by_video.schema.remove_metadata()))
+    erase(nights.output, ["b.mp4"])
+    rows = pq.ParquetFile(path).read().select([*SORTED_BY]).to_pylist()
+    assert len(rows) == 8
+    assert rows == sorted(rows, key=lambda row: tuple(row.values()))
 
 
 def test_records_describe_each_file_so_that_none_need_be_opened(make_nights) -> None:

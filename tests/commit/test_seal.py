@@ -13,7 +13,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from framegate.pipelines.commit import batches
+from framegate.pipelines.commit import batches, sealed_parquet
 from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
@@ -60,7 +60,7 @@ def test_the_journal_becomes_two_tables_and_goes(tmp_path: Path, units: SimpleNa
     assert table.schema.names == RESULTS.names
     assert [meaning(f) for f in table.schema] == [meaning(f) for f in RESULTS]
     assert table.schema.types == RESULTS.types
-    order = list(zip(*(table.column(n).to_pylist() for n in ("video_id", "clip_index", "question_id")), strict=True))
+    order = list(zip(*(table.column(n).to_pylist() for n in ("question_id", "video_id", "clip_index")), strict=True))
     assert order == sorted(order)
     failures = pq.ParquetFile(output.layout.sealed("failures", facts.config_id, "", 0)).read()
     assert failures.schema.names == FAILURES.names
@@ -196,7 +196,7 @@ def test_files_can_be_pruned(tmp_path: Path, units: SimpleNamespace, facts: RunF
     seal(output, facts.config_id)
     group = pq.ParquetFile(output.layout.sealed("results", facts.config_id, "", 0)).metadata.row_group(0)
     assert [sorting.column_index for sorting in group.sorting_columns] == [
-        RESULTS.get_field_index(name) for name in ("video_id", "clip_index", "question_id", "question_hash")
+        RESULTS.get_field_index(name) for name in ("question_id", "question_hash", "video_id", "clip_index")
     ]
     columns = {group.column(n).path_in_schema: group.column(n) for n in range(group.num_columns)}
     for name in ("video_id", "video_uri", "clip_index", "question_id", "answer", "confidence_first", "written_at"):
@@ -204,6 +204,42 @@ def test_files_can_be_pruned(tmp_path: Path, units: SimpleNamespace, facts: RunF
         assert columns[name].has_column_index
         assert columns[name].has_offset_index
     assert {column.compression for column in columns.values()} == {"ZSTD"}
+
+
+def test_a_filter_on_a_question_and_one_on_a_video_spare_row_groups_of_a_large_seal(
+    tmp_path: Path, units: SimpleNamespace, facts: RunFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """48 rows in row groups of 4, of which 4 are sorted together: 3 questions, and 16 of each of the two cameras."""
+    monkeypatch.setattr(sealed_parquet, "ROW_GROUP_ROWS", 4)
+    monkeypatch.setattr(sealed_parquet, "SORTED_ROWS", 16)
+    output = Output.at(str(tmp_path))
+    videos = [units.make_video(f"{n}", {"camera": ["north", "south"][n % 2]}) for n in range(16)]
+    for video in videos:
+        unit = units.make_unit(video, range(2), num_clips=2, questions=units.QUESTIONS[:3])
+        commit_unit(output, unit, facts, written_at=NOON)
+    seal(output, facts.config_id, partition_by=["camera"])
+    files = sorted(Path(tmp_path, "results").rglob("*.parquet"))
+    question, video = units.QUESTIONS[1].id, videos[3].video_id
+    for file in files:
+        parquet = pq.ParquetFile(file)
+        assert parquet.num_row_groups == 12
+        for n in range(12):
+            rows = parquet.read_row_group(n).select(list(sealed_parquet.SORTED_BY)).to_pylist()
+            assert rows == sorted(rows, key=lambda row: tuple(row.values())), "as its sorting columns say"
+        assert len(row_groups_with(parquet, "question_id", question)) <= 6
+        assert len(row_groups_with(parquet, "video_id", video)) <= 4
+    found = duckdb.execute(
+        "SELECT count(*) FROM read_parquet(?, hive_partitioning = true) WHERE question_id = ? AND camera = 'south'",
+        [[str(file) for file in files], question],
+    ).fetchall()
+    assert found == [(16,)]
+
+
+def row_groups_with(parquet: pq.ParquetFile, column: str, value: str) -> list[int]:
+    """Those that statistics do not rule out for a filter on one value."""
+    place = parquet.schema_arrow.get_field_index(column)
+    found = [parquet.metadata.row_group(n).column(place).statistics for n in range(parquet.num_row_groups)]
+    return [n for n, statistics in enumerate(found) if statistics.min <= value <= statistics.max]
 
 
 def test_manifests_may_change_their_columns(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:

@@ -13,10 +13,11 @@ import pytest
 from framegate.pipelines.commit.journal import encode_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import FOLD_FROM, seal
+from framegate.pipelines.results.view_sql import create_view
 from framegate.pipelines.results.views import open_views, query, select
 from framegate.pipelines.store.sealed_filesystem import SealedFilesystem
 from framegate.schemas.errors import QueryError, VersionChanged
-from framegate.schemas.tables import JOURNAL
+from framegate.schemas.tables import JOURNAL, RESULTS
 from tests.outputs import CONFIG_ID, answer_row, failure_row, video
 from tests.s3_faults import S3Faults
 
@@ -249,6 +250,39 @@ def test_a_view_is_made_where_a_statement_is_about_it(by_camera: str, sql: str, 
         assert views.made == set()
         select(views, sql)
         assert views.made == made
+
+
+def test_a_column_that_is_named_like_a_view_does_not_make_it(by_camera: str) -> None:
+    with open_views(by_camera, {}) as views:
+        select(views, "SELECT count(DISTINCT video_uri) AS videos FROM answers")
+        assert views.made == {"answers"}
+
+
+def test_files_that_are_alike_are_read_in_another_way_and_give_the_same(by_camera: str) -> None:
+    found = []
+    for is_remote in (False, True):
+        with open_views(by_camera, {}) as views:
+            table = views.tables["results"]
+            assert table.is_uniform
+            create_view(views.connection, "made", RESULTS, table, is_remote=is_remote)
+            [(sql,)] = views.connection.execute("SELECT sql FROM duckdb_views() WHERE view_name = 'made'").fetchall()
+            assert ("hive_partitioning" in sql) is not is_remote
+            rows = select(views, "FROM made ORDER BY ALL")
+            found.append((rows.schema, rows.to_pylist()))
+    assert found[0] == found[1]
+    assert found[0][1]
+
+
+def test_files_that_are_not_alike_are_told(tmp_path: Path) -> None:
+    root = str(tmp_path / "index")
+    output = fill(root)
+    for number, inputs in enumerate(({"input_camera": "north"}, {"input_floor": 2})):
+        commit(output, 50 + number, "answer", answers_of(50 + number), {"input_taken": None, **inputs})
+        seal(output, CONFIG_ID, partition_by=("camera", "taken.date"))
+    with open_views(root, {}) as views:
+        assert not views.tables["results"].is_uniform
+    floors = rows_of(root, "SELECT DISTINCT input_floor AS floor FROM answers ORDER BY ALL")
+    assert floors == [{"floor": 2}, {"floor": None}]
 
 
 def test_every_view_is_listed(by_camera: str) -> None:

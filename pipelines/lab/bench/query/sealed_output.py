@@ -21,7 +21,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.seal_log import SealLog, SealRecord
 from framegate.pipelines.commit.sealed_file import SealedFile
-from framegate.pipelines.commit.sealed_parquet import ROW_GROUP_ROWS, SORTED_BY, encode_sealed
+from framegate.pipelines.commit.sealed_parquet import ROW_GROUP_ROWS, SORTED_BY, encode_sealed, sort_order
 from framegate.pipelines.lab.bench.query.synthetic_rows import (
     CONFIG_ID,
     INPUTS,
@@ -44,17 +44,19 @@ def make_output(folder: Path, archive: Archive, *, on_done: Callable[[int], None
     """The output below `folder`; where one was begun and not finished, it is made again. `on_done`: rows so far."""
     root, ready = folder / "index", folder / "ready.json"
     output = Output.at(str(root))
-    if ready.exists() and json.loads(ready.read_text()) == asdict(archive):
+    wanted = {**asdict(archive), "sorted_by": [*SORTED_BY]}
+    if ready.exists() and json.loads(ready.read_text()) == wanted:
         return output
     shutil.rmtree(folder, ignore_errors=True)
     fix_partitioning(output, PARTITION_BY)
-    log, num_rows = SealLog(output, CONFIG_ID), 0
+    log, num_rows, seal = SealLog(output, CONFIG_ID), 0, -1
     for seal, (table, camera, rows) in enumerate(_files(archive)):
         file = _put(output, table, f"camera={archive.cameras[camera]}", seal, rows)
         log.add_record(_record(seal, file))
         num_rows += rows.num_rows
         on_done(num_rows)
-    ready.write_text(json.dumps(asdict(archive)))
+    log.fold(seal + 1)
+    ready.write_text(json.dumps(wanted))
     return output
 
 
@@ -67,7 +69,7 @@ def _files(archive: Archive) -> Iterator[tuple[str, int, pa.Table]]:
 
 
 def _put(output: Output, table: str, partition: str, seal: int, rows: pa.Table) -> SealedFile:
-    rows = rows.sort_by([(name, "ascending") for name in SORTED_BY])
+    rows = rows.take(pa.array(sort_order(table, rows)))
     schema = SCHEMA if table == "results" else FAILURES_SCHEMA
     groups = (rows.slice(first, ROW_GROUP_ROWS).combine_chunks() for first in range(0, rows.num_rows, ROW_GROUP_ROWS))
     mark = Mark(seal=seal, num_new_rows=rows.num_rows)

@@ -25,8 +25,11 @@ from framegate.pipelines.commit.sealed_parquet import (
     take_sealed,
 )
 
-MAX_BATCH_BYTES: Final = 512 * 2**20
-"""Of Arrow memory, with repeated texts counted once. Sorting and encoding take about as much again."""
+MAX_BATCH_BYTES: Final = 256 * 2**20
+"""Of Arrow memory, with repeated texts counted once. Sorting and encoding take about twice as much again."""
+
+OBJECTS_AT_ONCE: Final = 1024
+"""As tables of their own: one of a few rows has 45 columns and takes 40 kB, twenty times its object."""
 
 CHUNK_BYTES: Final = 16 * 2**20  # of journal objects; a batch ends with a chunk
 MAX_CHUNK_BYTES: Final = 64 * 2**20  # a chunk ends with a video, unless that video is larger than this
@@ -112,11 +115,13 @@ def _chunks(reader: JournalReader, names_left: _Listing, chunk_bytes: int) -> It
             ends_video = names_left.video_id != name.partition("/")[0]
             if size_bytes >= (chunk_bytes if ends_video else MAX_CHUNK_BYTES):
                 break
-        found = list(reader.read(names))
-        if found:
-            yield _Chunk(
-                objects=[item for item, _ in found], tables=compact([rows for _, rows in found]), ends_video=ends_video
-            )
+        chunk = _Chunk(objects=[], tables=[], ends_video=ends_video)
+        for n in range(0, len(names), OBJECTS_AT_ONCE):
+            found = list(reader.read(names[n : n + OBJECTS_AT_ONCE]))
+            chunk.objects += [item for item, _ in found]
+            chunk.tables += compact([rows for _, rows in found])
+        if chunk.objects:
+            yield chunk
 
 
 class _GrowingBatch:

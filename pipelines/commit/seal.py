@@ -206,7 +206,7 @@ class _Sealer:
                 return
             record = self._complete(plan, batch)
             is_old = plan.seal < self._log.num_folded  # others have sealed this number since the journal was listed
-            del batch, plan  # half a GiB, before the next batch is read
+            del batch, plan  # some hundred MiB, before the next batch is read
             yield record
             if record.skipped or is_old:
                 return

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from framegate.pipelines.commit.batches import OBJECTS_AT_ONCE
 from framegate.pipelines.commit.file_writer import FileWriter
 from framegate.pipelines.commit.journal_reader import JournalReader, compact, seal_rows
 from framegate.pipelines.commit.output import Output
@@ -27,7 +28,6 @@ WRITTEN_IN_ORDER: Final = ("failures", "results")
 """Failures are written first, so that a reader never sees a video's answers without its failures."""
 
 _ORDERED_BY: Final = ("video_id", "clip_index", "question_id", "question_hash", "attempts")
-_OBJECTS_AT_ONCE: Final = 1024
 
 
 class SealWriter:
@@ -124,4 +124,4 @@ def read_planned(journal: JournalReader, plan: SealPlan) -> tuple[pa.Table, tupl
 
 
 def _groups(objects: Sequence[JournalObject]) -> list[Sequence[JournalObject]]:
-    return [objects[n : n + _OBJECTS_AT_ONCE] for n in range(0, len(objects), _OBJECTS_AT_ONCE)]
+    return [objects[n : n + OBJECTS_AT_ONCE] for n in range(0, len(objects), OBJECTS_AT_ONCE)]

@@ -10,17 +10,21 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
+from framegate.pipelines.driver.ray_servers import only_needed_servers
 from framegate.pipelines.driver.session import note_own_session
-from framegate.pipelines.driver.signals import heed_again
 from framegate.schemas.config import RayConfig
 from framegate.schemas.errors import ConfigError, FramegateError
 
+_IMPORTED_AHEAD = (  # by a worker that waits for its work, while the driver plans
+    "ray.data._internal.execution.operators.actor_pool_map_operator",
+    "framegate.pipelines.driver.blocks",
+    "framegate.pipelines.worker.answer_worker",
+    "framegate.pipelines.worker.decode_worker",
+)
 _ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # binds to 127.0.0.1 instead of every interface
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -31,6 +35,8 @@ _ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "RAY_worker_niceness": "0",  # the default of 15 starves them beside any other work, until Ray gives them up
     "RAY_worker_register_timeout_seconds": "300",
+    "RAY_task_events_report_interval_ms": "0",  # nobody asks what became of a task; the store kept 0.4 kB of each film
+    "RAY_preload_python_modules": ",".join(_IMPORTED_AHEAD),
 }
 _QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal"}  # its core writes notes about Ray Data's own actors to stderr as errors
 
@@ -68,9 +74,10 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None, verbose: bool =
     if not ray.is_initialized():
         level = logging.INFO if verbose else logging.ERROR
         try:
-            with _signals_kept_from_ray():
+            num_workers = config.decode_workers + config.reason_actors.min
+            with only_needed_servers(num_workers=num_workers, has_log_monitor=verbose):
                 if named is None:  # "local": without it Ray joins any cluster that /tmp/ray names, dead ones too
-                    options = {"num_cpus": num_cpus, "include_dashboard": False}
+                    options = {"num_cpus": num_cpus, "include_dashboard": False, "_skip_env_hook": True}
                     context = ray.init(address="local", logging_level=level, log_to_driver=verbose, **options)
                     note_own_session(getattr(context, "address_info")["session_dir"])  # noqa: B009 (undeclared)
                 else:
@@ -168,25 +175,6 @@ def end_process(error: BaseException) -> None:
     traceback.print_exception(error)
     sys.stderr.flush()
     os._exit(EXIT_FATAL)
-
-
-@contextmanager
-def _signals_kept_from_ray() -> Iterator[None]:
-    """While Ray starts in here, the driver keeps its own signal handlers, and Ray's processes leave its process group.
-
-    Ray would make SIGTERM a `sys.exit` of the driver. In the driver's group its processes would end by
-    Ctrl-C on a terminal, `timeout` or a scheduler that signals groups, before the driver has drained.
-    """
-    from ray._private import services, utils
-
-    popen, set_handler = services.ConsolePopen, utils.set_sigterm_handler
-    services.ConsolePopen = partial(popen, start_new_session=True)
-    utils.set_sigterm_handler = lambda _handler: None
-    try:
-        yield
-    finally:
-        services.ConsolePopen, utils.set_sigterm_handler = popen, set_handler
-        heed_again()
 
 
 def _named_cluster(config: RayConfig) -> str | None:

@@ -21,6 +21,7 @@ from framegate.pipelines.driver.block_stats import forget_block_stats
 from framegate.pipelines.driver.blocks import AnswerCalls, DecodeCalls, make_tasks, max_together, unpack
 from framegate.pipelines.driver.board import BoardOnRay
 from framegate.pipelines.driver.cluster import Shares, list_workers, start_ray, unwrap, wait_for_end
+from framegate.pipelines.driver.data_helpers import is_one_machine, without_helpers
 from framegate.pipelines.driver.hearing import END_SECONDS, hear
 from framegate.pipelines.driver.own_note import own_note_left_out
 from framegate.pipelines.driver.stopping import Stopping
@@ -55,9 +56,10 @@ def run_on_ray(
     board = make_board and BoardOnRay(make_board)
     if board is not None:
         make_decode = partial(make_decode, board=board)
-    receipts = _receipts(config, videos, make_decode, make_answer, shares)
     try:
-        yield from hear(receipts, stopping, lambda: _end_executions(before, board))
+        with without_helpers() if is_one_machine() else nullcontext():
+            receipts = _receipts(config, videos, make_decode, make_answer, shares)
+            yield from hear(receipts, stopping, lambda: _end_executions(before, board))
     finally:
         if board is not None:
             board.end()
@@ -107,7 +109,7 @@ def decode_videos(config: RayConfig, videos: pa.Table, make_decode: partial[Any]
     forget_block_stats(context)
     num_together = max_together(videos.num_rows, config.decode_workers)
     tasks = make_tasks(videos, num_together)
-    return ray.data.from_arrow(tasks).map_batches(
+    return ray.data.from_blocks(tasks).map_batches(
         DecodeCalls,
         fn_constructor_kwargs={"make_worker": partial(make_decode, max_together=num_together)},
         batch_size=None,  # a task as a whole

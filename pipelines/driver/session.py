@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 GONE_SECONDS: Final = 10.0  # for processes of a cluster that was told to end; Ray kills them after 1 to 5
 
@@ -40,9 +41,10 @@ def end_own_session(*, keep: bool) -> str | None:
     import ray
 
     folder = _own_folders.pop()
-    keep = keep or _has_lost_a_worker()
+    actors = _list_actors()
+    keep = keep or any(actor["NumRestarts"] > 0 for actor in actors)
     ray.shutdown(wait_for_processes=True)
-    if keep or not _is_left_alone(folder):
+    if keep or not _is_left_alone(folder, {str(actor["Pid"]) for actor in actors}):
         return folder
     latest = Path(folder).with_name("session_latest")
     with contextlib.suppress(OSError):  # another cluster may have begun, and made the link its own
@@ -52,28 +54,38 @@ def end_own_session(*, keep: bool) -> str | None:
     return folder if Path(folder).exists() else None
 
 
-def _has_lost_a_worker() -> bool:
-    """True where a worker was started again in the place of one that died."""
+def _list_actors() -> list[dict[str, Any]]:
+    """Those that have ended too. One was started again in the place of one that died where `NumRestarts` says so."""
     import ray
     from ray._private.state import actors
 
-    return ray.is_initialized() and any(actor["NumRestarts"] > 0 for actor in actors().values())
+    return [*actors().values()] if ray.is_initialized() else []
 
 
-def _is_left_alone(folder: str) -> bool:
-    """True as soon as no process has a file below the folder open: all of Ray's have their logs there."""
+def _is_left_alone(folder: str, workers: Collection[str]) -> bool:
+    """True as soon as no process has a file below the folder open: all of Ray's have their logs there.
+
+    Of these the workers are killed. What they did is committed, and a process with a model in it takes a second of
+    processor time to take itself apart.
+    """
     deadline = time.monotonic() + GONE_SECONDS
-    while _is_in_use(folder):
+    while users := [*_users(folder)]:
+        for process in users:
+            if process in workers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(process), signal.SIGKILL)
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.05)
+        time.sleep(0.02)
     return True
 
 
-def _is_in_use(folder: str) -> bool:
-    """Of this process Ray's own log handlers keep files open until it ends; that is no use of the folder."""
-    others = (process for process in Path("/proc").glob("[0-9]*") if process.name != str(os.getpid()))
-    return any(path.startswith(f"{folder}/") for process in others for path in _open_files(process))
+def _users(folder: str) -> Iterator[str]:
+    """Processes that have a file below `folder` open. Of this one Ray's own log handlers keep files open until it ends;
+    that is no use of the folder."""
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name != str(os.getpid()) and any(path.startswith(f"{folder}/") for path in _open_files(process)):
+            yield process.name
 
 
 def _open_files(process: Path) -> Iterator[str]:

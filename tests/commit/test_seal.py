@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from framegate.pipelines.commit import batches, sealed_parquet
 from framegate.pipelines.commit.journal import commit_unit
+from framegate.pipelines.commit.journal_reader import JournalReader
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.seal import finish_seals, seal
-from framegate.pipelines.commit.seal_log import SealLog, SealRecord
+from framegate.pipelines.commit.seal_log import JournalObject, SealLog, SealRecord
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.store import Store
 from framegate.schemas.counts import Counts
@@ -188,6 +191,30 @@ def test_a_video_larger_than_memory_is_cut_between_its_units(
     assert rows[:8] == [(f"{name}.mp4", 6, 6, 1) for name in "abcdefgh"]
     assert rows[8] == ("long.mp4", 82, 82, 1)
     assert len(SealLog(output, facts.config_id).read_records()) > 2
+
+
+def test_few_objects_are_in_memory_as_tables_of_their_own(
+    tmp_path: Path, units: SimpleNamespace, facts: RunFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes twenty times its size as a table: 24,000 small objects took a seal to 948 MiB."""
+    asked: list[int] = []
+    read = JournalReader.read
+
+    def counted(reader: JournalReader, names: Sequence[str]) -> Iterator[tuple[JournalObject, pa.Table]]:
+        asked.append(len(names))
+        return read(reader, names)
+
+    monkeypatch.setattr(JournalReader, "read", counted)
+    bytes_of = []
+    for at_once in (1000, 3):
+        monkeypatch.setattr(batches, "OBJECTS_AT_ONCE", at_once)
+        output = Output.at(str(tmp_path / str(at_once)))
+        fill(output, units, facts)
+        num_units = seal(output, facts.config_id).num_units
+        bytes_of.append(Path(output.layout.sealed("results", facts.config_id, "", 0)).read_bytes())
+    assert num_units > 3
+    assert (asked[0], max(asked[1:])) == (num_units, 3)
+    assert bytes_of[0] == bytes_of[1]
 
 
 def test_files_can_be_pruned(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:

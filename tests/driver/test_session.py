@@ -28,6 +28,9 @@ folder = ray._private.worker._global_node.get_session_dir_path()
 class Worker:
     def work(self, does, mark):
         print("the worker was here", flush=True)
+        if does == "ends slowly":
+            import atexit, time
+            atexit.register(time.sleep, 60)
         if does == "dies" and not os.path.exists(mark):
             open(mark, "w").close()
             os._exit(70)
@@ -67,6 +70,12 @@ def test_the_folder_goes_when_all_is_well_and_no_other_one(run_script: Callable[
     assert Path(told["folder"]).parent == other.parent
     assert not Path(f"/proc/{told['pid']}").exists()
     assert [path.name for path in other.parent.iterdir()] == ["session_of_another"]
+
+
+def test_a_worker_that_takes_long_to_end_is_not_waited_for(run_script: Callable[..., dict]) -> None:
+    told = run_script("ends slowly")
+    assert told["stays"] is None
+    assert not Path(f"/proc/{told['pid']}").exists()
 
 
 @pytest.mark.parametrize(("does", "keep"), [("dies", ""), ("works", "keep")])

@@ -33,13 +33,15 @@ class _Process:
     kind: str
     cpu_seconds: float = 0.0
     rss: list[tuple[float, int]] = field(default_factory=list)  # (monotonic seconds, bytes)
+    own: list[tuple[float, int]] = field(default_factory=list)  # the same without shared pages of Ray's object store
 
 
 @dataclass(frozen=True, kw_only=True)
 class KindFigures:
     """Of all processes of one kind together (CPU) or of the largest of them (memory).
 
-    grown_bytes_per_video   slope of a line through its memory over the videos begun, from a third of them on; None
+    grown_bytes_per_video   slope of a line through its memory over the videos begun, from a third of them on, without
+                            pages of the object store, which all processes share and whose number is bounded; None
                             where too few samples or no count of videos were there
     """
 
@@ -85,7 +87,9 @@ class Sampler:
                 process.kind = self._kind(pid, parents, process.kind)
                 stat = _stat(pid)
                 process.cpu_seconds = sum(int(ticks) for ticks in stat[11:13]) / TICKS_PER_SECOND
-                process.rss.append((now, int(stat[21]) * os.sysconf("SC_PAGE_SIZE")))
+                rss = int(stat[21]) * os.sysconf("SC_PAGE_SIZE")
+                process.rss.append((now, rss))
+                process.own.append((now, rss - _shared_bytes(pid)))
 
     def _kind(self, pid: int, parents: dict[int, int], known: str) -> str:
         if pid == self._pid:
@@ -108,20 +112,25 @@ def _figures(kind: str, processes: Sequence[_Process], progress: Sequence[tuple[
         cpu_seconds=sum(process.cpu_seconds for process in processes),
         peak_bytes=max(sizes),
         last_bytes=sizes[-1],
-        grown_bytes_per_video=_slope(largest.rss, progress),
+        grown_bytes_per_video=_slope(largest.own, progress),
     )
 
 
-def _slope(rss: Iterable[tuple[float, int]], progress: Sequence[tuple[float, int]]) -> float | None:
+def _slope(own: Iterable[tuple[float, int]], progress: Sequence[tuple[float, int]]) -> float | None:
     """From when a third of the videos had begun until the last ones had: sealing comes after that."""
     if len(progress) < 3:
         return None
     at, begun = np.array(progress).T
     first, last = np.interp(begun[-1] / 3, begun, at), at[np.searchsorted(begun, begun[-1])]
-    inside = np.array([(seconds, size) for seconds, size in rss if first <= seconds <= last])
+    inside = np.array([(seconds, size) for seconds, size in own if first <= seconds <= last])
     if len(inside) < 4:
         return None
     return float(np.polyfit(np.interp(inside[:, 0], at, begun), inside[:, 1], 1)[0])
+
+
+def _shared_bytes(pid: int) -> int:
+    lines = (PROC / str(pid) / "status").read_text().splitlines()
+    return 1024 * next((int(line.split()[1]) for line in lines if line.startswith("RssShmem:")), 0)
 
 
 def _parents() -> dict[int, int]:

@@ -12,14 +12,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from framegate.pipelines.driver.replaced import nothing, replaced
+from framegate.pipelines.driver.replaced import is_known_ray, nothing, replaced
 
 _STATISTICS = ("register_dataset_to_stats_actor", "update_execution_metrics", "update_iteration_metrics")
 
 
 @contextmanager
 def without_helpers() -> Iterator[None]:
-    """Datasets of this process that run in here start no helper. For a cluster of one machine alone."""
+    """Datasets of this process that run in here start no helper, where this Ray is known. For a cluster of one machine
+    alone."""
+    if not is_known_ray():
+        yield
+        return
     from ray.data._internal.execution import streaming_executor
     from ray.data._internal.execution.operators import actor_pool_map_operator as actor_pools
     from ray.data._internal.stats import _StatsManager
@@ -66,7 +70,8 @@ def _make_fixed_cluster() -> Callable[..., Any]:
         """As large as it is."""
 
         def __init__(self, *_topology: object, **_options: object) -> None:
-            self._resources = ExecutionResources.from_resource_dict(ray.cluster_resources())
+            resources: Any = ray.cluster_resources()  # whole numbers are ints, which Ray's own types forbid
+            self._resources = ExecutionResources.from_resource_dict(resources)
 
         def try_trigger_scaling(self) -> None:
             """There is nothing to scale."""

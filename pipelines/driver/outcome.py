@@ -38,7 +38,7 @@ def count_videos(planned: Plan, output: Output, team: Team) -> dict[str, int]:
     }
 
 
-def uncounted(planned: Plan) -> dict[str, int | None]:
+def uncounted(planned: Plan) -> dict[str, Any]:
     """The same where there is no time left to count."""
     known = {
         "num_videos_planned": planned.num_skipped + planned.videos.num_rows,

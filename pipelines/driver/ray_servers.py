@@ -11,11 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from framegate.pipelines.driver.replaced import nothing, replaced
+from framegate.pipelines.driver.replaced import is_known_ray, nothing, replaced
 from framegate.pipelines.driver.signals import heed_again
 
 REGISTER_SECONDS: Final = 30.0  # as long as Ray itself waits
@@ -43,33 +43,48 @@ def only_needed_servers(*, num_workers: int, has_log_monitor: bool) -> Iterator[
     Ray would make SIGTERM a `sys.exit` of the driver. In the driver's process group its processes would end by Ctrl-C
     on a terminal, `timeout` or a scheduler that signals groups, before the driver has drained.
     """
-    from ray._private import node, services, utils
+    from ray._private import services, utils
 
-    with (
-        replaced(services, "ConsolePopen", _as_needed(services.ConsolePopen, num_workers)),
-        replaced(services, "get_node", _as_soon_as_there(services.get_node)),
-        replaced(utils, "set_sigterm_handler", nothing),
-        replaced(utils, "get_dashboard_dependency_error", nothing),  # a third of a second of imports
-        replaced(node.Node, "start_monitor", nothing),
-        replaced(node.Node, "start_api_server", nothing),
-        replaced(node.Node, "start_log_monitor", node.Node.start_log_monitor if has_log_monitor else nothing),
-    ):
+    with ExitStack() as here:
+        here.enter_context(replaced(services, "ConsolePopen", _in_a_session(services.ConsolePopen)))
+        here.enter_context(replaced(utils, "set_sigterm_handler", nothing))
+        if is_known_ray():
+            here.enter_context(_spared(num_workers, has_log_monitor=has_log_monitor))
         try:
             yield
         finally:
             heed_again()
 
 
+@contextmanager
+def _spared(num_workers: int, *, has_log_monitor: bool) -> Iterator[None]:
+    from ray._private import node, services, utils
+
+    with (
+        replaced(services, "ConsolePopen", _as_needed(services.ConsolePopen, num_workers)),
+        replaced(services, "get_node", _as_soon_as_there(services.get_node)),
+        replaced(utils, "get_dashboard_dependency_error", nothing),  # a third of a second of imports
+        replaced(node.Node, "start_monitor", nothing),
+        replaced(node.Node, "start_api_server", nothing),
+        replaced(node.Node, "start_log_monitor", node.Node.start_log_monitor if has_log_monitor else nothing),
+    ):
+        yield
+
+
+def _in_a_session(popen: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda command, *args, **options: popen(command, *args, **{**options, "start_new_session": True})
+
+
 def _as_needed(popen: Callable[..., Any], num_workers: int) -> Callable[..., Any]:
-    """As `popen`, with each process in a session of its own; a raylet gets agents that do nothing, and few workers."""
+    """As `popen`; a raylet gets agents that do nothing, and few workers."""
 
     def start(command: Sequence[str], *args: Any, **options: Any) -> Any:
-        given = dict(part.partition("=")[::2] for part in command)
+        given = {name: value for name, _, value in (part.partition("=") for part in command)}
         changed = {name: _idle_agent(ports, given) for name, ports in _AGENT_PORTS.items() if name in given}
         if _NUM_WORKERS in given:
             changed[_NUM_WORKERS] = str(min(int(given[_NUM_WORKERS]), num_workers))
         kept = [f"{name}={changed[name]}" if (name := part.partition("=")[0]) in changed else part for part in command]
-        return popen(kept, *args, **{**options, "start_new_session": True})
+        return popen(kept, *args, **options)
 
     return start
 

@@ -11,7 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+import ray
 
+from framegate.pipelines.driver import replaced as replaced_module
+from framegate.pipelines.driver.data_helpers import without_helpers
+from framegate.pipelines.driver.ray_servers import only_needed_servers
 from framegate.pipelines.driver.replaced import nothing, replaced
 
 SCRIPT = """
@@ -113,3 +117,21 @@ def test_what_was_replaced_is_as_before() -> None:
     assert Owner.one() == 1
     with pytest.raises(AttributeError), replaced(Owner, "two", nothing):
         pass
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_of_a_ray_that_was_not_looked_at_nothing_is_spared(is_known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private import node, services, utils
+
+    monkeypatch.setattr(replaced_module, "KNOWN_RAY", ray.__version__ if is_known else "1.")
+    before = node.Node.start_monitor, services.get_node, services.ConsolePopen, utils.set_sigterm_handler
+    with only_needed_servers(num_workers=1, has_log_monitor=False), without_helpers():
+        inside = node.Node.start_monitor, services.get_node, services.ConsolePopen, utils.set_sigterm_handler
+    assert [one is other for one, other in zip(before, inside, strict=True)] == [
+        not is_known,
+        not is_known,
+        False,
+        False,
+    ]
+    after = node.Node.start_monitor, services.get_node, services.ConsolePopen, utils.set_sigterm_handler
+    assert after == before

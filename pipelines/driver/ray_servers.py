@@ -1,8 +1,7 @@
 """Ray's own processes on this machine: those that a run needs, each in a session of its own.
 
 A cluster that is started here has one machine, is never scaled, and has no dashboard. Ray 2.60 starts seven servers for
-it, of which a run needs two: the control store and the raylet. The others take 6 s of processor time to start, and
-some of them a second to end.
+it, of which a run needs two: the control store and the raylet. The others take 5 s of processor time to start.
 """
 
 from __future__ import annotations

@@ -152,7 +152,6 @@ def month(
     )
 
 
-@pytest.mark.skipif("FRAMEGATE_MONTH" not in os.environ, reason="takes minutes: FRAMEGATE_MONTH=1 pytest tests/night")
 def test_a_month_of_nights_keeps_its_books(month: Month, s3_faults: S3Faults, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(1, NUM_NIGHTS + 1):
         night = SPECIAL.get(number, Night())

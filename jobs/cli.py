@@ -6,7 +6,6 @@ with 1 (see its own file). Any other exception is a defect of this program and s
 
 from __future__ import annotations
 
-import gc
 import inspect
 import re
 from typing import Annotated, Any
@@ -89,7 +88,4 @@ app.add_typer(bench.app, name="bench", cls=_Commands)
 
 def main() -> None:
     """The entry point of the console command."""
-    try:
-        app()
-    finally:
-        gc.freeze()  # else the interpreter looks at every object several times while it ends: half a second after a run
+    app()

@@ -82,6 +82,23 @@ def test_help_of_every_command_loads_nothing_heavy() -> None:
     assert set(json.loads(done.stdout)) & set(HEAVY) == set()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("status",), "config_id"),
+        (("query", "SELECT count(*) AS n FROM answers", "--format", "csv", "--output"), "n"),
+        (("audit",), "nothing is wrong"),
+    ],
+    ids=["status", "query", "audit"],
+)
+def test_a_command_writes_nothing_but_what_it_says(arguments: tuple[str, ...], told: str, output: str) -> None:
+    """Until the process has ended: a package may have something to say then."""
+    code = "import sys; from framegate.jobs.cli import main; sys.argv[0] = 'framegate'; main()"
+    done = subprocess.run([sys.executable, "-c", code, *arguments, output], capture_output=True, text=True, check=True)
+    assert told in done.stdout
+    assert done.stderr == ""
+
+
 def test_the_version_is_that_of_the_package(framegate: Framegate) -> None:
     assert framegate("--version").stdout == f"framegate {version('framegate')}\n"
 

@@ -6,7 +6,6 @@ read one clock (Linux's CLOCK_MONOTONIC), so that a worker's times fit between t
 
 from __future__ import annotations
 
-import gc
 import json
 import subprocess
 import sys
@@ -165,7 +164,6 @@ def main(job_file: str, stamps_file: str) -> None:
         raise SystemExit("the film was not answered")
     end_own_session(keep=False)
     stamps.end("ray_end")
-    gc.freeze()  # as the command does
 
 
 if __name__ == "__main__":

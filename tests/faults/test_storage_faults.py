@@ -101,9 +101,11 @@ def test_a_run_through_faults_of_one_kind_has_the_rows_of_a_fair_line(
     served = faults.sometimes(fault, lambda: dice.random() < 0.25)
     s3_faults.script(served, method=methods, target=target, times=float("inf"))
     faulty = make_job("faulty")
-    summaries = [run(faulty) for _ in range(2)]  # an old listing may leave something to the next run
+    summaries = [run(faulty) for _ in range(2)]
     s3_faults.clear()
     assert summaries[-1].num_videos_left == 0
+    if "listings" in kind:
+        run(faulty)  # a seal that did not see the newest units leaves them to the next one
     assert rows(faulty) == rows(fair)
     assert rows(fair).total() == 14
     assert findings(faulty) == 0

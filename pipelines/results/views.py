@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -119,7 +120,7 @@ class Views:
             try:
                 create_view(self.connection, view, schema, self.tables[folder], is_remote=self.files.is_remote)
             except duckdb.Error as error:
-                raise self.files.error or error from error
+                raise self.files.take_error() or error from error
         self.made.add(view)
 
     def comment(self) -> None:
@@ -157,12 +158,28 @@ def query(output_uri: str, storage_options: Mapping[str, object], sql: str) -> p
     """
     for tries_left in reversed(range(MAX_TRIES)):
         try:
-            with open_views(output_uri, storage_options) as views:
-                return select(views, sql)
-        except (VersionChanged, ObjectNotFound):
+            return _ask_once(output_uri, storage_options, sql)
+        except (VersionChanged, ObjectNotFound) as error:
             if not tries_left:
                 raise
+            _let_go(error)
     raise AssertionError("the last try returns or raises")
+
+
+def _ask_once(output_uri: str, storage_options: Mapping[str, object], sql: str) -> pa.Table:
+    with open_views(output_uri, storage_options) as views:
+        return select(views, sql)
+
+
+def _let_go(error: BaseException) -> None:
+    """Of what the functions held that an error came through: the connection among them, which holds the error.
+
+    DuckDB's binding takes no part in Python's search for such circles, and would write a page about this one when the
+    process ends.
+    """
+    for one in (error, error.__cause__):  # ours, and DuckDB's, which has ours as its own cause
+        if one is not None:
+            traceback.clear_frames(one.__traceback__)
 
 
 def select(views: Views, sql: str) -> pa.Table:
@@ -183,8 +200,8 @@ def select(views: Views, sql: str) -> pa.Table:
     try:
         return _run(views, statements[0].query)
     except duckdb.Error as error:
-        if views.files.error is not None:
-            raise views.files.error from error
+        if (met := views.files.take_error()) is not None:
+            raise met from error
         raise QueryError(one_sentence(error)) from error
 
 

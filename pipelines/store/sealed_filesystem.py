@@ -98,6 +98,11 @@ class SealedFilesystem(AbstractFileSystem):
             self._kept.clear()
             self._num_kept_bytes = 0
 
+    def take_error(self) -> FramegateError | None:
+        """The first error since this was asked last. It is not kept here: raised, it holds what holds this."""
+        error, self.error = self.error, None
+        return error
+
     def keep(self, error: FramegateError) -> FramegateError:
         self.error = self.error or error
         return error

@@ -30,9 +30,7 @@ def end_of(summary: RunSummary, *, max_unparsed_share: float, again: str) -> Run
     if summary.stop is not None:
         return _stopped(summary.stop, left, kept, again)
     if not summary.is_complete:
-        number = "an unknown number of" if summary.num_videos_left is None else f"{summary.num_videos_left:,}"
-        sentence = f"{number} videos are not complete although the run came to its end; {again}"
-        return RunEnd(exit_code=EXIT_INCOMPLETE, sentence=sentence)
+        return RunEnd(exit_code=EXIT_INCOMPLETE, sentence=f"{summary.left_over}; {again}")
     share = summary.counts.unparsed_share or 0.0
     if share > max_unparsed_share:
         sentence = (

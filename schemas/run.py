@@ -167,6 +167,12 @@ class RunSummary:
         return None if self.stop is None else self.stop.sentence
 
     @property
+    def left_over(self) -> str:
+        """What there is to say where the run came to its end and is not complete."""
+        number = "an unknown number of" if self.num_videos_left is None else f"{self.num_videos_left:,}"
+        return f"{number} videos are not complete although the run came to its end"
+
+    @property
     def is_complete(self) -> bool:
         """False where work is left that was not left on purpose: the run's own books do not balance."""
         named = (self.num_videos_answered, self.num_videos_failed, self.num_videos_skipped, self.num_videos_left)

@@ -132,9 +132,7 @@ def _end(summary: RunSummary, planned: Plan) -> dict[str, Any]:
     if summary.stop is not None:
         return _stopped(summary.stop)
     if not summary.is_complete:
-        left = "an unknown number of" if summary.num_videos_left is None else f"{summary.num_videos_left:,}"
-        reason = f"{left} videos are not complete although the run came to its end"
-        return {"state": "failed", "stop_code": "incomplete", "stop_reason": reason}
+        return {"state": "failed", "stop_code": "incomplete", "stop_reason": summary.left_over}
     if num_beyond:
         return {
             "state": "stopped",

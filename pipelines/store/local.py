@@ -1,7 +1,8 @@
 """Objects as files of a local disk: hidden while they are written, whole and on the disk when they appear.
 
 A file appears by `link`, which fails where the name is taken, and is replaced by `rename` under a lock of its folder.
-Every other process that keeps to this sees whole files only.
+Every other process that keeps to this sees whole files only. A file has no name while it is written (O_TMPFILE), so
+that a process killed meanwhile leaves nothing; where a file system cannot do that (NFS, FUSE), its name is hidden.
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ from framegate.pipelines.store.backend import check_length, version_changed
 from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, file_version, is_hidden
 
 LOCK_FILE: Final = ".framegate-lock"  # never removed: another process may hold its lock
+
+_DESCRIPTORS: Final = "/proc/self/fd/"
+_ANY_FOLDER: Final = 0  # of a descriptor; names that begin with a slash are not looked up in it
+_NO_NAMELESS_FILES: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})
 
 
 class LocalFiles:
@@ -98,8 +103,8 @@ class LocalFiles:
     def put_once(self, path: str, data: bytes) -> Put:
         with suppress(FileNotFoundError):  # most often; looking saves the writing of what is there already
             return Put(created=False, same=self._same(path, data))
-        with _written(path, data) as temporary:
-            while not _linked(temporary, path):
+        with _written(path, data) as source:
+            while not _linked(source, path):
                 with suppress(FileNotFoundError):  # deleted between the two
                     return Put(created=False, same=self._same(path, data))
         _sync_folder(os.path.dirname(path))
@@ -108,13 +113,13 @@ class LocalFiles:
     def replace(self, path: str, data: bytes, version: str) -> ObjectInfo:
         folder = os.path.dirname(path)
         self._check(path, version)  # before anything is written
-        with _written(path, data) as temporary, _locked(folder):
+        with _written(path, data) as source, _locked(folder):
             before = self._check(path, version)
-            new = os.stat(temporary)
+            new = os.stat(source)
             if new.st_mtime_ns <= before.st_mtime_ns:  # the clock of a disk ticks every few ms: a version is never back
-                os.utime(temporary, ns=(new.st_atime_ns, before.st_mtime_ns + 1))
-            os.chmod(temporary, stat.S_IMODE(before.st_mode))
-            os.replace(temporary, path)
+                os.utime(source, ns=(new.st_atime_ns, before.st_mtime_ns + 1))
+            os.chmod(source, stat.S_IMODE(before.st_mode))
+            _renamed(source, path)
             _sync_folder(folder)
             return _info(path, _stat(path))
 
@@ -182,30 +187,71 @@ def _read(descriptor: int, num_bytes: int) -> bytes:
 
 @contextmanager
 def _written(path: str, data: bytes) -> Iterator[str]:
-    """The bytes on the disk under a hidden name beside `path`, which is gone afterwards whatever happens."""
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{uuid.uuid4().hex}")
+    """The bytes on the disk of `path`, as a file that is gone afterwards whatever happens, unless it got a name."""
+    folder = os.path.dirname(path)
     try:
-        file = open(temporary, "xb", buffering=0)  # noqa: SIM115
+        descriptor, source = _opened(path)
     except FileNotFoundError:
         _make_folders(folder)
-        file = open(temporary, "xb", buffering=0)  # noqa: SIM115
+        descriptor, source = _opened(path)
     try:
-        with file:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(file.fileno(), rest) :]
-            os.fsync(file.fileno())
-        yield temporary
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+        yield source
     finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
+        os.close(descriptor)
+        if not _is_nameless(source):
+            with suppress(FileNotFoundError):
+                os.unlink(source)
 
 
-def _linked(temporary: str, path: str) -> bool:
+def _opened(path: str) -> tuple[int, str]:
+    """A new file beside `path`, and by which name it can be had: without one of its own it goes with its process."""
+    try:
+        if os.path.isdir(_DESCRIPTORS):
+            descriptor = os.open(os.path.dirname(path), os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+            return descriptor, f"{_DESCRIPTORS}{descriptor}"
+    except OSError as error:
+        if error.errno not in _NO_NAMELESS_FILES:
+            raise
+    hidden = _hidden(path)
+    return os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666), hidden
+
+
+def _hidden(path: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.{uuid.uuid4().hex}")
+
+
+def _is_nameless(source: str) -> bool:
+    return source.startswith(_DESCRIPTORS)
+
+
+def _link(source: str, path: str) -> None:
+    """Follows what /proc says of a descriptor, which link() does not and linkat() does: any folder makes it that."""
+    os.link(source, path, src_dir_fd=_ANY_FOLDER, follow_symlinks=True)
+
+
+def _renamed(source: str, path: str) -> None:
+    """Puts the file in the place of another."""
+    if not _is_nameless(source):
+        os.replace(source, path)
+        return
+    hidden = _hidden(path)
+    _link(source, hidden)
+    try:
+        os.replace(hidden, path)
+    except OSError:
+        os.unlink(hidden)
+        raise
+
+
+def _linked(source: str, path: str) -> bool:
     """Whether the name was free."""
     try:
-        os.link(temporary, path)
+        _link(source, path)
         return True
     except FileExistsError:
         if os.path.isdir(path):

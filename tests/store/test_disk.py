@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,9 +62,10 @@ def test_a_disk_that_is_full_takes_nothing_and_loses_nothing(tmp_path: Path) -> 
     number=st.sampled_from([errno.ENOSPC, errno.EDQUOT, errno.EIO]),
     after=st.integers(0, 3),
     replacing=st.booleans(),
+    nameless=st.booleans(),
 )
 def test_whatever_the_disk_refuses_leaves_the_old_or_the_new(
-    tmp_path_factory: pytest.TempPathFactory, call: str, number: int, after: int, replacing: bool
+    tmp_path_factory: pytest.TempPathFactory, call: str, number: int, after: int, replacing: bool, nameless: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("refused")
     uri = str(folder / ("a.bin" if replacing else "new/folder/a.bin"))
@@ -74,6 +76,8 @@ def test_whatever_the_disk_refuses_leaves_the_old_or_the_new(
         version = store.stat(uri).version
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, call, refusing(getattr(os, call), number, after))
+        if not nameless:
+            patch.setattr(os, "open", without_nameless_files(os.open))
         error = None
         try:
             if replacing:
@@ -101,6 +105,38 @@ def refusing(call: Callable, number: int, after: int) -> Callable:
         return call(*args, **kwargs)
 
     return refuse
+
+
+def without_nameless_files(call: Callable) -> Callable:
+    """As NFS answers."""
+
+    def open_named(path: str, flags: int, *args) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP), path)
+        return call(path, flags, *args)
+
+    return open_named
+
+
+KILLED_WHILE_IT_WRITES = """
+import os, signal, sys
+from framegate.pipelines.store import Store
+store, (old, new) = Store(), sys.argv[1:]
+version = store.stat(old).version
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+store.put_once(new, b"new") if new != old else store.replace(old, b"new", if_match=version)
+"""
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_process_killed_while_it_writes_leaves_nothing_half_written(tmp_path: Path, name: str) -> None:
+    """CI found the hidden file of an attempt that was being marked as the process of an engine that hung was ended."""
+    (tmp_path / "a").write_bytes(b"old")
+    script = [sys.executable, "-c", KILLED_WHILE_IT_WRITES, str(tmp_path / "a"), str(tmp_path / name)]
+    done = subprocess.run(script, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert os.listdir(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"old"
 
 
 def test_a_short_write_is_written_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

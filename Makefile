@@ -32,10 +32,11 @@ check: setup
 	for part in jobs/framegate/*.py schemas pipelines jobs; do ln -s "../../../$$part" build/names/framegate/ || exit 1; done
 	$(BIN)/pyright
 
-# pytest comes last, so that its summary is the last line.
+# pytest comes last, so that its summary is the last line. Two processes share the files of tests: each waits half of its
+# time for Ray, servers and processes of its own.
 test: setup
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 setup-vllm: $(VLLM_STAMP)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
@@ -18,22 +17,17 @@ from framegate.pipelines.commit import run_folding
 from framegate.pipelines.commit.lease import Member, enter
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.plan_history import read_plan, read_plans
-from framegate.pipelines.commit.records import record_plan
 from framegate.pipelines.commit.run_folding import DEAD_FOR, FOLD_FROM, fold_old_runs
 from framegate.pipelines.commit.run_history import MARK
 from framegate.pipelines.commit.runs import create_run, read_runs
 from framegate.pipelines.commit.video_log import read_video_log
 from framegate.pipelines.driver.heartbeat import RunRecord
-from framegate.pipelines.erase.erase import erase
 from framegate.pipelines.store import ObjectInfo, Put, Store
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import FramegateError, StorageError
+from tests.folded_runs import CONFIG_ID, NAMES, NOW, Before, Killed, all_plans, plan_row, put_night
 from tests.run_records import put_old_begun, put_old_end, put_run
 from tests.s3_faults import S3Faults
-
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-CONFIG_ID = "a" * 16
-NAMES = ("video_id", "video_uri", "video_version", "question_hashes", "config_id")
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -41,25 +35,8 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> Output:
     return Output.at(str(tmp_path / "index") if request.param == "local" else request.getfixturevalue("memory_root"))
 
 
-def plan_row(number: int) -> dict[str, Any]:
-    hashes = [f"{number:016x}", "b" * 16]
-    return dict(zip(NAMES, (f"{number:016x}", f"cam/{number}.mp4", "1", hashes, CONFIG_ID), strict=True))
-
-
-def put_night(output: Output, number: int, state: str = "complete", **fields: Any) -> str:
-    run_id = f"night-{number}"
-    facts = {"config_id": CONFIG_ID, "started_at": f"2026-11-{number + 1:02}T01:00:00+00:00", **fields}
-    put_run(output, run_id, state=state, **facts)
-    record_plan(output, run_id, pa.Table.from_pylist([plan_row(number), plan_row(number + 100)]))
-    return run_id
-
-
 def names(output: Output, folder: str) -> list[str]:
     return sorted(info.uri.rpartition("/")[2] for info in output.list(folder))
-
-
-def all_plans(output: Output) -> dict[str, list[dict[str, Any]]]:
-    return {run_id: read_plan(output, run_id, NAMES).to_pylist() for run_id in read_runs(output)}
 
 
 def test_a_few_runs_keep_objects_and_more_are_folded(output: Output) -> None:
@@ -119,10 +96,6 @@ def test_a_damaged_record_stays_and_hinders_nothing(output: Output) -> None:
     assert names(output, "runs") == ["history.json.gz", "odd.json"]
 
 
-class Killed(BaseException):
-    """Stands for the end of the process: nothing catches it."""
-
-
 @dataclass(frozen=True)
 class Mortal(Store):
     """Dies before its n-th change of storage, or right after it. `told` hears of each."""
@@ -176,27 +149,6 @@ def test_killed_anywhere_it_loses_and_doubles_nothing(memory_root: str) -> None:
         assert list(read_runs(output)) == [f"night-{number}" for number in range(2 * FOLD_FROM)]
         assert {number: len(rows) for number, rows in all_plans(output).items()} == dict.fromkeys(read_runs(output), 2)
     assert num_deaths > 20
-
-
-@dataclass(frozen=True)
-class Before(Store):
-    """Calls `act` before the first change of an object whose name ends so."""
-
-    ending: str = ""
-    act: list[Callable[[], None]] = field(default_factory=list)
-
-    def _act(self, uri: str) -> None:
-        if uri.endswith(self.ending) and self.act:
-            self.act.pop()()
-
-    def replace(self, uri: str, data: bytes, *, if_match: str) -> ObjectInfo:
-        self._act(uri)
-        return super().replace(uri, data, if_match=if_match)
-
-    def delete(self, uris: Any) -> None:
-        for uri in uris:
-            self._act(uri)
-            super().delete([uri])
 
 
 @pytest.mark.parametrize("ending", ["history.json.gz", "night-1.json", "history.parquet", "night-1.parquet"])
@@ -321,53 +273,6 @@ def test_a_folded_run_has_lost_its_place(output: Output) -> None:
         output.layout.run("first"), MARK, if_match=output.store.stat(output.layout.run("first")).version
     )
     assert enter(output, CONFIG_ID, Member(run_id="second"), now=NOW) is None
-
-
-def test_an_erasure_takes_videos_and_names_out_of_histories(output: Output) -> None:
-    for number in range(FOLD_FROM):
-        put_night(output, number, stop_reason=f"cannot read cam/{number}.mp4")
-    fold_old_runs(output, NOW)
-    receipt = erase(output, ["cam/1.mp4"])
-    assert receipt.rows[""] == {"plans": 1}
-    runs, plans = read_runs(output), all_plans(output)
-    assert runs["night-1"]["stop_reason"].startswith("cannot read erased:")
-    assert runs["night-2"]["stop_reason"] == "cannot read cam/2.mp4"
-    assert plans["night-1"] == [plan_row(101)]
-    assert plans["night-2"] == [plan_row(2), plan_row(102)]
-    erase(output, ["cam/101.mp4"])
-    assert all_plans(output) == {**plans, "night-1": []}
-    assert {check.name: check.findings for check in audit(output).checks if check.findings} == {}
-
-
-@pytest.mark.parametrize("ending", ["history.json.gz", "history.parquet"])
-def test_what_is_erased_while_it_is_folded_does_not_come_back(output: Output, ending: str) -> None:
-    """The run that folds has read the name, and comes to write when the erasure is over."""
-    for number in range(FOLD_FROM):
-        put_night(output, number, stop_reason=f"cannot read cam/{number}.mp4")
-    act = [lambda: erase(output, ["cam/1.mp4"])]
-    fold_old_runs(Output(Before(ending=ending, act=act), output.layout), NOW)
-    assert act == []
-    assert "cam/1.mp4" not in str(read_runs(output))
-    assert all_plans(output)["night-1"] == [plan_row(101)]
-    assert {check.name: check.findings for check in audit(output).checks if check.findings} == {}
-
-
-def test_an_erasure_that_died_before_it_renewed_the_history_does_so_later(output: Output) -> None:
-    for number in range(FOLD_FROM):
-        put_night(output, number)
-
-    def die() -> None:
-        raise Killed
-
-    def erase_and_die_and_erase() -> None:
-        with pytest.raises(Killed):
-            erase(Output(Before(ending="history.parquet", act=[die]), output.layout), ["cam/1.mp4"])
-        erase(output, ["cam/1.mp4"])
-
-    act = [erase_and_die_and_erase]
-    fold_old_runs(Output(Before(ending="history.parquet", act=act), output.layout), NOW)
-    assert act == []
-    assert all_plans(output)["night-1"] == [plan_row(101)]
 
 
 def test_the_log_of_videos_of_an_older_output_is_read_from_folded_plans(output: Output) -> None:

@@ -2,27 +2,36 @@
 
 decord 0.6 opens playlists by their content, cannot decode AV1, takes the stream it likes best and keeps decoding ahead
 for as long as it is open, without bound. So it is given bytes that were sniffed, refused files with several video
-streams where it would take another than we do, and closed after each read. Size, rotation and times come from the
-container's packets as PyAV reads them, so that both decoders choose the same frames; PyAV decodes none here.
+streams where it would take another than we do, and closed after each read. Sizes, times and key frames come from the
+container's packets as PyAV reads them, so that both decoders choose the same frames; PyAV decodes but the key frames
+that say something new of their shape.
+
+It turns a picture by the container's display matrix in ISO-BMFF, if that is within a degree above a quarter turn; it
+mirrors none, cuts off none and stretches each to the size of the first. That is undone and done anew. Where it takes
+other frames for key frames than we do, its seeks cannot be relied on, and it decodes all frames in order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import decord
 import numpy as np
 from av.error import FFmpegError
+from av.video.frame import VideoFrame
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.drawing import Drawing
 from framegate.pipelines.decode.readers.header import (
     announced_seconds,
     decode_error,
     frame_rate,
-    quarter_turns,
     read_header,
 )
+from framegate.pipelines.decode.readers.orientation import UPRIGHT, Orientation
+from framegate.pipelines.decode.readers.packet_scan import PacketScan
 from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
+from framegate.pipelines.decode.readers.stream_summary import read_summary
 from framegate.pipelines.decode.readers.timeline import Timeline
 from framegate.pipelines.decode.readers.track import Track, packet_starts
 from framegate.schemas.config import DecodeConfig
@@ -45,7 +54,9 @@ class DecordReader:
 
     def _read_packets(self, track: Track, container: str, limits: DecodeConfig) -> None:
         try:
-            self._starts, last_ticks = packet_starts(track)
+            summary = read_summary(track.container, track.stream)
+            self._scan = PacketScan(track, summary)
+            self._starts, last_ticks = packet_starts(track, self._scan.note)
             stream = track.stream
             best = track.container.streams.best("video")
             if best is None or best.index != stream.index:
@@ -56,16 +67,20 @@ class DecordReader:
                 time_base=track.time_base, origin_ticks=int(self._starts[0]), rate=frame_rate(stream)
             )
             self._end_seconds = self._timeline.end_seconds(int(self._starts[-1]), last_ticks)
-            turns = quarter_turns(track.container, stream)
-            # decord turns the picture itself where the container is ISO-BMFF, and knows no other's rotation.
-            self._turns = 0 if container == "iso_bmff" else turns
+            # decord knows no other container's matrix.
+            self._turned = _turned_by_decord(summary.degrees) if container == "iso_bmff" else UPRIGHT
+            first = self._scan.first
+            self._is_plain = self._scan.is_uniform and not any(first.margins)
+            # What is left to turn where decord has turned already.
+            self._to_turn = first.orientation.after(self._turned.inverse())
+            self._drawing = Drawing(first)
             self.header = read_header(
                 track.container,
                 stream,
                 self._file,
                 kind=container,
                 limits=limits,
-                turns=turns,
+                display_size=first.display_size,
                 duration_seconds=announced_seconds(track.container, stream, self._timeline) or self._end_seconds,
             )
         finally:
@@ -88,14 +103,17 @@ class DecordReader:
             seconds = video.get_frame_timestamp(list(range(len(video))))[:, 0].astype(np.float64)
             starts = np.rint(seconds / float(self._timeline.time_base)).astype(np.int64)
         indices = np.unique(np.maximum(np.searchsorted(starts, limits, side="right") - 1, 0))
+        is_letterboxed = False
         try:
-            for k, index in enumerate(indices.tolist()):  # one by one is as fast as all at once
-                frames_THWC[k] = np.rot90(video.get_batch([index]).asnumpy()[0], self._turns)
+            for k, pixels in enumerate(self._pixels(video, indices.tolist())):
+                is_letterboxed |= self._draw(pixels, int(starts[indices[k]]), frames_THWC[k])
                 self.progress()
         except decord.DECORDError as error:
             raise DecodeFailed(f"decord cannot decode the file ({_first_line(error)}).") from error
+        except FFmpegError as error:
+            raise decode_error(self._file, error) from error
         pts_seconds = np.array([self._timeline.seconds(int(ticks)) for ticks in starts[indices]], dtype=np.float64)
-        return Selection(frames_THWC[: len(indices)], pts_seconds, has_ended)
+        return Selection(frames_THWC[: len(indices)], pts_seconds, has_ended, is_letterboxed=is_letterboxed)
 
     def count_bytes(self, times_seconds: Sequence[float]) -> int | None:
         """See `Reader.count_bytes`: opening read all of the file, and reading does so again."""
@@ -111,17 +129,46 @@ class DecordReader:
         self.close()
 
     def _open(self, *, height: int, width: int) -> decord.VideoReader:
-        if self._turns % 2:
+        """Frames come in the size that is asked for where nothing is left to do but to turn them, else as stored."""
+        if self._to_turn.is_sideways:
             height, width = width, height
+        size = {"height": height, "width": width} if self._is_plain else {}
         self._file.seek(0)
         try:
-            return decord.VideoReader(self._file, width=width, height=height, num_threads=1)
+            return decord.VideoReader(self._file, num_threads=1, **size)
         except decord.DECORDError as error:
             if "st_nb >= 0" in str(error):  # what decord says where FFmpeg finds no decoder for any stream
                 raise UnsupportedCodec(
                     f"decord has no decoder for {self.header.codec}; set frames.decoder to pyav."
                 ) from error
             raise DecodeFailed(f"decord cannot open the file ({_first_line(error)}).") from error
+
+    def _pixels(self, video: decord.VideoReader, indices: list[int]) -> Iterator[np.ndarray]:
+        """Frames by their numbers, ascending: one by one is as fast as all at once."""
+        if self._scan.key_numbers.issuperset(video.get_key_indices()):
+            for index in indices:
+                yield video.get_batch([index]).asnumpy()[0]
+            return
+        wanted = set(indices)
+        for number in range(indices[-1] + 1):
+            pixels = video.next()  # and not `skip_frames`, which seeks
+            if number in wanted:
+                yield pixels.asnumpy()
+            else:
+                self.progress()
+
+    def _draw(self, pixels_HWC: np.ndarray, ticks: int, out_HWC: np.ndarray) -> bool:
+        if self._is_plain:
+            out_HWC[:] = self._to_turn.apply(pixels_HWC)
+            return False
+        stored = np.ascontiguousarray(self._turned.inverse().apply(pixels_HWC))
+        return self._drawing.draw(VideoFrame.from_ndarray(stored, format="rgb24"), self._scan.at(ticks), out_HWC)
+
+
+def _turned_by_decord(degrees: float | None) -> Orientation:
+    """By the angle of the container's matrix, cut to whole degrees to the right."""
+    whole = int(-(degrees or 0.0) % 360)
+    return Orientation(-(whole // 90) % 4) if whole % 90 == 0 else UPRIGHT
 
 
 def _first_line(error: Exception) -> str:

@@ -103,8 +103,9 @@ class EveryFrame:
                 decoded = codec.decode(packet)
             except (InvalidDataError, EndOfFile):
                 continue
+            self._track.changes.note_packet(packet, codec)
             for frame in decoded:
-                self._track.progress()
+                self._track.note_frame(frame)
                 has_time = frame.pts is not None or frame.dts is not None
                 if has_time and (start_ticks is None or frame_ticks(frame) >= start_ticks):
                     yield frame

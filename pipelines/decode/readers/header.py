@@ -1,17 +1,13 @@
-"""What a container tells of its video before any frame is decoded: stream, size, rotation, duration, and whether it is
-more than the limits allow.
-
-A display orientation inside of the coded video (an H.264 or HEVC SEI) is not seen, and so applied by neither decoder.
+"""What a container tells of its video before any frame is decoded: stream, size, duration, and whether it is more than
+the limits allow. How the picture is shown stands in `picture`.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from fractions import Fraction
 
 import av
-import av.logging
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Discard, Disposition
@@ -36,7 +32,6 @@ from framegate.schemas.errors import (
 IO_BUFFER_BYTES = 32 << 10
 # Pictures that stand beside a film in its container: covers, chapter thumbnails, stills.
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-_ROTATION = re.compile(r"^ {6}Display Matrix: rotation of (-?[\d.]+) degrees", re.MULTILINE)
 
 
 def open_container(file: RangeFile, container: str, limits: DecodeConfig) -> InputContainer:
@@ -129,12 +124,12 @@ def read_header(
     *,
     kind: str,
     limits: DecodeConfig,
-    turns: int,
+    display_size: tuple[int, int],
     duration_seconds: float,
 ) -> VideoHeader:
-    """Raises VideoTooLarge, and what `file` raises."""
+    """`display_size` is (height, width). Raises VideoTooLarge, and what `file` raises."""
     _check_duration(duration_seconds, limits)
-    height, width = display_size(stream, turns=turns)
+    height, width = display_size
     return VideoHeader(
         container=kind,
         codec=stream.codec.canonical_name,
@@ -151,30 +146,6 @@ def frame_rate(stream: VideoStream) -> float | None:
     """Frames per second on average; None where the container does not tell."""
     rate = float(stream.average_rate or 0)
     return rate if rate > 0 and math.isfinite(rate) else None
-
-
-def quarter_turns(container: InputContainer, stream: VideoStream) -> int:
-    """How often the stored picture is turned left by 90 degrees to stand upright, 0 to 3, by the display matrix."""
-    # PyAV shows the matrix on decoded frames only; FFmpeg's summary of the container has it without decoding.
-    av.logging.set_level(av.logging.INFO)
-    try:
-        summary = container.dumps_format()  # pyright: ignore[reportAttributeAccessIssue] - missing in the stubs
-    finally:
-        av.logging.set_level(None)
-    _, _, after = summary.partition(f"\n  Stream #0:{stream.index}")
-    found = _ROTATION.search(after.partition("\n  Stream #")[0])
-    return round(float(found.group(1)) / 90) % 4 if found else 0
-
-
-def display_size(stream: VideoStream, *, turns: int) -> tuple[int, int]:
-    """(height, width) as a player shows it: pixels made square by drawing the image out, then turned."""
-    height, width = stream.height, stream.width
-    pixel_ratio = float(stream.sample_aspect_ratio or 1)
-    if pixel_ratio > 1:
-        width = round(width * pixel_ratio)
-    else:
-        height = round(height / pixel_ratio)
-    return (width, height) if turns % 2 else (height, width)
 
 
 def decode_error(file: RangeFile, error: FFmpegError | str) -> VideoError:

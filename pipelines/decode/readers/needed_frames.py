@@ -215,9 +215,10 @@ class NeededFrames:
             decoded = self._track.stream.codec_context.decode(packet)
         except (InvalidDataError, EndOfFile) as error:
             raise IrregularPackets("a packet cannot be decoded") from error
+        self._track.changes.note_packet(packet, self._track.stream.codec_context)
         oldest = None if limit is None else self._starts.on_display(limit)
         for frame in decoded:
-            self._track.progress()
+            self._track.note_frame(frame)
             ticks = _ticks(frame)
             self._in_decoder.discard(ticks)
             if self._decoded and ticks <= _ticks(self._decoded[-1]):

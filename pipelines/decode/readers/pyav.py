@@ -11,21 +11,22 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 
+from framegate.pipelines.decode.readers.appearance import Appearance
 from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.drawing import Drawing
 from framegate.pipelines.decode.readers.every_frame import EveryFrame, Shown, frame_ticks
 from framegate.pipelines.decode.readers.frame_starts import IrregularPackets
 from framegate.pipelines.decode.readers.header import (
     announced_seconds,
     decode_error,
     frame_rate,
-    quarter_turns,
     read_header,
 )
 from framegate.pipelines.decode.readers.needed_frames import NeededFrames
 from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
 from framegate.pipelines.decode.readers.skippable import skips_exactly
+from framegate.pipelines.decode.readers.stream_summary import read_summary
 from framegate.pipelines.decode.readers.timeline import Timeline
 from framegate.pipelines.decode.readers.track import Track, count_bytes, end_of_packets
 from framegate.schemas.config import DecodeConfig
@@ -41,7 +42,6 @@ class PyavReader:
 
     def __init__(self, file: RangeFile, *, container: str, limits: DecodeConfig, skips: bool = True) -> None:
         self._file = file
-        self._reformatter = VideoReformatter()
         self._frames: NeededFrames | EveryFrame | None = None
         self._track: Track | None = None
         try:
@@ -52,7 +52,8 @@ class PyavReader:
             self._timeline = Timeline(
                 time_base=track.time_base, origin_ticks=frame_ticks(first), rate=frame_rate(track.stream)
             )
-            self._turns = quarter_turns(track.container, track.stream)
+            self._appearance = Appearance(track, read_summary(track.container, track.stream), first)
+            self._drawing = Drawing(self._appearance.first)
             self.header = self._read_header(track, container, limits)
         except FFmpegError as error:
             self.close()
@@ -67,7 +68,7 @@ class PyavReader:
         """See `Reader.read`."""
         frames_THWC = np.empty((len(times_seconds), height, width, 3), dtype=np.uint8) if out is None else out
         pts: list[int] = []
-        has_ended = False
+        has_ended = is_letterboxed = False
         limits = [self._timeline.limit_ticks(seconds) for seconds in times_seconds]
         try:
             ranges = self._open_track().byte_ranges(limits)
@@ -80,12 +81,13 @@ class PyavReader:
                     break
                 ticks = frame_ticks(shown.frame)
                 if not pts or ticks > pts[-1]:
-                    self._draw(shown.frame, frames_THWC[len(pts)])
+                    picture = self._appearance.of(shown.frame)
+                    is_letterboxed |= self._drawing.draw(shown.frame, picture, frames_THWC[len(pts)])
                     pts.append(ticks)
         except FFmpegError as error:
             raise decode_error(self._file, error) from error
         pts_seconds = np.array([self._timeline.seconds(ticks) for ticks in pts], dtype=np.float64)
-        return Selection(frames_THWC[: len(pts)], pts_seconds, has_ended)
+        return Selection(frames_THWC[: len(pts)], pts_seconds, has_ended, is_letterboxed=is_letterboxed)
 
     def count_bytes(self, times_seconds: Sequence[float]) -> int | None:
         """See `Reader.count_bytes`. What opening read is not in it."""
@@ -144,7 +146,7 @@ class PyavReader:
             self._file,
             kind=container,
             limits=limits,
-            turns=self._turns,
+            display_size=self._appearance.first.display_size,
             duration_seconds=duration_seconds,
         )
 
@@ -162,18 +164,6 @@ class PyavReader:
 
     def _end_seconds(self, last: VideoFrame) -> float:
         return self._timeline.end_seconds(frame_ticks(last), last.duration or 0)
-
-    def _draw(self, frame: VideoFrame, out_HWC: np.ndarray) -> None:
-        """Scales and turns `frame` into `out_HWC` by one conversion and one copy."""
-        height, width, _ = out_HWC.shape
-        if self._turns % 2:
-            height, width = width, height
-        rgb = self._reformatter.reformat(
-            frame, width=width, height=height, format="rgb24", interpolation="BICUBIC", threads=1
-        )
-        plane = rgb.planes[0]
-        rows = np.asarray(memoryview(plane)).reshape(height, plane.line_size)
-        out_HWC[:] = np.rot90(rows[:, : width * 3].reshape(height, width, 3), self._turns)
 
     def _forget(self) -> None:
         if self._frames is not None:

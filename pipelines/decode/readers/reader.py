@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from framegate.schemas.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class VideoHeader:
-    """What is known before a clip is decoded. The display size has rotation and pixel aspect applied.
+    """What is known before a clip is decoded. The display size is that of the first frame as a player shows it: cut to
+    what the container lets show, drawn out to square pixels, and turned.
 
     fps            average frame rate as the container gives it; None where it gives none
     num_streams    of all kinds, in the file
@@ -38,13 +39,27 @@ class VideoHeader:
     is_cut_short: bool = False
 
 
-class Selection(NamedTuple):
-    """The frames of one read: frames_THWC uint8 RGB and pts_seconds float64 (T,). `has_ended`: the video ended before
-    the last of the times that were asked for."""
-
+class _Frames(NamedTuple):
     frames_THWC: np.ndarray
     pts_seconds: np.ndarray
     has_ended: bool
+
+
+class Selection(_Frames):
+    """The frames of one read: frames_THWC uint8 RGB and pts_seconds float64 (T,). `has_ended`: the video ended before
+    the last of the times that were asked for. These three unpack.
+
+    is_letterboxed   a frame has another shape than the first one of the video, and black beside it
+    """
+
+    is_letterboxed: bool
+
+    def __new__(
+        cls, frames_THWC: np.ndarray, pts_seconds: np.ndarray, has_ended: bool, *, is_letterboxed: bool = False
+    ) -> Self:
+        selection = super().__new__(cls, frames_THWC, pts_seconds, has_ended)
+        selection.is_letterboxed = is_letterboxed
+        return selection
 
 
 class Source(Protocol):
@@ -75,8 +90,10 @@ class Reader(Protocol):
     def read(
         self, times_seconds: Sequence[float], *, height: int, width: int, out: np.ndarray | None = None
     ) -> Selection:
-        """The frames on display at ascending `times_seconds`, scaled to (height, width) and turned upright.
+        """The frames on display at ascending `times_seconds`, as a player shows them, scaled to (height, width).
 
+        (height, width) stands for the shape of the first frame of the video. A frame of another shape keeps its own: it
+        is put into the middle, as large as it finds room, on black.
         Each frame once, so fewer than `times_seconds` where one frame serves two times, and none (T = 0) where the
         video has ended. `out`, uint8 of (len(times_seconds), height, width, 3), is where the frames are put; without
         it, an array is made. Raises VideoError.

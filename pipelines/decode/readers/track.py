@@ -12,10 +12,13 @@ import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.coded_changes import CodedChanges
 from framegate.pipelines.decode.readers.header import decode_error, keep_only, main_stream, open_container
+from framegate.pipelines.decode.readers.key_frames import KeyFrames
 from framegate.pipelines.decode.readers.timeline import Timeline
 from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import DecodeFailed
@@ -31,12 +34,15 @@ KEY_FRAME_SHARE = 0.3
 BACK_OFF_SECONDS = (0, 1, 4, 16, 64)
 # After a seek that landed between key frames: where no key frame follows in so many packets, none are marked.
 MAX_KEYLESS_PACKETS = 600
+# In these, a seek goes to a frame that the index calls a key frame. In others it goes somewhere near.
+_INDEXED = ("iso_bmff", "matroska", "avi", "flv")
 
 
 class Track:
     """`stream` and `container` are replaced by `rewind`: keep neither, they point to freed memory then.
 
-    `progress` is called for each frame that comes out of the decoder, by the code that decodes the packets.
+    `progress` is called for each frame that comes out of the decoder, by the code that decodes the packets; that code
+    tells `changes` of its packets, and `note_frame` of the frames.
     Raises FFmpegError where the container cannot be opened, VideoError as `main_stream`.
     """
 
@@ -44,6 +50,9 @@ class Track:
         self._file, self._kind, self._limits = file, container, limits
         self._is_open = False
         self.progress: Callable[[], object] = bool  # which does nothing
+        self.changes = CodedChanges()
+        self._keys: KeyFrames | None = None
+        self._has_sought = False
         self._reorder_ticks = 0
         # A program stream does not time each frame: after a seek, FFmpeg gives frames the times of their neighbours.
         self.can_seek = container != "mpeg_ps"
@@ -63,6 +72,8 @@ class Track:
         max_pixels = self._limits.max_pixels + 64 * self.stream.height
         self.stream.codec_context.options = {"max_pixels": str(max_pixels)}
         keep_only(self.container, self.stream)
+        self.changes.forget()
+        self._judge_keys()
         self._expected = (0, 0)
         self._from_key = False
 
@@ -70,17 +81,29 @@ class Track:
         """Goes to a key frame at or before `ticks`, or somewhere near; False where the container cannot."""
         if not self.can_seek:
             return False
+        self._look_at_first_packets()
+        if self._keys is not None and self._keys.is_unknown:
+            self.can_seek = False
+            return False
+        self._has_sought = True
         try:
             self.container.seek(ticks, stream=self.stream, backward=True)
         except FFmpegError:
             return False
         self._from_key = True
+        self.changes.forget()
         return True
+
+    @property
+    def keys_are_marked(self) -> bool:
+        """Whether the container's marks of key frames hold, as far as is known."""
+        return self._keys is None or not self._keys.is_deceptive
 
     def packets(self) -> Iterator[Packet[VideoStream]]:
         """From here on, after a seek from the first key frame on, in decode order, with an empty one at the end.
 
-        They end early where the container breaks off, or where no key frame follows.
+        A packet at which decoding cannot start is no key frame, whatever it is marked as. They end early where the
+        container breaks off, or where no key frame follows.
         """
         packets = self.container.demux(self.stream)
         keyless = 0
@@ -91,6 +114,7 @@ class Track:
                 return
             if packet is None or keyless > MAX_KEYLESS_PACKETS:
                 return
+            self._judge(packet, has_landed=self._from_key and not keyless)
             if packet.is_keyframe:
                 self._from_key = False
                 self._note_reordering(packet)
@@ -99,14 +123,24 @@ class Track:
                 continue
             yield packet
 
+    def note_frame(self, frame: VideoFrame) -> None:
+        """A frame came out of the decoder."""
+        self.progress()
+        self.changes.note_frame(frame)
+
     def key_ticks_before(self, ticks: int) -> int | None:
         """When the last key frame at or before `ticks` that the index knows of is decoded."""
+        if not self.keys_are_marked:
+            return None
         index = self.stream.index_entries
         entry = index.search_timestamp(ticks - self._reorder_ticks, backward=True)
         return index[entry].timestamp if entry >= 0 else None
 
     def has_index_to(self, ticks: int) -> bool:
-        """Whether the index reaches so far; a fragmented movie's grows while it is read."""
+        """Whether the index reaches so far; a fragmented movie's grows while it is read. An index that names wrong key
+        frames reaches nowhere, until it is known that a seek does not help either."""
+        if not self.keys_are_marked:
+            return not self.can_seek
         index = self.stream.index_entries
         return len(index) > 1 and index[-1].timestamp >= ticks
 
@@ -147,7 +181,32 @@ class Track:
             self._is_open = False
             self._file.expect(0, 0)
 
+    def _judge(self, packet: Packet[VideoStream], *, has_landed: bool) -> None:
+        if self._keys is not None:
+            packet.is_keyframe = self._keys.judge(packet)
+            if has_landed and self._kind in _INDEXED and packet.size:
+                self._keys.note_landing(packet.is_keyframe)
+
+    def _judge_keys(self) -> None:
+        """Called where the container is opened. Where its marks do not hold and a seek has led nowhere, the next one
+        would not either, as before the second key frame of an hour: the video is decoded from one end to the other."""
+        if self._keys is None:
+            self._keys = KeyFrames(self.stream)
+        if self._has_sought and self._keys.is_deceptive:
+            self.can_seek = False
+        self._has_sought = False
+
+    def _look_at_first_packets(self) -> None:
+        """Before the first seek: whether the container marks every frame, where nothing else tells."""
+        if self._keys is not None and not self._has_sought and self._keys.needs_more:
+            for packet in self.packets():
+                if packet.size == 0 or not self._keys.needs_more:
+                    break
+            self._keys.conclude()
+
     def _byte_range(self, ticks: int) -> tuple[int, int] | None:
+        if not self.keys_are_marked:
+            return None
         index = self.stream.index_entries
         key = index.search_timestamp(ticks - self._reorder_ticks, backward=True)
         if key < 0 or len(index) < 2:
@@ -190,18 +249,19 @@ def count_bytes(ranges: Sequence[tuple[int, int]]) -> int:
     return total
 
 
-def packet_starts(track: Track) -> tuple[np.ndarray, int]:
+def packet_starts(track: Track, note: Callable[[Packet[VideoStream]], object] = bool) -> tuple[np.ndarray, int]:
     """When each frame is shown, ascending ticks, by all packets; and how long the last one is, 0 where not told.
 
     Reads the whole file and decodes nothing; leaves the track at its start. Packets that an edit list cuts off are left
-    out. Raises FFmpegError, VideoError.
+    out. `note` is told of each packet. Raises FFmpegError, VideoError.
     """
     track.rewind()
-    spans = sorted(
-        (packet.pts, packet.duration or 0)
-        for packet in track.packets()
-        if packet.pts is not None and packet.size and not packet.is_discard
-    )
+    spans: list[tuple[int, int]] = []
+    for packet in track.packets():
+        note(packet)
+        if packet.pts is not None and packet.size and not packet.is_discard:
+            spans.append((packet.pts, packet.duration or 0))
+    spans.sort()
     track.rewind()
     if not spans:
         raise decode_error(track._file, "its packets have no times")

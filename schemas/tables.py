@@ -98,6 +98,11 @@ _CLIP = [
     _column("clip_is_last", pa.bool_(), "no clip of the video comes after this one"),
     _column("num_frames", pa.int32(), "frames that were selected"),
     _column("clip_is_truncated", pa.bool_(), "the file breaks off in this clip: it has fewer frames than it should"),
+    _optional(
+        "clip_is_letterboxed",
+        pa.bool_(),
+        "the picture changed its shape: frames of another shape than the video's first one have black beside them",
+    ),
     _column("decode_seconds", pa.float64(), "time spent on decoding this clip"),
     _column("bytes_read", pa.int64(), "bytes fetched from storage for this clip; the first also opens the file"),
 ]

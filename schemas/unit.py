@@ -95,15 +95,17 @@ class PlannedVideo:
 class _ClipOfUnit:
     """What a clip is before and after the engine.
 
-    is_last        no clip of the video comes after it
-    is_truncated   the file breaks off in it, so that it has fewer frames than it should
-    bytes_read     fetched from storage for it
+    is_last         no clip of the video comes after it
+    is_truncated    the file breaks off in it, so that it has fewer frames than it should
+    is_letterboxed frames of it have another shape than the first one of the video, and black beside them
+    bytes_read      fetched from storage for it
     """
 
     clip: Clip
     is_last: bool
     decode_seconds: float
     is_truncated: bool = False
+    is_letterboxed: bool = False
     bytes_read: int = 0
 
 
@@ -243,6 +245,7 @@ def clip_row(clip: DecodedClip | AnsweredClip, *, num_frames: int) -> dict[str, 
         "end_seconds": clip.clip.end_seconds,
         "clip_is_last": clip.is_last,
         "clip_is_truncated": clip.is_truncated,
+        "clip_is_letterboxed": clip.is_letterboxed,
         "num_frames": num_frames,
         "decode_seconds": clip.decode_seconds,
         "bytes_read": clip.bytes_read,
@@ -296,6 +299,7 @@ def _clips_of(video_id: str, rows: Iterable[Mapping[str, Any]], frames: pa.Scala
             is_last=row["clip_is_last"],
             decode_seconds=row["decode_seconds"],
             is_truncated=row["clip_is_truncated"],
+            is_letterboxed=row["clip_is_letterboxed"],
             bytes_read=row["bytes_read"],
         )
         offset += size

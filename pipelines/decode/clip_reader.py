@@ -192,9 +192,8 @@ class ClipReader:
         began = time.perf_counter()
         header = reader.header
         targets = self._policy.targets(start, end, header)
-        frames_THWC, pts_seconds, has_ended = reader.read(
-            targets.times_seconds, height=targets.height, width=targets.width
-        )
+        selection = reader.read(targets.times_seconds, height=targets.height, width=targets.width)
+        frames_THWC, pts_seconds, has_ended = selection
         if len(pts_seconds) == 0:
             return None, True
         clip = DecodedClip(
@@ -204,6 +203,7 @@ class ClipReader:
             frames=FrameBatch(frames_THWC=frames_THWC, pts_seconds=pts_seconds, duration_seconds=end - start),
             is_last=False,
             is_truncated=has_ended and header.is_cut_short,
+            is_letterboxed=selection.is_letterboxed,
             decode_seconds=time.perf_counter() - began,
         )
         return clip, has_ended

@@ -119,7 +119,12 @@ class _Server:
         pts_seconds[:num_frames] = selection.pts_seconds
         if frames_THWC.ctypes.data != out.ctypes.data:  # a reader may have arrays of its own
             out[:num_frames] = frames_THWC
-        return {"kind": "frames", "num_frames": num_frames, "has_ended": bool(selection.has_ended)}
+        return {
+            "kind": "frames",
+            "num_frames": num_frames,
+            "has_ended": bool(selection.has_ended),
+            "is_letterboxed": bool(selection.is_letterboxed),
+        }
 
     def _count_bytes(self, request: wire.Message, payload: bytes) -> wire.Message:
         self._be_patient()

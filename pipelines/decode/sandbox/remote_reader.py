@@ -76,7 +76,12 @@ class SandboxedReader:
             if out is not None and not direct:
                 out[:num_frames] = frames_THWC
                 frames_THWC = out[:num_frames]
-            return Selection(frames_THWC, pts_seconds, wire.take_truth(answer, "has_ended"))
+            return Selection(
+                frames_THWC,
+                pts_seconds,
+                wire.take_truth(answer, "has_ended"),
+                is_letterboxed=wire.take_truth(answer, "is_letterboxed"),
+            )
 
         size_bytes = self._child.frames.size_bytes
         request = {"kind": "read", "height": height, "width": width, "room_bytes": size_bytes}

@@ -160,7 +160,8 @@ def _row(clip: int, question: int, number: int, chance: random.Random) -> dict[s
     return {
         "row_kind": "answer", "video_uri": _URI, "video_id": _VIDEO_ID, "clip_index": clip,
         "start_seconds": 8.0 * clip, "end_seconds": 8.0 * clip + 8, "clip_is_last": is_last, "num_frames": 16,
-        "clip_is_truncated": False, "decode_seconds": chance.uniform(0.1, 0.4), "bytes_read": chance.randrange(2**20),
+        "clip_is_truncated": False, "clip_is_letterboxed": False,
+        "decode_seconds": chance.uniform(0.1, 0.4), "bytes_read": chance.randrange(2**20),
         "question_id": f"question-{question}", "question_hash": _question_hash(question),
         "question": QUESTIONS[question], "answer_type": ["yes_no", "number"][question], "answer": answer,
         "answer_first": answer, "answer_second": answer if thinks else None,

@@ -16,7 +16,10 @@ from framegate.schemas.config import DecodeConfig
 from tests.decode.oracle import encode, join, remux
 
 each_decoder = pytest.mark.parametrize("decoder", ["pyav", "decord"])
-DISC = "color=c=gray:size={size}:rate=10:duration=2,format=yuv420p,geq=lum='if(lt(hypot((X-W/2)*{ratio},Y-H/2),H/3),235,90)':cb=128:cr=128"
+DISC = (
+    "color=c=gray:size={size}:rate=10:duration=2,format=yuv420p,"
+    "geq=lum='if(lt(hypot((X-W/2)*{ratio},Y-H/2),H/3),235,90)':cb=128:cr=128"
+)
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from framegate.pipelines.decode.readers.reader import open_reader, sniff_file
 from framegate.schemas.config import DecodeConfig
 from tests.decode.container_edits import all_marked
 from tests.decode.corpus_films import film as quarters
-from tests.decode.oracle import encode, remux, shown_frames
+from tests.decode.ffmpeg_command import encode, remux, shown_frames
 
 NUM_FRAMES, RATE = 60, 10
 FRAGMENTS = ("-movflags", "frag_keyframe+empty_moov")
@@ -129,6 +129,25 @@ def test_a_scene_change_without_a_reset_is_no_key_frame() -> None:
         right = shown_frames(marked)
         for decoder in ("pyav", "decord"):
             assert wrong_frames(decoder, marked, right) == [], decoder
+
+
+@pytest.mark.parametrize(
+    ("codec", "muxer", "options"),
+    [
+        ("libx265", "mp4", ("-x265-params", "log-level=none:open-gop=1:bframes=3")),
+        ("libx264", "mp4", ("-x264-params", "open-gop=1:bframes=3")),
+        ("libx264", "matroska", ("-x264-params", "open-gop=1:bframes=3")),
+        ("mpeg2video", "matroska", ("-bf", "2")),
+        ("mpeg4", "mp4", ("-bf", "2")),
+    ],
+)
+def test_frames_that_are_shown_before_the_key_frame_they_follow(
+    codec: str, muxer: str, options: tuple[str, ...]
+) -> None:
+    data = film(codec, muxer, options)
+    right = shown_frames(data)
+    for decoder in ("pyav", "decord"):
+        assert wrong_frames(decoder, data, right) == [], decoder
 
 
 def test_one_key_frame_in_a_long_film_is_decoded_from_once() -> None:

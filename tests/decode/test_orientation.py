@@ -19,7 +19,7 @@ from framegate.pipelines.decode.readers.orientation import UPRIGHT, Orientation,
 from framegate.pipelines.decode.readers.reader import open_reader
 from tests.decode.container_edits import EIGHT, UNIT, Matrix, with_clap, with_matrix
 from tests.decode.corpus_films import picture
-from tests.decode.oracle import encode, remux, shown_frames
+from tests.decode.ffmpeg_command import encode, remux, shown_frames
 
 each_decoder = pytest.mark.parametrize("decoder", ["pyav", "decord"])
 each_matrix = pytest.mark.parametrize(("matrix", "num_turns", "is_mirrored"), EIGHT.values(), ids=EIGHT)
@@ -149,7 +149,8 @@ def test_a_cut_keeps_the_place_of_frames_that_are_scaled(name: str) -> None:
     for decoder in ("pyav", "decord"):
         with open_reader(decoder, RangeFile.of(data)) as reader:
             frames, _, _ = reader.read([0.705], height=height, width=width)
-        assert np.abs(frames[0].astype(int) - expected[7]).mean() < 6
+        # Scaled before the turn here and after it there; another place would differ by 40.
+        assert np.abs(frames[0].astype(int) - expected[7]).mean() < 12, decoder
 
 
 @each_decoder
@@ -158,10 +159,35 @@ def test_a_cut_keeps_the_place_of_frames_that_are_scaled(name: str) -> None:
 @pytest.mark.parametrize("muxer", ["mp4", "mpegts"])
 def test_a_message_in_the_coded_video_turns_it(decoder: str, degrees: int, flip: str, muxer: str) -> None:
     """An H.264 display orientation: in the first picture of an MP4, in each key frame of a transport stream."""
-    check(
-        decoder,
-        remux(film(), muxer, "-bsf:v", f"h264_metadata=display_orientation=insert:rotate={degrees}{flip}"),
-    )
+    # Without reordered frames: in transport streams, decord counts them wrongly.
+    message = f"h264_metadata=display_orientation=insert:rotate={degrees}{flip}"
+    check(decoder, remux(film("-bf", "0"), muxer, "-bsf:v", message))
+
+
+def hevc_message(num_turns: int, *, mirrored: bool, flipped: bool) -> bytes:
+    """A unit of H.265 with a display orientation: mirrored, flipped, then turned left (ISO/IEC 23008-2, D.2.17)."""
+    bits = f"0{mirrored:d}{flipped:d}{num_turns << 14:016b}1"
+    content = int(bits.ljust(24, "0"), 2).to_bytes(3, "big")
+    unit = bytes([39 << 1, 1, 47, len(content)]) + content + b"\x80"
+    return unit.replace(b"\0\0", b"\0\0\3")
+
+
+@each_decoder
+@pytest.mark.parametrize(("num_turns", "mirrored", "flipped"), [(1, False, False), (0, True, False), (3, False, True)])
+def test_a_message_in_hevc(decoder: str, num_turns: int, mirrored: bool, flipped: bool) -> None:
+    source, target = io.BytesIO(film("-x265-params", "log-level=none", codec="libx265")), io.BytesIO()
+    message = hevc_message(num_turns, mirrored=mirrored, flipped=flipped)
+    with av.open(source) as container, av.open(target, "w", format="mp4") as turned:
+        stream = turned.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux(video=0):
+            if not packet.size:
+                continue
+            head = len(message).to_bytes(4, "big") + message if packet.is_keyframe else b""
+            new = av.Packet(head + bytes(packet))
+            new.stream, new.time_base, new.is_keyframe = stream, packet.time_base, packet.is_keyframe
+            new.pts, new.dts, new.duration = packet.pts, packet.dts, packet.duration
+            turned.mux(new)
+    check(decoder, target.getvalue())
 
 
 @each_decoder

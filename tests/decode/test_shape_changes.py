@@ -13,7 +13,7 @@ from framegate.pipelines.decode.readers.picture import Picture
 from framegate.pipelines.decode.readers.reader import open_reader
 from framegate.pipelines.decode.sandbox.sandbox import Sandbox
 from framegate.schemas.config import DecodeConfig
-from tests.decode.oracle import encode, join, remux
+from tests.decode.ffmpeg_command import encode, join, remux
 
 each_decoder = pytest.mark.parametrize("decoder", ["pyav", "decord"])
 DISC = (

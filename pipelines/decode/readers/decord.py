@@ -7,8 +7,9 @@ container's packets as PyAV reads them, so that both decoders choose the same fr
 that say something new of their shape.
 
 It turns a picture by the container's display matrix in ISO-BMFF, if that is within a degree above a quarter turn; it
-mirrors none, cuts off none and stretches each to the size of the first. That is undone and done anew. Where it takes
-other frames for key frames than we do, its seeks cannot be relied on, and it decodes all frames in order.
+mirrors none, cuts off none and stretches each to the size of the first. That is undone and done anew. It counts frames
+on from the key frame that it sought. Where it takes other frames for key frames than we do, or frames are shown before
+the key frame that they follow, the count is wrong, and it decodes all frames in order.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from framegate.pipelines.decode.readers.header import (
     read_header,
 )
 from framegate.pipelines.decode.readers.orientation import UPRIGHT, Orientation
-from framegate.pipelines.decode.readers.packet_scan import PacketScan
 from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
+from framegate.pipelines.decode.readers.shape_survey import ShapeSurvey
 from framegate.pipelines.decode.readers.stream_summary import read_summary
 from framegate.pipelines.decode.readers.timeline import Timeline
 from framegate.pipelines.decode.readers.track import Track, packet_starts
@@ -55,8 +56,8 @@ class DecordReader:
     def _read_packets(self, track: Track, container: str, limits: DecodeConfig) -> None:
         try:
             summary = read_summary(track.container, track.stream)
-            self._scan = PacketScan(track, summary)
-            self._starts, last_ticks = packet_starts(track, self._scan.note)
+            self._survey = ShapeSurvey(track, summary)
+            self._starts, last_ticks = packet_starts(track, self._survey.note)
             stream = track.stream
             best = track.container.streams.best("video")
             if best is None or best.index != stream.index:
@@ -69,8 +70,8 @@ class DecordReader:
             self._end_seconds = self._timeline.end_seconds(int(self._starts[-1]), last_ticks)
             # decord knows no other container's matrix.
             self._turned = _turned_by_decord(summary.degrees) if container == "iso_bmff" else UPRIGHT
-            first = self._scan.first
-            self._is_plain = self._scan.is_uniform and not any(first.margins)
+            first = self._survey.first
+            self._is_plain = self._survey.is_uniform and not any(first.margins)
             # What is left to turn where decord has turned already.
             self._to_turn = first.orientation.after(self._turned.inverse())
             self._drawing = Drawing(first)
@@ -145,7 +146,7 @@ class DecordReader:
 
     def _pixels(self, video: decord.VideoReader, indices: list[int]) -> Iterator[np.ndarray]:
         """Frames by their numbers, ascending: one by one is as fast as all at once."""
-        if self._scan.key_numbers.issuperset(video.get_key_indices()):
+        if not self._survey.has_leading and self._survey.key_numbers.issuperset(video.get_key_indices()):
             for index in indices:
                 yield video.get_batch([index]).asnumpy()[0]
             return
@@ -162,7 +163,7 @@ class DecordReader:
             out_HWC[:] = self._to_turn.apply(pixels_HWC)
             return False
         stored = np.ascontiguousarray(self._turned.inverse().apply(pixels_HWC))
-        return self._drawing.draw(VideoFrame.from_ndarray(stored, format="rgb24"), self._scan.at(ticks), out_HWC)
+        return self._drawing.draw(VideoFrame.from_ndarray(stored, format="rgb24"), self._survey.at(ticks), out_HWC)
 
 
 def _turned_by_decord(degrees: float | None) -> Orientation:

@@ -23,10 +23,11 @@ from framegate.pipelines.decode.readers.track import Track
 _HEAD_BYTES = 64 << 10
 
 
-class PacketScan:
+class ShapeSurvey:
     """Told of all packets of `track` by `note`, in decode order from the first one on.
 
     key_numbers   of the packets at which decoding can start, from 0
+    has_leading   frames that follow a key frame in the file, and may refer to what lies before it, are shown before it
     """
 
     def __init__(self, track: Track, summary: StreamSummary) -> None:
@@ -39,16 +40,21 @@ class PacketScan:
         self._ticks: list[int] = []
         self._pictures: list[Picture] = []
         self.key_numbers: set[int] = set()
+        self.has_leading = False
+        self._key_ticks: int | None = None
 
     def note(self, packet: Packet[VideoStream]) -> None:
         if packet.size == 0:
             return
         if packet.is_keyframe:
             self.key_numbers.add(self._num_packets)
+            self._key_ticks = packet.pts if self._num_packets else None
             mark = self._mark_of(bytes(memoryview(packet)[:_HEAD_BYTES]))
             if self._appearance is None or (mark and mark != self._mark):
                 self._mark = mark or self._mark
                 self._look_at(packet)
+        elif packet.pts is not None and self._key_ticks is not None:
+            self.has_leading |= packet.pts < self._key_ticks
         self._num_packets += 1
 
     @property

@@ -28,7 +28,7 @@ FILMS: list[tuple[str, str, tuple[str, ...], bool]] = [
     ("libx264", "mp4", FRAGMENTS, False),  # decord numbers the frames of a fragmented movie otherwise
     ("libx264", "matroska", (), True),
     ("libx264", "flv", ("-bf", "0"), True),
-    ("libx264", "avi", ("-bf", "0"), True),
+    ("libx264", "avi", ("-bf", "0"), False),  # of H.264 in AVI decord shows other frames, whatever is marked
     ("libx265", "mp4", ("-x265-params", "log-level=none"), True),
     ("libx265", "mp4", ("-x265-params", "log-level=none:open-gop=1"), True),
     ("libx265", "mp4", (*FRAGMENTS, "-x265-params", "log-level=none"), False),
@@ -49,7 +49,7 @@ FILMS: list[tuple[str, str, tuple[str, ...], bool]] = [
     ("wmv1", "avi", (), True),
     ("wmv2", "matroska", (), True),
     ("flv1", "flv", (), True),
-    ("h263", "avi", (), True),
+    ("h263", "avi", (), True),  # here FFmpeg itself marks every frame
     ("ffv1", "matroska", (), True),
     ("cinepak", "avi", ("-pix_fmt", "rgb24"), False),
     ("qtrle", "mov", ("-pix_fmt", "rgb24"), False),
@@ -96,6 +96,8 @@ def test_frames_are_right_where_every_frame_is_marked(
 
 @pytest.mark.parametrize(("codec", "muxer", "options", "by_decord"), FILMS, ids=NAMES)
 def test_marks_that_are_right_are_relied_on(codec: str, muxer: str, options: tuple[str, ...], by_decord: bool) -> None:
+    if codec == "h263":
+        pytest.skip("FFmpeg's encoder marks every frame")
     file = RangeFile.of(film(codec, muxer, options))
     with PyavReader(file, container=sniff_file(file), limits=DecodeConfig()) as reader:
         for seconds in (5.5, 0.3, 3.1):

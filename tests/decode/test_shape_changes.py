@@ -23,16 +23,19 @@ DISC = (
 
 
 @functools.cache
-def part(codec: str, muxer: str, size: str, pixel_ratio: str, start: int) -> bytes:
-    """Two seconds of a grey picture with a white disc in its middle: round on display, a third of the height."""
+def part(codec: str, muxer: str, size: str, pixel_ratio: str, *options: str) -> bytes:
+    """Two seconds of a grey picture with a white disc in its middle: round on display, two thirds as high as it."""
     width, height = pixel_ratio.split("/")
     source = DISC.format(size=size, ratio=float(width) / float(height)) + f",setsar={pixel_ratio}"
-    return encode(source, codec, muxer, "-g", "5", "-b:v", "2M", "-pix_fmt", "yuv420p", "-output_ts_offset", str(start))
+    return encode(source, codec, muxer, "-g", "5", "-b:v", "2M", "-pix_fmt", "yuv420p", *options)
 
 
-def joined(codec: str, *shapes: tuple[str, str]) -> bytes:
+def joined(codec: str, *shapes: tuple[str, str], b_frames: int = 0) -> bytes:
     """A transport stream in which the picture takes one (size, pixel ratio) after the other, two seconds each."""
-    return b"".join(part(codec, "mpegts", *shape, 2 * number) for number, shape in enumerate(shapes))
+    return b"".join(
+        part(codec, "mpegts", *shape, "-bf", str(b_frames), "-output_ts_offset", str(10 + 2 * number))
+        for number, shape in enumerate(shapes)
+    )
 
 
 def disc(frame_HWC: np.ndarray) -> tuple[int, int, int, int]:
@@ -61,20 +64,23 @@ def check_round(frame_HWC: np.ndarray) -> None:
 
 
 @each_decoder
-@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
 @pytest.mark.parametrize(
-    ("second", "num_black"),
+    ("codec", "second", "num_black"),
     [
-        (("240x120", "1/1"), (40, 0)),  # wider by a half: a third of the height is black
-        (("80x120", "1/1"), (0, 80)),
-        (("160x120", "3/2"), (40, 0)),  # as many pixels as before, each of them wider
-        (("160x120", "2/3"), (0, 53)),
-        (("320x240", "1/1"), (0, 0)),  # only larger
+        ("libx264", ("240x120", "1/1"), (40, 0)),  # wider by a half: a third of the height is black
+        ("mpeg2video", ("240x120", "1/1"), (40, 0)),
+        ("libx264", ("80x120", "1/1"), (0, 80)),
+        ("libx264", ("160x120", "3/2"), (40, 0)),  # as many pixels as before, each of them wider
+        ("mpeg2video", ("160x120", "4/3"), (30, 0)),  # 16:9 after 4:3, as broadcasts have it
+        ("libx264", ("160x120", "2/3"), (0, 53)),
+        ("libx264", ("320x240", "1/1"), (0, 0)),  # only larger
     ],
 )
 def test_a_new_shape_is_put_on_black(
     decoder: str, codec: str, second: tuple[str, str], num_black: tuple[int, int]
 ) -> None:
+    if (decoder, codec) == ("decord", "mpeg2video"):
+        pytest.skip("decord counts the frames of MPEG-2 in transport streams wrongly")
     data = joined(codec, ("160x120", "1/1"), second)
     frames, is_letterboxed, size = read(decoder, data, [0.5, 1.95, 2.05, 3.5])
     assert size == (120, 160)
@@ -98,7 +104,7 @@ def test_it_is_the_same_wherever_reading_begins(decoder: str) -> None:
 
 def test_the_frames_before_a_change_are_those_of_the_first_shape() -> None:
     """The decoder knows of the change before the last frames of the first shape come out of it."""
-    data = joined("libx264", ("160x120", "1/1"), ("160x120", "2/1"))
+    data = joined("libx264", ("160x120", "1/1"), ("160x120", "2/1"), b_frames=3)
     with open_reader("pyav", RangeFile.of(data)) as reader:
         for tenth in (17, 18, 19, 20, 21, 19, 18):
             frames, _, _ = reader.read([tenth / 10 + 0.005], height=120, width=160)
@@ -118,7 +124,7 @@ def test_in_other_containers(decoder: str, muxer: str) -> None:
 @each_decoder
 def test_a_size_that_changes_in_vp9(decoder: str) -> None:
     """As a video call sends it: smaller where the line is bad, in the same shape."""
-    data = join([part("libvpx-vp9", "webm", size, "1/1", 0) for size in ("160x120", "80x60", "120x120")], "webm")
+    data = join([part("libvpx-vp9", "webm", size, "1/1") for size in ("160x120", "80x60", "120x120")], "webm")
     frames, is_letterboxed, _ = read(decoder, data, [0.5, 2.5])
     assert not is_letterboxed
     assert disc(frames[0]) == pytest.approx(disc(frames[1]), abs=3)
@@ -130,11 +136,11 @@ def test_a_size_that_changes_in_vp9(decoder: str) -> None:
 
 @each_decoder
 def test_a_pixel_format_that_changes(decoder: str) -> None:
-    eight = encode("testsrc2=size=160x120:rate=10:duration=2", "libx264", "mpegts", "-g", "5", "-pix_fmt", "yuv420p")
-    four = encode(
-        "testsrc2=size=160x120:rate=10:duration=2", "libx264", "mpegts", "-g", "5", "-pix_fmt", "yuv444p",
-        "-output_ts_offset", "2",
-    )  # fmt: skip
+    source = "testsrc2=size=160x120:rate=10:duration=2"
+    eight, four = (
+        encode(source, "libx264", "mpegts", "-g", "5", "-bf", "0", "-pix_fmt", name, "-output_ts_offset", start)
+        for name, start in (("yuv420p", "10"), ("yuv444p", "12"))
+    )
     frames, is_letterboxed, _ = read(decoder, eight + four, [0.5, 2.5])
     assert not is_letterboxed
     assert np.abs(frames[0].astype(int) - frames[1]).mean() < 8  # the same picture

@@ -181,6 +181,9 @@ RESULTS: Final = pa.schema(
 )
 """One row per (clip, question) that came back. The manifest's columns follow with the prefix `input_`."""
 
+NEWER_COLUMNS: Final = frozenset({"clip_is_letterboxed"})
+"""Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
+
 FAILURES: Final = pa.schema(
     [
         *_VIDEO_KEY,

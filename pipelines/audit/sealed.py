@@ -37,7 +37,7 @@ from framegate.pipelines.store import ObjectInfo, Store
 from framegate.pipelines.store.parquet import PARQUET_ERRORS
 from framegate.schemas.counts import Counts
 from framegate.schemas.errors import CredentialsError, FramegateError, StorageError
-from framegate.schemas.tables import FAILURES, INPUT_PREFIX, RESULTS
+from framegate.schemas.tables import FAILURES, INPUT_PREFIX, NEWER_COLUMNS, RESULTS
 
 SEALED_TABLES: Final = {"results": (RESULT, RESULTS), "failures": (FAILURE, FAILURES)}
 _BATCH_ROWS: Final = 100_000
@@ -298,7 +298,8 @@ def _read(report: AuditReport, store: Store, info: ObjectInfo, name: str, intake
 def _check_schema(report: AuditReport, name: str, there: pa.Schema, wanted: pa.Schema) -> set[str]:
     """The columns that are missing or have another type."""
     types = {column.name: column.type for column in there}
-    wrong = {column.name for column in wanted if types.get(column.name) != column.type}
+    expected = [column for column in wanted if column.name in types or column.name not in NEWER_COLUMNS]
+    wrong = {column.name for column in expected if types.get(column.name) != column.type}
     for column in sorted(wrong):
         report["schema"].find(f"{name} has {types.get(column, 'nothing')} as {column}, not {wanted.field(column).type}")
     for column in types:

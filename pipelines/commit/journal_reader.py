@@ -19,14 +19,12 @@ from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.store import Store, join
 from framegate.pipelines.store.parquet import NOT_OURS
 from framegate.schemas.errors import StorageError
-from framegate.schemas.tables import INPUT_PREFIX, JOURNAL
+from framegate.schemas.tables import INPUT_PREFIX, JOURNAL, NEWER_COLUMNS
 
 _READ_AT_ONCE: Final = 128
 _READERS: Final = 2  # most of a read is native code without the GIL; a third reader found nothing left to do
 _CURE: Final = f"{NOT_OURS} Move it away, and its unit is done again"
 _TEXTS_OF_ONE_ROW: Final = ("thinking_text",)
-# Columns that objects of earlier versions do not have; null is allowed in them.
-_NEWER: Final = ("clip_is_letterboxed",)
 
 
 class JournalReader:
@@ -96,7 +94,7 @@ def without_video(rows: pa.Table, video_id: str) -> pa.Table:
 
 
 def _with_newer(table: pa.Table) -> pa.Table:
-    for name in _NEWER:
+    for name in sorted(NEWER_COLUMNS):
         if name not in table.column_names:
             field = JOURNAL.field(name)
             table = table.append_column(field, pa.nulls(table.num_rows, field.type))
@@ -116,7 +114,7 @@ def _input_types(tables: Iterable[pa.Table]) -> dict[str, set[pa.DataType]]:
 
 
 def _aligned(tables: Sequence[pa.Table], *, promote: bool) -> list[pa.Table]:
-    """Tables with the same columns: one of the manifest or of `_NEWER` that one of them lacks is null there."""
+    """Tables with the same columns: one of the manifest, or a newer one, that one of them lacks is null there."""
     tables = [_with_newer(table) for table in tables]
     own = [name for name in tables[0].column_names if not name.startswith(INPUT_PREFIX)]
     for table in tables:

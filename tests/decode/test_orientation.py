@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.orientation import UPRIGHT, Orientation, from_matrix
 from framegate.pipelines.decode.readers.reader import open_reader
+from framegate.pipelines.decode.sandbox.sandbox import Sandbox
+from framegate.schemas.config import DecodeConfig
 from tests.decode.container_edits import EIGHT, UNIT, Matrix, with_clap, with_matrix
 from tests.decode.corpus_films import picture
 from tests.decode.ffmpeg_command import encode, remux, shown_frames
@@ -139,6 +141,21 @@ def test_a_cut_that_cannot_be_is_none(decoder: str, numbers: tuple[int, ...]) ->
     size, frames = read(decoder, with_clap(film(), *numbers))
     assert size == (96, 128)
     assert np.array_equal(frames, read(decoder, film())[1])
+
+
+@each_decoder
+def test_a_confined_decoder_cuts_and_turns(decoder: str) -> None:
+    data = with_clap(with_matrix(film(), EIGHT["transposed"][0]), 80, 1, 60, 1, 10, 1, -8, 1)
+
+    class Source:
+        size_bytes, bytes_read = len(data), 0
+
+        def read(self, start: int, end: int) -> bytes:
+            return data[start:end]
+
+    with Sandbox(DecodeConfig(), [decoder]) as sandbox, sandbox.open(decoder, Source()) as reader:
+        frames, _, _ = reader.read([0.005], height=80, width=60)
+    assert np.array_equal(frames[0], read(decoder, data)[1][0])
 
 
 @pytest.mark.parametrize("name", ["turned_right", "mirrored"])

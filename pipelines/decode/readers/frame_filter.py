@@ -26,6 +26,7 @@ class FrameFilter:
 
     def _build(self, frame: VideoFrame) -> Graph:
         graph = Graph()
+        graph.threads = 1
         time_base = frame.time_base or Fraction(1, 1000)
         source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=time_base)
         middle = [graph.add(name, options) for name, options in self._filters]

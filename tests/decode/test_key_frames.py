@@ -15,6 +15,7 @@ from framegate.pipelines.decode.readers.picture_heads import PICTURE_HEADS, EndO
 from framegate.pipelines.decode.readers.pyav import PyavReader
 from framegate.pipelines.decode.readers.reader import open_reader, sniff_file
 from framegate.schemas.config import DecodeConfig
+from framegate.schemas.errors import UnsupportedCodec
 from tests.decode.container_edits import all_marked
 from tests.decode.corpus_films import film as quarters
 from tests.decode.ffmpeg_command import encode, remux, shown_frames
@@ -25,7 +26,7 @@ FRAGMENTS = ("-movflags", "frag_keyframe+empty_moov")
 FILMS: list[tuple[str, str, tuple[str, ...], bool]] = [
     ("libx264", "mp4", (), True),
     ("libx264", "mp4", ("-bf", "0", "-x264-params", "intra-refresh=1"), False),
-    ("libx264", "mp4", FRAGMENTS, False),  # decord numbers the frames of a fragmented movie otherwise
+    ("libx264", "mp4", FRAGMENTS, False),
     ("libx264", "matroska", (), True),
     ("libx264", "flv", ("-bf", "0"), True),
     ("libx264", "avi", ("-bf", "0"), False),  # of H.264 in AVI decord shows other frames, whatever is marked
@@ -51,8 +52,8 @@ FILMS: list[tuple[str, str, tuple[str, ...], bool]] = [
     ("flv1", "flv", (), True),
     ("h263", "avi", (), True),  # here FFmpeg itself marks every frame
     ("ffv1", "matroska", (), True),
-    ("cinepak", "avi", ("-pix_fmt", "rgb24"), False),
-    ("qtrle", "mov", ("-pix_fmt", "rgb24"), False),
+    ("cinepak", "avi", ("-pix_fmt", "rgb24"), True),
+    ("qtrle", "mov", ("-pix_fmt", "rgb24"), True),
 ]
 NAMES = [f"{codec}-{muxer}-{number}" for number, (codec, muxer, *_) in enumerate(FILMS)]
 
@@ -150,6 +151,18 @@ def test_frames_that_are_shown_before_the_key_frame_they_follow(
     right = shown_frames(data)
     for decoder in ("pyav", "decord"):
         assert wrong_frames(decoder, data, right) == [], decoder
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_decord_refuses_what_it_opens_in_the_middle(codec: str) -> None:
+    options = FRAGMENTS if codec == "libx264" else (*FRAGMENTS, "-x265-params", "log-level=none:open-gop=0")
+    honest = film(codec, "mp4", options)
+    assert wrong_frames("decord", honest, shown_frames(honest)) == []
+    with (
+        open_reader("decord", RangeFile.of(all_marked(honest))) as reader,
+        pytest.raises(UnsupportedCodec, match=r"set frames\.decoder to pyav"),
+    ):
+        reader.read([3.0], height=96, width=128)
 
 
 def test_one_key_frame_in_a_long_film_is_decoded_from_once() -> None:

@@ -58,6 +58,8 @@ class DecordReader:
             summary = read_summary(track.container, track.stream)
             self._survey = ShapeSurvey(track, summary)
             self._starts, last_ticks = packet_starts(track, self._survey.note)
+            track.conclude_keys()
+            self._may_seek = track.keys_are_marked and not self._survey.has_leading
             stream = track.stream
             best = track.container.streams.best("video")
             if best is None or best.index != stream.index:
@@ -75,6 +77,7 @@ class DecordReader:
             # What is left to turn where decord has turned already.
             self._to_turn = first.orientation.after(self._turned.inverse())
             self._drawing = Drawing(first)
+            self._is_fragmented = container == "iso_bmff" and not stream.frames
             self.header = read_header(
                 track.container,
                 stream,
@@ -146,7 +149,13 @@ class DecordReader:
 
     def _pixels(self, video: decord.VideoReader, indices: list[int]) -> Iterator[np.ndarray]:
         """Frames by their numbers, ascending: one by one is as fast as all at once."""
-        if not self._survey.has_leading and self._survey.key_numbers.issuperset(video.get_key_indices()):
+        are_same_keys = self._survey.key_numbers.issuperset(video.get_key_indices())
+        if self._is_fragmented and not are_same_keys:
+            raise UnsupportedCodec(
+                "The file is fragmented and marks frames as key frames that are none: decord does not find its first "
+                "frame; set frames.decoder to pyav."
+            )
+        if self._may_seek and are_same_keys:
             for index in indices:
                 yield video.get_batch([index]).asnumpy()[0]
             return

@@ -123,6 +123,11 @@ class Track:
                 continue
             yield packet
 
+    def conclude_keys(self) -> None:
+        """After many packets were read: where all are marked as key frames, and none says what it is, no mark holds."""
+        if self._keys is not None:
+            self._keys.conclude()
+
     def note_frame(self, frame: VideoFrame) -> None:
         """A frame came out of the decoder."""
         self.progress()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tests.decode.container_edits import all_marked, with_clap, with_matrix
 from tests.decode.corpus_bytes import edit, frame_ticks, without_rate
 from tests.decode.corpus_case import ends_at_once, ends_well
 from tests.decode.corpus_films import FASTSTART, FRAGMENTED, film, packets, picture, steady, two_pictures
@@ -67,6 +68,19 @@ SHAPES = [
         lambda: film(rotation_degrees=-90),
         quarters=("bottom_left", "top_left", "bottom_right", "top_right"),
     ),
+    ends_well(
+        "mirrored",
+        lambda: with_matrix(film(), (-1, 0, 0, 1)),
+        quarters=("top_right", "top_left", "bottom_right", "bottom_left"),
+    ),
+    ends_well(
+        "transposed",
+        lambda: with_matrix(film(), (0, 1, 1, 0)),
+        quarters=("top_left", "bottom_left", "top_right", "bottom_right"),
+    ),
+    ends_well("cut_by_the_container", lambda: with_clap(film(), 48, 1, 48, 1, 0, 1, 0, 1)),
+    ends_well("all_marked_mp4", lambda: all_marked(film(codec="libx265"))),
+    ends_well("all_marked_avi", lambda: all_marked(film("avi", "mpeg4"))),
     ends_well("odd_size", lambda: film(pixel_format="yuv444p", height=99, width=175)),
     ends_well("two_by_two", lambda: film(height=2, width=2), quarters=None),
     # More than 200 times as high as wide: the model family takes no such picture.

@@ -9,10 +9,10 @@ that of the movie; Matroska: from its projection), an H.264 or HEVC stream may h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from av.sidedata.sidedata import SideData, Type
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 
 from framegate.pipelines.decode.readers.frame_filter import FrameFilter
@@ -93,7 +93,7 @@ def orientation_of(frame: VideoFrame) -> Orientation | None:
     return None
 
 
-def _side_data(frame: VideoFrame) -> list[SideData]:
+def _side_data(frame: VideoFrame) -> list[Any]:  # of SideData, which the stubs have neither as items nor as buffers
     try:
         return list(frame.side_data)
     except ValueError:  # PyAV 18 raises it for a kind that it does not know, such as the Exif of a JPEG picture

@@ -134,7 +134,7 @@ class ClipReader:
         scan = Scan(reader, clips.scene_threshold)
         shared = SharedScan(scan, self._board, f"{self._planned.video.video_id} {decoder}")
         try:
-            return find_scene_part(self._planned, reader.header.duration_seconds, clips, shared)
+            return find_scene_part(self._planned, reader.header, clips, shared)
         finally:
             self.is_to_be_reopened = shared.is_reader_gone
 

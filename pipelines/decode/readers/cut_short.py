@@ -6,6 +6,8 @@ a few headers, never frames.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.sniff import ISO_BMFF_BOXES
 
@@ -29,6 +31,33 @@ def is_cut_short(file: RangeFile) -> bool:
         file.seek(position)
 
 
+def has_fragments(file: RangeFile) -> bool:
+    """Whether an ISO-BMFF file has fragments among its first boxes, so that its index does not tell all frames."""
+    position = file.tell()
+    try:
+        return any(box == b"moof" for box, _, _ in _boxes(file))
+    finally:
+        file.seek(position)
+
+
+def _boxes(file: RangeFile) -> Iterator[tuple[bytes, int, int]]:
+    """The first top-level boxes of an ISO-BMFF file: name, first byte, and the byte behind it as the box has it."""
+    position, size_bytes = 0, file.size_bytes
+    for _ in range(MAX_BOXES):
+        if position + 8 > size_bytes:
+            return
+        header = _read(file, position, 16)
+        size, box = int.from_bytes(header[:4], "big"), header[4:8]
+        if size == 1:
+            size = int.from_bytes(header[8:16], "big")
+        elif size == 0:  # to the end of the file
+            size = size_bytes - position
+        yield box, position, position + size
+        if size < 8:
+            return
+        position += size
+
+
 def _ends_too_early(file: RangeFile, size_bytes: int) -> bool:
     head = _read(file, 0, 12)
     if head[4:8] in ISO_BMFF_BOXES:
@@ -41,23 +70,16 @@ def _ends_too_early(file: RangeFile, size_bytes: int) -> bool:
 
 
 def _is_iso_bmff_cut(file: RangeFile, size_bytes: int) -> bool:
-    position, has_moov = 0, False
-    for _ in range(MAX_BOXES):
-        if position + 8 > size_bytes:
-            return not has_moov
-        header = _read(file, position, 16)
-        size, box = int.from_bytes(header[:4], "big"), header[4:8]
-        if box not in TOP_LEVEL_BOXES and position:  # something was put behind the movie
+    has_moov, end = False, 0
+    for number, (box, start, end) in enumerate(_boxes(file)):
+        if box not in TOP_LEVEL_BOXES and start:  # something was put behind the movie
             return not has_moov
         has_moov |= box == b"moov"
-        if size == 1:
-            size = int.from_bytes(header[8:16], "big")
-        elif size == 0:  # to the end of the file
-            size = size_bytes - position
-        if size < 8 or position + size > size_bytes:
+        if end < start + 8 or end > size_bytes:
             return True
-        position += size
-    return False
+        if number + 1 == MAX_BOXES:
+            return False
+    return not has_moov
 
 
 def _is_matroska_cut(file: RangeFile, size_bytes: int) -> bool:

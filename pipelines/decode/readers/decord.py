@@ -15,6 +15,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.film_gaps import find_gaps
 from framegate.pipelines.decode.readers.header import (
     announced_seconds,
     decode_error,
@@ -22,9 +23,12 @@ from framegate.pipelines.decode.readers.header import (
     quarter_turns,
     read_header,
 )
+from framegate.pipelines.decode.readers.packet_scan import PacketScan, film_seconds, scan_packets
 from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
-from framegate.pipelines.decode.readers.timeline import Timeline
-from framegate.pipelines.decode.readers.track import Track, packet_starts
+from framegate.pipelines.decode.readers.skippable import TIMED_CONTAINERS
+from framegate.pipelines.decode.readers.time_signs import READ_WHOLE
+from framegate.pipelines.decode.readers.timeline import Timeline, file_zero
+from framegate.pipelines.decode.readers.track import Track
 from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import DecodeFailed, UnsupportedCodec
 
@@ -45,17 +49,19 @@ class DecordReader:
 
     def _read_packets(self, track: Track, container: str, limits: DecodeConfig) -> None:
         try:
-            self._starts, last_ticks = packet_starts(track)
-            stream = track.stream
-            best = track.container.streams.best("video")
-            if best is None or best.index != stream.index:
-                raise UnsupportedCodec(
-                    "The file holds several video streams and decord takes a smaller one; set frames.decoder to pyav."
-                )
+            scan = scan_packets(track)
+            self._starts, stream = scan.starts, track.stream
+            _refuse_what_it_mistakes(track, scan)
+            first_ticks = int(self._starts[0])
             self._timeline = Timeline(
-                time_base=track.time_base, origin_ticks=int(self._starts[0]), rate=frame_rate(stream)
+                time_base=track.time_base,
+                origin_ticks=file_zero(track.container.start_time, first_ticks, track.time_base),
+                rate=frame_rate(stream),
             )
-            self._end_seconds = self._timeline.end_seconds(int(self._starts[-1]), last_ticks)
+            self._end_seconds = self._timeline.end_seconds(int(self._starts[-1]), scan.last_ticks)
+            announced = announced_seconds(track.container, stream, self._timeline)
+            counted = scan if track.kind in READ_WHOLE or announced is None else None
+            duration_seconds = film_seconds(announced, counted, self._timeline)
             turns = quarter_turns(track.container, stream)
             # decord turns the picture itself where the container is ISO-BMFF, and knows no other's rotation.
             self._turns = 0 if container == "iso_bmff" else turns
@@ -66,7 +72,8 @@ class DecordReader:
                 kind=container,
                 limits=limits,
                 turns=turns,
-                duration_seconds=announced_seconds(track.container, stream, self._timeline) or self._end_seconds,
+                duration_seconds=duration_seconds,
+                gaps=find_gaps(track, self._timeline, scan, first_ticks=first_ticks, duration_seconds=duration_seconds),
             )
         finally:
             track.close()
@@ -122,6 +129,24 @@ class DecordReader:
                     f"decord has no decoder for {self.header.codec}; set frames.decoder to pyav."
                 ) from error
             raise DecodeFailed(f"decord cannot open the file ({_first_line(error)}).") from error
+
+
+def _refuse_what_it_mistakes(track: Track, scan: PacketScan) -> None:
+    """Raises UnsupportedCodec."""
+    best = track.container.streams.best("video")
+    if best is None or best.index != track.stream.index:
+        raise UnsupportedCodec(
+            "The file holds several video streams and decord takes a smaller one; set frames.decoder to pyav."
+        )
+    if scan.route is not None:
+        raise UnsupportedCodec(
+            "The file's time stamps begin again or jump, which decord does not follow; set frames.decoder to pyav."
+        )
+    if track.kind not in TIMED_CONTAINERS and track.stream.codec_context.has_b_frames:
+        raise UnsupportedCodec(
+            f"The container ({track.kind}) does not say when reordered frames are shown, which decord does not work "
+            "out; set frames.decoder to pyav."
+        )
 
 
 def _first_line(error: Exception) -> str:

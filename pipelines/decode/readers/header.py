@@ -12,13 +12,14 @@ from fractions import Fraction
 
 import av
 import av.logging
-from av.container import InputContainer
+from av.container import Flags, InputContainer
 from av.error import FFmpegError
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.cut_short import is_cut_short
+from framegate.pipelines.decode.readers.gaps import Gap
 from framegate.pipelines.decode.readers.reader import VideoHeader
 from framegate.pipelines.decode.readers.sniff import DEMUXERS
 from framegate.pipelines.decode.readers.timeline import Timeline
@@ -36,6 +37,8 @@ from framegate.schemas.errors import (
 IO_BUFFER_BYTES = 32 << 10
 # Pictures that stand beside a film in its container: covers, chapter thumbnails, stills.
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+# Where a container leaves times out, PyAV has FFmpeg invent them, in the order of decoding and not of display.
+_UNTIMED_DEMUXERS = frozenset({"avi", "mpeg", "mxf", "ogg"})
 _ROTATION = re.compile(r"^ {6}Display Matrix: rotation of (-?[\d.]+) degrees", re.MULTILINE)
 
 
@@ -52,7 +55,7 @@ def open_container(file: RangeFile, container: str, limits: DecodeConfig) -> Inp
 
 def _open(file: RangeFile, demuxer: str, codec_options: dict[str, str]) -> InputContainer:
     file.seek(0)
-    return av.open(
+    opened = av.open(
         file,
         mode="r",
         format=demuxer,
@@ -68,6 +71,9 @@ def _open(file: RangeFile, demuxer: str, codec_options: dict[str, str]) -> Input
             **codec_options,
         },
     )
+    if demuxer in _UNTIMED_DEMUXERS:
+        opened.flags &= ~Flags.gen_pts.value
+    return opened
 
 
 def main_stream(container: InputContainer, limits: DecodeConfig) -> VideoStream:
@@ -131,6 +137,7 @@ def read_header(
     limits: DecodeConfig,
     turns: int,
     duration_seconds: float,
+    gaps: tuple[Gap, ...],
 ) -> VideoHeader:
     """Raises VideoTooLarge, and what `file` raises."""
     _check_duration(duration_seconds, limits)
@@ -144,6 +151,7 @@ def read_header(
         fps=frame_rate(stream),
         num_streams=len(container.streams),
         is_cut_short=is_cut_short(file),
+        gaps=gaps,
     )
 
 

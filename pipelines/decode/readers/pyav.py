@@ -15,6 +15,7 @@ from av.video.reformatter import VideoReformatter
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.every_frame import EveryFrame, Shown, frame_ticks
+from framegate.pipelines.decode.readers.film_gaps import find_gaps, may_be_sparse
 from framegate.pipelines.decode.readers.frame_starts import IrregularPackets
 from framegate.pipelines.decode.readers.header import (
     announced_seconds,
@@ -24,10 +25,12 @@ from framegate.pipelines.decode.readers.header import (
     read_header,
 )
 from framegate.pipelines.decode.readers.needed_frames import NeededFrames
+from framegate.pipelines.decode.readers.packet_scan import PacketScan, film_seconds, scan_packets
 from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
 from framegate.pipelines.decode.readers.skippable import skips_exactly
-from framegate.pipelines.decode.readers.timeline import Timeline
-from framegate.pipelines.decode.readers.track import Track, count_bytes, end_of_packets
+from framegate.pipelines.decode.readers.time_signs import scan_where_needed
+from framegate.pipelines.decode.readers.timeline import Timeline, file_zero
+from framegate.pipelines.decode.readers.track import Track, count_bytes
 from framegate.schemas.config import DecodeConfig
 
 
@@ -46,14 +49,17 @@ class PyavReader:
         self._track: Track | None = None
         try:
             track = self._track = Track(file, container=container, limits=limits)
+            scan = scan_where_needed(track)
             skips = skips and skips_exactly(container, track.stream)
             self._frames = NeededFrames(track) if skips else EveryFrame(track)
-            first = self._first_frame(track)
+            first_ticks = frame_ticks(self._first_frame(track))
             self._timeline = Timeline(
-                time_base=track.time_base, origin_ticks=frame_ticks(first), rate=frame_rate(track.stream)
+                time_base=track.time_base,
+                origin_ticks=file_zero(track.container.start_time, first_ticks, track.time_base),
+                rate=frame_rate(track.stream),
             )
             self._turns = quarter_turns(track.container, track.stream)
-            self.header = self._read_header(track, container, limits)
+            self.header = self._read_header(track, scan, first_ticks, limits)
         except FFmpegError as error:
             self.close()
             raise decode_error(file, error) from error
@@ -133,19 +139,27 @@ class PyavReader:
             raise decode_error(self._file, "no frame of it can be decoded")
         return first
 
-    def _read_header(self, track: Track, container: str, limits: DecodeConfig) -> VideoHeader:
-        duration_seconds = announced_seconds(track.container, track.stream, self._timeline)
-        if duration_seconds is None:  # a live recording
+    def _read_header(
+        self, track: Track, scan: PacketScan | None, first_ticks: int, limits: DecodeConfig
+    ) -> VideoHeader:
+        announced = announced_seconds(track.container, track.stream, self._timeline)
+        if announced is None and scan is None:  # a live recording
             self._forget()
-            duration_seconds = end_of_packets(track, self._timeline)
+            scan = scan_packets(track)
+        duration_seconds = film_seconds(announced, scan, self._timeline)
+        duration_seconds += float(track.held_ticks * track.time_base)
+        if may_be_sparse(track, scan, duration_seconds):
+            self._forget()
+        gaps = find_gaps(track, self._timeline, scan, first_ticks=first_ticks, duration_seconds=duration_seconds)
         return read_header(
             track.container,
             track.stream,
             self._file,
-            kind=container,
+            kind=track.kind,
             limits=limits,
             turns=self._turns,
             duration_seconds=duration_seconds,
+            gaps=gaps,
         )
 
     def _shown_at(self, limits_ticks: Sequence[int], k: int) -> Shown | None:

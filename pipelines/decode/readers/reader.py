@@ -1,7 +1,8 @@
 """The seam between the decode stage and the packages that decode.
 
-Times are seconds of the video. Second 0 is when the first frame of its video stream is shown: a transport stream that
-was cut out of a broadcast starts at 0 like any other. A package is imported when `open_reader` is asked for it.
+Times are seconds of the video, in one running time. Second 0 is when the first picture or sound of the file begins: a
+transport stream that was cut out of a broadcast starts at 0 like any other. A package is imported when `open_reader` is
+asked for it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.gaps import Gap
 from framegate.pipelines.decode.readers.sniff import HEAD_BYTES, sniff
 from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import ConfigError
@@ -26,6 +28,7 @@ class VideoHeader:
     fps            average frame rate as the container gives it; None where it gives none
     num_streams    of all kinds, in the file
     is_cut_short   the container says that it is longer than the file is
+    gaps           stretches of a second or more in which no frame starts, as far as opening tells: see `readers.gaps`
     """
 
     container: str
@@ -36,6 +39,7 @@ class VideoHeader:
     fps: float | None = None
     num_streams: int = 1
     is_cut_short: bool = False
+    gaps: tuple[Gap, ...] = ()
 
 
 class Selection(NamedTuple):

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
-import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
-from framegate.pipelines.decode.readers.header import decode_error, keep_only, main_stream, open_container
-from framegate.pipelines.decode.readers.timeline import Timeline
+from framegate.pipelines.decode.readers.cut_short import has_fragments
+from framegate.pipelines.decode.readers.header import keep_only, main_stream, open_container
+from framegate.pipelines.decode.readers.route import KeyFrame, Route
 from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import DecodeFailed
 
@@ -31,28 +31,56 @@ KEY_FRAME_SHARE = 0.3
 BACK_OFF_SECONDS = (0, 1, 4, 16, 64)
 # After a seek that landed between key frames: where no key frame follows in so many packets, none are marked.
 MAX_KEYLESS_PACKETS = 600
+# Containers whose packets can be read from any that is told by its first byte.
+SEEKABLE_BY_BYTE = frozenset({"mpeg_ts", "flv"})
 
 
 class Track:
     """`stream` and `container` are replaced by `rewind`: keep neither, they point to freed memory then.
 
+    `route`, where it is set, gives packets their running time and says where to seek to: see `Route`.
     `progress` is called for each frame that comes out of the decoder, by the code that decodes the packets.
     Raises FFmpegError where the container cannot be opened, VideoError as `main_stream`.
     """
 
     def __init__(self, file: RangeFile, *, container: str, limits: DecodeConfig) -> None:
-        self._file, self._kind, self._limits = file, container, limits
+        self.file, self.kind, self._limits = file, container, limits
+        self.route: Route | None = None
         self._is_open = False
         self.progress: Callable[[], object] = bool  # which does nothing
         self._reorder_ticks = 0
-        # A program stream does not time each frame: after a seek, FFmpeg gives frames the times of their neighbours.
-        self.can_seek = container != "mpeg_ps"
         self.rewind()
+
+    @property
+    def can_seek(self) -> bool:
+        # A program stream does not time each frame: after a seek, FFmpeg gives frames the times of their neighbours.
+        return self.kind in SEEKABLE_BY_BYTE if self.route is not None else self.kind != "mpeg_ps"
+
+    @property
+    def has_whole_index(self) -> bool:
+        """Whether the index has every frame of the film before any was read: a fragmented movie's has not."""
+        index = self.stream.index_entries
+        if self.route is not None or not len(index) or self.kind not in ("iso_bmff", "avi"):
+            return False
+        return self.kind == "avi" or (index[0].size > 0 and not has_fragments(self.file))
+
+    @property
+    def reorder_ticks(self) -> int:
+        """How much later than it is decoded a frame may be shown, as far as packets were read."""
+        return max(self._reorder_ticks, self.held_ticks)
+
+    @property
+    def held_ticks(self) -> int:
+        """How much later than it stands in the index a frame is shown, in AVI, where frames have decode times alone."""
+        rate = self.stream.average_rate
+        if self.kind != "avi" or not rate:
+            return 0
+        return round(self.stream.codec_context.reorder_depth / rate / self.time_base)
 
     def rewind(self) -> None:
         """Opens the container anew: the next packet is the first one."""
         self.close()
-        self.container: InputContainer = open_container(self._file, self._kind, self._limits)
+        self.container: InputContainer = open_container(self.file, self.kind, self._limits)
         self._is_open = True
         self.stream: VideoStream = main_stream(self.container, self._limits)
         if self.stream.time_base is None:
@@ -65,11 +93,15 @@ class Track:
         keep_only(self.container, self.stream)
         self._expected = (0, 0)
         self._from_key = False
+        self._next_number = 0
+        self._first: Packet[VideoStream] | None = None  # which was read to see whether a seek went well
 
     def seek(self, ticks: int) -> bool:
         """Goes to a key frame at or before `ticks`, or somewhere near; False where the container cannot."""
         if not self.can_seek:
             return False
+        if self.route is not None:
+            return self._seek_by_byte(self.route.key_before(ticks))
         try:
             self.container.seek(ticks, stream=self.stream, backward=True)
         except FFmpegError:
@@ -82,14 +114,9 @@ class Track:
 
         They end early where the container breaks off, or where no key frame follows.
         """
-        packets = self.container.demux(self.stream)
         keyless = 0
-        while True:
-            try:
-                packet = next(packets, None)
-            except FFmpegError:
-                return
-            if packet is None or keyless > MAX_KEYLESS_PACKETS:
+        for packet in self._timed_packets():
+            if keyless > MAX_KEYLESS_PACKETS:
                 return
             if packet.is_keyframe:
                 self._from_key = False
@@ -101,6 +128,9 @@ class Track:
 
     def key_ticks_before(self, ticks: int) -> int | None:
         """When the last key frame at or before `ticks` that the index knows of is decoded."""
+        if self.route is not None:
+            key = self.route.key_before(ticks)
+            return None if key is None else key.ticks
         index = self.stream.index_entries
         entry = index.search_timestamp(ticks - self._reorder_ticks, backward=True)
         return index[entry].timestamp if entry >= 0 else None
@@ -108,7 +138,7 @@ class Track:
     def has_index_to(self, ticks: int) -> bool:
         """Whether the index reaches so far; a fragmented movie's grows while it is read."""
         index = self.stream.index_entries
-        return len(index) > 1 and index[-1].timestamp >= ticks
+        return self.route is not None or (len(index) > 1 and index[-1].timestamp >= ticks)
 
     def byte_ranges(self, limits_ticks: Sequence[int]) -> list[tuple[int, int]] | None:
         """For each limit, the stretch of the file that shows the frame there; neighbours that (nearly) touch share
@@ -116,6 +146,8 @@ class Track:
 
         None where the index does not tell.
         """
+        if self.route is not None:
+            return None
         ranges: list[tuple[int, int]] = []
         for ticks in limits_ticks:
             found = self._byte_range(ticks)
@@ -133,19 +165,49 @@ class Track:
     def expect(self, byte_range: tuple[int, int]) -> None:
         """The packets that are read next lie in there."""
         if byte_range != self._expected:
-            self._file.expect(*byte_range)
+            self.file.expect(*byte_range)
             self._expected = byte_range
 
     def load_index(self) -> None:
         """Matroska keeps its index unread until the first seek. Leaves the track somewhere: seek or rewind next."""
-        if self._kind == "matroska":
+        if self.kind == "matroska":
             self.seek(self.stream.start_time or 0)
 
     def close(self) -> None:
         if self._is_open:
             self.container.close()
             self._is_open = False
-            self._file.expect(0, 0)
+            self.file.expect(0, 0)
+
+    def _timed_packets(self) -> Iterator[Packet[VideoStream]]:
+        """Packets as the container gives them, in running time where there is a route."""
+        packets = self.container.demux(self.stream)
+        while True:
+            packet, self._first = self._first, None
+            try:
+                packet = packet or next(packets, None)
+            except FFmpegError:
+                return
+            if packet is None:
+                return
+            if self.route is not None and (packet.size or packet.dts is not None):
+                offset = self.route.offset(self._next_number)
+                self._next_number += 1
+                packet.pts = None if packet.pts is None else packet.pts + offset
+                packet.dts = None if packet.dts is None else packet.dts + offset
+            yield packet
+
+    def _seek_by_byte(self, key: KeyFrame | None) -> bool:
+        """False where the key frame is not found at its place."""
+        if key is None:
+            return False
+        try:
+            self.container.seek(key.position, unsupported_byte_offset=True)
+            self._first = next(self.container.demux(self.stream), None)
+        except FFmpegError:
+            return False
+        self._next_number = key.number
+        return self._first is not None and self._first.pos == key.position and self._first.is_keyframe
 
     def _byte_range(self, ticks: int) -> tuple[int, int] | None:
         index = self.stream.index_entries
@@ -156,18 +218,18 @@ class Track:
         after = index.search_timestamp(ticks + 1, backward=False, any_frame=True)
         if index[key].size == 0:  # an index of key frames alone
             if after < 0:
-                return start, self._file.size_bytes
+                return start, self.file.size_bytes
             span = index[after].timestamp - index[key].timestamp
             share = (ticks - index[key].timestamp) / span if span > 0 else 1.0
             end = start + round((KEY_FRAME_SHARE + (1 - KEY_FRAME_SHARE) * share) * (index[after].pos - start))
         else:
             last = len(index) - 1 if after < 0 else min(after + EXTRA_PACKETS, len(index) - 1)
             end = index[last].pos + index[last].size
-        return (start, min(end, self._file.size_bytes)) if 0 <= start < end else None
+        return (start, min(end, self.file.size_bytes)) if 0 <= start < end else None
 
     def _note_reordering(self, packet: Packet[VideoStream]) -> None:
         """The index of ISO-BMFF goes by decode time, seeks do not: a key frame is shown so many ticks after it."""
-        if self._kind == "iso_bmff" and packet.pts is not None and packet.dts is not None:
+        if self.kind == "iso_bmff" and packet.pts is not None and packet.dts is not None:
             ticks = min(packet.pts - packet.dts, int(1 / self.time_base))
             self._reorder_ticks = max(self._reorder_ticks, ticks)
 
@@ -188,27 +250,3 @@ def count_bytes(ranges: Sequence[tuple[int, int]]) -> int:
         total += max(0, end - max(start, reached))
         reached = max(reached, end)
     return total
-
-
-def packet_starts(track: Track) -> tuple[np.ndarray, int]:
-    """When each frame is shown, ascending ticks, by all packets; and how long the last one is, 0 where not told.
-
-    Reads the whole file and decodes nothing; leaves the track at its start. Packets that an edit list cuts off are left
-    out. Raises FFmpegError, VideoError.
-    """
-    track.rewind()
-    spans = sorted(
-        (packet.pts, packet.duration or 0)
-        for packet in track.packets()
-        if packet.pts is not None and packet.size and not packet.is_discard
-    )
-    track.rewind()
-    if not spans:
-        raise decode_error(track._file, "its packets have no times")
-    return np.array([pts for pts, _ in spans], dtype=np.int64), spans[-1][1]
-
-
-def end_of_packets(track: Track, timeline: Timeline) -> float:
-    """When the last frame goes off, by all packets. As `packet_starts`."""
-    starts, last_ticks = packet_starts(track)
-    return timeline.end_seconds(int(starts[-1]), last_ticks)

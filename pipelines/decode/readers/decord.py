@@ -23,14 +23,20 @@ from framegate.pipelines.decode.readers.header import (
     quarter_turns,
     read_header,
 )
+from framegate.pipelines.decode.readers.joined import open_joined
 from framegate.pipelines.decode.readers.packet_scan import PacketScan, film_seconds, scan_packets
-from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
+from framegate.pipelines.decode.readers.reader import Reader, Selection, VideoHeader
 from framegate.pipelines.decode.readers.skippable import TIMED_CONTAINERS
 from framegate.pipelines.decode.readers.time_signs import READ_WHOLE
 from framegate.pipelines.decode.readers.timeline import Timeline, file_zero
 from framegate.pipelines.decode.readers.track import Track
 from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import DecodeFailed, UnsupportedCodec
+
+
+def open_decord(file: RangeFile, *, container: str, limits: DecodeConfig) -> Reader:
+    """A DecordReader of `file`, or of each film in it where several lie behind one another. Raises VideoError."""
+    return open_joined(DecordReader, file, container=container, limits=limits)
 
 
 class DecordReader:

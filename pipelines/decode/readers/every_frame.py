@@ -100,6 +100,8 @@ class EveryFrame:
         codec = self._track.stream.codec_context
         codec.skip_frame = "DEFAULT"
         for packet in chain(self._track.packets(), [None]):  # None: at the end, all that the decoder holds back
+            if packet is not None and packet.size == 0 and packet.dts is not None:
+                continue  # Theora, AVI: the picture before it stays
             if after_seek and packet is not None:
                 start_ticks, after_seek = packet.pts if packet.pts is not None else packet.dts, False
             try:

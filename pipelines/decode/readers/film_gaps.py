@@ -2,8 +2,8 @@
 
 all packets were read                           exactly
 an index of every frame (MP4, AVI)              exactly, but for what reordering moves; nothing is read
-    an index of key frames (Matroska, FLV)          the index is read, and the packets of stretches between two of them
-                                                    that have hardly any bytes: fewer than SPARSE_BYTES for a second
+an index of key frames (Matroska, FLV)          the index is read, and the packets of stretches between two of them
+                                                that have hardly any bytes: fewer than SPARSE_BYTES for a second
 neither (large transport streams, Ogg, MXF)     before the first frame alone
 """
 

@@ -140,7 +140,7 @@ def read_header(
     gaps: tuple[Gap, ...],
 ) -> VideoHeader:
     """Raises VideoTooLarge, and what `file` raises."""
-    _check_duration(duration_seconds, limits)
+    check_duration(duration_seconds, limits)
     height, width = display_size(stream, turns=turns)
     return VideoHeader(
         container=kind,
@@ -195,7 +195,7 @@ def decode_error(file: RangeFile, error: FFmpegError | str) -> VideoError:
 
 def _check_total(container: InputContainer, stream: VideoStream, limits: DecodeConfig) -> None:
     seconds = announced_seconds(container, stream) or 0.0
-    _check_duration(seconds, limits)
+    check_duration(seconds, limits)
     num_frames = stream.frames or seconds * (frame_rate(stream) or 0.0)
     total_pixels = stream.width * stream.height * num_frames
     if total_pixels > limits.max_total_pixels:
@@ -205,7 +205,7 @@ def _check_total(container: InputContainer, stream: VideoStream, limits: DecodeC
         )
 
 
-def _check_duration(seconds: float, limits: DecodeConfig) -> None:
+def check_duration(seconds: float, limits: DecodeConfig) -> None:
     if seconds > limits.max_duration_seconds:
         raise VideoTooLarge(
             f"The header announces {seconds:.0f} seconds of video; at most {limits.max_duration_seconds:.0f} are "

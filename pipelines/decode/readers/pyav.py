@@ -24,14 +24,20 @@ from framegate.pipelines.decode.readers.header import (
     quarter_turns,
     read_header,
 )
+from framegate.pipelines.decode.readers.joined import open_joined
 from framegate.pipelines.decode.readers.needed_frames import NeededFrames
 from framegate.pipelines.decode.readers.packet_scan import PacketScan, film_seconds, scan_packets
-from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
+from framegate.pipelines.decode.readers.reader import Reader, Selection, VideoHeader
 from framegate.pipelines.decode.readers.skippable import skips_exactly
 from framegate.pipelines.decode.readers.time_signs import scan_where_needed
 from framegate.pipelines.decode.readers.timeline import Timeline, file_zero
 from framegate.pipelines.decode.readers.track import Track, count_bytes
 from framegate.schemas.config import DecodeConfig
+
+
+def open_pyav(file: RangeFile, *, container: str, limits: DecodeConfig) -> Reader:
+    """A PyavReader of `file`, or of each film in it where several lie behind one another. Raises VideoError."""
+    return open_joined(PyavReader, file, container=container, limits=limits)
 
 
 class PyavReader:

@@ -100,15 +100,15 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Decoder:
-    """A decoder's package, and our reader of it as `module:Class`."""
+    """A decoder's package, and our reader of it as `module:name` of a class, or a function that opens a file."""
 
     package: str
     reader: str
 
 
 DECODERS: dict[str, Decoder] = {
-    "pyav": Decoder(package="av", reader="framegate.pipelines.decode.readers.pyav:PyavReader"),
-    "decord": Decoder(package="decord", reader="framegate.pipelines.decode.readers.decord:DecordReader"),
+    "pyav": Decoder(package="av", reader="framegate.pipelines.decode.readers.pyav:open_pyav"),
+    "decord": Decoder(package="decord", reader="framegate.pipelines.decode.readers.decord:open_decord"),
 }
 
 
@@ -134,7 +134,7 @@ def sniff_file(file: RangeFile) -> str:
 
 
 def reader_class(name: str) -> Callable[..., Reader]:
-    """The class `(file, *, container, limits) -> Reader` behind a name, its package imported. Raises ConfigError."""
+    """`(file, *, container, limits) -> Reader` behind a name, its package imported. Raises ConfigError."""
     decoder = find_decoder(name)
     _import(decoder.package, decoder=name)
     module_name, _, class_name = decoder.reader.partition(":")

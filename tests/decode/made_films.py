@@ -95,7 +95,7 @@ class Film:
         mapped = ["-map", "0:v"]
         if self.sound is not None:
             length = self.sound + self.num_frames * self.step_seconds + 0.5
-            inputs = ["-itsoffset", str(self.sound), *inputs, "-f", "lavfi", "-i", f"sine=330:duration={length}"]
+            inputs += ["-f", "lavfi", "-i", f"sine=330:duration={length}"]
             mapped += ["-map", "1:a", "-c:a", SOUND.get(self.container, "aac")]
         shift = ["-output_ts_offset", str(self.offsets[number])] if self.offsets[number] else []
         ffmpeg(
@@ -107,6 +107,8 @@ class Film:
 
     def _encoding(self, number: int) -> list[str]:
         expression = self.expressions[number % len(self.expressions)]
+        if self.sound is not None:
+            expression = f"PTS+{self.sound}/TB"
         timing = ["-vf", f"setpts='{expression}'", "-fps_mode", "vfr"] if expression else ["-fps_mode", "passthrough"]
         if self.codec in COUNTS_FRAMES or self.container in COUNTS_FRAMES:
             timing = []

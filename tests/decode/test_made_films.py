@@ -16,7 +16,7 @@ from framegate.pipelines.decode.readers.reader import Reader, open_reader
 from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
 from framegate.pipelines.decode.split import split
 from framegate.schemas.config import ClipsConfig
-from framegate.schemas.errors import UnsupportedCodec
+from framegate.schemas.errors import DecodeFailed, UnsupportedCodec
 from tests.decode.conftest import _number_of
 from tests.decode.made_films import Film, films
 from tests.decode.oracle import HEIGHT, WIDTH, Seen
@@ -60,7 +60,7 @@ def test_frames_times_and_clips_are_those_of_the_command_line(film: Film, tmp_pa
     try:
         reader = open_reader("decord", RangeFile.of(data))
         seen = read(reader, right.seconds)
-    except UnsupportedCodec:
+    except (UnsupportedCodec, DecodeFailed):  # the next decoder of a job is tried
         return
     assert seen.numbers == right.numbers
     assert np.abs(np.array(seen.seconds) - right.seconds).max() < CLOSE_SECONDS

@@ -26,12 +26,15 @@ from framegate.pipelines.decode.readers.header import (
 from framegate.pipelines.decode.readers.joined import open_joined
 from framegate.pipelines.decode.readers.packet_scan import PacketScan, film_seconds, scan_packets
 from framegate.pipelines.decode.readers.reader import Reader, Selection, VideoHeader
-from framegate.pipelines.decode.readers.skippable import TIMED_CONTAINERS
 from framegate.pipelines.decode.readers.time_signs import READ_WHOLE
 from framegate.pipelines.decode.readers.timeline import Timeline, file_zero
 from framegate.pipelines.decode.readers.track import Track
 from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import DecodeFailed, UnsupportedCodec
+
+# Containers in which decord gives reordered frames the right numbers. In a transport stream it counts the first ones
+# away (measured: frame 8 in place of frame 0), in those without presentation times it takes decode times.
+ORDERED = frozenset({"iso_bmff", "matroska", "flv"})
 
 
 def open_decord(file: RangeFile, *, container: str, limits: DecodeConfig) -> Reader:
@@ -148,10 +151,10 @@ def _refuse_what_it_mistakes(track: Track, scan: PacketScan) -> None:
         raise UnsupportedCodec(
             "The file's time stamps begin again or jump, which decord does not follow; set frames.decoder to pyav."
         )
-    if track.kind not in TIMED_CONTAINERS and track.stream.codec_context.has_b_frames:
+    if track.kind not in ORDERED and track.stream.codec_context.has_b_frames:
         raise UnsupportedCodec(
-            f"The container ({track.kind}) does not say when reordered frames are shown, which decord does not work "
-            "out; set frames.decoder to pyav."
+            f"Its frames are decoded in another order than shown, which decord gets wrong in {track.kind}; "
+            "set frames.decoder to pyav."
         )
 
 

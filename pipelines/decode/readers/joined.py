@@ -26,7 +26,7 @@ from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import VideoError, VideoTooLarge
 
 MAX_FILMS = 1000
-SMALL_PIXELS = 16  # a side of the picture that is only asked when it is shown
+SMALL_PIXELS = 64  # a side of the picture of which only the time counts; decord fails at 16
 BROKEN_SECONDS = 1.0  # what a film that cannot be opened counts for, so that a clip meets it
 
 OpenOne = Callable[..., Reader]

@@ -48,6 +48,16 @@ def see(path: str, *, has_sound: bool = False) -> Seen:
     return Seen([_number_of(frame) for frame in frames], seconds)
 
 
+def in_order(film: Seen) -> Seen:
+    """The frames whose times lie behind all before and before all after: of a program stream that leaves times out,
+    FFmpeg makes some that fall back, and no player can show those frames at them."""
+    seconds = np.array(film.seconds)
+    before = np.concatenate([[-np.inf], np.maximum.accumulate(seconds)[:-1]])
+    after = np.concatenate([np.minimum.accumulate(seconds[::-1])[::-1][1:], [np.inf]])
+    kept = np.flatnonzero((seconds >= before) & (seconds < after))
+    return Seen([film.numbers[k] for k in kept], [film.seconds[k] for k in kept])
+
+
 def one_after_another(films: Sequence[Seen], *, step_seconds: float) -> Seen:
     """Where the command line makes nonsense of films in one file: each follows at once on the one before."""
     numbers, seconds = list(films[0].numbers), list(films[0].seconds)

@@ -19,7 +19,7 @@ from framegate.schemas.config import ClipsConfig
 from framegate.schemas.errors import DecodeFailed, UnsupportedCodec
 from tests.decode.conftest import _number_of
 from tests.decode.made_films import Film, films
-from tests.decode.oracle import HEIGHT, WIDTH, Seen
+from tests.decode.oracle import HEIGHT, WIDTH, Seen, in_order
 
 ALL = films()
 SOME = ALL if os.environ.get("FRAMEGATE_FILMS") else ALL[::7]
@@ -53,7 +53,9 @@ def check_clips(reader: Reader, right: Seen) -> None:
 @pytest.mark.parametrize("film", SOME, ids=[film.name for film in SOME])
 def test_frames_times_and_clips_are_those_of_the_command_line(film: Film, tmp_path: Path) -> None:
     data, right = film.write(tmp_path)
-    assert len(right.seconds) >= film.num_frames * len(film.offsets) * 0.9
+    right = in_order(right)
+    least = 0.7 if film.kind == "below" else 0.9  # what begins below 0 is cut off by the edit list
+    assert len(right.seconds) >= film.num_frames * len(film.offsets) * least
     with open_reader("pyav", RangeFile.of(data)) as reader:
         check_reader(reader, right)
         check_clips(reader, right)

@@ -151,6 +151,11 @@ def _refuse_what_it_mistakes(track: Track, scan: PacketScan) -> None:
         raise UnsupportedCodec(
             "The file's time stamps begin again or jump, which decord does not follow; set frames.decoder to pyav."
         )
+    if scan.num_cut:
+        raise UnsupportedCodec(
+            f"An edit list cuts {scan.num_cut} frames off, which decord counts all the same; "
+            "set frames.decoder to pyav."
+        )
     if track.kind not in ORDERED and track.stream.codec_context.has_b_frames:
         raise UnsupportedCodec(
             f"Its frames are decoded in another order than shown, which decord gets wrong in {track.kind}; "

@@ -21,7 +21,7 @@ from framegate.pipelines.decode.readers.timeline import Timeline
 from framegate.pipelines.decode.readers.track import Track
 
 SPARSE_BYTES = 500  # a second: a picture of 64 x 48 that moves has more
-MIN_SPARSE_SECONDS = 10.0
+MIN_SPARSE_SECONDS = 2.0
 
 
 def find_gaps(

@@ -18,13 +18,18 @@ from framegate.pipelines.decode.readers.track import Track
 
 @dataclass(frozen=True, kw_only=True)
 class PacketScan:
-    """`starts` are when frames are shown, ascending ticks of running time; `last_ticks` is how long the last one lasts,
-    0 where not told. `route` leads through a file whose stamps begin again or jump; None where they do not.
+    """What came of a scan.
+
+    starts      when frames are shown, ascending ticks of running time
+    last_ticks  how long the last one lasts, 0 where not told
+    route       leads through a file whose stamps begin again or jump; None where they do not
+    num_cut     packets that an edit list cuts off
     """
 
     starts: np.ndarray
     last_ticks: int
     route: Route | None
+    num_cut: int
 
 
 def scan_packets(track: Track) -> PacketScan:
@@ -39,13 +44,14 @@ def scan_packets(track: Track) -> PacketScan:
     delay_ticks = track.stream.codec_context.reorder_depth * step_ticks
     spans: array[int] = array("q")
     keys: list[KeyFrame] = []
-    has_untimed, last_dts = False, 0
+    has_untimed, last_dts, num_cut = False, 0, 0
     for packet in track.packets():
         if packet.size == 0 and packet.dts is None:
             continue
         number = running.num_packets
         offset = running.add(packet.dts, packet.duration)
         shown = _shown_at(packet, delay_ticks)
+        num_cut += packet.is_discard
         if shown is None or not packet.size or packet.is_discard:
             continue
         spans.extend((shown + offset, packet.duration or 0))
@@ -62,7 +68,7 @@ def scan_packets(track: Track) -> PacketScan:
     table = np.frombuffer(spans, np.int64).reshape(-1, 2)
     table = table[np.lexsort((table[:, 1], table[:, 0]))]
     route = Route(running.offset, keys) if running.is_needed else None
-    return PacketScan(starts=table[:, 0].copy(), last_ticks=int(table[-1, 1]), route=route)
+    return PacketScan(starts=table[:, 0].copy(), last_ticks=int(table[-1, 1]), route=route, num_cut=num_cut)
 
 
 def _shown_at(packet: Packet[VideoStream], delay_ticks: int) -> int | None:

@@ -86,8 +86,11 @@ class ClipReader:
                 decoded, has_ended = None, False
                 if self._planned.missing(self.next_index):
                     decoded, has_ended = self._read_clip(reader, start, end)
-                    if decoded is not None and held is not None and _shows_nothing_more(reader, decoded):
-                        break
+                    if decoded is not None and _shows_nothing_more(reader, decoded):
+                        if held is not None:
+                            break
+                        if self._is_told_before():
+                            return
                     if decoded is None and held is not None and not reader.header.is_cut_short:
                         break
                     if decoded is None and self._is_told_before():

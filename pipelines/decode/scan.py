@@ -72,7 +72,9 @@ class Scan:
         num_before = sum(len(chunk.pts_seconds) for chunk in before)
         begin = max(0, num_before - CONTEXT)
         end = len(pts_seconds) if own[-1].is_last else max(0, len(pts_seconds) - CONTEXT)
-        is_cut = find_cuts(np.concatenate([chunk.thumbnails_THWC for chunk in chunks]), self._threshold)
+        is_cut = np.zeros(len(pts_seconds), bool)
+        if begin < end:
+            is_cut = find_cuts(np.concatenate([chunk.thumbnails_THWC for chunk in chunks]), self._threshold)
         until = self._reader.header.duration_seconds
         if end < len(pts_seconds):
             until = float(pts_seconds[end])
@@ -93,6 +95,7 @@ class Scan:
         """Those with the pictures that the window before could not decide, and with as many before them. Others are
         forgotten."""
         chunks: list[_Chunk] = []
+        numbers: set[int] = set()
         number = end
         while number > 0 and sum(len(chunk.pts_seconds) for chunk in chunks) < 2 * CONTEXT:
             number -= 1
@@ -100,7 +103,8 @@ class Scan:
             if gap is not None:  # which may last for days
                 number = max(0, min(number, math.floor(gap[0] / CHUNK_SECONDS)))
             chunks.insert(0, self._chunk(number))
-        self._chunks = {at: chunk for at, chunk in self._chunks.items() if at >= number}
+            numbers.add(number)
+        self._chunks = {at: chunk for at, chunk in self._chunks.items() if at in numbers or at >= end}
         return chunks
 
     def _gap_at(self, number: int) -> Gap | None:

@@ -79,7 +79,8 @@ def check_clips(reader: Reader, data: bytes, right: Seen) -> None:
 def test_frames_times_and_clips_are_those_of_the_command_line(film: Film, tmp_path: Path) -> None:
     data, right = film.write(tmp_path)
     right = in_order(right)
-    least = 0.7 if film.kind == "below" else 0.9  # what begins below 0 is cut off by the edit list
+    # What begins below 0 is cut off by the edit list; of MPEG-1, FFmpeg itself gets the times of four frames wrong.
+    least = 0.7 if film.kind == "below" else 0.85
     assert len(right.seconds) >= film.num_frames * len(film.offsets) * least
     with open_reader("pyav", RangeFile.of(data)) as reader:
         check_reader(reader, right)

@@ -38,8 +38,9 @@ def longest(gaps: list[Gap]) -> tuple[Gap, ...]:
         if apart and after < apart[-1][1]:
             apart[-1] = apart[-1][0], max(before, apart[-1][1])
         elif before > 0:
-            apart.append((round(after, 6), round(before, 6)))
-    return tuple(sorted(sorted(apart, key=_seconds_of, reverse=True)[:MAX_GAPS]))
+            apart.append((after, before))
+    some = sorted(apart, key=_seconds_of, reverse=True)[:MAX_GAPS]
+    return tuple((round(after, 6), round(before, 6)) for after, before in sorted(some))
 
 
 def with_frames(

@@ -156,6 +156,11 @@ def _refuse_what_it_mistakes(track: Track, scan: PacketScan) -> None:
             f"An edit list cuts {scan.num_cut} frames off, which decord counts all the same; "
             "set frames.decoder to pyav."
         )
+    if not scan.is_timed:
+        raise UnsupportedCodec(
+            f"The container ({track.kind}) does not say when each frame is shown, which decord does not work out; "
+            "set frames.decoder to pyav."
+        )
     if track.kind not in ORDERED and track.stream.codec_context.has_b_frames:
         raise UnsupportedCodec(
             f"Its frames are decoded in another order than shown, which decord gets wrong in {track.kind}; "

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from itertools import takewhile
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.cut_short import boxes, matroska_end, riff_chunks
@@ -97,19 +98,25 @@ def _is_whole(data: bytes) -> bool:
 def _may_be_chained(file: RangeFile) -> bool:
     if file.size_bytes <= WHOLE_BYTES:
         return True
-    own = {match.group(2) for match in _OGG_PAGE.finditer(_bytes_at(file, 0, PROBE_BYTES))}
+    head = _OGG_PAGE.finditer(_bytes_at(file, 0, PROBE_BYTES))
+    own = {match.group(2) for match in takewhile(_is_first, head)}
     places = [file.size_bytes * number // NUM_PROBES for number in range(1, NUM_PROBES)]
-    probes = [_bytes_at(file, place, PROBE_BYTES) for place in [*places, file.size_bytes - PROBE_BYTES]]
+    last = max(0, file.size_bytes - PROBE_BYTES)
+    probes = [_bytes_at(file, place, PROBE_BYTES) for place in [*places, last]]
     return any(match.group(2) not in own for probe in probes for match in _OGG_PAGE.finditer(probe))
 
 
 def _link_starts(file: RangeFile) -> Iterator[int]:
     was_first = True  # of a stream, as the pages at the start of a film are
     for start, match in _found(file, _OGG_PAGE, _OGG_PAGE_BYTES):
-        is_first = bool(match.group(1)[0] & _FIRST_OF_STREAM)
-        if is_first and not was_first:
+        if _is_first(match) and not was_first:
             yield start
-        was_first = is_first
+        was_first = _is_first(match)
+
+
+def _is_first(page: re.Match[bytes]) -> bool:
+    """Whether a page is the first one of a stream."""
+    return bool(page.group(1)[0] & _FIRST_OF_STREAM)
 
 
 def _found(file: RangeFile, pattern: re.Pattern[bytes], num_bytes: int) -> Iterator[tuple[int, re.Match[bytes]]]:

@@ -26,6 +26,7 @@ from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import VideoError, VideoTooLarge
 
 MAX_FILMS = 1000
+MAX_FPS = 240.0  # a rate above it counts ticks, not frames
 SMALL_PIXELS = 64  # a side of the picture of which only the time counts; decord fails at 16
 BROKEN_SECONDS = 1.0  # what a film that cannot be opened counts for, so that a clip meets it
 
@@ -188,7 +189,8 @@ class JoinedReader:
 
 def _pictures_end(header: VideoHeader) -> float:
     """When the last picture goes off, by the film's own clock; sound may go on for longer."""
-    if not header.gaps or header.gaps[-1][1] <= header.duration_seconds or header.fps is None:
+    is_last_known = bool(header.gaps) and header.gaps[-1][1] > header.duration_seconds
+    if not is_last_known or header.fps is None or header.fps > MAX_FPS:
         return header.duration_seconds
     return min(header.duration_seconds, max(0.0, header.gaps[-1][0]) + 1 / header.fps)
 

@@ -24,12 +24,14 @@ class PacketScan:
     last_ticks  how long the last one lasts, 0 where not told
     route       leads through a file whose stamps begin again or jump; None where they do not
     num_cut     packets that an edit list cuts off
+    is_timed    every packet says when its frame is shown
     """
 
     starts: np.ndarray
     last_ticks: int
     route: Route | None
     num_cut: int
+    is_timed: bool
 
 
 def scan_packets(track: Track) -> PacketScan:
@@ -68,7 +70,9 @@ def scan_packets(track: Track) -> PacketScan:
     table = np.frombuffer(spans, np.int64).reshape(-1, 2)
     table = table[np.lexsort((table[:, 1], table[:, 0]))]
     route = Route(running.offset, keys) if running.is_needed else None
-    return PacketScan(starts=table[:, 0].copy(), last_ticks=int(table[-1, 1]), route=route, num_cut=num_cut)
+    return PacketScan(
+        starts=table[:, 0].copy(), last_ticks=int(table[-1, 1]), route=route, num_cut=num_cut, is_timed=not has_untimed
+    )
 
 
 def _shown_at(packet: Packet[VideoStream], delay_ticks: int) -> int | None:

@@ -44,7 +44,7 @@ REORDERS = ("h264", "hevc", "mpeg4", "mpeg2", "mpeg1")
 COUNTS_FRAMES = ("mpeg1", "mpeg2", "avi", "mxf", "ogv")  # codecs and containers of constant rate
 SOUND = {"flv": "aac", "mpg": "mp2", "webm": "libopus", "ogv": "flac", "avi": "mp2"}
 # Where the command line does not read films behind one another as they lie there.
-ONE_BY_ONE = ("mp4", "mov", "mkv", "webm", "flv", "ogv")
+ONE_BY_ONE = ("mp4", "mov", "mkv", "webm", "flv", "ogv", "mxf")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +151,7 @@ def _variable() -> Iterator[Film]:
 
 def _joined() -> Iterator[Film]:
     """Two and three films behind one another."""
-    for container, codec, b_frames in _each(("ts", "mpg", "flv", "mkv", "webm", "avi", "ogv", "mp4")):
+    for container, codec, b_frames in _each(("ts", "mpg", "flv", "mkv", "webm", "avi", "ogv", "mp4", "mxf")):
         for num in (2, 3):
             if b_frames != 1:
                 yield Film(

@@ -4,6 +4,8 @@ Transport and program streams have no beginning that could be told from their mi
 the search costs, beside the few headers that opening reads anyway:
 
     MP4, Matroska, AVI      nothing: their headers say where the first film ends
+    MXF                     one place, where the first film's footer lies; without one, up to WHOLE_BYTES the file is
+                            read once
     FLV                     nothing where its metadata gives the size of the file; else the file is read once
     Ogg                     up to WHOLE_BYTES the file is read once; of a larger one NUM_PROBES places of 64 KiB are
                             read, and all of it where another stream is seen at one of them
@@ -32,6 +34,10 @@ _FLV_FILE_SIZE = re.compile(rb"\x00\x08filesize\x00(.{8})", re.DOTALL)
 _OGG_PAGE = re.compile(rb"OggS\x00([\x00-\x07]).{8}(.{4})", re.DOTALL)
 _OGG_PAGE_BYTES = 18
 _FIRST_OF_STREAM = 2
+# A header's partition pack (SMPTE 377-1); behind it stand its length, 24 bytes, and the byte at which the footer lies.
+_MXF_HEAD = re.compile(rb"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01\x01\x02[\x01-\x04]\x00")
+_KEY_BYTES = 16
+_MAX_KLVS = 64  # from a footer on: the footer, index tables, and the list of partitions
 
 
 def find_parts(file: RangeFile, container: str) -> list[tuple[int, int]]:
@@ -53,6 +59,8 @@ def _starts(file: RangeFile, container: str) -> Iterator[int]:
         yield from (start for start, kind in riff_chunks(file) if kind == b"AVI " and start)
     elif container == "flv":
         yield from _flv_starts(file)
+    elif container == "mxf":
+        yield from _mxf_starts(file)
     elif container == "ogg" and _may_be_chained(file):
         yield from _link_starts(file)
 
@@ -93,6 +101,43 @@ def _flv_starts(file: RangeFile) -> Iterator[int]:
 def _is_whole(data: bytes) -> bool:
     value = struct.unpack(">d", data)[0]
     return 0 < value < 1 << 53
+
+
+def _mxf_starts(file: RangeFile) -> Iterator[int]:
+    start: int | None = 0
+    while start is not None:
+        pack = _bytes_at(file, start, 96)
+        fields = _KEY_BYTES + _length(pack[_KEY_BYTES:])[1] + 24
+        footer = int.from_bytes(pack[fields : fields + 8], "big") if _MXF_HEAD.match(pack) else 0
+        if footer == 0:  # still being written, or behind a run-in
+            if file.size_bytes <= WHOLE_BYTES:
+                found = [at for at, _ in _found(file, _MXF_HEAD, _KEY_BYTES)]
+                yield from (at for at in found[1:] if at > start)
+            return
+        start = _next_head(file, start + footer)
+        if start is not None:
+            yield start
+
+
+def _next_head(file: RangeFile, position: int) -> int | None:
+    """Where the next header's partition lies, by the lengths of what stands from `position` on."""
+    for _ in range(_MAX_KLVS):
+        head = _bytes_at(file, position, _KEY_BYTES + 9)
+        if len(head) <= _KEY_BYTES:
+            return None
+        if _MXF_HEAD.match(head):
+            return position
+        length, num_bytes = _length(head[_KEY_BYTES:])
+        position += _KEY_BYTES + num_bytes + length
+    return None
+
+
+def _length(data: bytes) -> tuple[int, int]:
+    """A length of BER, and how many bytes it takes."""
+    if not data or data[0] < 0x80:
+        return (data[0] if data else 0), 1
+    num_bytes = data[0] & 0x7F
+    return int.from_bytes(data[1 : 1 + num_bytes], "big"), 1 + num_bytes
 
 
 def _may_be_chained(file: RangeFile) -> bool:

@@ -10,9 +10,9 @@ import pytest
 from framegate.pipelines.decode import part as part_module
 from framegate.pipelines.decode.clip_reader import ClipReader
 from framegate.pipelines.decode.policy import Policy
-from framegate.pipelines.decode.readers import file_parts, time_signs
+from framegate.pipelines.decode.readers import films_in_file, time_signs
 from framegate.pipelines.decode.readers.blocks import RangeFile
-from framegate.pipelines.decode.readers.file_parts import find_parts
+from framegate.pipelines.decode.readers.films_in_file import find_films
 from framegate.pipelines.decode.readers.joined import JoinedReader
 from framegate.pipelines.decode.readers.reader import Reader, Selection, VideoHeader, open_reader
 from framegate.pipelines.decode.sandbox.sandbox import Sandbox
@@ -89,8 +89,8 @@ def test_a_matroska_header_that_claims_a_month_adds_no_clips(muxer: str) -> None
     assert [len(decoded.frames) for decoded in clips] == [4, 4]
 
 
-def test_scenes_of_a_header_that_claims_a_month_are_found_in_seconds() -> None:
-    with opened(announce_mkv(film("matroska"), 30 * 86_400.0)) as reader:
+def test_scenes_of_a_header_that_claims_days_are_found_in_seconds() -> None:
+    with opened(announce_mkv(film("matroska"), 3 * 86_400.0)) as reader:
         clips = list(split(reader, ClipsConfig(scenes=True, seconds=4, min_seconds=1)))
     assert clips == [(0.0, 4.0)]
 
@@ -132,7 +132,7 @@ def test_places_of_a_large_stream_show_that_its_stamps_jump(data, monkeypatch: p
 
 def test_a_large_stream_in_order_is_not_read_through(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time_signs, "WHOLE_BYTES", 0)
-    monkeypatch.setattr(time_signs, "scan_packets", None)  # whoever calls it fails
+    monkeypatch.setattr(time_signs, "read_all_packets", None)  # whoever calls it fails
     with opened(broadcast(20)) as reader:
         assert every_frame(reader) == pytest.approx(steady(20), abs=1e-5)
 
@@ -156,10 +156,10 @@ def test_more_films_than_are_read_are_too_large() -> None:
 
 
 def test_a_large_chain_is_seen_at_some_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_parts, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(films_in_file, "WHOLE_BYTES", 0)
     links = [film("ogg", "libvpx", seconds=seconds) for seconds in (1, 2, 3)]
-    assert len(find_parts(RangeFile.of(b"".join(links)), "ogg")) == 3
-    assert len(find_parts(RangeFile.of(links[2]), "ogg")) == 1
+    assert len(find_films(RangeFile.of(b"".join(links)), "ogg")) == 3
+    assert len(find_films(RangeFile.of(links[2]), "ogg")) == 1
 
 
 @pytest.mark.parametrize("muxer", ["mp4", "matroska", "flv", "avi"])

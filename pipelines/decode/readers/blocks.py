@@ -55,7 +55,7 @@ class RangeFile(io.RawIOBase):
         """A file over bytes in memory."""
         return cls(lambda start, end: data[start:end], len(data))
 
-    def part(self, start: int, end: int) -> RangeFile:
+    def stretch(self, start: int, end: int) -> RangeFile:
         """Bytes [start, end) as a file of its own, which reads through this one."""
 
         def fetch(first: int, behind: int) -> bytes:

@@ -14,8 +14,9 @@ import decord
 import numpy as np
 from av.error import FFmpegError
 
+from framegate.pipelines.decode.readers.all_packets import AllPackets, film_seconds, read_all_packets
 from framegate.pipelines.decode.readers.blocks import RangeFile
-from framegate.pipelines.decode.readers.film_gaps import find_gaps
+from framegate.pipelines.decode.readers.empty_stretches import find_gaps
 from framegate.pipelines.decode.readers.header import (
     announced_seconds,
     decode_error,
@@ -24,7 +25,6 @@ from framegate.pipelines.decode.readers.header import (
     read_header,
 )
 from framegate.pipelines.decode.readers.joined import open_joined
-from framegate.pipelines.decode.readers.packet_scan import PacketScan, film_seconds, scan_packets
 from framegate.pipelines.decode.readers.reader import Reader, Selection, VideoHeader
 from framegate.pipelines.decode.readers.time_signs import READ_WHOLE
 from framegate.pipelines.decode.readers.timeline import Timeline, file_zero
@@ -58,18 +58,18 @@ class DecordReader:
 
     def _read_packets(self, track: Track, container: str, limits: DecodeConfig) -> None:
         try:
-            scan = scan_packets(track)
-            self._starts, stream = scan.starts, track.stream
-            _refuse_what_it_mistakes(track, scan)
+            packets = read_all_packets(track)
+            self._starts, stream = packets.starts, track.stream
+            _refuse_what_it_mistakes(track, packets)
             first_ticks = int(self._starts[0])
             self._timeline = Timeline(
                 time_base=track.time_base,
                 origin_ticks=file_zero(track.container.start_time, first_ticks, track.time_base),
                 rate=frame_rate(stream),
             )
-            self._end_seconds = self._timeline.end_seconds(int(self._starts[-1]), scan.last_ticks)
+            self._end_seconds = self._timeline.end_seconds(int(self._starts[-1]), packets.last_ticks)
             announced = announced_seconds(track.container, stream, self._timeline)
-            counted = scan if track.kind in READ_WHOLE or announced is None else None
+            counted = packets if track.kind in READ_WHOLE or announced is None else None
             duration_seconds = film_seconds(announced, counted, self._timeline)
             turns = quarter_turns(track.container, stream)
             # decord turns the picture itself where the container is ISO-BMFF, and knows no other's rotation.
@@ -82,7 +82,9 @@ class DecordReader:
                 limits=limits,
                 turns=turns,
                 duration_seconds=duration_seconds,
-                gaps=find_gaps(track, self._timeline, scan, first_ticks=first_ticks, duration_seconds=duration_seconds),
+                gaps=find_gaps(
+                    track, self._timeline, packets, first_ticks=first_ticks, duration_seconds=duration_seconds
+                ),
             )
         finally:
             track.close()
@@ -140,23 +142,23 @@ class DecordReader:
             raise DecodeFailed(f"decord cannot open the file ({_first_line(error)}).") from error
 
 
-def _refuse_what_it_mistakes(track: Track, scan: PacketScan) -> None:
+def _refuse_what_it_mistakes(track: Track, packets: AllPackets) -> None:
     """Raises UnsupportedCodec."""
     best = track.container.streams.best("video")
     if best is None or best.index != track.stream.index:
         raise UnsupportedCodec(
             "The file holds several video streams and decord takes a smaller one; set frames.decoder to pyav."
         )
-    if scan.route is not None:
+    if packets.route is not None:
         raise UnsupportedCodec(
             "The file's time stamps begin again or jump, which decord does not follow; set frames.decoder to pyav."
         )
-    if scan.num_cut:
+    if packets.num_cut:
         raise UnsupportedCodec(
-            f"An edit list cuts {scan.num_cut} frames off, which decord counts all the same; "
+            f"An edit list cuts {packets.num_cut} frames off, which decord counts all the same; "
             "set frames.decoder to pyav."
         )
-    if not scan.is_timed:
+    if not packets.is_timed:
         raise UnsupportedCodec(
             f"The container ({track.kind}) does not say when each frame is shown, which decord does not work out; "
             "set frames.decoder to pyav."

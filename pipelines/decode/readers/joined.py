@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
-from framegate.pipelines.decode.readers.file_parts import find_parts
+from framegate.pipelines.decode.readers.films_in_file import find_films
 from framegate.pipelines.decode.readers.gaps import Gap, longest
 from framegate.pipelines.decode.readers.header import check_duration
 from framegate.pipelines.decode.readers.reader import Reader, Selection, VideoHeader
@@ -47,12 +47,12 @@ def open_joined(open_one: OpenOne, file: RangeFile, *, container: str, limits: D
 
     Raises VideoError, and what `file` raises.
     """
-    parts = find_parts(file, container)
-    if len(parts) == 1:
+    films = find_films(file, container)
+    if len(films) == 1:
         return open_one(file, container=container, limits=limits)
-    if len(parts) > MAX_FILMS:
-        raise VideoTooLarge(f"The file holds {len(parts)} films behind one another; at most {MAX_FILMS} are read.")
-    return JoinedReader(open_one, file, parts, container=container, limits=limits)
+    if len(films) > MAX_FILMS:
+        raise VideoTooLarge(f"The file holds {len(films)} films behind one another; at most {MAX_FILMS} are read.")
+    return JoinedReader(open_one, file, films, container=container, limits=limits)
 
 
 class JoinedReader:
@@ -67,18 +67,18 @@ class JoinedReader:
         self,
         open_one: OpenOne,
         file: RangeFile,
-        parts: Sequence[tuple[int, int]],
+        films: Sequence[tuple[int, int]],
         *,
         container: str,
         limits: DecodeConfig,
     ) -> None:
         self._file, self._limits = file, limits
-        self._open_one = lambda part: open_one(part, container=container, limits=limits)
+        self._open_one = lambda film: open_one(film, container=container, limits=limits)
         self._tell: Callable[[], object] = bool  # which does nothing; see `Reader`
         self._films: list[_Film] = []
         self._number, self._reader = -1, None
         try:
-            self.header = self._survey(parts)
+            self.header = self._survey(films)
             check_duration(self.header.duration_seconds, limits)
         except BaseException:
             self.close()
@@ -137,12 +137,12 @@ class JoinedReader:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _survey(self, parts: Sequence[tuple[int, int]]) -> VideoHeader:
+    def _survey(self, films: Sequence[tuple[int, int]]) -> VideoHeader:
         """Opens the films one after the other. Raises VideoError where the first one cannot be opened."""
         headers: list[VideoHeader] = []
         gaps: list[Gap] = []
         end_seconds, is_broken = 0.0, False
-        for number, (start, end) in enumerate(parts):
+        for number, (start, end) in enumerate(films):
             self._films.append(_Film(start, end, end_seconds, end_seconds))
             try:
                 header = self._film(number).header
@@ -171,7 +171,7 @@ class JoinedReader:
         if number != self._number or self._reader is None:
             self.close()
             film = self._films[number]
-            self._reader = self._open_one(self._file.part(film.start, film.end))
+            self._reader = self._open_one(self._file.stretch(film.start, film.end))
             self._number = number
             _set_progress(self._reader, self._tell)
         return self._reader

@@ -13,9 +13,10 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
+from framegate.pipelines.decode.readers.all_packets import AllPackets, film_seconds, read_all_packets
 from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.empty_stretches import find_gaps, may_be_sparse
 from framegate.pipelines.decode.readers.every_frame import EveryFrame, Shown, frame_ticks
-from framegate.pipelines.decode.readers.film_gaps import find_gaps, may_be_sparse
 from framegate.pipelines.decode.readers.frame_starts import IrregularPackets
 from framegate.pipelines.decode.readers.header import (
     announced_seconds,
@@ -26,10 +27,9 @@ from framegate.pipelines.decode.readers.header import (
 )
 from framegate.pipelines.decode.readers.joined import open_joined
 from framegate.pipelines.decode.readers.needed_frames import NeededFrames
-from framegate.pipelines.decode.readers.packet_scan import PacketScan, film_seconds, scan_packets
 from framegate.pipelines.decode.readers.reader import Reader, Selection, VideoHeader
 from framegate.pipelines.decode.readers.skippable import skips_exactly
-from framegate.pipelines.decode.readers.time_signs import scan_where_needed
+from framegate.pipelines.decode.readers.time_signs import read_where_needed
 from framegate.pipelines.decode.readers.timeline import Timeline, file_zero
 from framegate.pipelines.decode.readers.track import Track, count_bytes
 from framegate.schemas.config import DecodeConfig
@@ -55,7 +55,7 @@ class PyavReader:
         self._track: Track | None = None
         try:
             track = self._track = Track(file, container=container, limits=limits)
-            scan = scan_where_needed(track)
+            packets = read_where_needed(track)
             skips = skips and skips_exactly(container, track.stream)
             self._frames = NeededFrames(track) if skips else EveryFrame(track)
             first_ticks = frame_ticks(self._first_frame(track))
@@ -65,7 +65,7 @@ class PyavReader:
                 rate=frame_rate(track.stream),
             )
             self._turns = quarter_turns(track.container, track.stream)
-            self.header = self._read_header(track, scan, first_ticks, limits)
+            self.header = self._read_header(track, packets, first_ticks, limits)
         except FFmpegError as error:
             self.close()
             raise decode_error(file, error) from error
@@ -146,17 +146,17 @@ class PyavReader:
         return first
 
     def _read_header(
-        self, track: Track, scan: PacketScan | None, first_ticks: int, limits: DecodeConfig
+        self, track: Track, packets: AllPackets | None, first_ticks: int, limits: DecodeConfig
     ) -> VideoHeader:
         announced = announced_seconds(track.container, track.stream, self._timeline)
-        if announced is None and scan is None:  # a live recording
+        if announced is None and packets is None:  # a live recording
             self._forget()
-            scan = scan_packets(track)
-        duration_seconds = film_seconds(announced, scan, self._timeline)
+            packets = read_all_packets(track)
+        duration_seconds = film_seconds(announced, packets, self._timeline)
         duration_seconds += float(track.held_ticks * track.time_base)
-        if may_be_sparse(track, scan, duration_seconds):
+        if may_be_sparse(track, packets, duration_seconds):
             self._forget()
-        gaps = find_gaps(track, self._timeline, scan, first_ticks=first_ticks, duration_seconds=duration_seconds)
+        gaps = find_gaps(track, self._timeline, packets, first_ticks=first_ticks, duration_seconds=duration_seconds)
         return read_header(
             track.container,
             track.stream,

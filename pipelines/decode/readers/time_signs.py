@@ -17,7 +17,7 @@ from typing import NamedTuple
 import av
 from av.error import FFmpegError
 
-from framegate.pipelines.decode.readers.packet_scan import PacketScan, scan_packets
+from framegate.pipelines.decode.readers.all_packets import AllPackets, read_all_packets
 from framegate.pipelines.decode.readers.track import Track
 
 WHOLE_BYTES = 8 << 20
@@ -36,16 +36,16 @@ class _Probe(NamedTuple):
     seconds: float
 
 
-def scan_where_needed(track: Track) -> PacketScan | None:
+def read_where_needed(track: Track) -> AllPackets | None:
     """All packets of a file with signs, its route set in `track`; None where there are none. Leaves the track at its
     start. Raises FFmpegError, VideoError."""
     size_bytes = track.file.size_bytes
     is_small = track.kind in READ_WHOLE and size_bytes <= WHOLE_BYTES
     if not is_small and not (track.kind in PROBED and _jumps(track)):
         return None
-    scan = scan_packets(track)
-    track.route = scan.route
-    return scan
+    packets = read_all_packets(track)
+    track.route = packets.route
+    return packets
 
 
 def _jumps(track: Track) -> bool:

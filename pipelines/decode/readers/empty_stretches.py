@@ -15,8 +15,8 @@ from collections.abc import Iterator
 
 from av.error import FFmpegError
 
+from framegate.pipelines.decode.readers.all_packets import AllPackets
 from framegate.pipelines.decode.readers.gaps import MIN_GAP_SECONDS, OUTSIDE_SECONDS, Gap, gaps_between, longest
-from framegate.pipelines.decode.readers.packet_scan import PacketScan
 from framegate.pipelines.decode.readers.timeline import Timeline
 from framegate.pipelines.decode.readers.track import Track
 
@@ -25,19 +25,19 @@ MIN_SPARSE_SECONDS = 2.0
 
 
 def find_gaps(
-    track: Track, timeline: Timeline, scan: PacketScan | None, *, first_ticks: int, duration_seconds: float
+    track: Track, timeline: Timeline, packets: AllPackets | None, *, first_ticks: int, duration_seconds: float
 ) -> tuple[Gap, ...]:
     """The gaps of a film whose first frame is shown at `first_ticks`. May move the track. Raises what the file does."""
     first_seconds = timeline.seconds(first_ticks)
-    if scan is not None:
-        starts = (scan.starts[scan.starts >= first_ticks] - timeline.origin_ticks) * float(track.time_base)
+    if packets is not None:
+        starts = (packets.starts[packets.starts >= first_ticks] - timeline.origin_ticks) * float(track.time_base)
         return gaps_between(starts, duration_seconds)
     before = [(-OUTSIDE_SECONDS, first_seconds)] if first_seconds >= MIN_GAP_SECONDS else []
     end_seconds = duration_seconds + OUTSIDE_SECONDS
     if track.has_whole_index:
         last_seconds = timeline.seconds(_last_start(track) + track.reorder_ticks)
         gaps = [*_empty_stretches(track, timeline), (max(first_seconds, last_seconds), end_seconds)]
-    elif may_be_sparse(track, scan, duration_seconds):
+    elif may_be_sparse(track, packets, duration_seconds):
         track.load_index()
         gaps = [*_sparse_gaps(track, timeline, end_seconds)]
     else:
@@ -45,9 +45,9 @@ def find_gaps(
     return longest([*before, *(gap for gap in gaps if first_seconds <= gap[0] < gap[1])])
 
 
-def may_be_sparse(track: Track, scan: PacketScan | None, duration_seconds: float) -> bool:
+def may_be_sparse(track: Track, packets: AllPackets | None, duration_seconds: float) -> bool:
     """Whether `find_gaps` moves the track."""
-    return scan is None and track.kind in ("matroska", "flv") and duration_seconds > MIN_SPARSE_SECONDS
+    return packets is None and track.kind in ("matroska", "flv") and duration_seconds > MIN_SPARSE_SECONDS
 
 
 def _empty_stretches(track: Track, timeline: Timeline) -> Iterator[Gap]:

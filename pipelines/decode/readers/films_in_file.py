@@ -40,7 +40,7 @@ _KEY_BYTES = 16
 _MAX_KLVS = 64  # from a footer on: the footer, index tables, and the list of partitions
 
 
-def find_parts(file: RangeFile, container: str) -> list[tuple[int, int]]:
+def find_films(file: RangeFile, container: str) -> list[tuple[int, int]]:
     """The bytes [start, end) of each film, in order; one for nearly all files. Leaves `file` at its start.
 
     Raises what `file` raises.

@@ -17,8 +17,8 @@ from framegate.pipelines.decode.readers.track import Track
 
 
 @dataclass(frozen=True, kw_only=True)
-class PacketScan:
-    """What came of a scan.
+class AllPackets:
+    """What the packets of a whole file tell.
 
     starts      when frames are shown, ascending ticks of running time
     last_ticks  how long the last one lasts, 0 where not told
@@ -34,7 +34,7 @@ class PacketScan:
     is_timed: bool
 
 
-def scan_packets(track: Track) -> PacketScan:
+def read_all_packets(track: Track) -> AllPackets:
     """Reads the whole file and decodes nothing; leaves the track at its start.
 
     Packets that an edit list cuts off are left out. A packet without presentation time is shown as long after its
@@ -70,7 +70,7 @@ def scan_packets(track: Track) -> PacketScan:
     table = np.frombuffer(spans, np.int64).reshape(-1, 2)
     table = table[np.lexsort((table[:, 1], table[:, 0]))]
     route = Route(running.offset, keys) if running.is_needed else None
-    return PacketScan(
+    return AllPackets(
         starts=table[:, 0].copy(), last_ticks=int(table[-1, 1]), route=route, num_cut=num_cut, is_timed=not has_untimed
     )
 
@@ -81,16 +81,16 @@ def _shown_at(packet: Packet[VideoStream], delay_ticks: int) -> int | None:
     return None if packet.dts is None else packet.dts + delay_ticks
 
 
-def film_seconds(announced: float | None, scan: PacketScan | None, timeline: Timeline) -> float:
+def film_seconds(announced: float | None, packets: AllPackets | None, timeline: Timeline) -> float:
     """How long a film is: to the end of its last packet where that was read, else as its header announces.
 
     A header that announces more is believed where time stamps run on, for sound may go on after the last picture.
     """
-    if scan is None:
-        assert announced is not None, "what announces nothing is scanned"
+    if packets is None:
+        assert announced is not None, "what announces nothing is read through"
         return announced
     if announced is None:
-        return timeline.end_seconds(int(scan.starts[-1]), scan.last_ticks)
+        return timeline.end_seconds(int(packets.starts[-1]), packets.last_ticks)
     frame_ticks = 1 / timeline.rate / timeline.time_base if timeline.rate else 0
-    last = timeline.seconds(int(scan.starts[-1]) + round(scan.last_ticks or frame_ticks))
-    return last if scan.route is not None else max(announced, last)
+    last = timeline.seconds(int(packets.starts[-1]) + round(packets.last_ticks or frame_ticks))
+    return last if packets.route is not None else max(announced, last)

@@ -98,7 +98,7 @@ TIMES = [
     ends_well("trimmed_start", lambda: edit(film(b_frames=2), duration_ticks=3000, media_ticks=19_200)),
     # FFmpeg then takes 25 frames a second.
     ends_well("no_rate_avi", lambda: without_rate(film("avi", "mpeg4")), 1),
-    ends_well("all_at_once", lambda: frame_ticks(film(), 0)),
+    ends_well("all_at_once", lambda: frame_ticks(film(), 0), 1),
     ends_at_once("decode_error", "edit_of_nothing", lambda: edit(film(b_frames=2), duration_ticks=0, media_ticks=3200)),
     ends_at_once(
         "decode_error", "edit_behind_the_end", lambda: edit(film(b_frames=2), duration_ticks=4000, media_ticks=1 << 30)

@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
-from framegate.pipelines.decode.readers.cut_short import has_fragments
+from framegate.pipelines.decode.readers.cut_short import has_fragments, is_cut_short
 from framegate.pipelines.decode.readers.header import keep_only, main_stream, open_container
 from framegate.pipelines.decode.readers.route import KeyFrame, Route
 from framegate.schemas.config import DecodeConfig
@@ -62,7 +62,9 @@ class Track:
         index = self.stream.index_entries
         if self.route is not None or not len(index) or self.kind not in ("iso_bmff", "avi"):
             return False
-        return self.kind == "avi" or (index[0].size > 0 and not has_fragments(self.file))
+        if self.kind == "avi":  # where none is written, FFmpeg's has what it read so far
+            return index[-1].pos > self.file.size_bytes // 2 and not is_cut_short(self.file)
+        return index[0].size > 0 and not has_fragments(self.file)
 
     @property
     def reorder_ticks(self) -> int:

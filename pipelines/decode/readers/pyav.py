@@ -152,6 +152,7 @@ class PyavReader:
         if announced is None and packets is None:  # a live recording
             self._forget()
             packets = read_all_packets(track)
+            track.route = packets.route
         duration_seconds = film_seconds(announced, packets, self._timeline)
         duration_seconds += float(track.held_ticks * track.time_base)
         if may_be_sparse(track, packets, duration_seconds):

@@ -24,8 +24,8 @@ from tests.decode.corpus_run import (
     reason_of,
 )
 
-# decord knows no AV1, takes the smaller of two streams, and gets wrong when frames are shown where they are reordered in
-# a container that does not say so, and where time stamps begin again.
+# decord knows no AV1, takes the smaller of two streams, and gets wrong when frames are shown that are reordered in a
+# container that does not say so, or whose time stamps begin again.
 REFUSED_BY_DECORD = {
     *("av1_mp4", "av1_mkv", "bigger_of_two", "bigger_of_two_mkv"),
     *("mpeg2_ts", "mpeg2_ps", "mpeg1_ps", "mpeg2_mxf", "ts_joined", "all_at_once"),

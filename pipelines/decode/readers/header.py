@@ -125,7 +125,7 @@ def announced_seconds(container: InputContainer, stream: VideoStream, timeline: 
     index = stream.index_entries
     if len(index):
         last = float((index[-1].timestamp - origin_ticks) * time_base)
-        if last >= seconds:  # the header says too little
+        if last >= seconds and last > 0:  # the header says too little
             seconds = last + min(1.0, 1 / (frame_rate(stream) or 1.0))
     return seconds if math.isfinite(seconds) and seconds > 0 else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from framegate.schemas.errors import TruncatedVideo, VideoTooLarge
 from framegate.schemas.unit import DecodedClip, PlannedVideo
 from tests.decode.corpus_bytes import announce_mkv, frame_ticks
 from tests.decode.corpus_films import film, steady
+from tests.decode.oracle import HEIGHT, WIDTH, ffmpeg, raw_frames
 
 CLIPS = ClipsConfig(seconds=2)
 FRAMES = FramesConfig(fps=2, max_frames=8, min_frame_pixels=28 * 28, max_frame_pixels=56 * 56)
@@ -178,6 +180,35 @@ def test_a_lone_film_is_read_by_its_own_reader() -> None:
     for muxer, codec in (("mp4", "libx264"), ("matroska", "libx264"), ("flv", "libx264"), ("ogg", "libvpx")):
         with opened(film(muxer, codec)) as reader:
             assert not isinstance(reader, JoinedReader)
+
+
+@pytest.mark.parametrize(
+    ("ending", "options"),
+    [("mkv", ["-live", "1"]), ("flv", ["-flvflags", "no_duration_filesize"]), ("mp4", ["-movflags", "frag_keyframe"])],
+)
+def test_live_recordings_behind_one_another_are_all_read(ending: str, options: list[str], tmp_path: Path) -> None:
+    """Their headers do not say where they end, and their indexes grow while they are read."""
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{WIDTH}x{HEIGHT}", "-r", "10", "-i", "pipe:0"]
+    whole = b""
+    for number in range(2):
+        path = tmp_path / f"{number}.{ending}"
+        ffmpeg(
+            *raw,
+            "-c:v",
+            "libx264",
+            "-bf",
+            "2",
+            "-g",
+            "10",
+            *options,
+            str(path),
+            given=raw_frames(30, first=30 * number),
+        )
+        with opened(path.read_bytes()) as reader:
+            assert every_frame(reader) == pytest.approx(steady(3), abs=0.001)
+        whole += path.read_bytes()
+    with opened(whole) as reader:
+        assert every_frame(reader) == pytest.approx(steady(6), abs=0.001)
 
 
 def test_films_behind_one_another_are_read_in_the_sandbox() -> None:

@@ -110,7 +110,7 @@ def keep_only(container: InputContainer, stream: VideoStream) -> None:
 
 
 def announced_seconds(container: InputContainer, stream: VideoStream, timeline: Timeline | None = None) -> float | None:
-    """How long the video is by its header, and never less than its index shows; None where neither tells.
+    """How long the video is by its header, and never less than its index shows; None where the header does not tell.
 
     Without a `timeline`, counted from the stream's announced start.
     """
@@ -120,8 +120,8 @@ def announced_seconds(container: InputContainer, stream: VideoStream, timeline: 
         seconds = float(((stream.start_time or 0) + stream.duration - origin_ticks) * time_base)
     elif container.duration:
         seconds = ((container.start_time or 0) + container.duration) / av.time_base - float(origin_ticks * time_base)
-    else:
-        seconds = 0.0
+    else:  # a live recording, whose index has what was read so far
+        return None
     index = stream.index_entries
     if len(index):
         last = float((index[-1].timestamp - origin_ticks) * time_base)

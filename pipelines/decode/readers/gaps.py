@@ -48,6 +48,9 @@ def with_frames(
 ) -> Iterator[tuple[float, float]]:
     """Of ascending stretches [start, end) those in which a frame starts, or so little before that it comes into view at
     the start; the first one where there is none."""
+    if not gaps:
+        yield from stretches
+        return
     befores = [before for _, before in gaps]
     first, has_any = None, False
     for start, end in stretches:

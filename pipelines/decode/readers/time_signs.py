@@ -3,7 +3,8 @@
 Only containers that break that way are looked at. What that costs, beside opening the file:
 
     transport and program streams, FLV, Ogg     up to WHOLE_BYTES, the file is read once
-    larger transport and program streams        NUM_PROBES places are read, some 64 KiB each
+    larger transport and program streams        MIN_PROBES to MAX_PROBES places are read, one for each PROBED_BYTES and
+                                                some 64 KiB each
     all others                                  nothing
 """
 
@@ -21,7 +22,7 @@ from framegate.pipelines.decode.readers.all_packets import AllPackets, read_all_
 from framegate.pipelines.decode.readers.track import Track
 
 WHOLE_BYTES = 8 << 20
-NUM_PROBES = 16
+MIN_PROBES, MAX_PROBES, PROBED_BYTES = 16, 64, 64 << 20
 READ_WHOLE = frozenset({"mpeg_ts", "mpeg_ps", "flv", "ogg"})
 PROBED = frozenset({"mpeg_ts", "mpeg_ps"})
 # Stamps of neighbouring packets fall back a little where frames are reordered.
@@ -70,9 +71,10 @@ def _jumps(track: Track) -> bool:
 def _probes(track: Track) -> Iterator[_Probe]:
     """Where the first packet with a decode time behind each of some places lies, and that time."""
     size_bytes = track.file.size_bytes
-    for number in range(1, NUM_PROBES + 1):
+    num_probes = min(MAX_PROBES, max(MIN_PROBES, size_bytes // PROBED_BYTES))
+    for number in range(1, num_probes + 1):
         try:
-            track.container.seek(size_bytes * number // (NUM_PROBES + 1), unsupported_byte_offset=True)
+            track.container.seek(size_bytes * number // (num_probes + 1), unsupported_byte_offset=True)
             for packet in track.container.demux(track.stream):
                 if packet.dts is not None and packet.pos is not None:
                     yield _Probe(packet.pos, float(packet.dts * track.time_base))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from framegate.pipelines.decode.part import clips_of_part, is_shared
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import Reader, Source
+from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
 from framegate.pipelines.decode.scan import Scan
 from framegate.pipelines.decode.scan_sharing import CutsBoard, LocalCutsBoard, SharedScan
 from framegate.pipelines.decode.scene_bounds import ScenePart, find_scene_part
@@ -85,6 +86,11 @@ class ClipReader:
                 decoded, has_ended = None, False
                 if self._planned.missing(self.next_index):
                     decoded, has_ended = self._read_clip(reader, start, end)
+                    if decoded is not None and _shows_nothing_more(reader, decoded):
+                        if held is not None:
+                            break
+                        if self._is_told_before():
+                            return
                     if decoded is None and held is not None and not reader.header.is_cut_short:
                         break
                     if decoded is None and self._is_told_before():
@@ -134,7 +140,7 @@ class ClipReader:
         scan = Scan(reader, clips.scene_threshold)
         shared = SharedScan(scan, self._board, f"{self._planned.video.video_id} {decoder}")
         try:
-            return find_scene_part(self._planned, reader.header.duration_seconds, clips, shared)
+            return find_scene_part(self._planned, reader.header, clips, shared)
         finally:
             self.is_to_be_reopened = shared.is_reader_gone
 
@@ -182,8 +188,11 @@ class ClipReader:
     def _shows_more(self, reader: Reader, start: float, end: float) -> bool:
         """Whether the clip behind this part has a frame. What goes wrong there is told by the part that it is of."""
         targets = self._policy.targets(start, end, reader.header)
+        is_last = end >= reader.header.duration_seconds - TICK_SECONDS
+        times_seconds = targets.times_seconds if is_last else targets.times_seconds[:1]
         try:
-            return len(reader.read(targets.times_seconds[:1], height=targets.height, width=targets.width)[1]) > 0
+            pts_seconds = reader.read(times_seconds, height=targets.height, width=targets.width)[1]
+            return len(pts_seconds) > 0 and not (is_last and pts_seconds[-1] < start - TICK_SECONDS)
         except VideoError:
             return True
 
@@ -211,6 +220,16 @@ class ClipReader:
 
 class _ToldElsewhere(Exception):
     """What lies behind is not known, and the part that it is of says why."""
+
+
+def _shows_nothing_more(reader: Reader, decoded: DecodedClip) -> bool:
+    """Whether the clip is the last one of the video and has no frame of its own: sound goes on after the last picture.
+
+    A gap that opening did not see stays a clip, for the numbers of the clips behind it do not know of it.
+    """
+    header, clip = reader.header, decoded.clip
+    is_last = clip.end_seconds >= header.duration_seconds - TICK_SECONDS and not header.is_cut_short
+    return is_last and decoded.frames.pts_seconds[-1] < clip.start_seconds - TICK_SECONDS
 
 
 def _ends_early(reader: Reader, seconds: float) -> TruncatedVideo:

@@ -99,7 +99,7 @@ def _probe(name: str, video: Video, store: Store, host: DecoderHost, policy: Pol
         clips, header, opening_bytes = policy.clips, reader.header, source.bytes_read
         if clips.scenes and not scans:
             longest = ClipsConfig(seconds=clips.seconds, min_seconds=clips.min_seconds)
-            stretches = split_duration(header.duration_seconds, longest)
+            stretches = split_duration(header.duration_seconds, longest, header.gaps)
         else:
             stretches = split(reader, clips)
         num_clips = num_frames = num_video_tokens = 0

@@ -44,7 +44,7 @@ def clips_of_part(planned: PlannedVideo, header: VideoHeader, clips: ClipsConfig
     """The clips that are this part's, where these are stretches; all parts of a video find the same bounds. May be
     empty."""
     size = group_clips(clips)
-    num_clips = sum(1 for _ in split_duration(header.duration_seconds, clips))
+    num_clips = sum(1 for _ in split_duration(header.duration_seconds, clips, header.gaps))
     num_groups = -(-num_clips // size)
     first, end = (part * num_groups // planned.num_parts for part in (planned.part, planned.part + 1))
     return range(first * size, min(end * size, num_clips))

@@ -7,11 +7,13 @@ of one video may be scanned by several workers, and in any order.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from typing import NamedTuple
 
 import numpy as np
 
 from framegate.pipelines.decode.cuts import CONTEXT, find_cuts
+from framegate.pipelines.decode.readers.gaps import Gap
 from framegate.pipelines.decode.readers.reader import Reader
 from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
 from framegate.schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, VideoError
@@ -52,6 +54,7 @@ class Scan:
         self._reader, self._threshold = reader, threshold
         self._per_window = window_seconds // CHUNK_SECONDS
         self._size = _thumbnail_size(reader.header.display_height, reader.header.display_width)
+        self._gaps = reader.header.gaps
         self._num_times = max(1, math.ceil(reader.header.duration_seconds * SCAN_FPS))
         self._chunks: dict[int, _Chunk] = {}
 
@@ -69,8 +72,14 @@ class Scan:
         num_before = sum(len(chunk.pts_seconds) for chunk in before)
         begin = max(0, num_before - CONTEXT)
         end = len(pts_seconds) if own[-1].is_last else max(0, len(pts_seconds) - CONTEXT)
-        is_cut = find_cuts(np.concatenate([chunk.thumbnails_THWC for chunk in chunks]), self._threshold)
-        until = float(pts_seconds[end]) if end < len(pts_seconds) else self._reader.header.duration_seconds
+        is_cut = np.zeros(len(pts_seconds), bool)
+        if begin < end:
+            is_cut = find_cuts(np.concatenate([chunk.thumbnails_THWC for chunk in chunks]), self._threshold)
+        until = self._reader.header.duration_seconds
+        if end < len(pts_seconds):
+            until = float(pts_seconds[end])
+        elif not own[-1].is_last:  # in a gap: what comes is behind this window
+            until = float((first + self._per_window) * CHUNK_SECONDS)
         return Window(tuple(pts_seconds[begin:end][is_cut[begin:end]].tolist()), until, own[-1].is_last)
 
     def _read(self, numbers: range) -> list[_Chunk]:
@@ -86,12 +95,23 @@ class Scan:
         """Those with the pictures that the window before could not decide, and with as many before them. Others are
         forgotten."""
         chunks: list[_Chunk] = []
-        for number in range(end - 1, -1, -1):
-            if sum(len(chunk.pts_seconds) for chunk in chunks) >= 2 * CONTEXT:
-                break
+        numbers: set[int] = set()
+        number = end
+        while number > 0 and sum(len(chunk.pts_seconds) for chunk in chunks) < 2 * CONTEXT:
+            number -= 1
+            gap = self._gap_at(number)
+            if gap is not None:  # which may last for days
+                number = max(0, min(number, math.floor(gap[0] / CHUNK_SECONDS)))
             chunks.insert(0, self._chunk(number))
-        self._chunks = {number: chunk for number, chunk in self._chunks.items() if number >= end - len(chunks)}
+            numbers.add(number)
+        self._chunks = {at: chunk for at, chunk in self._chunks.items() if at in numbers or at >= end}
         return chunks
+
+    def _gap_at(self, number: int) -> Gap | None:
+        """The gap in which the whole chunk lies, so that no picture comes into view in it."""
+        start, end = number * CHUNK_SECONDS, (number + 1) * CHUNK_SECONDS
+        place = bisect_left(self._gaps, end, key=_end_of)
+        return self._gaps[place] if place < len(self._gaps) and self._gaps[place][0] < start - TICK_SECONDS else None
 
     def _chunk(self, number: int) -> _Chunk:
         if number not in self._chunks:
@@ -105,6 +125,8 @@ class Scan:
         nothing = _Chunk(np.empty((0, height, width, 3), np.uint8), np.empty(0), is_last=True)
         if first >= end:
             return nothing
+        if self._gap_at(number) is not None:
+            return nothing._replace(is_last=end == self._num_times)
         try:
             found = self._reader.read([k / SCAN_FPS for k in range(first, end)], height=height, width=width)
         except (DecodeTimeout, DecoderCrash, MemoryLimit):  # the reader is gone
@@ -115,6 +137,10 @@ class Scan:
         is_new = found.pts_seconds > ((first - 1) / SCAN_FPS + TICK_SECONDS if first else -math.inf)
         is_last = found.has_ended or end == self._num_times
         return _Chunk(found.frames_THWC[is_new], found.pts_seconds[is_new], is_last)
+
+
+def _end_of(gap: Gap) -> float:
+    return gap[1]
 
 
 def _thumbnail_size(height: int, width: int) -> tuple[int, int]:

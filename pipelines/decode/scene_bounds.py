@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from framegate.pipelines.decode.part import group_clips
+from framegate.pipelines.decode.readers.reader import VideoHeader
 from framegate.pipelines.decode.scan import WINDOW_SECONDS
 from framegate.pipelines.decode.scan_sharing import SharedScan
 from framegate.pipelines.decode.scenes import join_scenes
@@ -34,10 +35,9 @@ class ScenePart:
     tells: bool = False
 
 
-def find_scene_part(
-    planned: PlannedVideo, duration_seconds: float, clips: ClipsConfig, shared: SharedScan
-) -> ScenePart:
+def find_scene_part(planned: PlannedVideo, header: VideoHeader, clips: ClipsConfig, shared: SharedScan) -> ScenePart:
     """Which clips are this part's: all parts of a video find the same bounds. Raises what `shared` met itself."""
+    duration_seconds = header.duration_seconds
     begin, end = _share(planned, duration_seconds)
     size = group_clips(clips)
     first_window = int(begin // WINDOW_SECONDS)
@@ -46,7 +46,9 @@ def find_scene_part(
     groups: list[float] = []  # when each of them begins
     error: VideoError | None = None
     try:
-        for stretch in join_scenes(shared.windows(range(first_window, last_window)), duration_seconds, clips):
+        for stretch in join_scenes(
+            shared.windows(range(first_window, last_window)), duration_seconds, clips, header.gaps
+        ):
             if len(stretches) % size == 0:
                 groups.append(stretch[0])
             stretches.append(stretch)
@@ -56,7 +58,7 @@ def find_scene_part(
         if shared.is_reader_gone:
             raise
         error = met
-        if len(stretches) % size == 0:  # clips follow each other without a gap
+        if len(stretches) % size == 0:  # the next clip follows, or the first one after a gap
             groups.append(stretches[-1][1] if stretches else 0.0)
     first, stop = (min(_count_before(groups, seconds) * size, len(stretches)) for seconds in (begin, end))
     tells = error is not None and begin <= groups[-1] < end

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 
+from framegate.pipelines.decode.readers.gaps import Gap, with_frames
 from framegate.pipelines.decode.readers.reader import Reader
 from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
 from framegate.pipelines.decode.scan import Scan, Window
@@ -16,7 +17,7 @@ from framegate.schemas.config import ClipsConfig
 
 
 def split_scenes(reader: Reader, clips: ClipsConfig) -> Iterator[tuple[float, float]]:
-    """Clips (start, end) that begin where scenes do, lazily; they cover the video without gaps.
+    """Clips (start, end) that begin where scenes do, lazily; they cover the video, but for those without a new frame.
 
     A scene shorter than `clips.min_seconds` joins the one after it (the last one: the one before). A scene longer than
     `clips.seconds` is cut into clips of `seconds`; where a rest shorter than `min_seconds` would be left, the last two
@@ -25,13 +26,18 @@ def split_scenes(reader: Reader, clips: ClipsConfig) -> Iterator[tuple[float, fl
     the error. Raises errors after which the reader is gone: DecodeTimeout, DecoderCrash, MemoryLimit; and StorageError.
     """
     scan = Scan(reader, clips.scene_threshold)
-    return join_scenes(map(scan.window, itertools.count()), reader.header.duration_seconds, clips)
+    header = reader.header
+    return join_scenes(map(scan.window, itertools.count()), header.duration_seconds, clips, header.gaps)
 
 
 def join_scenes(
-    windows: Iterable[Window], duration_seconds: float, clips: ClipsConfig
+    windows: Iterable[Window], duration_seconds: float, clips: ClipsConfig, gaps: tuple[Gap, ...] = ()
 ) -> Iterator[tuple[float, float]]:
     """The clips of `split_scenes`, from the cuts alone; `windows` from the first one on, and none after the last."""
+    return with_frames(_join(windows, duration_seconds, clips), gaps, slack_seconds=TICK_SECONDS)
+
+
+def _join(windows: Iterable[Window], duration_seconds: float, clips: ClipsConfig) -> Iterator[tuple[float, float]]:
     min_seconds, max_seconds = max(clips.min_seconds, TICK_SECONDS), clips.seconds
     start = 0.0
     for window in windows:

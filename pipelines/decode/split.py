@@ -1,7 +1,7 @@
 """Splits a video into the stretches that become clips: fixed windows, the whole video, or scenes.
 
 Stretches are in seconds of the video, ascending. They come one by one, so that a recording of weeks needs no more
-memory than one of a minute.
+memory than one of a minute. A stretch in which no frame starts is left out: what is on display there was seen before.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator
 
+from framegate.pipelines.decode.readers.gaps import Gap, with_frames
 from framegate.pipelines.decode.readers.reader import Reader
 from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
 from framegate.pipelines.decode.scenes import split_scenes
@@ -24,18 +25,21 @@ def split(reader: Reader, clips: ClipsConfig) -> Iterator[tuple[float, float]]:
     """
     if clips.scenes:
         return split_scenes(reader, clips)
-    return split_duration(reader.header.duration_seconds, clips)
+    return split_duration(reader.header.duration_seconds, clips, reader.header.gaps)
 
 
-def split_duration(duration_seconds: float, clips: ClipsConfig) -> Iterator[tuple[float, float]]:
+def split_duration(
+    duration_seconds: float, clips: ClipsConfig, gaps: tuple[Gap, ...] = ()
+) -> Iterator[tuple[float, float]]:
     """`split` for the policies that need no frames: all but scenes. Raises ValueError."""
     if clips.scenes:
         raise ValueError("where scenes begin is not known from a duration; use split")
     if clips.whole_video:
         return iter([(0.0, _checked(duration_seconds))])
-    return split_fixed(
+    windows = split_fixed(
         duration_seconds, seconds=clips.seconds, stride_seconds=clips.step_seconds, min_seconds=clips.min_seconds
     )
+    return with_frames(windows, gaps, slack_seconds=TICK_SECONDS)
 
 
 def split_fixed(

@@ -53,7 +53,7 @@ CUT = [
     ends_early("cut_mkv", lambda: _head(film("matroska", seconds=20), 0.5), 3, 6),
     ends_early("cut_avi", lambda: _head(film("avi", "mpeg4", seconds=20), 0.5), 3, 6),
     # Neither says where it should end; a transport stream may begin and end anywhere.
-    ends_well("cut_flv", lambda: _head(film("flv", seconds=20), 0.5), 6),
+    ends_well("cut_flv", lambda: _head(film("flv", seconds=20), 0.5), 5),
     ends_well("cut_ts", lambda: _head(film("mpegts", seconds=20), 0.5), 5),
     ends_at_once("truncated", "index_cut_off", lambda: _head(film(), 0.5)),
     ends_at_once("truncated", "index_cut_within", lambda: film()[:-100]),

@@ -89,7 +89,7 @@ SHAPES = [
     ends_well(
         "one_long_frame",
         lambda: packets("mov", "png", (picture(),), height=64, width=96, milliseconds=(0,), last_milliseconds=6000),
-        3,
+        1,
     ),
     ends_well("sound_is_longer", lambda: film(sound_seconds=9.0)),
     ends_well("bigger_of_two", lambda: two_pictures("mp4", cover=False)),
@@ -105,11 +105,14 @@ TIMES = [
     ends_well("negative_times_ts", lambda: _before_zero("mpegts")),
     ends_well("repeated_times", lambda: _pictures("matroska", [0, 0, 500, 500, 500, 1000, 2500, 2500, 3000])),
     ends_well("ts_wraps_around", lambda: film("mpegts", times_seconds=steady(4, start_seconds=95_440))),
-    ends_well("ts_joined", lambda: film("mpegts") + film("mpegts")),
+    ends_well("ts_joined", lambda: film("mpegts") + film("mpegts"), 4),
+    ends_well("mkv_joined", lambda: film("matroska") + film("matroska"), 4),
+    ends_well("flv_joined", lambda: film("flv") + film("flv"), 4),
+    ends_well("mp4_joined", lambda: film() + film(), 4),
     ends_well("trimmed_start", lambda: edit(film(b_frames=2), duration_ticks=3000, media_ticks=19_200)),
     # FFmpeg then takes 25 frames a second.
     ends_well("no_rate_avi", lambda: without_rate(film("avi", "mpeg4")), 1),
-    ends_well("all_at_once", lambda: frame_ticks(film(), 0)),
+    ends_well("all_at_once", lambda: frame_ticks(film(), 0), 1),
     ends_at_once("decode_error", "edit_of_nothing", lambda: edit(film(b_frames=2), duration_ticks=0, media_ticks=3200)),
     ends_at_once(
         "decode_error", "edit_behind_the_end", lambda: edit(film(b_frames=2), duration_ticks=4000, media_ticks=1 << 30)

@@ -55,6 +55,19 @@ class RangeFile(io.RawIOBase):
         """A file over bytes in memory."""
         return cls(lambda start, end: data[start:end], len(data))
 
+    def stretch(self, start: int, end: int) -> RangeFile:
+        """Bytes [start, end) as a file of its own, which reads through this one."""
+
+        def fetch(first: int, behind: int) -> bytes:
+            self.expect(start + first, start + behind)
+            self.seek(start + first)
+            data = b""
+            while len(data) < behind - first and (more := self.read(behind - first - len(data))):
+                data += more
+            return data
+
+        return RangeFile(fetch, end - start)
+
     def expect(self, start: int, end: int) -> None:
         """Announces that the next reads lie in bytes [start, end): these come in one request, and nothing beyond them.
 

@@ -6,6 +6,8 @@ a few headers, never frames.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.sniff import ISO_BMFF_BOXES
 
@@ -29,49 +31,70 @@ def is_cut_short(file: RangeFile) -> bool:
         file.seek(position)
 
 
+def has_fragments(file: RangeFile) -> bool:
+    """Whether an ISO-BMFF file has fragments among its first boxes, so that its index does not tell all frames."""
+    position = file.tell()
+    try:
+        return any(box == b"moof" for box, _, _ in boxes(file))
+    finally:
+        file.seek(position)
+
+
+def boxes(file: RangeFile) -> Iterator[tuple[bytes, int, int]]:
+    """The first top-level boxes of an ISO-BMFF file: name, first byte, and the byte behind it as the box has it."""
+    position, size_bytes = 0, file.size_bytes
+    for _ in range(MAX_BOXES):
+        if position + 8 > size_bytes:
+            return
+        header = _read(file, position, 16)
+        size, box = int.from_bytes(header[:4], "big"), header[4:8]
+        if size == 1:
+            size = int.from_bytes(header[8:16], "big")
+        elif size == 0:  # to the end of the file
+            size = size_bytes - position
+        yield box, position, position + size
+        if size < 8:
+            return
+        position += size
+
+
 def _ends_too_early(file: RangeFile, size_bytes: int) -> bool:
     head = _read(file, 0, 12)
     if head[4:8] in ISO_BMFF_BOXES:
         return _is_iso_bmff_cut(file, size_bytes)
     if head.startswith(b"\x1a\x45\xdf\xa3"):
-        return _is_matroska_cut(file, size_bytes)
+        end = matroska_end(file, 0)
+        return end is not None and end > size_bytes
     if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
-        return _is_avi_cut(file, size_bytes)
+        return any(end > size_bytes for _, _, end in _riff_chunks(file))
     return False
 
 
 def _is_iso_bmff_cut(file: RangeFile, size_bytes: int) -> bool:
-    position, has_moov = 0, False
-    for _ in range(MAX_BOXES):
-        if position + 8 > size_bytes:
-            return not has_moov
-        header = _read(file, position, 16)
-        size, box = int.from_bytes(header[:4], "big"), header[4:8]
-        if box not in TOP_LEVEL_BOXES and position:  # something was put behind the movie
+    has_moov, end = False, 0
+    for number, (box, start, end) in enumerate(boxes(file)):
+        if box not in TOP_LEVEL_BOXES and start:  # something was put behind the movie
             return not has_moov
         has_moov |= box == b"moov"
-        if size == 1:
-            size = int.from_bytes(header[8:16], "big")
-        elif size == 0:  # to the end of the file
-            size = size_bytes - position
-        if size < 8 or position + size > size_bytes:
+        if end < start + 8 or end > size_bytes:
             return True
-        position += size
-    return False
+        if number + 1 == MAX_BOXES:
+            return False
+    return not has_moov
 
 
-def _is_matroska_cut(file: RangeFile, size_bytes: int) -> bool:
-    position = 0
+def matroska_end(file: RangeFile, position: int) -> int | None:
+    """The byte behind the Matroska segment whose file begins at `position`, as it says; None where it does not."""
     for expected in ({_EBML_HEAD}, {_MATROSKA_SEGMENT, _VOID}, {_MATROSKA_SEGMENT}):
         header = _read(file, position, 16)
         element, num_id_bytes = _number(header, keep_marker=True)
         size, num_size_bytes = _number(header[num_id_bytes:], keep_marker=False)
         if element not in expected or not num_size_bytes or size is None:  # damaged, or live and of unknown size
-            return False
+            return None
         position += num_id_bytes + num_size_bytes + size
         if element == _MATROSKA_SEGMENT:
-            return position > size_bytes
-    return False
+            return position
+    return None
 
 
 def _number(data: bytes, *, keep_marker: bool) -> tuple[int | None, int]:
@@ -89,19 +112,23 @@ def _number(data: bytes, *, keep_marker: bool) -> tuple[int | None, int]:
     return (None if value == (1 << 7 * num_bytes) - 1 else value), num_bytes
 
 
-def _is_avi_cut(file: RangeFile, size_bytes: int) -> bool:
+def riff_chunks(file: RangeFile) -> Iterator[tuple[int, bytes]]:
+    """First byte and kind of each chunk of an AVI; beyond 1 GB it is a row of them (OpenDML)."""
+    for start, kind, _ in _riff_chunks(file):
+        yield start, kind
+
+
+def _riff_chunks(file: RangeFile) -> Iterator[tuple[int, bytes, int]]:
     position = 0
-    for _ in range(MAX_BOXES):  # beyond 1 GB, an AVI is a row of RIFF chunks (OpenDML)
-        if position + 12 > size_bytes:
-            return False
+    for _ in range(MAX_BOXES):
+        if position + 12 > file.size_bytes:
+            return
         header = _read(file, position, 12)
         size = int.from_bytes(header[4:8], "little")
         if header[:4] != b"RIFF" or size == 0:  # the recorder never came to write the size
-            return False
-        if position + 8 + size > size_bytes:
-            return True
+            return
+        yield position, header[8:12], position + 8 + size
         position += 8 + size + size % 2
-    return False
 
 
 def _read(file: RangeFile, position: int, num_bytes: int) -> bytes:

@@ -21,22 +21,35 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
+from framegate.pipelines.decode.readers.all_packets import AllPackets, film_seconds, read_all_packets
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.drawing import Drawing
+from framegate.pipelines.decode.readers.empty_stretches import find_gaps
 from framegate.pipelines.decode.readers.header import (
     announced_seconds,
     decode_error,
     frame_rate,
     read_header,
 )
+from framegate.pipelines.decode.readers.joined import open_joined
 from framegate.pipelines.decode.readers.orientation import UPRIGHT, Orientation
-from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
+from framegate.pipelines.decode.readers.reader import Reader, Selection, VideoHeader
 from framegate.pipelines.decode.readers.shape_survey import ShapeSurvey
-from framegate.pipelines.decode.readers.stream_summary import read_summary
-from framegate.pipelines.decode.readers.timeline import Timeline
-from framegate.pipelines.decode.readers.track import Track, packet_starts
+from framegate.pipelines.decode.readers.stream_summary import StreamSummary, read_summary
+from framegate.pipelines.decode.readers.time_signs import READ_WHOLE
+from framegate.pipelines.decode.readers.timeline import Timeline, file_zero
+from framegate.pipelines.decode.readers.track import Track
 from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import DecodeFailed, UnsupportedCodec
+
+# Containers in which decord gives reordered frames the right numbers. In a transport stream it counts the first ones
+# away (measured: frame 8 in place of frame 0), in those without presentation times it takes decode times.
+ORDERED = frozenset({"iso_bmff", "matroska", "flv"})
+
+
+def open_decord(file: RangeFile, *, container: str, limits: DecodeConfig) -> Reader:
+    """A DecordReader of `file`, or of each film in it where several lie behind one another. Raises VideoError."""
+    return open_joined(DecordReader, file, container=container, limits=limits)
 
 
 class DecordReader:
@@ -57,38 +70,46 @@ class DecordReader:
         try:
             summary = read_summary(track.container, track.stream)
             self._survey = ShapeSurvey(track, summary)
-            self._starts, last_ticks = packet_starts(track, self._survey.note)
+            packets = read_all_packets(track, self._survey.note)
             track.conclude_keys()
             self._may_seek = track.keys_are_marked and not self._survey.has_leading
-            stream = track.stream
-            best = track.container.streams.best("video")
-            if best is None or best.index != stream.index:
-                raise UnsupportedCodec(
-                    "The file holds several video streams and decord takes a smaller one; set frames.decoder to pyav."
-                )
+            self._starts, stream = packets.starts, track.stream
+            _refuse_what_it_mistakes(track, packets)
+            first_ticks = int(self._starts[0])
             self._timeline = Timeline(
-                time_base=track.time_base, origin_ticks=int(self._starts[0]), rate=frame_rate(stream)
+                time_base=track.time_base,
+                origin_ticks=file_zero(track.container.start_time, first_ticks, track.time_base),
+                rate=frame_rate(stream),
             )
-            self._end_seconds = self._timeline.end_seconds(int(self._starts[-1]), last_ticks)
-            # decord knows no other container's matrix.
-            self._turned = _turned_by_decord(summary.degrees) if container == "iso_bmff" else UPRIGHT
-            first = self._survey.first
-            self._is_plain = self._survey.is_uniform and not any(first.margins)
-            # What is left to turn where decord has turned already.
-            self._to_turn = first.orientation.after(self._turned.inverse())
-            self._drawing = Drawing(first)
-            self._is_fragmented = container == "iso_bmff" and not stream.frames
+            self._end_seconds = self._timeline.end_seconds(int(self._starts[-1]), packets.last_ticks)
+            announced = announced_seconds(track.container, stream, self._timeline)
+            counted = packets if track.kind in READ_WHOLE or announced is None else None
+            duration_seconds = film_seconds(announced, counted, self._timeline)
+            self._prepare_drawing(container, summary, is_fragmented=container == "iso_bmff" and not stream.frames)
             self.header = read_header(
                 track.container,
                 stream,
                 self._file,
                 kind=container,
                 limits=limits,
-                display_size=first.display_size,
-                duration_seconds=announced_seconds(track.container, stream, self._timeline) or self._end_seconds,
+                display_size=self._survey.first.display_size,
+                duration_seconds=duration_seconds,
+                gaps=find_gaps(
+                    track, self._timeline, packets, first_ticks=first_ticks, duration_seconds=duration_seconds
+                ),
             )
         finally:
             track.close()
+
+    def _prepare_drawing(self, container: str, summary: StreamSummary, *, is_fragmented: bool) -> None:
+        # decord knows no other container's matrix.
+        self._turned = _turned_by_decord(summary.degrees) if container == "iso_bmff" else UPRIGHT
+        first = self._survey.first
+        self._is_plain = self._survey.is_uniform and not any(first.margins)
+        # What is left to turn where decord has turned already.
+        self._to_turn = first.orientation.after(self._turned.inverse())
+        self._drawing = Drawing(first)
+        self._is_fragmented = is_fragmented
 
     def read(
         self, times_seconds: Sequence[float], *, height: int, width: int, out: np.ndarray | None = None
@@ -179,6 +200,34 @@ def _turned_by_decord(degrees: float | None) -> Orientation:
     """By the angle of the container's matrix, cut to whole degrees to the right."""
     whole = int(-(degrees or 0.0) % 360)
     return Orientation(-(whole // 90) % 4) if whole % 90 == 0 else UPRIGHT
+
+
+def _refuse_what_it_mistakes(track: Track, packets: AllPackets) -> None:
+    """Raises UnsupportedCodec."""
+    best = track.container.streams.best("video")
+    if best is None or best.index != track.stream.index:
+        raise UnsupportedCodec(
+            "The file holds several video streams and decord takes a smaller one; set frames.decoder to pyav."
+        )
+    if packets.route is not None:
+        raise UnsupportedCodec(
+            "The file's time stamps begin again or jump, which decord does not follow; set frames.decoder to pyav."
+        )
+    if packets.num_cut:
+        raise UnsupportedCodec(
+            f"An edit list cuts {packets.num_cut} frames off, which decord counts all the same; "
+            "set frames.decoder to pyav."
+        )
+    if not packets.is_timed:
+        raise UnsupportedCodec(
+            f"The container ({track.kind}) does not say when each frame is shown, which decord does not work out; "
+            "set frames.decoder to pyav."
+        )
+    if track.kind not in ORDERED and track.stream.codec_context.has_b_frames:
+        raise UnsupportedCodec(
+            f"Its frames are decoded in another order than shown, which decord gets wrong in {track.kind}; "
+            "set frames.decoder to pyav."
+        )
 
 
 def _first_line(error: Exception) -> str:

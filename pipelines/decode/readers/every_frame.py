@@ -13,6 +13,7 @@ from av.error import EOFError as EndOfFile
 from av.error import InvalidDataError
 from av.video.frame import VideoFrame
 
+from framegate.pipelines.decode.readers.best_times import BestTimes
 from framegate.pipelines.decode.readers.track import Track, back_offs
 
 # Without an index of key frames: how far ahead a seek is likely to beat decoding what lies between.
@@ -88,17 +89,21 @@ class EveryFrame:
         self._coming = next(self._frames, None)
 
     def _decode(self, *, after_seek: bool) -> Iterator[VideoFrame]:
-        """All frames from here on that have a time. Damaged packets are skipped: what can be shown is shown.
+        """All frames from here on, `pts` being when each is shown. Damaged packets are skipped: what can be shown is
+        shown.
 
         After a seek, frames that are shown before the key frame at which decoding starts are left out: they refer to
         what lies before it, and some decoders paint the missing part grey.
         """
         start_ticks: int | None = None
+        times = BestTimes()
         codec = self._track.stream.codec_context
         codec.skip_frame = "DEFAULT"
         for packet in chain(self._track.packets(), [None]):  # None: at the end, all that the decoder holds back
+            if packet is not None and packet.size == 0 and packet.dts is not None:
+                continue  # Theora, AVI: the picture before it stays
             if after_seek and packet is not None:
-                start_ticks, after_seek = packet.pts, False
+                start_ticks, after_seek = packet.pts if packet.pts is not None else packet.dts, False
             try:
                 decoded = codec.decode(packet)
             except (InvalidDataError, EndOfFile):
@@ -106,12 +111,11 @@ class EveryFrame:
             self._track.changes.note_packet(packet, codec)
             for frame in decoded:
                 self._track.note_frame(frame)
-                has_time = frame.pts is not None or frame.dts is not None
-                if has_time and (start_ticks is None or frame_ticks(frame) >= start_ticks):
+                frame.pts = times.time(frame)
+                if frame.pts is not None and (start_ticks is None or frame.pts >= start_ticks):
                     yield frame
 
 
 def frame_ticks(frame: VideoFrame) -> int:
-    ticks = frame.pts if frame.pts is not None else frame.dts
-    assert ticks is not None, "frames without a time are dropped where they are decoded"
-    return ticks
+    assert frame.pts is not None, "frames without a time are dropped where they are decoded"
+    return frame.pts

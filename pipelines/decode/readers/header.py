@@ -8,13 +8,14 @@ import math
 from fractions import Fraction
 
 import av
-from av.container import InputContainer
+from av.container import Flags, InputContainer
 from av.error import FFmpegError
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.cut_short import is_cut_short
+from framegate.pipelines.decode.readers.gaps import Gap
 from framegate.pipelines.decode.readers.reader import VideoHeader
 from framegate.pipelines.decode.readers.sniff import DEMUXERS
 from framegate.pipelines.decode.readers.timeline import Timeline
@@ -32,6 +33,8 @@ from framegate.schemas.errors import (
 IO_BUFFER_BYTES = 32 << 10
 # Pictures that stand beside a film in its container: covers, chapter thumbnails, stills.
 _PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+# Where a container leaves times out, PyAV has FFmpeg invent them, in the order of decoding and not of display.
+_UNTIMED_DEMUXERS = frozenset({"avi", "mpeg", "mxf", "ogg"})
 
 
 def open_container(file: RangeFile, container: str, limits: DecodeConfig) -> InputContainer:
@@ -47,7 +50,7 @@ def open_container(file: RangeFile, container: str, limits: DecodeConfig) -> Inp
 
 def _open(file: RangeFile, demuxer: str, codec_options: dict[str, str]) -> InputContainer:
     file.seek(0)
-    return av.open(
+    opened = av.open(
         file,
         mode="r",
         format=demuxer,
@@ -63,6 +66,9 @@ def _open(file: RangeFile, demuxer: str, codec_options: dict[str, str]) -> Input
             **codec_options,
         },
     )
+    if demuxer in _UNTIMED_DEMUXERS:
+        opened.flags &= ~Flags.gen_pts.value
+    return opened
 
 
 def main_stream(container: InputContainer, limits: DecodeConfig) -> VideoStream:
@@ -99,7 +105,7 @@ def keep_only(container: InputContainer, stream: VideoStream) -> None:
 
 
 def announced_seconds(container: InputContainer, stream: VideoStream, timeline: Timeline | None = None) -> float | None:
-    """How long the video is by its header, and never less than its index shows; None where neither tells.
+    """How long the video is by its header, and never less than its index shows; None where the header does not tell.
 
     Without a `timeline`, counted from the stream's announced start.
     """
@@ -109,11 +115,13 @@ def announced_seconds(container: InputContainer, stream: VideoStream, timeline: 
         seconds = float(((stream.start_time or 0) + stream.duration - origin_ticks) * time_base)
     elif container.duration:
         seconds = ((container.start_time or 0) + container.duration) / av.time_base - float(origin_ticks * time_base)
-    else:
-        seconds = 0.0
+    else:  # a live recording, whose index has what was read so far
+        return None
     index = stream.index_entries
     if len(index):
-        seconds = max(seconds, float((index[-1].timestamp - origin_ticks) * time_base))
+        last = float((index[-1].timestamp - origin_ticks) * time_base)
+        if last >= seconds and last > 0:  # the header says too little
+            seconds = last + min(1.0, 1 / (frame_rate(stream) or 1.0))
     return seconds if math.isfinite(seconds) and seconds > 0 else None
 
 
@@ -126,9 +134,10 @@ def read_header(
     limits: DecodeConfig,
     display_size: tuple[int, int],
     duration_seconds: float,
+    gaps: tuple[Gap, ...],
 ) -> VideoHeader:
     """`display_size` is (height, width). Raises VideoTooLarge, and what `file` raises."""
-    _check_duration(duration_seconds, limits)
+    check_duration(duration_seconds, limits)
     height, width = display_size
     return VideoHeader(
         container=kind,
@@ -139,6 +148,7 @@ def read_header(
         fps=frame_rate(stream),
         num_streams=len(container.streams),
         is_cut_short=is_cut_short(file),
+        gaps=gaps,
     )
 
 
@@ -158,7 +168,7 @@ def decode_error(file: RangeFile, error: FFmpegError | str) -> VideoError:
 
 def _check_total(container: InputContainer, stream: VideoStream, limits: DecodeConfig) -> None:
     seconds = announced_seconds(container, stream) or 0.0
-    _check_duration(seconds, limits)
+    check_duration(seconds, limits)
     num_frames = stream.frames or seconds * (frame_rate(stream) or 0.0)
     total_pixels = stream.width * stream.height * num_frames
     if total_pixels > limits.max_total_pixels:
@@ -168,7 +178,7 @@ def _check_total(container: InputContainer, stream: VideoStream, limits: DecodeC
         )
 
 
-def _check_duration(seconds: float, limits: DecodeConfig) -> None:
+def check_duration(seconds: float, limits: DecodeConfig) -> None:
     if seconds > limits.max_duration_seconds:
         raise VideoTooLarge(
             f"The header announces {seconds:.0f} seconds of video; at most {limits.max_duration_seconds:.0f} are "

@@ -12,9 +12,11 @@ import numpy as np
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
+from framegate.pipelines.decode.readers.all_packets import AllPackets, film_seconds, read_all_packets
 from framegate.pipelines.decode.readers.appearance import Appearance
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.drawing import Drawing
+from framegate.pipelines.decode.readers.empty_stretches import find_gaps, may_be_sparse
 from framegate.pipelines.decode.readers.every_frame import EveryFrame, Shown, frame_ticks
 from framegate.pipelines.decode.readers.frame_starts import IrregularPackets
 from framegate.pipelines.decode.readers.header import (
@@ -23,13 +25,20 @@ from framegate.pipelines.decode.readers.header import (
     frame_rate,
     read_header,
 )
+from framegate.pipelines.decode.readers.joined import open_joined
 from framegate.pipelines.decode.readers.needed_frames import NeededFrames
-from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
+from framegate.pipelines.decode.readers.reader import Reader, Selection, VideoHeader
 from framegate.pipelines.decode.readers.skippable import skips_exactly
 from framegate.pipelines.decode.readers.stream_summary import read_summary
-from framegate.pipelines.decode.readers.timeline import Timeline
-from framegate.pipelines.decode.readers.track import Track, count_bytes, end_of_packets
+from framegate.pipelines.decode.readers.time_signs import read_where_needed
+from framegate.pipelines.decode.readers.timeline import Timeline, file_zero
+from framegate.pipelines.decode.readers.track import Track, count_bytes
 from framegate.schemas.config import DecodeConfig
+
+
+def open_pyav(file: RangeFile, *, container: str, limits: DecodeConfig) -> Reader:
+    """A PyavReader of `file`, or of each film in it where several lie behind one another. Raises VideoError."""
+    return open_joined(PyavReader, file, container=container, limits=limits)
 
 
 class PyavReader:
@@ -46,15 +55,19 @@ class PyavReader:
         self._track: Track | None = None
         try:
             track = self._track = Track(file, container=container, limits=limits)
+            packets = read_where_needed(track)
             skips = skips and skips_exactly(container, track.stream)
             self._frames = NeededFrames(track) if skips else EveryFrame(track)
             first = self._first_frame(track)
+            first_ticks = frame_ticks(first)
             self._timeline = Timeline(
-                time_base=track.time_base, origin_ticks=frame_ticks(first), rate=frame_rate(track.stream)
+                time_base=track.time_base,
+                origin_ticks=file_zero(track.container.start_time, first_ticks, track.time_base),
+                rate=frame_rate(track.stream),
             )
             self._appearance = Appearance(track, read_summary(track.container, track.stream), first)
             self._drawing = Drawing(self._appearance.first)
-            self.header = self._read_header(track, container, limits)
+            self.header = self._read_header(track, packets, first_ticks, limits)
         except FFmpegError as error:
             self.close()
             raise decode_error(file, error) from error
@@ -135,19 +148,28 @@ class PyavReader:
             raise decode_error(self._file, "no frame of it can be decoded")
         return first
 
-    def _read_header(self, track: Track, container: str, limits: DecodeConfig) -> VideoHeader:
-        duration_seconds = announced_seconds(track.container, track.stream, self._timeline)
-        if duration_seconds is None:  # a live recording
+    def _read_header(
+        self, track: Track, packets: AllPackets | None, first_ticks: int, limits: DecodeConfig
+    ) -> VideoHeader:
+        announced = announced_seconds(track.container, track.stream, self._timeline)
+        if announced is None and packets is None:  # a live recording
             self._forget()
-            duration_seconds = end_of_packets(track, self._timeline)
+            packets = read_all_packets(track)
+            track.route = packets.route
+        duration_seconds = film_seconds(announced, packets, self._timeline)
+        duration_seconds += float(track.held_ticks * track.time_base)
+        if may_be_sparse(track, packets, duration_seconds):
+            self._forget()
+        gaps = find_gaps(track, self._timeline, packets, first_ticks=first_ticks, duration_seconds=duration_seconds)
         return read_header(
             track.container,
             track.stream,
             self._file,
-            kind=container,
+            kind=track.kind,
             limits=limits,
             display_size=self._appearance.first.display_size,
             duration_seconds=duration_seconds,
+            gaps=gaps,
         )
 
     def _shown_at(self, limits_ticks: Sequence[int], k: int) -> Shown | None:

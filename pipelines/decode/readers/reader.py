@@ -1,7 +1,8 @@
 """The seam between the decode stage and the packages that decode.
 
-Times are seconds of the video. Second 0 is when the first frame of its video stream is shown: a transport stream that
-was cut out of a broadcast starts at 0 like any other. A package is imported when `open_reader` is asked for it.
+Times are seconds of the video, in one running time. Second 0 is when the first picture or sound of the file begins: a
+transport stream that was cut out of a broadcast starts at 0 like any other. A package is imported when `open_reader` is
+asked for it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import NamedTuple, Protocol, Self
 import numpy as np
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.gaps import Gap
 from framegate.pipelines.decode.readers.sniff import HEAD_BYTES, sniff
 from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import ConfigError
@@ -27,6 +29,7 @@ class VideoHeader:
     fps            average frame rate as the container gives it; None where it gives none
     num_streams    of all kinds, in the file
     is_cut_short   the container says that it is longer than the file is
+    gaps           stretches of a second or more in which no frame starts, as far as opening tells: see `readers.gaps`
     """
 
     container: str
@@ -37,6 +40,7 @@ class VideoHeader:
     fps: float | None = None
     num_streams: int = 1
     is_cut_short: bool = False
+    gaps: tuple[Gap, ...] = ()
 
 
 class _Frames(NamedTuple):
@@ -113,15 +117,15 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Decoder:
-    """A decoder's package, and our reader of it as `module:Class`."""
+    """A decoder's package, and our reader of it as `module:name` of a class, or a function that opens a file."""
 
     package: str
     reader: str
 
 
 DECODERS: dict[str, Decoder] = {
-    "pyav": Decoder(package="av", reader="framegate.pipelines.decode.readers.pyav:PyavReader"),
-    "decord": Decoder(package="decord", reader="framegate.pipelines.decode.readers.decord:DecordReader"),
+    "pyav": Decoder(package="av", reader="framegate.pipelines.decode.readers.pyav:open_pyav"),
+    "decord": Decoder(package="decord", reader="framegate.pipelines.decode.readers.decord:open_decord"),
 }
 
 
@@ -147,7 +151,7 @@ def sniff_file(file: RangeFile) -> str:
 
 
 def reader_class(name: str) -> Callable[..., Reader]:
-    """The class `(file, *, container, limits) -> Reader` behind a name, its package imported. Raises ConfigError."""
+    """`(file, *, container, limits) -> Reader` behind a name, its package imported. Raises ConfigError."""
     decoder = find_decoder(name)
     _import(decoder.package, decoder=name)
     module_name, _, class_name = decoder.reader.partition(":")

@@ -1,4 +1,8 @@
-"""Converts a container's ticks to seconds of the video and back. Second 0 is when the first frame is shown."""
+"""Converts a container's ticks to seconds of the video and back.
+
+Second 0 is the file's zero, as a player's clock has it: when the first of its pictures and sounds begins. Where sound
+begins 3 s before the first picture, that one is shown at second 3.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,23 @@ TICK_SECONDS = 1e-3
 LAST_FRAME_SECONDS = 1.0
 
 
+# FFmpeg tells when a file begins in whole microseconds.
+MICROSECOND = Fraction(1, 1_000_000)
+
+
+def file_zero(start_microseconds: int | None, first_ticks: int, time_base: Fraction) -> int:
+    """The tick of the file's zero: when its first stream begins, by the container; never after the first frame."""
+    if start_microseconds is None:
+        return first_ticks
+    start = start_microseconds * MICROSECOND
+    if first_ticks * time_base - start <= MICROSECOND:  # the same moment, but for rounding
+        return first_ticks
+    return round(start / time_base)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
-    """`origin_ticks` is when the first frame is shown; `rate` is frames per second, None where unknown."""
+    """`origin_ticks` is the file's zero; `rate` is frames per second, None where unknown."""
 
     time_base: Fraction
     origin_ticks: int

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 
-import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -17,9 +16,10 @@ from av.video.stream import VideoStream
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.coded_changes import CodedChanges
-from framegate.pipelines.decode.readers.header import decode_error, keep_only, main_stream, open_container
+from framegate.pipelines.decode.readers.cut_short import has_fragments, is_cut_short
+from framegate.pipelines.decode.readers.header import keep_only, main_stream, open_container
 from framegate.pipelines.decode.readers.key_frames import KeyFrames
-from framegate.pipelines.decode.readers.timeline import Timeline
+from framegate.pipelines.decode.readers.route import KeyFrame, Route
 from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import DecodeFailed
 
@@ -36,32 +36,64 @@ BACK_OFF_SECONDS = (0, 1, 4, 16, 64)
 MAX_KEYLESS_PACKETS = 600
 # In these, a seek goes to a frame that the index calls a key frame. In others it goes somewhere near.
 _INDEXED = ("iso_bmff", "matroska", "avi", "flv")
+# Containers whose packets can be read from any that is told by its first byte.
+SEEKABLE_BY_BYTE = frozenset({"mpeg_ts", "flv"})
 
 
 class Track:
     """`stream` and `container` are replaced by `rewind`: keep neither, they point to freed memory then.
 
+    `route`, where it is set, gives packets their running time and says where to seek to: see `Route`.
     `progress` is called for each frame that comes out of the decoder, by the code that decodes the packets; that code
     tells `changes` of its packets, and `note_frame` of the frames.
     Raises FFmpegError where the container cannot be opened, VideoError as `main_stream`.
     """
 
     def __init__(self, file: RangeFile, *, container: str, limits: DecodeConfig) -> None:
-        self._file, self._kind, self._limits = file, container, limits
+        self.file, self.kind, self._limits = file, container, limits
+        self.route: Route | None = None
         self._is_open = False
         self.progress: Callable[[], object] = bool  # which does nothing
         self.changes = CodedChanges()
         self._keys: KeyFrames | None = None
-        self._has_sought = False
+        self._has_sought = self._is_sought_in_vain = False
         self._reorder_ticks = 0
-        # A program stream does not time each frame: after a seek, FFmpeg gives frames the times of their neighbours.
-        self.can_seek = container != "mpeg_ps"
         self.rewind()
+
+    @property
+    def can_seek(self) -> bool:
+        if self._is_sought_in_vain:
+            return False
+        # A program stream does not time each frame: after a seek, FFmpeg gives frames the times of their neighbours.
+        return self.kind in SEEKABLE_BY_BYTE if self.route is not None else self.kind != "mpeg_ps"
+
+    @property
+    def has_whole_index(self) -> bool:
+        """Whether the index has every frame of the film before any was read: a fragmented movie's has not."""
+        index = self.stream.index_entries
+        if self.route is not None or not len(index) or self.kind not in ("iso_bmff", "avi"):
+            return False
+        if self.kind == "avi":  # where none is written, FFmpeg's has what it read so far
+            return index[-1].pos > self.file.size_bytes // 2 and not is_cut_short(self.file)
+        return index[0].size > 0 and not has_fragments(self.file)
+
+    @property
+    def reorder_ticks(self) -> int:
+        """How much later than it is decoded a frame may be shown, as far as packets were read."""
+        return max(self._reorder_ticks, self.held_ticks)
+
+    @property
+    def held_ticks(self) -> int:
+        """How much later than it stands in the index a frame is shown, in AVI, where frames have decode times alone."""
+        rate = self.stream.average_rate
+        if self.kind != "avi" or not rate:
+            return 0
+        return round(self.stream.codec_context.reorder_depth / rate / self.time_base)
 
     def rewind(self) -> None:
         """Opens the container anew: the next packet is the first one."""
         self.close()
-        self.container: InputContainer = open_container(self._file, self._kind, self._limits)
+        self.container: InputContainer = open_container(self.file, self.kind, self._limits)
         self._is_open = True
         self.stream: VideoStream = main_stream(self.container, self._limits)
         if self.stream.time_base is None:
@@ -76,14 +108,19 @@ class Track:
         self._judge_keys()
         self._expected = (0, 0)
         self._from_key = False
+        self._next_number = 0
+        self._first: Packet[VideoStream] | None = None  # which was read to see whether a seek went well
 
     def seek(self, ticks: int) -> bool:
         """Goes to a key frame at or before `ticks`, or somewhere near; False where the container cannot."""
         if not self.can_seek:
             return False
+        if self.route is not None:
+            self.changes.forget()
+            return self._seek_by_byte(self.route.key_before(ticks))
         self._look_at_first_packets()
         if self._keys is not None and self._keys.is_unknown:
-            self.can_seek = False
+            self._is_sought_in_vain = True
             return False
         self._has_sought = True
         try:
@@ -105,14 +142,9 @@ class Track:
         A packet at which decoding cannot start is no key frame, whatever it is marked as. They end early where the
         container breaks off, or where no key frame follows.
         """
-        packets = self.container.demux(self.stream)
         keyless = 0
-        while True:
-            try:
-                packet = next(packets, None)
-            except FFmpegError:
-                return
-            if packet is None or keyless > MAX_KEYLESS_PACKETS:
+        for packet in self._timed_packets():
+            if keyless > MAX_KEYLESS_PACKETS:
                 return
             self._judge(packet, has_landed=self._from_key and not keyless)
             if packet.is_keyframe:
@@ -135,6 +167,9 @@ class Track:
 
     def key_ticks_before(self, ticks: int) -> int | None:
         """When the last key frame at or before `ticks` that the index knows of is decoded."""
+        if self.route is not None:
+            key = self.route.key_before(ticks)
+            return None if key is None else key.ticks
         if not self.keys_are_marked:
             return None
         index = self.stream.index_entries
@@ -144,6 +179,8 @@ class Track:
     def has_index_to(self, ticks: int) -> bool:
         """Whether the index reaches so far; a fragmented movie's grows while it is read. An index that names wrong key
         frames reaches nowhere, until it is known that a seek does not help either."""
+        if self.route is not None:
+            return True
         if not self.keys_are_marked:
             return not self.can_seek
         index = self.stream.index_entries
@@ -155,6 +192,8 @@ class Track:
 
         None where the index does not tell.
         """
+        if self.route is not None:
+            return None
         ranges: list[tuple[int, int]] = []
         for ticks in limits_ticks:
             found = self._byte_range(ticks)
@@ -172,24 +211,54 @@ class Track:
     def expect(self, byte_range: tuple[int, int]) -> None:
         """The packets that are read next lie in there."""
         if byte_range != self._expected:
-            self._file.expect(*byte_range)
+            self.file.expect(*byte_range)
             self._expected = byte_range
 
     def load_index(self) -> None:
         """Matroska keeps its index unread until the first seek. Leaves the track somewhere: seek or rewind next."""
-        if self._kind == "matroska":
+        if self.kind == "matroska":
             self.seek(self.stream.start_time or 0)
 
     def close(self) -> None:
         if self._is_open:
             self.container.close()
             self._is_open = False
-            self._file.expect(0, 0)
+            self.file.expect(0, 0)
+
+    def _timed_packets(self) -> Iterator[Packet[VideoStream]]:
+        """Packets as the container gives them, in running time where there is a route."""
+        packets = self.container.demux(self.stream)
+        while True:
+            packet, self._first = self._first, None
+            try:
+                packet = packet or next(packets, None)
+            except FFmpegError:
+                return
+            if packet is None:
+                return
+            if self.route is not None and (packet.size or packet.dts is not None):
+                offset = self.route.offset(self._next_number)
+                self._next_number += 1
+                packet.pts = None if packet.pts is None else packet.pts + offset
+                packet.dts = None if packet.dts is None else packet.dts + offset
+            yield packet
+
+    def _seek_by_byte(self, key: KeyFrame | None) -> bool:
+        """False where the key frame is not found at its place."""
+        if key is None:
+            return False
+        try:
+            self.container.seek(key.position, unsupported_byte_offset=True)
+            self._first = next(self.container.demux(self.stream), None)
+        except FFmpegError:
+            return False
+        self._next_number = key.number
+        return self._first is not None and self._first.pos == key.position and self._first.is_keyframe
 
     def _judge(self, packet: Packet[VideoStream], *, has_landed: bool) -> None:
         if self._keys is not None:
             packet.is_keyframe = self._keys.judge(packet)
-            if has_landed and self._kind in _INDEXED and packet.size:
+            if has_landed and self.kind in _INDEXED and packet.size:
                 self._keys.note_landing(packet.is_keyframe)
 
     def _judge_keys(self) -> None:
@@ -198,7 +267,7 @@ class Track:
         if self._keys is None:
             self._keys = KeyFrames(self.stream)
         if self._has_sought and self._keys.is_deceptive:
-            self.can_seek = False
+            self._is_sought_in_vain = True
         self._has_sought = False
 
     def _look_at_first_packets(self) -> None:
@@ -220,18 +289,18 @@ class Track:
         after = index.search_timestamp(ticks + 1, backward=False, any_frame=True)
         if index[key].size == 0:  # an index of key frames alone
             if after < 0:
-                return start, self._file.size_bytes
+                return start, self.file.size_bytes
             span = index[after].timestamp - index[key].timestamp
             share = (ticks - index[key].timestamp) / span if span > 0 else 1.0
             end = start + round((KEY_FRAME_SHARE + (1 - KEY_FRAME_SHARE) * share) * (index[after].pos - start))
         else:
             last = len(index) - 1 if after < 0 else min(after + EXTRA_PACKETS, len(index) - 1)
             end = index[last].pos + index[last].size
-        return (start, min(end, self._file.size_bytes)) if 0 <= start < end else None
+        return (start, min(end, self.file.size_bytes)) if 0 <= start < end else None
 
     def _note_reordering(self, packet: Packet[VideoStream]) -> None:
         """The index of ISO-BMFF goes by decode time, seeks do not: a key frame is shown so many ticks after it."""
-        if self._kind == "iso_bmff" and packet.pts is not None and packet.dts is not None:
+        if self.kind == "iso_bmff" and packet.pts is not None and packet.dts is not None:
             ticks = min(packet.pts - packet.dts, int(1 / self.time_base))
             self._reorder_ticks = max(self._reorder_ticks, ticks)
 
@@ -252,28 +321,3 @@ def count_bytes(ranges: Sequence[tuple[int, int]]) -> int:
         total += max(0, end - max(start, reached))
         reached = max(reached, end)
     return total
-
-
-def packet_starts(track: Track, note: Callable[[Packet[VideoStream]], object] = bool) -> tuple[np.ndarray, int]:
-    """When each frame is shown, ascending ticks, by all packets; and how long the last one is, 0 where not told.
-
-    Reads the whole file and decodes nothing; leaves the track at its start. Packets that an edit list cuts off are left
-    out. `note` is told of each packet. Raises FFmpegError, VideoError.
-    """
-    track.rewind()
-    spans: list[tuple[int, int]] = []
-    for packet in track.packets():
-        note(packet)
-        if packet.pts is not None and packet.size and not packet.is_discard:
-            spans.append((packet.pts, packet.duration or 0))
-    spans.sort()
-    track.rewind()
-    if not spans:
-        raise decode_error(track._file, "its packets have no times")
-    return np.array([pts for pts, _ in spans], dtype=np.int64), spans[-1][1]
-
-
-def end_of_packets(track: Track, timeline: Timeline) -> float:
-    """When the last frame goes off, by all packets. As `packet_starts`."""
-    starts, last_ticks = packet_starts(track)
-    return timeline.end_seconds(int(starts[-1]), last_ticks)

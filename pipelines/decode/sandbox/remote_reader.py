@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from framegate.pipelines.decode.readers.blocks import MAX_FETCH_BYTES
+from framegate.pipelines.decode.readers.gaps import MAX_GAPS, Gap
 from framegate.pipelines.decode.readers.reader import Selection, Source, VideoHeader
 from framegate.pipelines.decode.sandbox import wire
 from framegate.pipelines.decode.sandbox.deadlines import FixedDeadline, VideoDeadlines
@@ -182,5 +183,21 @@ def _take_header(answer: wire.Message) -> tuple[VideoHeader, bool]:
         fps=fps,
         num_streams=wire.take_whole(fields, "num_streams", at_least=0, at_most=_MAX_WHOLE),
         is_cut_short=wire.take_truth(fields, "is_cut_short"),
+        gaps=_take_gaps(fields["gaps"]),
     )
     return header, wire.take_truth(answer, "tells_progress")
+
+
+def _take_gaps(value: object) -> tuple[Gap, ...]:
+    if not isinstance(value, list) or len(value) > MAX_GAPS:
+        raise wire.Malformed(f"the gaps are no list of at most {MAX_GAPS}")
+    gaps: list[Gap] = []
+    for pair in value:
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise wire.Malformed("a gap is no pair")
+        sides = {"after": pair[0], "before": pair[1]}
+        after, before = (wire.take_number(sides, name, at_least=-1e12, at_most=1e13) for name in sides)
+        if after >= before or (gaps and after < gaps[-1][1]):
+            raise wire.Malformed("the gaps do not ascend")
+        gaps.append((after, before))
+    return tuple(gaps)

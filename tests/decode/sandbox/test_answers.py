@@ -29,7 +29,7 @@ OPENED = {
     "tells_progress": True,
     "header": {
         "container": "matroska", "codec": "grey", "display_height": 4, "display_width": 6, "duration_seconds": 9.0,
-        "fps": None, "num_streams": 1, "is_cut_short": False,
+        "fps": None, "num_streams": 1, "is_cut_short": False, "gaps": [[-1.0, 2.0], [4.0, 10.0]],
     },
 }  # fmt: skip
 
@@ -89,6 +89,23 @@ def test_an_answer_that_makes_no_sense_is_a_crash(answer: bytes) -> None:
         with pytest.raises(DecoderCrash, match="cannot be right"):
             reader.read([1.0], height=4, width=6)
         assert sandbox.pid is None
+
+
+@pytest.mark.parametrize(
+    "gaps",
+    [None, {}, [3.0], [[1.0]], [[1.0, 2.0, 3.0]], [["1", "2"]], [[2.0, 1.0]], [[0.0, 5.0], [4.0, 9.0]], [[0.0, 1e400]],
+     [[k, k + 0.5] for k in range(1001)]],
+)  # fmt: skip
+def test_gaps_that_make_no_sense_are_a_crash(gaps: object) -> None:
+    opened = {**OPENED, "header": {**OPENED["header"], "gaps": gaps}}
+    said = framed({"kind": "ready", "isolation": []}) + framed(opened)
+    script = f"import json, os, sys, time; os.write(json.loads(sys.argv[1])['socket'], {said!r}); time.sleep(3600)"
+    start = partial(ChildProcess, command=script)
+    with (
+        Sandbox(DecodeConfig(), start_process=start) as sandbox,
+        pytest.raises(DecoderCrash, match="cannot be right"),
+    ):
+        sandbox.open("pyav", Bytes())
 
 
 def test_a_process_that_does_not_start_is_no_fault_of_a_video() -> None:

@@ -20,6 +20,7 @@ from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.films_in_file import find_films
 from framegate.pipelines.decode.readers.gaps import Gap, longest
 from framegate.pipelines.decode.readers.header import check_duration
+from framegate.pipelines.decode.readers.picture import fitted_into
 from framegate.pipelines.decode.readers.reader import Reader, Selection, VideoHeader
 from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
 from framegate.schemas.config import DecodeConfig
@@ -90,20 +91,38 @@ class JoinedReader:
         """See `Reader.read`."""
         frames_THWC = np.empty((len(times_seconds), height, width, 3), dtype=np.uint8) if out is None else out
         pts: list[float] = []
-        has_ended, place = False, 0
+        has_ended, is_letterboxed, place = False, False, 0
         while place < len(times_seconds) and not has_ended:
             number = self._film_at(times_seconds[place])
             num = sum(self._film_at(seconds) == number for seconds in times_seconds[place:])
             film = self._films[number]
             local = [max(0.0, seconds - film.shift_seconds) for seconds in times_seconds[place : place + num]]
             room = frames_THWC[len(pts) : len(pts) + num]
-            selection = self._film(number).read(local, height=height, width=width, out=room)
-            if selection.frames_THWC.ctypes.data != room.ctypes.data:
-                room[: len(selection.pts_seconds)] = selection.frames_THWC
+            selection = self._read_film(number, local, room)
+            is_letterboxed |= selection.is_letterboxed
             pts += [seconds + film.shift_seconds for seconds in selection.pts_seconds.tolist()]
             has_ended = selection.has_ended and number == len(self._films) - 1
             place += num
-        return Selection(frames_THWC[: len(pts)], np.array(pts, np.float64), has_ended)
+        return Selection(frames_THWC[: len(pts)], np.array(pts, np.float64), has_ended, is_letterboxed=is_letterboxed)
+
+    def _read_film(self, number: int, times_seconds: Sequence[float], room_THWC: np.ndarray) -> Selection:
+        """Frames of one film, by its own clock, put into `room_THWC`: on black where they have another shape than the
+        first film's."""
+        film = self._film(number)
+        _, height, width, _ = room_THWC.shape
+        shape, own = _display_size(self.header), _display_size(film.header)
+        inner = fitted_into(height, width, shape=shape, own=own) if own != shape else (height, width)
+        if inner == (height, width):
+            selection = film.read(times_seconds, height=height, width=width, out=room_THWC)
+            if selection.frames_THWC.ctypes.data != room_THWC.ctypes.data:
+                room_THWC[: len(selection.pts_seconds)] = selection.frames_THWC
+            return selection
+        selection = film.read(times_seconds, height=inner[0], width=inner[1])
+        room = room_THWC[: len(selection.pts_seconds)]
+        top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
+        room[:] = 0
+        room[:, top : top + inner[0], left : left + inner[1]] = selection.frames_THWC
+        return Selection(room, selection.pts_seconds, selection.has_ended, is_letterboxed=True)
 
     def count_bytes(self, times_seconds: Sequence[float]) -> int | None:
         """See `Reader.count_bytes`."""
@@ -185,6 +204,10 @@ class JoinedReader:
         assert self._reader is not None
         selection = self._reader.read([0.0], height=SMALL_PIXELS, width=SMALL_PIXELS)
         return float(selection.pts_seconds[0]) if len(selection.pts_seconds) else 0.0
+
+
+def _display_size(header: VideoHeader) -> tuple[int, int]:
+    return header.display_height, header.display_width
 
 
 def _pictures_end(header: VideoHeader) -> float:

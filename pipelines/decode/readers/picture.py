@@ -46,12 +46,16 @@ class Picture:
 
         All of the field where it has the same shape; else as large as it finds room, in its own shape.
         """
-        own_height, own_width = self.display_size
-        scale = min(Fraction(shape[0], own_height), Fraction(shape[1], own_width))
-        return (
-            max(1, round(height * own_height * scale / shape[0])),
-            max(1, round(width * own_width * scale / shape[1])),
-        )
+        return fitted_into(height, width, shape=shape, own=self.display_size)
+
+
+def fitted_into(height: int, width: int, *, shape: tuple[int, int], own: tuple[int, int]) -> tuple[int, int]:
+    """As `Picture.fitted_into`, for a picture that is displayed in the size `own`, (height, width)."""
+    scale = min(Fraction(shape[0], own[0]), Fraction(shape[1], own[1]))
+    return (
+        max(1, round(height * own[0] * scale / shape[0])),
+        max(1, round(width * own[1] * scale / shape[1])),
+    )
 
 
 def usable_margins(margins: Margins, *, height: int, width: int, format: VideoFormat | None) -> Margins:

@@ -50,7 +50,7 @@ class Layout:
     tombstones/<hash of URI>.json                                  a video that was erased and stays out
     erasures/<erasure_id>.begun.json                               digests of the videos that an erasure removes
     erasures/<erasure_id>/<n>.json, erasures/<erasure_id>.json     a file that an erasure replaces; what it did
-    layout.json                                                    how the tables are partitioned
+    layout.json                                                    partitions, time zone, types of input columns
     """
 
     root: str

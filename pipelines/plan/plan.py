@@ -21,7 +21,7 @@ from framegate.pipelines.plan.video_changes import Looked, find_changes, tell_ch
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
 from framegate.pipelines.source.find import find_videos, is_listing, name_source
 from framegate.pipelines.source.index_cache import ShardIndexCache
-from framegate.pipelines.source.input_columns import input_names
+from framegate.pipelines.source.input_columns import column_types, input_names
 from framegate.schemas.clock import now
 from framegate.schemas.config import RunConfig
 from framegate.schemas.errors import ConfigError, FramegateError
@@ -70,6 +70,7 @@ def make_plan(
         videos=left.videos(limit),
         changes=changes,
         questions=job.questions,
+        columns=column_types(found),
         notices=(*choice.notices, *tell_changes(changes, log)),
         num_ignored_members=indexes.count_ignored(),
     )

@@ -33,6 +33,15 @@ def input_names(found: pa.Table, *, max_rows: int) -> frozenset[str]:
     return frozenset(beside).union(*(row.column_names for row in packed if row is not None))
 
 
+def column_types(found: pa.Table) -> dict[str, pa.DataType]:
+    """Types of the manifest's columns, without the prefix, of those in which any row has a value."""
+    return {
+        field.name.removeprefix(INPUT_PREFIX): field.type
+        for field in found.schema
+        if field.name.startswith(INPUT_PREFIX) and not pt.is_null(field.type)
+    }
+
+
 def pack_texts(rows: Sequence[Mapping[str, str]]) -> list[bytes]:
     """Each row of texts packed; rows without any are empty."""
     places: dict[tuple[str, ...], list[int]] = {}

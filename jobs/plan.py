@@ -7,6 +7,7 @@ from dataclasses import asdict
 from framegate.jobs.log import logged_each_minute
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, write_json
+from framegate.schemas.escape import escape
 
 _MEANINGS = {
     "config_id": "what the answers will be filed under",
@@ -63,4 +64,4 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
         value = row[name] if name == "config_id" else f"{row[name]:,}"
         console.print(f"{name:<24}{value:>18}  {meaning}", highlight=False, soft_wrap=True)
     for notice in planned.notices:
-        console.print(f"note: {notice}", highlight=False, soft_wrap=True)
+        console.print(escape(f"note: {notice}"), highlight=False, markup=False, soft_wrap=True)

@@ -26,12 +26,14 @@ class Fixed:
     partition_by   the job's `output.partition_by`
     columns        of manifests and side files, without `input_`: their types in every sealed file, in the order in
                    which they came. A column that no row had a value of yet is not there
+    has_columns    false in an output of a version that did not write columns: its files may have some
     time_zone      IANA: dates and hours of partitions are local to it
     """
 
     partition_by: tuple[str, ...]
     columns: Mapping[str, pa.DataType] = field(default_factory=dict)
     time_zone: str = UTC_ZONE
+    has_columns: bool = True
 
     def to_json(self) -> bytes:
         """The bytes of `layout.json`."""
@@ -132,6 +134,7 @@ def _parse(uri: str, data: bytes) -> Fixed:
             partition_by=tuple(document["partition_by"]),
             columns={name: read_type(value) for name, value in document.get("columns", {}).items()},
             time_zone=document.get("time_zone", UTC_ZONE),
+            has_columns="columns" in document,
         )
     except (ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
         raise StorageError(f"{uri} is no layout of an output ({error!r})") from error

@@ -27,7 +27,7 @@ LOG_WIDTH = 140  # of tables that go to a file or a pipe, where no terminal says
 
 def make_console() -> Console:
     """A console on standard output, as wide as the terminal; LOG_WIDTH wide where there is no terminal."""
-    return Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
+    return Console() if _is_terminal() else Console(width=LOG_WIDTH)
 
 
 def write_json(path: Path | None, command: str, rows: Sequence[TableRow], *, header: TableRow | None = None) -> None:
@@ -58,7 +58,7 @@ def print_json(command: str, rows: Sequence[TableRow]) -> None:
 def print_csv(columns: Sequence[str], rows: Sequence[TableRow]) -> None:
     """Print CSV (RFC 4180) on standard output; null is an empty cell. A file or a pipe gets the values as they are, a
     terminal nothing that it would obey."""
-    shown = _printable if sys.stdout.isatty() else _as_it_is
+    shown = _printable if _is_terminal() else _as_it_is
     writer = csv.writer(sys.stdout)
     writer.writerow(map(shown, columns))
     writer.writerows([shown(_csv_cell(row[column])) for column in columns] for row in rows)
@@ -128,6 +128,10 @@ def to_json(value: Any) -> Any:
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _printable(value: object) -> object:

@@ -8,25 +8,20 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from framegate.pipelines.source.find import Found
+from framegate.pipelines.store import Listing
 from framegate.schemas.errors import REASON_MEANINGS
+from framegate.schemas.retries import SOURCE_GONE
 
 
-def tell_left_out(found: Found) -> list[str]:
+def tell_left_out(listing: Listing) -> Iterator[str]:
     """Sentences for a person, in one order. Nothing is left out without one."""
-    return [*_passed_over(found), *_refused(found)]
-
-
-def _passed_over(found: Found) -> Iterator[str]:
-    listing = found.listing
     if listing.has_left_out or listing.num_own:
         yield "left out: this job's own output, which lies below the input"
     if listing.num_hidden:
         yield f"left out: {_number(listing.num_hidden, 'name', 'names')} with a dot in front, folders among them"
     if listing.num_links:
-        why = (
-            "which are not followed" if not listing.follow_links else "which lead to what is listed already or above it"
-        )
+        listed = "which lead to what is listed already or above it"
+        why = listed if listing.follow_links else "which are not followed"
         yield f"left out: {_number(listing.num_links, 'linked folder', 'linked folders')}, {why}"
     if listing.num_dangling:
         yield f"left out: {_number(listing.num_dangling, 'link', 'links')} to nothing"
@@ -34,18 +29,25 @@ def _passed_over(found: Found) -> Iterator[str]:
         yield f"left out: {_number(listing.num_special, 'pipe, socket or device', 'pipes, sockets or devices')}"
 
 
-def _refused(found: Found) -> Iterator[str]:
-    refusals = found.videos.column("refusal")
-    if refusals.null_count == len(refusals):
-        return
-    reasons = pc.call_function("struct_field", [refusals], pc.StructFieldOptions(["reason"]))
-    uris = found.videos.column("video_uri")
-    for reason, number in Counter(reasons.drop_null().to_pylist()).most_common():
-        first = uris[pc.call_function("index", [reasons], pc.IndexOptions(pa.scalar(reason))).as_py()].as_py()
-        yield (
-            f"{number:,} of the videos cannot be read, reason {reason} ({REASON_MEANINGS[reason]});"
-            f" the first is {first}"
-        )
+def tell_refused(videos: pa.Table) -> Iterator[str]:
+    """A sentence for each reason for which rows of FOUND are given up before they are read. It names no video, since it
+    is stored with the run. `video_changes` tells of those that are gone."""
+    reasons = Counter(_reasons(videos).drop_null().to_pylist())
+    for reason, number in reasons.most_common():
+        if reason != SOURCE_GONE:
+            yield f"{number:,} of the videos cannot be read, reason {reason} ({REASON_MEANINGS[reason]})"
+
+
+def first_refused(videos: pa.Table) -> dict[str, str]:
+    """By reason, the first video that is given up for it."""
+    reasons, uris = _reasons(videos), videos.column("video_uri")
+    distinct = reasons.drop_null().unique().to_pylist()
+    places = {one: pc.call_function("index", [reasons], pc.IndexOptions(pa.scalar(one))).as_py() for one in distinct}
+    return {reason: uris[place].as_py() for reason, place in places.items() if reason != SOURCE_GONE}
+
+
+def _reasons(videos: pa.Table) -> pa.ChunkedArray:
+    return pc.call_function("struct_field", [videos.column("refusal")], pc.StructFieldOptions(["reason"]))
 
 
 def _number(number: int, one: str, many: str) -> str:

@@ -15,7 +15,7 @@ from framegate.pipelines.plan.absent import are_absent, are_unreadable, recall_a
 from framegate.pipelines.plan.columns import read_columns
 from framegate.pipelines.plan.config_choice import ConfigChoice
 from framegate.pipelines.plan.coverage import Retries
-from framegate.pipelines.plan.left_out import tell_left_out
+from framegate.pipelines.plan.left_out import first_refused, tell_left_out, tell_refused
 from framegate.pipelines.plan.remaining import remaining
 from framegate.pipelines.plan.stored import read_stored
 from framegate.pipelines.plan.video_changes import Looked, find_changes, tell_changes
@@ -57,8 +57,9 @@ def make_plan(
         now=time,
     )
     changes = find_changes(found.videos.filter(pa.array(~is_unreadable)), is_absent[~is_unreadable], log, looked)
+    videos = recall_absent(found.videos, is_absent | is_unreadable, log)
     left = remaining(
-        recall_absent(found.videos, is_absent | is_unreadable, log),
+        videos,
         [question.hash for question in job.questions],
         read_stored(output, id),
         retries=Retries(now=time, max_attempts=job.config.failures.max_attempts, everything=retry_failed),
@@ -75,7 +76,14 @@ def make_plan(
         changes=changes,
         questions=job.questions,
         columns={**columns.types.fixed, **found.columns},
-        notices=(*choice.notices, *tell_changes(changes, log), *columns.notices(found), *tell_left_out(found)),
+        notices=(
+            *choice.notices,
+            *tell_changes(changes, log),
+            *columns.notices(found),
+            *tell_left_out(found.listing),
+            *tell_refused(videos),
+        ),
+        first_refused=first_refused(videos),
         num_ignored_members=indexes.count_ignored(),
     )
 

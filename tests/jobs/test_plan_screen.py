@@ -69,12 +69,14 @@ def test_one_screen_says_how_many_videos_there_are_and_what_is_left_out(
         "left out: 300 links to nothing",
     ]
     assert notes[4].startswith("300 of the videos cannot be read, reason not_unicode (")
-    assert notes[4].endswith(r"latin-0-\xe9.mp4")
     assert notes[5].startswith("90 of the videos cannot be read, reason not_video (")
-    assert notes[5].endswith(r"packed-0\x1b[31m.tar.gz")
+    firsts = {note.partition(":")[0]: note for note in notes[6:]}
+    assert firsts["the first video with the reason not_unicode"].endswith(r"latin-0-\xe9.mp4")
+    assert firsts["the first video with the reason not_video"].endswith(r"packed-0\x1b[31m.tar.gz")
     [row] = json.loads((tmp_path / "plan.json").read_text())["rows"]
     assert row["num_videos"] == 9390
-    assert len(row["notices"]) == len(notes)
+    assert len(row["notices"]) == len(notes) - 2
+    assert set(row["first_refused"]) == {"not_unicode", "not_video"}
     assert sorted(path.name for path in output.iterdir()) == ["layout.json"]
 
 

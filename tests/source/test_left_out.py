@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from framegate.pipelines.plan.left_out import tell_left_out
+from framegate.pipelines.plan import left_out
 from framegate.pipelines.source.find import Found, find_input
 from framegate.pipelines.source.found import UNREADABLE, to_videos
 from framegate.pipelines.source.names import OwnPlace
@@ -22,6 +22,10 @@ from framegate.schemas.errors import StorageError
 def find(videos: str | tuple[str, ...], own: str | None = None, *, follow_links: bool = True) -> Found:
     place = None if own is None else OwnPlace(uri=own, holds=lambda uri: uri.endswith(".parquet"))
     return find_input(InputConfig(videos=videos, follow_links=follow_links), own=place)
+
+
+def tell_left_out(found: Found) -> list[str]:
+    return [*left_out.tell_left_out(found.listing), *left_out.tell_refused(found.videos)]
 
 
 def names(found: Found, root: Path | str) -> list[str]:

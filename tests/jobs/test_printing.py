@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -66,17 +66,16 @@ def test_a_log_line_is_one_line(format: LogFormat) -> None:
 
 
 @pytest.fixture
-def evil_output(tmp_path: Path) -> Iterator[str]:
+def evil_output(tmp_path: Path) -> str:
     root = tmp_path / "evil\x1b[31m"
     (root / "results").mkdir(parents=True)
     (root / "odd\x1b[2J.txt").write_text("?")
-    yield str(root)
+    return str(root)
 
 
-@pytest.mark.parametrize(
-    "command", [["audit"], ["status"], ["seal"], ["compact"], ["erase", "--prefix", "\x1b[2J"]], ids=str
-)
-def test_commands_say_names_harmlessly(framegate: Callable[..., Result], evil_output: str, command: list[str]) -> None:
-    result = framegate(command[0], evil_output, *command[1:])
+@pytest.mark.parametrize("command", ["audit", "status", "seal", "compact", "erase --prefix \x1b[2J"])
+def test_commands_say_names_harmlessly(framegate: Callable[..., Result], evil_output: str, command: str) -> None:
+    name, *options = command.split()
+    result = framegate(name, evil_output, *options)
     assert is_harmless(result.output)
     assert r"\x1b[" in result.output or result.exit_code == 0

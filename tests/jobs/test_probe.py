@@ -116,7 +116,7 @@ ODD_NAMES = (
     "what?.mp4",
     "100%#+.mp4",
     "ü b.mp4",
-    "line\nbreak\x1b[31m.mp4",
+    "new\nline\x1b[m.mp4",
 )
 
 

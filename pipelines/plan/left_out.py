@@ -19,10 +19,10 @@ def tell_left_out(listing: Listing) -> Iterator[str]:
         yield "left out: this job's own output, which lies below the input"
     if listing.num_hidden:
         yield f"left out: {_number(listing.num_hidden, 'name', 'names')} with a dot in front, folders among them"
-    if listing.num_links:
+    if listing.links:
         listed = "which lead to what is listed already or above it"
         why = listed if listing.follow_links else "which are not followed"
-        yield f"left out: {_number(listing.num_links, 'linked folder', 'linked folders')}, {why}"
+        yield f"left out: {_number(len(listing.links), 'linked folder', 'linked folders')}, {why}"
     if listing.num_dangling:
         yield f"left out: {_number(listing.num_dangling, 'link', 'links')} to nothing"
     if listing.num_special:

@@ -138,5 +138,5 @@ def _refuse_two_queries(info: ObjectInfo, accesses: dict[str, str]) -> None:
 
 def _nothing(config: InputConfig, listing: Listing) -> str:
     given = [config.videos] if isinstance(config.videos, str) else config.videos
-    passed = " but what is left out" if listing.num_hidden or listing.num_links or listing.has_left_out else ""
+    passed = " but what is left out" if listing.num_hidden or listing.links or listing.has_left_out else ""
     return f"the input names no objects: nothing is at {', '.join(map(public, given[:3]))}{passed}"

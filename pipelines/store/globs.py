@@ -49,7 +49,10 @@ def matching(backend: Backend, path: str, listing: Listing | None = None) -> Ite
     matches = re.compile(glob_translate(path)).match
     depth = None if any("**" in part for part in parts) else len(parts)
     wants_hidden = any(part.startswith(".") for part in parts)
-    for info in backend.list(root, depth=depth, hidden=wants_hidden, listing=listing):
+    seen = None if listing is None else listing.of_pattern()
+    for info in backend.list(root, depth=depth, hidden=wants_hidden, listing=seen):
         name = backend.path(info.uri)
         if matches(name) and (parts[-1].startswith(".") or not is_hidden(name.rpartition("/")[2])):
             yield info
+    if listing is not None and seen is not None:
+        listing.add_pattern(seen, matches)

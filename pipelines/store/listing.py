@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -15,7 +16,7 @@ class Listing:
     has_left_out     there was such a folder
     num_own          objects that whoever asks has left out itself
     num_hidden       names that start with a dot; a folder counts once, whatever is in it
-    num_links        links to folders that were not followed: unwanted, or their target is listed anyway
+    links            links to folders that were not followed: unwanted, or their target is listed anyway
     num_dangling     links that lead to nothing
     num_special      pipes, sockets and devices
     unreadable       folders (with a slash at the end) and files that may not be looked at, with the reason
@@ -26,10 +27,22 @@ class Listing:
     has_left_out: bool = False
     num_own: int = 0
     num_hidden: int = 0
-    num_links: int = 0
+    links: set[str] = field(default_factory=set)
     num_dangling: int = 0
     num_special: int = 0
     unreadable: dict[str, str] = field(default_factory=dict)
+
+    def of_pattern(self) -> Listing:
+        """One to list what a pattern matches: what is hidden, dangling or special matches none, and is not counted."""
+        return Listing(leave_out=self.leave_out, follow_links=self.follow_links)
+
+    def add_pattern(self, listing: Listing, matches: Callable[[str], object]) -> None:
+        """Takes over what a listing for a pattern met: of files that may not be looked at, those that match."""
+        self.has_left_out |= listing.has_left_out
+        self.links |= listing.links
+        self.unreadable |= {
+            name: why for name, why in listing.unreadable.items() if name.endswith("/") or matches(name)
+        }
 
     def leaves_out(self, path: str, top: str, left_out: str) -> bool:
         """Whether an object's path is in the folder that is left out, which lies below the `top` of what is listed."""

@@ -63,7 +63,8 @@ class LocalWalk:
             name = f"{folder}{entry.name}/"
             return None if self._is_left_out(entry) or self._is_followed(name) else name
         if entry.is_symlink() and os.path.isdir(entry.path):
-            return self._link(f"{folder}{entry.name}/")
+            name = f"{folder}{entry.name}/"
+            return self._link(name) if self._deepest is None or name.count("/") < self._deepest else None
         return f"{folder}{entry.name}"
 
     def _link(self, name: str) -> str | None:
@@ -77,7 +78,7 @@ class LocalWalk:
             self._listing.has_left_out = True
             return None
         if not self._listing.follow_links or is_listed or _is_in(self._real_top, real):
-            self._listing.num_links += 1
+            self._listing.links.add(name)
             return None
         self._followed.append(real)
         self._links.append(name)
@@ -100,7 +101,7 @@ class LocalWalk:
         if os.path.realpath(name) not in self._followed:
             return False
         assert self._listing is not None, "links are followed with a listing alone"
-        self._listing.num_links += 1
+        self._listing.links.add(name)
         return True
 
     def _look(self, name: str) -> ObjectInfo | None:

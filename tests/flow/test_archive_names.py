@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from framegate.pipelines import flow
@@ -68,7 +69,7 @@ def test_every_film_of_an_odd_folder_is_answered_and_the_rest_is_a_row(make_job:
     for night in range(3):  # the output lies below the input, and grows
         summary = run(job)
         assert (summary.num_videos_planned, summary.num_videos_skipped) == (len(NAMES) + 2, night and len(NAMES) + 2)
-        assert any("this job's own output" in notice for notice in summary.notices) == (night > 0)
+        assert any("this job's own output" in notice for notice in summary.notices)
     answered = {uri.removeprefix(f"{odd}/") for (uri,) in rows(job, "results", "video_uri")}
     assert answered == {*NAMES, "link/linked.mp4"}
     assert rows(job, "failures", "video_uri, reason") == [(str(odd / r"latin\xe9.mp4"), "not_unicode")]
@@ -123,11 +124,8 @@ def test_signed_urls_are_answered_and_the_signature_is_stored_nowhere(
     assert rows(job, "failures", "video_uri, reason") == [(names[2], "not_found")]
     for path in Path(job.config.output.uri).rglob("*"):
         assert not path.is_file() or b"s3cret" not in path.read_bytes(), path
+        assert path.suffix != ".parquet" or "s3cret" not in str(pq.ParquetFile(path).read().to_pylist()), path
         assert "s3cret" not in str(path)
-    everything = duckdb.sql(
-        f"SELECT * FROM read_parquet('{job.config.output.uri}/*/**/*.parquet', union_by_name = true)"
-    )
-    assert "s3cret" not in str(everything.fetchall())
     assert "s3cret" not in caplog.text
 
 
@@ -161,6 +159,20 @@ def test_columns_keep_the_types_of_their_first_night(make_job: JobMaker, odd: Pa
     assert fixed is not None
     assert list(fixed.columns) == ["camera", "floor", "taken", "day"]
     assert [camera for (camera,) in rows(job, "results", "input_camera")] == ["007", "10", "12E4567"]
+
+
+def test_an_output_of_an_older_version_keeps_the_types_of_its_files(make_job: JobMaker, odd: Path) -> None:
+    first = manifest(odd, "1.csv", "camera,floor", "007,3", "12E4567,4")
+    job = make_job(input={"videos": first})
+    run(job)
+    layout = Path(job.config.output.uri) / "layout.json"
+    layout.write_text('{"partition_by": []}')  # as it was before it held columns
+    with pytest.raises(InputError, match="'x' in row 1 of the column 'floor', which is integer in this output"):
+        flow.plan(make_job(input={"videos": manifest(odd, "2.csv", "floor", "x")}))
+    run(make_job(input={"videos": manifest(odd, "3.csv", "camera", "8")}))
+    fixed = read_fixed(Output.open(job.config.output))
+    assert fixed is not None
+    assert {name: str(kind) for name, kind in fixed.columns.items()} == {"camera": "string", "floor": "int64"}
 
 
 def test_a_declared_type_counts_from_the_first_night(make_job: JobMaker, odd: Path) -> None:

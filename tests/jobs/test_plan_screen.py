@@ -88,3 +88,4 @@ def test_a_listed_name_that_leads_nowhere_is_said(
     result = framegate("plan", str(job))
     assert "note: 2 of the videos cannot be read, reason not_found (" in result.stdout
     assert "num_videos                             902" in result.stdout
+    assert "left out" not in result.stdout

@@ -6,6 +6,7 @@ files are there. A name of a list that leads to nothing is a row all the same.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +16,8 @@ from typing import Final
 from framegate.pipelines.source.braces import expand_braces, has_braces
 from framegate.pipelines.source.found import ABSENT, UNREADABLE, unreadable
 from framegate.pipelines.source.shards import split_member
-from framegate.pipelines.store import Listing, ObjectInfo, Store, is_glob
+from framegate.pipelines.store import Listing, ObjectInfo, Store, bucket_of, is_glob
+from framegate.pipelines.store.errors import RetriesExhausted
 from framegate.schemas.clip import Refusal
 from framegate.schemas.errors import CredentialsError, InputError, ObjectNotFound, StorageError, StorageFull
 from framegate.schemas.uris import holds_password, protocol_of, public, split_access, with_access
@@ -23,6 +25,7 @@ from framegate.schemas.uris import holds_password, protocol_of, public, split_ac
 STAT_THREADS: Final = 32
 STAT_BATCH: Final = 8192  # names that are looked up before their rows are collected
 STAT_TASK: Final = 32  # names at most that a thread looks up at a time: on a local disk, handing them over costs more
+MAX_SILENT: Final = 3  # lookups that a web server does not answer, before it is asked for no other name
 WEB_PATIENCE_SECONDS: Final = 15.0  # of one lookup by http: a list may name hundreds of addresses that are dead
 
 
@@ -54,6 +57,7 @@ class Names:
         self.listing = listing
         self.shown: list[Callable[[str], bool]] = []
         self._store, self._own = store, own
+        self._silent: Counter[str] = Counter()  # how many lookups a web server did not answer
         self._web = replace(store, patience_seconds=min(store.patience_seconds, WEB_PATIENCE_SECONDS))
 
     def find_one(self, name: str) -> Iterator[Named]:
@@ -137,6 +141,8 @@ class Names:
     def _stat(self, uri: str) -> Named:
         store = self._web if is_web(uri) else self._store
         name, access = split_access(uri)
+        if self._silent[bucket_of(name)] >= MAX_SILENT:
+            return _unreadable(name, access, f"cannot read {name}: {bucket_of(name)} did not answer for other names")
         try:
             try:
                 return Named(store.stat(uri))
@@ -146,8 +152,11 @@ class Names:
         except (ObjectNotFound, CredentialsError, StorageFull):
             raise
         except StorageError as error:
-            info = ObjectInfo(uri=name, version=UNREADABLE, size_bytes=0, access=access)
-            return Named(info, refusal=unreadable(str(error)))
+            is_silent = isinstance(error.__cause__, RetriesExhausted)
+            if is_silent and not is_web(uri):
+                raise  # storage is away, which says nothing of any object
+            self._silent[bucket_of(name)] += is_silent
+            return _unreadable(name, access, str(error))
 
     def _find_folder(self, name: str) -> Iterator[Named]:
         """What a name of a list that ends in a slash leads to: a folder of just this name, or a pattern of folders."""
@@ -217,6 +226,11 @@ def _split(name: str) -> tuple[str, str | None]:
     uri, access = split_access(name)
     shard, member = split_member(uri)
     return with_access(shard, access), member
+
+
+def _unreadable(name: str, access: str, why: str) -> Named:
+    info = ObjectInfo(uri=name, version=UNREADABLE, size_bytes=0, access=access)
+    return Named(info, refusal=unreadable(why))
 
 
 def _absent(name: str) -> Named:

@@ -10,7 +10,26 @@ from __future__ import annotations
 
 from framegate.pipelines.store.globs import is_glob
 from framegate.pipelines.store.listing import Listing
-from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, file_version, join, object_info
+from framegate.pipelines.store.object_info import (
+    ObjectInfo,
+    OpenUpload,
+    Put,
+    bucket_of,
+    file_version,
+    join,
+    object_info,
+)
 from framegate.pipelines.store.store import Store
 
-__all__ = ["Listing", "ObjectInfo", "OpenUpload", "Put", "Store", "file_version", "is_glob", "join", "object_info"]
+__all__ = [
+    "Listing",
+    "ObjectInfo",
+    "OpenUpload",
+    "Put",
+    "Store",
+    "bucket_of",
+    "file_version",
+    "is_glob",
+    "join",
+    "object_info",
+]

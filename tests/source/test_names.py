@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from framegate.pipelines.source import names as names_module
 from framegate.pipelines.source.find import find_input, find_videos
 from framegate.pipelines.source.found import ABSENT, UNREADABLE, to_videos
 from framegate.pipelines.store import Store, join
+from framegate.pipelines.store.errors import RetriesExhausted
 from framegate.schemas.clip import Video
 from framegate.schemas.config import InputConfig
 from framegate.schemas.errors import InputError, StorageError
@@ -181,3 +183,26 @@ def test_a_shard_is_read_by_http(server: WebServer) -> None:
         assert (member.uri, member.inputs) == (f"{server.root}/s.tar#a.mp4", {"json": "{}"})
         with Store().open_pinned(member) as pinned:
             assert pinned.read(0, 4) == b"film"
+
+
+def test_storage_that_is_away_ends_the_search_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(store: Store, uri: str) -> object:
+        raise StorageError(f"cannot read {uri}: tried 9 times") from RetriesExhausted(9, 120)
+
+    monkeypatch.setattr(names_module.Store, "stat", away)
+    with pytest.raises(StorageError, match="tried 9 times"):
+        find(tuple(f"{tmp_path}/{n}.mp4" for n in range(100)))
+
+
+def test_a_web_server_that_is_away_is_not_waited_for_with_each_name(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names_module, "WEB_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(names_module, "STAT_THREADS", 4)
+    began = time.monotonic()
+    dead = [f"http://127.0.0.1:9/{n}.mp4" for n in range(400)]
+    found = find((*dead, f"{server.root}/a.mp4"))
+    assert time.monotonic() - began < 20
+    reasons = [video.refusal and video.refusal.reason for video in found]
+    assert sorted(reasons, key=str) == [None, *["storage"] * 400]
+    assert any("did not answer for other names" in video.refusal.message for video in found if video.refusal)

@@ -26,7 +26,7 @@ from framegate.pipelines.store.pinned import PinnedObject, pin
 from framegate.pipelines.store.retries import PATIENCE_SECONDS
 from framegate.schemas.clip import Video
 from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
-from framegate.schemas.uris import protocol_of, with_access
+from framegate.schemas.uris import protocol_of, public, with_access
 
 FIRST_CONTACT_SECONDS: Final = 15.0
 
@@ -102,7 +102,7 @@ class Store:
         """Bytes [start, end), or all. Raises ObjectNotFound, StorageError, also where the object ends before `end`."""
         first = start or 0
         if first < 0 or (end is not None and end < first):
-            raise ValueError(f"bytes {start} to {end} of {uri} are no range; it must be 0 <= start <= end")
+            raise ValueError(f"bytes {start} to {end} of {public(uri)} are no range; it must be 0 <= start <= end")
         with translate_errors("read", uri):
             backend, path = self._backend(uri)
             return backend.read(path, first, end)
@@ -125,7 +125,9 @@ class Store:
         """
         for uri, data in self.read_present(objects):
             if data is None:
-                raise ObjectNotFound(f"cannot read {uri}: it, or the bucket or folder it belongs to, does not exist")
+                raise ObjectNotFound(
+                    f"cannot read {public(uri)}: it, or the bucket or folder it belongs to, does not exist"
+                )
             yield uri, data
 
     def read_present(self, objects: Iterable[str | ObjectInfo]) -> Iterator[tuple[str, bytes | None]]:
@@ -154,7 +156,7 @@ class Store:
         """
         with translate_errors("read", uri):
             backend, path = self._backend(uri)
-            return open(path, "rb") if isinstance(backend, LocalFiles) else open_object(uri, backend, path)
+            return open(path, "rb") if isinstance(backend, LocalFiles) else open_object(public(uri), backend, path)
 
     def open_pinned(self, video: Video) -> PinnedObject:
         """The bytes of a video: its object at its version, of which a tar member is a stretch.

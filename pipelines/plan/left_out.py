@@ -19,6 +19,8 @@ def tell_left_out(listing: Listing) -> Iterator[str]:
         yield "left out: this job's own output, which lies below the input"
     if listing.num_hidden:
         yield f"left out: {_number(listing.num_hidden, 'name', 'names')} with a dot in front, folders among them"
+    if listing.followed:
+        yield f"followed: {_number(len(listing.followed), 'linked folder', 'linked folders')} (input.follow_links)"
     if listing.links:
         listed = "which lead to what is listed already or above it"
         why = listed if listing.follow_links else "which are not followed"

@@ -17,6 +17,7 @@ class Listing:
     num_own          objects that whoever asks has left out itself
     num_hidden       names that start with a dot; a folder counts once, whatever is in it
     links            links to folders that were not followed: unwanted, or their target is listed anyway
+    followed         links to folders that were followed
     num_dangling     links that lead to nothing
     num_special      pipes, sockets and devices
     unreadable       folders (with a slash at the end) and files that may not be looked at, with the reason
@@ -28,6 +29,7 @@ class Listing:
     num_own: int = 0
     num_hidden: int = 0
     links: set[str] = field(default_factory=set)
+    followed: set[str] = field(default_factory=set)
     num_dangling: int = 0
     num_special: int = 0
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -40,6 +42,7 @@ class Listing:
         """Takes over what a listing for a pattern met: of files that may not be looked at, those that match."""
         self.has_left_out |= listing.has_left_out
         self.links |= listing.links
+        self.followed |= listing.followed
         self.unreadable |= {
             name: why for name, why in listing.unreadable.items() if name.endswith("/") or matches(name)
         }

@@ -82,6 +82,7 @@ class LocalWalk:
             return None
         self._followed.append(real)
         self._links.append(name)
+        self._listing.followed.add(name)
         return name
 
     def _is_left_out(self, entry: os.DirEntry[str]) -> bool:

@@ -115,6 +115,7 @@ def test_linked_folders_are_listed_once_and_never_in_a_circle(tmp_path: Path) ->
     told = tell_left_out(found)
     assert "left out: 7 linked folders, which lead to what is listed already or above it" in told
     assert "left out: 2 links to nothing" in told
+    assert "followed: 2 linked folders (input.follow_links)" in told
     unfollowed = find(str(root), follow_links=False)
     assert names(unfollowed, root) == ["a.mp4", "file.mp4", "real/b.mp4"]
     assert "left out: 7 linked folders, which are not followed" in tell_left_out(unfollowed)

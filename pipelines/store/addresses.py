@@ -35,7 +35,9 @@ def make_filesystem(uri: str, options: Mapping[str, Any]) -> AbstractFileSystem:
         raise StorageError(
             f"{protocol}:// is no kind of storage that is known; give a local path, s3://, gs://, az:// or https://"
         ) from error
-    return kind(**options)
+    named = kind._get_kwargs_from_urls(uri)  # such as the host of sftp://host/a.mp4
+    named.pop("version_aware", None)  # `?versionId=` and `#` are a part of a name
+    return kind(**{**named, **options})
 
 
 def _missing(protocol: str) -> str:

@@ -174,3 +174,9 @@ def test_a_package_that_is_missing_is_named_with_its_extra(protocol: str, extra:
 def test_a_kind_of_storage_that_nobody_knows_is_said() -> None:
     with pytest.raises(StorageError, match="s4:// is no kind of storage that is known; give a local path, s3://"):
         Store().stat("s4://bucket/a.mp4")
+
+
+def test_a_host_in_the_name_is_the_one_that_is_asked() -> None:
+    fs, path = Store().filesystem("webhdfs://some-host:1234/folder/cam::1.mp4")
+    assert (fs.storage_options["host"], fs.storage_options["port"]) == ("some-host", 1234)
+    assert path == "/folder/cam::1.mp4"

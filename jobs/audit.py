@@ -8,7 +8,7 @@ import typer
 
 from framegate.jobs.log import logged_each_minute
 from framegate.jobs.options import JsonFile
-from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.jobs.printing import make_console, print_table, say, write_json
 from framegate.jobs.target import TargetName, find_target
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def _print(report: AuditReport, uri: str) -> None:
     print_table(make_console(), ("check", "checked", "findings", "holds"), rows, title=uri)
     for check in report.checks:
         for sentence in check.findings:
-            typer.echo(f"{check.name}: {sentence}")
+            say(f"{check.name}: {sentence}")
         if check.num_findings > len(check.findings):
-            typer.echo(f"{check.name}: {check.num_findings - len(check.findings):,} more like these")
+            say(f"{check.name}: {check.num_findings - len(check.findings):,} more like these")
     for check in report.checks:
         for sentence in check.notes:
-            typer.echo(f"note: {sentence}")
-    typer.echo("nothing is wrong" if report.is_clean else f"{report.num_findings:,} findings")
+            say(f"note: {sentence}")
+    say("nothing is wrong" if report.is_clean else f"{report.num_findings:,} findings")

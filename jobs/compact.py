@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from framegate.jobs.options import JsonFile
-from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.jobs.printing import make_console, print_table, say, write_json
 from framegate.jobs.target import TargetName, find_target
 from framegate.schemas.errors import FramegateError
 
@@ -56,11 +56,11 @@ def compact_command(
             merged = compact(output, one, file_bytes=found.config.file_bytes)
             rows.append({"config_id": one, **asdict(merged)})
     except FramegateError as error:
-        typer.echo(f"error: {error}; no row is lost: give the same command again to go on", err=True)
+        say(f"error: {error}; no row is lost: give the same command again to go on", err=True)
         raise typer.Exit(EXIT_BROKE_OFF) from error
     write_json(json_file, "compact", rows)
     merged_rows = [row for row in rows if row["num_merged"]]
     if merged_rows:
         print_table(make_console(), _SHOWN, merged_rows, title=found.config.uri)
     else:
-        typer.echo(f"no two small files of one partition are in {found.config.uri}")
+        say(f"no two small files of one partition are in {found.config.uri}")

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from framegate.jobs.log import logged_each_minute
 from framegate.jobs.options import JsonFile
-from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.jobs.printing import make_console, print_table, say, write_json
 from framegate.jobs.target import Target, TargetName, find_target
 from framegate.schemas.errors import ConfigError, FramegateError
 
@@ -90,14 +90,14 @@ def erase_command(
         _print_dry_run(found, uris, broken, json_file)
         return
     if not uris and not broken:
-        typer.echo("no video of the output is meant: nothing to erase")
+        say("no video of the output is meant: nothing to erase")
         write_json(json_file, "erase", [])
         return
     try:
         with logged_each_minute("erasing"):
             receipts = complete_and_erase(found.output, uris)
     except FramegateError as error:
-        typer.echo(f"error: {error}; the erasure broke off: give the same command again to complete it", err=True)
+        say(f"error: {error}; the erasure broke off: give the same command again to complete it", err=True)
         raise typer.Exit(EXIT_BROKE_OFF) from error
     _print_receipts(found, receipts, json_file)
 
@@ -139,11 +139,11 @@ def _print_dry_run(target: Target, uris: list[str], unfinished_ids: list[str], j
         _print_some(console, _OBJECT, objects, "objects that change")
     write_json(json_file, "erase", rows)
     for erasure_id in unfinished_ids:
-        typer.echo(f"erasure {erasure_id} broke off; --execute completes it first")
+        say(f"erasure {erasure_id} broke off; --execute completes it first")
     if not uris:
-        typer.echo("no video of the output is meant: nothing to erase")
+        say("no video of the output is meant: nothing to erase")
     else:
-        typer.echo(f"dry run: nothing was changed; with --execute, {_count(len(uris), 'video')} would be forgotten")
+        say(f"dry run: nothing was changed; with --execute, {_count(len(uris), 'video')} would be forgotten")
 
 
 def _print_receipts(target: Target, receipts: list[ErasureReceipt], json_file: Path | None) -> None:
@@ -156,19 +156,19 @@ def _print_receipts(target: Target, receipts: list[ErasureReceipt], json_file: P
             for table, num_rows in sorted(tables.items())
         ]
         videos = _count(len(receipt.videos), "video")
-        typer.echo(f"erasure {receipt.erasure_id}: {videos} forgotten")
+        say(f"erasure {receipt.erasure_id}: {videos} forgotten")
         if rows:
             print_table(console, ("config_id", "table", "rows"), rows)
-        typer.echo(f"receipt: {target.output.layout.erasure(receipt.erasure_id)}")
-    typer.echo("not reached:")
+        say(f"receipt: {target.output.layout.erasure(receipt.erasure_id)}")
+    say("not reached:")
     for sentence in dict.fromkeys(sentence for receipt in receipts for sentence in receipt.not_reached):
-        typer.echo(f"  - {sentence}")
+        say(f"  - {sentence}")
 
 
 def _print_some(console: Console, columns: Sequence[str], rows: list[dict[str, Any]], title: str) -> None:
     print_table(console, columns, rows[:MAX_SHOWN], title=title)
     if len(rows) > MAX_SHOWN:
-        typer.echo(f"{len(rows) - MAX_SHOWN:,} more of {len(rows):,} rows; --json FILE has all of them")
+        say(f"{len(rows) - MAX_SHOWN:,} more of {len(rows):,} rows; --json FILE has all of them")
 
 
 def _count(number: int, noun: str) -> str:

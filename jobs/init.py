@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from framegate.jobs.printing import say
 from framegate.schemas.errors import ConfigError, StorageError
 
 
@@ -58,7 +59,7 @@ def init(
     )
     for path, content in ((questions, QUESTIONS), (out, text)):
         _write(path, content)
-    typer.echo(f"wrote {out} and {questions}: look at both, then framegate plan {out}")
+    say(f"wrote {out} and {questions}: look at both, then framegate plan {out}")
 
 
 def _beside(uri: str, job: Path) -> str:

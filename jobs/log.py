@@ -5,7 +5,6 @@ Standard output has results alone, so that it can be read by another program whi
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import threading
@@ -19,11 +18,13 @@ from typing import IO, Annotated, Any
 
 import typer
 
-from framegate.jobs.printing import to_json
+from framegate.jobs.printing import dump_json
 from framegate.schemas.clock import now
 from framegate.schemas.errors import AnotherRun, FramegateError
+from framegate.schemas.escape import escape
 
 LOG_EVERY_SECONDS = 60.0
+LIBRARY = "library"  # the event of what libraries log, which may be several lines
 OWN_LOGGER = "framegate"  # what the driver warns of while it works
 EXIT_REFUSED = 2
 EXIT_ANOTHER_RUN = 4
@@ -65,9 +66,10 @@ class Log:
                 "message": message,
                 **values,
             }
-            line = json.dumps(to_json(record), ensure_ascii=False)
+            line = dump_json(record)
         else:
             line = f"{at} {self.run_id or '-'} {self.config_id or '-'} {event}: {message}"
+            line = escape(line, keep_lines=event == LIBRARY)
         self._write(line)
 
     def say(self, sentence: str, *, is_error: bool = False) -> None:
@@ -76,7 +78,7 @@ class Log:
             event = "error" if is_error else "note"
             self.write(event, sentence, level=event.replace("note", "info"))
         else:
-            self._write(f"error: {sentence}" if is_error else sentence)
+            self._write(escape(f"error: {sentence}" if is_error else sentence))
 
     def _write(self, line: str) -> None:
         with self._lock:
@@ -197,4 +199,4 @@ class _LibraryHandler(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log.write("library", f"{record.name}: {record.getMessage()}", level=record.levelname.lower())
+        self._log.write(LIBRARY, f"{record.name}: {record.getMessage()}", level=record.levelname.lower())

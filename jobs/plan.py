@@ -7,6 +7,7 @@ from dataclasses import asdict
 from framegate.jobs.log import logged_each_minute
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, write_json
+from framegate.schemas.escape import escape
 
 _MEANINGS = {
     "config_id": "what the answers will be filed under",
@@ -56,11 +57,13 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
         "num_questions": len(planned.questions),
         **asdict(forecast(loaded, planned)),
         "notices": list(planned.notices),
+        "first_refused": dict(planned.first_refused),
     }
     write_json(json_file, "plan", [row])
     console = make_console()
     for name, meaning in _MEANINGS.items():
         value = row[name] if name == "config_id" else f"{row[name]:,}"
         console.print(f"{name:<24}{value:>18}  {meaning}", highlight=False, soft_wrap=True)
-    for notice in planned.notices:
-        console.print(f"note: {notice}", highlight=False, soft_wrap=True)
+    firsts = [f"the first video with the reason {reason}: {uri}" for reason, uri in planned.first_refused.items()]
+    for notice in (*planned.notices, *firsts):
+        console.print(escape(f"note: {notice}"), highlight=False, markup=False, soft_wrap=True)

@@ -12,11 +12,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from framegate.schemas.errors import StorageError
+from framegate.schemas.escape import escape, escape_json
 
 TableRow = Mapping[str, Any]
 """One line of a table, by column."""
@@ -25,7 +27,7 @@ LOG_WIDTH = 140  # of tables that go to a file or a pipe, where no terminal says
 
 def make_console() -> Console:
     """A console on standard output, as wide as the terminal; LOG_WIDTH wide where there is no terminal."""
-    return Console() if sys.stdout.isatty() else Console(width=LOG_WIDTH)
+    return Console() if _is_terminal() else Console(width=LOG_WIDTH)
 
 
 def write_json(path: Path | None, command: str, rows: Sequence[TableRow], *, header: TableRow | None = None) -> None:
@@ -36,7 +38,7 @@ def write_json(path: Path | None, command: str, rows: Sequence[TableRow], *, hea
     if path is None:
         return
     above = {"command": command} if header is None else {"command": command, "header": to_json(header)}
-    text = json.dumps({**above, "rows": [to_json(row) for row in rows]}, indent=2, ensure_ascii=False)
+    text = dump_json({**above, "rows": rows}, indent=2)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.exists() and not path.is_file():  # such as /dev/stdout: nothing that another file could replace
@@ -50,15 +52,16 @@ def write_json(path: Path | None, command: str, rows: Sequence[TableRow], *, hea
 
 def print_json(command: str, rows: Sequence[TableRow]) -> None:
     """Print the document of `write_json` on standard output."""
-    json.dump({"command": command, "rows": [to_json(row) for row in rows]}, sys.stdout, indent=2, ensure_ascii=False)
-    sys.stdout.write("\n")
+    sys.stdout.write(dump_json({"command": command, "rows": rows}, indent=2) + "\n")
 
 
 def print_csv(columns: Sequence[str], rows: Sequence[TableRow]) -> None:
-    """Print CSV (RFC 4180) on standard output; null is an empty cell."""
+    """Print CSV (RFC 4180) on standard output; null is an empty cell. A file or a pipe gets the values as they are, a
+    terminal nothing that it would obey."""
+    shown = _printable if _is_terminal() else _as_it_is
     writer = csv.writer(sys.stdout)
-    writer.writerow(columns)
-    writer.writerows([_csv_cell(row[column]) for column in columns] for row in rows)
+    writer.writerow(map(shown, columns))
+    writer.writerows([shown(_csv_cell(row[column])) for column in columns] for row in rows)
 
 
 def print_table(
@@ -70,10 +73,10 @@ def print_table(
     max_rows: int = 1000,
 ) -> None:
     """Print a table with numbers aligned right. After `max_rows` rows it says how many it leaves out."""
-    table = Table(title=Text(title) if title else None, title_justify="left")
+    table = Table(title=Text(escape(title)) if title else None, title_justify="left")
     for column in columns:
         numeric = all(isinstance(row[column], int | float | Decimal | None) for row in rows[:max_rows])
-        table.add_column(Text(column), justify="right" if numeric and rows else "left", overflow="fold")
+        table.add_column(Text(escape(column)), justify="right" if numeric and rows else "left", overflow="fold")
     for row in rows[:max_rows]:
         table.add_row(*(Text(cell(row[column])) for column in columns))
     console.print(table)
@@ -82,7 +85,7 @@ def print_table(
 
 
 def cell(value: object) -> str:
-    """The text of one value: 4 significant digits, `-` for null, no markup."""
+    """The text of one value: 4 significant digits, `-` for null, no markup, nothing that a terminal would obey."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -94,10 +97,20 @@ def cell(value: object) -> str:
     if isinstance(value, datetime.datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {cell(inner)}" for key, inner in value.items()) or "-"
+        return ", ".join(f"{cell(key)} {cell(inner)}" for key, inner in value.items()) or "-"
     if isinstance(value, list | tuple):
         return ", ".join(cell(inner) for inner in value)
-    return str(value)
+    return escape(str(value), keep_lines=True)
+
+
+def say(sentence: str, *, err: bool = False, keep_lines: bool = False) -> None:
+    """Print a line on standard output, or with `err` on standard error, whatever names and answers stand in it."""
+    typer.echo(escape(sentence, keep_lines=keep_lines), err=err)
+
+
+def dump_json(value: object, *, indent: int | None = None) -> str:
+    """The text of a value in JSON's types, printable as it is."""
+    return escape_json(json.dumps(to_json(value), indent=indent, ensure_ascii=False))
 
 
 def to_json(value: Any) -> Any:
@@ -115,6 +128,18 @@ def to_json(value: Any) -> Any:
     if isinstance(value, datetime.date | datetime.time):
         return value.isoformat()
     return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def _printable(value: object) -> object:
+    return escape(value, keep_lines=True) if isinstance(value, str) else value
+
+
+def _as_it_is(value: object) -> object:
+    return value
 
 
 def _csv_cell(value: object) -> object:

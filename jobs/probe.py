@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from framegate.jobs.options import JsonFile
-from framegate.jobs.printing import cell, make_console, print_table, write_json
+from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.schemas.escape import escape
 
 _COLUMNS = {
     "verdict": "verdict",
@@ -68,4 +69,5 @@ def probe(uris: Uris, job: ForJob = None, json_file: JsonFile = None) -> None:
     print_table(console, ["uri", *_COLUMNS.values()], table)
     for row in rows:
         if row["message"]:
-            console.print(f"{row['uri']}: {cell(row['message'])}", highlight=False, markup=False, soft_wrap=True)
+            sentence = escape(f"{row['uri']}: {row['message']}")
+            console.print(sentence, highlight=False, markup=False, soft_wrap=True)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from framegate.jobs.options import JsonFile
-from framegate.jobs.printing import make_console, print_csv, print_json, print_table, write_json
+from framegate.jobs.printing import make_console, print_csv, print_json, print_table, say, write_json
 from framegate.jobs.target import find_output
 
 
@@ -62,7 +62,7 @@ def query(
         print_csv(table.column_names, rows)
     elif table.column_names == ["explain_key", "explain_value"]:
         for row in rows:
-            typer.echo(row["explain_value"])
+            say(row["explain_value"], keep_lines=True)
     else:
         print_table(make_console(), table.column_names, rows)
 

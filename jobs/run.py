@@ -13,7 +13,7 @@ from rich.console import Console
 from framegate.jobs.deadline import read_deadline
 from framegate.jobs.log import Log, LogFormat, LogFormatOption, Verbose, libraries_logged, ray_ended, refusals_logged
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed, ShardName, parse_shard
-from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.jobs.printing import make_console, print_table, say, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
 from framegate.jobs.run_end import EXIT_INCOMPLETE, RunEnd, end_of, end_without_plan
 from framegate.schemas.clock import now
@@ -169,9 +169,9 @@ def run_job(
     display.end(summary, row)
     _print_summary(console, job, summary, row)
     for notice in summary.notices:
-        typer.echo(f"note: {notice}")
+        say(f"note: {notice}")
     if summary.num_lost_races:
-        typer.echo(f"{summary.num_lost_races:,} units were committed by another run of this job first; its rows stay")
+        say(f"{summary.num_lost_races:,} units were committed by another run of this job first; its rows stay")
     return _say(display, end_of(summary, max_unparsed_share=job.config.failures.stop_unparsed_share, again=again))
 
 
@@ -179,7 +179,7 @@ def _say(display: ProgressDisplay, end: RunEnd) -> int:
     if end.is_error:
         display.log.say(end.sentence, is_error=True)
     elif end.sentence:
-        typer.echo(end.sentence)
+        say(end.sentence)
     return end.exit_code
 
 
@@ -257,4 +257,4 @@ def _print_summary(console: Console, job: Job, summary: RunSummary, row: dict[st
 
         reasons = count_failures_of_run(job.config.output, summary.run_id)
         print_table(console, reasons.column_names, reasons.to_pylist(), title="failures")
-    typer.echo(f"answers: {job.config.output.uri}/results (ask them with framegate query)")
+    say(f"answers: {job.config.output.uri}/results (ask them with framegate query)")

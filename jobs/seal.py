@@ -9,7 +9,7 @@ import typer
 
 from framegate.jobs.log import logged_each_minute
 from framegate.jobs.options import JsonFile
-from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.jobs.printing import make_console, print_table, say, write_json
 from framegate.jobs.target import TargetName, find_target
 from framegate.schemas.errors import ConfigError, FramegateError
 
@@ -65,11 +65,11 @@ def seal_command(
     except ConfigError:
         raise  # the job asks for other folders than there are
     except FramegateError as error:
-        typer.echo(f"error: {error}; everything committed is kept: seal again to go on", err=True)
+        say(f"error: {error}; everything committed is kept: seal again to go on", err=True)
         raise typer.Exit(EXIT_BROKE_OFF) from error
     write_json(json_file, "seal", rows)
     sealed_rows = [row for row in rows if row["num_seals"]]
     if sealed_rows:
         print_table(make_console(), _SHOWN, sealed_rows, title=found.config.uri)
     else:
-        typer.echo(f"nothing waits to be sealed in {found.config.uri}")
+        say(f"nothing waits to be sealed in {found.config.uri}")

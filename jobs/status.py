@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 
 from framegate.jobs.options import JsonFile, parse_share, parse_span
-from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.jobs.printing import make_console, print_table, say, write_json
 from framegate.jobs.target import Target, TargetName, find_target
 from framegate.schemas.errors import ConfigError
+from framegate.schemas.escape import escape
 
 if TYPE_CHECKING:
     from framegate.pipelines.results.health import Limits
@@ -116,7 +117,7 @@ def status(
     if rows or known:
         _print(make_console(), header, rows, found.config.uri)
     else:
-        typer.echo(f"{found.config.uri} holds nothing yet")
+        say(f"{found.config.uri} holds nothing yet")
 
 
 def _of_job(runs: Mapping[str, Mapping[str, Any]], found: Target, target: str) -> list[Mapping[str, Any]]:
@@ -132,9 +133,9 @@ def _check(runs: Sequence[Mapping[str, Any]], limits: Limits, json_file: Path | 
     header = _head(runs)
     faults = find_faults(runs, limits, now())
     for fault in faults:
-        typer.echo(f"not ok: {fault}")
+        say(f"not ok: {fault}")
     if not faults:
-        typer.echo(f"ok: {header['last_run']}")
+        say(f"ok: {header['last_run']}")
     rows = [{"fault": fault} for fault in faults]
     write_json(json_file, "status --check", rows, header={**header, "is_ok": not faults})
     return EXIT_NOT_OK if faults else 0
@@ -182,7 +183,7 @@ def _print(console: Console, header: Mapping[str, Any], rows: list[dict[str, Any
     lines = [str(header["last_run"]), *header["odd_shards"]] if header["last_run"] else []
     lines += [line for row in rows if row["config_id"] == header["config_id"] for line in _summarise(row)]
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        console.print(escape(line), highlight=False, soft_wrap=True, markup=False)
     if not rows:
         return
     print_table(console, _TABLES[0], rows, title=uri)
@@ -196,7 +197,7 @@ def _print(console: Console, header: Mapping[str, Any], rows: list[dict[str, Any
     if runs:
         print_table(console, tuple(runs[0]), runs, title="last runs")
     if rows[0]["num_videos_erased"]:
-        typer.echo(f"{rows[0]['num_videos_erased']:,} videos were erased")
+        say(f"{rows[0]['num_videos_erased']:,} videos were erased")
 
 
 def _shown_run(run: Mapping[str, Any], has_shards: bool) -> dict[str, Any]:

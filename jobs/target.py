@@ -39,7 +39,7 @@ class Target:
 
     def check(self) -> None:
         """Raises ObjectNotFound where the output does not exist, StorageError."""
-        if not self.output.store.is_folder(self.config.uri):
+        if not self.output.store.is_folder(self.config.uri.rstrip("/") or "/"):
             raise ObjectNotFound(f"there is no output at {self.config.uri}: nothing lies below it")
 
     def config_ids(self, wanted: str | None) -> list[str]:

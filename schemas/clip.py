@@ -38,6 +38,7 @@ class Video:
     version     of the object; a member's is that of its shard
     size_bytes  of the video itself
     inputs      the user's manifest columns and a member's side files, unprefixed
+    access      the query of an http URL, which may be a secret: goes to the server, and into no row, log or error
     """
 
     uri: str
@@ -46,6 +47,7 @@ class Video:
     inputs: Mapping[str, object] = field(default_factory=dict)
     member: Member | None = None
     refusal: Refusal | None = None
+    access: str = field(default="", repr=False, compare=False)
 
     @property
     def video_id(self) -> str:

@@ -174,12 +174,16 @@ class UnsafeMember(VideoError):
     reason = "unsafe_member"
 
 
+class NameNotUnicode(VideoError):
+    reason = "not_unicode"
+
+
 _VIDEO_ERRORS: Final[dict[str, type[VideoError]]] = {
     error.reason: error
     for error in (
         EmptyVideo, NotAVideo, Playlist, NoVideoStream, TruncatedVideo, VideoTooLarge, UnsupportedCodec, DecodeFailed,
         DecodeTimeout, DecoderCrash, MemoryLimit, SourceChanged, SourceUnreadable, SourceGone, SourceNotFound,
-        UnsafeMember,
+        UnsafeMember, NameNotUnicode,
     )
 }  # fmt: skip
 
@@ -187,8 +191,8 @@ _VIDEO_ERRORS: Final[dict[str, type[VideoError]]] = {
 def video_error(reason: str, message: str) -> VideoError:
     """The VideoError of a reason code; DecodeFailed for a code that belongs to no VideoError.
 
-    For codes that arrive as text: refusals in a plan (the only source of `source_changed`, `storage`, `not_found` and
-    `unsafe_member`), and answers of a decoder process.
+    For codes that arrive as text: refusals in a plan (the only source of `source_changed`, `storage`, `not_found`,
+    `unsafe_member` and `not_unicode`), and answers of a decoder process.
     """
     return _VIDEO_ERRORS.get(reason, DecodeFailed)(message)
 
@@ -210,6 +214,7 @@ REASON_MEANINGS: Final[dict[str, str]] = {
     "not_found": "the input names it, and it was never seen: a wrong name, or deleted before the first run",
     "storage": "the object could not be read",
     "unsafe_member": "the tar member is a link, a device, sparse, or has a name that leaves the archive or is too long",
+    "not_unicode": "the name is no Unicode text, so that no row could hold it as it is",
     "engine_error": "the model failed on this clip and question",
     "engine_timeout": "the model did not come back in time, each time that it was tried",
     "actor_crash": "the process that worked on it died, each time that it was tried",

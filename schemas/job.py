@@ -192,7 +192,8 @@ def _resolve(config: RunConfig, folder: Path) -> RunConfig:
 def _absolute(uri: str, folder: Path) -> str:
     if "://" in uri:
         return uri
-    absolute = os.path.normpath(folder / Path(uri).expanduser())
+    is_home = uri == "~" or uri.startswith("~/")  # not `~clip.mp4`, which is the name of a file
+    absolute = os.path.normpath(folder / (Path(uri).expanduser() if is_home else uri))
     return absolute + "/" if uri.endswith("/") else absolute
 
 

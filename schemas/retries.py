@@ -22,6 +22,7 @@ RETRY_AFTER: Final[dict[str, timedelta | None]] = {
     "unsupported_codec": None,
     "decode_error": None,
     "unsafe_member": None,
+    "not_unicode": None,
     # The cause may lie outside the file and pass. The wait doubles with each failure.
     "storage": timedelta(minutes=1),
     "source_changed": timedelta(minutes=1),

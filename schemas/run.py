@@ -38,6 +38,8 @@ class Plan:
     videos                one row in PLANNED for each video with work left
     changes               rows in VIDEO_STATES: videos that came, were overwritten or went away since the last run
     notices               what a person should know of it, a sentence each
+    first_refused         by reason, the first video that is given up before it is read
+    columns               of manifests and side files, without `input_`: their types, where any row has a value
     num_ignored_members   what tar shards hold beside videos and their side files, by extension
     """
 
@@ -51,6 +53,8 @@ class Plan:
     questions: tuple[Question, ...]
     num_gone: int = 0
     notices: tuple[str, ...] = ()
+    first_refused: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, pa.DataType] = field(default_factory=dict)
     num_ignored_members: Mapping[str, int] = field(default_factory=dict)
     num_elsewhere: int = 0
 

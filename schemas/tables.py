@@ -66,7 +66,11 @@ _REFUSAL = [
 ]
 
 FOUND: Final = pa.schema(
-    [*_VIDEO, _optional("refusal", pa.struct(_REFUSAL), "why the video is given up before it is read")]
+    [
+        *_VIDEO,
+        _optional("access", pa.string(), "the query of an http URL, perhaps a signature: for the server alone"),
+        _optional("refusal", pa.struct(_REFUSAL), "why the video is given up before it is read"),
+    ]
 )
 """What the input names: one row per video, whether it is done or not."""
 

@@ -80,6 +80,7 @@ class PlannedVideo:
         ]
         return {
             **_video_row(self.video),
+            "access": self.video.access or None,
             "refusal": None if self.video.refusal is None else asdict(self.video.refusal),
             "question_hashes": list(self.question_hashes),
             "done": done,
@@ -234,6 +235,7 @@ def video_of(row: Mapping[str, Any]) -> Video:
         size_bytes=row["video_size_bytes"],
         inputs=inputs.to_pylist()[0] if inputs is not None else {},
         member=None if name is None else Member(name=name, offset_bytes=row["member_offset_bytes"]),
+        access=row.get("access") or "",
     )
 
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(path for package in ("schemas", "pipelines", "jobs") for path in (ROOT / package).rglob("*.py"))
 MAX_LINES = 350
 HOMES = {
+    "aiohttp": ("pipelines/store/",),
     "av": ("pipelines/decode/", "pipelines/lab/"),
     "decord": ("pipelines/decode/", "pipelines/lab/"),
     "duckdb": ("pipelines/results/", "pipelines/lab/bench/query/"),

@@ -7,6 +7,7 @@ same thing meets the first one's object.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,13 @@ TOGETHER: Final = "together-"
 
 HISTORY: Final = "history"
 """A name that no run can have: what would be its plan holds those of all runs that are long over."""
+
+OWN_NAMES: Final = re.compile(
+    r"(?:results|failures|clips|journal|seals|attempts)/config_id=|(?:plans|videos|indexes)/[^/]+\.parquet$"
+    r"|(?:runs|leases|tombstones)/[^/]+\.json(?:\.gz)?$|(?:configs|adoptions)/[^/]+\.yaml$|erasures/.+\.json$"
+    r"|layout\.json$"
+)
+"""Names below an output of objects that are ours: the folder may hold the user's videos, too."""
 
 UNIT_ENDING: Final = ".arrow.zst"
 """Of a journal object's name (`unit_format`). Earlier versions wrote Parquet, and named it so."""
@@ -50,7 +58,7 @@ class Layout:
     tombstones/<hash of URI>.json                                  a video that was erased and stays out
     erasures/<erasure_id>.begun.json                               digests of the videos that an erasure removes
     erasures/<erasure_id>/<n>.json, erasures/<erasure_id>.json     a file that an erasure replaces; what it did
-    layout.json                                                    how the tables are partitioned
+    layout.json                                                    partitions, time zone, types of input columns
     """
 
     root: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from framegate.pipelines.commit.layout import Layout
+from framegate.pipelines.commit.layout import OWN_NAMES, Layout
 from framegate.pipelines.store import ObjectInfo, Store
 from framegate.schemas.config import OutputConfig
 
@@ -32,6 +32,11 @@ class Output:
     def root(self) -> str:
         """Its URI, as the job or the command names it."""
         return self.layout.root
+
+    def holds(self, uri: str) -> bool:
+        """Whether an object below the output, or its folder's own videos, has the name of one that an output has."""
+        root = self.root.rstrip("/") + "/"
+        return uri.startswith(root) and OWN_NAMES.match(uri[len(root) :]) is not None
 
     def list(self, folder: str, config_id: str | None = None) -> Iterator[ObjectInfo]:
         """Every object in a folder of the output, by name, fresh from storage. `folder` is one of FOLDERS."""

@@ -11,10 +11,9 @@ an output's first seal, in `layout.json`.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import quote
@@ -23,8 +22,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from framegate.pipelines.commit.fixed import UTC_ZONE, check_partitions, fix, read_fixed
 from framegate.pipelines.commit.output import Output
-from framegate.schemas.errors import ConfigError, ObjectNotFound, StorageError
+from framegate.schemas.clock import find_zone
+from framegate.schemas.errors import ConfigError
 from framegate.schemas.tables import FAILURES, INPUT_PREFIX, JOURNAL, RESULTS
 
 NULL: Final = "__null__"
@@ -61,44 +62,40 @@ def check_partition_by(partition_by: Sequence[str]) -> None:
         raise ConfigError(f"output.partition_by names a folder twice: {', '.join(folders)}; give each once")
 
 
-def fix_partitioning(output: Output, partition_by: Sequence[str]) -> None:
+def fix_partitioning(output: Output, partition_by: Sequence[str]) -> tuple[str, ...]:
     """Fixes how the tables of an output are partitioned, once and for all. Raises ConfigError where it differs.
 
-    It can never change: a glob over folders of different depths is an error in some readers.
+    It can never change: a glob over folders of different depths is an error in some readers. Returns the entries with
+    the zone of their times, as `partitions` takes them.
     """
     check_partition_by(partition_by)
-    wanted = {"partition_by": list(partition_by)}
-    put = output.store.put_once(output.layout.partitioning, (json.dumps(wanted) + "\n").encode())
-    if not put.is_ours:
-        check_partitioning(output, partition_by)
+    return in_zone(partition_by, fix(output, partition_by).time_zone)
 
 
-def check_partitioning(output: Output, partition_by: Sequence[str]) -> None:
+def check_partitioning(output: Output, partition_by: Sequence[str], time_zone: str | None = None) -> None:
     """Raises ConfigError where the tables of an output could not be partitioned like this. Changes nothing."""
     check_partition_by(partition_by)
-    fixed = read_partitioning(output)
-    wanted, there = list(partition_by), list(fixed or ())
-    if fixed is not None and there != wanted:
-        raise ConfigError(
-            f"output.partition_by is {wanted}, but the tables in {output.root} are partitioned by"
-            f" {there} since their first rows, which cannot change: set it to {there}, or use another output.uri"
-        )
+    fixed = read_fixed(output)
+    if fixed is not None:
+        check_partitions(output, fixed, partition_by, time_zone)
 
 
 def read_partitioning(output: Output) -> tuple[str, ...] | None:
     """What the tables of an output are partitioned by; None where that is not fixed yet. Raises StorageError."""
-    uri = output.layout.partitioning
-    try:
-        return tuple(json.loads(output.store.read(uri))["partition_by"])
-    except ObjectNotFound:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{uri} is no layout of an output ({error!r})") from error
+    fixed = read_fixed(output)
+    return None if fixed is None else fixed.partition_by
+
+
+def in_zone(partition_by: Sequence[str], time_zone: str) -> tuple[str, ...]:
+    """Entries with the zone of their times where that is not UTC: `taken.date@Europe/Berlin`."""
+    zone = "" if time_zone == UTC_ZONE else f"@{time_zone}"
+    return tuple(f"{entry}{zone}" if split_entry(entry)[1] else entry for entry in partition_by)
 
 
 def partitions(rows: pa.Table, partition_by: Sequence[str]) -> tuple[list[str], np.ndarray]:
     """The partitions that occur in rows of the journal, in order, and for each row the number of its own.
 
+    `partition_by` are entries as `in_zone` gives them: dates and hours are local to their zone, else to UTC.
     A partition is such as `camera=north/taken_date=2026-11-21`; empty where nothing is partitioned. A row without the
     column, or whose text is no time, belongs to `__null__`.
     """
@@ -106,7 +103,7 @@ def partitions(rows: pa.Table, partition_by: Sequence[str]) -> tuple[list[str], 
     names = [""]
     for entry in partition_by:
         values, numbers = _values(rows, entry)
-        parts = [f"{_folder(entry)}={value}" for value in values]
+        parts = [f"{_folder(entry.partition('@')[0])}={value}" for value in values]
         used, codes = np.unique(codes * len(parts) + numbers, return_inverse=True)
         names = ["/".join(filter(None, (names[n // len(parts)], parts[n % len(parts)]))) for n in used.tolist()]
     if not rows.num_rows:
@@ -119,42 +116,47 @@ def partitions(rows: pa.Table, partition_by: Sequence[str]) -> tuple[list[str], 
 
 def _values(rows: pa.Table, entry: str) -> tuple[list[str], np.ndarray]:
     """The folder's values that occur, encoded, and for each row the number of its own."""
+    entry, _, zone = entry.partition("@")
     name, part = _source(rows.column_names, entry)
     if name is None:
         return [NULL], np.zeros(rows.num_rows, np.int64)
     column = rows.column(name)
     if part and pa.types.is_timestamp(column.type):
-        # By the hour there are some hundred different values instead of one per unit.
-        column = pc.call_function("floor_temporal", [column], pc.RoundTemporalOptions(unit="hour"))
+        # A few dozen different values a day instead of one per unit; since 1972 every zone is off UTC by whole quarters
+        # of an hour.
+        quarter = pc.RoundTemporalOptions(15, unit="minute")
+        column = pc.call_function("floor_temporal", [column], quarter)
     found = column.combine_chunks()
     if isinstance(found, pa.ChunkedArray):
         found = pa.concat_arrays(found.chunks) if found.num_chunks else pa.array([], found.type)
     if not isinstance(found, pa.DictionaryArray):
         found = found.dictionary_encode()
-    words = [_encode(_time_part(value, part) if part else _text(value)) for value in found.dictionary.to_pylist()]
+    values, place = found.dictionary.to_pylist(), find_zone(zone) if zone else UTC
+    words = [_encode(_time_part(value, part, place) if part else _text(value)) for value in values]
     texts = sorted({*words, NULL})
     numbers = np.array([texts.index(word) for word in [*words, NULL]], np.int64)
     return texts, numbers[pc.fill_null(found.indices, len(words)).to_numpy(zero_copy_only=False)]
 
 
-def _split(entry: str) -> tuple[str, str | None]:
+def split_entry(entry: str) -> tuple[str, str | None]:
+    """A column's name, and the part of its time that is wanted: (`taken`, `date`) of `taken.date`."""
     name, _, part = entry.rpartition(".")
     return (name, part) if name and part in TIME_PARTS else (entry, None)
 
 
 def _folder(entry: str) -> str:
-    name, part = _split(entry)
+    name, part = split_entry(entry)
     return f"{name}_{part}" if part else name
 
 
 def _source(columns: Sequence[str], entry: str) -> tuple[str | None, str | None]:
-    name, part = _split(entry)
+    name, part = split_entry(entry)
     if part and name == _OWN_TIME:
         return name, part
     return (INPUT_PREFIX + name if INPUT_PREFIX + name in columns else None), part
 
 
-def _time_part(value: Any, part: str) -> str | None:
+def _time_part(value: Any, part: str, zone: tzinfo) -> str | None:
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.strip())
@@ -164,7 +166,7 @@ def _time_part(value: Any, part: str) -> str | None:
         value = datetime(value.year, value.month, value.day)
     if not isinstance(value, datetime):
         return None
-    return TIME_PARTS[part](value.astimezone(UTC) if value.tzinfo else value)
+    return TIME_PARTS[part](value.astimezone(zone) if value.tzinfo else value)
 
 
 def _text(value: Any) -> str | None:

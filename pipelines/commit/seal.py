@@ -128,8 +128,8 @@ def seal(
     sealer = _Sealer(output, config_id)
     sealed = sealer.finish()
     while not sealer.is_empty():
-        fix_partitioning(output, partition_by)
-        for record in sealer.seal_batches(file_bytes, tuple(partition_by)):
+        zoned = fix_partitioning(output, partition_by)
+        for record in sealer.seal_batches(file_bytes, zoned):
             sealed = sealed.plus(record)
         if sealer.is_through:
             break

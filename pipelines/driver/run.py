@@ -12,10 +12,10 @@ from typing import Final
 
 import pyarrow as pa
 
+from framegate.pipelines.commit.fixed import fix
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.liveness import end_here
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.records import record_adoption, record_config, record_plan
 from framegate.pipelines.commit.runs import read_runs
 from framegate.pipelines.commit.seal import seal
@@ -124,11 +124,11 @@ def begin(
 def record_intent(run: Run, planned: Plan, choice: ConfigChoice) -> None:
     """Stores what the run sets out to do, before its first unit.
 
-    Raises ConfigError where another run has partitioned the output another way meanwhile, FramegateError where a
-    planned video was erased.
+    Raises ConfigError where another run has fixed other partitions or types of columns meanwhile, FramegateError where
+    a planned video was erased.
     """
     output, run_id = run.output, run.run_id
-    fix_partitioning(output, run.job.config.output.partition_by)
+    fix(output, run.job.config.output.partition_by, planned.columns, run.job.config.input.time_zone)
     if choice.is_adopted:
         record_adoption(output, choice.own_id, choice.config_id, choice.document, run_id)
     else:

@@ -11,15 +11,16 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.erase.records import config_id_of
 from framegate.pipelines.erase.search import Matches, find_matches
 from framegate.pipelines.erase.targets import Targets
+from framegate.schemas.uris import public
 
 VIDEO_COLUMNS = ("video_uri", "results", "failures", "plans", "journal", "attempts")
 
 
 def as_stored(uri: str) -> str:
-    """The URI under which a video is stored: a local file by its absolute path."""
-    path = uri.removeprefix("file://")
+    """The URI under which a video is stored: a local file by its absolute path, a web address without its query."""
+    path = public(uri).removeprefix("file://")
     if "://" in path:
-        return uri
+        return path
     return os.path.abspath(path) + ("/" if path.endswith("/") else "")
 
 

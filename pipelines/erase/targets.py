@@ -44,9 +44,11 @@ class Targets:
         return place < len(self.uris) and self.uris[place] <= high
 
     def named_in(self, text: str) -> set[str]:
-        """The targets' URIs in a text: the whole text, or one of its words without the punctuation around it."""
+        """The targets' URIs in a text: the whole text, or one of its words without the punctuation around it; a known
+        one that is no single word, such as a name with blanks or brackets, anywhere in it."""
         words = _TOKEN.findall(text)
-        return self.among({text, *words, *(word.rstrip(".:!?") for word in words)} - {""})
+        odd = {uri for uri in self.uris or () if uri in text and not _TOKEN.fullmatch(uri)}
+        return odd | self.among({text, *words, *(word.rstrip(".:!?") for word in words)} - {""})
 
 
 def redact(value: object, targets: Targets, word: Callable[[str], str]) -> object:

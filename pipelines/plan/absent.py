@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from framegate.pipelines.commit.video_log import SUPERSEDED, VideoLog
-from framegate.pipelines.source.found import ABSENT
+from framegate.pipelines.source.found import ABSENT, UNREADABLE
 from framegate.pipelines.source.shards import are_members, split_member
 from framegate.schemas.retries import NOT_FOUND, SOURCE_GONE
 from framegate.schemas.tables import FOUND
@@ -37,6 +37,11 @@ def are_absent(found: pa.Table) -> np.ndarray:
     return is_absent
 
 
+def are_unreadable(found: pa.Table) -> np.ndarray:
+    """Which rows of FOUND are of folders or objects that storage did not let us look at."""
+    return pc.call_function("equal", [found.column("video_version"), pa.scalar(UNREADABLE)]).to_numpy()
+
+
 def are_gone(found: pa.Table) -> np.ndarray:
     """Which rows of what `recall_absent` returned are of videos that were seen before and are not there now."""
     if "refusal" not in found.column_names or found.column("refusal").null_count == found.num_rows:
@@ -47,7 +52,8 @@ def are_gone(found: pa.Table) -> np.ndarray:
 
 
 def recall_absent(found: pa.Table, is_absent: np.ndarray, log: VideoLog) -> pa.Table:
-    """`found` with each absent row at the version that was seen last; one that was never seen stays as it is.
+    """`found` with each absent or unreadable row, as `is_absent` says, at the version that was seen last; one that was
+    never seen stays as it is. What is unreadable stays refused for that.
 
     A shard that was named as a whole becomes the members that it had.
     """
@@ -62,7 +68,8 @@ def recall_absent(found: pa.Table, is_absent: np.ndarray, log: VideoLog) -> pa.T
     for place, row in enumerate(absent.select(FOUND.names).to_pylist()):
         for known in seen.get(row["video_uri"], [None]):
             places.append(place)
-            rows.append(row if known is None else {**row, **_as_found(known)})
+            kept = {"refusal": row["refusal"]} if row["video_version"] == UNREADABLE else {}
+            rows.append(row if known is None else {**row, **_as_found(known), **kept})
     recalled = pa.Table.from_pylist(rows, schema=FOUND)
     for name in found.column_names[len(FOUND) :]:
         recalled = recalled.append_column(found.schema.field(name), absent.column(name).take(pa.array(places)))

@@ -24,4 +24,4 @@ def check_job(job: Job, strategy: Strategy, *, has_engine: bool) -> None:
         check_requirements(config)
     output = Output.open(config.output)
     output.store.check_reachable(output.root)
-    check_partitioning(output, config.output.partition_by)
+    check_partitioning(output, config.output.partition_by, config.input.time_zone)

@@ -5,31 +5,29 @@ Nothing in storage is changed.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+import pyarrow as pa
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.tombstones import read_tombstones, without_erased
 from framegate.pipelines.commit.video_log import read_video_log
 from framegate.pipelines.decode.policy import Policy
-from framegate.pipelines.plan.absent import are_absent, recall_absent
+from framegate.pipelines.plan.absent import are_absent, are_unreadable, recall_absent
+from framegate.pipelines.plan.columns import read_columns
 from framegate.pipelines.plan.config_choice import ConfigChoice
 from framegate.pipelines.plan.coverage import Retries
+from framegate.pipelines.plan.left_out import first_refused, tell_left_out, tell_refused
 from framegate.pipelines.plan.remaining import remaining
 from framegate.pipelines.plan.stored import read_stored
 from framegate.pipelines.plan.video_changes import Looked, find_changes, tell_changes
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
-from framegate.pipelines.source.find import find_videos, is_listing, name_source
+from framegate.pipelines.source.find import find_input, name_source
 from framegate.pipelines.source.index_cache import ShardIndexCache
-from framegate.pipelines.source.input_columns import input_names
+from framegate.pipelines.source.names import OwnPlace
 from framegate.schemas.clock import now
 from framegate.schemas.config import RunConfig
-from framegate.schemas.errors import ConfigError, FramegateError
+from framegate.schemas.errors import FramegateError
 from framegate.schemas.job import Job
 from framegate.schemas.run import Plan
-
-MAX_INPUTS_SEEN = 1000
-OWN_TIME = "written_at"  # the one column to partition by that is ours
 
 
 def make_policy(config: RunConfig) -> Policy:
@@ -48,13 +46,20 @@ def make_plan(
     """
     id = choice.config_id
     output, time = Output.open(job.config.output), now()
-    found = find_videos(job.config.input, indexes)
-    check_partition_columns(job.config.output.partition_by, input_names(found, max_rows=MAX_INPUTS_SEEN))
-    log, is_absent = read_video_log(output), are_absent(found)
-    looked = Looked(source=name_source(job.config.input), is_listing=is_listing(job.config.input), now=time)
-    changes = find_changes(found, is_absent, log, looked)
+    columns = read_columns(job.config, output, id)
+    found = find_input(job.config.input, indexes, types=columns.types, own=own_place(output))
+    columns.check(found)
+    log, is_absent, is_unreadable = read_video_log(output), are_absent(found.videos), are_unreadable(found.videos)
+    looked = Looked(
+        source=name_source(job.config.input),
+        is_listing=found.is_shown,
+        unreadable=frozenset(found.videos.column("video_uri").filter(pa.array(is_unreadable)).to_pylist()),
+        now=time,
+    )
+    changes = find_changes(found.videos.filter(pa.array(~is_unreadable)), is_absent[~is_unreadable], log, looked)
+    videos = recall_absent(found.videos, is_absent | is_unreadable, log)
     left = remaining(
-        recall_absent(found, is_absent, log),
+        videos,
         [question.hash for question in job.questions],
         read_stored(output, id),
         retries=Retries(now=time, max_attempts=job.config.failures.max_attempts, everything=retry_failed),
@@ -70,7 +75,15 @@ def make_plan(
         videos=left.videos(limit),
         changes=changes,
         questions=job.questions,
-        notices=(*choice.notices, *tell_changes(changes, log)),
+        columns={**columns.types.fixed, **found.columns},
+        notices=(
+            *choice.notices,
+            *tell_changes(changes, log),
+            *columns.notices(found),
+            *tell_left_out(found.listing),
+            *tell_refused(videos),
+        ),
+        first_refused=first_refused(videos),
         num_ignored_members=indexes.count_ignored(),
     )
 
@@ -86,15 +99,6 @@ def refuse_erased(output: Output, run_id: str, planned: Plan) -> None:
         raise FramegateError("videos of this run were erased while it was planned; nothing was done, run it again")
 
 
-def check_partition_columns(partition_by: Sequence[str], names: Iterable[str]) -> None:
-    """Raises ConfigError where a column to partition by is none of the manifest's: a typo would be a partition of
-    nothing but nulls."""
-    wanted = {entry: entry.partition(".")[0] for entry in partition_by}
-    known = {OWN_TIME, *names}
-    for entry, name in wanted.items():
-        if name not in known:
-            match = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = (
-                f"did you mean '{match[0]}'?" if match else f"it has {', '.join(sorted(known - {OWN_TIME})) or 'none'}"
-            )
-            raise ConfigError(f"output.partition_by: '{entry}' is no column of the manifest; {hint}")
+def own_place(output: Output) -> OwnPlace:
+    """The output, which is no input, even where it lies below the videos or is their own folder."""
+    return OwnPlace(uri=output.root, holds=output.holds)

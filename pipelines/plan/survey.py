@@ -10,7 +10,7 @@ from typing import Final
 
 from framegate.pipelines.plan.probe import ProbedVideo, probe_uris
 from framegate.pipelines.source.manifest import SUFFIXES, read_manifest
-from framegate.pipelines.store import ObjectInfo, Store
+from framegate.pipelines.store import Listing, ObjectInfo, Store, is_glob
 from framegate.schemas.errors import InputError, ObjectNotFound
 from framegate.schemas.tables import INPUT_PREFIX
 
@@ -59,7 +59,7 @@ def survey(uri: str) -> Survey:
     manifest = manifests[0][0] if len(manifests) == 1 else None
     known = [name for name in by_extension if name.lower() in VIDEO_EXTENSIONS or name.lower() == SHARD]
     is_folder = counted[0].uri != uri
-    globs = tuple(f"{uri.rstrip('/')}/**/*{name}" for name in sorted(known))
+    globs = () if is_glob(uri) else tuple(f"{uri.rstrip('/')}/**/*{name}" for name in sorted(known))
     place = f"{uri.rstrip('/')}/" if is_folder else uri
     looked_at = [info.uri for info in counted if extension(info.uri).lower() in VIDEO_EXTENSIONS]
     return Survey(
@@ -82,7 +82,7 @@ def extension(uri: str) -> str:
 
 def _list(store: Store, uri: str) -> list[ObjectInfo]:
     if store.is_folder(uri):
-        return list(islice(store.list(uri), MAX_OBJECTS + 1))
+        return list(islice(store.list(uri, Listing()), MAX_OBJECTS + 1))
     try:
         return [store.stat(uri)]
     except ObjectNotFound:

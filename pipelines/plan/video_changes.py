@@ -32,18 +32,31 @@ class Looked:
     """How the input was looked at.
 
     source       its name: a prefix, a glob, a manifest or `list`
-    is_listing   whether it lists the place of an object (`source.find.is_listing`)
+    is_listing   whether it lists the place of an object (`source.find.Found.is_shown`)
+    unreadable   URIs of objects, and of folders with a slash at the end, that could not be looked at: what the log has
+                 of them, or in them, stays as it is
     """
 
     source: str
     is_listing: Callable[[str], bool]
+    unreadable: frozenset[str] = frozenset()
+
+    def knows_nothing_of(self, object_uri: str) -> bool:
+        if not self.unreadable:
+            return False
+        parts = object_uri.split("/")
+        return object_uri in self.unreadable or any(
+            "/".join(parts[:n]) + "/" in self.unreadable for n in range(1, len(parts))
+        )
+
     now: datetime
 
 
 def find_changes(found: pa.Table, is_absent: np.ndarray, log: VideoLog, looked: Looked) -> pa.Table:
     """Rows for the log, in VIDEO_STATES: every video whose state is another one than there.
 
-    `found` are rows of FOUND as they were found, `is_absent` those that storage does not have.
+    `found` are rows of FOUND as they were found, but for those of what could not be looked at; `is_absent` are those
+    that storage does not have.
     """
     there = found.filter(pa.array(~is_absent)) if is_absent.any() else found
     ids = id_numbers(there.column("video_id"))
@@ -148,6 +161,8 @@ class _Judge:
         if uri in self._there:
             return SUPERSEDED
         object_uri, member = split_member(uri)
+        if self._looked.knows_nothing_of(uri) or self._looked.knows_nothing_of(object_uri):
+            return row["state"]
         if uri in self._absent or object_uri in self._absent:
             return GONE
         shard = self._shards.get(object_uri) if member is not None else None

@@ -12,6 +12,11 @@ MAX_NAMES = 100_000
 _GROUP = re.compile(r"\{(?:([0-9]{1,18})\.\.([0-9]{1,18})|([^{},]*(?:,[^{},]*)+))\}")
 
 
+def has_braces(name: str) -> bool:
+    """Whether a name would stand for others, were it not the name of something that is there."""
+    return _GROUP.search(name) is not None
+
+
 def expand_braces(name: str) -> list[str]:
     """The names that a name with braces stands for, in order; a name without such braces stands for itself.
 

@@ -5,126 +5,138 @@ Every name counts as a video whatever it ends in, unless that is `.tar`: decodin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import pyarrow as pa
 
-from framegate.pipelines.source.braces import expand_braces
-from framegate.pipelines.source.found import ABSENT, FoundRows
+from framegate.pipelines.source.found import UNREADABLE, FoundRows, unreadable
 from framegate.pipelines.source.index_cache import ShardIndexCache
-from framegate.pipelines.source.manifest import is_manifest, read_manifest
+from framegate.pipelines.source.input_columns import column_types
+from framegate.pipelines.source.manifest import ColumnTypes, Manifest, is_manifest, read_manifest
+from framegate.pipelines.source.names import STAT_BATCH, Named, Names, OwnPlace, is_pattern, refuse_password
 from framegate.pipelines.source.shards import NamedShards, add_object, is_shard, split_member
-from framegate.pipelines.store import ObjectInfo, Store
+from framegate.pipelines.store import Listing, ObjectInfo, Store
 from framegate.schemas.config import InputConfig
-from framegate.schemas.errors import InputError, ObjectNotFound
+from framegate.schemas.errors import InputError
+from framegate.schemas.tables import INPUT_PREFIX
+from framegate.schemas.uris import public
 
-STAT_THREADS = 32
-STAT_BATCH = 8192  # names that are looked up before their rows are collected
-STAT_TASK = 32  # names at most that a thread looks up at a time: on a local disk, handing them over costs more
 
-NamedObject = tuple[ObjectInfo, str | None]
-"""The object that a name leads to, and the member of it where the name is `shard.tar#member`."""
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What an input holds.
+
+    videos         every video once, by URI: a table in FOUND; the columns of a manifest stand beside it with the prefix
+                   `input_`. About 200 bytes a video
+    columns        of the manifest and of side files, without the prefix: their types, where any row has a value
+    names          all columns of them, those without any value, too
+    listing        what was passed over in folders
+    is_shown       whether the place of an object was listed, so that one which was not found there is gone. A manifest
+                   or a list of names says nothing of an object that it does not name
+    """
+
+    videos: pa.Table
+    columns: Mapping[str, pa.DataType]
+    names: frozenset[str]
+    listing: Listing
+    is_shown: Callable[[str], bool]
 
 
 def find_videos(config: InputConfig, cache: ShardIndexCache | None = None) -> pa.Table:
-    """Every video of the input, once, by URI; the members of tar shards come from `cache` where it has them.
+    """`find_input`, the videos alone."""
+    return find_input(config, cache).videos
 
-    A table in FOUND; the columns of a manifest stand beside it with the prefix `input_`. About 200 bytes a video.
-    Raises InputError where there is none, StorageError, ObjectNotFound.
+
+def find_input(
+    config: InputConfig,
+    cache: ShardIndexCache | None = None,
+    *,
+    types: ColumnTypes | None = None,
+    own: OwnPlace | None = None,
+) -> Found:
+    """Everything that the input names; the members of tar shards come from `cache` where it has them.
+
+    `types` are those of a manifest's columns, `own` is the output of the job, which is no input. Raises InputError
+    where there is no video, StorageError, ObjectNotFound.
     """
     store = Store(config.storage_options)
-    given = _given(config)
-    names = [name for pattern in given for name in expand_braces(pattern)]
-    inputs = None
-    if not isinstance(config.videos, str) or names != given:
-        named = _find(store, names)
-    elif is_manifest(names[0]) and split_member(names[0])[1] is None:
-        manifest = read_manifest(store, names[0])
-        inputs, named = manifest.inputs, _stat_all(store, manifest.batches(STAT_BATCH))
-    else:
-        named = _find_one(store, names[0])
-    rows, shards = FoundRows(), NamedShards()
-    for order, (info, member) in enumerate(named):
-        if is_shard(info):
-            shards.add(order, info, member)
-        else:
-            add_object(rows, order, info, member)
-    shards.open(store, cache, rows, columns=frozenset() if inputs is None else frozenset(inputs.column_names))
-    found = rows.table(inputs)
-    if found.num_rows == 0:
-        raise InputError(f"the input names no objects: nothing is at {', '.join(given[:3])}")
-    return found
-
-
-def is_listing(config: InputConfig) -> Callable[[str], bool]:
-    """Whether the input lists the place of an object, so that one which is not found there is gone.
-
-    A manifest or a list of names says nothing of an object that it does not name.
-    """
-    store = Store(config.storage_options)
-    names = [name for pattern in _given(config) for name in expand_braces(pattern)]
-    if names == [config.videos]:
-        listed = [] if is_manifest(names[0]) else names
-    else:
-        listed = [name for name in names if split_member(name)[1] is None and (_is_glob(name) or name.endswith("/"))]
-    tests = [store.shows(name) for name in listed]
-    return lambda uri: any(test(uri) for test in tests)
+    names = Names(store, Listing(follow_links=config.follow_links), own)
+    manifest = _manifest(config.videos, names, store, types)
+    rows = FoundRows()
+    _collect(_named(config.videos, manifest, names), rows, store, cache, names, manifest)
+    inputs = None if manifest is None else manifest.inputs
+    videos = rows.table(inputs)
+    if videos.num_rows == 0:
+        raise InputError(_nothing(config, names.listing))
+    texts = dict.fromkeys(sorted(rows.text_columns), pa.string())
+    beside = () if inputs is None else (name.removeprefix(INPUT_PREFIX) for name in inputs.column_names)
+    return Found(
+        videos=videos,
+        columns={**column_types(videos), **texts},
+        names=frozenset(beside) | rows.text_columns,
+        listing=names.listing,
+        is_shown=lambda uri: any(shows(uri) for shows in names.shown),
+    )
 
 
 def name_source(config: InputConfig) -> str:
     """The input as the log of videos names it."""
-    return config.videos if isinstance(config.videos, str) else "list"
+    return public(config.videos) if isinstance(config.videos, str) else "list"
 
 
-def _given(config: InputConfig) -> list[str]:
-    return [config.videos] if isinstance(config.videos, str) else list(config.videos)
+def _manifest(videos: str | tuple[str, ...], names: Names, store: Store, types: ColumnTypes | None) -> Manifest | None:
+    """The manifest that the input is, if it is one: a list holds none."""
+    if not isinstance(videos, str) or not is_manifest(videos) or split_member(public(videos))[1] is not None:
+        return None
+    refuse_password(videos)
+    if is_pattern(videos) and names.literal(videos) is None:
+        return None
+    return read_manifest(store, videos, types)
 
 
-def _find_one(store: Store, name: str) -> Iterator[NamedObject]:
-    shard, member = split_member(name)
-    if member is not None:
-        yield store.stat(shard), member
-    elif _is_glob(name):
-        store.check_bucket(name)
-        yield from ((info, None) for info in store.glob(name))
-    elif store.is_folder(name):
-        yield from ((info, None) for info in store.list(name))
-    else:
-        yield store.stat(name), None
+def _named(videos: str | tuple[str, ...], manifest: Manifest | None, names: Names) -> Iterable[Named]:
+    if manifest is not None:
+        return names.stat_all(manifest.batches(STAT_BATCH))
+    return names.find_one(videos) if isinstance(videos, str) else names.find_all(videos)
 
 
-def _find(store: Store, names: Iterable[str]) -> Iterator[NamedObject]:
-    plain: list[str] = []
-    for name in names:
-        if split_member(name)[1] is None and (_is_glob(name) or name.endswith("/")):
-            yield from _find_one(store, name)
+def _collect(
+    named: Iterable[Named],
+    rows: FoundRows,
+    store: Store,
+    cache: ShardIndexCache | None,
+    names: Names,
+    manifest: Manifest | None,
+) -> None:
+    """A row for each video that was named. `order` is the place of a name, which in a manifest is that of its row."""
+    shards, order, accesses = NamedShards(), 0, dict[str, str]()
+    for order, found in enumerate(named):
+        if found.member is None:
+            _refuse_two_queries(found.info, accesses)
+        if is_shard(found.info):
+            shards.add(order, found.info, found.member)
         else:
-            plain.append(name)
-    yield from _stat_all(store, (plain[n : n + STAT_BATCH] for n in range(0, len(plain), STAT_BATCH)))
+            add_object(rows, order, found.info, found.member, found.refusal)
+    inputs = None if manifest is None else manifest.inputs
+    columns = frozenset() if inputs is None else frozenset(inputs.column_names)
+    shards.open(store, cache, rows, columns=columns, literal=names.literal)
+    for uri, why in names.listing.unreadable.items():
+        order += 1
+        refusal = unreadable(f"it cannot be looked at ({why}); what is in it is not known")
+        rows.add(order, uri, UNREADABLE, 0, refusal=refusal)
 
 
-def _stat_all(store: Store, batches: Iterable[list[str]]) -> Iterator[NamedObject]:
-    def stat(uri: str) -> ObjectInfo:
-        try:
-            return store.stat(uri)
-        except ObjectNotFound:
-            store.check_bucket(uri)  # a missing bucket is no missing video: it raises
-            return ObjectInfo(uri=uri, version=ABSENT, size_bytes=0)
-
-    shards: dict[str, ObjectInfo] = {}  # one whose members are listed one by one is looked up once
-    with ThreadPoolExecutor(STAT_THREADS) as threads:
-        for names in batches:
-            split = [split_member(name) for name in names]
-            uris = [uri for uri in dict.fromkeys(uri for uri, _ in split) if uri not in shards]
-            size = max(1, min(STAT_TASK, len(uris) // STAT_THREADS))
-            tasks = [uris[n : n + size] for n in range(0, len(uris), size)]
-            found = chain.from_iterable(threads.map(lambda some: [stat(uri) for uri in some], tasks))
-            infos = dict(zip(uris, found, strict=True)) | shards
-            shards |= {uri: infos[uri] for uri, member in split if member is not None}
-            yield from ((infos[uri], member) for uri, member in split)
+def _refuse_two_queries(info: ObjectInfo, accesses: dict[str, str]) -> None:
+    """Raises InputError where two URLs differ in their query alone: rows could not tell the videos apart."""
+    if info.access and accesses.setdefault(info.uri, info.access) != info.access:
+        raise InputError(
+            f"the input names {info.uri} with two different queries; a video is known by its URL without the query,"
+            " which may be a secret: name each one once, or serve them under different paths"
+        )
 
 
-def _is_glob(name: str) -> bool:
-    return any(char in name for char in "*?[")
+def _nothing(config: InputConfig, listing: Listing) -> str:
+    given = [config.videos] if isinstance(config.videos, str) else config.videos
+    passed = " but what is left out" if listing.num_hidden or listing.links or listing.has_left_out else ""
+    return f"the input names no objects: nothing is at {', '.join(map(public, given[:3]))}{passed}"

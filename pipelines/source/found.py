@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from framegate.pipelines.source.input_columns import pack_inputs, pack_texts
 from framegate.schemas.clip import Member, Refusal, Video, make_video_id
-from framegate.schemas.errors import InputError
+from framegate.schemas.escape import escape, escape_name, is_unicode
 from framegate.schemas.retries import NOT_FOUND
 from framegate.schemas.tables import FOUND
 from framegate.schemas.unit import video_of
@@ -22,10 +22,25 @@ ABSENT: Final = "absent"
 place that the output saw last (`plan.absent`); a video that was never seen fails once, and is a new one once it is
 there."""
 
+UNREADABLE: Final = "unreadable"
+"""The version of a folder, or of a named object, that storage did not let us look at. Planning puts the version in its
+place that the output saw last; one that was never seen is a row of its own, which is tried again like any other."""
+
 NOT_THERE: Final = Refusal(
     reason=NOT_FOUND,
     message="The input names it, storage does not have it, and it was never seen before; is the name right?",
 )
+
+NOT_UNICODE: Final = Refusal(
+    reason="not_unicode",
+    message="Its name is no Unicode text, and so cannot stand in a row as it is; rename the object.",
+)
+
+
+def unreadable(why: str) -> Refusal:
+    """Why an object is UNREADABLE; `why` is an error's sentence."""
+    return Refusal(reason="storage", message=escape(f"{why[:1].upper()}{why[1:]}."))
+
 
 BATCH_ROWS = 65_536  # rows of Python values before they become columns: some 50 MB
 _ORDER = "order"
@@ -33,13 +48,17 @@ _SCHEMA = FOUND.append(pa.field(_ORDER, pa.int64(), nullable=False))
 
 
 class FoundRows:
-    """Collects rows of FOUND in any order. `order` is the place of the name in the input that led to a row."""
+    """Collects rows of FOUND in any order. `order` is the place of the name in the input that led to a row.
+
+    text_columns   names of all side files' columns
+    """
 
     def __init__(self, *, batch_rows: int = BATCH_ROWS) -> None:
         self._batch_rows = batch_rows
         self._batches: list[pa.RecordBatch] = []
         self._rows: list[tuple[str, str, int, int]] = []
-        self._extra: dict[int, tuple[Member | None, Mapping[str, str], Refusal | None]] = {}
+        self._extra: dict[int, tuple[Member | None, Mapping[str, str], Refusal | None, str]] = {}
+        self.text_columns: set[str] = set()
 
     def add(
         self,
@@ -51,10 +70,14 @@ class FoundRows:
         member: Member | None = None,
         texts: Mapping[str, str] | None = None,
         refusal: Refusal | None = None,
+        access: str = "",
     ) -> None:
-        """Raises InputError where a name is not Unicode."""
-        if member is not None or refusal is not None:
-            self._extra[len(self._rows)] = (member, texts or {}, refusal)
+        """A name that is no Unicode is written out, and refused."""
+        if not is_unicode(uri):
+            uri, member, refusal = escape_name(uri), None, NOT_UNICODE
+        if member is not None or refusal is not None or access:
+            self._extra[len(self._rows)] = (member, texts or {}, refusal, access)
+            self.text_columns.update(texts or ())
         self._rows.append((uri, version, size_bytes, order))
         if len(self._rows) == self._batch_rows:
             self._flush()
@@ -77,27 +100,25 @@ class FoundRows:
         if not self._rows:
             return
         uris, versions, sizes, orders = zip(*self._rows, strict=True)
-        nothing = (None, {}, None)
+        nothing = (None, {}, None, "")
         extra = [self._extra.get(n, nothing) for n in range(len(self._rows))] if self._extra else []
-        members = [member for member, _, _ in extra]
+        members = [member for member, *_ in extra]
         num_rows = len(uris)
-        try:
-            columns = [
-                pa.array(uris, pa.string()),
-                pa.array(map(make_video_id, uris, versions), pa.string(), size=num_rows),
-                pa.array(versions, pa.string()),
-                pa.array(sizes, pa.int64()),
-                pa.array([m and m.name for m in members] or pa.nulls(num_rows), pa.string()),
-                pa.array([m and m.offset_bytes for m in members] or pa.nulls(num_rows), pa.int64()),
-                pa.array(pack_texts([texts for _, texts, _ in extra] or [{}] * num_rows), pa.binary()),
-                pa.array(
-                    [refusal and asdict(refusal) for _, _, refusal in extra] or [None] * num_rows,
-                    FOUND.field("refusal").type,
-                ),
-                pa.array(orders, pa.int64()),
-            ]
-        except UnicodeEncodeError as error:
-            raise InputError(f"a name of the input is not Unicode: {error.object!r}; rename the object") from error
+        columns = [
+            pa.array(uris, pa.string()),
+            pa.array(map(make_video_id, uris, versions), pa.string(), size=num_rows),
+            pa.array(versions, pa.string()),
+            pa.array(sizes, pa.int64()),
+            pa.array([m and m.name for m in members] or pa.nulls(num_rows), pa.string()),
+            pa.array([m and m.offset_bytes for m in members] or pa.nulls(num_rows), pa.int64()),
+            pa.array(pack_texts([texts for _, texts, *_ in extra] or [{}] * num_rows), pa.binary()),
+            pa.array([access or None for *_, access in extra] or pa.nulls(num_rows), pa.string()),
+            pa.array(
+                [refusal and asdict(refusal) for _, _, refusal, _ in extra] or [None] * num_rows,
+                FOUND.field("refusal").type,
+            ),
+            pa.array(orders, pa.int64()),
+        ]
         self._batches.append(pa.RecordBatch.from_arrays(columns, schema=_SCHEMA))
         self._rows.clear()
         self._extra.clear()

@@ -22,8 +22,9 @@ from framegate.schemas.clip import Refusal, Video
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
 from framegate.schemas.retries import SOURCE_GONE
+from framegate.schemas.uris import with_access
 
-INDEX_FORMAT = 1  # raised when a cached index would no longer be what `index_members` returns
+INDEX_FORMAT = 2  # raised when a cached index would no longer be what `index_members` returns
 PUT_THREADS = 16
 ATTEMPTS = 3  # to index a shard that is replaced meanwhile
 
@@ -118,14 +119,14 @@ def _cached(shard: ObjectInfo, cache: ShardIndexCache | None) -> ShardIndex | No
 
 
 def _read(store: Store, shard: ObjectInfo) -> ShardIndex:
-    whole = Video(uri=shard.uri, version=shard.version, size_bytes=shard.size_bytes)
+    whole = Video(uri=shard.uri, version=shard.version, size_bytes=shard.size_bytes, access=shard.access)
     with store.open_pinned(whole) as pinned:
         return index_members(pinned.read, pinned.size_bytes)
 
 
 def _newer(store: Store, shard: ObjectInfo) -> ObjectInfo:
     try:
-        return store.stat(shard.uri)
+        return store.stat(with_access(shard.uri, shard.access))
     except ObjectNotFound:
         return shard  # the next attempt finds nothing
 

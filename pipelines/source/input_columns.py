@@ -18,19 +18,13 @@ from framegate.schemas.unit import inputs_table
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
-def plain_columns(table: pa.Table) -> pa.Table:
-    """The columns with the prefix `input_`, in the types that the same values have from whatever kind of file: int64,
-    float64, string, timestamp[us] and so on; no dictionaries, no metadata."""
-    columns = {INPUT_PREFIX + name: _plain(table.column(name)) for name in table.column_names}
-    return pa.table(list(columns.values()), names=list(columns))
-
-
-def input_names(found: pa.Table, *, max_rows: int) -> frozenset[str]:
-    """Names of inputs: the columns of the manifest, and those of side files in a sample of `max_rows` rows."""
-    step = max(1, found.num_rows // max_rows)
-    packed = (inputs_table(data.as_py()) for data in found.column("inputs").take(pa.array(range(0, len(found), step))))
-    beside = (name.removeprefix(INPUT_PREFIX) for name in found.column_names if name.startswith(INPUT_PREFIX))
-    return frozenset(beside).union(*(row.column_names for row in packed if row is not None))
+def column_types(found: pa.Table) -> dict[str, pa.DataType]:
+    """Types of the manifest's columns, without the prefix, of those in which any row has a value."""
+    return {
+        field.name.removeprefix(INPUT_PREFIX): field.type
+        for field in found.schema
+        if field.name.startswith(INPUT_PREFIX) and not pt.is_null(field.type)
+    }
 
 
 def pack_texts(rows: Sequence[Mapping[str, str]]) -> list[bytes]:
@@ -77,10 +71,12 @@ def _join(own: bytes, texts: bytes) -> bytes:
     return _pack(row.combine_chunks().to_batches()[0])[0]
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values in the type that they have from whatever kind of file: int64, double, string, timestamp[us] and so on;
+    no dictionary, no shorter and no longer kind of the same."""
     kind = column.type
     if pt.is_dictionary(kind):
-        return _plain(column.cast(kind.value_type))
+        return plain_column(column.cast(kind.value_type))
     if pt.is_integer(kind) and kind != pa.uint64():
         return column.cast(pa.int64())
     if pt.is_floating(kind):
@@ -91,6 +87,8 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(pa.binary())
     if pt.is_timestamp(kind) and kind.unit in ("s", "ms"):
         return column.cast(pa.timestamp("us", kind.tz))
+    if pt.is_date(kind):
+        return column.cast(pa.date32())
     if pt.is_nested(kind):
         return pa.chunked_array([pa.array(column.to_pylist())])
     return column

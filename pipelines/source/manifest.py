@@ -1,28 +1,57 @@
-"""A table of videos: .parquet, .csv or .jsonl with a `uri` column; its other columns are kept as inputs."""
+"""A table of videos: .parquet, .csv, .tsv or .jsonl with a `uri` column; its other columns are kept as inputs."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
 import pyarrow.parquet
+import pyarrow.types as pt
 
-from framegate.pipelines.source.input_columns import plain_columns
+from framegate.pipelines.source.column_values import Unfit, from_arrow, from_texts, guess_type
+from framegate.pipelines.source.csv_table import parse_csv
+from framegate.pipelines.source.jsonl_table import parse_jsonl
+from framegate.pipelines.source.raw_table import BATCH_ROWS, NoTable, RawColumn, RawTable, check_names
+from framegate.pipelines.source.time_texts import look_like
 from framegate.pipelines.store import Store
+from framegate.schemas.column_types import TIMESTAMP, column_word
 from framegate.schemas.errors import InputError
+from framegate.schemas.escape import escape
+from framegate.schemas.tables import INPUT_PREFIX
+from framegate.schemas.uris import holds_password, public, split_access
 
-SUFFIXES = (".parquet", ".csv", ".jsonl")
-BATCH_ROWS = 65_536
+SUFFIXES: Final = (".parquet", ".csv", ".tsv", ".jsonl")
+URI: Final = "uri"
+_SHOWN_CHARACTERS: Final = 80  # of a value that does not fit
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnTypes:
+    """What is known of a manifest's columns before it is read.
+
+    fixed      types that the output has for them since their first values
+    declared   types that the job declares
+    times      columns that partitions take a part of the time of
+    zone       of times that name none
+    """
+
+    fixed: Mapping[str, pa.DataType] = field(default_factory=dict)
+    declared: Mapping[str, pa.DataType] = field(default_factory=dict)
+    times: frozenset[str] = frozenset()
+    zone: tzinfo = UTC
+
+    def known(self, name: str) -> pa.DataType | None:
+        return self.fixed.get(name, self.declared.get(name))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """`names` are the videos in order, relative paths resolved; row n of `inputs` holds the other columns of name n,
-    with the prefix `input_`; it is None where there are none."""
+    with the prefix `input_`; it is None where there are none. A column without any value has the type of nulls."""
 
     names: pa.ChunkedArray
     inputs: pa.Table | None
@@ -34,57 +63,114 @@ class Manifest:
 
 
 def is_manifest(uri: str) -> bool:
-    return uri.lower().endswith(SUFFIXES) and not any(char in uri for char in "*?[")
+    """Whether the name is that of a manifest, should it be there."""
+    return public(uri).lower().endswith(SUFFIXES)
 
 
-def read_manifest(store: Store, uri: str) -> Manifest:
-    """Raises InputError, StorageError."""
-    table = _parse(uri, store.read(uri))
-    if "uri" not in table.column_names:
-        raise InputError(f"the manifest {uri} has no column `uri`; it has {', '.join(table.column_names) or 'none'}")
-    column = table.column("uri")
-    chunks = [_names(uri, column.slice(start, BATCH_ROWS), start + 1) for start in range(0, table.num_rows, BATCH_ROWS)]
-    names = pa.chunked_array(chunks, pa.string())
-    if len(names.unique()) < len(names):
-        raise InputError(_twice(uri, names))
-    others = table.drop_columns(["uri"])
-    return Manifest(names=names, inputs=plain_columns(others) if others.num_columns else None)
-
-
-def _names(manifest: str, uris: pa.ChunkedArray, first_row: int) -> pa.Array:
-    names = []
-    for number, video in enumerate(uris.to_pylist(), start=first_row):
-        if not isinstance(video, str) or not video.strip():
-            raise InputError(f"the manifest {manifest} has no uri in row {number}, got {video!r}")
-        names.append(_beside(manifest, video))
-    return pa.array(names, pa.string())
-
-
-def _twice(manifest: str, names: pa.ChunkedArray) -> str:
-    seen: set[str] = set()
-    for number, video in enumerate(names.to_pylist(), start=1):
-        if video in seen:
-            return f"the manifest {manifest} names {video} twice (row {number}); keep one row for each video"
-        seen.add(video)
-    raise AssertionError("all names differ")
-
-
-def _parse(uri: str, data: bytes) -> pa.Table:
-    source = pa.BufferReader(data)
+def read_manifest(store: Store, uri: str, types: ColumnTypes | None = None) -> Manifest:
+    """Raises InputError, which names row and value, for what does not fit; StorageError."""
+    types, shown = types or ColumnTypes(), public(uri)
     try:
-        if uri.lower().endswith(".parquet"):
-            return pyarrow.parquet.ParquetFile(source).read()
-        if uri.lower().endswith(".csv"):
-            return pyarrow.csv.read_csv(source)
-        return pyarrow.json.read_json(source)
-    except (pa.ArrowInvalid, OSError) as error:
-        first = " ".join(str(error).split())
-        raise InputError(f"the manifest {uri} cannot be read as {uri.rsplit('.', 1)[-1]}: {first}") from error
+        table = _parse(shown, store.read(uri))
+        columns = table.columns if isinstance(table, RawTable) else _columns_of(table)
+        if URI not in columns:
+            raise NoTable(f"it has no column `uri`; it has {', '.join(map(repr, columns)) or 'none'}")
+        names = _read_names(uri, columns[URI])
+    except (NoTable, pa.ArrowException, OSError) as error:
+        words = escape(" ".join(str(error).split()))
+        kind = shown.rsplit(".", 1)[-1]
+        raise InputError(f"the manifest {shown} cannot be read as {kind}: {words}") from None
+    others = {name: column for name, column in columns.items() if name != URI}
+    arrays = [_typed(shown, name, column, types) for name, column in others.items()]
+    inputs = pa.table(arrays, names=[INPUT_PREFIX + name for name in others]) if others else None
+    return Manifest(names=names, inputs=inputs)
+
+
+def _parse(uri: str, data: bytes) -> RawTable | pa.Table:
+    """Raises NoTable, ArrowException, OSError."""
+    name = uri.lower()
+    if name.endswith(".parquet"):
+        table = pyarrow.parquet.ParquetFile(pa.BufferReader(data)).read()
+        check_names(table.column_names)
+        return table
+    return parse_jsonl(data) if name.endswith(".jsonl") else parse_csv(data, URI)
+
+
+def _columns_of(table: pa.Table) -> dict[str, pa.ChunkedArray]:
+    return dict(zip(table.column_names, table.columns, strict=True))
+
+
+def _read_names(manifest: str, column: RawColumn | pa.ChunkedArray) -> pa.ChunkedArray:
+    """Raises InputError where a name is missing or stands twice, or holds a password."""
+    uris = column.texts if isinstance(column, RawColumn) else column
+    shown, seen, chunks = public(manifest), set[str](), []
+    for start in range(0, len(uris), BATCH_ROWS):
+        names = []
+        for number, video in enumerate(uris.slice(start, BATCH_ROWS).to_pylist(), start=start + 1):
+            names.append(_name(manifest, number, video))
+            known = public(names[-1])
+            if known in seen:
+                raise InputError(
+                    f"the manifest {shown} names {escape(known)} twice (row {number}); keep one row for each video"
+                    + (", which is known by its URL without the query" if known != names[-1] else "")
+                )
+            seen.add(known)
+        chunks.append(pa.array(names, pa.string()))
+    return pa.chunked_array(chunks, pa.string())
+
+
+def _name(manifest: str, number: int, video: Any) -> str:
+    if not isinstance(video, str) or not video.strip():
+        raise InputError(f"the manifest {public(manifest)} has no uri in row {number}, got {video!r}")
+    if holds_password(video):
+        raise InputError(
+            f"the manifest {public(manifest)} has a password or a user inside the uri of row {number}; take it out, and"
+            " give credentials through the environment"
+        )
+    return _beside(manifest, video)
 
 
 def _beside(manifest: str, video: str) -> str:
     if "://" in video or os.path.isabs(video):
         return video
     if "://" in manifest:
-        return f"{manifest.rsplit('/', 1)[0]}/{video}"
+        return f"{split_access(manifest)[0].rsplit('/', 1)[0]}/{video}"
     return os.path.normpath(os.path.join(os.path.dirname(manifest), video))
+
+
+def _typed(manifest: str, name: str, column: RawColumn | pa.ChunkedArray, types: ColumnTypes) -> pa.ChunkedArray:
+    """Raises InputError for the first value that does not fit the column's type."""
+    known = types.known(name)
+    try:
+        if isinstance(column, RawColumn):
+            data_type = known or _time_type(name, column.texts, types) or guess_type(column)
+            values = from_texts(column, data_type, types.zone, is_declared=name in types.declared)
+        else:
+            is_text = pt.is_string(column.type) or pt.is_large_string(column.type)
+            data_type = known or (_time_type(name, column, types) if is_text else None)
+            values = from_arrow(column, data_type, types.zone)
+        if name in types.times and pt.is_string(values.type):  # of an older output; a partition needs their times
+            from_arrow(values, TIMESTAMP, types.zone)
+        return values
+    except Unfit as error:
+        shown = escape(str(error.value))
+        shown = shown if len(shown) <= _SHOWN_CHARACTERS else shown[:_SHOWN_CHARACTERS] + "…"
+        raise InputError(
+            f"the manifest {manifest} has '{shown}' in row {error.row} of the column '{escape(name)}', which"
+            f" {_why(name, known, types)}; give {error.expected}, or leave it empty"
+        ) from None
+
+
+def _time_type(name: str, texts: pa.ChunkedArray, types: ColumnTypes) -> pa.DataType | None:
+    """Of a new column of texts that partitions take times from."""
+    if name not in types.times or texts.null_count == len(texts):
+        return None
+    return look_like(texts) or TIMESTAMP
+
+
+def _why(name: str, known: pa.DataType | None, types: ColumnTypes) -> str:
+    if name in types.fixed:
+        return f"is {column_word(types.fixed[name])} in this output since its first value"
+    if known is not None:
+        return f"input.columns declares as {column_word(known)}"
+    return "output.partition_by takes the time of"

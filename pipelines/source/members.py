@@ -1,8 +1,7 @@
 """The members of a tar shard: videos with their side files, refused members, and members that are passed over.
 
-The layout is WebDataset's: a member's key is its path up to the first dot of the base name, what follows the dot is its
-extension. `.json` and `.txt` members of a key describe the videos of that key and become text columns. Only headers and
-those side files are read.
+The layout is WebDataset's: `.json` and `.txt` members describe videos and become text columns; `side_files` says whose.
+Only headers and those side files are read.
 """
 
 from __future__ import annotations
@@ -13,16 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from framegate.pipelines.source.side_files import SideFile, SideFiles, split_suffix
 from framegate.pipelines.source.tar_headers import TarDamaged, TarHeader, Window, read_headers
 from framegate.schemas.clip import Refusal
 
 MAX_MEMBERS = 1_000_000
 MAX_NAME_BYTES: Final = 1024
-MAX_SIDE_BYTES: Final = 64 << 10
-MAX_SIDE_TOTAL_BYTES: Final = 256 << 20
-MAX_SIDE_COLUMNS: Final = 32
-LEFT_OUT: Final = "side_files_left_out"
-"""The text column that says which side files of a video were too large or too many to be kept."""
 
 _SIDE_SUFFIXES = ("json", "txt")
 # Extensions of files that stand beside videos in the shards of training sets. Everything else counts as a video,
@@ -110,10 +105,7 @@ class _IndexBuilder:
         self._shard_bytes = shard_bytes
         self._videos: dict[str, ShardMember] = {}
         self._refused: list[ShardMember] = []
-        self._texts: dict[str, dict[str, str]] = {}
-        self._left_out: dict[str, dict[str, str]] = {}
-        self._side_columns: set[str] = set()
-        self._side_bytes = 0
+        self._side_files = SideFiles()
 
     def add(self, header: TarHeader, window: Window) -> None:
         if header.kind == "folder":
@@ -139,10 +131,8 @@ class _IndexBuilder:
 
     def members(self) -> tuple[ShardMember, ...]:
         """All rows; every name once."""
-        keys = {_key_and_extension(name)[0] for name in self._videos}
-        num_without = sum(len(texts) for key, texts in self._texts.items() if key not in keys)
-        num_without += sum(len(columns) for key, columns in self._left_out.items() if key not in keys)
-        videos = [replace(member, texts=self._side_texts(name)) for name, member in self._videos.items()]
+        texts, num_without = self._side_files.assign(list(self._videos), (member.name for member in self._refused))
+        videos = [replace(member, texts=texts.get(name, {})) for name, member in self._videos.items()]
         names, refused = set(self._videos), []
         for member in self._refused:
             name = _shown(member.name)
@@ -155,28 +145,12 @@ class _IndexBuilder:
         return (*videos, *refused)
 
     def _add_side_file(self, header: TarHeader, name: str, window: Window) -> None:
-        key, extension = _key_and_extension(name)
-        column = re.sub(r"\W", "_", extension.lower())
-        size_bytes = header.size_bytes
-        is_new = column not in self._side_columns
-        if (
-            size_bytes > MAX_SIDE_BYTES
-            or self._side_bytes + size_bytes > MAX_SIDE_TOTAL_BYTES
-            or (is_new and len(self._side_columns) == MAX_SIDE_COLUMNS)
-        ):
-            self._texts.get(key, {}).pop(column, None)  # as of a later member of the same name, so of a larger one
-            self._left_out.setdefault(key, {})[column] = f"{extension} ({size_bytes:,} bytes)"
-            return
-        self._left_out.get(key, {}).pop(column, None)
-        self._side_columns.add(column)
-        self._side_bytes += size_bytes
-        data = window.get(header.offset_bytes, header.offset_bytes + size_bytes)
-        self._texts.setdefault(key, {})[column] = data.decode("utf-8", "replace")
-
-    def _side_texts(self, name: str) -> dict[str, str]:
-        key = _key_and_extension(name)[0]
-        left_out = self._left_out.get(key)
-        return {**self._texts.get(key, {}), **({LEFT_OUT: ", ".join(left_out.values())} if left_out else {})}
+        stem, suffix = split_suffix(name)
+        size_bytes, text = header.size_bytes, None
+        if self._side_files.has_room(size_bytes):
+            data = window.get(header.offset_bytes, header.offset_bytes + size_bytes)
+            text = data.decode("utf-8", "replace")
+        self._side_files.add(SideFile(stem=stem, suffix=suffix.lower(), size_bytes=size_bytes, text=text))
 
 
 def _refusal(header: TarHeader, name: str, shard_bytes: int) -> Refusal | None:
@@ -220,12 +194,6 @@ def _refusal_of_damage(damage: TarDamaged, window: Window) -> Refusal:
     else:
         message = f"The shard is no tar archive (it starts with {head.hex(' ')})."
     return Refusal(reason="not_video", message=message)
-
-
-def _key_and_extension(name: str) -> tuple[str, str]:
-    folder, slash, base = name.rpartition("/")
-    stem, _, extension = base.partition(".")
-    return folder + slash + stem, extension
 
 
 def _shown(name: str) -> str:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from framegate.pipelines.source.found import ABSENT, NOT_THERE, FoundRows
+from framegate.pipelines.source.found import ABSENT, NOT_THERE, UNREADABLE, FoundRows
 from framegate.pipelines.source.index_cache import ShardIndexCache, open_index
 from framegate.pipelines.source.members import ShardIndex, ShardMember
 from framegate.pipelines.store import ObjectInfo, Store
@@ -50,17 +50,20 @@ def shards_of(uris: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def is_shard(info: ObjectInfo) -> bool:
     """Whether an object is taken for a shard: by its name, where it is there."""
-    return info.uri.lower().endswith(".tar") and info.version != ABSENT
+    return info.uri.lower().endswith(".tar") and info.version not in (ABSENT, UNREADABLE)
 
 
-def add_object(rows: FoundRows, order: int, info: ObjectInfo, member: str | None) -> None:
+def add_object(
+    rows: FoundRows, order: int, info: ObjectInfo, member: str | None, refusal: Refusal | None = None
+) -> None:
     """The row of an object that is not a shard, or of a member of a missing shard."""
     uri = info.uri if member is None else f"{info.uri}#{member}"
-    refusal = NOT_THERE if info.version == ABSENT else None
+    if refusal is None and info.version == ABSENT:
+        refusal = NOT_THERE
     if refusal is None and info.uri.lower().endswith(_PACKED):
         message = "A compressed tar archive is not read; give its videos as a plain .tar."
         refusal = Refusal(reason="not_video", message=message)
-    rows.add(order, uri, info.version, info.size_bytes, refusal=refusal)
+    rows.add(order, uri, info.version, info.size_bytes, refusal=refusal, access=info.access)
 
 
 @dataclass
@@ -85,11 +88,19 @@ class NamedShards:
         else:
             named.members.append((order, member))
 
-    def open(self, store: Store, cache: ShardIndexCache | None, rows: FoundRows, *, columns: frozenset[str]) -> None:
+    def open(
+        self,
+        store: Store,
+        cache: ShardIndexCache | None,
+        rows: FoundRows,
+        *,
+        columns: frozenset[str],
+        literal: Callable[[str], ObjectInfo | None],
+    ) -> None:
         """Adds a row for each member that was named, many shards at a time. A refused shard is a row, too.
 
-        `columns` are those of the manifest, with their prefix. Raises StorageError; InputError where one of them and a
-        side file have one name.
+        `columns` are those of the manifest, with their prefix; `literal` finds the object of just some name. Raises
+        StorageError; InputError where a column and a side file have one name.
         """
         for named, (info, index) in _opened(store, cache, self._named.values()):
             for order in named.whole[:1]:  # the same rows again would be left out
@@ -104,6 +115,8 @@ class NamedShards:
                         _add_member(rows, order, info, members[name], columns)
                     elif index.refusal is not None:
                         rows.add(order, f"{info.uri}#{name}", info.version, 0, refusal=index.refusal)
+                    elif (found := literal(f"{info.uri}#{name}")) is not None:  # an object that has just this name
+                        add_object(rows, order, found, None)
                     else:
                         rows.add(order, f"{info.uri}#{name}", ABSENT, 0, refusal=_no_such_member(index))
 
@@ -142,6 +155,7 @@ def _add_member(rows: FoundRows, order: int, info: ObjectInfo, member: ShardMemb
         member=Member(name=member.name, offset_bytes=member.offset_bytes),
         texts=member.texts,
         refusal=member.refusal,
+        access=info.access,
     )
 
 

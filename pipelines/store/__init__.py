@@ -8,7 +8,28 @@ Parquet file. Our Parquet is encoded and read in `parquet.py`.
 
 from __future__ import annotations
 
-from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, file_version, join, object_info
+from framegate.pipelines.store.globs import is_glob
+from framegate.pipelines.store.listing import Listing
+from framegate.pipelines.store.object_info import (
+    ObjectInfo,
+    OpenUpload,
+    Put,
+    bucket_of,
+    file_version,
+    join,
+    object_info,
+)
 from framegate.pipelines.store.store import Store
 
-__all__ = ["ObjectInfo", "OpenUpload", "Put", "Store", "file_version", "join", "object_info"]
+__all__ = [
+    "Listing",
+    "ObjectInfo",
+    "OpenUpload",
+    "Put",
+    "Store",
+    "bucket_of",
+    "file_version",
+    "is_glob",
+    "join",
+    "object_info",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Protocol
 
+from framegate.pipelines.store.listing import Listing
 from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put
 from framegate.schemas.errors import StorageError, VersionChanged
 
@@ -20,8 +21,13 @@ class Backend(Protocol):
         """Raises where nothing could be written below a folder, as far as can be told without writing."""
         ...
 
-    def list(self, path: str, *, depth: int | None = None, hidden: bool = False) -> Iterator[ObjectInfo]:
-        """What lies below a folder, or just so many levels of it; with the names that start with a dot, if wanted."""
+    def list(
+        self, path: str, *, depth: int | None = None, hidden: bool = False, listing: Listing | None = None
+    ) -> Iterator[ObjectInfo]:
+        """What lies below a folder, or just so many levels of it; with the names that start with a dot, if wanted.
+
+        `listing` says what to follow, and learns what was passed over.
+        """
         ...
 
     def stat(self, path: str) -> ObjectInfo: ...

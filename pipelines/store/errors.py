@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from framegate.schemas.errors import CredentialsError, ObjectNotFound, StorageError, StorageFull
+from framegate.schemas.uris import public
 
 CREDENTIAL_CODES: Final = frozenset(
     [
@@ -82,6 +83,10 @@ class TransientError(OSError):
     """The same request may succeed the next time, such as after an answer that was cut short."""
 
 
+class Refused(OSError):
+    """Storage said no, in words that need no name of an error class in front."""
+
+
 class RetriesExhausted(Exception):
     """A transient error that came again until the time was up; its cause is the last one."""
 
@@ -112,7 +117,11 @@ def is_transient(error: BaseException) -> bool:
 
 @contextmanager
 def translate_errors(verb: str, uri: str) -> Iterator[None]:
-    """Turns whatever fsspec and the clients below it raise into a StorageError of one sentence."""
+    """Turns whatever fsspec and the clients below it raise into a StorageError of one sentence.
+
+    The query of an http URL is left out of it.
+    """
+    uri = public(uri)
     try:
         yield
     except StorageError:
@@ -145,7 +154,7 @@ def _words(error: BaseException) -> str:
     code, status = answer_of(error)
     if code or status:
         return f"{code or 'no code'}, HTTP status {status}: {error}"
-    return str(error) if type(error) is TransientError else f"{type(error).__name__}: {error}"
+    return str(error) if type(error) in (TransientError, Refused) else f"{type(error).__name__}: {error}"
 
 
 def _class_names(error: BaseException) -> set[str]:

@@ -19,9 +19,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from framegate.pipelines.store.backend import check_length, version_changed
 from framegate.pipelines.store.errors import TransientError
+from framegate.pipelines.store.listing import Listing
 from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, is_hidden, object_info
 from framegate.pipelines.store.retries import retry_blocking
 from framegate.schemas.errors import StorageError
+from framegate.schemas.uris import protocol_of
 
 READ_MANY = 256  # objects asked for before the first is waited for
 READ_THREADS = 16
@@ -39,6 +41,9 @@ class FsspecObjects:
         self._patience_seconds = patience_seconds
 
     def path(self, uri: str) -> str:
+        if isinstance(self._fs, MemoryFileSystem):  # which takes `::` in a name for a chain of file systems
+            path = uri.partition("://")[2].strip("/")
+            return f"/{path}" if path else ""
         return cast(str, self._fs._strip_protocol(uri))
 
     def check_kind(self, path: str) -> None:
@@ -46,15 +51,26 @@ class FsspecObjects:
         if not isinstance(self._fs, MemoryFileSystem) and not self._single_writer:
             raise StorageError(_no_replacing(self._fs.unstrip_protocol(path)))
 
-    def list(self, path: str, *, depth: int | None = None, hidden: bool = False) -> Iterator[ObjectInfo]:
+    def list(
+        self, path: str, *, depth: int | None = None, hidden: bool = False, listing: Listing | None = None
+    ) -> Iterator[ObjectInfo]:
         try:
             found = self._try(self._fs.find, path, maxdepth=depth, detail=True)
         except FileNotFoundError:
             return
         root = path.rstrip("/")
+        left_out = ""
+        if listing is not None and listing.leave_out and protocol_of(listing.leave_out) in self._fs.protocol:
+            left_out = self.path(listing.leave_out).rstrip("/") + "/"
         for name in sorted(found):
-            if found[name]["type"] == "file" and (hidden or not is_hidden(name[len(root) :].lstrip("/"))):
+            if found[name]["type"] != "file":
+                continue
+            if listing is not None and left_out and listing.leaves_out(name, f"{root}/", left_out):
+                continue
+            if hidden or not is_hidden(name[len(root) :].lstrip("/")):
                 yield object_info(self._fs, found[name])
+            elif listing is not None:
+                listing.num_hidden += 1
 
     def stat(self, path: str) -> ObjectInfo:
         info = self._try(self._fs.info, path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 import stat
 import uuid
@@ -17,13 +18,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import ClassVar, Final
 
-from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.local import make_path_posix
 
 from framegate.pipelines.store.backend import check_length, version_changed
-from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, file_version, is_hidden
+from framegate.pipelines.store.listing import Listing
+from framegate.pipelines.store.local_walk import LocalWalk
+from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, file_version
 
 LOCK_FILE: Final = ".framegate-lock"  # never removed: another process may hold its lock
 
+_PROTOCOL: Final = re.compile(r"(?:file|local)://|(?:file|local):(?=/)")
+_SLASHES: Final = re.compile(r"//+")  # a disk takes them for one, and a video must have one name
+_NO_SUCH_NAME: Final = frozenset({errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
 _DESCRIPTORS: Final = "/proc/self/fd/"
 _ANY_FOLDER: Final = 0  # of a descriptor; names that begin with a slash are not looked up in it
 _NO_NAMELESS_FILES: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})
@@ -35,7 +41,8 @@ class LocalFiles:
     DELETE_MANY: ClassVar[int] = 1
 
     def path(self, uri: str) -> str:
-        return LocalFileSystem._strip_protocol(uri)
+        path = make_path_posix(_PROTOCOL.sub("", uri))
+        return _SLASHES.sub("/", path).rstrip("/") or "/"
 
     def check_kind(self, path: str) -> None:
         """The folder, or the nearest above it that is there, must be one in which names can be made."""
@@ -51,21 +58,13 @@ class LocalFiles:
         """A folder of ours with all that is in it; it may be missing."""
         shutil.rmtree(path, ignore_errors=True)
 
-    def list(self, path: str, *, depth: int | None = None, hidden: bool = False) -> Iterator[ObjectInfo]:
+    def list(
+        self, path: str, *, depth: int | None = None, hidden: bool = False, listing: Listing | None = None
+    ) -> Iterator[ObjectInfo]:
         """In the order in which S3 gives the same names; of a folder at a time no more than its names are held."""
         top = path.rstrip("/") + "/"
         deepest = None if depth is None else top.count("/") + depth
-        waiting: list[str] = [top]
-        while waiting:
-            name = waiting.pop()
-            if name.endswith("/"):
-                if deepest is None or name.count("/") < deepest:
-                    waiting.extend(reversed(_names(name, hidden)))
-                continue
-            with suppress(FileNotFoundError):  # deleted since
-                found = os.stat(name)
-                if stat.S_ISREG(found.st_mode):
-                    yield _info(name, found)
+        yield from LocalWalk(top, deepest=deepest, hidden=hidden, listing=listing).files()
 
     def stat(self, path: str) -> ObjectInfo:
         return _info(path, _stat(path))
@@ -148,8 +147,10 @@ def _stat(path: str) -> os.stat_result:
     """Raises FileNotFoundError where no file is, be it a folder or a name below a file."""
     try:
         found = os.stat(path)
-    except NotADirectoryError as error:
-        raise FileNotFoundError(path) from error
+    except OSError as error:
+        if error.errno in _NO_SUCH_NAME:
+            raise FileNotFoundError(path) from error
+        raise
     if not stat.S_ISREG(found.st_mode):
         raise FileNotFoundError(path)
     return found
@@ -157,19 +158,6 @@ def _stat(path: str) -> os.stat_result:
 
 def _info(path: str, found: os.stat_result) -> ObjectInfo:
     return ObjectInfo(uri=path, size_bytes=found.st_size, version=file_version(found))
-
-
-def _names(folder: str, hidden: bool) -> Sequence[str]:
-    """Full names in a folder, in order; folders end in a slash, which puts them where S3 has what is in them."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(
-                f"{folder}{entry.name}/" if entry.is_dir(follow_symlinks=False) else f"{folder}{entry.name}"
-                for entry in entries
-                if hidden or not is_hidden(entry.name)
-            )
-    except (FileNotFoundError, NotADirectoryError):  # deleted since, or there was none
-        return []
 
 
 def _read(descriptor: int, num_bytes: int) -> bytes:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from fsspec import AbstractFileSystem
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObjectInfo:
-    """One object. `version` changes when its bytes do: the etag, else size and modification time."""
+    """One object. `version` changes when its bytes do: the etag, else size and modification time.
+
+    `access` is the query that an http URL was asked with, which may be a secret (`schemas.uris`).
+    """
 
     uri: str
     size_bytes: int
     version: str
+    access: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,8 +58,8 @@ def join(root: str, *parts: str) -> str:
 
 def bucket_of(uri: str) -> str:
     """The bucket that an object lies in; of a local path the root."""
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc}" if parts.scheme and parts.netloc else "/"
+    protocol, bucket = re.match(r"(?:([^:/]+://)([^/]*))?", uri).groups()  # type: ignore[union-attr]
+    return f"{protocol}{bucket}" if bucket else "/"
 
 
 def file_version(stat: os.stat_result) -> str:

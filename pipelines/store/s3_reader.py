@@ -13,8 +13,10 @@ from typing import Any, Final, TypeVar, cast
 
 from fsspec import AbstractFileSystem
 
+from framegate.pipelines.store.addresses import kind_of
 from framegate.pipelines.store.backend import check_length, version_changed
 from framegate.pipelines.store.errors import answer_of
+from framegate.pipelines.store.listing import Listing
 from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, is_hidden
 from framegate.pipelines.store.retries import retry
 from framegate.pipelines.store.s3_body import read_body
@@ -35,19 +37,29 @@ class S3Reader:
         self._patience_seconds = patience_seconds
 
     def path(self, uri: str) -> str:
-        return cast(str, self._fs._strip_protocol(uri))
+        """Bucket and key as they are: s3fs would cut slashes at the end off, which are a part of a key."""
+        return uri.partition("://")[2]
 
     def check_kind(self, path: str) -> None:
         """What the credentials allow is told by writing alone."""
 
-    def list(self, path: str, *, depth: int | None = None, hidden: bool = False) -> Iterator[ObjectInfo]:
+    def list(
+        self, path: str, *, depth: int | None = None, hidden: bool = False, listing: Listing | None = None
+    ) -> Iterator[ObjectInfo]:
         bucket, prefix = self._folder(path)
+        left_out = "" if listing is None or listing.leave_out is None else self._out(bucket, listing.leave_out)
         flat = {"Delimiter": "/"} if depth == 1 else {}  # keys that are deeper by more cost less to skip than to walk
         for page in self._pages("list_objects_v2", Bucket=bucket, Prefix=prefix, **flat):
             for entry in page.get("Contents", []):
                 key = entry["Key"]
-                if (hidden or not is_hidden(key[len(prefix) :])) and not key.endswith("/"):  # some console's "folder"
+                if key.endswith("/"):  # some console's "folder"
+                    continue
+                if listing is not None and left_out and listing.leaves_out(key, prefix, left_out):
+                    continue
+                if hidden or not is_hidden(key[len(prefix) :]):
                     yield s3_info(bucket, key, entry["Size"], entry["ETag"])
+                elif listing is not None:
+                    listing.num_hidden += 1
 
     def stat(self, path: str) -> ObjectInfo:
         return self._wait(self._stat(path))
@@ -147,13 +159,18 @@ class S3Reader:
         return run_coroutine_threadsafe(request, self._fs.loop).result()
 
     def _key(self, path: str) -> tuple[str, str]:
-        bucket, key, _ = self._fs.split_path(path)
-        return bucket, key
+        return self._fs._find_bucket_key(path)  # not `split_path`, which takes `?versionId=` out of a name
+
+    def _out(self, bucket: str, folder: str) -> str:
+        """The prefix of keys in a folder that is left out; nothing where it lies elsewhere."""
+        if kind_of(folder) != "s3":
+            return ""
+        other, prefix = self._folder(self.path(folder))
+        return prefix if other == bucket else ""
 
     def _folder(self, path: str) -> tuple[str, str]:
         bucket, key = self._key(path)
-        key = key.strip("/")
-        return bucket, f"{key}/" if key else ""
+        return bucket, key if not key or key.endswith("/") else f"{key}/"
 
 
 def s3_info(bucket: str, key: str, size_bytes: int, etag: str) -> ObjectInfo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -10,14 +11,14 @@ from itertools import chain, islice
 from typing import Any, BinaryIO, Final, cast
 
 from fsspec import AbstractFileSystem
-from fsspec.core import url_to_fs
-from fsspec.utils import get_protocol
 
 from framegate.pipelines.failpoints import reach
+from framegate.pipelines.store.addresses import HTTP, LOCAL, S3, kind_of, make_filesystem
 from framegate.pipelines.store.backend import Backend
 from framegate.pipelines.store.errors import translate_errors
 from framegate.pipelines.store.fsspec_objects import FsspecObjects
-from framegate.pipelines.store.globs import below, matching
+from framegate.pipelines.store.globs import below, fixed_part, matching
+from framegate.pipelines.store.listing import Listing
 from framegate.pipelines.store.local import LocalFiles
 from framegate.pipelines.store.object_file import open_object
 from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, bucket_of, join
@@ -25,9 +26,8 @@ from framegate.pipelines.store.pinned import PinnedObject, pin
 from framegate.pipelines.store.retries import PATIENCE_SECONDS
 from framegate.schemas.clip import Video
 from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
+from framegate.schemas.uris import protocol_of, public, with_access
 
-LOCAL = ("file", "local")
-S3 = ("s3", "s3a")
 FIRST_CONTACT_SECONDS: Final = 15.0
 
 
@@ -43,21 +43,21 @@ class Store:
     single_writer: bool = False
     patience_seconds: float = PATIENCE_SECONDS
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, listing: Listing | None = None) -> Iterator[ObjectInfo]:
         """Every object below a folder or prefix, by name; nothing where it does not exist. Never from a cache.
 
         Comes page by page, folder by folder. Names that start with a dot, at any depth below the prefix, are left out:
-        temporary and system files; so are links to folders.
+        temporary and system files; so are links to folders, unless a `listing` says otherwise.
         """
         with translate_errors("list", prefix):
             backend, path = self._backend(prefix)
-            yield from backend.list(path)
+            yield from backend.list(path, listing=listing)
 
-    def glob(self, pattern: str) -> Iterator[ObjectInfo]:
+    def glob(self, pattern: str, listing: Listing | None = None) -> Iterator[ObjectInfo]:
         """Every object that a glob matches (`*`, `**`, `?`, `[...]`), by name. A star matches no leading dot."""
         with translate_errors("list", pattern):
             backend, path = self._backend(pattern)
-            yield from matching(backend, path)
+            yield from matching(backend, path, listing)
 
     def stat(self, uri: str) -> ObjectInfo:
         """Raises ObjectNotFound, StorageError."""
@@ -75,22 +75,34 @@ class Store:
         """Raises ObjectNotFound where the bucket of an object that is not there is missing, too."""
         self.is_folder(bucket_of(uri))
 
-    def shows(self, name: str) -> Callable[[str], bool]:
-        """Whether listing `name`, a prefix or a glob, would show an object of some URI, were it there."""
+    def shows(self, name: str, *, is_pattern: bool) -> Callable[[str], bool]:
+        """Whether listing `name`, a folder or a glob, would show an object of some URI, were it there."""
         backend, path = self._backend(name)
-        kind, is_below = _kind_of(name), below(path)
-        return lambda uri: _kind_of(uri) == kind and is_below(backend.path(uri))
+        kind, is_below = kind_of(name), below(path, is_pattern=is_pattern)
+        return lambda uri: kind_of(uri) == kind and is_below(backend.path(uri))
+
+    def holds(self, folder: str, name: str, *, or_same: bool = False) -> bool:
+        """Whether the place that `name` names, a folder or a glob, lies below a folder, as far as names and links tell.
+
+        Asks nothing of storage but where local links lead.
+        """
+        if kind_of(folder) != kind_of(name):
+            return False
+        outer, inner = (self._backend(fixed_part(uri))[1].rstrip("/") for uri in (folder, name))
+        if kind_of(folder) == "file":
+            outer, inner = (os.path.realpath(path or "/") for path in (outer, inner))
+        return (outer == inner and or_same) or inner.startswith(outer.rstrip("/") + "/")
 
     @staticmethod
     def is_local(uri: str) -> bool:
         """Whether it is a file or folder of this machine. Asks nothing of storage."""
-        return get_protocol(uri) in LOCAL
+        return protocol_of(uri) in LOCAL
 
     def read(self, uri: str, start: int | None = None, end: int | None = None) -> bytes:
         """Bytes [start, end), or all. Raises ObjectNotFound, StorageError, also where the object ends before `end`."""
         first = start or 0
         if first < 0 or (end is not None and end < first):
-            raise ValueError(f"bytes {start} to {end} of {uri} are no range; it must be 0 <= start <= end")
+            raise ValueError(f"bytes {start} to {end} of {public(uri)} are no range; it must be 0 <= start <= end")
         with translate_errors("read", uri):
             backend, path = self._backend(uri)
             return backend.read(path, first, end)
@@ -113,7 +125,9 @@ class Store:
         """
         for uri, data in self.read_present(objects):
             if data is None:
-                raise ObjectNotFound(f"cannot read {uri}: it, or the bucket or folder it belongs to, does not exist")
+                raise ObjectNotFound(
+                    f"cannot read {public(uri)}: it, or the bucket or folder it belongs to, does not exist"
+                )
             yield uri, data
 
     def read_present(self, objects: Iterable[str | ObjectInfo]) -> Iterator[tuple[str, bytes | None]]:
@@ -142,7 +156,7 @@ class Store:
         """
         with translate_errors("read", uri):
             backend, path = self._backend(uri)
-            return open(path, "rb") if isinstance(backend, LocalFiles) else open_object(uri, backend, path)
+            return open(path, "rb") if isinstance(backend, LocalFiles) else open_object(public(uri), backend, path)
 
     def open_pinned(self, video: Video) -> PinnedObject:
         """The bytes of a video: its object at its version, of which a tar member is a stretch.
@@ -151,7 +165,7 @@ class Store:
         nothing to read: each read names the version, and the first one raises.
         """
         with translate_errors("read", video.object_uri):
-            return pin(*self._backend(video.object_uri), video)
+            return pin(*self._backend(with_access(video.object_uri, video.access)), video)
 
     def filesystem(self, uri: str) -> tuple[AbstractFileSystem, str]:
         """The fsspec filesystem behind a URI, and its path there: to read only.
@@ -160,8 +174,8 @@ class Store:
         nor translated here.
         """
         with translate_errors("read", uri):
-            fs, path = url_to_fs(uri, **self._options(uri))
-            return fs, path
+            fs = make_filesystem(uri, self._options(uri))
+            return fs, cast(str, fs._strip_protocol(uri))
 
     def open_uploads(self, prefix: str) -> Iterator[OpenUpload]:
         """Multipart uploads below a prefix that are neither completed nor aborted. Only S3 has them."""
@@ -222,11 +236,11 @@ class Store:
         self.check_reachable(root)
         name = f".framegate-probe-{uuid.uuid4().hex}"
         # In a folder of its own on a disk, where replacing leaves a file for its lock.
-        probe = join(root, name, name) if _kind_of(root) == "file" else join(root, name)
+        probe = join(root, name, name) if kind_of(root) == "file" else join(root, name)
         try:
             self._check_conditions(root, probe)
         finally:
-            if _kind_of(root) == "file":
+            if kind_of(root) == "file":
                 LocalFiles().remove_folder(LocalFiles().path(join(root, name)))
 
     def _check_conditions(self, root: str, probe: str) -> None:
@@ -246,7 +260,7 @@ class Store:
 
     def _backend(self, uri: str) -> tuple[Backend, str]:
         """The kind of storage behind a URI, and the path there."""
-        protocol = get_protocol(uri)
+        protocol = protocol_of(uri)
         if protocol in LOCAL:
             local = LocalFiles()
             return local, local.path(uri)
@@ -257,18 +271,18 @@ class Store:
 
             options["config_kwargs"] = {**ONE_TRY, **options.get("config_kwargs", {})}
             kind = S3Objects
+        elif protocol in HTTP:
+            from framegate.pipelines.store.http import HttpObjects
+
+            return HttpObjects(patience_seconds=self.patience_seconds), uri
         else:
             kind = FsspecObjects
-        fs, path = url_to_fs(uri, **options)
-        return kind(fs, single_writer=self.single_writer, patience_seconds=self.patience_seconds), path
+        fs = make_filesystem(uri, options)
+        backend = kind(fs, single_writer=self.single_writer, patience_seconds=self.patience_seconds)
+        return backend, backend.path(uri)
 
     def _options(self, uri: str) -> dict[str, Any]:
-        return {} if get_protocol(uri) in LOCAL else {"use_listings_cache": False, **self.options}
-
-
-def _kind_of(uri: str) -> str:
-    protocol = get_protocol(uri)
-    return "file" if protocol in LOCAL else "s3" if protocol in S3 else protocol
+        return {} if protocol_of(uri) in LOCAL else {"use_listings_cache": False, **self.options}
 
 
 def _uri(item: str | ObjectInfo) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.partition import check_partition_by, partitions
+from framegate.pipelines.commit.partition import check_partition_by, in_zone, partitions
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.seal_log import SealLog
 from framegate.pipelines.commit.unit_rows import RunFacts
@@ -125,6 +125,29 @@ def test_times_may_be_texts_dates_or_in_a_time_zone() -> None:
     east = datetime(2026, 11, 22, 1, tzinfo=timezone(timedelta(hours=2)))
     assert names_of(rows(input_taken=[east]), "taken.date") == ["taken_date=2026-11-21"]
     assert names_of(rows(written_at=[NOON]), "written_at.hour") == ["written_at_hour=12"]
+
+
+def test_dates_are_local_to_the_zone_of_the_output() -> None:
+    times = pa.array(
+        [
+            datetime(2026, 7, 1, 22, 15, tzinfo=UTC),
+            datetime(2026, 7, 1, 21, 59, 59, 999999, tzinfo=UTC),
+            datetime(2026, 12, 31, 23, 30, tzinfo=UTC),
+            datetime(2026, 12, 31, 22, 30, tzinfo=UTC),
+        ],
+        pa.timestamp("us", "UTC"),
+    )
+    table = pa.table({"input_taken": times, "written_at": times})
+    for entry in ("taken.date", "written_at.date"):
+        [zoned] = in_zone([entry], "Europe/Berlin")
+        folder = entry.replace(".", "_")
+        days = ["2026-07-02", "2026-07-01", "2027-01-01", "2026-12-31"]
+        assert names_of(table, zoned) == [f"{folder}={day}" for day in days]
+    [kolkata] = in_zone(["taken.hour"], "Asia/Kolkata")  # off UTC by five hours and a half
+    assert names_of(table, kolkata) == [f"taken_hour={hour}" for hour in (3, 3, 5, 4)]
+    assert in_zone(["camera", "taken.date"], "UTC") == ("camera", "taken.date")
+    local = rows(input_taken=["2026-07-02 00:15", "2026-07-01T22:15Z"])
+    assert names_of(local, *in_zone(["taken.date"], "Europe/Berlin")) == ["taken_date=2026-07-02"] * 2
 
 
 def test_a_column_that_no_row_has_is_null() -> None:

@@ -65,3 +65,12 @@ def test_a_uri_is_taken_out_of_any_text_of_a_record() -> None:
         "*": ["cannot read '*'.", 1, None, {"deep": "*"}],
         "other": f"{URI}.bak and x{URI}",
     }
+
+
+@pytest.mark.parametrize("uri", ["/a/clip [abc123].mp4", "/a/b c.mp4", "/a/{1,2};(x).mp4", 'https://h/it\'s "it".mp4'])
+def test_a_uri_of_several_words_is_taken_out_too(uri: str) -> None:
+    record = {uri: f"cannot read {uri}: permission denied", "other": "/a/clip.mp4"}
+    assert redact(record, Targets.of([uri]), lambda found: "*") == {
+        "*": "cannot read *: permission denied",
+        "other": "/a/clip.mp4",
+    }

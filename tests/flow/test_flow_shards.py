@@ -87,15 +87,15 @@ def test_a_shard_that_is_replaced_after_the_plan_gives_no_row_of_either_version(
     shards = [join(s3_root, f"shard-0{n}.tar") for n in range(2)]
     for n, uri in enumerate(shards):
         store.put_once(uri, make_tar({f"{n}.mp4": clips[n]}))
-    find_videos = driver_plan.find_videos
+    find_input = driver_plan.find_input
 
-    def find_and_replace(*args: Any) -> Any:
-        videos = find_videos(*args)
+    def find_and_replace(*args: Any, **kwargs: Any) -> Any:
+        videos = find_input(*args, **kwargs)
         store.delete([shards[1]])
         store.put_once(shards[1], make_tar({"new.mp4": clips[2], "1.mp4": clips[2]}))
         return videos
 
-    monkeypatch.setattr(driver_plan, "find_videos", find_and_replace)
+    monkeypatch.setattr(driver_plan, "find_input", find_and_replace)
     summary = flow.run(shard_job, engine_factory=ScriptedEngine)
     assert (summary.num_videos_answered, summary.num_videos_failed) == (1, 1)
     (failure,) = rows(shard_job, "SELECT video_uri, reason FROM failures")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from typer.testing import Result
 
 from framegate.pipelines.store import Store
+from tests.web_server import WebServer
 
 Framegate = Callable[..., Result]
 KEYS = {
@@ -105,6 +107,43 @@ def test_a_job_says_how_videos_are_cut_and_looked_at(
     result = framegate("probe", str(videos / "film.mp4"), "--job", str(job))
     assert result.exit_code == 2
     assert "seconds" in result.output
+
+
+ODD_NAMES = (
+    "clip [abc123].mp4",
+    "a{1,2}.mp4",
+    "cam::1.mp4",
+    "what?.mp4",
+    "100%#+.mp4",
+    "ü b.mp4",
+    "new\nline\x1b[m.mp4",
+)
+
+
+def test_odd_names_are_probed_one_by_one_and_printed_harmlessly(
+    framegate: Framegate, videos: Path, tmp_path: Path
+) -> None:
+    names = [str(tmp_path / "odd" / name) for name in ODD_NAMES]
+    (tmp_path / "odd").mkdir()
+    for name in names:
+        os.link(videos / "film.mp4", name)
+    (tmp_path / "odd" / "bad\x1b[2J.mp4").write_text("no video")
+    result, rows = probe(framegate, tmp_path, *names, str(tmp_path / "odd"))
+    assert [row["uri"] for row in rows[: len(names)]] == names
+    assert sorted(row["verdict"] for row in rows) == ["not_video", *["ok"] * 2 * len(names)]
+    assert "\x1b" not in result.stdout
+    assert r"bad\x1b[2J.mp4: " in result.stdout
+
+
+def test_a_signed_url_is_probed_and_its_signature_shown_nowhere(
+    framegate: Framegate, videos: Path, tmp_path: Path
+) -> None:
+    with WebServer({"/film.mp4": (videos / "film.mp4").read_bytes()}, signature="sig=s3cret") as server:
+        uri = f"{server.root}/film.mp4"
+        result, rows = probe(framegate, tmp_path, f"{uri}?sig=s3cret", f"{uri}?sig=s3cret-old")
+    assert [(row["uri"], row["verdict"]) for row in rows] == [(uri, "ok"), (uri, "storage")]
+    assert "s3cret" not in result.output
+    assert "s3cret" not in (tmp_path / "probe.json").read_text()
 
 
 def test_objects_on_a_real_s3_server_are_probed_by_ranges(

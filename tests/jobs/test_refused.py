@@ -123,7 +123,7 @@ def test_an_output_is_probed_without_a_trace(tmp_path: Path, s3_root: str) -> No
 
 def test_a_kind_of_storage_that_cannot_replace_by_version_is_refused_without_writing() -> None:
     with pytest.raises(StorageError, match=r"no conditional replacing .*single_writer: true"):
-        Store().check_reachable("http://127.0.0.1:9/nowhere")
+        Store().check_reachable("webhdfs://127.0.0.1:9/nowhere")
 
 
 def test_a_run_that_began_and_broke_off_does_not_exit_with_2(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from framegate.schemas.clock import CLOCK_OFFSET, now
+from framegate.schemas.clock import CLOCK_OFFSET, find_zone, now
 from framegate.schemas.errors import ConfigError
 
 
@@ -21,3 +21,14 @@ def test_what_is_no_number_of_seconds_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(CLOCK_OFFSET, offset)
     with pytest.raises(ConfigError, match="must be a number of seconds"):
         now()
+
+
+def test_a_zone_is_found_by_its_name_and_utc_without_any_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert datetime(2026, 7, 1, tzinfo=find_zone("Europe/Berlin")).utcoffset() == timedelta(hours=2)
+    assert find_zone("UTC") is UTC
+
+
+@pytest.mark.parametrize("name", ["Europe/Berlim", "", "../../etc/passwd", "/etc/passwd", "Mars/Olympus"])
+def test_what_is_no_zone_is_refused_with_its_value(name: str) -> None:
+    with pytest.raises(ConfigError, match="is no time zone that this machine knows"):
+        find_zone(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -79,7 +79,7 @@ def test_times_in_a_manifest_stay_times(tmp_path: Path) -> None:
     taken = datetime(2026, 11, 21, 3, 0)
     pq.write_table(pa.table({"uri": ["a.mp4"], "taken": [taken]}), tmp_path / "list.parquet")
     [video] = find(str(tmp_path / "list.parquet"))
-    assert video.inputs == {"taken": taken}
+    assert video.inputs == {"taken": taken.replace(tzinfo=UTC)}
 
 
 def test_a_listed_video_that_is_not_there_is_kept_to_fail_as_a_row(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_listed_video_that_is_not_there_is_kept_to_fail_as_a_row(tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("path,camera\na.mp4,1\n", "has no column `uri`; it has path, camera"),
+        ("path,camera\na.mp4,1\n", "has no column `uri`; it has 'path', 'camera'"),
         ("uri,camera\n,1\n", "has no uri in row 1"),
         ("uri\na.mp4\na.mp4\n", "twice"),
         ("", "cannot be read as csv"),

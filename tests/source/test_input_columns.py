@@ -17,10 +17,10 @@ from framegate.pipelines.plan.remaining import remaining
 from framegate.pipelines.plan.stored import Stored
 from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.source.found import FoundRows, to_videos
-from framegate.pipelines.source.input_columns import input_names, pack_inputs, pack_texts, plain_columns
+from framegate.pipelines.source.input_columns import column_types, pack_inputs, pack_texts, plain_column
 from framegate.schemas.clip import Member
+from framegate.schemas.column_types import TIMESTAMP
 from framegate.schemas.config import InputConfig
-from framegate.schemas.errors import InputError
 from framegate.schemas.qa import Question
 from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, FOUND
 from framegate.schemas.unit import PlannedVideo, inputs_bytes, inputs_table
@@ -51,23 +51,27 @@ def test_texts_come_back_as_they_were_packed(rows: list[Mapping[str, str]]) -> N
         (pa.array([datetime(2026, 1, 1), None], pa.timestamp("s")), pa.timestamp("us")),
         (pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * 2, pa.timestamp("ms", "UTC")), pa.timestamp("us", "UTC")),
         (pa.array([date(2026, 1, 1), None]), pa.date32()),
+        (pa.array([date(2026, 1, 1), None], pa.date64()), pa.date32()),
         (pa.array([True, None]), pa.bool_()),
         (pa.array([["a"], []], pa.large_list(pa.large_string())), pa.list_(pa.string())),
         (pa.array([{"x": 1}, None], pa.struct([("x", pa.int8())])), pa.struct([("x", pa.int64())])),
     ],
 )
 def test_a_value_has_one_type_whatever_kind_of_file_it_came_in(column: pa.Array, plain: pa.DataType) -> None:
-    table = plain_columns(pa.table({"a": column}))
-    assert table.column("input_a").type == plain
-    assert table.column("input_a").to_pylist() == column.to_pylist()
+    values = plain_column(pa.chunked_array([column]))
+    assert values.type == plain
+    assert values.to_pylist() == column.to_pylist()
 
 
 def test_rows_are_packed_as_single_rows_are(tmp_path: Path) -> None:
-    rows = [{"uri": f"{n}.mp4", "camera": f"north-{n}", "floor": n, "taken": datetime(2026, 1, 1)} for n in range(5)]
+    rows = [
+        {"uri": f"{n}.mp4", "camera": f"north-{n}", "floor": n, "taken": datetime(2026, 1, 1, tzinfo=UTC)}
+        for n in range(5)
+    ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "list.parquet", row_group_size=2)
     found = find_videos(InputConfig(videos=str(tmp_path / "list.parquet")))
     assert found.column("inputs").to_pylist() == [b""] * 5
-    assert input_names(found, max_rows=2) == {"camera", "floor", "taken"}
+    assert column_types(found) == {"camera": pa.string(), "floor": pa.int64(), "taken": TIMESTAMP}
     own = [{name: value for name, value in row.items() if name != "uri"} for row in rows]
     for data, row in zip(pack_inputs(found).to_pylist(), own, strict=True):
         packed = inputs_table(data)
@@ -97,9 +101,14 @@ def test_a_name_that_is_given_twice_is_the_first_one_given(given_names: list[tup
     assert [video.video_id for video in videos] == found.column("video_id").to_pylist()
 
 
-def test_a_name_that_is_no_unicode_is_said_in_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "videos").mkdir()
-    with open(bytes(tmp_path / "videos") + b"/a\xff.mp4", "wb"):
-        pass
-    with pytest.raises(InputError, match=r"is not Unicode: .*a\\udcff\.mp4.*; rename the object"):
-        find_videos(InputConfig(videos=str(tmp_path / "videos")))
+def test_a_name_that_is_no_unicode_is_one_row_with_its_bytes_written_out(tmp_path: Path) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    (folder / "fine.mp4").touch()
+    for name in (b"a\xff.mp4", "ü".encode() + b"\xfc.mp4"):
+        with open(bytes(folder) + b"/" + name, "wb"):
+            pass
+    for videos in (str(folder), f"{folder}/*.mp4", (f"{folder}/",)):
+        found = {video.uri: video.refusal for video in to_videos(find_videos(InputConfig(videos=videos)))}
+        assert set(found) == {f"{folder}/{name}.mp4" for name in ("fine", r"a\xff", r"ü\xfc")}
+        assert [refusal and refusal.reason for refusal in found.values()].count("not_unicode") == 2

@@ -7,16 +7,18 @@ import tarfile
 import pytest
 
 from framegate.pipelines.source import members as members_module
-from framegate.pipelines.source.members import LEFT_OUT, MAX_SIDE_BYTES
+from framegate.pipelines.source import side_files as side_files_module
+from framegate.pipelines.source.side_files import LEFT_OUT, MAX_SIDE_BYTES
 from tests.source.tars import FORMATS, by_name, content, index, make_info, make_tar, reasons
 
 
-def test_side_files_describe_every_video_of_their_key() -> None:
+def test_side_files_describe_the_videos_of_their_name() -> None:
     data = make_tar(
         ("d/a.json", b'{"x": 1}'),
         ("d/a.left.mp4", b"left"),
         ("d/a.right.mp4", b"right"),
         ("d/a.Meta-1.json", b"{}"),
+        ("d/b.Meta-1.json", b"{}"),
         ("d/b.txt", b"caf\xe9"),
         ("d/b.mp4", b"b"),
         ("c.mp4", b"c"),
@@ -24,12 +26,43 @@ def test_side_files_describe_every_video_of_their_key() -> None:
     )
     found = index(data)
     assert {member.name: dict(member.texts) for member in found.members} == {
-        "d/a.left.mp4": {"json": '{"x": 1}', "meta_1_json": "{}"},
-        "d/a.right.mp4": {"json": '{"x": 1}', "meta_1_json": "{}"},
-        "d/b.mp4": {"txt": "caf\ufffd"},
+        "d/a.left.mp4": {"json": '{"x": 1}'},
+        "d/a.right.mp4": {"json": '{"x": 1}'},
+        "d/b.mp4": {"meta_1_json": "{}", "txt": "caf\ufffd"},
         "c.mp4": {},
     }
-    assert found.num_ignored == {"without_video": 1}
+    assert found.num_ignored == {"without_video": 2}  # a.Meta-1.json may be that of a video in another shard
+
+
+@pytest.mark.parametrize(
+    ("names", "texts"),
+    [
+        ("cam_0.5.mp4 cam_0.7.json", {"cam_0.5.mp4": {}}),
+        ("cam_0.5.mp4 cam_0.7.mp4 cam_0.7.json", {"cam_0.5.mp4": {}, "cam_0.7.mp4": {"json"}}),
+        ("cam_0.mp4 cam_0.7.json", {"cam_0.mp4": {}}),
+        ("cam_0.5.mp4 cam_0.json", {"cam_0.5.mp4": {}}),
+        ("2026.11.29.mp4 2026.11.30.txt 2026.11.29.txt", {"2026.11.29.mp4": {"txt"}}),
+        ("front.left.mp4 front.right.json", {"front.left.mp4": {}}),
+        ("v1.2.mp4 v1.3.mp4 v1.2.meta.json", {"v1.2.mp4": {"meta_json"}, "v1.3.mp4": {}}),
+        ("a.mp4 a.mkv a.mp4.json", {"a.mp4": {"mp4_json"}, "a.mkv": {}}),
+        ("a.mp4 a.left.mp4 a.json", {"a.mp4": {"json"}, "a.left.mp4": {}}),
+        ("a.mp4 a.0.json a.1.json", {"a.mp4": {"0_json", "1_json"}}),
+        ("x.y/a.mp4 x.z/a.json x.json", {"x.y/a.mp4": {}}),
+        ("clip clip.json clip.txt", {"clip": {"json", "txt"}}),
+        (".5/a.mp4 b.5.mp4 b.5.JSON", {"b.5.mp4": {"json"}}),
+    ],
+)
+def test_no_video_is_given_the_side_file_of_another_one(names: str, texts: dict[str, set[str]]) -> None:
+    found = index(make_tar(*((name, b"{}") for name in names.split())))
+    assert {member.name: set(member.texts) for member in found.members} == {
+        name: set(columns) for name, columns in texts.items()
+    }
+
+
+def test_a_refused_video_keeps_its_side_file_to_itself() -> None:
+    link = make_info("a.left.mp4", type=tarfile.SYMTYPE, linkname="b")
+    found = by_name(index(make_tar(("a.mp4", b"a"), link, ("a.left.json", b"{}"))).members)
+    assert {name: dict(member.texts) for name, member in found.items()} == {"a.mp4": {}, "a.left.mp4": {}}
 
 
 def test_a_side_file_that_is_too_large_is_named_in_the_row() -> None:
@@ -40,10 +73,10 @@ def test_a_side_file_that_is_too_large_is_named_in_the_row() -> None:
 
 
 def test_side_files_are_bounded_in_columns_and_in_sum(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(members_module, "MAX_SIDE_COLUMNS", 2)
+    monkeypatch.setattr(side_files_module, "MAX_SIDE_COLUMNS", 2)
     [a] = index(make_tar(("a.mp4", b""), *((f"a.{n}.txt", b"text") for n in range(4)))).members
     assert a.texts == {"0_txt": "text", "1_txt": "text", LEFT_OUT: "2.txt (4 bytes), 3.txt (4 bytes)"}
-    monkeypatch.setattr(members_module, "MAX_SIDE_TOTAL_BYTES", 6)
+    monkeypatch.setattr(side_files_module, "MAX_SIDE_TOTAL_BYTES", 6)
     [a, b] = index(make_tar(("a.mp4", b""), ("b.mp4", b""), ("a.txt", b"text"), ("b.txt", b"text"))).members
     assert a.texts == {"txt": "text"}
     assert b.texts == {LEFT_OUT: "txt (4 bytes)"}

@@ -1,0 +1,140 @@
+"""What an output fixes once and for all, in `layout.json`: partitions, time zone, and the types of input columns.
+
+A later run may add columns of the manifest. It changes none: their types belong to the output, so that every file of
+it, old or new, can be read as one table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+
+from framegate.pipelines.commit.output import Output
+from framegate.schemas.column_types import column_word, read_type, write_type
+from framegate.schemas.errors import ConfigError, ObjectNotFound, StorageError, VersionChanged
+
+UTC_ZONE: Final = "UTC"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed:
+    """
+    partition_by   the job's `output.partition_by`
+    columns        of manifests and side files, without `input_`: their types in every sealed file, in the order in
+                   which they came. A column that no row had a value of yet is not there
+    has_columns    false in an output of a version that did not write columns: its files may have some
+    time_zone      IANA: dates and hours of partitions are local to it
+    """
+
+    partition_by: tuple[str, ...]
+    columns: Mapping[str, pa.DataType] = field(default_factory=dict)
+    time_zone: str = UTC_ZONE
+    has_columns: bool = True
+
+    def to_json(self) -> bytes:
+        """The bytes of `layout.json`."""
+        document = {
+            "partition_by": list(self.partition_by),
+            "time_zone": self.time_zone,
+            "columns": {name: write_type(data_type) for name, data_type in self.columns.items()},
+        }
+        return (json.dumps(document, indent=1) + "\n").encode()
+
+
+def read_fixed(output: Output) -> Fixed | None:
+    """None where nothing is fixed yet. Raises StorageError."""
+    uri = output.layout.partitioning
+    try:
+        return _parse(uri, output.store.read(uri))
+    except ObjectNotFound:
+        return None
+
+
+def fix(
+    output: Output,
+    partition_by: Sequence[str],
+    columns: Mapping[str, pa.DataType] | None = None,
+    time_zone: str | None = None,
+) -> Fixed:
+    """Fixes what is not fixed yet, and returns all that is. Any number of processes may do this at once.
+
+    Raises ConfigError where it is fixed in another way, StorageError.
+    """
+    uri, wanted = output.layout.partitioning, Fixed(
+        partition_by=tuple(partition_by), columns=columns or {}, time_zone=time_zone or UTC_ZONE
+    )  # fmt: skip
+    while True:
+        try:
+            info, data = output.store.read_version(uri)
+        except ObjectNotFound:
+            if output.store.put_once(uri, wanted.to_json()).is_ours:
+                return wanted
+            continue
+        there = _parse(uri, data)
+        check_partitions(output, there, wanted.partition_by, time_zone)
+        check_columns(output, there, wanted.columns)
+        both = Fixed(
+            partition_by=there.partition_by,
+            columns={**there.columns, **wanted.columns},
+            time_zone=there.time_zone,
+        )
+        if both == there:
+            return there
+        try:
+            output.store.replace(uri, both.to_json(), if_match=info.version)
+            return both
+        except (VersionChanged, ObjectNotFound):  # another run added its columns just now
+            continue
+
+
+def check_partitions(output: Output, there: Fixed, partition_by: Sequence[str], time_zone: str | None) -> None:
+    """Raises ConfigError where the tables are partitioned in another way. `time_zone`: None where it is not known."""
+    if tuple(partition_by) != there.partition_by:
+        raise ConfigError(
+            f"output.partition_by is {list(partition_by)}, but the tables in {output.root} are partitioned by"
+            f" {list(there.partition_by)} since their first rows, which cannot change: set it to"
+            f" {list(there.partition_by)}, or use another output.uri"
+        )
+    has_times = any("." in entry for entry in partition_by)
+    if has_times and time_zone is not None and time_zone != there.time_zone:
+        raise ConfigError(
+            f"input.time_zone is {time_zone}, but the partitions in {output.root} are dates and hours of"
+            f" {there.time_zone} since their first rows, which cannot change: set it to {there.time_zone}, or use"
+            " another output.uri"
+        )
+
+
+def check_columns(output: Output, there: Fixed, columns: Mapping[str, pa.DataType]) -> None:
+    """Raises ConfigError where a column has another type in the output, or a name that differs in case alone."""
+    by_lower = {name.lower(): name for name in there.columns}
+    for name, data_type in columns.items():
+        known = by_lower.get(name.lower(), name)
+        if known != name:
+            raise ConfigError(
+                f"the input has a column '{name}', and the output {output.root} a column '{known}': SQL does not tell"
+                f" them apart; rename it to '{known}'"
+            )
+        if name in there.columns and there.columns[name] != data_type:
+            fixed = column_word(there.columns[name])
+            raise ConfigError(
+                f"the input's column '{name}' is {column_word(data_type)}, but in {output.root} it is {fixed} since its"
+                f" first value, which cannot change: declare it as input.columns: {{{name}: {fixed}}}, rename it, or"
+                " use another output.uri"
+            )
+
+
+def _parse(uri: str, data: bytes) -> Fixed:
+    try:
+        document: Any = json.loads(data)
+        return Fixed(
+            partition_by=tuple(document["partition_by"]),
+            columns={name: read_type(value) for name, value in document.get("columns", {}).items()},
+            time_zone=document.get("time_zone", UTC_ZONE),
+            has_columns="columns" in document,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+        raise StorageError(f"{uri} is no layout of an output ({error!r})") from error

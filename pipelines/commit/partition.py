@@ -26,7 +26,7 @@ from framegate.pipelines.commit.fixed import UTC_ZONE, check_partitions, fix, re
 from framegate.pipelines.commit.output import Output
 from framegate.schemas.clock import find_zone
 from framegate.schemas.errors import ConfigError
-from framegate.schemas.tables import FAILURES, INPUT_PREFIX, JOURNAL, RESULTS
+from framegate.schemas.tables import CONFIG_ID, FAILURES, INPUT_PREFIX, JOURNAL, RESULTS
 
 NULL: Final = "__null__"
 """The folder's value for rows that have none. pandas fails on Hive's own __HIVE_DEFAULT_PARTITION__: pyarrow cannot
@@ -40,7 +40,7 @@ TIME_PARTS: Final = {
 }
 MAX_VALUE_BYTES: Final = 180  # encoded; a part of a path ends at 255 bytes on most file systems
 _OWN_TIME: Final = "written_at"
-_TAKEN: Final = frozenset(name.lower() for name in (*RESULTS.names, *FAILURES.names, *JOURNAL.names))
+_TAKEN: Final = frozenset(name.lower() for name in (CONFIG_ID.name, *RESULTS.names, *FAILURES.names, *JOURNAL.names))
 
 
 def check_partition_by(partition_by: Sequence[str]) -> None:

@@ -45,7 +45,7 @@ def migrate_command(
 
       framegate migrate s3://index/cameras
     """
-    from framegate.pipelines.commit.migrate import count_outdated
+    from framegate.pipelines.commit.migrate import count_outdated, note_migrated
     from framegate.pipelines.commit.seal import migrate
 
     found = find_target(target)
@@ -57,6 +57,7 @@ def migrate_command(
             with logged_each_minute(f"migrating {one}"):
                 migrated = migrate(output, one, file_bytes=found.config.file_bytes)
             rows.append({"config_id": one, **asdict(migrated), "num_outdated": count_outdated(output, one)})
+        note_migrated(output)
     except FramegateError as error:
         typer.echo(f"error: {error}; no row is lost: give the same command again to go on", err=True)
         raise typer.Exit(EXIT_BROKE_OFF) from error

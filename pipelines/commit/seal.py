@@ -63,11 +63,11 @@ from typing import Final
 from framegate.pipelines.commit.batches import Batch, read_batches
 from framegate.pipelines.commit.compact import choose_merge, merge_files
 from framegate.pipelines.commit.file_writer import SealedMeanwhile
+from framegate.pipelines.commit.fixed import read_fixed
 from framegate.pipelines.commit.journal_reader import JournalReader
-from framegate.pipelines.commit.migrate import choose_outdated
+from framegate.pipelines.commit.migrate import choose_lacking, choose_outdated
 from framegate.pipelines.commit.open_files import OpenFiles
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.output_inputs import read_inputs
 from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.seal_log import JournalObject, SealLog, SealPlan, SealRecord, files_of
 from framegate.pipelines.commit.seal_outcome import Sealed
@@ -90,7 +90,8 @@ def seal(
     """Seals everything in the journal of one config_id. On an empty journal it only completes what was begun.
 
     `file_bytes` is the size at which a sealed file is full: a partition's last file is filled up before another one
-    is begun. Any number of processes may do this at once. Raises ConfigError where the tables are partitioned by
+    is begun. Small files that lack a column of the output get it, too (`pipelines.commit.migrate`). Any number of
+    processes may do this at once. Raises ConfigError where the tables are partitioned by
     something else, StorageError.
     """
     sealer = _Sealer(output, config_id)
@@ -101,6 +102,8 @@ def seal(
             sealed = sealed.plus(record)
         if sealer.is_through:
             break
+    if sealed.num_units and (record := sealer.bring_up(file_bytes)) is not None:
+        sealed = sealed.plus(record)
     sealer.fold()
     return sealed
 
@@ -152,7 +155,8 @@ class _Sealer:
 
     @cached_property
     def _inputs(self) -> Inputs:
-        return read_inputs(self._output)
+        fixed = read_fixed(self._output)
+        return {} if fixed is None else fixed.inputs
 
     def finish(self) -> Sealed:
         """Completes the last plan, and each one that is created after it."""
@@ -207,6 +211,12 @@ class _Sealer:
     def migrate_once(self, file_bytes: int, tried: Collection[str]) -> SealRecord | None:
         """The same of files that are brought up to date, but those that were `tried`."""
         return self._seal_files(partial(choose_outdated, file_bytes=file_bytes, inputs=self._inputs, tried=tried))
+
+    def bring_up(self, file_bytes: int) -> SealRecord | None:
+        """The same of files that lack columns, as far as that is done by the way."""
+        return self._seal_files(
+            lambda _, files, seal: choose_lacking(files, file_bytes=file_bytes, seal=seal, inputs=self._inputs)
+        )
 
     def _seal_files(self, choose: Callable[..., SealPlan | None]) -> SealRecord | None:
         files = self._files_before(self.num_seals)

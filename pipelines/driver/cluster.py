@@ -83,9 +83,8 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None, verbose: bool =
                 else:
                     ray.init(address=named, logging_level=level, log_to_driver=verbose)
         except Exception as error:  # Ray raises a bare Exception where its processes do not come up
-            first = str(error).strip().partition("\n")[0]
             raise FramegateError(
-                f"Ray could not be started or reached at {named or 'this machine'}: {first}"
+                f"Ray could not be started or reached at {named or 'this machine'}: {_why_not_started(error)}"
             ) from error
     # Ray Data writes whole stack traces to the terminal; they stay in its log file, and the user gets one sentence.
     logger = logging.getLogger("ray.data")
@@ -93,6 +92,17 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None, verbose: bool =
     for handler in [] if verbose else streams:
         logger.removeHandler(handler)
     return _share(config, ray.cluster_resources(), is_here=named is None)
+
+
+def _why_not_started(error: Exception) -> str:
+    """Its first line, and what to do about it where that is known."""
+    first = str(error).strip().partition("\n")[0]
+    if "AF_UNIX path length" not in first:
+        return first
+    return (
+        f"its sockets lie below the folder for temporary files, whose path is too long for them ({first}); set"
+        " RAY_TMPDIR to a short folder, such as /tmp, and run again"
+    )
 
 
 def _set_environment(config: RayConfig, *, verbose: bool) -> None:

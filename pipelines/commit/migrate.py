@@ -115,6 +115,7 @@ def _is_of_earlier_version(output: Output) -> bool:
     return any(
         _has_config_id(output, file)
         for folder in sorted(folders)
+        if folder.startswith("config_id=")
         for file in files_of(SealLog(output, folder.removeprefix("config_id=")).read_records()).values()
     )
 

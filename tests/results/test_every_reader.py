@@ -278,8 +278,16 @@ def test_chdb_reads_it(drifted: Drifted) -> None:
         check(drifted, table, rows, decodes=False)
 
 
+def test_chdb_finds_columns_that_older_files_lack(not_brought_up: Drifted) -> None:
+    chdb = pytest.importorskip("chdb")
+    sql = f"SELECT * FROM file('{not_brought_up.glob('results')}', Parquet) SETTINGS schema_inference_mode = 'union'"
+    found = chdb.query(sql, "ArrowTable")
+    assert found.num_rows == 18
+    assert {*not_brought_up.types("results"), *PARTITIONS} <= {*found.column_names}
+
+
 @pytest.mark.skipif(shutil.which("java") is None, reason="PySpark needs Java")
-def test_pyspark_reads_it(drifted: Drifted, tmp_path: Path) -> None:
+def test_pyspark_reads_it(drifted: Drifted, not_brought_up: Drifted, tmp_path: Path) -> None:
     sql = pytest.importorskip("pyspark.sql")
     builder = sql.SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
     builder = builder.config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1")
@@ -290,6 +298,8 @@ def test_pyspark_reads_it(drifted: Drifted, tmp_path: Path) -> None:
         for table in TABLES:
             found = spark.read.parquet(drifted.folder(table))
             check(drifted, table, found.toArrow())
+        merged = spark.read.option("mergeSchema", "true").parquet(not_brought_up.folder("results"))
+        check(not_brought_up, "results", merged.toArrow())
     finally:
         spark.stop()
 

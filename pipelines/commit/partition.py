@@ -125,7 +125,10 @@ def _values(rows: pa.Table, entry: str) -> tuple[list[str], np.ndarray]:
         # A few dozen different values a day instead of one per unit; since 1972 every zone is off UTC by whole quarters
         # of an hour.
         quarter = pc.RoundTemporalOptions(15, unit="minute")
-        column = pc.call_function("floor_temporal", [column], quarter)
+        # Without its zone, which it gets back: Arrow looks for the zone, UTC too, in a database of the machine's, which a
+        # slim one does not have.
+        instants = column.cast(pa.timestamp(column.type.unit))
+        column = pc.call_function("floor_temporal", [instants], quarter).cast(column.type)
     found = column.combine_chunks()
     if isinstance(found, pa.ChunkedArray):
         found = pa.concat_arrays(found.chunks) if found.num_chunks else pa.array([], found.type)

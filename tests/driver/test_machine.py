@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -42,7 +43,11 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     archive, model = make_archive(tmp_path / "videos"), make_model(tmp_path / "model")
 
     def start(
-        variables: Mapping[str, str | None], *, in_process: bool, prelude: str | None = None
+        variables: Mapping[str, str | None],
+        *,
+        in_process: bool,
+        prelude: str | None = None,
+        around: Sequence[str] = (),
     ) -> subprocess.CompletedProcess[str]:
         job = {
             "input": {"videos": str(archive[0].parent)},
@@ -61,7 +66,7 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         work = tmp_path / "work"
         work.mkdir(exist_ok=True)
         return subprocess.run(
-            [sys.executable, *command], env=environment, cwd=work, capture_output=True, text=True, timeout=300
+            [*around, sys.executable, *command], env=environment, cwd=work, capture_output=True, text=True, timeout=300
         )
 
     return start
@@ -87,6 +92,19 @@ def test_as_a_user_that_the_machine_does_not_know(
 
 def test_without_a_database_of_time_zones(tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     check_answered(tmp_path, run({"PYTHONTZPATH": "/nonexistent"}, in_process=True))
+
+
+def test_without_any_database_of_time_zones_on_the_machine(
+    tmp_path: Path, run: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """As on a slim image: Python has a package for them, and Arrow none."""
+    hide = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    script = 'mount -t tmpfs tmpfs /usr/share/zoneinfo && exec "$@"'
+    if not shutil.which("unshare") or subprocess.run([*hide, script, "-", "true"], capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a file system of their own")
+    done = run({"PYTHONTZPATH": "/nonexistent"}, in_process=True, around=[*hide, script, "-"])
+    check_answered(tmp_path, done)
+    assert [path.name for path in (tmp_path / "index" / "results").glob("*/*")][0].startswith("written_at_date=20")
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kathmandu"])

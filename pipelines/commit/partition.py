@@ -125,8 +125,7 @@ def _values(rows: pa.Table, entry: str) -> tuple[list[str], np.ndarray]:
         # A few dozen different values a day instead of one per unit; since 1972 every zone is off UTC by whole quarters
         # of an hour.
         quarter = pc.RoundTemporalOptions(15, unit="minute")
-        # Without its zone, which it gets back: Arrow looks for the zone, UTC too, in a database of the machine's, which a
-        # slim one does not have.
+        # Without its zone, which it gets back: Arrow looks for any, UTC too, in a database that a slim machine lacks.
         instants = column.cast(pa.timestamp(column.type.unit))
         column = pc.call_function("floor_temporal", [instants], quarter).cast(column.type)
     found = column.combine_chunks()

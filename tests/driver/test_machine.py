@@ -104,7 +104,8 @@ def test_without_any_database_of_time_zones_on_the_machine(
         pytest.skip("this machine lets nobody mount a file system of their own")
     done = run({"PYTHONTZPATH": "/nonexistent"}, in_process=True, around=[*hide, script, "-"])
     check_answered(tmp_path, done)
-    assert [path.name for path in (tmp_path / "index" / "results").glob("*/*")][0].startswith("written_at_date=20")
+    folders = {path.name[:18] for path in (tmp_path / "index" / "results").glob("*/*")}
+    assert folders == {"written_at_date=20"}
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kathmandu"])

@@ -284,8 +284,10 @@ class _Sealer:
         try:
             if plan.merges:
                 return merge_files(self._writer.files, plan, tombstones, self._inputs), True
-            given = {"skipped": skipped, "tombstones": tombstones, "sealed": sealed, "inputs": self._inputs}
-            return self._writer.write(plan, rows, **given), True
+            record = self._writer.write(
+                plan, rows, skipped=skipped, tombstones=tombstones, sealed=sealed, inputs=self._inputs
+            )
+            return record, True
         except SealedMeanwhile:
             record = self._log.read_record(plan.seal)
             if record is None:

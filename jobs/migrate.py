@@ -9,7 +9,7 @@ import typer
 
 from framegate.jobs.log import logged_each_minute
 from framegate.jobs.options import JsonFile
-from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.jobs.printing import make_console, print_table, say, write_json
 from framegate.jobs.target import TargetName, find_target
 from framegate.schemas.errors import FramegateError
 
@@ -59,16 +59,16 @@ def migrate_command(
             rows.append({"config_id": one, **asdict(migrated), "num_outdated": count_outdated(output, one)})
         note_migrated(output)
     except FramegateError as error:
-        typer.echo(f"error: {error}; no row is lost: give the same command again to go on", err=True)
+        say(f"error: {error}; no row is lost: give the same command again to go on", err=True)
         raise typer.Exit(EXIT_BROKE_OFF) from error
     write_json(json_file, "migrate", rows)
     shown = [row for row in rows if row["num_files"] or row["num_outdated"]]
     if shown:
         print_table(make_console(), _SHOWN, shown, title=found.config.uri)
     else:
-        typer.echo(f"all sealed files in {found.config.uri} are up to date")
+        say(f"all sealed files in {found.config.uri} are up to date")
     if num_left := sum(row["num_outdated"] for row in rows):
-        typer.echo(
+        say(
             f"error: {num_left} files stay as they are: they have columns of a still earlier version, or values that"
             " do not fit the type that the output has for their column",
             err=True,

@@ -51,9 +51,10 @@ def migrate_command(
     found = find_target(target)
     found.check()
     output = found.output
+    config_ids = found.config_ids(config_id)
     rows: list[dict[str, Any]] = []
     try:
-        for one in found.config_ids(config_id):
+        for one in config_ids:
             with logged_each_minute(f"migrating {one}"):
                 migrated = migrate(output, one, file_bytes=found.config.file_bytes)
             rows.append({"config_id": one, **asdict(migrated), "num_outdated": count_outdated(output, one)})

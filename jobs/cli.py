@@ -20,6 +20,7 @@ from framegate.jobs.init import init
 from framegate.jobs.lab import bench, evaluate, train
 from framegate.jobs.lab.demo import demo
 from framegate.jobs.log import Log, refusals_logged
+from framegate.jobs.migrate import migrate_command
 from framegate.jobs.plan import plan
 from framegate.jobs.probe import probe
 from framegate.jobs.query import query
@@ -80,6 +81,7 @@ app.command()(query)
 app.command()(audit)
 app.command(name="seal")(seal_command)
 app.command(name="compact")(compact_command)
+app.command(name="migrate")(migrate_command)
 app.command(name="erase")(erase_command)
 app.add_typer(train.app, name="train", cls=_Commands)
 app.add_typer(evaluate.app, name="eval", cls=_Commands)

@@ -48,12 +48,14 @@ def seal_command(
 
       framegate seal s3://index/cameras --config-id c0ffee0123456789
     """
+    from framegate.pipelines.commit.migrate import check_is_migrated
     from framegate.pipelines.commit.partition import read_partitioning
     from framegate.pipelines.commit.seal import seal
 
     found = find_target(target)
     found.check()
     output = found.output
+    check_is_migrated(output)
     config_ids = found.config_ids(config_id)
     partition_by = found.config.partition_by if found.is_job else read_partitioning(output) or ()
     rows: list[dict[str, Any]] = []

@@ -14,7 +14,8 @@
     ├── SandboxError            no decoder process can be started here: ends the run, says nothing of any video
     ├── RunStopped              a signal or a deadline came before the run had a plan; nothing of it is committed
     ├── EngineError             a model cannot be loaded, or failed on one clip
-    │   └── EngineTimeout       a step of the engine did not come back: its process ends
+    │   ├── EngineTimeout       a step of the engine did not come back: its process ends
+    │   └── PromptTooLong       a clip and a question are more than the model reads
     └── QueryError              SQL that is not exactly one SELECT or EXPLAIN, or that DuckDB refuses
 
 Each error takes one message argument, so that Ray can pickle it from worker to driver; but RunStopped, which no worker
@@ -98,6 +99,12 @@ class EngineTimeout(EngineError):
     """A step of the engine did not come back in time. What it had in hand is tried again by another process."""
 
     reason = "engine_timeout"
+
+
+class PromptTooLong(EngineError):
+    """A prompt, with room for its answer, goes beyond the positions of the model. It is never asked."""
+
+    reason = "too_long"
 
 
 class QueryError(FramegateError):
@@ -215,6 +222,7 @@ REASON_MEANINGS: Final[dict[str, str]] = {
     "storage": "the object could not be read",
     "unsafe_member": "the tar member is a link, a device, sparse, or has a name that leaves the archive or is too long",
     "not_unicode": "the name is no Unicode text, so that no row could hold it as it is",
+    "too_long": "clip, question and room for the answer are more than the model reads; never asked",
     "engine_error": "the model failed on this clip and question",
     "engine_timeout": "the model did not come back in time, each time that it was tried",
     "actor_crash": "the process that worked on it died, each time that it was tried",

@@ -23,6 +23,8 @@ RETRY_AFTER: Final[dict[str, timedelta | None]] = {
     "decode_error": None,
     "unsafe_member": None,
     "not_unicode": None,
+    # So do the question and the model. (Fewer or smaller frames are another config_id.)
+    "too_long": None,
     # The cause may lie outside the file and pass. The wait doubles with each failure.
     "storage": timedelta(minutes=1),
     "source_changed": timedelta(minutes=1),
@@ -42,7 +44,7 @@ RETRY_AFTER: Final[dict[str, timedelta | None]] = {
 
 STOPS_RUN: Final = frozenset(
     {"storage", "source_changed", "engine_error", "decode_timeout", "decoder_crash", "memory_limit", "engine_timeout",
-     "actor_crash", "decode_error"}
+     "actor_crash", "decode_error", "too_long"}
 )  # fmt: skip
 """Reasons whose cause may be the machine, the model or the bucket, and so affect every video. Files that are not videos
 (pictures, playlists, empty objects) can fill half a bucket and are no reason to stop. Nor are videos that are not

@@ -16,9 +16,6 @@ import pyarrow as pa
 INPUT_PREFIX: Final = "input_"
 """Put before each column of the user's manifest in results and failures."""
 
-PARTITION_TYPE: Final = pa.dictionary(pa.int32(), pa.string())
-"""config_id stands in the path and in the file; readers of hive partitions want both to have this one type."""
-
 
 def _column(name: str, data_type: pa.DataType, meaning: str, *, nullable: bool = False) -> pa.Field:
     return pa.field(name, data_type, nullable=nullable, metadata={b"meaning": meaning.encode()})
@@ -167,7 +164,12 @@ _RUN = [
     _column("written_at", pa.timestamp("us", tz="UTC"), "when the unit was committed"),
 ]
 _VIDEO_KEY = [field for field in _VIDEO if field.name in ("video_uri", "video_id")]
-_CONFIG = [_column("config_id", PARTITION_TYPE, "everything beside the question that can change an answer")]
+
+CONFIG_ID: Final = _column(
+    "config_id", pa.string(), "everything beside the question that can change an answer; a part of the path"
+)
+"""A part of the path of each sealed file, and no column in it: readers take it from there, as they do with all hive
+partitions. Files of earlier versions have it as a column, too (`framegate migrate`)."""
 
 RESULTS: Final = pa.schema(
     [
@@ -179,11 +181,11 @@ RESULTS: Final = pa.schema(
         _column("strategy", pa.string(), "direct, always_think or gated"),
         _column("engine", pa.string(), "what ran the model"),
         _column("decoder", pa.string(), "package and version that decoded"),
-        *_CONFIG,
         *_RUN,
     ]
 )
-"""One row per (clip, question) that came back. The manifest's columns follow with the prefix `input_`."""
+"""A file of results: one row per (clip, question) that came back. The manifest's columns follow with the prefix
+`input_`; config_id stands in the path."""
 
 NEWER_COLUMNS: Final = frozenset({"clip_is_letterboxed"})
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
@@ -201,12 +203,19 @@ FAILURES: Final = pa.schema(
         _column("attempts", pa.int32(), "how often it failed, this time included: with the key, a row's own number"),
         _optional("decoder", pa.string(), "package and version that decoded; null where none was asked"),
         _optional("bytes_read", pa.int64(), "bytes fetched from storage for it; null where a clip's rows have them"),
-        *_CONFIG,
         *_RUN,
     ]
 )
 """One row per attempt that failed, at a video, a clip or a question. What was answered later keeps its rows here;
-`framegate query` shows those alone that still stand. The manifest's columns follow with the prefix `input_`."""
+`framegate query` shows those alone that still stand. The manifest's columns follow with the prefix `input_`; config_id
+stands in the path."""
+
+
+def with_config_id(schema: pa.Schema) -> pa.Schema:
+    """The columns of RESULTS or FAILURES as readers have them, with the one that stands in the path."""
+    place = schema.get_field_index(_RUN[0].name)
+    return schema.insert(place, CONFIG_ID)
+
 
 _ROW_KIND = _column("row_kind", pa.string(), "answer: a row for results; failure: a row for failures")
 _FAILURE_ONLY = [field for field in FAILURES if field.name not in RESULTS.names]
@@ -214,10 +223,10 @@ _FAILURE_ONLY = [field for field in FAILURES if field.name not in RESULTS.names]
 JOURNAL: Final = pa.schema(
     [
         _ROW_KIND,
-        *(field.with_nullable(True) for field in [*RESULTS, *_FAILURE_ONLY] if field.name not in ("config_id",)),
+        *(field.with_nullable(True) for field in [*RESULTS, *_FAILURE_ONLY]),
     ]
 )
-"""One object per unit: its rows of both kinds. config_id stands in the path alone, as the journal is not for SQL."""
+"""One object per unit: its rows of both kinds. config_id stands in the path."""
 
 VIDEO_STATES: Final = pa.schema(
     [

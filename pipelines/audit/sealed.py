@@ -37,12 +37,12 @@ from framegate.pipelines.store import ObjectInfo, Store
 from framegate.pipelines.store.parquet import PARQUET_ERRORS
 from framegate.schemas.counts import Counts
 from framegate.schemas.errors import CredentialsError, FramegateError, StorageError
-from framegate.schemas.tables import FAILURES, INPUT_PREFIX, NEWER_COLUMNS, RESULTS
+from framegate.schemas.tables import CONFIG_ID, FAILURES, INPUT_PREFIX, NEWER_COLUMNS, RESULTS
 
 SEALED_TABLES: Final = {"results": (RESULT, RESULTS), "failures": (FAILURE, FAILURES)}
 _BATCH_ROWS: Final = 100_000
 _CHUNK_BYTES: Final = 8 * 2**20
-_AS_NUMBERS: Final = ["config_id", "video_id", "question_hash", "run_id", "video_uri"]  # few words, many rows
+_AS_NUMBERS: Final = ["video_id", "question_hash", "run_id", "video_uri"]  # few words, many rows
 
 
 @dataclass
@@ -267,12 +267,14 @@ def _read(report: AuditReport, store: Store, info: ObjectInfo, name: str, intake
         with store.open_read(info.uri) as source:
             wrong = _check_schema(report, name, pq.ParquetFile(source).schema_arrow, schema)
             report["schema"].num_checked += 1
-            if wrong & {*intake.columns(table), "config_id", *_AS_NUMBERS}:
+            if wrong & {*intake.columns(table), *_AS_NUMBERS}:
                 return None
             file = pq.ParquetFile(source, read_dictionary=_AS_NUMBERS)
-            for batch in file.iter_batches(_BATCH_ROWS, columns=[*intake.columns(table), "config_id"]):
+            of_old = [name for name in (CONFIG_ID.name,) if name in file.schema_arrow.names]
+            for batch in file.iter_batches(_BATCH_ROWS, columns=[*intake.columns(table), *of_old]):
                 rows = pa.Table.from_batches([batch])
-                _check_config(report, name, rows, config_id)
+                if of_old:
+                    _check_config(report, name, rows, config_id)
                 num_erased += intake.num_erased(rows)
                 for run, more in intake.take(rows, table=table, config_id=config_id, file=name).items():
                     counts[run] = counts[run].plus(more)
@@ -302,8 +304,13 @@ def _check_schema(report: AuditReport, name: str, there: pa.Schema, wanted: pa.S
     wrong = {column.name for column in expected if types.get(column.name) != column.type}
     for column in sorted(wrong):
         report["schema"].find(f"{name} has {types.get(column, 'nothing')} as {column}, not {wanted.field(column).type}")
+    if CONFIG_ID.name in types:
+        report["schema"].note(
+            f"{name} has config_id as a column, which stands in its path as well: an earlier version wrote it, and"
+            " 'framegate migrate' brings it up to date"
+        )
     for column in types:
-        if column not in wanted.names and not column.startswith(INPUT_PREFIX):
+        if column not in (*wanted.names, CONFIG_ID.name) and not column.startswith(INPUT_PREFIX):
             report["schema"].find(
                 f"{name} has a column {column} that is neither ours nor of a manifest ({INPUT_PREFIX}*)"
             )
@@ -311,7 +318,7 @@ def _check_schema(report: AuditReport, name: str, there: pa.Schema, wanted: pa.S
 
 
 def _check_config(report: AuditReport, name: str, rows: pa.Table, config_id: str) -> None:
-    for other in rows.column("config_id").cast(pa.string()).unique().to_pylist():
+    for other in rows.column(CONFIG_ID.name).cast(pa.string()).unique().to_pylist():
         if other != config_id:
             report["schema"].find(f"{name} holds rows of config_id {other}, which is not what its path says")
 

@@ -16,12 +16,12 @@ import pyarrow as pa
 from framegate.pipelines.commit.journal_reader import JournalReader, compact, seal_rows, without_video
 from framegate.pipelines.commit.partition import partitions
 from framegate.pipelines.commit.seal_log import JournalObject
+from framegate.pipelines.commit.sealed_columns import NO_INPUTS, Inputs, fit_inputs, sealed_schema
 from framegate.pipelines.commit.sealed_parquet import (
     ROW_GROUP_ROWS,
     ROW_KINDS,
     encode_sealed,
     row_positions,
-    sealed_schema,
     take_sealed,
 )
 
@@ -58,11 +58,13 @@ def read_batches(
     file_bytes: int,
     partition_by: Sequence[str],
     open_bytes: Callable[[], Mapping[tuple[str, str], int]] = dict,
+    inputs: Inputs = NO_INPUTS,
 ) -> Iterator[Batch]:
     """The journal in batches that fill one sealed file each. A video that fits into memory is in one batch.
 
     `file_bytes` is the size of the largest file of a batch, whose rows may belong to several partitions. `open_bytes`
-    is asked before each batch: how much of it the open file of each table and partition has already.
+    is asked before each batch: how much of it the open file of each table and partition has already. `inputs` are the
+    output's columns of manifests, whose types the rows get.
     """
     names = _Listing(listing)
     while names:
@@ -73,7 +75,7 @@ def read_batches(
                 names.put_back(batch.remove_incomplete_video())
                 break
         if batch.objects:
-            yield Batch(objects=tuple(batch.objects), rows=seal_rows(batch.take_tables()))
+            yield Batch(objects=tuple(batch.objects), rows=fit_inputs(seal_rows(batch.take_tables()), inputs))
 
 
 class _Listing:
@@ -219,7 +221,7 @@ class _Sample:
     def add(self, table: str, rows: pa.Table, positions: np.ndarray) -> None:
         schema = sealed_schema(table, rows.schema)
         self._empty_bytes = len(encode_sealed([], schema, is_checked=False))
-        encoded = encode_sealed(take_sealed(rows, positions, schema, ""), schema, is_checked=False)
+        encoded = encode_sealed(take_sealed(rows, positions, schema), schema, is_checked=False)
         self._size_bytes += len(encoded) - self._empty_bytes
         self._num_rows += len(positions)
 

@@ -28,16 +28,14 @@ import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.file_writer import Brought, FileWriter
 from framegate.pipelines.commit.growth import merge_sorted
-from framegate.pipelines.commit.input_types import cast_input, common_type
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_log import FileName, SealPlan, SealRecord
 from framegate.pipelines.commit.sealed_answers import SealedAnswers
+from framegate.pipelines.commit.sealed_columns import SCHEMAS, Inputs, align, common_schema, is_of_this_version
 from framegate.pipelines.commit.sealed_file import SealedFile
-from framegate.pipelines.commit.sealed_parquet import SCHEMAS
 from framegate.pipelines.commit.tombstones import without_erased
 from framegate.pipelines.store import join
 from framegate.pipelines.store.parquet import one_of_ours, read_parquet
-from framegate.schemas.tables import INPUT_PREFIX
 
 MAX_MERGED_BYTES: Final = 128 * 2**20
 """Files that are merged have no more than this together, whatever the size at which one is full: memory holds them."""
@@ -66,13 +64,13 @@ def choose_merge(output: Output, files: Iterable[SealedFile], *, file_bytes: int
     return None
 
 
-def merge_files(files: FileWriter, plan: SealPlan, tombstones: frozenset[str]) -> SealRecord:
+def merge_files(files: FileWriter, plan: SealPlan, tombstones: frozenset[str], inputs: Inputs) -> SealRecord:
     """Steps 1 and 2 of a plan that merges. Returns the record to create. Raises SealedMeanwhile, StorageError."""
     [target] = plan.outputs
     marked = [_mark(files, plan, source) for source in plan.merges]
     tables = [_rows(brought) for brought in marked]
-    schema = _common_schema(target.table, [table.schema for table in tables])
-    aligned = [_align(table, schema) for table in tables]
+    schema = common_schema(target.table, [table.schema for table in tables], inputs)
+    aligned = [align(table, schema) for table in tables]
     kept = [without_erased(table, tombstones) for table in aligned]
     brought = files.bring(plan, target, schema, lambda _: list(merge_sorted(target.table, kept)))
     removed = _sum(map(_runs, aligned))
@@ -103,40 +101,16 @@ def _fill(output: Output, files: Sequence[SealedFile], max_bytes: int) -> list[S
 
 def _is_of_this_version(output: Output, file: SealedFile) -> bool:
     there = read_parquet(output.store, join(output.root, file.uri), lambda found: found.schema_arrow)
-    ours = [(column.name, column.type) for column in SCHEMAS[file.table]]
-    return [(column.name, column.type) for column in there][: len(ours)] == ours
+    return is_of_this_version(file.table, there)
 
 
 def _mark(files: FileWriter, plan: SealPlan, source: FileName) -> Brought:
-    return files.bring(plan, source, SCHEMAS[source.table], lambda _: [])
+    return files.bring(plan, source, SCHEMAS[source.table], lambda _: [], brings_up=False)
 
 
 def _rows(brought: Brought) -> pa.Table:
     with one_of_ours(brought.file.uri, cure="bring it back from a copy"):
         return pq.ParquetFile(pa.BufferReader(brought.data), page_checksum_verification=True).read()
-
-
-def _common_schema(table: str, schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """The table's own columns, then the manifest's of all files in order of their names."""
-    types: dict[str, set[pa.DataType]] = defaultdict(set)
-    for schema in schemas:
-        for column in schema:
-            if column.name.startswith(INPUT_PREFIX):
-                types[column.name].add(column.type)
-    inputs = [
-        pa.field(name, common_type(types[name], promote=True), metadata={b"meaning": b"a column of the manifest"})
-        for name in sorted(types)
-    ]
-    return pa.schema([*SCHEMAS[table], *inputs])
-
-
-def _align(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    there = set(rows.column_names)
-    columns = [
-        cast_input(rows.column(column.name), column.type) if column.name in there else pa.nulls(len(rows), column.type)
-        for column in schema
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _runs(rows: pa.Table) -> Counter[str]:

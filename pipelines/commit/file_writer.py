@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +19,9 @@ import pyarrow.parquet as pq
 from framegate.pipelines.commit.growth import Mark, encode_marked, groups_of_last_seal, grow
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_log import FileName, SealLog, SealPlan
+from framegate.pipelines.commit.sealed_columns import Inputs, bring_up, sealed_schema
 from framegate.pipelines.commit.sealed_file import SealedFile
-from framegate.pipelines.commit.sealed_parquet import counted_columns, sealed_schema, take_sealed
+from framegate.pipelines.commit.sealed_parquet import counted_columns, take_sealed
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store import ObjectInfo, join
 from framegate.pipelines.store.parquet import one_of_ours
@@ -47,9 +49,10 @@ class FileWriter:
         self._config_id = config_id
 
     def add(
-        self, plan: SealPlan, target: FileName, rows: pa.Table, positions: np.ndarray
+        self, plan: SealPlan, target: FileName, rows: pa.Table, positions: np.ndarray, inputs: Inputs
     ) -> tuple[SealedFile, pa.Table]:
-        """Adds rows of the journal at these positions, in sealed order, to one file of a plan, and marks it.
+        """Adds rows of the journal at these positions, in sealed order, to one file of a plan, and marks it. The file
+        has all of the output's `inputs` then.
 
         Returns the file that is there in the end, and the counted columns of the rows that this seal added to it: those
         of another sealer, where that one was first. Raises SealedMeanwhile, StorageError.
@@ -58,8 +61,8 @@ class FileWriter:
         brought = self.bring(
             plan,
             target,
-            sealed_schema(target.table, rows.schema),
-            lambda schema: list(take_sealed(rows, positions, schema, self._config_id)),
+            sealed_schema(target.table, rows.schema, inputs),
+            lambda schema: list(take_sealed(rows, positions, schema)),
         )
         if brought.is_ours:
             return brought.file, rows.select(columns).take(pa.array(positions))
@@ -69,12 +72,18 @@ class FileWriter:
             return brought.file, file.read_row_groups(list(last), columns=columns)
 
     def bring(
-        self, plan: SealPlan, target: FileName, schema: pa.Schema, added: Callable[[pa.Schema], Sequence[pa.Table]]
+        self,
+        plan: SealPlan,
+        target: FileName,
+        schema: pa.Schema,
+        added: Callable[[pa.Schema], Sequence[pa.Table]],
+        *,
+        brings_up: bool = True,
     ) -> Brought:
         """Brings one file to the version that a plan's seal makes of it: with what is `added`, as row groups.
 
-        `schema` is that of a new file; `added` is called with the one of the file that is there. Raises
-        SealedMeanwhile, StorageError.
+        `schema` is that of a new file. One that is there gets the columns that it lacks (`bring_up`), unless
+        `brings_up` is off; `added` is called with the columns that it has then. Raises SealedMeanwhile, StorageError.
         """
         uri = self.uri(target)
         while True:
@@ -95,7 +104,8 @@ class FileWriter:
                     new_mark = Mark(seal=plan.seal, num_new_rows=_count(groups))
                     new = encode_marked(groups, schema, new_mark)
                 else:
-                    to = pq.read_schema(pa.BufferReader(data))
+                    there = pq.read_schema(pa.BufferReader(data))
+                    to = bring_up(target.table, there, schema, partial(_column, data)) if brings_up else there
                     groups = added(to)
                     before = hashlib.sha256(data).hexdigest()
                     new_mark = Mark(seal=plan.seal, num_new_rows=_count(groups), sha256_before=before)
@@ -141,6 +151,10 @@ class FileWriter:
 
     def _describe(self, uri: str, data: bytes, mark: Mark) -> SealedFile:
         return SealedFile.of(uri.removeprefix(join(self._output.root, "")), data, mark)
+
+
+def _column(data: bytes, name: str) -> pa.ChunkedArray:
+    return pq.read_table(pa.BufferReader(data), columns=[name]).column(name)
 
 
 def _count(groups: Sequence[pa.Table]) -> int:

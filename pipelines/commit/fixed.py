@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pyarrow as pa
@@ -16,8 +16,12 @@ import pyarrow as pa
 from framegate.pipelines.commit.output import Output
 from framegate.schemas.column_types import column_word, read_type, write_type
 from framegate.schemas.errors import ConfigError, ObjectNotFound, StorageError, VersionChanged
+from framegate.schemas.tables import INPUT_PREFIX
 
 UTC_ZONE: Final = "UTC"
+FILE_FORMAT: Final = 1
+"""Sealed files have config_id in their path alone. An output is begun in this format; one of an earlier version comes
+to it by a migration."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +32,29 @@ class Fixed:
                    which they came. A column that no row had a value of yet is not there
     has_columns    false in an output of a version that did not write columns: its files may have some
     time_zone      IANA: dates and hours of partitions are local to it
+    file_format    FILE_FORMAT where no sealed file is of an earlier format; 0: files may be (`commit.migrate`)
     """
 
     partition_by: tuple[str, ...]
     columns: Mapping[str, pa.DataType] = field(default_factory=dict)
     time_zone: str = UTC_ZONE
     has_columns: bool = True
+    file_format: int = FILE_FORMAT
+
+    @property
+    def inputs(self) -> Mapping[str, pa.DataType]:
+        """The columns of manifests by the names that they have in sealed files."""
+        return {INPUT_PREFIX + name: data_type for name, data_type in self.columns.items()}
 
     def to_json(self) -> bytes:
         """The bytes of `layout.json`."""
-        document = {
+        document: dict[str, Any] = {
             "partition_by": list(self.partition_by),
             "time_zone": self.time_zone,
-            "columns": {name: write_type(data_type) for name, data_type in self.columns.items()},
+            "file_format": self.file_format,
         }
+        if self.has_columns:
+            document["columns"] = {name: write_type(data_type) for name, data_type in self.columns.items()}
         return (json.dumps(document, indent=1) + "\n").encode()
 
 
@@ -81,6 +94,7 @@ def fix(
             partition_by=there.partition_by,
             columns={**there.columns, **wanted.columns},
             time_zone=there.time_zone,
+            file_format=there.file_format,
         )
         if both == there:
             return there
@@ -88,6 +102,19 @@ def fix(
             output.store.replace(uri, both.to_json(), if_match=info.version)
             return both
         except (VersionChanged, ObjectNotFound):  # another run added its columns just now
+            continue
+
+
+def fix_format(output: Output) -> None:
+    """Says that no sealed file is of an earlier format. Nothing is said where nothing is fixed yet, since the first
+    run does so."""
+    uri = output.layout.partitioning
+    while (there := read_fixed(output)) is not None and there.file_format != FILE_FORMAT:
+        try:
+            info, data = output.store.read_version(uri)
+            new = replace(_parse(uri, data), file_format=FILE_FORMAT)
+            output.store.replace(uri, new.to_json(), if_match=info.version)
+        except (VersionChanged, ObjectNotFound):  # a run added columns just now
             continue
 
 
@@ -135,6 +162,7 @@ def _parse(uri: str, data: bytes) -> Fixed:
             columns={name: read_type(value) for name, value in document.get("columns", {}).items()},
             time_zone=document.get("time_zone", UTC_ZONE),
             has_columns="columns" in document,
+            file_format=int(document.get("file_format", 0)),
         )
     except (ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
         raise StorageError(f"{uri} is no layout of an output ({error!r})") from error

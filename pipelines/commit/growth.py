@@ -9,7 +9,8 @@ A version is the one before it, whole, with row groups and a footer appended (`p
 reader in the middle of the old version goes on reading it out of the new one. Small row groups are merged as they come
 to as many rows as what follows them: there are never more than about log2 of the number of seals, and each row is
 written about that often. What is written again stays in the file as dead bytes, as old footers do. Where these come to
-more than the living, or fill the file up, the version is a clean one without them, which is no prefix of the next.
+more than the living, or fill the file up, the version is a clean one without them, which is no prefix of the next. So
+is one that gives the file columns that it lacked.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from framegate.pipelines.commit.sealed_columns import align, has_columns
 from framegate.pipelines.commit.sealed_parquet import ROW_GROUP_ROWS, encode_sealed, in_order, sort_order
 from framegate.pipelines.store.append import DifferentColumns, append_row_groups, measure
 
@@ -82,14 +84,17 @@ def encode_marked(row_groups: Iterable[pa.Table], schema: pa.Schema, mark: Mark)
 def grow(
     table: str, old: bytes, row_groups: Sequence[pa.Table], schema: pa.Schema, mark: Mark, *, file_bytes: int
 ) -> bytes:
-    """The next version of the file `old`, which has the columns of `schema`. The same arguments give the same bytes.
+    """The next version of the file `old`, with the columns of `schema`. The same arguments give the same bytes.
 
-    `row_groups` are what a seal adds, `mark` says so. Raises what pyarrow raises where `old` is damaged, StorageError.
+    `row_groups` are what a seal adds, `mark` says so. Where `old` has other columns, it is written anew. Raises what
+    pyarrow raises where `old` is damaged, StorageError.
     """
     file = pq.ParquetFile(pa.BufferReader(old), page_checksum_verification=True)
     sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
     if not sum(sizes):
         return encode_marked(row_groups, schema, mark)
+    if not has_columns(file.schema_arrow, schema):
+        return encode_marked((align(rows, schema) for rows in _all_anew(table, file, sizes, row_groups)), schema, mark)
     first = first_to_merge(sizes, sum(rows.num_rows for rows in row_groups))
     added = [*_merged(table, file, range(first, len(sizes))), *row_groups]
     try:

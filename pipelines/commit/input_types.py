@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _PLAIN: Final = (
     pa.null(), pa.bool_(), pa.string(), pa.large_string(), pa.binary(), pa.date32(), pa.date64(), pa.int8(), pa.int16(),
@@ -38,6 +39,10 @@ def cast_input(column: pa.ChunkedArray, data_type: pa.DataType) -> pa.ChunkedArr
     """The values in a type that `common_type` gave for theirs and others."""
     if column.type == data_type:
         return column
+    if pa.types.is_timestamp(column.type) and column.type.tz == "UTC" and pa.types.is_string(data_type):
+        # As Arrow writes it, which looks for UTC in a database that a slim machine does not have.
+        texts = column.cast(pa.timestamp(column.type.unit)).cast(data_type)
+        return pc.call_function("binary_join_element_wise", [texts, pa.scalar("Z"), pa.scalar("")])
     try:
         # Whole numbers beyond 2^53 among others with a fraction lose digits; refusing them would stop every seal.
         return column.cast(data_type, safe=not (pa.types.is_integer(column.type) and pa.types.is_floating(data_type)))

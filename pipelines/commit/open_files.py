@@ -8,14 +8,12 @@ from typing import Final
 import pyarrow as pa
 
 from framegate.pipelines.commit.batches import count_outputs
-from framegate.pipelines.commit.input_types import common_type
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_log import FileName
+from framegate.pipelines.commit.sealed_columns import Inputs, can_hold, sealed_schema
 from framegate.pipelines.commit.sealed_file import SealedFile, columns_digest
-from framegate.pipelines.commit.sealed_parquet import sealed_schema
 from framegate.pipelines.store import join
 from framegate.pipelines.store.parquet import read_parquet
-from framegate.schemas.tables import INPUT_PREFIX
 
 MAX_GROWN_BYTES: Final = 512 * 2**20
 """A file as large as this is not added to, whatever its full size: it is in memory twice while it grows."""
@@ -24,8 +22,9 @@ MAX_GROWN_BYTES: Final = 512 * 2**20
 class OpenFiles:
     """The files of an output after a seal, of which those below `file_bytes` may be added to."""
 
-    def __init__(self, output: Output, files: Iterable[SealedFile], *, file_bytes: int) -> None:
+    def __init__(self, output: Output, files: Iterable[SealedFile], *, file_bytes: int, inputs: Inputs) -> None:
         self._output = output
+        self._inputs = inputs
         self._open: dict[tuple[str, str], list[SealedFile]] = {}
         for file in sorted(files, key=lambda file: file.number, reverse=True):
             if file.size_bytes < min(file_bytes, MAX_GROWN_BYTES):
@@ -51,29 +50,7 @@ class OpenFiles:
         return next(fitting, seal)
 
     def _fits(self, file: SealedFile, table: str, rows: pa.Table) -> bool:
-        schema = sealed_schema(table, rows.schema)
-        if file.columns == columns_digest(schema):
+        if file.columns == columns_digest(sealed_schema(table, rows.schema, self._inputs)):
             return True
         uri = join(self._output.root, file.uri)
-        return can_hold(read_parquet(self._output.store, uri, lambda found: found.schema_arrow), schema, rows)
-
-
-def can_hold(there: pa.Schema, wanted: pa.Schema, rows: pa.Table) -> bool:
-    """Whether a file with the columns `there` can take these `rows` of the journal, whose own columns are `wanted`.
-
-    A column of the manifest that the rows lack is null, and one may have a narrower type than in the file, such as
-    that of no value at all. A column that the file lacks cannot be added to it.
-    """
-    ours = [column for column in wanted if not column.name.startswith(INPUT_PREFIX)]
-    if [column.remove_metadata() for column in there][: len(ours)] != [column.remove_metadata() for column in ours]:
-        return False
-    types = {column.name: column.type for column in list(there)[len(ours) :]}
-    if not all(name.startswith(INPUT_PREFIX) for name in types):
-        return False
-    for column in list(wanted)[len(ours) :]:
-        if column.name not in types:
-            return False
-        is_empty = rows.column(column.name).null_count == rows.num_rows
-        if not is_empty and common_type({types[column.name], column.type}, promote=True) != types[column.name]:
-            return False
-    return True
+        return can_hold(table, read_parquet(self._output.store, uri, lambda found: found.schema_arrow), rows)

@@ -26,7 +26,7 @@ from framegate.pipelines.commit.fixed import UTC_ZONE, check_partitions, fix, re
 from framegate.pipelines.commit.output import Output
 from framegate.schemas.clock import find_zone
 from framegate.schemas.errors import ConfigError
-from framegate.schemas.tables import FAILURES, INPUT_PREFIX, JOURNAL, RESULTS
+from framegate.schemas.tables import CONFIG_ID, FAILURES, INPUT_PREFIX, JOURNAL, RESULTS
 
 NULL: Final = "__null__"
 """The folder's value for rows that have none. pandas fails on Hive's own __HIVE_DEFAULT_PARTITION__: pyarrow cannot
@@ -40,7 +40,7 @@ TIME_PARTS: Final = {
 }
 MAX_VALUE_BYTES: Final = 180  # encoded; a part of a path ends at 255 bytes on most file systems
 _OWN_TIME: Final = "written_at"
-_TAKEN: Final = frozenset(name.lower() for name in (*RESULTS.names, *FAILURES.names, *JOURNAL.names))
+_TAKEN: Final = frozenset(name.lower() for name in (CONFIG_ID.name, *RESULTS.names, *FAILURES.names, *JOURNAL.names))
 
 
 def check_partition_by(partition_by: Sequence[str]) -> None:
@@ -125,7 +125,9 @@ def _values(rows: pa.Table, entry: str) -> tuple[list[str], np.ndarray]:
         # A few dozen different values a day instead of one per unit; since 1972 every zone is off UTC by whole quarters
         # of an hour.
         quarter = pc.RoundTemporalOptions(15, unit="minute")
-        column = pc.call_function("floor_temporal", [column], quarter)
+        # Without its zone, which it gets back: Arrow looks for any, UTC too, in a database that a slim machine lacks.
+        instants = column.cast(pa.timestamp(column.type.unit))
+        column = pc.call_function("floor_temporal", [instants], quarter).cast(column.type)
     found = column.combine_chunks()
     if isinstance(found, pa.ChunkedArray):
         found = pa.concat_arrays(found.chunks) if found.num_chunks else pa.array([], found.type)

@@ -56,19 +56,23 @@ sorted, and a plan depends on the journal from its first object on and on the fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Final
 
 from framegate.pipelines.commit.batches import Batch, read_batches
 from framegate.pipelines.commit.compact import choose_merge, merge_files
 from framegate.pipelines.commit.file_writer import SealedMeanwhile
+from framegate.pipelines.commit.fixed import read_fixed
 from framegate.pipelines.commit.journal_reader import JournalReader
+from framegate.pipelines.commit.migrate import choose_lacking, choose_outdated
 from framegate.pipelines.commit.open_files import OpenFiles
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.seal_log import JournalObject, SealLog, SealPlan, SealRecord, files_of
+from framegate.pipelines.commit.seal_outcome import Sealed
 from framegate.pipelines.commit.seal_writer import SealWriter, read_planned
+from framegate.pipelines.commit.sealed_columns import Inputs
 from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.failpoints import reach
@@ -80,49 +84,14 @@ FOLD_FROM: Final = 4
 """So many complete seals with objects of their own are folded: readers ask for fewer than that, and for the history."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sealed:
-    """The sum of the seals that one call completed. Other sealers may have done a part of each, or all of it.
-
-    num_files    that were begun or added to; one that two seals added to counts twice, and so do its `size_bytes`
-    num_merged   files whose rows are in others now
-    """
-
-    num_seals: int = 0
-    num_units: int = 0
-    num_files: int = 0
-    num_merged: int = 0
-    num_answers: int = 0
-    num_failures: int = 0
-    num_duplicates: int = 0
-    num_erased: int = 0
-    num_skipped: int = 0
-    size_bytes: int = 0
-
-    def plus(self, record: SealRecord) -> Sealed:
-        added = () if record.merged else record.files
-        more = {
-            "num_seals": 1,
-            "num_units": record.num_units,
-            "num_files": len(record.files),
-            "num_merged": len(record.merged),
-            "num_answers": sum(file.num_new_rows for file in added if file.table == "results"),
-            "num_failures": sum(file.num_new_rows for file in added if file.table == "failures"),
-            "num_duplicates": record.num_duplicates,
-            "num_erased": record.num_erased,
-            "num_skipped": len(record.skipped),
-            "size_bytes": sum(file.size_bytes for file in record.files),
-        }
-        return Sealed(**{field.name: getattr(self, field.name) + more[field.name] for field in fields(self)})
-
-
 def seal(
     output: Output, config_id: str, *, file_bytes: int = DEFAULT_FILE_BYTES, partition_by: Sequence[str] = ()
 ) -> Sealed:
     """Seals everything in the journal of one config_id. On an empty journal it only completes what was begun.
 
     `file_bytes` is the size at which a sealed file is full: a partition's last file is filled up before another one
-    is begun. Any number of processes may do this at once. Raises ConfigError where the tables are partitioned by
+    is begun. Small files that lack a column of the output get it, too (`pipelines.commit.migrate`). Any number of
+    processes may do this at once. Raises ConfigError where the tables are partitioned by
     something else, StorageError.
     """
     sealer = _Sealer(output, config_id)
@@ -133,6 +102,8 @@ def seal(
             sealed = sealed.plus(record)
         if sealer.is_through:
             break
+    if sealed.num_units and (record := sealer.bring_up(file_bytes)) is not None:
+        sealed = sealed.plus(record)
     sealer.fold()
     return sealed
 
@@ -155,6 +126,21 @@ def compact(output: Output, config_id: str, *, file_bytes: int = DEFAULT_FILE_BY
     return sealed
 
 
+def migrate(output: Output, config_id: str, *, file_bytes: int = DEFAULT_FILE_BYTES) -> Sealed:
+    """Brings sealed files up to date (`pipelines.commit.migrate`), as far as this version can.
+
+    Completes first what was begun. Any number of processes may do this at once, beside runs, seals and erasures.
+    Raises StorageError.
+    """
+    sealer = _Sealer(output, config_id)
+    sealed, tried = sealer.finish(), set[str]()
+    while (record := sealer.migrate_once(file_bytes, tried)) is not None:
+        tried.update(file.uri for file in record.files)
+        sealed = sealed.plus(record)
+    sealer.fold()
+    return sealed
+
+
 class _Sealer:
     """One process's part in the seals of a config_id. `num_seals`: seals 0..num_seals-1 are recorded and deleted."""
 
@@ -166,6 +152,11 @@ class _Sealer:
         self.num_seals = 0
         self.is_through = False
         self._has_leftovers = False
+
+    @cached_property
+    def _inputs(self) -> Inputs:
+        fixed = read_fixed(self._output)
+        return {} if fixed is None else fixed.inputs
 
     def finish(self) -> Sealed:
         """Completes the last plan, and each one that is created after it."""
@@ -197,6 +188,7 @@ class _Sealer:
             file_bytes=file_bytes,
             partition_by=partition_by,
             open_bytes=lambda: self._open_files(file_bytes).sizes,
+            inputs=self._inputs,
         )
         for batch in batches:
             plan, is_ours = self._propose(batch, file_bytes, partition_by)
@@ -214,9 +206,22 @@ class _Sealer:
 
     def compact_once(self, file_bytes: int) -> SealRecord | None:
         """Merges some files, or completes the seal that another process proposed; None where nothing can be merged."""
+        return self._seal_files(partial(choose_merge, file_bytes=file_bytes))
+
+    def migrate_once(self, file_bytes: int, tried: Collection[str]) -> SealRecord | None:
+        """The same of files that are brought up to date, but those that were `tried`."""
+        return self._seal_files(partial(choose_outdated, file_bytes=file_bytes, inputs=self._inputs, tried=tried))
+
+    def bring_up(self, file_bytes: int) -> SealRecord | None:
+        """The same of files that lack columns, as far as that is done by the way."""
+        return self._seal_files(
+            lambda _, files, seal: choose_lacking(files, file_bytes=file_bytes, seal=seal, inputs=self._inputs)
+        )
+
+    def _seal_files(self, choose: Callable[..., SealPlan | None]) -> SealRecord | None:
         files = self._files_before(self.num_seals)
         try:
-            ours = choose_merge(self._output, files, file_bytes=file_bytes, seal=self.num_seals)
+            ours = choose(self._output, files, seal=self.num_seals)
         except ObjectNotFound:  # a later seal has merged the file, so that the next one has a plan, or is complete
             if (record := self._complete_next()) is None:
                 raise
@@ -244,7 +249,7 @@ class _Sealer:
         return plan, plan is ours
 
     def _open_files(self, file_bytes: int) -> OpenFiles:
-        return OpenFiles(self._output, self._files_before(self.num_seals), file_bytes=file_bytes)
+        return OpenFiles(self._output, self._files_before(self.num_seals), file_bytes=file_bytes, inputs=self._inputs)
 
     def _files_before(self, seal: int) -> list[SealedFile]:
         return list(files_of(self._log.records_before(seal)).values())
@@ -270,7 +275,7 @@ class _Sealer:
         tombstones = read_tombstones(self._output)  # after the plan: see above
         skipped: tuple[str, ...] = ()
         if batch is None and not plan.merges:
-            rows, skipped = read_planned(self._journal, plan)
+            rows, skipped = read_planned(self._journal, plan, self._inputs)
             if skipped and (record := self._log.read_record(plan.seal)) is not None:
                 return record, False
         else:
@@ -278,8 +283,11 @@ class _Sealer:
         sealed = self._files_before(plan.seal)
         try:
             if plan.merges:
-                return merge_files(self._writer.files, plan, tombstones), True
-            return self._writer.write(plan, rows, skipped=skipped, tombstones=tombstones, sealed=sealed), True
+                return merge_files(self._writer.files, plan, tombstones, self._inputs), True
+            record = self._writer.write(
+                plan, rows, skipped=skipped, tombstones=tombstones, sealed=sealed, inputs=self._inputs
+            )
+            return record, True
         except SealedMeanwhile:
             record = self._log.read_record(plan.seal)
             if record is None:

@@ -18,6 +18,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import partitions
 from framegate.pipelines.commit.seal_log import FileName, JournalObject, SealPlan, SealRecord
 from framegate.pipelines.commit.sealed_answers import TOLD_OF, SealedAnswers
+from framegate.pipelines.commit.sealed_columns import Inputs, fit_inputs
 from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.commit.sealed_keys import KeyIndex, SealedKeys, key_columns
 from framegate.pipelines.commit.sealed_parquet import count_runs, row_positions, sort_order
@@ -45,11 +46,13 @@ class SealWriter:
         skipped: tuple[str, ...],
         tombstones: frozenset[str],
         sealed: Iterable[SealedFile],
+        inputs: Inputs,
     ) -> SealRecord:
         """Adds the rows to the files of a plan, unless another sealer has. Returns what was added to them.
 
         `rows` are those of the plan's objects in order, without the skipped ones; `sealed` are all files as they were
-        before this seal. Raises SealedMeanwhile where the whole seal was, StorageError.
+        before this seal, and `inputs` the output's columns of manifests. Raises SealedMeanwhile where the whole seal
+        was, StorageError.
         """
         num_read = rows.num_rows
         rows = without_erased(rows, tombstones).combine_chunks()
@@ -65,7 +68,7 @@ class SealWriter:
             for target in _targets(plan, table, [names[n] for n in np.unique(numbers[kept])]):
                 is_here = target.partition in names
                 here = kept[numbers[kept] == names.index(target.partition)] if is_here else kept[:0]
-                file, to_count = self.files.add(plan, target, rows, _in_order(table, rows, here))
+                file, to_count = self.files.add(plan, target, rows, _in_order(table, rows, here), inputs)
                 files.append(file)
                 counted.append((table, to_count))
         return SealRecord(
@@ -110,7 +113,7 @@ def _targets(plan: SealPlan, table: str, found: Sequence[str]) -> list[FileName]
     return [planned[partition] for partition in sorted(planned)]
 
 
-def read_planned(journal: JournalReader, plan: SealPlan) -> tuple[pa.Table, tuple[str, ...]]:
+def read_planned(journal: JournalReader, plan: SealPlan, inputs: Inputs) -> tuple[pa.Table, tuple[str, ...]]:
     """The rows of a plan's objects, and the names of those that are missing or have other bytes than planned."""
     found: set[JournalObject] = set()
     planned = set(plan.objects)
@@ -120,7 +123,7 @@ def read_planned(journal: JournalReader, plan: SealPlan) -> tuple[pa.Table, tupl
         found.update(item for item, _ in here)
         tables += compact([rows for _, rows in here])
     skipped = tuple(item.name for item in plan.objects if item not in found)
-    return (seal_rows(tables) if tables else JOURNAL.empty_table()), skipped
+    return (fit_inputs(seal_rows(tables), inputs) if tables else JOURNAL.empty_table()), skipped
 
 
 def _groups(objects: Sequence[JournalObject]) -> list[Sequence[JournalObject]]:

@@ -18,13 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from framegate.pipelines.commit.input_types import cast_input
+from framegate.pipelines.commit.sealed_columns import align
 from framegate.pipelines.store.parquet import encode_row_groups
 from framegate.schemas.counts import Counts
 from framegate.schemas.keys import id_numbers
-from framegate.schemas.tables import FAILURES, INPUT_PREFIX, PARTITION_TYPE, RESULTS
 
-SCHEMAS: Final = {"results": RESULTS, "failures": FAILURES}
 ROW_KINDS: Final = {"results": "answer", "failures": "failure"}
 ROW_GROUP_ROWS: Final = 65_536
 """Enough rows for a quick scan, few enough that statistics spare a query for one video most of a file."""
@@ -42,17 +40,6 @@ _COUNTED_COLUMNS: Final = {
     "results": (*_UNIT, "status", "thinking", "num_answer_tokens", "num_thinking_tokens"),
     "failures": _UNIT,
 }
-
-
-def sealed_schema(table: str, rows: pa.Schema) -> pa.Schema:
-    """The columns of a sealed file of rows of the journal: its own, then the manifest's in order of their names."""
-    fields = list(SCHEMAS[table])
-    for name in sorted(name for name in rows.names if name.startswith(INPUT_PREFIX)):
-        data_type = rows.field(name).type
-        if pa.types.is_dictionary(data_type):
-            data_type = data_type.value_type
-        fields.append(pa.field(name, data_type, metadata={b"meaning": b"a column of the manifest"}))
-    return pa.schema(fields)
 
 
 def row_positions(table: str, rows: pa.Table) -> np.ndarray:
@@ -86,20 +73,13 @@ def clip_numbers(column: pa.ChunkedArray) -> np.ndarray:
     return pc.fill_null(pc.cast(column, pa.int64()), -1).to_numpy()
 
 
-def take_sealed(rows: pa.Table, positions: np.ndarray, schema: pa.Schema, config_id: str) -> Iterator[pa.Table]:
+def take_sealed(rows: pa.Table, positions: np.ndarray, schema: pa.Schema) -> Iterator[pa.Table]:
     """Rows of the journal at these positions as row groups of a sealed file.
 
     `schema` has the columns of `sealed_schema(table, rows.schema)`, or more: those are null, and types may be wider.
     """
     for first in range(0, len(positions), ROW_GROUP_ROWS):
-        some = rows.take(pa.array(positions[first : first + ROW_GROUP_ROWS]))
-        some = some.append_column("config_id", pa.repeat(config_id, some.num_rows).cast(PARTITION_TYPE))
-        there = set(some.column_names)
-        columns = [
-            cast_input(some.column(field.name), field.type) if field.name in there else pa.nulls(len(some), field.type)
-            for field in schema
-        ]
-        yield pa.Table.from_arrays(columns, schema=schema)
+        yield align(rows.take(pa.array(positions[first : first + ROW_GROUP_ROWS])), schema)
 
 
 def encode_sealed(

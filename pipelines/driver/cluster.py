@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from framegate.pipelines.driver.ray_servers import only_needed_servers
@@ -40,6 +42,8 @@ _ENVIRONMENT = {
 }
 _QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal"}  # its core writes notes about Ray Data's own actors to stderr as errors
 
+
+_TOKEN_VARIABLES = frozenset({"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"})
 
 Made = TypeVar("Made")
 # About a third of an engine's weight: enough to keep it fed where it is the faster of the two.
@@ -83,9 +87,8 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None, verbose: bool =
                 else:
                     ray.init(address=named, logging_level=level, log_to_driver=verbose)
         except Exception as error:  # Ray raises a bare Exception where its processes do not come up
-            first = str(error).strip().partition("\n")[0]
             raise FramegateError(
-                f"Ray could not be started or reached at {named or 'this machine'}: {first}"
+                f"Ray could not be started or reached at {named or 'this machine'}: {_why_not_started(error)}"
             ) from error
     # Ray Data writes whole stack traces to the terminal; they stay in its log file, and the user gets one sentence.
     logger = logging.getLogger("ray.data")
@@ -93,6 +96,17 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None, verbose: bool =
     for handler in [] if verbose else streams:
         logger.removeHandler(handler)
     return _share(config, ray.cluster_resources(), is_here=named is None)
+
+
+def _why_not_started(error: Exception) -> str:
+    """Its first line, and what to do about it where that is known."""
+    first = str(error).strip().partition("\n")[0]
+    if "AF_UNIX path length" not in first:
+        return first
+    return (
+        f"its sockets lie below the folder for temporary files, whose path is too long for them ({first}); set"
+        " RAY_TMPDIR to a short folder, such as /tmp, and run again"
+    )
 
 
 def _set_environment(config: RayConfig, *, verbose: bool) -> None:
@@ -104,6 +118,20 @@ def _set_environment(config: RayConfig, *, verbose: bool) -> None:
     quiet = {} if verbose else _QUIET
     for name, value in {**_ENVIRONMENT, **quiet, "OMP_NUM_THREADS": str(threads)}.items():
         os.environ.setdefault(name, value)
+    if not _TOKEN_VARIABLES & os.environ.keys() and not _has_place_for_token():
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # of this Ray alone, whose processes inherit it
+
+
+def _has_place_for_token() -> bool:
+    """Whether Ray can keep the token by which its processes know each other, as it does, in the home of this user."""
+    try:
+        folder = Path.home() / ".ray"
+        if not folder.is_absolute():  # it would lie wherever the run was started
+            return False
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # not writable; no home at all
+        return False
+    return os.access(folder / "auth_token", os.R_OK) or os.access(folder, os.W_OK)
 
 
 def unwrap(error: BaseException) -> FramegateError:

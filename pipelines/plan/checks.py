@@ -6,6 +6,7 @@ its first object.
 
 from __future__ import annotations
 
+from framegate.pipelines.commit.migrate import check_is_migrated
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import check_partitioning
 from framegate.pipelines.plan.plan import make_policy
@@ -25,3 +26,4 @@ def check_job(job: Job, strategy: Strategy, *, has_engine: bool) -> None:
     output = Output.open(config.output)
     output.store.check_reachable(output.root)
     check_partitioning(output, config.output.partition_by, config.input.time_zone)
+    check_is_migrated(output)

@@ -37,5 +37,5 @@ def read_document(config: RunConfig, strategy: Strategy) -> dict[str, Any]:
 
 def read_wording(config: RunConfig) -> str:
     """Every word that stands around a clip and a question."""
-    asked = [suffix_after_video(Question(id="", text="", type=answer_type)) for answer_type in ANSWER_TYPES]
+    asked = [str(suffix_after_video(Question(id="", text="", type=answer_type))) for answer_type in ANSWER_TYPES]
     return "\n".join([prefix_before_video(config.prompt.system or DEFAULT_SYSTEM_PROMPT), *asked, FORCED_CLOSING])

@@ -20,8 +20,8 @@ from framegate.pipelines.commit.input_types import common_type, parse_types
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import NULL
 from framegate.pipelines.commit.seal_log import SealLog, SealRecord, files_of
+from framegate.pipelines.commit.sealed_columns import SCHEMAS
 from framegate.pipelines.commit.sealed_file import SealedFile, columns_digest
-from framegate.pipelines.commit.sealed_parquet import SCHEMAS
 from framegate.pipelines.results.merging import left_out
 from framegate.pipelines.store import ObjectInfo
 from framegate.pipelines.store.parquet import one_of_ours

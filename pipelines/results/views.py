@@ -34,11 +34,11 @@ from framegate.pipelines.results.view_sql import comment, create_standing, creat
 from framegate.pipelines.store.sealed_filesystem import PROTOCOL, SealedFilesystem
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import ObjectNotFound, QueryError, VersionChanged
-from framegate.schemas.tables import FAILURES, RESULTS
+from framegate.schemas.tables import FAILURES, RESULTS, with_config_id
 
 VIEWS: Final[dict[str, tuple[str, pa.Schema]]] = {
-    "answers": ("results", RESULTS),
-    "failure_history": ("failures", FAILURES),
+    "answers": ("results", with_config_id(RESULTS)),
+    "failure_history": ("failures", with_config_id(FAILURES)),
 }
 """The views that are a folder of Parquet each, with the folder's name and schema; `failures` is derived from both."""
 

@@ -1,6 +1,6 @@
 """Objects as files of a local disk: hidden while they are written, whole and on the disk when they appear.
 
-A file appears by `link`, which fails where the name is taken, and is replaced by `rename` under a lock of its folder.
+A file appears under its name where that is free, and is replaced by `rename` under a lock of its folder (`file_names`).
 Every other process that keeps to this sees whole files only. A file has no name while it is written (O_TMPFILE), so
 that a process killed meanwhile leaves nothing; where a file system cannot do that (NFS, FUSE), its name is hidden.
 """
@@ -8,12 +8,10 @@ that a process killed meanwhile leaves nothing; where a file system cannot do th
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import shutil
 import stat
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import ClassVar, Final
@@ -21,24 +19,32 @@ from typing import ClassVar, Final
 from fsspec.implementations.local import make_path_posix
 
 from framegate.pipelines.store.backend import check_length, version_changed
+from framegate.pipelines.store.file_names import (
+    DESCRIPTORS,
+    LOCK_FILE,
+    hidden_name,
+    is_nameless,
+    locked,
+    put_in_place,
+    take_name,
+)
 from framegate.pipelines.store.listing import Listing
 from framegate.pipelines.store.local_walk import LocalWalk
 from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, file_version
 
-LOCK_FILE: Final = ".framegate-lock"  # never removed: another process may hold its lock
-
 _PROTOCOL: Final = re.compile(r"(?:file|local)://|(?:file|local):(?=/)")
 _SLASHES: Final = re.compile(r"//+")  # a disk takes them for one, and a video must have one name
 _NO_SUCH_NAME: Final = frozenset({errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
-_DESCRIPTORS: Final = "/proc/self/fd/"
-_ANY_FOLDER: Final = 0  # of a descriptor; names that begin with a slash are not looked up in it
 _NO_NAMELESS_FILES: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})
 
 
 class LocalFiles:
-    """A Backend. `single_writer` makes no difference: the conditions of a local disk cost nothing."""
+    """A Backend. `single_writer` matters where the file system has no way to create a file whose name must be free."""
 
     DELETE_MANY: ClassVar[int] = 1
+
+    def __init__(self, *, single_writer: bool = False) -> None:
+        self._single_writer = single_writer
 
     def path(self, uri: str) -> str:
         path = make_path_posix(_PROTOCOL.sub("", uri))
@@ -103,7 +109,7 @@ class LocalFiles:
         with suppress(FileNotFoundError):  # most often; looking saves the writing of what is there already
             return Put(created=False, same=self._same(path, data))
         with _written(path, data) as source:
-            while not _linked(source, path):
+            while not take_name(source, path, is_alone=self._single_writer):
                 with suppress(FileNotFoundError):  # deleted between the two
                     return Put(created=False, same=self._same(path, data))
         _sync_folder(os.path.dirname(path))
@@ -112,13 +118,13 @@ class LocalFiles:
     def replace(self, path: str, data: bytes, version: str) -> ObjectInfo:
         folder = os.path.dirname(path)
         self._check(path, version)  # before anything is written
-        with _written(path, data) as source, _locked(folder):
+        with _written(path, data) as source, locked(folder):
             before = self._check(path, version)
             new = os.stat(source)
             if new.st_mtime_ns <= before.st_mtime_ns:  # the clock of a disk ticks every few ms: a version is never back
                 os.utime(source, ns=(new.st_atime_ns, before.st_mtime_ns + 1))
             os.chmod(source, stat.S_IMODE(before.st_mode))
-            _renamed(source, path)
+            put_in_place(source, path)
             _sync_folder(folder)
             return _info(path, _stat(path))
 
@@ -126,7 +132,7 @@ class LocalFiles:
         for path in paths:
             # Where objects are replaced, one must not be put back between the check of its version and its rename.
             is_replaced = os.path.exists(os.path.join(os.path.dirname(path), LOCK_FILE))
-            lock = _locked(os.path.dirname(path)) if is_replaced else nullcontext()
+            lock = locked(os.path.dirname(path)) if is_replaced else nullcontext()
             with lock, suppress(FileNotFoundError, NotADirectoryError):
                 os.unlink(path)
 
@@ -190,7 +196,7 @@ def _written(path: str, data: bytes) -> Iterator[str]:
         yield source
     finally:
         os.close(descriptor)
-        if not _is_nameless(source):
+        if not is_nameless(source):
             with suppress(FileNotFoundError):
                 os.unlink(source)
 
@@ -198,63 +204,14 @@ def _written(path: str, data: bytes) -> Iterator[str]:
 def _opened(path: str) -> tuple[int, str]:
     """A new file beside `path`, and by which name it can be had: without one of its own it goes with its process."""
     try:
-        if os.path.isdir(_DESCRIPTORS):
+        if os.path.isdir(DESCRIPTORS):
             descriptor = os.open(os.path.dirname(path), os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)
-            return descriptor, f"{_DESCRIPTORS}{descriptor}"
+            return descriptor, f"{DESCRIPTORS}{descriptor}"
     except OSError as error:
         if error.errno not in _NO_NAMELESS_FILES:
             raise
-    hidden = _hidden(path)
+    hidden = hidden_name(path)
     return os.open(hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666), hidden
-
-
-def _hidden(path: str) -> str:
-    folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name}.{uuid.uuid4().hex}")
-
-
-def _is_nameless(source: str) -> bool:
-    return source.startswith(_DESCRIPTORS)
-
-
-def _link(source: str, path: str) -> None:
-    """Follows what /proc says of a descriptor, which link() does not and linkat() does: any folder makes it that."""
-    os.link(source, path, src_dir_fd=_ANY_FOLDER, follow_symlinks=True)
-
-
-def _renamed(source: str, path: str) -> None:
-    """Puts the file in the place of another."""
-    if not _is_nameless(source):
-        os.replace(source, path)
-        return
-    hidden = _hidden(path)
-    _link(source, hidden)
-    try:
-        os.replace(hidden, path)
-    except OSError:
-        os.unlink(hidden)
-        raise
-
-
-def _linked(source: str, path: str) -> bool:
-    """Whether the name was free."""
-    try:
-        _link(source, path)
-        return True
-    except FileExistsError:
-        if os.path.isdir(path):
-            raise IsADirectoryError(errno.EISDIR, "a folder has that name", path) from None
-        return False
-
-
-@contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    descriptor = os.open(os.path.join(folder, LOCK_FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _make_folders(folder: str) -> None:

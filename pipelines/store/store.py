@@ -262,7 +262,7 @@ class Store:
         """The kind of storage behind a URI, and the path there."""
         protocol = protocol_of(uri)
         if protocol in LOCAL:
-            local = LocalFiles()
+            local = LocalFiles(single_writer=self.single_writer)
             return local, local.path(uri)
         options = self._options(uri)
         if protocol in S3:

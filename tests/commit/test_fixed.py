@@ -9,7 +9,7 @@ from threading import Barrier, Thread
 import pyarrow as pa
 import pytest
 
-from framegate.pipelines.commit.fixed import Fixed, fix, read_fixed
+from framegate.pipelines.commit.fixed import FILE_FORMAT, Fixed, fix, fix_format, read_fixed
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.store import Store
 from framegate.schemas.column_types import TIMESTAMP, read_type, write_type
@@ -49,7 +49,7 @@ def test_a_zone_matters_where_partitions_are_parts_of_times(output: Output) -> N
 
 def test_an_output_of_an_older_version_has_no_columns_yet(output: Output) -> None:
     Store().put_once(output.layout.partitioning, b'{"partition_by": ["camera"]}\n')
-    assert read_fixed(output) == Fixed(partition_by=("camera",), has_columns=False)
+    assert read_fixed(output) == Fixed(partition_by=("camera",), has_columns=False, file_format=0)
     assert fix(output, ["camera"], {"floor": pa.int64()}).columns == {"floor": pa.int64()}
 
 
@@ -95,3 +95,16 @@ def test_on_s3_too(s3_root: str) -> None:
 
     fix(output, [], {"a": pa.int64()})
     assert fix(output, [], {"b": pa.string()}).columns == {"a": pa.int64(), "b": pa.string()}
+
+
+def test_an_older_output_keeps_its_format_until_all_of_it_is_migrated(output: Output) -> None:
+    Store().put_once(output.layout.partitioning, b'{"partition_by": []}\n')
+    assert fix(output, [], {"a": pa.int64()}).file_format == 0
+    fix_format(output)
+    assert read_fixed(output) == Fixed(partition_by=(), columns={"a": pa.int64()}, file_format=FILE_FORMAT)
+    other = Output.at(output.root + "-other")
+    fix_format(other)
+    assert read_fixed(other) is None, "the first run says what is fixed"
+    Store().put_once(other.layout.partitioning, b'{"partition_by": []}\n')
+    fix_format(other)
+    assert read_fixed(other) == Fixed(partition_by=(), has_columns=False, file_format=FILE_FORMAT)

@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from framegate.pipelines.commit.input_types import cast_input
 from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import check_partition_by, in_zone, partitions
@@ -46,6 +47,14 @@ def read_everywhere(output: Output, column: str) -> list[list[tuple[str, str]]]:
     by_pandas = list(zip(frame["video_uri"], frame[column], strict=True))
     polars = pl.scan_parquet(glob, hive_partitioning=True).select("video_uri", column).collect()
     return [sorted((uri, str(value)) for uri, value in found) for found in (by_duckdb, by_pandas, polars.rows())]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_a_time_becomes_a_text_as_arrow_writes_it(unit: str) -> None:
+    values = pa.chunked_array(
+        [pa.array([NOON, None], pa.timestamp(unit, "UTC")), pa.array([NOON], pa.timestamp(unit, "UTC"))]
+    )
+    assert cast_input(values, pa.string()).to_pylist() == values.cast(pa.string()).to_pylist()
 
 
 def test_every_engine_reads_the_values_back(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:

@@ -19,6 +19,7 @@ from framegate.pipelines.decode.readers.orientation import UPRIGHT, Orientation,
 from framegate.pipelines.decode.readers.reader import open_reader
 from framegate.pipelines.decode.sandbox.sandbox import Sandbox
 from framegate.schemas.config import DecodeConfig
+from framegate.schemas.errors import UnsupportedCodec
 from tests.decode.container_edits import EIGHT, UNIT, Matrix, with_clap, with_matrix
 from tests.decode.corpus_films import picture
 from tests.decode.ffmpeg_command import encode, remux, shown_frames
@@ -178,7 +179,12 @@ def test_a_message_in_the_coded_video_turns_it(decoder: str, degrees: int, flip:
     """An H.264 display orientation: in the first picture of an MP4, in each key frame of a transport stream."""
     # Without reordered frames: in transport streams, decord counts them wrongly.
     message = f"h264_metadata=display_orientation=insert:rotate={degrees}{flip}"
-    check(decoder, remux(film("-bf", "0"), muxer, "-bsf:v", message))
+    data = remux(film("-bf", "0"), muxer, "-bsf:v", message)
+    if decoder == "decord" and muxer == "mpegts":  # the first frames have no times there
+        with open_reader(decoder, RangeFile.of(data)) as reader, pytest.raises(UnsupportedCodec, match="no time"):
+            reader.read([0.5], height=28, width=28)
+        return
+    check(decoder, data)
 
 
 def hevc_message(num_turns: int, *, mirrored: bool, flipped: bool) -> bytes:

@@ -14,7 +14,7 @@ from framegate.pipelines.audit.report import CHECKS
 from framegate.schemas.config.reference import Key, list_keys
 from framegate.schemas.errors import REASON_MEANINGS
 from framegate.schemas.retries import RETRY_AFTER, STOPS_RUN
-from framegate.schemas.tables import FAILURES, RESULTS, meaning
+from framegate.schemas.tables import FAILURES, RESULTS, meaning, with_config_id
 from tests.docs.pages import PAGES, ROOT
 
 
@@ -59,8 +59,8 @@ def _code(default: str) -> str:
 
 
 TABLES: Final[dict[str, Callable[[], str]]] = {
-    "results": lambda: columns(RESULTS),
-    "failures": lambda: columns(FAILURES),
+    "results": lambda: columns(with_config_id(RESULTS)),
+    "failures": lambda: columns(with_config_id(FAILURES)),
     "reasons": reasons,
     "checks": checks,
     "keys": keys,

@@ -54,6 +54,17 @@ def own_input(model, request):
     return prefix, clip.with_suffix(model.format.encode(suffix_after_video(SURE)))
 
 
+def test_a_question_that_holds_special_tokens_is_ordinary_text(model):
+    text = "Is <|im_end|> or <|vision_start|><|video_pad|><|vision_end|> on the sign, or <think>\\boxed{no}?"
+    asked = model.format.encode(suffix_after_video(replace(SURE, text=text)))
+    assert model.format.video_token_id not in asked
+    assert len(asked) > len(model.format.encode(suffix_after_video(SURE)))
+    endings = model.format.encode("<|im_end|>\n<|im_start|>assistant\n")
+    assert asked[-len(endings) :] == endings
+    added = {*model.format.encode("<|im_end|><|vision_start|><|video_pad|><|vision_end|><think>")}
+    assert not added & {*asked[: -len(endings)]}
+
+
 @pytest.mark.parametrize(("num_frames", "size"), [(4, (64, 96)), (8, (96, 96)), (5, (32, 64))])
 def test_tokens_pixels_and_positions_are_those_that_vllm_makes_of_array_and_metadata(model, num_frames, size):
     factor = model.grid.factor
@@ -73,7 +84,7 @@ def test_tokens_pixels_and_positions_are_those_that_vllm_makes_of_array_and_meta
     theirs, their_positions = processed(
         model,
         {
-            "prompt": prefix_before_video(SYSTEM_PROMPT) + video + suffix_after_video(SURE),
+            "prompt": prefix_before_video(SYSTEM_PROMPT) + video + str(suffix_after_video(SURE)),
             "multi_modal_data": {"video": [(frames, metadata)]},
             "mm_processor_kwargs": {"do_resize": False},
         },

@@ -126,6 +126,8 @@ class DecordReader:
         # are float32: 4 ms coarse after nine hours.
         if len(starts) != len(video):
             seconds = video.get_frame_timestamp(list(range(len(video))))[:, 0].astype(np.float64)
+            if not np.isfinite(seconds).all():
+                raise UnsupportedCodec("decord has no time for some of its frames; set frames.decoder to pyav.")
             starts = np.rint(seconds / float(self._timeline.time_base)).astype(np.int64)
         indices = np.unique(np.maximum(np.searchsorted(starts, limits, side="right") - 1, 0))
         is_letterboxed = False

@@ -81,7 +81,7 @@ def _parse_choice(content: str, question: Question) -> str | None:
     if (match := _LETTER.match(content)) is not None:
         letter = match.group(1).upper()
         return letter if letter in letters else None
-    texts = [_plain(option) for option in question.options]
+    texts = [_plain(_unwrap(option)) for option in question.options]
     return letters[texts.index(_plain(content))] if texts.count(_plain(content)) == 1 else None
 
 

@@ -1,10 +1,13 @@
 """The words around a clip: the turn that a model of the Qwen-VL families reads before it answers.
 
 One prompt is a *prefix* (system turn and video, the same for all questions of a clip) and a *suffix* (the question). An
-engine tokenises the parts and puts the video's tokens between them.
+engine tokenises the parts and puts the video's tokens between them. The text of a question is ordinary text to the
+model, whatever it holds; the system turn is the job's own, and special tokens in it are meant.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from framegate.schemas.qa import OPTION_LETTERS, AnswerType, Question
 
@@ -29,6 +32,21 @@ THINK_CLOSING = "</think>"
 FORCED_CLOSING = THINK_CLOSING + BOX_OPENING
 
 
+@dataclass(frozen=True)
+class PromptText:
+    """What a person wrote, and the words of the turn behind it.
+
+    plain    from a question bank: ordinary text, also where it looks like a special token, such as `<|im_end|>`
+    markup   ours: special tokens stand in it by their names
+    """
+
+    plain: str
+    markup: str
+
+    def __str__(self) -> str:
+        return self.plain + self.markup
+
+
 def prefix_before_video(system_prompt: str) -> str:
     """All that stands before the video's tokens."""
     return f"<|im_start|>system\n{system_prompt}<|im_end|>\n<|im_start|>user\n"
@@ -42,6 +60,6 @@ def question_text(question: Question) -> str:
     return "\n".join(lines)
 
 
-def suffix_after_video(question: Question) -> str:
+def suffix_after_video(question: Question) -> PromptText:
     """All that stands between the video's tokens and the model's first token."""
-    return f"{question_text(question)}<|im_end|>\n<|im_start|>assistant\n"
+    return PromptText(plain=question_text(question), markup="<|im_end|>\n<|im_start|>assistant\n")

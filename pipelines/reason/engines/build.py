@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
-from framegate.pipelines.reason.asking.prompt import DEFAULT_SYSTEM_PROMPT
+from framegate.pipelines.reason.asking.prompt import DEFAULT_SYSTEM_PROMPT, question_text
 from framegate.pipelines.reason.engines.protocol import Engine, EngineFactory
 from framegate.pipelines.reason.models.vision_grid import check_not_quantized
 from framegate.pipelines.reason.strategies.protocol import Capability, Strategy, TokenBudget
@@ -53,18 +53,22 @@ def make_engine_factory(
     config: RunConfig, strategy: Strategy, questions: Iterable[Question], *, num_slots: int | None = None
 ) -> EngineFactory:
     """A picklable function without arguments that builds the job's engine; call it once per worker."""
+    questions = tuple(questions)
     budgets = dict.fromkeys(budget for question in questions for budget in strategy.budgets(question))
-    return partial(build_engine, config, budgets=tuple(budgets), num_slots=num_slots)
+    question_bytes = max((len(question_text(question).encode(errors="replace")) for question in questions), default=0)
+    return partial(build_engine, config, budgets=tuple(budgets), question_bytes=question_bytes, num_slots=num_slots)
 
 
-def build_engine(config: RunConfig, *, budgets: Sequence[TokenBudget], num_slots: int | None = None) -> Engine:
+def build_engine(
+    config: RunConfig, *, budgets: Sequence[TokenBudget], question_bytes: int = 0, num_slots: int | None = None
+) -> Engine:
     """Load the job's model: on an accelerator if the job gives its workers one, else on the CPU. Raises EngineError.
 
-    `budgets` are those of all asks to come. vLLM runs where it was built for, and takes its number of sequences from
-    `model.engine_args`.
+    `budgets` are those of all asks to come, `question_bytes` has the longest question. vLLM runs where it was built
+    for, and takes its number of sequences from `model.engine_args`.
     """
     if config.model.engine == "vllm":
-        return _build_vllm(config, budgets)
+        return _build_vllm(config, budgets, question_bytes)
     from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
     from framegate.pipelines.reason.engines.own.device import memory_budget
     from framegate.pipelines.reason.engines.own.engine import TransformersEngine
@@ -87,7 +91,7 @@ def _engine_share(ray: RayConfig) -> float:
     return 1 / ray.reason_actors.max if ray.address is None else 1.0
 
 
-def _build_vllm(config: RunConfig, budgets: Sequence[TokenBudget]) -> Engine:
+def _build_vllm(config: RunConfig, budgets: Sequence[TokenBudget], question_bytes: int) -> Engine:
     from framegate.pipelines.reason.engines.vllm.engine import VllmEngine
 
     return VllmEngine.load(
@@ -98,6 +102,7 @@ def _build_vllm(config: RunConfig, budgets: Sequence[TokenBudget]) -> Engine:
         system_prompt=config.prompt.system or DEFAULT_SYSTEM_PROMPT,
         frames=config.frames,
         budgets=budgets,
+        question_bytes=question_bytes,
     )
 
 

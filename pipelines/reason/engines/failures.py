@@ -38,7 +38,8 @@ def is_memory_error(error: Exception) -> bool:
 
 def describe_failure(error: Exception) -> tuple[str, str]:
     """(reason code, one sentence). Running out of memory, on host or device, has a code of its own."""
-    reason = MEMORY_REASON if is_memory_error(error) else EngineError.reason
+    of_error = error.reason if isinstance(error, EngineError) else EngineError.reason
+    reason = MEMORY_REASON if is_memory_error(error) else of_error
     line = str(error).strip().partition("\n")[0]
     return reason, line if isinstance(error, EngineError) else f"{type(error).__name__}: {line}".rstrip(": ")
 

@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import torch
 
-from framegate.pipelines.reason.asking.prompt import prefix_before_video
+from framegate.pipelines.reason.asking.prompt import PromptText, prefix_before_video
 from framegate.pipelines.reason.models.families import Family
 from framegate.pipelines.reason.models.positions import (
     Run,
     TextRun,
     VideoRun,
     lay_out_positions,
+    next_position,
     seconds_per_step,
     step_times,
 )
@@ -36,14 +37,15 @@ class PromptFormat:
     grid: VisionGrid
     positions_per_second: float
     video_token_id: int
-    encode: Callable[[str], list[int]]
+    encode: Callable[[str | PromptText], list[int]]
 
 
 class PrefixLength(NamedTuple):
-    """The number of a prefix's tokens, and how many of these stand for the video."""
+    """The number of a prefix's tokens, how many of these stand for the video, and the position of what follows."""
 
     num_tokens: int
     num_video_tokens: int
+    next_position: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,8 @@ def measure_prefix(
     grid_thw = grid_of(fitted, prompt_format.grid)
     token_ids, videos = _lay_out(frames, grid_thw, clip_start_seconds, system_prompt, prompt_format)
     num_video_tokens = sum(video.num_tokens for video in videos)
-    return PrefixLength(len(token_ids) - len(videos) + num_video_tokens, num_video_tokens)
+    end = next_position(_split_runs(token_ids, prompt_format.video_token_id, videos))
+    return PrefixLength(len(token_ids) - len(videos) + num_video_tokens, num_video_tokens, end)
 
 
 def build_prefix(
@@ -96,11 +99,11 @@ def build_prefix(
     grid, video_token_id = prompt_format.grid, prompt_format.video_token_id
     patches = cut_video(frames.frames_THWC, family=prompt_format.family, grid=grid, limits=limits, device=device)
     token_ids, videos = _lay_out(frames, patches.grid_thw, clip_start_seconds, system_prompt, prompt_format)
-    positions_3P, next_position = lay_out_positions(list(_split_runs(token_ids, video_token_id, videos)))
+    positions_3P, end = lay_out_positions(list(_split_runs(token_ids, video_token_id, videos)))
     return ClipPrefix(
         token_ids=_repeat_video_tokens(token_ids, video_token_id, videos[0].num_tokens),
         positions_3P=positions_3P,
-        next_position=next_position,
+        next_position=end,
         num_video_tokens=sum(video.num_tokens for video in videos),
         patches=patches,
     )

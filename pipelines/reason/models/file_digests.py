@@ -40,9 +40,12 @@ def digest_file(path: Path) -> str:
     return digest
 
 
-def _note_of(found: os.stat_result) -> Path:
+def _note_of(found: os.stat_result) -> Path | None:
+    """None where this user has no home: a relative path would lead into whatever folder the run was started in."""
     key = f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    if not os.path.isabs(home):
+        return None
     return Path(home) / "framegate" / "digests" / hashlib.sha256(key.encode()).hexdigest()[:32]
 
 

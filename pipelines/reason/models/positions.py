@@ -9,8 +9,9 @@ inside the video's temporal positions; the published model lets it go on after t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 
@@ -36,6 +37,9 @@ class VideoRun:
 
 Run = TextRun | VideoRun
 
+_WHOLE: Final = 1e-6
+"""Steps are multiples of 10 ms. This makes up for what rounding took from a whole number (100 * 0.29 is 28.999...)."""
+
 
 def lay_out_positions(runs: Sequence[Run]) -> tuple[torch.Tensor, int]:
     """Positions of all tokens, int64 (3, num_tokens), and the position of the first token that will follow."""
@@ -47,6 +51,17 @@ def lay_out_positions(runs: Sequence[Run]) -> tuple[torch.Tensor, int]:
         if run.num_tokens:
             start = int(parts[-1].max()) + 1
     return torch.cat(parts, dim=1), start
+
+
+def next_position(runs: Iterable[Run]) -> int:
+    """The second of what `lay_out_positions` gives, without laying them out."""
+    start = 0
+    for run in runs:
+        if isinstance(run, TextRun):
+            start += run.num_tokens
+        elif run.num_tokens:
+            start += max(int((run.grid[0] - 1) * run.step + _WHOLE), run.grid[1] - 1, run.grid[2] - 1) + 1
+    return start
 
 
 def seconds_per_step(pts_seconds: Sequence[float], temporal_patch: int) -> float:
@@ -73,7 +88,6 @@ def step_times(pts_seconds: Sequence[float], clip_start_seconds: float, temporal
 
 def _video_positions(run: VideoRun) -> torch.Tensor:
     steps, rows, columns = run.grid
-    # Steps are multiples of 10 ms. 1e-6 makes up for what rounding took from a whole number (100 * 0.29 is 28.999...).
-    times = (torch.arange(steps, dtype=torch.float64) * run.step + 1e-6).long()
+    times = (torch.arange(steps, dtype=torch.float64) * run.step + _WHOLE).long()
     grids = torch.meshgrid(times, torch.arange(rows), torch.arange(columns), indexing="ij")
     return torch.stack(grids).reshape(3, -1)

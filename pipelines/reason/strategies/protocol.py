@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
+from framegate.pipelines.reason.asking.prompt import PromptText
 from framegate.schemas.clip import FrameBatch
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
@@ -110,7 +111,8 @@ class Ask:
     """One sequence that an engine shall run. Two asks are never equal: an engine hands back the object that it got.
 
     frames               which of the clip's frames it sees, by increasing index; None: all of them
-    suffix               the text between the video and the first token that the model writes
+    suffix               the text between the video and the first token that the model writes; what of it a person wrote
+                         stands in a PromptText as ordinary text
     make_course          makes a fresh course; picklable, as a worker in another process may have to make its own, and
                          called again where the engine must begin the ask anew
     needs_distribution   tokens carry their entropy
@@ -119,7 +121,7 @@ class Ask:
 
     clip: ClipFrames
     question: Question
-    suffix: str
+    suffix: str | PromptText
     make_course: Callable[[], Course]
     budget: TokenBudget
     frames: tuple[int, ...] | None = None

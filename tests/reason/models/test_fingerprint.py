@@ -169,6 +169,21 @@ def test_a_large_file_is_read_once_until_it_changes(tmp_path: Path, monkeypatch:
     assert digest_file(path) == hashlib.sha256(b"other").hexdigest()
 
 
+@pytest.mark.parametrize("home", ["", "~", "here"])
+def test_a_home_that_is_no_absolute_path_gets_no_notes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    """A user without a home would find folders called `~` or `.cache` wherever a run is started."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", home)
+    monkeypatch.setattr(file_digests, "REMEMBERED_BYTES", 4)
+    path = tmp_path / "weights"
+    path.write_bytes(b"first")
+    assert digest_file(path) == digest_file(path) == hashlib.sha256(b"first").hexdigest()
+    assert [found.name for found in tmp_path.iterdir()] == ["weights"]
+
+
 def test_a_home_that_cannot_be_written_costs_reading_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "cache"))

@@ -58,8 +58,7 @@ class Answer:
             constant = {field.name: _TYPES.get(str(field.type), "c" * 16) for field in RESULTS}
             for question in QUESTIONS:
                 rows.append({**constant, "video_uri": name, "video_id": video_id, "question_id": question["id"]})
-        schema = RESULTS.remove(RESULTS.get_field_index("config_id"))
-        return pa.Table.from_pylist(rows, schema=schema)
+        return pa.Table.from_pylist(rows, schema=RESULTS)
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from framegate.pipelines.reason.asking.confidence import measure_confidence
 from framegate.pipelines.reason.asking.prompt import DEFAULT_SYSTEM_PROMPT, suffix_after_video
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix, PromptFormat, build_prefix
 from framegate.pipelines.reason.models.families import find_family
+from framegate.pipelines.reason.models.text_encoder import TextEncoder
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
 from framegate.pipelines.reason.questions import ClipRequest
 from framegate.pipelines.reason.strategies.gated import judge
@@ -87,7 +88,7 @@ class _Generator:
             grid=read_vision_grid(task.checkpoint),
             positions_per_second=float(getattr(config.vision_config, "tokens_per_second", 1)),
             video_token_id=config.video_token_id,
-            encode=lambda text: tokenizer.encode(text, add_special_tokens=False),
+            encode=TextEncoder(tokenizer),
         )
 
     def prompts(self, request: ClipRequest) -> list[_Prompt]:

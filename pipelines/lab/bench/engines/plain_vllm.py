@@ -21,6 +21,7 @@ from framegate.pipelines.lab.bench.engines.work import FPS
 from framegate.pipelines.reason.asking.confidence import measure_confidence
 from framegate.pipelines.reason.asking.prompt import DEFAULT_SYSTEM_PROMPT, prefix_before_video, suffix_after_video
 from framegate.pipelines.reason.models.families import find_family
+from framegate.pipelines.reason.models.text_encoder import TextEncoder
 from framegate.pipelines.reason.questions import ClipRequest
 from framegate.pipelines.reason.strategies.gated import judge
 from framegate.schemas.errors import EngineError
@@ -80,7 +81,7 @@ class _PlainVllm:
         )
         tokenizer = AutoTokenizer.from_pretrained(task.checkpoint)
         self._video = _VIDEO[layout]
-        self._encode = lambda text: tokenizer.encode(text, add_special_tokens=False)
+        self._encode = TextEncoder(tokenizer)
         self.settings: dict[str, str | int] = {name: int(value) for name, value in arguments.items()}
 
     def prompts(self, requests: Sequence[ClipRequest]) -> dict[tuple[str, str], Any]:

@@ -122,8 +122,6 @@ def _constant(field: pa.Field, num_rows: int) -> pa.Array:
     """Some value of the field's type; null where that may be."""
     if field.nullable:
         return pa.nulls(num_rows, field.type)
-    if pa.types.is_dictionary(field.type):
-        return pa.DictionaryArray.from_arrays(pa.array(np.zeros(num_rows, np.int32)), pa.array([CONFIG_ID]))
     if pa.types.is_timestamp(field.type):
         return pa.repeat(pa.scalar(_WRITTEN_AT, field.type), num_rows)
     return pa.repeat(pa.scalar("answered" if pa.types.is_string(field.type) else 0).cast(field.type), num_rows)

@@ -97,6 +97,6 @@ def _failures(archive: Archive, camera: int) -> pa.Table:
 def _failure(archive: Archive, night: int, uri: str, reason: str, camera: str) -> dict[str, Any]:
     return {
         "video_uri": uri, "video_id": video_id(uri), "clip_is_last": True, "stage": "decode", "reason": reason,
-        "message": "The file is text.", "attempts": 1, "config_id": CONFIG_ID, "run_id": archive.run_id(night),
+        "message": "The file is text.", "attempts": 1, "run_id": archive.run_id(night),
         "written_at": datetime.combine(archive.night(night), time(1), UTC), "input_camera": camera,
     }  # fmt: skip

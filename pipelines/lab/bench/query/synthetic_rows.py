@@ -100,7 +100,6 @@ def _about_video(uris: list[str], video: np.ndarray, archive: Archive, night: in
         "input_camera": pa.repeat(archive.cameras[camera], num_rows),
         "run_id": pa.repeat(archive.run_id(night), num_rows),
         "written_at": pa.repeat(written_at, num_rows),
-        "config_id": pa.DictionaryArray.from_arrays(pa.array(np.zeros(num_rows, np.int32)), pa.array([CONFIG_ID])),
     }
 
 

@@ -30,6 +30,6 @@ def _texts() -> Iterator[str]:
         yield prefix_before_video(SYSTEM_PROMPT) + seconds_stamp(rng.randrange(MAX_CRATES))
         for ask in (ask_perception, ask_multi_step):
             asked = ask(rng, scene, "training")
-            yield suffix_after_video(asked.question)
+            yield str(suffix_after_video(asked.question))
             yield f"{BOX_OPENING}{asked.answer}}}"
             yield asked.thought

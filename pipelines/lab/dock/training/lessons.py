@@ -116,7 +116,7 @@ class Lessons:
                 thinks = rng.random() < SHARE_OF_PERCEPTION_WITH_THOUGHT
             else:
                 asked, thinks = ask_multi_step(rng, scene, "training"), True
-            given = self._encode(suffix_after_video(asked.question))
+            given = self._encode(str(suffix_after_video(asked.question)))
             wanted, wanted_roles = self._complete(asked, thinks)
             num_own = len(given) + len(wanted)
             tokens += given + wanted

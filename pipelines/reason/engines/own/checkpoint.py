@@ -15,6 +15,7 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
+from framegate.pipelines.reason.asking.prompt import PromptText
 from framegate.pipelines.reason.engines.own.device import keep_freed_memory
 from framegate.pipelines.reason.engines.own.kv_cache import KeyValueShape
 from framegate.pipelines.reason.engines.own.packed import pack_linears
@@ -31,6 +32,7 @@ from framegate.pipelines.reason.models.clip_prefix import (
 from framegate.pipelines.reason.models.families import find_family
 from framegate.pipelines.reason.models.packaged import model_folder
 from framegate.pipelines.reason.models.preprocess import VideoPatches
+from framegate.pipelines.reason.models.text_encoder import TextEncoder
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
 from framegate.pipelines.reason.models.vocabulary import token_pieces
 from framegate.schemas.clip import FrameBatch
@@ -66,6 +68,7 @@ class Checkpoint:
                 **source,
             )
             self.tokenizer = AutoTokenizer.from_pretrained(where, **source)
+            self._encoder = TextEncoder(self.tokenizer)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise EngineError(f"model '{name}' cannot be loaded: {_first_line(error)}") from error
         loaded = cast(Any, model).to(self.device).eval()
@@ -83,6 +86,7 @@ class Checkpoint:
         self._model = loaded
         config = loaded.config
         text = config.get_text_config()
+        self.max_positions: int = text.max_position_embeddings
         self.kv_shape = KeyValueShape(
             num_layers=self._text_model.num_layers,
             num_heads=self._text_model.num_kv_heads,
@@ -103,9 +107,9 @@ class Checkpoint:
             num_ids=text.vocab_size,
         )
 
-    def encode(self, text: str) -> list[int]:
-        """The token ids of a text. Special tokens are written in it by their names."""
-        return self.tokenizer.encode(text, add_special_tokens=False)
+    def encode(self, text: str | PromptText) -> list[int]:
+        """The token ids of a text. Special tokens are written in it by their names, but in what a person wrote."""
+        return self._encoder(text)
 
     def measure(
         self, frames: FrameBatch, clip_start_seconds: float, *, system_prompt: str, limits: FramesConfig

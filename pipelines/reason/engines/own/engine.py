@@ -25,7 +25,7 @@ from framegate.pipelines.reason.engines.times import EngineTimes
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix, select_frames
 from framegate.pipelines.reason.strategies.protocol import Ask, Capability, FinishedAsk, Token
 from framegate.schemas.config import FramesConfig
-from framegate.schemas.errors import EngineError
+from framegate.schemas.errors import EngineError, PromptTooLong
 
 # A step of many rows costs a CPU nearly as much per row as one of few; a GPU hardly notices them.
 _NUM_SLOTS = {"cpu": 64, "cuda": 512}
@@ -92,7 +92,8 @@ class TransformersEngine:
             clip = self.scheduler.find_clip(ask) or self._measure(ask)
             suffix_ids = self._encode(ask.suffix)
             num_more = ask.budget.max_tokens(lambda text: len(self._encode(text)))
-        except Exception as error:  # too many frames, or a text that is none
+            self._check_length(clip, len(suffix_ids), num_more)
+        except Exception as error:  # too many frames, too long, or a text that is none
             self._finished.append(replace(fail(ask, error), engine_seconds=time.perf_counter() - started))
             return
         request = Request(ask=ask, clip=clip, suffix_ids=suffix_ids, max_own_tokens=len(suffix_ids) + num_more)
@@ -172,6 +173,16 @@ class TransformersEngine:
             elif is_thinking and not request.is_in_front:
                 self.runner.cache.begin_thinking(request)
 
+    def _check_length(self, clip: Clip, num_suffix: int, num_more: int) -> None:
+        """Raises PromptTooLong where the ask, with all that it may write, would go beyond the model's positions."""
+        num_positions = clip.num_prefix_positions + num_suffix
+        if num_positions + num_more > self._checkpoint.max_positions:
+            raise PromptTooLong(
+                f"the prompt takes {num_positions} positions and the answer up to {num_more}, more than the"
+                f" {self._checkpoint.max_positions} of the model: shorten the question, or lower"
+                " frames.max_video_tokens or what the strategy may write"
+            )
+
     def _measure(self, ask: Ask) -> Clip:
         """A clip that no other ask shares yet."""
         length = self._checkpoint.measure(
@@ -185,6 +196,7 @@ class TransformersEngine:
             frames=ask.frames,
             num_prefix_tokens=length.num_tokens,
             num_video_tokens=length.num_video_tokens,
+            num_prefix_positions=length.next_position,
         )
 
     def _lay_out(self, clips: Sequence[Clip]) -> tuple[dict[Clip, ClipPrefix], Sequence[Clip]]:

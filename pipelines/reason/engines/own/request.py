@@ -25,6 +25,7 @@ class Clip:
     frames: tuple[int, ...] | None = None  # as in `Ask`
     num_prefix_tokens: int
     num_video_tokens: int = 0  # of these
+    num_prefix_positions: int = 0  # the position of what follows the prefix
 
     # Set by the scheduler.
     waiting: deque[Request] = field(default_factory=deque)

@@ -49,7 +49,8 @@ REFUSED: Mapping[str, str] = MappingProxyType(
     }
 )
 
-_QUESTION_TOKENS = 1024  # room for the longest question of a bank, options included
+_QUESTION_TOKENS = 1024  # room for a question, options included, however short those of a bank are
+_MAX_QUESTION_TOKENS = 8192  # longer ones may not fit: memory must hold one sequence of the longest kind
 _STAMP_TOKENS = 16  # `<1234.5 seconds>` and two markers, digit by digit
 _CPU_SEQUENCES = 32
 
@@ -66,11 +67,17 @@ def check_arguments(given: Mapping[str, Any], known: Collection[str]) -> None:
 
 
 def count_context_tokens(
-    frames: FramesConfig, budgets: Iterable[TokenBudget], *, system_prompt: str, grid: VisionGrid
+    frames: FramesConfig,
+    budgets: Iterable[TokenBudget],
+    *,
+    system_prompt: str,
+    grid: VisionGrid,
+    question_bytes: int = 0,
 ) -> int:
     """The longest sequence that the job can lead to, from above: video, stamps, question, and what an ask may write."""
     num_steps = -(-frames.max_frames // grid.temporal_patch)
-    prompt = len(system_prompt.encode()) + frames.max_video_tokens + num_steps * _STAMP_TOKENS + _QUESTION_TOKENS
+    question = max(_QUESTION_TOKENS, min(question_bytes, _MAX_QUESTION_TOKENS))
+    prompt = len(system_prompt.encode()) + frames.max_video_tokens + num_steps * _STAMP_TOKENS + question
     # A text has at most as many tokens as bytes.
     return prompt + max((budget.max_tokens(lambda text: len(text.encode())) for budget in budgets), default=0)
 

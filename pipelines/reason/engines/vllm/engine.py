@@ -25,7 +25,7 @@ from framegate.pipelines.reason.models.clip_prefix import build_prefix, select_f
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
 from framegate.pipelines.reason.strategies.protocol import Ask, Capability, ClipFrames, FinishedAsk, TokenBudget
 from framegate.schemas.config import FramesConfig
-from framegate.schemas.errors import EngineError
+from framegate.schemas.errors import EngineError, PromptTooLong
 
 _Prefix = tuple[ClipFrames, tuple[int, ...] | None]
 """The asks of one clip with the same frames share their prefix."""
@@ -80,6 +80,7 @@ class VllmEngine:
         system_prompt: str,
         frames: FramesConfig,
         budgets: Sequence[TokenBudget],
+        question_bytes: int = 0,
     ) -> VllmEngine:
         """With a model of its own that has room for whatever frames and budgets can lead to. Raises EngineError."""
         grid = read_vision_grid(name, revision)
@@ -87,7 +88,9 @@ class VllmEngine:
             name,
             revision=revision,
             dtype=dtype,
-            context_tokens=count_context_tokens(frames, budgets, system_prompt=system_prompt, grid=grid),
+            context_tokens=count_context_tokens(
+                frames, budgets, system_prompt=system_prompt, grid=grid, question_bytes=question_bytes
+            ),
             clip_tokens=frames.max_video_tokens,
             engine_args=engine_args,
         )
@@ -182,7 +185,7 @@ class VllmEngine:
         num_prompt_tokens = len(clip.token_ids) + len(suffix)
         max_tokens = ask.budget.max_tokens(lambda text: len(self._encode(text)))
         if num_prompt_tokens + max_tokens > self._model.max_context_tokens:
-            raise EngineError(
+            raise PromptTooLong(
                 f"a prompt of {num_prompt_tokens} tokens and {max_tokens} for the answer are more "
                 f"than the {self._model.max_context_tokens} that vLLM was built for: raise max_model_len in "
                 "model.engine_args, or lower frames.max_video_tokens or what the strategy may write"

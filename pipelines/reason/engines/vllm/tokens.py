@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import transformers
 from transformers import AutoTokenizer, GenerationConfig
 
 from framegate.pipelines.reason.engines.vllm.sequence import TokenTable
+from framegate.pipelines.reason.models.text_encoder import TextEncoder
 from framegate.pipelines.reason.models.vocabulary import token_pieces
 from framegate.schemas.errors import EngineError
 
 _TURN_ENDINGS = ("<|im_end|>", "<|endoftext|>")
 
 
-def load_tokens(where: str, revision: str | None, *, num_ids: int) -> tuple[Callable[[str], list[int]], TokenTable]:
-    """`encode` for texts in which special tokens stand by their names, and the table of all ids below `num_ids`.
+def load_tokens(where: str, revision: str | None, *, num_ids: int) -> tuple[TextEncoder, TokenTable]:
+    """What turns text into ids, and the table of all ids below `num_ids`.
 
     Raises EngineError in one sentence.
     """
@@ -34,7 +34,7 @@ def load_tokens(where: str, revision: str | None, *, num_ids: int) -> tuple[Call
     endings = {tokenizer.convert_tokens_to_ids(ending) for ending in _TURN_ENDINGS}
     ends = endings | _declared_ends(where, source)
     table = TokenTable(pieces=pieces, end_ids=frozenset(token_id for token_id in ends if token_id is not None))
-    return lambda text: tokenizer.encode(text, add_special_tokens=False), table
+    return TextEncoder(tokenizer), table
 
 
 def _declared_ends(where: str, source: dict[str, Any]) -> set[int | None]:

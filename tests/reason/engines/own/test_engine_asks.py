@@ -83,7 +83,7 @@ def test_the_length_of_a_prefix_is_known_before_any_pixel_is_touched(bench, rand
         frames = make_clip(0, num_frames=num_frames, size=(64, 96)).frames
         length = checkpoint.measure(frames, 0.0, system_prompt="Look.", limits=bench.limits)
         prefix = bench.make_prefix(checkpoint, frames=frames, system_prompt="Look.")
-        assert length == (len(prefix.token_ids), prefix.num_video_tokens)
+        assert length == (len(prefix.token_ids), prefix.num_video_tokens, prefix.next_position)
 
 
 def test_a_drawn_ask_writes_the_same_whatever_runs_beside_it(bench, checkpoint):

@@ -94,8 +94,8 @@ def test_a_request_without_questions_is_no_work(bench, folder):
     assert runner.step() == []
 
 
-def test_a_prompt_beyond_the_trained_positions_is_run_all_the_same(bench, folder):
-    """Positions are computed, not looked up: nothing breaks, and what the model makes of it is the model's."""
+def test_a_prompt_beyond_the_trained_positions_is_never_asked(bench, folder):
+    """What the model would make of it is no answer."""
     runner = bench.runner(folder, ALWAYS, system_prompt="again " * 2500, num_slots=2)
     finished = finish(runner, [bench.make_request(0, (bench.sure, bench.unsure))])
-    assert all(one.answer.num_prompt_tokens > 2048 for one in finished)
+    assert [(one.answer, one.failure_reason) for one in finished] == [(None, "too_long")] * 2

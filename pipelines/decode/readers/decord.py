@@ -45,6 +45,8 @@ from framegate.schemas.errors import DecodeFailed, UnsupportedCodec
 # Containers in which decord gives reordered frames the right numbers. In a transport stream it counts the first ones
 # away (measured: frame 8 in place of frame 0), in those without presentation times it takes decode times.
 ORDERED = frozenset({"iso_bmff", "matroska", "flv"})
+# decord gives a frame without a time FFmpeg's mark for that, -2^63 ticks: -1e14 s at 90 kHz.
+NO_TIME_SECONDS = 1e9
 
 
 def open_decord(file: RangeFile, *, container: str, limits: DecodeConfig) -> Reader:
@@ -126,7 +128,7 @@ class DecordReader:
         # are float32: 4 ms coarse after nine hours.
         if len(starts) != len(video):
             seconds = video.get_frame_timestamp(list(range(len(video))))[:, 0].astype(np.float64)
-            if not np.isfinite(seconds).all():
+            if (np.abs(seconds) > NO_TIME_SECONDS).any():
                 raise UnsupportedCodec("decord has no time for some of its frames; set frames.decoder to pyav.")
             starts = np.rint(seconds / float(self._timeline.time_base)).astype(np.int64)
         indices = np.unique(np.maximum(np.searchsorted(starts, limits, side="right") - 1, 0))

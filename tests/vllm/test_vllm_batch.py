@@ -185,7 +185,7 @@ def test_a_question_that_is_too_long_fails_alone_and_says_what_to_raise(model):
     outcome = run_engine(make_engine(model), GATED, [make_request(0, (SURE, long, UNSURE))])
     assert set(outcome.answers) == {("clip-0", "sure"), ("clip-0", "unsure")}
     reason, message = outcome.failures["clip-0", "long"]
-    assert reason == "engine_error"
+    assert reason == "too_long"
     assert "max_model_len" in message
     assert "2048" in message
 

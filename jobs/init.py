@@ -10,6 +10,7 @@ import typer
 
 from framegate.jobs.printing import say
 from framegate.schemas.errors import ConfigError, StorageError
+from framegate.schemas.uris import public, split_access
 
 
 def init(
@@ -45,6 +46,11 @@ def init(
     for path in (out, questions):
         if path.exists():
             raise ConfigError(f"{path} is there already, and is not overwritten; name another file with --out")
+    if split_access(place)[1]:
+        raise ConfigError(
+            f"{public(place)} was given with a query, which may be a signature and would stand in the job file; "
+            "name a folder or a prefix, or put signed URLs into the column `uri` of a manifest"
+        )
     if "://" not in place and any(char in place for char in "*?[{"):
         raise ConfigError(f"{place} has a character that a job takes for a glob, one of *?[{{; name a folder above it")
     place = place if "://" in place else str(Path(place).expanduser().absolute())

@@ -132,11 +132,18 @@ def test_nothing_is_overwritten_and_nothing_written_beside_it(
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("empty", "nothing lies below"), ("nowhere", "nothing lies below"), ("a[b]", "glob")]
+    ("name", "said"),
+    [
+        ("empty", "nothing lies below"),
+        ("nowhere", "nothing lies below"),
+        ("a[b]", "glob"),
+        ("https://archive.example/a.mp4?X-Amz-Signature=5ec2e7", "may be a signature"),
+    ],
 )
 def test_what_has_no_videos_is_refused(name: str, said: str, framegate: Framegate, folder: Path) -> None:
     (folder / "empty").mkdir()
     result = framegate("init", name)
     assert result.exit_code == 2
     assert said in result.stderr
+    assert "5ec2e7" not in result.stderr
     assert not (folder / "job.yaml").exists()

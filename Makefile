@@ -36,7 +36,7 @@ check: setup
 # time for Ray, servers and processes of its own.
 test: setup
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 setup-vllm: $(VLLM_STAMP)
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -62,20 +63,28 @@ def run_script(ray_folder: Path, tmp_path: Path) -> Callable[..., dict]:
     return run
 
 
+def ends_soon(pid: int) -> bool:
+    """Whether a process that was ended is gone; on a busy machine the system takes a moment for that."""
+    until = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    return not Path(f"/proc/{pid}").exists()
+
+
 def test_the_folder_goes_when_all_is_well_and_no_other_one(run_script: Callable[..., dict], ray_folder: Path) -> None:
     other = ray_folder / "ray" / "session_of_another"
     other.mkdir(parents=True)
     told = run_script("works")
     assert (told["stays"], told["again"]) == (None, None)
     assert Path(told["folder"]).parent == other.parent
-    assert not Path(f"/proc/{told['pid']}").exists()
+    assert ends_soon(told["pid"])
     assert [path.name for path in other.parent.iterdir()] == ["session_of_another"]
 
 
 def test_a_worker_that_takes_long_to_end_is_not_waited_for(run_script: Callable[..., dict]) -> None:
     told = run_script("ends slowly")
     assert told["stays"] is None
-    assert not Path(f"/proc/{told['pid']}").exists()
+    assert ends_soon(told["pid"])
 
 
 @pytest.mark.parametrize(("does", "keep"), [("dies", ""), ("works", "keep")])

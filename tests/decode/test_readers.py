@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.reader import decoder_version, open_reader
+from framegate.pipelines.decode.split import split
+from framegate.schemas.config import ClipsConfig
 from framegate.schemas.errors import (
     ConfigError,
     DecodeFailed,
@@ -139,7 +142,9 @@ def test_decoders_agree_on_times_and_nearly_on_pixels_of_real_videos(real_videos
     for path in real_videos:
         data = path.read_bytes()
         with open_reader("pyav", RangeFile.of(data)) as pyav, open_reader("decord", RangeFile.of(data)) as decord:
-            assert pyav.header == decord.header
+            # decord reads all packets, so that it knows gaps that a container's index does not tell.
+            assert replace(pyav.header, gaps=()) == replace(decord.header, gaps=())
+            assert list(split(pyav, ClipsConfig())) == list(split(decord, ClipsConfig()))
             end = pyav.header.duration_seconds
             times = [max(0.0, end - 3) + k * min(3.0, end) / 6 for k in range(6)]
             frames, pts, _ = pyav.read(times, height=140, width=252)

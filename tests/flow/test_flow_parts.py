@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import av
@@ -94,7 +96,9 @@ def test_parts_give_the_rows_of_one_worker_and_a_stopped_run_goes_on_with_other_
         if counts[-1] >= 80:
             raise KeyboardInterrupt
 
-    assert flow.run(stopped, engine_factory=ScriptedEngine, on_progress=stop).stop_reason is not None
+    # Else the workers of a slow machine are done before the driver has heard of 80 answers.
+    slow = partial(ScriptedEngine, before_step=lambda asks: time.sleep(0.1))
+    assert flow.run(stopped, engine_factory=slow, on_progress=stop).stop_reason is not None
     monkeypatch.setattr(parts, "MIN_PART_BYTES", 700_000)
     assert flow.run(make_long_job("stopped", 2), engine_factory=ScriptedEngine).is_complete
 

@@ -45,8 +45,6 @@ from framegate.schemas.errors import DecodeFailed, UnsupportedCodec
 # Containers in which decord gives reordered frames the right numbers. In a transport stream it counts the first ones
 # away (measured: frame 8 in place of frame 0), in those without presentation times it takes decode times.
 ORDERED = frozenset({"iso_bmff", "matroska", "flv"})
-# decord gives a frame without a time FFmpeg's mark for that, -2^63 ticks: -1e14 s at 90 kHz.
-NO_TIME_SECONDS = 1e9
 
 
 def open_decord(file: RangeFile, *, container: str, limits: DecodeConfig) -> Reader:
@@ -124,13 +122,12 @@ class DecordReader:
             return Selection(frames_THWC[:0], np.empty(0, np.float64), has_ended)
         video = self._open(height=height, width=width)
         starts = self._starts
-        # Packets and frames are one to one in all files but damaged ones, where decord's own count decides. Its times
-        # are float32: 4 ms coarse after nine hours.
+        # decord's own times are float32 and count from its first frame, wherever that one lies in the film.
         if len(starts) != len(video):
-            seconds = video.get_frame_timestamp(list(range(len(video))))[:, 0].astype(np.float64)
-            if (np.abs(seconds) > NO_TIME_SECONDS).any():
-                raise UnsupportedCodec("decord has no time for some of its frames; set frames.decoder to pyav.")
-            starts = np.rint(seconds / float(self._timeline.time_base)).astype(np.int64)
+            raise UnsupportedCodec(
+                f"decord counts {len(video)} frames, and the file has packets of {len(starts)}: it cannot tell which "
+                "frame is which; set frames.decoder to pyav."
+            )
         indices = np.unique(np.maximum(np.searchsorted(starts, limits, side="right") - 1, 0))
         is_letterboxed = False
         try:

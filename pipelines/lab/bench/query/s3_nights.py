@@ -93,7 +93,7 @@ def commit_night(output: Output, archive: Archive, night: int, cameras: Iterable
     with ThreadPoolExecutor(PUT_THREADS) as threads:
         for camera in range(archive.num_cameras) if cameras is None else cameras:
             rows = rows_of(archive, night, camera)
-            rows = rows.append_column(kind, pa.repeat("answer", rows.num_rows)).drop_columns(["config_id"])
+            rows = rows.append_column(kind, pa.repeat("answer", rows.num_rows))
             missing = [field for field in JOURNAL if field.name not in rows.column_names]
             for field in missing:
                 rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))

@@ -181,6 +181,10 @@ class UnsafeMember(VideoError):
     reason = "unsafe_member"
 
 
+class TimesRestart(VideoError):
+    reason = "times_restart"
+
+
 class NameNotUnicode(VideoError):
     reason = "not_unicode"
 
@@ -190,7 +194,7 @@ _VIDEO_ERRORS: Final[dict[str, type[VideoError]]] = {
     for error in (
         EmptyVideo, NotAVideo, Playlist, NoVideoStream, TruncatedVideo, VideoTooLarge, UnsupportedCodec, DecodeFailed,
         DecodeTimeout, DecoderCrash, MemoryLimit, SourceChanged, SourceUnreadable, SourceGone, SourceNotFound,
-        UnsafeMember, NameNotUnicode,
+        UnsafeMember, TimesRestart, NameNotUnicode,
     )
 }  # fmt: skip
 
@@ -213,6 +217,7 @@ REASON_MEANINGS: Final[dict[str, str]] = {
     "too_large": "the header announces more pixels, frames or streams than the limits allow",
     "unsupported_codec": "no decoder here knows the codec",
     "decode_error": "the decoder gave up on the data",
+    "times_restart": "time stamps begin again at a place of a large file that was not looked at when it was opened",
     "decode_timeout": "the decoder did not answer in time",
     "decoder_crash": "the decoder's process died",
     "memory_limit": "decoding or answering needs more memory than it may have",

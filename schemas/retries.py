@@ -21,6 +21,7 @@ RETRY_AFTER: Final[dict[str, timedelta | None]] = {
     "too_large": None,
     "unsupported_codec": None,
     "decode_error": None,
+    "times_restart": None,
     "unsafe_member": None,
     "not_unicode": None,
     # So do the question and the model. (Fewer or smaller frames are another config_id.)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.films_in_file import find_films
 from framegate.pipelines.decode.readers.joined import JoinedReader
 from framegate.pipelines.decode.readers.reader import Reader, Selection, VideoHeader, open_reader
+from framegate.pipelines.decode.readers.time_watch import TimeWatch
 from framegate.pipelines.decode.sandbox.sandbox import Sandbox
 from framegate.pipelines.decode.split import split
 from framegate.schemas.clip import Video
 from framegate.schemas.config import ClipsConfig, DecodeConfig, FramesConfig
-from framegate.schemas.errors import TruncatedVideo, VideoTooLarge
+from framegate.schemas.errors import TimesRestart, TruncatedVideo, VideoError, VideoTooLarge
 from framegate.schemas.unit import DecodedClip, PlannedVideo
 from tests.decode.corpus_bytes import announce_mkv, frame_ticks
 from tests.decode.corpus_films import film, steady
@@ -46,17 +48,23 @@ def opened(data: bytes, decoder: str = "pyav") -> Reader:
 
 
 def read_clips(
-    reader: Reader, size_bytes: int = 1, *, clips: ClipsConfig = CLIPS, part: int = 0, num_parts: int = 1
+    reader: Reader,
+    size_bytes: int = 1,
+    *,
+    clips: ClipsConfig = CLIPS,
+    part: int = 0,
+    num_parts: int = 1,
+    error: type[VideoError] = TruncatedVideo,
 ) -> tuple[list[DecodedClip], Exception | None]:
-    """The clips of a video, and what ended it."""
+    """The clips of a video, and the `error` that ended it."""
     video = Video(uri="/film", version="1", size_bytes=size_bytes)
     planned = PlannedVideo(video=video, question_hashes=("q",), part=part, num_parts=num_parts)
     found: list[DecodedClip] = []
     try:
         for decoded in ClipReader(planned, Policy(frames=FRAMES, clips=clips)).read(reader, Source(b"")):
             found.append(decoded)
-    except TruncatedVideo as error:
-        return found, error
+    except error as ended:
+        return found, ended
     return found, None
 
 
@@ -137,6 +145,35 @@ def test_a_large_stream_in_order_is_not_read_through(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(time_signs, "read_all_packets", None)  # whoever calls it fails
     with opened(broadcast(20)) as reader:
         assert every_frame(reader) == pytest.approx(steady(20), abs=1e-5)
+
+
+@pytest.mark.parametrize("muxer", ["mpegts", "vob"])
+def test_stamps_that_begin_again_where_nobody_looked_end_the_video_there(
+    muxer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time_signs, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(time_signs, "_jumps", lambda track: False)
+    codec = "libx264" if muxer == "mpegts" else "mpeg2video"
+    data = film(muxer, codec, seconds=12) + film(muxer, codec, seconds=30)
+    with opened(data) as reader:
+        clips, error = read_clips(reader, error=TimesRestart)
+    assert isinstance(error, TimesRestart)
+    assert [decoded.clip.index for decoded in clips] == [0, 1, 2, 3, 4, 5][: len(clips)]
+    assert 5 <= len(clips) <= 6
+    for decoded in clips:
+        assert decoded.frames.pts_seconds[0] == pytest.approx(decoded.clip.start_seconds, abs=0.11)
+
+
+def test_a_few_wild_stamps_end_nothing() -> None:
+    watch = TimeWatch(Fraction(1, 1000))
+    stamps: list[int | None] = [40 * k for k in range(500)]
+    stamps[100:110] = [10_000_000] * 10
+    stamps[200:210] = [0] * 10
+    stamps[300] = None
+    assert not any(watch.begins_again(stamp) for stamp in stamps)
+    assert [watch.begins_again(40 * k) for k in range(20)] == [False] * 15 + [True] * 5
+    watch.forget()
+    assert not any(watch.begins_again(40 * k) for k in range(100))
 
 
 # --- films behind one another ---------------------------------------------------------------------------------------

@@ -178,6 +178,7 @@ class PyavReader:
             return self._frames.at(limits_ticks, k)
         except IrregularPackets:
             self._frames.forget()
+            self._open_track().look_on()
             self._frames = EveryFrame(self._open_track(), origin_ticks=self._timeline.origin_ticks)
             return self._frames.at(limits_ticks, k)
         except BaseException:  # storage failed: the next read begins with a seek

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from itertools import islice
 
 from av.container import InputContainer
 from av.error import FFmpegError
@@ -20,8 +21,9 @@ from framegate.pipelines.decode.readers.cut_short import has_fragments, is_cut_s
 from framegate.pipelines.decode.readers.header import keep_only, main_stream, open_container
 from framegate.pipelines.decode.readers.key_frames import KeyFrames
 from framegate.pipelines.decode.readers.route import KeyFrame, Route
+from framegate.pipelines.decode.readers.time_watch import MIN_FALLEN, TimeWatch
 from framegate.schemas.config import DecodeConfig
-from framegate.schemas.errors import DecodeFailed
+from framegate.schemas.errors import DecodeFailed, TimesRestart
 
 # Frames come out of a decoder later than they go in: a packet more than tells which one is wanted.
 EXTRA_PACKETS = 1
@@ -44,6 +46,7 @@ class Track:
     """`stream` and `container` are replaced by `rewind`: keep neither, they point to freed memory then.
 
     `route`, where it is set, gives packets their running time and says where to seek to: see `Route`.
+    `watch`, where it is set, follows the stamps of the packets: where they begin again, reading raises TimesRestart.
     `progress` is called for each frame that comes out of the decoder, by the code that decodes the packets; that code
     tells `changes` of its packets, and `note_frame` of the frames.
     Raises FFmpegError where the container cannot be opened, VideoError as `main_stream`.
@@ -52,6 +55,7 @@ class Track:
     def __init__(self, file: RangeFile, *, container: str, limits: DecodeConfig) -> None:
         self.file, self.kind, self._limits = file, container, limits
         self.route: Route | None = None
+        self.watch: TimeWatch | None = None
         self._is_open = False
         self.progress: Callable[[], object] = bool  # which does nothing
         self.changes = CodedChanges()
@@ -105,6 +109,8 @@ class Track:
         self.stream.codec_context.options = {"max_pixels": str(max_pixels)}
         keep_only(self.container, self.stream)
         self.changes.forget()
+        if self.watch is not None:
+            self.watch.forget()
         self._judge_keys()
         self._expected = (0, 0)
         self._from_key = False
@@ -129,6 +135,8 @@ class Track:
             return False
         self._from_key = True
         self.changes.forget()
+        if self.watch is not None:
+            self.watch.forget()
         return True
 
     @property
@@ -164,6 +172,13 @@ class Track:
         """A frame came out of the decoder."""
         self.progress()
         self.changes.note_frame(frame)
+
+    def look_on(self) -> None:
+        """Reads some packets more, so that `watch` tells whether the stamps begin again here. The track is somewhere
+        after that. Raises TimesRestart."""
+        if self.watch is not None:
+            for _ in islice(self._timed_packets(), MIN_FALLEN):
+                pass
 
     def key_ticks_before(self, ticks: int) -> int | None:
         """When the last key frame at or before `ticks` that the index knows of is decoded."""
@@ -241,6 +256,11 @@ class Track:
                 self._next_number += 1
                 packet.pts = None if packet.pts is None else packet.pts + offset
                 packet.dts = None if packet.dts is None else packet.dts + offset
+            if self.watch is not None and packet.size and self.watch.begins_again(packet.dts):
+                raise TimesRestart(
+                    "The time stamps begin again at a place that was not looked at when the file was opened; "
+                    "'ffmpeg -i FILE -c copy FILE.mkv' writes it with one running time."
+                )
             yield packet
 
     def _seek_by_byte(self, key: KeyFrame | None) -> bool:

@@ -1,4 +1,4 @@
-"""Some three hundred small films: containers, codecs, reordered frames, rates, and what time stamps do in archives.
+"""Some five hundred small films: containers, codecs, reordered frames, rates, orientations, and what time stamps do.
 
 Each is made by FFmpeg's command line, of frames that show their own number, and says what a reader must see of it.
 """
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.decode.container_edits import EIGHT, with_matrix
+from tests.decode.ffmpeg_command import remux
 from tests.decode.oracle import HEIGHT, WIDTH, Seen, ffmpeg, one_after_another, raw_frames, see
 
 NUM_FRAMES = 40
@@ -53,6 +55,7 @@ class Film:
 
     expressions  `setpts` of each part: FFmpeg's expression for a frame's time
     offsets      what is added to the time stamps of each part, in seconds
+    orientation  how a player turns the picture: a name of EIGHT
     sound        seconds by which sound begins before the picture; None: no sound
     """
 
@@ -64,6 +67,7 @@ class Film:
     expressions: tuple[str, ...] = ("",)
     offsets: tuple[float, ...] = (0.0,)
     sound: float | None = None
+    orientation: str = "upright"
     options: tuple[str, ...] = ()
     num_frames: int = NUM_FRAMES
 
@@ -82,11 +86,11 @@ class Film:
         data = b"".join(part.read_bytes() for part in parts)
         has_sound = self.sound is not None
         if len(parts) > 1 and self.container in ONE_BY_ONE:
-            films = [see(str(part), has_sound=has_sound) for part in parts]
+            films = [see(str(part), has_sound=has_sound, orientation=self.orientation) for part in parts]
             return data, one_after_another(films, step_seconds=self.step_seconds)
         whole = folder / f"whole.{self.container}"
         whole.write_bytes(data)
-        return data, see(str(whole), has_sound=has_sound)
+        return data, see(str(whole), has_sound=has_sound, orientation=self.orientation)
 
     def _write_part(self, folder: Path, number: int) -> Path:
         path = folder / f"part{number}.{self.container}"
@@ -98,11 +102,15 @@ class Film:
             inputs += ["-f", "lavfi", "-i", f"sine=330:duration={length}"]
             mapped += ["-map", "1:a", "-c:a", SOUND.get(self.container, "aac")]
         shift = ["-output_ts_offset", str(self.offsets[number])] if self.offsets[number] else []
+        container = "mp4" if self.orientation != "upright" and self.container == "mkv" else self.container
         ffmpeg(
             *inputs, *mapped, *self._encoding(number), *shift, *self.options,
-            "-f", CONTAINERS[self.container][0], str(path),
+            "-f", CONTAINERS[container][0], str(path),
             given=raw_frames(self.num_frames, first=self.num_frames * number % 200),
         )  # fmt: skip
+        if self.orientation != "upright":
+            data = with_matrix(path.read_bytes(), EIGHT[self.orientation][0])
+            path.write_bytes(data if container == self.container else remux(data, CONTAINERS[self.container][0]))
         return path
 
     def _encoding(self, number: int) -> list[str]:
@@ -121,7 +129,17 @@ class Film:
 
 def films() -> list[Film]:
     """All of them, by kinds."""
-    found = [*_plain(), *_variable(), *_joined(), *_shifted(), *_restarted(), *_late(), *_gaps(), *_edited()]
+    found = [
+        *_plain(),
+        *_variable(),
+        *_joined(),
+        *_shifted(),
+        *_restarted(),
+        *_late(),
+        *_gaps(),
+        *_edited(),
+        *_turned(),
+    ]
     assert len({film.name for film in found}) == len(found)
     return found
 
@@ -211,3 +229,21 @@ def _edited() -> Iterator[Film]:
                     container=container, codec="h264", b_frames=b_frames, kind=kind, offsets=(offset,),
                     options=("-avoid_negative_ts", "disabled"),
                 )  # fmt: skip
+
+
+def _turned() -> Iterator[Film]:
+    """Each orientation but the upright one: whole, of a late beginning, and of two films behind one another."""
+    for orientation in list(EIGHT)[1:]:
+        for container, codec, b_frames in _each(("mp4", "mov", "mkv")):
+            if b_frames != 1 and codec not in ("mpeg2", "ffv1"):
+                kind = orientation
+                yield Film(container=container, codec=codec, b_frames=b_frames, kind=kind, orientation=orientation)
+        for container in ("mp4", "mkv"):
+            yield Film(
+                container=container, codec="h264", b_frames=2, kind=f"joined-{orientation}", orientation=orientation,
+                offsets=(0.0, 0.0),
+            )  # fmt: skip
+        yield Film(
+            container="mp4", codec="h264", b_frames=2, kind=f"delayed-{orientation}", orientation=orientation,
+            offsets=(0.7,), options=("-avoid_negative_ts", "disabled"),
+        )  # fmt: skip

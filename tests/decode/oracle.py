@@ -11,6 +11,7 @@ import imageio_ffmpeg
 import numpy as np
 
 from tests.decode.conftest import _number_of, _numbered_frame
+from tests.decode.container_edits import EIGHT
 
 HEIGHT, WIDTH = 48, 64
 
@@ -37,15 +38,27 @@ def raw_frames(num: int, *, first: int = 0) -> bytes:
     )
 
 
-def see(path: str, *, has_sound: bool = False) -> Seen:
+def shown_size(orientation: str) -> tuple[int, int]:
+    """Height and width of a film as a player shows it, by a name of EIGHT."""
+    return (WIDTH, HEIGHT) if EIGHT[orientation][1] % 2 else (HEIGHT, WIDTH)
+
+
+def number_in(frame_HWC: np.ndarray, orientation: str) -> int:
+    """The number in a frame as a player shows it: a frame shown otherwise has another one."""
+    _, num_turns, is_mirrored = EIGHT[orientation]
+    stored = np.rot90(frame_HWC, -num_turns)
+    return _number_of(np.ascontiguousarray(stored[:, ::-1] if is_mirrored else stored))
+
+
+def see(path: str, *, has_sound: bool = False, orientation: str = "upright") -> Seen:
     """What FFmpeg shows of a file. With sound, second 0 is when the first of both begins."""
     sound = ["-map", "0:a", "-f", "null", "-"] if has_sound else []
     picture = ["-map", "0:v:0", "-fps_mode", "passthrough", "-vf", "showinfo=checksum=0", "-f", "rawvideo"]
     done = ffmpeg("-i", path, *picture, "-pix_fmt", "rgb24", "pipe:1", *sound)
     seconds = [float(text) for text in re.findall(rb" pts_time:(\S+)", done.stderr)]
-    frames = np.frombuffer(done.stdout, np.uint8).reshape(-1, HEIGHT, WIDTH, 3)
+    frames = np.frombuffer(done.stdout, np.uint8).reshape(-1, *shown_size(orientation), 3)
     assert len(frames) == len(seconds)
-    return Seen([_number_of(frame) for frame in frames], seconds)
+    return Seen([number_in(frame, orientation) for frame in frames], seconds)
 
 
 def in_order(film: Seen) -> Seen:

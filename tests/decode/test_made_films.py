@@ -1,4 +1,4 @@
-"""Some three hundred made films: frames, times and clips are those of FFmpeg's command line, by both decoders.
+"""Some five hundred made films: frames, times and clips are those of FFmpeg's command line, by both decoders.
 
 `FRAMEGATE_FILMS=1 pytest tests/decode/test_made_films.py` makes all of them; without it every seventh is made.
 """
@@ -20,9 +20,8 @@ from framegate.schemas.clip import Video
 from framegate.schemas.config import ClipsConfig, FramesConfig
 from framegate.schemas.errors import DecodeFailed, UnsupportedCodec
 from framegate.schemas.unit import PlannedVideo
-from tests.decode.conftest import _number_of
 from tests.decode.made_films import Film, films
-from tests.decode.oracle import HEIGHT, WIDTH, Seen, in_order
+from tests.decode.oracle import Seen, in_order, number_in, shown_size
 
 ALL = films()
 SOME = ALL if os.environ.get("FRAMEGATE_FILMS") else ALL[::7]
@@ -34,18 +33,19 @@ POLICY = Policy(
 CLOSE_SECONDS = 0.0011
 
 
-def read(reader: Reader, seconds: list[float]) -> Seen:
-    frames, pts, _ = reader.read(seconds, height=HEIGHT, width=WIDTH)
-    return Seen([_number_of(frame) for frame in frames], pts.tolist())
+def read(reader: Reader, seconds: list[float], orientation: str) -> Seen:
+    height, width = shown_size(orientation)
+    frames, pts, _ = reader.read(seconds, height=height, width=width)
+    return Seen([number_in(frame, orientation) for frame in frames], pts.tolist())
 
 
-def check_reader(reader: Reader, right: Seen) -> None:
+def check_reader(reader: Reader, right: Seen, orientation: str) -> None:
     """All frames at once, then some alone, backwards."""
-    seen = read(reader, right.seconds)
+    seen = read(reader, right.seconds, orientation)
     assert seen.numbers == right.numbers
     assert np.abs(np.array(seen.seconds) - right.seconds).max() < CLOSE_SECONDS
     for k in range(len(right.seconds) - 1, -1, -13):
-        assert read(reader, [right.seconds[k]]).numbers == [right.numbers[k]]
+        assert read(reader, [right.seconds[k]], orientation).numbers == [right.numbers[k]]
 
 
 class Bytes:
@@ -83,11 +83,12 @@ def test_frames_times_and_clips_are_those_of_the_command_line(film: Film, tmp_pa
     least = 0.7 if film.kind == "below" else 0.85
     assert len(right.seconds) >= film.num_frames * len(film.offsets) * least
     with open_reader("pyav", RangeFile.of(data)) as reader:
-        check_reader(reader, right)
+        assert (reader.header.display_height, reader.header.display_width) == shown_size(film.orientation)
+        check_reader(reader, right, film.orientation)
         check_clips(reader, data, right)
     try:
         reader = open_reader("decord", RangeFile.of(data))
-        seen = read(reader, right.seconds)
+        seen = read(reader, right.seconds, film.orientation)
     except (UnsupportedCodec, DecodeFailed):  # the next decoder of a job is tried
         return
     assert seen.numbers == right.numbers
@@ -95,5 +96,5 @@ def test_frames_times_and_clips_are_those_of_the_command_line(film: Film, tmp_pa
     check_clips(reader, data, right)
 
 
-def test_there_are_three_hundred() -> None:
-    assert len(ALL) >= 300
+def test_there_are_four_hundred() -> None:
+    assert len(ALL) >= 400

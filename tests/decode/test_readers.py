@@ -218,3 +218,18 @@ def test_an_unknown_decoder_is_named_with_those_that_exist() -> None:
 @each_decoder
 def test_a_decoder_tells_its_version(decoder: str) -> None:
     assert decoder_version(decoder)[0].isdigit()
+
+
+def test_widths_whose_rows_decord_misreads_are_refused(tmp_path: Path, write_film: WriteFilm) -> None:
+    data = write_film(tmp_path / "a.mp4", times_seconds=steady(10), b_frames=0).read_bytes()
+    with open_reader("pyav", RangeFile.of(data)) as pyav, open_reader("decord", RangeFile.of(data)) as decord:
+        refused = []
+        for width in range(2, 130):
+            try:
+                frames = decord.read([0.5], height=40, width=width).frames_THWC
+            except UnsupportedCodec:
+                refused.append(width)
+                continue
+            right = pyav.read([0.5], height=40, width=width).frames_THWC
+            assert np.abs(frames.astype(int) - right).mean() < 8, width
+    assert refused == [2, 3, 4, 6, 8, 12, 16, 24, 48, 72]

@@ -45,6 +45,9 @@ from framegate.schemas.errors import DecodeFailed, UnsupportedCodec
 # Containers in which decord gives reordered frames the right numbers. In a transport stream it counts the first ones
 # away (measured: frame 8 in place of frame 0), in those without presentation times it takes decode times.
 ORDERED = frozenset({"iso_bmff", "matroska", "flv"})
+# decord's rows are padded to a multiple of it. Where that is a whole number of pixels more, it takes them for channels
+# (measured: of the widths from 2 to 700, those of 2, 3, 4, 6, 8, 12, 16, 24, 48 and 72).
+ROW_BYTES = 96
 
 
 def open_decord(file: RangeFile, *, container: str, limits: DecodeConfig) -> Reader:
@@ -158,6 +161,12 @@ class DecordReader:
         """Frames come in the size that is asked for where nothing is left to do but to turn them, else as stored."""
         if self._to_turn.is_sideways:
             height, width = width, height
+        stored = self._survey.first
+        decoded_width = width if self._is_plain else stored.height if self._turned.is_sideways else stored.width
+        if _are_rows_misread(decoded_width):
+            raise UnsupportedCodec(
+                f"decord gives no right frames that are {decoded_width} pixels wide; set frames.decoder to pyav."
+            )
         size = {"height": height, "width": width} if self._is_plain else {}
         self._file.seek(0)
         try:
@@ -201,6 +210,11 @@ def _turned_by_decord(degrees: float | None) -> Orientation:
     """By the angle of the container's matrix, cut to whole degrees to the right."""
     whole = int(-(degrees or 0.0) % 360)
     return Orientation(-(whole // 90) % 4) if whole % 90 == 0 else UPRIGHT
+
+
+def _are_rows_misread(width: int) -> bool:
+    row_bytes = -(-3 * width // ROW_BYTES) * ROW_BYTES
+    return row_bytes != 3 * width and row_bytes % width == 0
 
 
 def _refuse_what_it_mistakes(track: Track, packets: AllPackets) -> None:

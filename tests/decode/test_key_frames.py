@@ -29,6 +29,7 @@ FILMS: list[tuple[str, str, tuple[str, ...], bool]] = [
     ("libx264", "mp4", FRAGMENTS, False),
     ("libx264", "matroska", (), True),
     ("libx264", "flv", ("-bf", "0"), True),
+    ("libx264", "flv", ("-bf", "2"), False),
     ("libx264", "avi", ("-bf", "0"), False),  # of H.264 in AVI decord shows other frames, whatever is marked
     ("libx265", "mp4", ("-x265-params", "log-level=none"), True),
     ("libx265", "mp4", ("-x265-params", "log-level=none:open-gop=1"), True),
@@ -119,6 +120,16 @@ def test_films_of_key_frames_alone_are_sought_in(codec: str) -> None:
         assert reader._track is not None
         assert reader._track.keys_are_marked
         assert reader._track.can_seek
+
+
+def test_decord_refuses_reordered_flv_whose_marks_are_wrong() -> None:
+    data = film("libx264", "flv", ("-bf", "2"))
+    assert wrong_frames("decord", data, shown_frames(data)) == []
+    with (
+        pytest.raises(UnsupportedCodec, match="miscounts them in FLV"),
+        open_reader("decord", RangeFile.of(all_marked(data))),
+    ):
+        pass
 
 
 def test_a_scene_change_without_a_reset_is_no_key_frame() -> None:

@@ -135,6 +135,20 @@ def test_a_size_that_changes_in_vp9(decoder: str) -> None:
 
 
 @each_decoder
+@pytest.mark.parametrize("codec", ["mjpeg", "png"])
+def test_a_size_that_changes_where_every_picture_stands_alone(decoder: str, codec: str) -> None:
+    """As a network camera sends it after somebody chose another resolution."""
+    sizes = ("160x120", "240x120")
+    formats = ("-pix_fmt", "yuvj420p" if codec == "mjpeg" else "rgb24")
+    data = join([part(codec, "matroska", size, "1/1", *formats) for size in sizes], "matroska")
+    frames, is_letterboxed, size = read(decoder, data, [0.5, 2.5])
+    assert size == (120, 160)
+    assert is_letterboxed
+    assert [black(frame) for frame in frames] == [(0, 0), (40, 0)]
+    check_round(frames[1])
+
+
+@each_decoder
 def test_a_pixel_format_that_changes(decoder: str) -> None:
     source = "testsrc2=size=160x120:rate=10:duration=2"
     eight, four = (

@@ -25,6 +25,7 @@ from framegate.pipelines.decode.readers.all_packets import AllPackets, film_seco
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.drawing import Drawing
 from framegate.pipelines.decode.readers.empty_stretches import find_gaps
+from framegate.pipelines.decode.readers.flv_marks import num_marked
 from framegate.pipelines.decode.readers.header import (
     announced_seconds,
     decode_error,
@@ -78,6 +79,8 @@ class DecordReader:
             self._may_seek = track.keys_are_marked and not self._survey.has_leading
             self._starts, stream = packets.starts, track.stream
             _refuse_what_it_mistakes(track, packets)
+            if track.kind == "flv" and stream.codec_context.has_b_frames:
+                _refuse_wrong_marks(self._file, self._survey)
             first_ticks = int(self._starts[0])
             self._timeline = Timeline(
                 time_base=track.time_base,
@@ -242,6 +245,15 @@ def _refuse_what_it_mistakes(track: Track, packets: AllPackets) -> None:
         raise UnsupportedCodec(
             f"Its frames are decoded in another order than shown, which decord gets wrong in {track.kind}; "
             "set frames.decoder to pyav."
+        )
+
+
+def _refuse_wrong_marks(file: RangeFile, survey: ShapeSurvey) -> None:
+    """Raises UnsupportedCodec."""
+    if num_marked(file) != len(survey.key_numbers):
+        raise UnsupportedCodec(
+            "Frames are marked as key frames that are none, and some are shown in another order than decoded: decord "
+            "miscounts them in FLV; set frames.decoder to pyav."
         )
 
 

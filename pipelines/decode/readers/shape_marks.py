@@ -25,6 +25,8 @@ def shape_mark(codec: str, extradata: bytes) -> Callable[[bytes], bytes]:
         "mpeg1video": _mpeg2,
         "mpeg2video": _mpeg2,
         "mpeg4": _mpeg4,
+        "mjpeg": _jpeg,
+        "png": lambda data: data[16:24],  # the first chunk: width and height
         "vp8": lambda data: data[3:10],  # RFC 6386, 9.1: start code and size
         "vp9": lambda data: data[:12],  # the size ends in there, in any profile
     }.get(codec, lambda data: b"")
@@ -34,6 +36,17 @@ def _mpeg2(data: bytes) -> bytes:
     """Of the sequence header: size, pixel ratio, rate."""
     start = data.find(b"\0\0\1\xb3")
     return b"" if start < 0 else data[start + 4 : start + 8]
+
+
+def _jpeg(data: bytes) -> bytes:
+    """Of the frame header (ITU-T T.81, B.2.2): precision, height, width, components."""
+    position = 2
+    while position + 10 <= len(data) and data[position] == 0xFF:
+        kind = data[position + 1]
+        if 0xC0 <= kind <= 0xC2:
+            return data[position + 4 : position + 10]
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return b""
 
 
 def _mpeg4(data: bytes) -> bytes:

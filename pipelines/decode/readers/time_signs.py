@@ -4,9 +4,10 @@ Only containers that break that way are looked at. What that costs, beside openi
 
     transport and program streams, FLV, Ogg     up to WHOLE_BYTES, the file is read once
     larger transport and program streams        MIN_PROBES to MAX_PROBES places are read, one for each PROBED_BYTES and
-                                                some 64 KiB each; the rest is watched as it is read (`time_watch`)
-    larger Ogg                                  nothing; it is watched as it is read
+                                                some 64 KiB each
     all others                                  nothing
+
+What was not looked at is watched while it is read: see `time_watch`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ WHOLE_BYTES = 32 << 20
 MIN_PROBES, MAX_PROBES, PROBED_BYTES = 16, 64, 64 << 20
 READ_WHOLE = frozenset({"mpeg_ts", "mpeg_ps", "flv", "ogg"})
 PROBED = frozenset({"mpeg_ts", "mpeg_ps"})
-WATCHED = PROBED | {"ogg"}
 # Stamps of neighbouring packets fall back a little where frames are reordered.
 BACK_SECONDS = 1.0
 # A stretch with so many times more seconds to the byte than half of the stretches have is a gap, or a still picture.
@@ -46,7 +46,7 @@ def read_where_needed(track: Track) -> AllPackets | None:
     size_bytes = track.file.size_bytes
     is_small = track.kind in READ_WHOLE and size_bytes <= WHOLE_BYTES
     if not is_small and not (track.kind in PROBED and _jumps(track)):
-        track.watch = TimeWatch(track.time_base) if track.kind in WATCHED else None
+        track.watch = TimeWatch(track.time_base)
         return None
     packets = read_all_packets(track)
     track.route = packets.route

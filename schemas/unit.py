@@ -121,6 +121,8 @@ class DecodedClip(_ClipOfUnit):
         return AnsweredClip(
             **_shared_fields(self, _ClipOfUnit),
             num_frames=len(self.frames),
+            frame_size=self.frames.frames_THWC.shape[1:3],
+            fps=_fps(self.frames.pts_seconds),
             answers=tuple(answers),
             failures=tuple(failures),
         )
@@ -128,9 +130,15 @@ class DecodedClip(_ClipOfUnit):
 
 @dataclass(frozen=True, kw_only=True)
 class AnsweredClip(_ClipOfUnit):
-    """One clip with what came back: `answers`, and `failures` as (question_hash, failure)."""
+    """One clip with what came back: `answers`, and `failures` as (question_hash, failure).
+
+    frame_size   (height, width) of its frames, in pixels
+    fps          frames a second that were selected; None for a single frame
+    """
 
     num_frames: int
+    frame_size: tuple[int, int]
+    fps: float | None
     answers: tuple[Answer, ...] = ()
     failures: tuple[tuple[str, Failure], ...] = ()
 
@@ -237,6 +245,10 @@ def video_of(row: Mapping[str, Any]) -> Video:
         member=None if name is None else Member(name=name, offset_bytes=row["member_offset_bytes"]),
         access=row.get("access") or "",
     )
+
+
+def _fps(pts_seconds: np.ndarray) -> float | None:
+    return round((len(pts_seconds) - 1) / float(pts_seconds[-1] - pts_seconds[0]), 3) if len(pts_seconds) > 1 else None
 
 
 def clip_row(clip: DecodedClip | AnsweredClip, *, num_frames: int) -> dict[str, Any]:

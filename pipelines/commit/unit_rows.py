@@ -23,7 +23,8 @@ _FAILURE_CLIP = ("clip_index", "start_seconds", "end_seconds", "clip_is_last")
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """What all rows of one run share. `question_ids` maps hashes to ids of the bank in use."""
+    """What all rows of one run share. `question_ids` maps hashes to ids of the bank in use,
+    and `question_since` to when this output was first asked them, where known."""
 
     run_id: str
     config_id: str
@@ -32,6 +33,7 @@ class RunFacts:
     engine: str
     threshold: float | None
     question_ids: Mapping[str, str]
+    question_since: Mapping[str, datetime | None]
 
 
 def journal_table(unit: AnsweredUnit, facts: RunFacts, *, written_at: datetime) -> pa.Table:
@@ -48,11 +50,17 @@ def journal_table(unit: AnsweredUnit, facts: RunFacts, *, written_at: datetime) 
     for clip in unit.clips:
         _check_questions(unit, clip)
         columns = clip_row(clip, num_frames=clip.num_frames)
-        rows += [_answer(shared, columns, answer, facts) for answer in clip.answers]
+        of_answers = {"video_version": unit.video.version, **columns, **_frames(clip)}
+        rows += [_answer(shared, of_answers, answer, facts) for answer in clip.answers]
         rows += [_failed_question(shared, columns, *failed, attempts, facts) for failed in clip.failures]
     if unit.failure is not None:
         rows.append(_undecoded(shared, unit, unit.failure))
     return _append_inputs(pa.Table.from_pylist(rows, schema=JOURNAL), unit.video.inputs)
+
+
+def _frames(clip: AnsweredClip) -> dict[str, Any]:
+    height, width = clip.frame_size
+    return {"frame_height": height, "frame_width": width, "clip_fps": clip.fps}
 
 
 def _answer(
@@ -67,7 +75,13 @@ def _answer(
         "question_hash": question.hash,
         "question": question.text,
         "answer_type": question.type,
+        "question_options": list(question.options) or None,
+        "question_since": facts.question_since.get(question.hash),
         "answer": answer.answer,
+        "answer_letter": answer.answer_letter,
+        "answer_number": answer.answer_number,
+        "answer_bool": answer.answer_bool,
+        "answer_first_value": answer.answer_first_value,
         "answer_first": answer.answer_first,
         "answer_second": answer.answer_second,
         "confidence_first": answer.confidence_first,
@@ -84,6 +98,9 @@ def _answer(
         "finish_reason": answer.finish_reason,
         "status": answer.status,
         "engine_seconds": answer.engine_seconds,
+        "prompt_seconds": answer.prompt_seconds,
+        "first_answer_seconds": max(0.0, answer.engine_seconds - answer.prompt_seconds - answer.thinking_seconds),
+        "thinking_seconds": answer.thinking_seconds,
         "threshold": facts.threshold,
         "model": facts.model,
         "strategy": facts.strategy,

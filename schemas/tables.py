@@ -108,6 +108,22 @@ _CLIP = [
     _column("bytes_read", pa.int64(), "bytes fetched from storage for this clip; the first also opens the file"),
 ]
 
+_CLIP_CLOCK = [
+    _optional("clip_started_at", pa.timestamp("us", tz="UTC"), "when the clip began, by `input.started_at`"),
+    _optional("clip_ended_at", pa.timestamp("us", tz="UTC"), "when it ended"),
+]
+
+_FACTS = [
+    _optional("duration_seconds", pa.float64(), "how long the video is"),
+    _optional("container", pa.string(), "kind of file, such as iso_bmff"),
+    _optional("codec", pa.string(), "how its pictures are coded"),
+    _optional("fps", pa.float64(), "frames per second on average; null where the file does not tell"),
+    _optional("height", pa.int32(), "of its first frame as a player shows it, in pixels"),
+    _optional("width", pa.int32(), "of the same, in pixels"),
+    _optional("rotation", pa.int32(), "degrees by which stored pictures are turned to the right before they are shown"),
+    _optional("created_at", pa.timestamp("us", tz="UTC"), "when the file says that it was made"),
+]
+
 _DECODED_CLIP = pa.struct(
     [
         *_CLIP,
@@ -131,6 +147,7 @@ DECODED: Final = pa.schema(
         _optional("failed_clip_index", pa.int32(), "the first clip without frames; null: the video as a whole"),
         _optional("failed_bytes_read", pa.int64(), "bytes fetched from storage of which no clip came"),
         _column("failed_attempt", pa.int32(), "which attempt at the video this failure is, from 1"),
+        _optional("facts", pa.struct(_FACTS), "what the opened file says of itself"),
     ]
 )
 """decode -> reason: one row per unit, bounded in frame bytes; a failure is a row of its own, the video's last."""
@@ -200,6 +217,7 @@ RESULTS: Final = pa.schema(
         _VERSION,
         *_CLIP,
         *_FRAMES,
+        *_CLIP_CLOCK,
         *_ANSWER,
         _optional("threshold", pa.float64(), "the confidence at which the gate let go; null where none was in force"),
         _column("model", pa.string(), "name of the model"),
@@ -215,7 +233,7 @@ RESULTS: Final = pa.schema(
 NEWER_COLUMNS: Final = frozenset(
     {"clip_is_letterboxed", "video_version", "frame_height", "frame_width", "clip_fps", "question_options",
      "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value", "prompt_seconds",
-     "first_answer_seconds", "thinking_seconds"}
+     "first_answer_seconds", "thinking_seconds", *(field.name for field in _CLIP_CLOCK)}
 )  # fmt: skip
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from framegate.schemas.clip import Clip, FrameBatch, Member, Refusal, Video
+from framegate.schemas.clip import Clip, FrameBatch, Member, Refusal, Video, VideoFacts
 from framegate.schemas.qa import Answer
 
 
@@ -154,6 +154,7 @@ class _Unit:
     failed_clip_index   the first clip without frames; None: the whole video
     failed_bytes_read   fetched from storage without a clip to show for it
     failed_attempt      which attempt at the video the failure is, from 1
+    facts               what the file says of itself; None where it could not be opened
     """
 
     video: Video
@@ -164,6 +165,7 @@ class _Unit:
     failed_clip_index: int | None = None
     failed_bytes_read: int | None = None
     failed_attempt: int = 1
+    facts: VideoFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +189,7 @@ class DecodedUnit(_Unit):
                 failed_clip_index=row["failed_clip_index"],
                 failed_bytes_read=row["failed_bytes_read"],
                 failed_attempt=row["failed_attempt"],
+                facts=None if row["facts"] is None else VideoFacts(**row["facts"]),
             )
 
     def answered(self, clips: Iterable[AnsweredClip]) -> AnsweredUnit:
@@ -218,6 +221,7 @@ class DecodedUnit(_Unit):
             "failed_clip_index": self.failed_clip_index,
             "failed_bytes_read": self.failed_bytes_read,
             "failed_attempt": self.failed_attempt,
+            "facts": None if self.facts is None else asdict(self.facts),
         }
 
 

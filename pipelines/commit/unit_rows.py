@@ -6,16 +6,18 @@ The unit is held to its contract before anything is written: every question of e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
+from framegate.schemas.clip import Clip
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.qa import Answer
 from framegate.schemas.tables import INPUT_PREFIX, JOURNAL
 from framegate.schemas.unit import AnsweredClip, AnsweredUnit, Failure, clip_row
+from framegate.schemas.wall_clock import WallClock
 
 # What failures say of a clip: the rest of it stands in the rows of its answers.
 _FAILURE_CLIP = ("clip_index", "start_seconds", "end_seconds", "clip_is_last")
@@ -23,8 +25,8 @@ _FAILURE_CLIP = ("clip_index", "start_seconds", "end_seconds", "clip_is_last")
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """What all rows of one run share. `question_ids` maps hashes to ids of the bank in use,
-    and `question_since` to when this output was first asked them, where known."""
+    """What all rows of one run share. `question_ids` maps hashes to ids of the bank in use, `question_since` to when
+    this output was first asked them, where known, and `clock` tells when a video began."""
 
     run_id: str
     config_id: str
@@ -34,6 +36,7 @@ class RunFacts:
     threshold: float | None
     question_ids: Mapping[str, str]
     question_since: Mapping[str, datetime | None]
+    clock: WallClock = field(default_factory=WallClock)
 
 
 def journal_table(unit: AnsweredUnit, facts: RunFacts, *, written_at: datetime) -> pa.Table:
@@ -45,11 +48,12 @@ def journal_table(unit: AnsweredUnit, facts: RunFacts, *, written_at: datetime) 
         "written_at": written_at,
         "decoder": unit.decoder or None,
     }
+    began = facts.clock.start_of(unit.video.inputs, unit.facts, before=written_at)
     attempts = dict(zip(unit.question_hashes, unit.attempts, strict=True)) if unit.clips else {}
     rows: list[dict[str, Any]] = []
     for clip in unit.clips:
         _check_questions(unit, clip)
-        columns = clip_row(clip, num_frames=clip.num_frames)
+        columns = clip_row(clip, num_frames=clip.num_frames) | _clock_columns(clip.clip, began)
         of_answers = {"video_version": unit.video.version, **columns, **_frames(clip)}
         rows += [_answer(shared, of_answers, answer, facts) for answer in clip.answers]
         rows += [_failed_question(shared, columns, *failed, attempts, facts) for failed in clip.failures]
@@ -61,6 +65,13 @@ def journal_table(unit: AnsweredUnit, facts: RunFacts, *, written_at: datetime) 
 def _frames(clip: AnsweredClip) -> dict[str, Any]:
     height, width = clip.frame_size
     return {"frame_height": height, "frame_width": width, "clip_fps": clip.fps}
+
+
+def _clock_columns(clip: Clip, began: datetime | None) -> dict[str, datetime | None]:
+    if began is None:
+        return {"clip_started_at": None, "clip_ended_at": None}
+    start, end = (began + timedelta(seconds=seconds) for seconds in (clip.start_seconds, clip.end_seconds))
+    return {"clip_started_at": start, "clip_ended_at": end}
 
 
 def _answer(

@@ -15,13 +15,13 @@ from typing import Final
 import pyarrow as pa
 
 from framegate.pipelines.commit.input_types import cast_input, common_type
-from framegate.schemas.tables import CONFIG_ID, FAILURES, INPUT_PREFIX, RESULTS
+from framegate.schemas.tables import CLIPS, CONFIG_ID, FAILURES, INPUT_PREFIX, RESULTS
 
 Inputs = Mapping[str, pa.DataType]
 """The columns of manifests that an output knows, by their names in sealed files (`input_camera`), with their types."""
 
 NO_INPUTS: Final[Inputs] = MappingProxyType({})
-SCHEMAS: Final = {"results": RESULTS, "failures": FAILURES}
+SCHEMAS: Final = {"results": RESULTS, "failures": FAILURES, "clips": CLIPS}
 _MEANING: Final = {b"meaning": b"a column of the manifest"}
 
 

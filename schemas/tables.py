@@ -130,6 +130,8 @@ _LOOK = [
     _optional("darkness", pa.float64(), "share of it that is nearly black, 0 to 1"),
 ]
 
+FACT_NAMES: Final = tuple(field.name for field in _FACTS)
+
 _DECODED_CLIP = pa.struct(
     [
         *_CLIP,
@@ -283,9 +285,16 @@ VIDEO_STATES: Final = pa.schema(
         _optional("first_seen", pa.timestamp("us", tz="UTC"), "when a run first found it; null: before this was kept"),
         _column("since", pa.timestamp("us", tz="UTC"), "when a run found it in this state"),
         _column("source", pa.string(), "the input that named it then: a prefix, a glob, a manifest, or list"),
+        _optional(
+            "last_seen", pa.timestamp("us", tz="UTC"), "when a run last found it; in files null where it is current"
+        ),
+        _optional("started_at", pa.timestamp("us", tz="UTC"), "when it began, by `input.started_at`"),
+        *_FACTS,
     ]
 )
-"""videos/: a row for each change of a video's state; the last row of a video_id says how it is."""
+"""videos/: a row for each change of what is known of a video; the last row of a video_id says how it is. The manifest's
+columns follow with the prefix `input_`, as they were then. `duration_seconds` and what follows are null until a decoder
+has opened the video and its clips are sealed."""
 
 ANSWERED_KEYS: Final = pa.schema(
     [

@@ -23,6 +23,7 @@ from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.commit.sealed_keys import KeyIndex, SealedKeys, key_columns
 from framegate.pipelines.commit.sealed_parquet import count_runs, row_positions, sort_order
 from framegate.pipelines.commit.tombstones import without_erased
+from framegate.pipelines.commit.video_facts import learn_facts
 from framegate.schemas.tables import JOURNAL
 
 WRITTEN_IN_ORDER: Final = ("failures", "clips", "results")
@@ -35,6 +36,7 @@ class SealWriter:
     """Writes the files of seals of one config_id. Sealed keys that were read for one seal are known to the next."""
 
     def __init__(self, output: Output, config_id: str) -> None:
+        self._output = output
         self._sealed_keys = SealedKeys(output)
         self.files = FileWriter(output, config_id)
 
@@ -72,6 +74,7 @@ class SealWriter:
                 files.append(file)
                 if table != "clips":
                     counted.append((table, to_count))
+        learn_facts(self._output, rows)
         return SealRecord(
             seal=plan.seal,
             files=tuple(sorted(files, key=lambda file: file.uri)),

@@ -238,7 +238,7 @@ def try_all(bench: Workbench, faults: Sequence[Fault]) -> Iterator[Verdict]:
 
 
 def read_rows(output: Path) -> Counter[str]:
-    """Every row of the sealed tables as one text each, without the columns in which runs may differ, with its number."""
+    """Every row of the sealed tables as one text each, without columns in which runs may differ, with its number."""
     rows: Counter[str] = Counter()
     for kind in SEALED_TABLES:
         for path in sorted((output / kind).rglob("*.parquet")):

@@ -115,3 +115,6 @@ MAKERS: Final[dict[str, Maker]] = {
     "answers_at": Maker(needs=("current",), make=lambda making: create_answers_at(making.opened)),
 }
 """`events` is a macro of that name as well, and `answers_at` is one alone."""
+
+VIEW_NAMES: Final = frozenset(MAKERS)
+"""What no event of rules can be called."""

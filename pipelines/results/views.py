@@ -30,12 +30,14 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.results.current import Records
 from framegate.pipelines.results.meanings import comment_all
 from framegate.pipelines.results.opened import Opened
+from framegate.pipelines.results.rule_makers import rule_makers
 from framegate.pipelines.results.sealed_files import read_sealed_tables
-from framegate.pipelines.results.view_makers import FOLDERS, MAKERS, Making
+from framegate.pipelines.results.view_makers import FOLDERS, MAKERS, Maker, Making
 from framegate.pipelines.results.wordings import config_of_job
 from framegate.pipelines.store.sealed_filesystem import PROTOCOL
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import ObjectNotFound, QueryError, VersionChanged
+from framegate.schemas.rules import Rules
 
 MAX_TRIES: Final = 3
 REMOTE_THREADS: Final = 16  # most of them wait for a request at any time
@@ -62,19 +64,21 @@ _ALLOWED: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
 @dataclass(frozen=True, kw_only=True)
 class Views(Opened):
-    """A connection to the views and nothing else. `made`: those that are there. `making`: how they are made."""
+    """A connection to the views and nothing else. `made`: those that are there. `making`: what they are made with.
+    `makers`: all of them by name, events of rules among them."""
 
     making: Making
+    makers: Mapping[str, Maker] = field(default_factory=lambda: MAKERS)
     made: set[str] = field(default_factory=set)
 
     def make_mentioned(self, sql: str) -> None:
         """Makes the views that a statement is about, those that are not there yet. Raises StorageError."""
-        mentioned = {view for view in MAKERS if re.search(rf"\b{view}\b", sql, re.IGNORECASE)}
+        mentioned = {view for view in self.makers if re.search(rf"\b{view}\b", sql, re.IGNORECASE)}
         if _ABOUT_ALL.search(sql) is not None:
-            mentioned = {*MAKERS}
+            mentioned = {*self.makers}
         elif len(mentioned) > 1:  # one may be a mere name of a column, and a log is read for `videos`
             mentioned &= self._tables_of(sql) or mentioned
-        for view in MAKERS:
+        for view in self.makers:
             if view in mentioned:
                 self.make(view)
 
@@ -91,16 +95,16 @@ class Views(Opened):
 
     def make_all(self) -> None:
         """Makes every view. Raises StorageError."""
-        for view in MAKERS:
+        for view in self.makers:
             self.make(view)
 
     def make(self, view: str) -> None:
         """Makes a view and those that it is made of, where they are not there yet. Raises StorageError."""
         if view in self.made:
             return
-        for needed in MAKERS[view].needs:
+        for needed in self.makers[view].needs:
             self.make(needed)
-        MAKERS[view].make(self.making)
+        self.makers[view].make(self.making)
         self.made.add(view)
 
     def comment(self) -> None:
@@ -117,16 +121,23 @@ def open_views(
     with_inputs: bool = True,
     config_id: str | None = None,
     job: str | None = None,
+    rules: Rules | None = None,
 ) -> Iterator[Views]:
     """The views of an output as it is now. Raises ObjectNotFound where there is no output, StorageError.
 
     `with_inputs`: the views have the columns of manifests as well, for which files of older outputs must be opened.
     `config_id`: they have its rows alone. `job`: those of the config_id under which a job file of that name ran last;
-    where it never ran, all.
+    where it never ran, all. `rules`: their events are views, too.
     """
     with tempfile.TemporaryDirectory(prefix="framegate-sql-") as spill, duckdb.connect() as connection:
         views = read_output(
-            connection, output_uri, storage_options, with_inputs=with_inputs, config_id=config_id, job=job
+            connection,
+            output_uri,
+            storage_options,
+            with_inputs=with_inputs,
+            config_id=config_id,
+            job=job,
+            rules=rules,
         )
         connection.execute("SET temp_directory = $spill", {"spill": spill})
         connection.execute("; ".join(f"SET {setting} = {value}" for setting, value in _LOCKS.items()))
@@ -141,6 +152,7 @@ def read_output(
     with_inputs: bool = True,
     config_id: str | None = None,
     job: str | None = None,
+    rules: Rules | None = None,
 ) -> Views:
     """The views of an output on a connection that may be open for more than them. Takes and raises what `open_views`
     does."""
@@ -163,7 +175,8 @@ def read_output(
         records=sealed.records,
         config_id=config_id,
     )
-    return Views(**vars(opened), making=Making(opened, records))
+    makers = MAKERS if rules is None else {**MAKERS, **rule_makers(rules)}
+    return Views(**vars(opened), making=Making(opened, records), makers=makers)
 
 
 def query(
@@ -173,15 +186,16 @@ def query(
     *,
     config_id: str | None = None,
     job: str | None = None,
+    rules: Rules | None = None,
 ) -> pa.Table:
     """The rows of one SELECT or EXPLAIN over an output. Asks again where a file changed meanwhile, MAX_TRIES times.
 
-    `config_id` and `job` are those of `open_views`. Raises ObjectNotFound where there is no output, QueryError,
-    StorageError.
+    `config_id`, `job` and `rules` are those of `open_views`. Raises ObjectNotFound where there is no output,
+    QueryError, StorageError, ConfigError where rules do not fit the output.
     """
     for tries_left in reversed(range(MAX_TRIES)):
         try:
-            return _ask_once(output_uri, storage_options, sql, config_id, job)
+            return _ask_once(output_uri, storage_options, sql, config_id, job, rules)
         except (VersionChanged, ObjectNotFound) as error:
             if not tries_left:
                 raise
@@ -190,9 +204,14 @@ def query(
 
 
 def _ask_once(
-    output_uri: str, storage_options: Mapping[str, object], sql: str, config_id: str | None, job: str | None
+    output_uri: str,
+    storage_options: Mapping[str, object],
+    sql: str,
+    config_id: str | None,
+    job: str | None,
+    rules: Rules | None,
 ) -> pa.Table:
-    with open_views(output_uri, storage_options, config_id=config_id, job=job) as views:
+    with open_views(output_uri, storage_options, config_id=config_id, job=job, rules=rules) as views:
         return select(views, sql)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -13,10 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import framegate
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.results.rule_sql import rule_views
+from framegate.pipelines.results.view_makers import VIEW_NAMES
 from framegate.pipelines.results.view_sql import SECONDS_AFTER
+from framegate.pipelines.results.views import query
 from framegate.schemas.errors import ConfigError
-from framegate.schemas.rules import parse_rules
+from framegate.schemas.rules import load_rules, parse_rules
+from tests.mornings import BLACK, COLOUR, Film, commit
 
 BEGAN = datetime(2026, 11, 16, 8, tzinfo=UTC)
 TEXT, NUMBER, TIME = pa.string(), pa.float64(), pa.timestamp("us", "UTC")
@@ -245,3 +251,60 @@ REFUSED = [
 def test_what_is_wrong_is_named(values: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse_rules(values, origin="rules.yaml", taken=frozenset({"current"}))
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Output:
+    dock = Film(number=1, uri="dock.mp4", started_at=BEGAN, inputs={"input_dock": "dock-3"})
+    found = Output.at(str(tmp_path / "index"))
+    commit(
+        found,
+        [
+            *(dock.row(clip, BLACK, answer) for clip, answer in enumerate(["yes", "yes", None, "no"])),
+            *(dock.row(clip, COLOUR, answer) for clip, answer in enumerate(["red", "black", "red", "red"])),
+        ],
+    )
+    return found
+
+
+def test_events_of_rules_are_views_of_an_output(output: Output, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(
+        "camera: input_dock\n"
+        "events:\n"
+        "  black: {question: black_seen, answer: yes}\n"
+        "  red: {question: first_colour, answer: [red]}\n"
+        "  red_alone: {event: red, without: black}\n"
+    )
+    rules = load_rules(file, taken=VIEW_NAMES)
+    sql = "SELECT start_seconds, end_seconds, is_known, camera, local_hour FROM red_alone ORDER BY 1"
+    expected = [(20.0, 30.0, False, "dock-3", 8), (30.0, 40.0, True, "dock-3", 8)]
+    assert [tuple(row.values()) for row in query(output.root, {}, sql, rules=rules).to_pylist()] == expected
+    rested = """
+        SELECT r.start_seconds, list_sort(list(coalesce(c.answer, '?'))) AS said FROM red_alone AS r, unnest(r.rests_on) AS k(key)
+        JOIN current AS c ON c.answer_key = k.key GROUP BY 1 ORDER BY 1"""
+    assert query(output.root, {}, rested, rules=rules).to_pylist() == [
+        {"start_seconds": 20.0, "said": ["?", "red"]},
+        {"start_seconds": 30.0, "said": ["red"]},
+    ]
+    with framegate.connect(output.root, rules=file) as connection:
+        assert connection.sql("SELECT count(*) FROM black WHERE is_known").fetchall() == [(1,)]
+
+
+UNKNOWN_NAMES = [
+    ({"camera": "input_dok", "events": {"a": {"question": "black_seen", "answer": "yes"}}},
+     r"camera: there is no column 'input_dok'; did you mean 'input_dock'\?"),
+    ({"events": {"a": {"question": "blak_seen", "answer": "yes"}}}, r"did you mean 'black_seen'\?"),
+    ({"events": {"a": {"question": "first_colour", "answer": "blac"}}}, r"no answer 'blac'; did you mean 'black'\?"),
+    ({"events": {"a": {"question": "black_seen", "answer": "perhaps"}}}, "has no answer 'perhaps'; there are no, yes"),
+    ({"events": {"a": {"question": "black_seen", "at_least": 3}}}, "are for numbers; .* of type yes_no"),
+    ({"events": {"both": {"question": "black_seen", "answer": "yes"}}}, "the event both is a word of SQL"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "message"), UNKNOWN_NAMES)
+def test_what_is_not_in_the_output_is_named(output: Output, values: Any, message: str) -> None:
+    rules = parse_rules(values)
+    [name] = rules.events
+    with pytest.raises(ConfigError, match=message):
+        query(output.root, {}, f'SELECT * FROM "{name}"', rules=rules)

@@ -31,7 +31,8 @@ def connect(
 
     `config_id` and `job` (a job file's name) keep to one configuration. `rules` is a file of composite events.
     The views see each file at the version that was listed: where one changes meanwhile, a query fails, and a new
-    connection sees the new one. Nothing of the output can be written through it. Beyond that it is an ordinary connection: it can read other files, tables and data frames.
+    connection sees the new one. Nothing of the output can be written through it. Beyond that it is an ordinary
+    connection: it can read other files, tables and data frames.
 
     Raises ObjectNotFound where there is no output, ConfigError where rules are wrong, StorageError.
     """

@@ -36,7 +36,7 @@ from framegate.pipelines.results.view_makers import FOLDERS, MAKERS, Maker, Maki
 from framegate.pipelines.results.wordings import config_of_job
 from framegate.pipelines.store.sealed_filesystem import PROTOCOL
 from framegate.schemas.config import OutputConfig
-from framegate.schemas.errors import ObjectNotFound, QueryError, VersionChanged
+from framegate.schemas.errors import ConfigError, ObjectNotFound, QueryError, VersionChanged
 from framegate.schemas.rules import Rules
 
 MAX_TRIES: Final = 3
@@ -165,6 +165,9 @@ def read_output(
     settings = {"threads": str(REMOTE_THREADS)} if files.is_remote else _OF_LOCAL_FILES
     connection.execute("; ".join(f"SET {setting} = {value}" for setting, value in settings.items()))
     records = Records(output)
+    if config_id is not None and config_id not in sealed.records:
+        known = ", ".join(sorted(sealed.records)) or "none"
+        raise ConfigError(f"no answers are sealed under the config_id {config_id}; the output has {known}")
     if job is not None and config_id is None:
         config_id = config_of_job(records.runs, job, sealed.records)
     opened = Opened(

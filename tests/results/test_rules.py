@@ -281,7 +281,8 @@ def test_events_of_rules_are_views_of_an_output(output: Output, tmp_path: Path) 
     expected = [(20.0, 30.0, False, "dock-3", 8), (30.0, 40.0, True, "dock-3", 8)]
     assert [tuple(row.values()) for row in query(output.root, {}, sql, rules=rules).to_pylist()] == expected
     rested = """
-        SELECT r.start_seconds, list_sort(list(coalesce(c.answer, '?'))) AS said FROM red_alone AS r, unnest(r.rests_on) AS k(key)
+        SELECT r.start_seconds, list_sort(list(coalesce(c.answer, '?'))) AS said
+        FROM red_alone AS r, unnest(r.rests_on) AS k(key)
         JOIN current AS c ON c.answer_key = k.key GROUP BY 1 ORDER BY 1"""
     assert query(output.root, {}, rested, rules=rules).to_pylist() == [
         {"start_seconds": 20.0, "said": ["?", "red"]},

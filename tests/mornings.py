@@ -17,7 +17,7 @@ from framegate.pipelines.commit.unit_format import encode_unit
 from framegate.pipelines.commit.video_log import CURRENT, add_to_video_log, read_video_log
 from framegate.schemas.qa import Question
 from framegate.schemas.tables import JOURNAL, VIDEO_STATES
-from tests.outputs import CONFIG_ID, answer_row
+from tests.outputs import CONFIG_ID, answer_row, failure_row, write_unit
 from tests.run_records import put_run
 
 CLIP_SECONDS: Final = 10.0
@@ -128,3 +128,65 @@ def note_videos(output: Output, films: Iterable[Film], *, state: str = CURRENT, 
         for film in films
     ]  # fmt: skip
     add_to_video_log(output, pa.Table.from_pylist(rows, schema=VIDEO_STATES), read_video_log(output))
+
+
+DOCKS: Final = ("dock-1", "dock-2", "dock-3")
+DAYS: Final = (16, 17, 23, 24)  # of November 2026: Monday and Tuesday of two weeks
+NUM_CLIPS: Final = 5
+BERLIN: Final = "Europe/Berlin"
+WITHOUT_ANSWERS: Final = Film(number=99, uri="dock-4/broken.mp4", inputs={"input_dock": "dock-4"})
+
+
+def monday_rows() -> list[dict[str, Any]]:
+    """Five clips of each dock and day, which begin ten seconds before 8 o'clock in Berlin. Each is asked four
+    questions; some answers are thought about, some of those changed, and some cannot be read. The last day was written
+    just now."""
+    rows = []
+    for number, (dock, day) in enumerate((dock, day) for day in DAYS for dock in DOCKS):
+        started_at = datetime(2026, 11, day, 6, 59, 50, tzinfo=UTC)
+        film = Film(number=number, uri=f"{dock}/{day}.mp4", started_at=started_at, inputs={"input_dock": dock})
+        written_at = datetime.now(UTC) if day == DAYS[-1] else started_at + timedelta(days=1)
+        for clip in range(NUM_CLIPS):
+            seed = 7 * number + 3 * clip
+            said = {
+                BLACK: "yes" if seed % 4 < 2 else "no",
+                COLOUR: COLOURS[seed % 3],
+                MOVES: str(seed % 5),
+                BAY: f"bay {'AB'[seed % 2]}",
+            }
+            for place, (question, answer) in enumerate(said.items()):
+                rows.append(
+                    film.row(clip, question, **_said(answer, seed * (place + 3), question), written_at=written_at)
+                )
+    return rows
+
+
+def _said(answer: str, seed: int, question: Question) -> dict[str, Any]:
+    """How an answer came about."""
+    thinking = seed % 5 == 0
+    others = {"yes_no": ("yes", "no"), "number": ("0", "1"), "choice": question.options}[question.type]
+    other = next(value for value in others if value != answer)
+    confidence = 0.5 + (seed % 49) / 100 if thinking else 0.97 + (seed % 3) / 100
+    return {
+        "answer": None if seed % 13 == 0 else answer,
+        "answer_first_value": other if thinking and seed % 2 else answer,
+        "thinking": thinking,
+        "gate_reason": "unsure" if thinking else "confident",
+        "confidence_first": confidence,
+        "confidence_second": 0.9 if thinking else None,
+        "thinking_seconds": 1.0 + seed % 7 if thinking else 0.0,
+        "run_id": "run-2",
+    }
+
+
+def write_monday(root: str) -> Output:
+    """The output of these rows, with one video of which nothing came."""
+    output = Output.at(root)
+    fix(output, (), {}, BERLIN)
+    commit(output, monday_rows())
+    failed = failure_row(99, "not_video", 2, video_uri=WITHOUT_ANSWERS.uri, video_id=WITHOUT_ANSWERS.video_id)
+    write_unit(output, [failed], "failure")
+    overcome = failure_row(0, "storage", 1, video_uri="dock-1/16.mp4", video_id=f"{0:016x}", hours_ago=24 * 400)
+    write_unit(output, [overcome], "failure")
+    seal(output, CONFIG_ID)
+    return output

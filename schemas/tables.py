@@ -260,8 +260,7 @@ CLIPS: Final = pa.schema(
 NEWER_COLUMNS: Final = frozenset(
     {"clip_is_letterboxed", "video_version", "frame_height", "frame_width", "clip_fps", "question_options",
      "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value", "prompt_seconds",
-     "first_answer_seconds", "thinking_seconds", *(field.name for field in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS))}
-)  # fmt: skip
+     "first_answer_seconds", "thinking_seconds", *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS))})  # fmt: skip
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
 
 FAILURES: Final = pa.schema(

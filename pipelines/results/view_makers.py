@@ -23,10 +23,11 @@ from framegate.pipelines.results.wide import create_wide
 from framegate.pipelines.results.wordings import Current
 from framegate.schemas.tables import CLIPS, FAILURES, RESULTS, with_config_id
 
+CLIPS_FOLDER: Final = "clips"
 FOLDERS: Final[dict[str, tuple[str, pa.Schema]]] = {
     "answers": ("results", with_config_id(RESULTS)),
     "failure_history": ("failures", with_config_id(FAILURES)),
-    "stored_clips": ("clips", with_config_id(CLIPS)),
+    "stored_clips": (CLIPS_FOLDER, with_config_id(CLIPS)),
 }
 """The views that are a folder of Parquet each, with the folder's name and schema."""
 

@@ -31,8 +31,8 @@ from framegate.pipelines.results.current import Records
 from framegate.pipelines.results.meanings import comment_all
 from framegate.pipelines.results.opened import Opened
 from framegate.pipelines.results.rule_makers import rule_makers
-from framegate.pipelines.results.sealed_files import read_sealed_tables
-from framegate.pipelines.results.view_makers import FOLDERS, MAKERS, Maker, Making
+from framegate.pipelines.results.sealed_files import EMPTY_TABLE, read_sealed_tables
+from framegate.pipelines.results.view_makers import CLIPS_FOLDER, FOLDERS, MAKERS, Maker, Making
 from framegate.pipelines.results.wordings import config_of_job
 from framegate.pipelines.store.sealed_filesystem import PROTOCOL
 from framegate.schemas.config import OutputConfig
@@ -58,6 +58,7 @@ _ABOUT_ALL: Final = re.compile(
     re.IGNORECASE,
 )
 """What lists views, or may put their names together."""
+_MAY_BE_ABOUT_CLIPS: Final = re.compile(rf"\b(stored_)?clips\b|{_ABOUT_ALL.pattern}", re.IGNORECASE)
 _SHOWS_COMMENTS: Final = re.compile("duckdb_columns|comment", re.IGNORECASE)
 _ALLOWED: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
@@ -122,12 +123,14 @@ def open_views(
     config_id: str | None = None,
     job: str | None = None,
     rules: Rules | None = None,
+    with_clips: bool = True,
 ) -> Iterator[Views]:
     """The views of an output as it is now. Raises ObjectNotFound where there is no output, StorageError.
 
     `with_inputs`: the views have the columns of manifests as well, for which files of older outputs must be opened.
     `config_id`: they have its rows alone. `job`: those of the config_id under which a job file of that name ran last;
-    where it never ran, all. `rules`: their events are views, too.
+    where it never ran, all. `rules`: their events are views, too. Without `with_clips` the view `clips` is empty, which
+    spares a listing.
     """
     with tempfile.TemporaryDirectory(prefix="framegate-sql-") as spill, duckdb.connect() as connection:
         views = read_output(
@@ -138,6 +141,7 @@ def open_views(
             config_id=config_id,
             job=job,
             rules=rules,
+            with_clips=with_clips,
         )
         connection.execute("SET temp_directory = $spill", {"spill": spill})
         connection.execute("; ".join(f"SET {setting} = {value}" for setting, value in _LOCKS.items()))
@@ -153,11 +157,13 @@ def read_output(
     config_id: str | None = None,
     job: str | None = None,
     rules: Rules | None = None,
+    with_clips: bool = True,
 ) -> Views:
     """The views of an output on a connection that may be open for more than them. Takes and raises what `open_views`
     does."""
     output = Output.open(OutputConfig(uri=output_uri, storage_options=dict(storage_options)))
-    sealed = read_sealed_tables(output, [folder for folder, _ in FOLDERS.values()], with_inputs=with_inputs)
+    folders = [folder for folder, _ in FOLDERS.values() if folder != CLIPS_FOLDER or with_clips]
+    sealed = read_sealed_tables(output, folders, with_inputs=with_inputs)
     files = sealed.files
     if not files.names and not output.store.is_folder(output_uri):
         raise ObjectNotFound(f"there is no output at {output_uri}: nothing lies below it")
@@ -174,7 +180,7 @@ def read_output(
         output=output,
         connection=connection,
         files=files,
-        tables=sealed.tables,
+        tables={CLIPS_FOLDER: EMPTY_TABLE, **sealed.tables},
         records=sealed.records,
         config_id=config_id,
     )
@@ -214,7 +220,10 @@ def _ask_once(
     job: str | None,
     rules: Rules | None,
 ) -> pa.Table:
-    with open_views(output_uri, storage_options, config_id=config_id, job=job, rules=rules) as views:
+    with_clips = _MAY_BE_ABOUT_CLIPS.search(sql) is not None
+    with open_views(
+        output_uri, storage_options, config_id=config_id, job=job, rules=rules, with_clips=with_clips
+    ) as views:
         return select(views, sql)
 
 

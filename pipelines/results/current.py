@@ -117,7 +117,7 @@ def local_columns(started_at: str, prefix: str, time_zone: str) -> list[str]:
     local = f"timezone({text_literal(time_zone)}, {started_at})"
     return [
         f"CAST({local} AS DATE) AS {prefix}local_date",
-        f"CAST(extract('hour' FROM {local}) AS INTEGER) AS {prefix}local_hour",
+        f"CAST(hour({local}) AS INTEGER) AS {prefix}local_hour",
     ]
 
 

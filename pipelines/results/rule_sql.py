@@ -163,9 +163,9 @@ def _followed(rule: EventRule, rules: Rules, axis: _Axis) -> str:
     low, high = axis.low, axis.high
     latest = axis.later(f"a.{high}", (rule.within_seconds or 0.0) + TOUCHING_SECONDS)
     return f"""
-    WITH a_all AS ({_lifted(quoted(event), rules.place(event), axis)}),
-    b_all AS ({_lifted(quoted(other), rules.place(other), axis)}),
-    a AS ({_merged("a_all", axis, 0.0)}), b AS ({_merged("b_all", axis, 0.0)}), pairs AS (
+    WITH first__rows AS ({_lifted(quoted(event), rules.place(event), axis)}),
+    other__rows AS ({_lifted(quoted(other), rules.place(other), axis)}),
+    a AS ({_merged("first__rows", axis, 0.0)}), b AS ({_merged("other__rows", axis, 0.0)}), pairs AS (
         SELECT a.place, a.video_id, a.video_uri, a.camera, a.start_seconds,
             greatest(a.end_seconds, b.end_seconds) AS end_seconds, a.started_at,
             greatest(a.ended_at, b.ended_at) AS ended_at, a.is_known AND b.is_known AS is_known,

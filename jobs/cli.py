@@ -28,6 +28,7 @@ from framegate.jobs.refresh import refresh_command
 from framegate.jobs.run import run
 from framegate.jobs.seal import seal_command
 from framegate.jobs.status import status
+from framegate.jobs.views import views
 
 
 class _Commands(TyperGroup):
@@ -79,6 +80,7 @@ app.command()(probe)
 app.command()(run)
 app.command()(status)
 app.command()(query)
+app.command()(views)
 app.command()(audit)
 app.command(name="seal")(seal_command)
 app.command(name="compact")(compact_command)

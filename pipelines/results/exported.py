@@ -14,11 +14,12 @@ from typing import Final
 from framegate.pipelines.results.clip_table import clips_sql
 from framegate.pipelines.results.current import ANSWER_KEY, CONFIDENCE, local_columns
 from framegate.pipelines.results.dialects import translate
-from framegate.pipelines.results.events import events_sql
+from framegate.pipelines.results.events import events_sql, input_columns
 from framegate.pipelines.results.questions import QUESTIONS_SQL
 from framegate.pipelines.results.rule_sql import rule_views
 from framegate.pipelines.results.thresholds import answers_at_sql
 from framegate.pipelines.results.view_sql import STANDING, quoted
+from framegate.pipelines.results.views import open_views
 from framegate.pipelines.results.wide import wide_sql
 from framegate.schemas.rules import Rules
 from framegate.schemas.tables import CLIPS, FAILURES, RESULTS, VIDEO_STATES, with_config_id
@@ -67,6 +68,26 @@ class Exported:
     time_zone: str = "UTC"
     threshold: float = 0.97
     rules: Rules | None = None
+
+
+def describe_output(
+    output_uri: str, storage_options: Mapping[str, object], *, threshold: float, rules: Rules | None
+) -> Exported:
+    """An output as statements need it. Raises ObjectNotFound where there is none, ConfigError where rules do not fit,
+    StorageError."""
+    with open_views(output_uri, storage_options, rules=rules) as views:
+        views.make("current")
+        if rules is not None:
+            for name in rules.events:
+                views.make(name)
+        return Exported(
+            location=output_uri,
+            inputs=input_columns(views.columns("current")),
+            question_types=views.making.question_types,
+            time_zone=views.making.records.time_zone,
+            threshold=threshold,
+            rules=rules,
+        )
 
 
 def export_views(exported: Exported, dialect: str) -> Iterator[tuple[str, str]]:

@@ -124,10 +124,12 @@ def note_videos(output: Output, films: Iterable[Film], *, state: str = CURRENT, 
     since = datetime(2026, 11, day, tzinfo=UTC)
     rows = [
         {"video_uri": film.uri, "video_id": film.video_id, "video_version": film.version, "size_bytes": 1,
-         "state": state, "first_seen": since, "since": since, "source": "list"}
+         "state": state, "first_seen": since, "since": since, "source": "list", **film.inputs}
         for film in films
     ]  # fmt: skip
-    add_to_video_log(output, pa.Table.from_pylist(rows, schema=VIDEO_STATES), read_video_log(output))
+    inputs = {name: pa.scalar(value).type for row in rows for name, value in row.items() if name.startswith("input_")}
+    schema = pa.schema([*VIDEO_STATES, *sorted(inputs.items())])
+    add_to_video_log(output, pa.Table.from_pylist(rows, schema=schema), read_video_log(output))
 
 
 DOCKS: Final = ("dock-1", "dock-2", "dock-3")

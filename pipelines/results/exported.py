@@ -58,12 +58,14 @@ class Exported:
     """What statements are made for.
 
     location        the output, as the engine names it
-    inputs          columns of manifests
+    inputs          columns of manifests, of answers
+    video_inputs    those of them that the log of videos has
     question_types  of each question id, its answer_type: the columns of `wide`
     """
 
     location: str
     inputs: Sequence[str] = ()
+    video_inputs: Sequence[str] = ()
     question_types: Mapping[str, str] = field(default_factory=dict)
     time_zone: str = "UTC"
     threshold: float = 0.97
@@ -80,9 +82,11 @@ def describe_output(
         if rules is not None:
             for name in rules.events:
                 views.make(name)
+        inputs = input_columns(views.columns("current"))
         return Exported(
             location=output_uri,
-            inputs=input_columns(views.columns("current")),
+            inputs=inputs,
+            video_inputs=[name for name in views.making.known_videos.column_names if name in inputs],
             question_types=views.making.question_types,
             time_zone=views.making.records.time_zone,
             threshold=threshold,
@@ -129,10 +133,10 @@ def _views(exported: Exported) -> Iterator[tuple[str, str]]:
     inputs = list(exported.inputs)
     failed = [f"f.{quoted(name)}" for name in (*with_config_id(FAILURES).names, *inputs)]
     yield "failures", STANDING.format(columns=", ".join(failed))
-    states = [f"v.{quoted(name)}" for name in (*(column.name for column in VIDEO_STATES), *inputs)]
+    states = [f"v.{quoted(name)}" for name in (*VIDEO_STATES.names, *exported.video_inputs)]
     yield "videos", VIDEOS.format(columns=", ".join(states))
     yield "asked", ASKED
-    yield "current", _current(inputs, exported.time_zone)
+    yield "current", _current(exported)
     yield "questions", QUESTIONS_SQL.format(names="asked")
     yield "clips", clips_sql([*with_config_id(CLIPS).names, *inputs], exported.time_zone, has_several=True)
     yield "events", events_sql("0", inputs, exported.time_zone)
@@ -143,15 +147,18 @@ def _views(exported: Exported) -> Iterator[tuple[str, str]]:
         yield from rule_views(exported.rules, exported.time_zone)
 
 
-def _current(inputs: Sequence[str], time_zone: str) -> str:
+def _current(exported: Exported) -> str:
     shown: list[str] = []
     for name in with_config_id(RESULTS).names:
         shown.append("q.question_id" if name == "question_id" else f"a.{quoted(name)}")
         if name == "clip_ended_at":
-            shown += local_columns("a.clip_started_at", "clip_", time_zone)
+            shown += local_columns("a.clip_started_at", "clip_", exported.time_zone)
         elif name == "confidence_second":
             shown.append(f"{CONFIDENCE} AS confidence")
-    shown += [f"CASE WHEN v.video_id IS NULL THEN a.{each} ELSE v.{each} END AS {each}" for each in map(quoted, inputs)]
+    are_kept = " OR ".join(f"v.{quoted(name)} IS NOT NULL" for name in exported.video_inputs)
+    for name in exported.inputs:
+        each, is_kept = quoted(name), name in exported.video_inputs
+        shown.append(f"CASE WHEN {are_kept} THEN v.{each} ELSE a.{each} END AS {each}" if is_kept else f"a.{each}")
     key = ANSWER_KEY.replace("video_id", "a.video_id").replace("question_hash", "a.question_hash")
     shown.append(f"{key} AS answer_key")
     return f"""

@@ -13,6 +13,7 @@ FOLDER: Final = ROOT / "infra" / "sql"
 DEMO: Final = Exported(
     location="s3://index/cameras",
     inputs=["input_dock"],
+    video_inputs=["input_dock"],
     question_types={entry.question.id: entry.question.type for entry in BANK},
 )
 """The questions of the demo, and one column of a manifest."""

@@ -250,3 +250,17 @@ def test_confidence_is_that_of_the_answer(output: Output) -> None:
     commit(output, rows)
     assert found(output, "SELECT confidence FROM current ORDER BY clip_index") == [(0.7,), (0.9,), (0.7,)]
     assert found(output, "SELECT min_confidence, round(mean_confidence, 6) FROM events") == [(0.7, 0.766667)]
+
+
+def test_columns_of_manifests_are_those_of_now(output: Output) -> None:
+    """A refresh has moved one video to another dock; the log says nothing of the other's."""
+    films = [Film(number=n, uri=f"{n}.mp4", inputs={"input_dock": "dock-1"}) for n in (1, 2)]
+    commit(output, [film.row(0, BLACK, "yes") for film in films])
+    note_videos(output, [Film(number=1, uri="1.mp4", inputs={"input_dock": "dock-9"})])
+    note_videos(output, [Film(number=2, uri="2.mp4")])
+    for view in ("current", "events", "wide"):
+        assert found(output, f"SELECT video_uri, input_dock FROM {view} ORDER BY 1") == [
+            ("1.mp4", "dock-9"),
+            ("2.mp4", "dock-1"),
+        ], view
+    assert found(output, "SELECT DISTINCT input_dock FROM answers") == [("dock-1",)]

@@ -58,7 +58,14 @@ def monday(tmp_path_factory: pytest.TempPathFactory) -> Output:
 
 def exported(output: Output) -> Exported:
     types = {question.id: question.type for question in BANK if question.id != "black_when"}
-    return Exported(location=output.root, inputs=["input_dock"], question_types=types, time_zone=BERLIN, rules=RULES)
+    return Exported(
+        location=output.root,
+        inputs=["input_dock"],
+        video_inputs=["input_dock"],
+        question_types=types,
+        time_zone=BERLIN,
+        rules=RULES,
+    )
 
 
 def plain(rows: pa.Table, columns: list[str]) -> list[str]:

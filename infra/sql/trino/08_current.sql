@@ -62,7 +62,7 @@ SELECT
   a."config_id",
   a."run_id",
   a."written_at",
-  CASE WHEN v.video_id IS NULL THEN a."input_dock" ELSE v."input_dock" END AS "input_dock",
+  CASE WHEN NOT v."input_dock" IS NULL THEN v."input_dock" ELSE a."input_dock" END AS "input_dock",
   CONCAT(
     COALESCE(CAST(a.video_id AS VARCHAR), ''),
     COALESCE(CAST('/' AS VARCHAR), ''),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from framegate.schemas.clip import Clip, FrameBatch, Member, Refusal, Video
+from framegate.schemas.clip import Clip, ClipLook, FrameBatch, Member, Refusal, Video, VideoFacts
 from framegate.schemas.qa import Answer
 
 
@@ -100,6 +100,7 @@ class _ClipOfUnit:
     is_truncated    the file breaks off in it, so that it has fewer frames than it should
     is_letterboxed frames of it have another shape than the first one of the video, and black beside them
     bytes_read      fetched from storage for it
+    look            what it looks like; None where nobody looked
     """
 
     clip: Clip
@@ -108,6 +109,7 @@ class _ClipOfUnit:
     is_truncated: bool = False
     is_letterboxed: bool = False
     bytes_read: int = 0
+    look: ClipLook | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +156,7 @@ class _Unit:
     failed_clip_index   the first clip without frames; None: the whole video
     failed_bytes_read   fetched from storage without a clip to show for it
     failed_attempt      which attempt at the video the failure is, from 1
+    facts               what the file says of itself; None where it could not be opened
     """
 
     video: Video
@@ -164,6 +167,7 @@ class _Unit:
     failed_clip_index: int | None = None
     failed_bytes_read: int | None = None
     failed_attempt: int = 1
+    facts: VideoFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +191,7 @@ class DecodedUnit(_Unit):
                 failed_clip_index=row["failed_clip_index"],
                 failed_bytes_read=row["failed_bytes_read"],
                 failed_attempt=row["failed_attempt"],
+                facts=None if row["facts"] is None else VideoFacts(**row["facts"]),
             )
 
     def answered(self, clips: Iterable[AnsweredClip]) -> AnsweredUnit:
@@ -210,6 +215,7 @@ class DecodedUnit(_Unit):
                     "height": decoded.frames.frames_THWC.shape[1],
                     "width": decoded.frames.frames_THWC.shape[2],
                     "pts_seconds": decoded.frames.pts_seconds.tolist(),
+                    "look": None if decoded.look is None else asdict(decoded.look),
                 }
                 for decoded in self.clips
             ],
@@ -218,6 +224,7 @@ class DecodedUnit(_Unit):
             "failed_clip_index": self.failed_clip_index,
             "failed_bytes_read": self.failed_bytes_read,
             "failed_attempt": self.failed_attempt,
+            "facts": None if self.facts is None else asdict(self.facts),
         }
 
 
@@ -315,6 +322,7 @@ def _clips_of(video_id: str, rows: Iterable[Mapping[str, Any]], frames: pa.Scala
             is_truncated=row["clip_is_truncated"],
             is_letterboxed=row["clip_is_letterboxed"],
             bytes_read=row["bytes_read"],
+            look=None if row["look"] is None else ClipLook(**row["look"]),
         )
         offset += size
 

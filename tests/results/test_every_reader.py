@@ -161,6 +161,8 @@ def plain(data_type: pa.DataType) -> pa.DataType:
     """The type, however a reader keeps texts in memory, and whatever it calls UTC."""
     if pa.types.is_dictionary(data_type):
         data_type = data_type.value_type
+    if pa.types.is_list(data_type) or pa.types.is_large_list(data_type):
+        return pa.list_(plain(data_type.value_type))
     if pa.types.is_large_string(data_type) or data_type == pa.string_view():
         return pa.string()
     return pa.timestamp(data_type.unit, "UTC") if pa.types.is_timestamp(data_type) and data_type.tz else data_type

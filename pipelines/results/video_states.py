@@ -39,8 +39,10 @@ def read_known_videos(output: Output) -> pa.Table:
     manifests as they are now. `last_seen` of what is current is when the last run looked. Raises StorageError."""
     rows = read_video_log(output).rows()
     place, last = rows.schema.get_field_index("last_seen"), last_look(output)
-    look = pa.repeat(pa.scalar(last, rows.schema.field(place).type), rows.num_rows)
-    seen = pc.call_function("max_element_wise", [rows.column("since"), look])  # of two, where one is null the other
+    seen = rows.column("since")
+    if last is not None:
+        look = pa.scalar(last, rows.schema.field(place).type)
+        seen = pc.call_function("if_else", [pc.call_function("greater", [seen, look]), seen, look])
     is_current = pc.call_function("equal", [rows.column("state"), CURRENT])
     column = pc.call_function("if_else", [is_current, seen, rows.column("last_seen")])
     return rows.set_column(place, rows.schema.field(place), column)

@@ -146,6 +146,7 @@ class _Unit:
     failed_clip_index   the first clip without frames; None: the whole video
     failed_bytes_read   fetched from storage without a clip to show for it
     failed_attempt      which attempt at the video the failure is, from 1
+    video_clips         how many clips the video is expected to have; of scenes by the length of those before
     """
 
     video: Video
@@ -156,6 +157,7 @@ class _Unit:
     failed_clip_index: int | None = None
     failed_bytes_read: int | None = None
     failed_attempt: int = 1
+    video_clips: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +181,7 @@ class DecodedUnit(_Unit):
                 failed_clip_index=row["failed_clip_index"],
                 failed_bytes_read=row["failed_bytes_read"],
                 failed_attempt=row["failed_attempt"],
+                video_clips=row["video_clips"],
             )
 
     def answered(self, clips: Iterable[AnsweredClip]) -> AnsweredUnit:
@@ -210,6 +213,7 @@ class DecodedUnit(_Unit):
             "failed_clip_index": self.failed_clip_index,
             "failed_bytes_read": self.failed_bytes_read,
             "failed_attempt": self.failed_attempt,
+            "video_clips": self.video_clips,
         }
 
 

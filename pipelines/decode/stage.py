@@ -74,6 +74,7 @@ class DecodeStage:
                             has_opened = True
                             for decoded in clip_reader.read(reader, source, label):
                                 num_bytes -= decoded.bytes_read
+                                unit.video_clips = clip_reader.video_clips
                                 yield from unit.add(decoded, label)
                     finally:
                         num_bytes += source.bytes_read
@@ -129,6 +130,7 @@ class _OpenUnit:
     def __init__(self, planned: PlannedVideo, size: int) -> None:
         self._planned = planned
         self._group_clips = size
+        self.video_clips: float | None = None
         self._clips: list[DecodedClip] = []
         self._key: tuple[tuple[str, ...], tuple[int, ...], str] = ((), (), "")
 
@@ -158,6 +160,7 @@ class _OpenUnit:
                 attempts=attempts,
                 decoder=decoder,
                 clips=tuple(self._clips),
+                video_clips=self.video_clips,
             )
         self._clips = []
 

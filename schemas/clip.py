@@ -1,10 +1,11 @@
-"""What is looked at: a Video (with its Member and Refusal), a Clip of it, the clip's FrameBatch."""
+"""What is looked at: a Video (with its Member, Refusal and VideoFacts), a Clip of it, the clip's FrameBatch."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 
@@ -57,6 +58,26 @@ class Video:
     def object_uri(self) -> str:
         """What storage is asked for: the shard where the video is a member of one."""
         return self.uri if self.member is None else self.uri.removesuffix("#" + self.member.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoFacts:
+    """What the opened file says of itself.
+
+    height, width   of the first frame as a player shows it, in pixels
+    fps             average frame rate; None where the container gives none
+    rotation        degrees by which the stored picture is turned to the right before it is shown: 0, 90, 180 or 270
+    created_at      when the file says that it was made, or recording began (`readers.creation_time`); None: it does not
+    """
+
+    duration_seconds: float
+    container: str
+    codec: str
+    fps: float | None
+    height: int
+    width: int
+    rotation: int = 0
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

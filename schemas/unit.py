@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from framegate.schemas.clip import Clip, FrameBatch, Member, Refusal, Video
+from framegate.schemas.clip import Clip, FrameBatch, Member, Refusal, Video, VideoFacts
 from framegate.schemas.qa import Answer
 
 
@@ -121,6 +121,8 @@ class DecodedClip(_ClipOfUnit):
         return AnsweredClip(
             **_shared_fields(self, _ClipOfUnit),
             num_frames=len(self.frames),
+            frame_size=self.frames.frames_THWC.shape[1:3],
+            fps=_fps(self.frames.pts_seconds),
             answers=tuple(answers),
             failures=tuple(failures),
         )
@@ -128,9 +130,15 @@ class DecodedClip(_ClipOfUnit):
 
 @dataclass(frozen=True, kw_only=True)
 class AnsweredClip(_ClipOfUnit):
-    """One clip with what came back: `answers`, and `failures` as (question_hash, failure)."""
+    """One clip with what came back: `answers`, and `failures` as (question_hash, failure).
+
+    frame_size   (height, width) of its frames, in pixels
+    fps          frames a second that were selected; None for a single frame
+    """
 
     num_frames: int
+    frame_size: tuple[int, int]
+    fps: float | None
     answers: tuple[Answer, ...] = ()
     failures: tuple[tuple[str, Failure], ...] = ()
 
@@ -147,6 +155,7 @@ class _Unit:
     failed_bytes_read   fetched from storage without a clip to show for it
     failed_attempt      which attempt at the video the failure is, from 1
     video_clips         how many clips the video is expected to have; of scenes by the length of those before
+    facts               what the file says of itself; None where it could not be opened
     """
 
     video: Video
@@ -158,6 +167,7 @@ class _Unit:
     failed_bytes_read: int | None = None
     failed_attempt: int = 1
     video_clips: float | None = None
+    facts: VideoFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +192,7 @@ class DecodedUnit(_Unit):
                 failed_bytes_read=row["failed_bytes_read"],
                 failed_attempt=row["failed_attempt"],
                 video_clips=row["video_clips"],
+                facts=None if row["facts"] is None else VideoFacts(**row["facts"]),
             )
 
     def answered(self, clips: Iterable[AnsweredClip]) -> AnsweredUnit:
@@ -214,6 +225,7 @@ class DecodedUnit(_Unit):
             "failed_bytes_read": self.failed_bytes_read,
             "failed_attempt": self.failed_attempt,
             "video_clips": self.video_clips,
+            "facts": None if self.facts is None else asdict(self.facts),
         }
 
 
@@ -241,6 +253,10 @@ def video_of(row: Mapping[str, Any]) -> Video:
         member=None if name is None else Member(name=name, offset_bytes=row["member_offset_bytes"]),
         access=row.get("access") or "",
     )
+
+
+def _fps(pts_seconds: np.ndarray) -> float | None:
+    return round((len(pts_seconds) - 1) / float(pts_seconds[-1] - pts_seconds[0]), 3) if len(pts_seconds) > 1 else None
 
 
 def clip_row(clip: DecodedClip | AnsweredClip, *, num_frames: int) -> dict[str, Any]:

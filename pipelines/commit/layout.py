@@ -23,7 +23,7 @@ HISTORY: Final = "history"
 
 OWN_NAMES: Final = re.compile(
     r"(?:results|failures|clips|journal|seals|attempts)/config_id=|(?:plans|videos|indexes)/[^/]+\.parquet$"
-    r"|(?:runs|leases|tombstones)/[^/]+\.json(?:\.gz)?$|(?:configs|adoptions)/[^/]+\.yaml$|erasures/.+\.json$"
+    r"|(?:runs|leases|tombstones|questions)/[^/]+\.json(?:\.gz)?$|(?:configs|adoptions)/[^/]+\.yaml$|erasures/.+\.json$"
     r"|layout\.json$"
 )
 """Names below an output of objects that are ours: the folder may hold the user's videos, too."""
@@ -53,6 +53,7 @@ class Layout:
     runs/history.json.gz                                           the records of runs that are long over
     leases/<config_id>.json                                        which runs are at work on it
     configs/<config_id>.yaml                                       what the id stands for
+    questions/<question_hash>-<time>.json                          a wording, and when a run first asked it
     adoptions/<own config_id>.yaml                                 a configuration filed under another one's id
     indexes/<hash>.parquet                                         members of tar shards
     tombstones/<hash of URI>.json                                  a video that was erased and stays out
@@ -153,5 +154,5 @@ class Layout:
 
 FOLDERS: Final = (
     "results", "failures", "videos", "journal", "seals", "attempts", "plans", "runs", "leases", "configs", "adoptions",
-    "indexes", "tombstones", "erasures",
+    "questions", "indexes", "tombstones", "erasures",
 )  # fmt: skip

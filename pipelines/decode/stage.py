@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from framegate.pipelines.decode.clip_reader import ClipReader
 from framegate.pipelines.decode.decoder_host import TRY_NEXT_DECODER, make_host
 from framegate.pipelines.decode.part import group_clips
 from framegate.pipelines.decode.policy import Policy
-from framegate.pipelines.decode.readers.reader import decoder_version
+from framegate.pipelines.decode.readers.reader import VideoHeader, decoder_version
 from framegate.pipelines.decode.scan_sharing import CutsBoard
 from framegate.pipelines.store import Store
-from framegate.schemas.clip import Video
+from framegate.schemas.clip import Video, VideoFacts
 from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import (
     ConfigError,
@@ -72,6 +73,7 @@ class DecodeStage:
                     try:
                         with self._host.open(name, source) as reader:
                             has_opened = True
+                            unit.facts = facts_of(reader.header)
                             for decoded in clip_reader.read(reader, source, label):
                                 num_bytes -= decoded.bytes_read
                                 unit.video_clips = clip_reader.video_clips
@@ -131,6 +133,7 @@ class _OpenUnit:
         self._planned = planned
         self._group_clips = size
         self.video_clips: float | None = None
+        self.facts: VideoFacts | None = None
         self._clips: list[DecodedClip] = []
         self._key: tuple[tuple[str, ...], tuple[int, ...], str] = ((), (), "")
 
@@ -161,8 +164,24 @@ class _OpenUnit:
                 decoder=decoder,
                 clips=tuple(self._clips),
                 video_clips=self.video_clips,
+                facts=self.facts,
             )
         self._clips = []
+
+
+def facts_of(header: VideoHeader) -> VideoFacts:
+    """What is kept of a video's header."""
+    created = header.created_seconds
+    return VideoFacts(
+        duration_seconds=header.duration_seconds,
+        container=header.container,
+        codec=header.codec,
+        fps=header.fps,
+        height=header.display_height,
+        width=header.display_width,
+        rotation=header.rotation,
+        created_at=None if created is None else datetime.fromtimestamp(created, UTC),
+    )
 
 
 def _frame_bytes(clips: list[DecodedClip]) -> int:

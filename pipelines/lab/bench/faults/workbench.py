@@ -30,7 +30,10 @@ from framegate.pipelines.lab.bench.faults.earlier_nights import find_lost_nights
 from framegate.pipelines.lab.bench.faults.small_archive import QUESTIONS, make_archive, make_model
 
 KINDS = ("killed", "frozen")
-UNLIKE = ("run_id", "written_at", "decode_seconds", "engine_seconds")  # columns in which two runs may differ
+UNLIKE = (  # columns in which two runs may differ
+    *("run_id", "written_at", "question_since", "decode_seconds", "engine_seconds"),
+    *("prompt_seconds", "first_answer_seconds", "thinking_seconds"),
+)
 MAX_COMMANDS = 6  # after one that was killed; if it takes more, it does not end at all
 TIMEOUT_SECONDS = 300
 Ended = subprocess.CompletedProcess[str]

@@ -26,6 +26,7 @@ from framegate.jobs.probe import probe
 from framegate.jobs.query import query
 from framegate.jobs.run import run
 from framegate.jobs.seal import seal_command
+from framegate.jobs.sql import sql
 from framegate.jobs.status import status
 
 
@@ -78,6 +79,7 @@ app.command()(probe)
 app.command()(run)
 app.command()(status)
 app.command()(query)
+app.command()(sql)
 app.command()(audit)
 app.command(name="seal")(seal_command)
 app.command(name="compact")(compact_command)

@@ -128,7 +128,7 @@ def to_json(value: Any) -> Any:
 
 def is_interval(value: object) -> bool:
     """Whether it is pyarrow's value of an INTERVAL, which is not imported for this."""
-    return getattr(value, "_fields", None) == ("months", "days", "nanoseconds")
+    return all(hasattr(value, part) for part in ("months", "days", "nanoseconds"))
 
 
 def describe_interval(value: Any) -> str:

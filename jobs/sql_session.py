@@ -27,10 +27,10 @@ A statement is one SELECT or EXPLAIN, over as many lines as it needs, and ends w
 """
 _VIEWS = """
     SELECT table_name AS name, count(*) AS columns FROM duckdb_columns()
-    WHERE database_name IN ('memory', 'temp') AND NOT internal GROUP BY 1 ORDER BY 1"""
+    WHERE table_name IN ({names}) GROUP BY 1 ORDER BY 1"""
 _COLUMNS = """
     SELECT column_name, data_type, comment FROM duckdb_columns()
-    WHERE table_name = {name} AND database_name IN ('memory', 'temp') ORDER BY column_index"""
+    WHERE table_name = {name} AND table_name IN ({names}) ORDER BY column_index"""
 
 
 class Quit(Exception):
@@ -59,7 +59,7 @@ class Session:
         if name in (".help", "help"):
             printing.say(HELP.rstrip(), keep_lines=True)
         elif name == ".views":
-            self._ask(_VIEWS)
+            self._ask(_VIEWS.format(names=self._names()))
         elif name == ".columns":
             self._ask_columns(value)
         elif name in (".format", ".rows", ".full"):
@@ -87,8 +87,12 @@ class Session:
     def _ask_columns(self, name: str) -> None:
         if not name:
             raise ConfigError(".columns: give the name of a view, such as .columns current")
-        literal = "'" + name.replace("'", "''") + "'"
-        self._ask(_COLUMNS.format(name=literal))
+        self._ask(_COLUMNS.format(name=_literal(name), names=self._names()))
+
+    def _names(self) -> str:
+        from framegate.pipelines.results.view_makers import MAKERS
+
+        return ", ".join(map(_literal, (*MAKERS, *self.bound.terms.files)))
 
     def _set(self, name: str, value: str) -> None:
         if name == ".rows" and value.isdecimal():
@@ -104,6 +108,10 @@ class Session:
 
 STREAMED = tuple(format.value for format in Format if format is not Format.parquet)
 """Formats of which several may follow each other on standard output."""
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def is_command(text: str) -> bool:

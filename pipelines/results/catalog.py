@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from framegate.pipelines.results.terms import QueryTerms
+from framegate.pipelines.results.view_makers import MAKERS
+from framegate.pipelines.results.view_sql import text_literal
 from framegate.pipelines.results.views import open_views
 
 
@@ -22,9 +24,10 @@ def read_catalog(output_uri: str, storage_options: Mapping[str, object], terms: 
     """Of an output as it is now. Raises FramegateError."""
     with open_views(output_uri, storage_options, terms=terms) as views:
         views.make_all()
-        columns = views.connection.sql("""
+        names = ", ".join(map(text_literal, (*MAKERS, *terms.files)))
+        columns = views.connection.sql(f"""
             SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns()
-            WHERE database_name IN ('memory', 'temp') AND NOT internal GROUP BY 1 ORDER BY 1""")
+            WHERE table_name IN ({names}) GROUP BY 1 ORDER BY 1""")
         words = views.connection.sql("SELECT upper(keyword_name) FROM duckdb_keywords() ORDER BY 1")
         functions = views.connection.sql(r"""
             SELECT DISTINCT function_name FROM duckdb_functions()

@@ -24,10 +24,12 @@ from framegate.jobs.migrate import migrate_command
 from framegate.jobs.plan import plan
 from framegate.jobs.probe import probe
 from framegate.jobs.query import query
+from framegate.jobs.refresh import refresh_command
 from framegate.jobs.run import run
 from framegate.jobs.seal import seal_command
 from framegate.jobs.sql import sql
 from framegate.jobs.status import status
+from framegate.jobs.views import views
 
 
 class _Commands(TyperGroup):
@@ -80,10 +82,12 @@ app.command()(run)
 app.command()(status)
 app.command()(query)
 app.command()(sql)
+app.command()(views)
 app.command()(audit)
 app.command(name="seal")(seal_command)
 app.command(name="compact")(compact_command)
 app.command(name="migrate")(migrate_command)
+app.command(name="refresh")(refresh_command)
 app.command(name="erase")(erase_command)
 app.add_typer(train.app, name="train", cls=_Commands)
 app.add_typer(evaluate.app, name="eval", cls=_Commands)

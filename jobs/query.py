@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 def query(asked: Asked) -> None:
     """Ask SQL (DuckDB) of the output.
 
-    Views: [bold]current[/bold], the answers that count today, [bold]answers[/bold], all of them, told apart,
-    [bold]events[/bold], [bold]wide[/bold], [bold]questions[/bold], [bold]videos[/bold], [bold]runs[/bold],
-    [bold]failures[/bold], [bold]failure_history[/bold]; docs/output.md says what they hold. Read-only: exactly one
-    SELECT or EXPLAIN (PIVOT, UNPIVOT, SUMMARIZE, DESCRIBE and SHOW are such), and no file can be reached but those of
-    --with. Without --output and --job, the output is $FRAMEGATE_OUTPUT, else ./demo/index.
+    Views: [bold]current[/bold], the answers that count today; [bold]answers[/bold], all of them; [bold]events[/bold],
+    clips with the same answer as intervals; [bold]wide[/bold], one row per clip; [bold]questions[/bold],
+    [bold]videos[/bold], [bold]clips[/bold], [bold]runs[/bold]; [bold]failures[/bold], what has no answer and why;
+    [bold]failure_history[/bold], every attempt that ever failed. Macros: [bold]events(max_gap_seconds)[/bold] and
+    [bold]answers_at(threshold)[/bold]. With --job they keep to the configuration under which the job ran last.
+    Read-only: exactly one SELECT or EXPLAIN (PIVOT, UNPIVOT, SUMMARIZE, DESCRIBE and SHOW are such), and no file can be
+    reached but those of --with. Without --output and --job, the output is $FRAMEGATE_OUTPUT, else ./demo/index.
 
     A table on a screen shows --rows rows, and long texts shortened. A file gets all. --out writes it whole or not at
     all, and replaces none without --force.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from framegate.pipelines.results.terms import QueryTerms
     from framegate.schemas.config import OutputConfig
+    from framegate.schemas.rules import Rules
 
 MAX_ROWS = 1000
 _Result = TypeVar("_Result")
@@ -60,11 +61,19 @@ class Asking:
     ] = None
     config_id: Annotated[
         str | None,
-        typer.Option("--config-id", metavar="ID", help="The rows of this configuration alone.", show_default=False),
+        typer.Option(
+            "--config-id",
+            metavar="ID",
+            help="Keep to one configuration; [bold]all[/bold]: to none, with --job, too.",
+            show_default=False,
+        ),
     ] = None
-    all_configs: Annotated[bool, typer.Option("--all-configs", help="With --job: the rows of all configurations.")] = (
-        False
-    )
+    rules_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--rules", metavar="RULES.yaml", help="Composite events: each is a view, too.", show_default=False
+        ),
+    ] = None
     with_files: Annotated[
         list[str] | None,
         typer.Option(
@@ -97,32 +106,35 @@ class Asking:
         """The output and the terms that the options come to. Raises ConfigError."""
         from framegate.pipelines.results.named_files import parse_named_files
         from framegate.pipelines.results.terms import QueryTerms, check_time_zone, parse_memory
-        from framegate.pipelines.results.view_makers import MAKERS
+        from framegate.pipelines.results.view_makers import VIEW_NAMES
+        from framegate.schemas.rules import load_rules
 
-        if self.config_id is not None and self.all_configs:
-            raise ConfigError("give --config-id or --all-configs, not both")
+        rules = None if self.rules_file is None else load_rules(self.rules_file, taken=VIEW_NAMES)
+        taken = (*VIEW_NAMES, *(() if rules is None else rules.events))
         terms = QueryTerms(
             time_zone=check_time_zone(self.time_zone),
             max_seconds=parse_span("--timeout", self.timeout),
             memory_bytes=parse_memory(self.memory),
-            files=parse_named_files(self.with_files or (), MAKERS),
+            files=parse_named_files(self.with_files or (), taken),
         )
         return Bound(
             output=find_output(self.output, self.job),
             terms=terms,
-            config_id=self.config_id,
-            job=None if self.job is None or self.all_configs else _name_of(self.job),
+            config_id=None if self.config_id == "all" else self.config_id,
+            job=None if self.job is None or self.config_id is not None else self.job.name,
+            rules=rules,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bound:
-    """An output that can be asked. `job`: the name of the job whose configuration counts; None: all do."""
+    """An output that can be asked. `job`: the name of the job file whose configuration counts; None: all do."""
 
     output: OutputConfig
     terms: QueryTerms
     config_id: str | None = None
     job: str | None = None
+    rules: Rules | None = None
 
     def stream(self, sql: str, consume: Callable[[pa.RecordBatchReader], _Result]) -> _Result:
         """What `consume` makes of the rows of a statement. Raises FramegateError."""
@@ -135,6 +147,7 @@ class Bound:
             consume,
             config_id=self.config_id,
             job=self.job,
+            rules=self.rules,
             terms=self.terms,
         )
 
@@ -174,9 +187,3 @@ class Asked(Asking):
         if ending not in BY_ENDING:
             raise ConfigError(f"--out {self.out_file}: give --format, or an ending such as .csv, .parquet or .json")
         return BY_ENDING[ending]
-
-
-def _name_of(job: Path) -> str:
-    from framegate.schemas.job import load_job
-
-    return load_job(job).name

@@ -50,7 +50,8 @@ def sql(asking: SqlAsking) -> None:
         from framegate.pipelines.results.catalog import read_catalog
 
         session.says_time = True
-        run_prompt(session, lambda: read_catalog(bound.output.uri, bound.output.storage_options, bound.terms))
+        output = bound.output
+        run_prompt(session, lambda: read_catalog(output.uri, output.storage_options, bound.terms, bound.rules))
     else:
         run_filter(session)
 

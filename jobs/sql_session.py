@@ -92,7 +92,8 @@ class Session:
     def _names(self) -> str:
         from framegate.pipelines.results.view_makers import MAKERS
 
-        return ", ".join(map(_literal, (*MAKERS, *self.bound.terms.files)))
+        events = () if self.bound.rules is None else self.bound.rules.events
+        return ", ".join(map(_literal, (*MAKERS, *events, *self.bound.terms.files)))
 
     def _set(self, name: str, value: str) -> None:
         if name == ".rows" and value.isdecimal():

@@ -64,10 +64,11 @@ from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.worker.answer_worker import AnswerWorker
 from framegate.pipelines.worker.attempts import Attempts, read_deaths
 from framegate.pipelines.worker.decode_worker import DecodeWorker
+from framegate.schemas.config import clip_policy
 from framegate.schemas.errors import FramegateError, StorageError
 from framegate.schemas.job import Job
 from framegate.schemas.run import Deadline, Phase, Plan, Progress, RunSummary, Shard
-from framegate.schemas.wall_clock import WallClock
+from framegate.schemas.start_time import WallClock
 
 
 def plan(job: Job, *, limit: int | None = None, retry_failed: bool = False, strategy: Strategy | None = None) -> Plan:
@@ -253,6 +254,7 @@ def make_workers(
         threshold=strategy.threshold,
         question_ids={question.hash: question.id for question in planned.questions},
         question_since=dict(question_since),
+        clip_policy=clip_policy(config),
         clock=WallClock(config.input.starts, config.input.time_zone),
     )
     decode = partial(

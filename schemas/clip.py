@@ -97,6 +97,20 @@ class Clip:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClipLook:
+    """What a clip looks like, in some kilobytes.
+
+    thumbnail  its middle frame as a small JPEG
+    motion     mean difference between selected frames and those before them, 0 to 1; None where there is one frame
+    darkness   share of it that is nearly black, 0 to 1
+    """
+
+    thumbnail: bytes = field(repr=False)
+    motion: float | None
+    darkness: float
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FrameBatch:
     """The frames that were selected from one clip.

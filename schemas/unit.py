@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from framegate.schemas.clip import Clip, FrameBatch, Member, Refusal, Video, VideoFacts
+from framegate.schemas.clip import Clip, ClipLook, FrameBatch, Member, Refusal, Video, VideoFacts
 from framegate.schemas.qa import Answer
 
 
@@ -100,6 +100,7 @@ class _ClipOfUnit:
     is_truncated    the file breaks off in it, so that it has fewer frames than it should
     is_letterboxed frames of it have another shape than the first one of the video, and black beside them
     bytes_read      fetched from storage for it
+    look            what it looks like; None where nobody looked
     """
 
     clip: Clip
@@ -108,6 +109,7 @@ class _ClipOfUnit:
     is_truncated: bool = False
     is_letterboxed: bool = False
     bytes_read: int = 0
+    look: ClipLook | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +218,7 @@ class DecodedUnit(_Unit):
                     "height": decoded.frames.frames_THWC.shape[1],
                     "width": decoded.frames.frames_THWC.shape[2],
                     "pts_seconds": decoded.frames.pts_seconds.tolist(),
+                    "look": None if decoded.look is None else asdict(decoded.look),
                 }
                 for decoded in self.clips
             ],
@@ -323,6 +326,7 @@ def _clips_of(video_id: str, rows: Iterable[Mapping[str, Any]], frames: pa.Scala
             is_truncated=row["clip_is_truncated"],
             is_letterboxed=row["clip_is_letterboxed"],
             bytes_read=row["bytes_read"],
+            look=None if row["look"] is None else ClipLook(**row["look"]),
         )
         offset += size
 

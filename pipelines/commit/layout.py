@@ -39,6 +39,7 @@ class Layout:
     results/config_id=<id>/[<partition>=<value>/]<seal>.parquet    sealed answers: the only thing that SQL globs. The
                                                                    seal is the one that began the file
     failures/config_id=<id>/[<partition>=<value>/]<seal>.parquet   sealed failures
+    clips/config_id=<id>/[<partition>=<value>/]<seal>.parquet      sealed clips: a picture of each
     journal/config_id=<id>/<video_id>/<unit>.arrow.zst             one object per unit, until it is sealed
     seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of, and to
                                                                    which files they go
@@ -153,6 +154,6 @@ class Layout:
 
 
 FOLDERS: Final = (
-    "results", "failures", "videos", "journal", "seals", "attempts", "plans", "runs", "leases", "configs", "adoptions",
-    "questions", "indexes", "tombstones", "erasures",
+    "results", "failures", "clips", "videos", "journal", "seals", "attempts", "plans", "runs", "leases", "configs",
+    "adoptions", "questions", "indexes", "tombstones", "erasures",
 )  # fmt: skip

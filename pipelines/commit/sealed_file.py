@@ -91,8 +91,13 @@ class SealedFile:
 
 def columns_digest(schema: pa.Schema) -> str:
     """16 hex digits: two schemas have the same ones exactly if the columns have the same names, types and order."""
-    text = "\n".join(f"{column.name} {column.type} {column.nullable}" for column in schema)
+    text = "\n".join(f"{column.name} {_type_text(column.type)} {column.nullable}" for column in schema)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _type_text(data_type: pa.DataType) -> str:
+    """Arrow's text. What the items of a list are called is a matter of Parquet, which renames them."""
+    return f"list<{_type_text(data_type.value_type)}>" if pa.types.is_list(data_type) else str(data_type)
 
 
 def _partition(uri: str) -> str:

@@ -12,12 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from framegate.schemas.clip import Clip
+from framegate.schemas.clip import Clip, ClipLook
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.qa import Answer
+from framegate.schemas.start_time import WallClock
 from framegate.schemas.tables import INPUT_PREFIX, JOURNAL
 from framegate.schemas.unit import AnsweredClip, AnsweredUnit, Failure, clip_row
-from framegate.schemas.wall_clock import WallClock
 
 # What failures say of a clip: the rest of it stands in the rows of its answers.
 _FAILURE_CLIP = ("clip_index", "start_seconds", "end_seconds", "clip_is_last")
@@ -26,7 +26,8 @@ _FAILURE_CLIP = ("clip_index", "start_seconds", "end_seconds", "clip_is_last")
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
     """What all rows of one run share. `question_ids` maps hashes to ids of the bank in use, `question_since` to when
-    this output was first asked them, where known, and `clock` tells when a video began."""
+    this output was first asked them, where known, and `clock` tells when a video began. `clip_policy` names how videos
+    are cut (`schemas.config.clip_policy`)."""
 
     run_id: str
     config_id: str
@@ -36,6 +37,7 @@ class RunFacts:
     threshold: float | None
     question_ids: Mapping[str, str]
     question_since: Mapping[str, datetime | None]
+    clip_policy: str = ""
     clock: WallClock = field(default_factory=WallClock)
 
 
@@ -52,11 +54,13 @@ def journal_table(unit: AnsweredUnit, facts: RunFacts, *, written_at: datetime) 
     attempts = dict(zip(unit.question_hashes, unit.attempts, strict=True)) if unit.clips else {}
     rows: list[dict[str, Any]] = []
     for clip in unit.clips:
-        _check_questions(unit, clip)
         columns = clip_row(clip, num_frames=clip.num_frames) | _clock_columns(clip.clip, began)
+        _check_questions(unit, clip)
         of_answers = {"video_version": unit.video.version, **columns, **_frames(clip)}
         rows += [_answer(shared, of_answers, answer, facts) for answer in clip.answers]
         rows += [_failed_question(shared, columns, *failed, attempts, facts) for failed in clip.failures]
+        if clip.look is not None:
+            rows.append(_clip(shared, columns, unit, clip.look, facts))
     if unit.failure is not None:
         rows.append(_undecoded(shared, unit, unit.failure))
     return _append_inputs(pa.Table.from_pylist(rows, schema=JOURNAL), unit.video.inputs)
@@ -116,6 +120,19 @@ def _answer(
         "model": facts.model,
         "strategy": facts.strategy,
         "engine": facts.engine,
+    }
+
+
+def _clip(
+    shared: Mapping[str, Any], clip_columns: Mapping[str, Any], unit: AnsweredUnit, look: ClipLook, facts: RunFacts
+) -> dict[str, Any]:
+    return {
+        "row_kind": "clip",
+        **shared,
+        **clip_columns,
+        "clip_policy": facts.clip_policy,
+        **asdict(look),
+        **({} if unit.facts is None else asdict(unit.facts)),
     }
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
+from framegate.pipelines.decode.clip_look import look_at
 from framegate.pipelines.decode.clip_reader import ClipReader
 from framegate.pipelines.decode.decoder_host import TRY_NEXT_DECODER, make_host
 from framegate.pipelines.decode.part import group_clips
@@ -77,7 +78,7 @@ class DecodeStage:
                             for decoded in clip_reader.read(reader, source, label):
                                 num_bytes -= decoded.bytes_read
                                 unit.video_clips = clip_reader.video_clips
-                                yield from unit.add(decoded, label)
+                                yield from unit.add(replace(decoded, look=look_at(decoded.frames)), label)
                     finally:
                         num_bytes += source.bytes_read
                 failure = None

@@ -20,8 +20,8 @@ from framegate.schemas.clock import find_zone
 from framegate.schemas.column_types import TYPES, column_word
 from framegate.schemas.config import RunConfig
 from framegate.schemas.errors import ConfigError
+from framegate.schemas.start_time import CONTAINER_TIME
 from framegate.schemas.tables import INPUT_PREFIX
-from framegate.schemas.wall_clock import CONTAINER_TIME
 
 OWN_TIME: Final = "written_at"  # the one column to partition by that is ours
 

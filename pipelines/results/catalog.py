@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from framegate.pipelines.results.terms import QueryTerms
-from framegate.pipelines.results.view_makers import MAKERS
 from framegate.pipelines.results.view_sql import text_literal
 from framegate.pipelines.results.views import open_views
+from framegate.schemas.rules import Rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +20,13 @@ class Catalog:
     functions: Sequence[str] = ()
 
 
-def read_catalog(output_uri: str, storage_options: Mapping[str, object], terms: QueryTerms) -> Catalog:
+def read_catalog(
+    output_uri: str, storage_options: Mapping[str, object], terms: QueryTerms, rules: Rules | None = None
+) -> Catalog:
     """Of an output as it is now. Raises FramegateError."""
-    with open_views(output_uri, storage_options, terms=terms) as views:
+    with open_views(output_uri, storage_options, terms=terms, rules=rules) as views:
         views.make_all()
-        names = ", ".join(map(text_literal, (*MAKERS, *terms.files)))
+        names = ", ".join(map(text_literal, (*views.makers, *terms.files)))
         columns = views.connection.sql(f"""
             SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns()
             WHERE table_name IN ({names}) GROUP BY 1 ORDER BY 1""")

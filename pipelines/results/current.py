@@ -3,6 +3,7 @@
     one configuration           the job's, or the one that asked last
     one wording a question      the newest one of each question id (`pipelines.results.wordings`)
     one version a video         the newest one; nothing of videos that are gone, or that an erasure is about
+    columns of manifests        as they are now, by the log of videos
 
 What counts is found out before the view is made, and stands in it as constants. So DuckDB leaves out files and row
 groups of what does not count, and a query of `current` costs what one of `answers` does.
@@ -20,7 +21,7 @@ from framegate.pipelines.commit.fixed import UTC_ZONE, read_fixed
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.runs import read_runs
 from framegate.pipelines.commit.tombstones import erased_among, read_tombstones
-from framegate.pipelines.commit.video_log import CURRENT, GONE, SUPERSEDED, read_video_log
+from framegate.pipelines.commit.video_log import CURRENT, GONE, SUPERSEDED
 from framegate.pipelines.results.opened import Opened
 from framegate.pipelines.results.view_sql import quoted, text_literal
 from framegate.pipelines.results.wordings import (
@@ -30,6 +31,7 @@ from framegate.pipelines.results.wordings import (
     newest_of,
     recorded_wordings,
 )
+from framegate.schemas.tables import INPUT_PREFIX
 
 CONFIDENCE: Final = "CASE WHEN thinking THEN coalesce(confidence_second, confidence_first) ELSE confidence_first END"
 ANSWER_KEY: Final = "concat(video_id, '/', CAST(clip_index AS VARCHAR), '/', question_hash)"
@@ -42,6 +44,7 @@ DERIVED: Final[Mapping[str, str]] = {
 """Columns that `current` has and results have not, with their meanings."""
 
 _AWAY: Final = "away_videos"
+_INPUTS: Final = "video_inputs"
 
 
 class Records:
@@ -72,24 +75,41 @@ def find_current(opened: Opened, records: Records) -> Current:
     return Current(config_id=config_id, asked=_written_wordings(opened, config_id) if asked is None else asked)
 
 
-def create_current(opened: Opened, current: Current, records: Records) -> None:
+def create_current(opened: Opened, current: Current, known_videos: pa.Table, records: Records) -> None:
     """Makes the view. `answers` is there. Raises StorageError."""
-    away = _find_away(opened)
+    away = _find_away(opened, known_videos)
     if away:
         opened.connection.register(_AWAY, pa.table({"video_id": pa.array(sorted(away), pa.string())}))
     columns = opened.columns("answers")
-    sql = current_sql(columns, current, time_zone=records.time_zone, has_away=bool(away))
+    inputs = [name for name in known_videos.column_names if name.startswith(INPUT_PREFIX) and name in columns]
+    if inputs:
+        opened.connection.register(_INPUTS, known_videos.select(["video_id", *inputs]).replace_schema_metadata(None))
+    sql = current_sql(columns, current, time_zone=records.time_zone, has_away=bool(away), inputs=inputs)
     opened.connection.execute(f"CREATE TEMP VIEW current AS {sql}")
 
 
-def current_sql(columns: Iterable[str], current: Current, *, time_zone: str, has_away: bool) -> str:
-    """A SELECT of `answers` with these columns."""
-    shown = ", ".join(_shown(columns, current.asked, time_zone))
+def current_sql(
+    columns: Iterable[str], current: Current, *, time_zone: str, has_away: bool, inputs: Sequence[str] = ()
+) -> str:
+    """A SELECT of `answers` with these columns. `inputs`: those of manifests that the log of videos has."""
+    shown = ", ".join(_shown(columns, current.asked, time_zone, inputs))
     hashes = ", ".join(map(text_literal, current.asked.names))
     config = "NULL" if current.config_id is None else text_literal(current.config_id)
     rule = f"config_id = {config} AND " + (f"question_hash IN ({hashes})" if hashes else "false")
     gone = f" ANTI JOIN {_AWAY} USING (video_id)" if has_away else ""
-    return f"SELECT {shown} FROM answers{gone} WHERE {rule}"
+    return f"SELECT {shown} FROM answers{gone}{_joined_inputs(inputs)} WHERE {rule}"
+
+
+def _joined_inputs(inputs: Sequence[str]) -> str:
+    """DuckDB leaves the join out where no input is asked for, as its keys are unique."""
+    if not inputs:
+        return ""
+    values = ", ".join(f"any_value({quoted(name)}) AS {quoted(name)}" for name in inputs)
+    are_kept = " OR ".join(f"any_value({quoted(name)}) IS NOT NULL" for name in inputs)
+    return (
+        f" LEFT JOIN (SELECT video_id, {values}, {are_kept} AS are_kept FROM {_INPUTS} GROUP BY video_id) AS v"
+        " ON v.video_id = answers.video_id"
+    )
 
 
 def local_columns(started_at: str, prefix: str, time_zone: str) -> list[str]:
@@ -97,18 +117,24 @@ def local_columns(started_at: str, prefix: str, time_zone: str) -> list[str]:
     local = f"timezone({text_literal(time_zone)}, {started_at})"
     return [
         f"CAST({local} AS DATE) AS {prefix}local_date",
-        f"CAST(extract('hour' FROM {local}) AS INTEGER) AS {prefix}local_hour",
+        f"CAST(hour({local}) AS INTEGER) AS {prefix}local_hour",
     ]
 
 
-def _shown(columns: Iterable[str], asked: Asked, time_zone: str) -> Iterable[str]:
+def _shown(columns: Iterable[str], asked: Asked, time_zone: str, inputs: Sequence[str]) -> Iterable[str]:
     for name in columns:
-        yield _question_id(asked) if name == "question_id" else quoted(name)
+        if name in inputs:  # a log of before inputs were kept has none: then the row's own
+            own = f"answers.{quoted(name)}"
+            yield f"CASE WHEN v.are_kept THEN v.{quoted(name)} ELSE {own} END AS {quoted(name)}"
+        elif name == "question_id":
+            yield _question_id(asked)
+        else:
+            yield f"answers.{quoted(name)}"
         if name == "clip_ended_at":
             yield from local_columns("clip_started_at", "clip_", time_zone)
         elif name == "confidence_second":
             yield f"{CONFIDENCE} AS confidence"
-    yield f"{ANSWER_KEY} AS answer_key"
+    yield f"{ANSWER_KEY.replace('video_id', 'answers.video_id')} AS answer_key"
 
 
 def _question_id(asked: Asked) -> str:
@@ -134,10 +160,9 @@ def _written_wordings(opened: Opened, config_id: str) -> Asked:
     return newest_of(opened.connection.execute(sql).fetchall())
 
 
-def _find_away(opened: Opened) -> set[str]:
+def _find_away(opened: Opened, known_videos: pa.Table) -> set[str]:
     """The video_ids that do not count: older versions, videos that are gone, and those that an erasure is about."""
-    rows = read_video_log(opened.output).rows()
-    uris, ids, states = (rows.column(name).to_pylist() for name in ("video_uri", "video_id", "state"))
+    uris, ids, states = (known_videos.column(name).to_pylist() for name in ("video_uri", "video_id", "state"))
     away = {id for id, state in zip(ids, states, strict=True) if state in (SUPERSEDED, GONE)}
     erased = erased_among(uris, read_tombstones(opened.output))
     away |= {id for id, uri in zip(ids, uris, strict=True) if uri in erased}

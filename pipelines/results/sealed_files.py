@@ -50,6 +50,10 @@ class SealedTable:
     is_uniform: bool = False
 
 
+EMPTY_TABLE: Final = SealedTable(files={}, inputs={}, partitions={"config_id": {}})
+"""Of a table without files, or whose files were not looked for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SealedTables:
     """The tables by name, and a file system of all their files at the versions that were listed.

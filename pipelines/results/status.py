@@ -81,7 +81,7 @@ def read_status(
 
 def count_failures_of_run(config: OutputConfig, run_id: str) -> pa.Table:
     """Failures of a run that still stand: stage, reason, rows, and the message of one of them as an example."""
-    with open_views(config.uri, config.storage_options) as connection:
+    with open_views(config.uri, config.storage_options, with_clips=False) as connection:
         return select(
             connection,
             f"SELECT stage, reason, count(*) AS rows, any_value(message) AS example FROM failures "
@@ -93,7 +93,7 @@ def _read(
     config: OutputConfig, max_attempts: int, num_runs: int, known: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     output = Output.open(config)
-    with open_views(config.uri, config.storage_options, with_inputs=False) as views:
+    with open_views(config.uri, config.storage_options, with_inputs=False, with_clips=False) as views:
         num_erased = sum(1 for _ in output.list("tombstones"))
         answers = _count_answers(views, is_erased=num_erased > 0)
         failures = _by_reason(select(views, _FAILURES).to_pylist(), max_attempts)

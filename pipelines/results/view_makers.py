@@ -10,21 +10,24 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 
+from framegate.pipelines.results.clip_table import create_clips
 from framegate.pipelines.results.current import Records, create_current, find_current
 from framegate.pipelines.results.events import create_events
 from framegate.pipelines.results.opened import Opened
 from framegate.pipelines.results.questions import create_questions
 from framegate.pipelines.results.run_table import create_runs, of_config
 from framegate.pipelines.results.thresholds import create_answers_at
-from framegate.pipelines.results.video_states import create_videos
+from framegate.pipelines.results.video_states import create_videos, read_known_videos
 from framegate.pipelines.results.view_sql import SECONDS_AFTER, create_standing, create_view, text_literal
 from framegate.pipelines.results.wide import create_wide
 from framegate.pipelines.results.wordings import Current
-from framegate.schemas.tables import FAILURES, RESULTS, with_config_id
+from framegate.schemas.tables import CLIPS, FAILURES, RESULTS, with_config_id
 
+CLIPS_FOLDER: Final = "clips"
 FOLDERS: Final[dict[str, tuple[str, pa.Schema]]] = {
     "answers": ("results", with_config_id(RESULTS)),
     "failure_history": ("failures", with_config_id(FAILURES)),
+    "stored_clips": (CLIPS_FOLDER, with_config_id(CLIPS)),
 }
 """The views that are a folder of Parquet each, with the folder's name and schema."""
 
@@ -39,6 +42,11 @@ class Making:
     def current(self) -> Current:
         """What `current` shows. `answers` is there. Raises StorageError."""
         return find_current(self.opened, self.records)
+
+    @cached_property
+    def known_videos(self) -> pa.Table:
+        """What the output knows of each version of each video. Raises StorageError."""
+        return read_known_videos(self.opened.output)
 
     @cached_property
     def question_types(self) -> Mapping[str, str]:
@@ -81,7 +89,7 @@ def _make_folder(view: str) -> Callable[[Making], None]:
 
 def _make_current(making: Making) -> None:
     making.opened.connection.execute(SECONDS_AFTER)
-    create_current(making.opened, making.current, making.records)
+    create_current(making.opened, making.current, making.known_videos, making.records)
 
 
 MAKERS: Final[dict[str, Maker]] = {
@@ -93,8 +101,10 @@ MAKERS: Final[dict[str, Maker]] = {
     ),
     "videos": Maker(
         needs=("answers", "failures"),
-        make=lambda making: create_videos(making.opened.connection, making.opened.output),
+        make=lambda making: create_videos(making.opened.connection, making.known_videos),
     ),
+    "stored_clips": Maker(needs=(), make=_make_folder("stored_clips")),
+    "clips": Maker(needs=("stored_clips",), make=lambda making: create_clips(making.opened, making.records.time_zone)),
     "runs": Maker(
         needs=(),
         make=lambda making: create_runs(making.opened, of_config(making.records.runs, making.opened.config_id)),
@@ -106,3 +116,6 @@ MAKERS: Final[dict[str, Maker]] = {
     "answers_at": Maker(needs=("current",), make=lambda making: create_answers_at(making.opened)),
 }
 """`events` is a macro of that name as well, and `answers_at` is one alone."""
+
+VIEW_NAMES: Final = frozenset(MAKERS)
+"""What no event of rules can be called."""

@@ -32,13 +32,13 @@ _TYPES: Final = {
     pa.int64(): "BIGINT",
     pa.float64(): "DOUBLE",
     pa.timestamp("us", tz="UTC"): "TIMESTAMP WITH TIME ZONE",
+    pa.list_(pa.float16()): "FLOAT[]",  # DuckDB has no halves: it reads them as floats
 }
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 # A failure stands until its key is answered. The semi join first keeps only the answers of videos that ever failed, so
 # that memory has to hold about as many rows as there are failures, and not all answers.
-_STANDING: Final = """
-    CREATE TEMP VIEW failures AS
+STANDING: Final = """
     WITH answered AS (
         SELECT a.config_id, a.video_id, a.clip_index, a.question_hash, a.written_at
         FROM answers AS a SEMI JOIN failure_history AS f ON a.config_id = f.config_id AND a.video_id = f.video_id
@@ -47,7 +47,7 @@ _STANDING: Final = """
             PARTITION BY config_id, video_id, clip_index, question_hash ORDER BY attempts DESC, written_at DESC
         )
     )
-    SELECT * FROM latest AS f
+    SELECT {columns} FROM latest AS f
     WHERE NOT EXISTS (
         FROM answered AS a WHERE a.config_id = f.config_id AND a.video_id = f.video_id
             AND a.clip_index = f.clip_index AND a.question_hash = f.question_hash
@@ -99,7 +99,8 @@ def _select(columns: str, source: str, only: str) -> str:
 
 def create_standing(connection: duckdb.DuckDBPyConnection, table: SealedTable) -> None:
     """The view `failures`: those of `failure_history` that stand."""
-    connection.execute(_STANDING if table.files else "CREATE TEMP VIEW failures AS FROM failure_history")
+    sql = STANDING.format(columns="f.*") if table.files else "FROM failure_history"
+    connection.execute(f"CREATE TEMP VIEW failures AS {sql}")
 
 
 def comment(connection: duckdb.DuckDBPyConnection, view: str, schema: pa.Schema, table: SealedTable) -> None:

@@ -21,6 +21,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeVar
 
 import duckdb
@@ -32,14 +33,16 @@ from framegate.pipelines.results.interrupt import interruptible
 from framegate.pipelines.results.meanings import comment_all
 from framegate.pipelines.results.named_files import create_tables
 from framegate.pipelines.results.opened import Opened
-from framegate.pipelines.results.sealed_files import read_sealed_tables
+from framegate.pipelines.results.rule_makers import rule_makers
+from framegate.pipelines.results.sealed_files import EMPTY_TABLE, read_sealed_tables
 from framegate.pipelines.results.statements import check_statement, one_sentence
 from framegate.pipelines.results.terms import QueryTerms
-from framegate.pipelines.results.view_makers import FOLDERS, MAKERS, Making
+from framegate.pipelines.results.view_makers import CLIPS_FOLDER, FOLDERS, MAKERS, Maker, Making
 from framegate.pipelines.results.wordings import config_of_job
 from framegate.pipelines.store.sealed_filesystem import PROTOCOL
 from framegate.schemas.config import OutputConfig
-from framegate.schemas.errors import ObjectNotFound, VersionChanged
+from framegate.schemas.errors import ConfigError, ObjectNotFound, VersionChanged
+from framegate.schemas.rules import Rules
 
 MAX_TRIES: Final = 3
 BATCH_ROWS: Final = 10_000
@@ -61,6 +64,7 @@ _ABOUT_ALL: Final = re.compile(
     re.IGNORECASE,
 )
 """What lists views, or may put their names together."""
+_MAY_BE_ABOUT_CLIPS: Final = re.compile(rf"\b(stored_)?clips\b|{_ABOUT_ALL.pattern}", re.IGNORECASE)
 _SHOWS_COMMENTS: Final = re.compile("duckdb_columns|comment", re.IGNORECASE)
 _Result = TypeVar("_Result")
 Consume = Callable[[pa.RecordBatchReader], _Result]
@@ -70,19 +74,21 @@ _NO_TERMS: Final = QueryTerms()
 
 @dataclass(frozen=True, kw_only=True)
 class Views(Opened):
-    """A connection to the views and nothing else. `made`: those that are there. `making`: how they are made."""
+    """A connection to the views and nothing else. `made`: those that are there. `making`: what they are made with.
+    `makers`: all of them by name, events of rules among them."""
 
     making: Making
+    makers: Mapping[str, Maker] = field(default_factory=lambda: MAKERS)
     made: set[str] = field(default_factory=set)
 
     def make_mentioned(self, sql: str) -> None:
         """Makes the views that a statement is about, those that are not there yet. Raises StorageError."""
-        mentioned = {view for view in MAKERS if re.search(rf"\b{view}\b", sql, re.IGNORECASE)}
+        mentioned = {view for view in self.makers if re.search(rf"\b{view}\b", sql, re.IGNORECASE)}
         if _ABOUT_ALL.search(sql) is not None:
-            mentioned = {*MAKERS}
+            mentioned = {*self.makers}
         elif len(mentioned) > 1:  # one may be a mere name of a column, and a log is read for `videos`
             mentioned &= self._tables_of(sql) or mentioned
-        for view in MAKERS:
+        for view in self.makers:
             if view in mentioned:
                 self.make(view)
 
@@ -99,16 +105,16 @@ class Views(Opened):
 
     def make_all(self) -> None:
         """Makes every view. Raises StorageError."""
-        for view in MAKERS:
+        for view in self.makers:
             self.make(view)
 
     def make(self, view: str) -> None:
         """Makes a view and those that it is made of, where they are not there yet. Raises StorageError."""
         if view in self.made:
             return
-        for needed in MAKERS[view].needs:
+        for needed in self.makers[view].needs:
             self.make(needed)
-        MAKERS[view].make(self.making)
+        self.makers[view].make(self.making)
         self.made.add(view)
 
     def comment(self) -> None:
@@ -125,17 +131,27 @@ def open_views(
     with_inputs: bool = True,
     config_id: str | None = None,
     job: str | None = None,
+    rules: Rules | None = None,
+    with_clips: bool = True,
     terms: QueryTerms = _NO_TERMS,
 ) -> Iterator[Views]:
     """The views of an output as it is now. Raises ObjectNotFound where there is no output, StorageError.
 
     `with_inputs`: the views have the columns of manifests as well, for which files of older outputs must be opened.
     `config_id`: they have its rows alone. `job`: those of the config_id under which a job file of that name ran last;
-    where it never ran, all. `terms`: how statements run, and the files that are tables beside the views.
+    where it never ran, all. `rules`: their events are views, too. Without `with_clips` the view `clips` is empty, which
+    spares a listing. `terms`: how statements run, and the files that are tables beside the views.
     """
     with tempfile.TemporaryDirectory(prefix="framegate-sql-") as spill, duckdb.connect() as connection:
         views = read_output(
-            connection, output_uri, storage_options, with_inputs=with_inputs, config_id=config_id, job=job
+            connection,
+            output_uri,
+            storage_options,
+            with_inputs=with_inputs,
+            config_id=config_id,
+            job=job,
+            rules=rules,
+            with_clips=with_clips,
         )
         connection.execute("SET temp_directory = $spill", {"spill": spill})
         _set(connection, terms.settings(lambda: views.making.records.time_zone))
@@ -157,11 +173,14 @@ def read_output(
     with_inputs: bool = True,
     config_id: str | None = None,
     job: str | None = None,
+    rules: Rules | None = None,
+    with_clips: bool = True,
 ) -> Views:
     """The views of an output on a connection that may be open for more than them. Takes and raises what `open_views`
     does."""
     output = Output.open(OutputConfig(uri=output_uri, storage_options=dict(storage_options)))
-    sealed = read_sealed_tables(output, [folder for folder, _ in FOLDERS.values()], with_inputs=with_inputs)
+    folders = [folder for folder, _ in FOLDERS.values() if folder != CLIPS_FOLDER or with_clips]
+    sealed = read_sealed_tables(output, folders, with_inputs=with_inputs)
     files = sealed.files
     if not files.names and not output.store.is_folder(output_uri):
         raise ObjectNotFound(f"there is no output at {output_uri}: nothing lies below it")
@@ -169,17 +188,21 @@ def read_output(
     settings = {"threads": str(REMOTE_THREADS)} if files.is_remote else _OF_LOCAL_FILES
     connection.execute("; ".join(f"SET {setting} = {value}" for setting, value in settings.items()))
     records = Records(output)
+    if config_id is not None and config_id not in sealed.records:
+        known = ", ".join(sorted(sealed.records)) or "none"
+        raise ConfigError(f"no answers are sealed under the config_id {config_id}; the output has {known}")
     if job is not None and config_id is None:
         config_id = config_of_job(records.runs, job, sealed.records)
     opened = Opened(
         output=output,
         connection=connection,
         files=files,
-        tables=sealed.tables,
+        tables={CLIPS_FOLDER: EMPTY_TABLE, **sealed.tables},
         records=sealed.records,
         config_id=config_id,
     )
-    return Views(**vars(opened), making=Making(opened, records))
+    makers = MAKERS if rules is None else {**MAKERS, **rule_makers(rules)}
+    return Views(**vars(opened), making=Making(opened, records), makers=makers)
 
 
 def query(
@@ -189,10 +212,11 @@ def query(
     *,
     config_id: str | None = None,
     job: str | None = None,
+    rules: Rules | None = None,
 ) -> pa.Table:
     """The rows of one SELECT or EXPLAIN over an output, all at once. Raises what `stream` does."""
     read_all = pa.RecordBatchReader.read_all
-    return stream(output_uri, storage_options, sql, read_all, config_id=config_id, job=job)
+    return stream(output_uri, storage_options, sql, read_all, config_id=config_id, job=job, rules=rules)
 
 
 def stream(
@@ -203,17 +227,23 @@ def stream(
     *,
     config_id: str | None = None,
     job: str | None = None,
+    rules: Rules | None = None,
     terms: QueryTerms = _NO_TERMS,
 ) -> _Result:
     """What `consume` makes of the rows of one SELECT or EXPLAIN over an output. Asks again where a file changed
     meanwhile, MAX_TRIES times.
 
-    `config_id`, `job` and `terms` are those of `open_views`. Raises ObjectNotFound where there is no output,
-    QueryError, StorageError, and what `consume` raises. A KeyboardInterrupt ends the statement at once.
+    `config_id`, `job`, `rules` and `terms` are those of `open_views`. Raises ObjectNotFound where there is no output,
+    QueryError, StorageError, ConfigError where rules do not fit the output, and what `consume` raises. A
+    KeyboardInterrupt ends the statement at once.
     """
+    with_clips = _MAY_BE_ABOUT_CLIPS.search(sql) is not None
+    opening = partial(
+        open_views, output_uri, storage_options, config_id=config_id, job=job, rules=rules, with_clips=with_clips
+    )
     for tries_left in reversed(range(MAX_TRIES)):
         try:
-            with open_views(output_uri, storage_options, config_id=config_id, job=job, terms=terms) as views:
+            with opening(terms=terms) as views:
                 return read(views, sql, consume, terms)
         except (VersionChanged, ObjectNotFound) as error:
             if not tries_left:

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from framegate.schemas.clock import find_zone
 from framegate.schemas.config.part import Part
 from framegate.schemas.errors import ConfigError
-from framegate.schemas.wall_clock import CONTAINER_TIME
+from framegate.schemas.start_time import CONTAINER_TIME
 
 ColumnWord = Literal["string", "integer", "number", "boolean", "timestamp", "date"]
 """A type of the manifest's columns; `schemas.column_types` says what each stands for."""

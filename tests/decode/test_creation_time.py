@@ -35,7 +35,7 @@ def test_containers_that_can_say_so_do(tmp_path: Path, ending: str, decoder: str
     store = Store({})
     info = store.stat(str(path))
     video = Video(uri=info.uri, version=info.version, size_bytes=info.size_bytes)
-    with store.open_pinned(video) as source, open_reader(decoder, RangeFile(source)) as reader:
+    with store.open_pinned(video) as source, open_reader(decoder, RangeFile(source.read, source.size_bytes)) as reader:
         created = reader.header.created_seconds
     assert created is not None
     assert datetime.fromtimestamp(created, UTC) == datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC)

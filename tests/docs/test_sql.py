@@ -21,7 +21,10 @@ QUERIES = [
 ]
 CONDITIONS = [(page, re.findall(r'--where "([^"]+)"', text)[0]) for page, text in COMMANDS if "--where" in text]
 PLAIN = [
-    (page, block) for page, content in PAGES.items() for block in code_blocks(content) if block.startswith("SELECT")
+    (page, block)
+    for page, content in PAGES.items()
+    for block in code_blocks(content)
+    if block.startswith("SELECT") and "read_parquet" in block
 ]
 
 

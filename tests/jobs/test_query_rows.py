@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -128,7 +127,7 @@ def test_the_ending_says_the_format_and_no_file_is_replaced_unless_told(
         (["--memory", "1MB"], "at least 32MiB"),
         (["--timeout", "soon"], "give a length of time"),
         (["--time-zone", "Europe/Berlni"], "did you mean 'Europe/Berlin'"),
-        (["--config-id", "a" * 16, "--all-configs"], "not both"),
+        (["--rules", "no-rules.yaml"], "no-rules.yaml"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(framegate: Framegate, output: str, options: list[str], said: str) -> None:
@@ -351,22 +350,3 @@ def test_ctrl_c_ends_a_query_that_runs(output: str) -> None:
     assert done.returncode != 0
     assert b"Traceback" not in done.stderr
     assert time.monotonic() - began < 20
-
-
-def test_the_job_keeps_to_its_configuration(framegate: Framegate, output: str, tmp_path: Path) -> None:
-    """The name of a job that never ran there says nothing of a configuration; --config-id does."""
-    job = tmp_path / "job.yaml"
-    job.write_text(
-        "input: {videos: videos/}\nmodel: {name: ./model}\noutput: {uri: index}\n"
-        "questions: [{id: q, text: Is anyone there, type: yes_no}]\n"
-    )
-    count = "SELECT count(*) AS n FROM answers"
-    os.chdir(tmp_path)
-    for options, number in (
-        (["-j", str(job)], 8),
-        (["-j", str(job), "--all-configs"], 8),
-        (["-o", output, "--config-id", "a" * 16], 8),
-        (["-o", output, "--config-id", "b" * 16], 0),
-    ):
-        result = framegate("query", count, *options, "-f", "json")
-        assert json.loads(result.stdout)["rows"] == [{"n": number}], options

@@ -13,6 +13,7 @@ import pytest
 from framegate.pipelines.commit.journal import encode_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import FOLD_FROM, seal
+from framegate.pipelines.results.view_makers import MAKERS
 from framegate.pipelines.results.view_sql import create_view
 from framegate.pipelines.results.views import open_views, query, select
 from framegate.pipelines.store.sealed_filesystem import SealedFilesystem
@@ -240,8 +241,11 @@ def test_failures_stand_as_before_with_partitions(by_camera: str) -> None:
         ("SELECT 1 AS n", set()),
         ("FROM Failure_History", {"failure_history"}),
         ('SELECT * FROM "failures"', {"answers", "failure_history", "failures"}),
-        ("SHOW TABLES", {"answers", "failure_history", "failures", "videos"}),
-        ("FROM query_table('fail' || 'ures')", {"answers", "failure_history", "failures", "videos"}),
+        ("FROM current", {"answers", "current"}),
+        ("SELECT count(*) FROM events(5)", {"answers", "current", "events"}),
+        ("FROM answers_at(0.9)", {"answers", "current", "answers_at"}),
+        ("SHOW TABLES", {*MAKERS}),
+        ("FROM query_table('fail' || 'ures')", {*MAKERS}),
         ("FROM videos", {"answers", "failure_history", "failures", "videos"}),
     ],
 )

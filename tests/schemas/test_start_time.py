@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from framegate.schemas.clip import VideoFacts
 from framegate.schemas.config import InputConfig
-from framegate.schemas.wall_clock import WallClock
+from framegate.schemas.start_time import WallClock
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 FACTS = VideoFacts(

@@ -1,0 +1,32 @@
+CREATE OR REPLACE TEMPORARY VIEW clips AS
+SELECT
+  `video_uri`,
+  `video_id`,
+  `clip_index`,
+  `start_seconds`,
+  `end_seconds`,
+  `clip_is_last`,
+  `clip_started_at`,
+  `clip_ended_at`,
+  `clip_policy`,
+  `thumbnail`,
+  `motion`,
+  `darkness`,
+  `embedding`,
+  `config_id`,
+  `run_id`,
+  `written_at`,
+  `input_dock`,
+  CAST(FROM_UTC_TIMESTAMP(clip_started_at, 'UTC') AS DATE) AS clip_local_date,
+  CAST(HOUR(FROM_UTC_TIMESTAMP(clip_started_at, 'UTC')) AS INT) AS clip_local_hour
+FROM (
+  SELECT
+    *,
+    ROW_NUMBER() OVER (
+      PARTITION BY video_id, clip_policy, clip_index
+      ORDER BY CASE WHEN embedding IS NULL THEN 1 ELSE 0 END NULLS LAST, written_at DESC
+    ) AS rank
+  FROM stored_clips
+) AS ranked
+WHERE
+  rank = 1;

@@ -1,0 +1,2 @@
+CREATE OR REPLACE VIEW answers AS
+SELECT * FROM framegate_results;

@@ -1,0 +1,2 @@
+CREATE OR REPLACE VIEW stored_clips AS
+SELECT * FROM framegate_clips;

@@ -25,7 +25,7 @@ MAX_SAMPLES: Final = 512
 
 
 class Forecast:
-    """What is left of the planned videos. 32 bytes for each of them, and a few steps for each receipt.
+    """What is left of the planned videos. 24 bytes for each of them, and a few steps for each receipt.
 
     `clock` gives seconds that only go up. It is asked at each receipt.
     """

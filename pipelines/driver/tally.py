@@ -16,7 +16,7 @@ from framegate.schemas.run import Pace
 
 
 class Tally:
-    """Counts receipts, and forecasts what is left. 48 bytes for each planned video."""
+    """Counts receipts, and forecasts what is left. 41 bytes for each planned video."""
 
     def __init__(self, videos: pa.Table, *, clock: Callable[[], float] = time.monotonic) -> None:
         """`videos` in PLANNED. `clock` is the forecast's."""

@@ -9,8 +9,8 @@ from typing import IO, TYPE_CHECKING
 from rich.console import Console
 
 from framegate.jobs import printing
+from framegate.jobs.asking import Asked, Format
 from framegate.jobs.options import takes_options
-from framegate.jobs.query_options import Asked, Format
 from framegate.jobs.row_screen import ScreenRows
 from framegate.jobs.row_sinks import check_free, open_sink
 from framegate.jobs.row_values import Batch, distinct

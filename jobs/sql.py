@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from framegate.jobs.asking import Asking, Format
 from framegate.jobs.options import takes_options
-from framegate.jobs.query_options import Asking, Format
 from framegate.jobs.sql_session import STREAMED, Quit, Session, read_statements
 from framegate.schemas.errors import ConfigError, FramegateError
 

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from framegate.jobs import printing
+from framegate.jobs.asking import Bound, Format
 from framegate.jobs.query import make_writer, write_rows
-from framegate.jobs.query_options import Bound, Format
 from framegate.jobs.row_screen import ScreenRows
 from framegate.jobs.row_sinks import open_sink
 from framegate.schemas.errors import ConfigError

@@ -17,8 +17,8 @@ from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 from typer.testing import CliRunner, Result
 
+from framegate.jobs.asking import Asking
 from framegate.jobs.cli import app
-from framegate.jobs.query_options import Asking
 from framegate.jobs.sql_prompt import NameCompleter, history_path, is_whole, open_history, run_prompt
 from framegate.jobs.sql_session import Session, read_statements
 from framegate.pipelines.results.catalog import Catalog, read_catalog

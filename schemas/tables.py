@@ -37,9 +37,7 @@ _VIDEO = [
     _column("video_size_bytes", pa.int64(), "size of the video: of the object, or of the member of a tar shard"),
     _optional("member_name", pa.string(), "name of the member, where the video lies in a tar shard"),
     _optional("member_offset_bytes", pa.int64(), "the shard's byte that is the member's first"),
-    _column(
-        "inputs", pa.binary(), "the manifest's columns: an Arrow IPC stream of one row, empty where there are none"
-    ),
+    _column("inputs", pa.binary(), "the manifest's columns: an Arrow IPC stream of one row; empty: there are none"),
 ]
 
 _DONE_KEY = pa.struct(

@@ -67,7 +67,7 @@ def run_filter(session: Session) -> None:
             number += 1
     except Quit:
         return
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"standard input is no UTF-8 ({error.reason} at byte {error.start})") from error
+    except UnicodeError as error:
+        raise ConfigError(f"statement {number}: standard input is no UTF-8 there") from error
     except FramegateError as error:
         raise type(error)(f"statement {number}: {error}") from error

@@ -7,6 +7,7 @@ from typing import Final
 import duckdb
 
 from framegate.schemas.errors import QueryError
+from framegate.schemas.escape import is_unicode
 
 _ALLOWED: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 _BEGINS_PIVOT: Final = ("pivot", "pivot_wider", "with", "from", "select", "(", "explain")
@@ -17,6 +18,8 @@ _CLOSED_BY: Final = {"'": "'", '"': '"'}
 def check_statement(sql: str) -> str:
     """The one statement in a text. It is a SELECT or an EXPLAIN; PIVOT, UNPIVOT, SUMMARIZE, DESCRIBE, SHOW, FROM,
     VALUES and TABLE are SELECTs. Raises QueryError for anything else."""
+    if not is_unicode(sql):
+        raise QueryError("the statement holds bytes that are no UTF-8")
     try:
         statements = duckdb.extract_statements(sql)
     except duckdb.Error as error:

@@ -154,7 +154,10 @@ def open_views(
             with_clips=with_clips,
         )
         connection.execute("SET temp_directory = $spill", {"spill": spill})
-        _set(connection, terms.settings(lambda: views.making.records.time_zone))
+        try:
+            _set(connection, terms.settings(lambda: views.making.records.time_zone))
+        except duckdb.Error as error:  # a zone, say, that Python's database has and DuckDB's does not
+            raise ConfigError(one_sentence(error)) from error
         create_tables(connection, views.files, views.output.store, terms.files)
         _set(connection, _LOCKS)
         yield views

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
@@ -17,7 +19,9 @@ from typer.testing import Result
 
 from framegate.jobs import printing
 from framegate.jobs.row_screen import ScreenRows
+from framegate.pipelines.results import views
 from framegate.schemas.config import OutputConfig
+from framegate.schemas.errors import VersionChanged
 
 Framegate = Callable[..., Result]
 INTERVALS = """
@@ -337,7 +341,10 @@ def test_ctrl_c_ends_a_query_that_runs(output: str) -> None:
 
     program = (
         "import signal, sys, threading, time\n"
-        "threading.Timer(3, lambda: signal.raise_signal(signal.SIGINT)).start()\n"
+        "def interrupt():\n"
+        "    while not any(each.name.startswith('query') for each in threading.enumerate()): time.sleep(0.05)\n"
+        "    time.sleep(0.5); signal.raise_signal(signal.SIGINT)\n"
+        "threading.Thread(target=interrupt).start()\n"
         "from framegate.jobs.cli import main; main()"
     )
     endless = "SELECT count(*) FROM range(100000000000) a, range(1000) b WHERE a.range % 7 = b.range % 3"
@@ -350,3 +357,39 @@ def test_ctrl_c_ends_a_query_that_runs(output: str) -> None:
     assert done.returncode != 0
     assert b"Traceback" not in done.stderr
     assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("format", ["csv", "json", "markdown", "parquet"])
+def test_a_file_of_the_output_that_changes_meanwhile_gives_each_row_once(
+    framegate: Framegate, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    """The first time, the stream ends after some rows as it does where a file has another version than was listed."""
+    real, calls = views._run, list[int]()
+
+    def run(opened: views.Views, sql: str) -> pa.RecordBatchReader:
+        reader = real(opened, sql)
+        calls.append(1)
+        if len(calls) > 1:
+            return reader
+
+        def break_off() -> Iterator[pa.RecordBatch]:
+            yield reader.read_next_batch()
+            raise opened.files.keep(VersionChanged("it changed"))
+
+        return pa.RecordBatchReader.from_batches(reader.schema, break_off())
+
+    monkeypatch.setattr(views, "_run", run)
+    path = tmp_path / "rows"
+    asked(framegate, output, "SELECT range AS n FROM range(25000)", "-f", format, "--out", str(path))
+    assert len(calls) == 2
+    if format == "parquet":
+        assert pq.read_table(path).column("n").to_pylist() == [*range(25000)]
+    else:
+        numbers = re.findall(r"\d+", path.read_text())
+        assert numbers == [str(number) for number in range(25000)]
+
+
+def test_a_statement_that_is_no_unicode_is_refused(framegate: Framegate, output: str) -> None:
+    result = framegate("query", "SELECT '\udcff'", "-o", output)
+    assert result.exit_code == 2
+    assert "no UTF-8" in result.stderr

@@ -157,7 +157,7 @@ def open_views(
         try:
             _set(connection, terms.settings(lambda: views.making.records.time_zone))
         except duckdb.Error as error:  # a zone, say, that Python's database has and DuckDB's does not
-            raise ConfigError(one_sentence(error)) from error
+            raise ConfigError(f"a setting of the query is refused: {one_sentence(error)}") from error
         create_tables(connection, views.files, views.output.store, terms.files)
         _set(connection, _LOCKS)
         yield views

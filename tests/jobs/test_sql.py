@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import signal
 import stat
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -169,10 +173,15 @@ def test_quit_ends_it(typed: Callable[[str], None], capsys: pytest.CaptureFixtur
 def test_ctrl_c_ends_a_statement_and_not_the_prompt(
     typed: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import signal
-
     endless = "SELECT count(*) FROM range(100000000000) a, range(1000) b WHERE a.range % 7 = b.range % 3;"
-    timer = threading.Timer(2.0, lambda: signal.raise_signal(signal.SIGINT))
+
+    def interrupt() -> None:
+        while not any(thread.name.startswith("query") for thread in threading.enumerate()):
+            time.sleep(0.05)
+        time.sleep(0.5)
+        signal.raise_signal(signal.SIGINT)
+
+    timer = threading.Thread(target=interrupt)
     timer.start()
     typed(f"{endless}\rSELECT 'still ' || 'here' AS t;\r")
     timer.join()
@@ -248,9 +257,6 @@ def test_enter_asks_what_is_whole(text: str, whole: bool) -> None:
 
 
 def test_the_program_starts_without_the_prompt() -> None:
-    import subprocess
-    import sys
-
     code = (
         "import sys, framegate.jobs.cli; print({'prompt_toolkit', 'duckdb', 'pyarrow', 'pygments'} & set(sys.modules))"
     )

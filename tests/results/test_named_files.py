@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from framegate.jobs.cli import app
 from framegate.pipelines.results.named_files import parse_named_files
+from framegate.pipelines.store import Store
 from framegate.schemas.errors import ConfigError
 
 LABELS = "video_id,label,camera,count,share,day,at,sure\n" + "\n".join(
@@ -80,6 +81,15 @@ def test_each_kind_of_file_is_read(ask: Callable[..., Result], tmp_path: Path, e
         path.write_text(texts.get(ending, lines))
     sql = "SELECT site, count(*) AS n FROM answers JOIN sites USING (video_id) GROUP BY 1 ORDER BY 1"
     assert rows(ask(sql, "--with", f"sites={path}")) == [{"site": "north", "n": 4}, {"site": "south", "n": 4}]
+
+
+def test_a_file_lies_where_videos_may(ask: Callable[..., Result], s3_root: str) -> None:
+    Store().put_once(f"{s3_root}/labels.csv", LABELS.encode())
+    sql = "SELECT label, count(*) AS n FROM answers JOIN labels USING (video_id) GROUP BY 1 ORDER BY 1"
+    assert len(rows(ask(sql, "--with", f"labels={s3_root}/labels.csv"))) == 2
+    missing = ask(sql, "--with", f"labels={s3_root}/none.csv")
+    assert missing.exit_code == 2
+    assert "none.csv" in missing.stderr
 
 
 def test_several_files_and_each_of_them_alone(ask: Callable[..., Result], labels: Path, tmp_path: Path) -> None:

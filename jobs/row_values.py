@@ -48,11 +48,20 @@ def _values(column: pa.Array) -> list[Any]:
 
 
 def _value(scalar: pa.Scalar) -> Any:
-    import pyarrow as pa
-
     try:
         return scalar.as_py()
     except (OverflowError, ValueError):
-        if pa.types.is_timestamp(scalar.type) and abs(scalar.value) == 2**63 - 1:
-            return "infinity" if scalar.value > 0 else "-infinity"
-        return str(scalar.cast(pa.string()))
+        return _late_time(scalar)
+
+
+def _late_time(scalar: pa.Scalar) -> str:
+    """A date or a timestamp beyond Python's, in ISO 8601 with a year of more digits."""
+    import numpy as np
+    import pyarrow as pa
+
+    is_date = pa.types.is_date(scalar.type)
+    number = int(getattr(scalar, "value"))  # noqa: B009 (pyarrow's stubs know no value of scalars)
+    if abs(number) == (2**31 - 1 if is_date else 2**63 - 1):
+        return "infinity" if number > 0 else "-infinity"
+    text = str(np.datetime64(number, "D" if is_date else scalar.type.unit))
+    return text if is_date or scalar.type.tz is None else f"{text}+00:00"

@@ -66,6 +66,8 @@ def create_tables(
             info = store.stat(uri)
         except StorageError as error:
             raise type(error)(f"--with {name}={uri}: {error}") from error
+        if not info.size_bytes:
+            raise QueryError(f"--with {name}={uri}: the file is empty")
         inside = f"{FOLDER}/{name}/{uri.rstrip('/').rpartition('/')[2]}"
         filesystem.add(inside, info)
         path = text_literal(f"{PROTOCOL}://{inside}")

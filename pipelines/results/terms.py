@@ -54,7 +54,8 @@ class QueryTerms:
             )
         if isinstance(error, duckdb.OutOfMemoryException) or sentence.startswith("Out of Memory"):
             limit = "what is there" if self.memory_bytes is None else f"the {self.memory_bytes:,} bytes of --memory"
-            return QueryError(f"the query needs more memory than {limit}: ask for less, or allow more. {sentence}")
+            said = sentence.partition(" Possible solutions")[0]  # which are settings that nobody may change here
+            return QueryError(f"the query needs more memory than {limit}: ask for less, or allow more. {said}")
         return QueryError(sentence)
 
 

@@ -17,7 +17,7 @@ from framegate.pipelines.results.named_files import parse_named_files
 from framegate.pipelines.store import Store
 from framegate.schemas.errors import ConfigError
 
-LABELS = "video_id,label,camera,count,share,day,at,sure\n" + "\n".join(
+LABELS = "video_id,label,camera,count,share,day,seen,sure\n" + "\n".join(
     [
         f"{1:016x},forklift,007,12,0.5,2026-01-02,2026-01-02T03:04:05Z,true",
         f'{2:016x},"a, b",12E4567,-3,3,2026-01-03,2026-01-03 03:04+02:00,false',
@@ -57,11 +57,11 @@ def test_texts_stay_texts_and_numbers_are_numbers(ask: Callable[..., Result], la
     }
     assert types == {
         "video_id": "VARCHAR", "label": "VARCHAR", "camera": "VARCHAR", "count": "BIGINT", "share": "DOUBLE",
-        "day": "DATE", "at": "TIMESTAMP WITH TIME ZONE", "sure": "BOOLEAN",
+        "day": "DATE", "seen": "TIMESTAMP WITH TIME ZONE", "sure": "BOOLEAN",
     }  # fmt: skip
-    found = rows(ask("SELECT camera, at FROM labels ORDER BY video_id", "--with", f"labels={labels}"))
+    found = rows(ask("SELECT camera, seen FROM labels ORDER BY video_id", "--with", f"labels={labels}"))
     assert [row["camera"] for row in found] == ["007", "12E4567", "NA"]
-    assert found[1]["at"].startswith("2026-01-03T01:04:00")
+    assert found[1]["seen"].startswith("2026-01-03T01:04:00")
 
 
 @pytest.mark.parametrize("ending", [".csv.gz", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson"])

@@ -27,6 +27,7 @@ from framegate.jobs.query import query
 from framegate.jobs.refresh import refresh_command
 from framegate.jobs.run import run
 from framegate.jobs.seal import seal_command
+from framegate.jobs.sql import sql
 from framegate.jobs.status import status
 from framegate.jobs.views import views
 
@@ -80,6 +81,7 @@ app.command()(probe)
 app.command()(run)
 app.command()(status)
 app.command()(query)
+app.command()(sql)
 app.command()(views)
 app.command()(audit)
 app.command(name="seal")(seal_command)

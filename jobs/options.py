@@ -7,7 +7,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
 
@@ -44,13 +44,17 @@ JsonFile = Annotated[
 def takes_options(command: Callable[[Any], None]) -> Callable[..., None]:
     """A command whose only parameter is a dataclass, for typer: each field of the dataclass is an option.
 
-    A field is annotated as a parameter of a command would be, with its `typer.Option`, and has a default.
+    A field is annotated as a parameter of a command would be, with its `typer.Option`, and has a default where the
+    parameter would.
     """
     (parameter,) = inspect.signature(command, eval_str=True).parameters.values()
     hints = get_type_hints(parameter.annotation, include_extras=True)
     options = [
         inspect.Parameter(
-            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
         )
         for field in fields(parameter.annotation)
     ]

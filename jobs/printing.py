@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import json
 import os
@@ -22,12 +21,14 @@ from framegate.schemas.escape import escape, escape_json
 
 TableRow = Mapping[str, Any]
 """One line of a table, by column."""
+MAX_ITEMS = 16  # of a list: an embedding has a thousand
+JPEG_BEGINS = b"\xff\xd8\xff"
 LOG_WIDTH = 140  # of tables that go to a file or a pipe, where no terminal says how wide it is
 
 
 def make_console() -> Console:
     """A console on standard output, as wide as the terminal; LOG_WIDTH wide where there is no terminal."""
-    return Console() if _is_terminal() else Console(width=LOG_WIDTH)
+    return Console() if is_terminal() else Console(width=LOG_WIDTH)
 
 
 def write_json(path: Path | None, command: str, rows: Sequence[TableRow], *, header: TableRow | None = None) -> None:
@@ -48,20 +49,6 @@ def write_json(path: Path | None, command: str, rows: Sequence[TableRow], *, hea
         os.replace(beside, path)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def print_json(command: str, rows: Sequence[TableRow]) -> None:
-    """Print the document of `write_json` on standard output."""
-    sys.stdout.write(dump_json({"command": command, "rows": rows}, indent=2) + "\n")
-
-
-def print_csv(columns: Sequence[str], rows: Sequence[TableRow]) -> None:
-    """Print CSV (RFC 4180) on standard output; null is an empty cell. A file or a pipe gets the values as they are, a
-    terminal nothing that it would obey."""
-    shown = _printable if _is_terminal() else _as_it_is
-    writer = csv.writer(sys.stdout)
-    writer.writerow(map(shown, columns))
-    writer.writerows([shown(_csv_cell(row[column])) for column in columns] for row in rows)
 
 
 def print_table(
@@ -85,7 +72,8 @@ def print_table(
 
 
 def cell(value: object) -> str:
-    """The text of one value: 4 significant digits, `-` for null, no markup, nothing that a terminal would obey."""
+    """The text of one value: 4 significant digits, `-` for null, no markup, nothing that a terminal would obey; of
+    bytes how many there are, and of a long list the beginning."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -98,8 +86,13 @@ def cell(value: object) -> str:
         return value.isoformat(sep=" ", timespec="seconds")
     if isinstance(value, Mapping):
         return ", ".join(f"{cell(key)} {cell(inner)}" for key, inner in value.items()) or "-"
+    if is_interval(value):
+        return describe_interval(value)
+    if isinstance(value, bytes):
+        return f"{'JPEG, ' if value.startswith(JPEG_BEGINS) else ''}{len(value):,} bytes"
     if isinstance(value, list | tuple):
-        return ", ".join(cell(inner) for inner in value)
+        more = f", ... {len(value) - MAX_ITEMS:,} more" if len(value) > MAX_ITEMS else ""
+        return ", ".join(cell(inner) for inner in value[:MAX_ITEMS]) + more
     return escape(str(value), keep_lines=True)
 
 
@@ -114,9 +107,12 @@ def dump_json(value: object, *, indent: int | None = None) -> str:
 
 
 def to_json(value: Any) -> Any:
-    """The value in JSON's types: times in ISO 8601, bytes in hex, decimals as numbers, NaN and infinity as null."""
+    """The value in JSON's types: times in ISO 8601, intervals as SQL has them, bytes in hex, decimals as numbers, NaN
+    and infinity as null."""
     if isinstance(value, Mapping):
         return {str(key): to_json(inner) for key, inner in value.items()}
+    if is_interval(value):
+        return describe_interval(value)
     if isinstance(value, list | tuple):
         return [to_json(inner) for inner in value]
     if isinstance(value, Decimal):
@@ -130,19 +126,37 @@ def to_json(value: Any) -> Any:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
-def _is_terminal() -> bool:
+def is_interval(value: object) -> bool:
+    """Whether it is pyarrow's value of an INTERVAL, which is not imported for this."""
+    return all(hasattr(value, part) for part in ("months", "days", "nanoseconds"))
+
+
+def describe_interval(value: Any) -> str:
+    """As DuckDB writes it, and reads it again: `1 year 2 months 3 days 04:05:06.5`."""
+    years, months = divmod(abs(value.months), 12)
+    sign = -1 if value.months < 0 else 1
+    parts = [(sign * years, "year"), (sign * months, "month"), (value.days, "day")]
+    said = [f"{number} {unit}{'' if abs(number) == 1 else 's'}" for number, unit in parts if number]
+    seconds, fraction = divmod(abs(value.nanoseconds), 10**9)
+    if seconds or fraction or not said:
+        behind = f".{fraction:09}".rstrip("0") if fraction else ""
+        clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{behind}"
+        said.append(f"-{clock}" if value.nanoseconds < 0 else clock)
+    return " ".join(said)
+
+
+def is_terminal() -> bool:
+    """Whether standard output is one."""
     return sys.stdout.isatty()
 
 
-def _printable(value: object) -> object:
+def printable(value: object) -> object:
+    """A text with nothing that a terminal would obey; anything else as it is."""
     return escape(value, keep_lines=True) if isinstance(value, str) else value
 
 
-def _as_it_is(value: object) -> object:
-    return value
-
-
-def _csv_cell(value: object) -> object:
+def csv_cell(value: object) -> object:
+    """The value as a cell of CSV has it: null is empty, and what JSON nests is JSON."""
     if value is None:
         return ""
     plain = to_json(value)

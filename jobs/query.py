@@ -2,53 +2,27 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from pathlib import Path
-from typing import Annotated
+import io
+from contextlib import ExitStack
+from typing import IO, TYPE_CHECKING
 
-import typer
+from rich.console import Console
 
-from framegate.jobs.options import JsonFile
-from framegate.jobs.printing import make_console, print_csv, print_json, print_table, say, write_json
-from framegate.jobs.target import find_output
+from framegate.jobs import printing
+from framegate.jobs.asking import Asked, Format
+from framegate.jobs.options import takes_options
+from framegate.jobs.row_screen import ScreenRows
+from framegate.jobs.row_sinks import check_free, open_sink
+from framegate.jobs.row_values import Batch, distinct
+from framegate.jobs.row_writers import CsvWriter, JsonWriter, MarkdownWriter, ParquetWriter, RowWriter
+from framegate.schemas.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
-class Format(StrEnum):
-    table = "table"
-    csv = "csv"
-    json = "json"
-
-
-def query(
-    sql: Annotated[str, typer.Argument(metavar="SQL", help="One SELECT or EXPLAIN.", show_default=False)],
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output", "-o", metavar="URI", help="The output to read: a folder or s3://...", show_default=False
-        ),
-    ] = None,
-    job: Annotated[
-        Path | None,
-        typer.Option("--job", "-j", metavar="JOB.yaml", help="Read the output of this job.", show_default=False),
-    ] = None,
-    config_id: Annotated[
-        str | None,
-        typer.Option(
-            "--config-id",
-            metavar="ID",
-            help="Keep to one configuration; [bold]all[/bold]: to none, with --job, too.",
-            show_default=False,
-        ),
-    ] = None,
-    rules_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--rules", metavar="RULES.yaml", help="Composite events: each is a view, too.", show_default=False
-        ),
-    ] = None,
-    format: Annotated[Format, typer.Option("--format", "-f", help="How to print the rows.")] = Format.table,
-    json_file: JsonFile = None,
-) -> None:
+@takes_options
+def query(asked: Asked) -> None:
     """Ask SQL (DuckDB) of the output.
 
     Views: [bold]current[/bold], the answers that count today; [bold]answers[/bold], all of them; [bold]events[/bold],
@@ -56,47 +30,68 @@ def query(
     [bold]videos[/bold], [bold]clips[/bold], [bold]runs[/bold]; [bold]failures[/bold], what has no answer and why;
     [bold]failure_history[/bold], every attempt that ever failed. Macros: [bold]events(max_gap_seconds)[/bold] and
     [bold]answers_at(threshold)[/bold]. With --job they keep to the configuration under which the job ran last.
-    Read-only: exactly one SELECT or EXPLAIN, and no other file can be reached. Without --output and --job, the output
-    is $FRAMEGATE_OUTPUT, else ./demo/index.
+    Read-only: exactly one SELECT or EXPLAIN (PIVOT, UNPIVOT, SUMMARIZE, DESCRIBE and SHOW are such), and no file can be
+    reached but those of --with. Without --output and --job, the output is $FRAMEGATE_OUTPUT, else ./demo/index.
+
+    A table on a screen shows --rows rows, and long texts shortened. A file gets all. --out writes it whole or not at
+    all, and replaces none without --force.
 
     [bold]Examples[/bold]
 
       framegate query "SELECT question_id, avg(thinking::int) AS think_rate FROM answers GROUP BY 1"
 
-      framegate query -o s3://index/cameras --format csv "SELECT video_uri, reason, message FROM failures"
+      framegate query -j job.yaml --out failures.csv "SELECT video_uri, reason, message FROM failures"
 
-      framegate query -j job.yaml "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'answers'"
+      framegate query --with sites=sites.csv "SELECT site, count(*) FROM current JOIN sites USING (camera) GROUP BY 1"
+
+      framegate query --time-zone Europe/Berlin --timeout 30s "SUMMARIZE current"
+
+      framegate query "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'answers'"
     """
-    from framegate.pipelines.results.view_makers import VIEW_NAMES
-    from framegate.pipelines.results.views import query as query_output
-    from framegate.schemas.rules import load_rules
-
-    found = find_output(output, job)
-    rules = None if rules_file is None else load_rules(rules_file, taken=VIEW_NAMES)
-    kept_to = job.name if job is not None and config_id is None else None
-    wanted = None if config_id == "all" else config_id
-    table = query_output(found.uri, found.storage_options, sql, config_id=wanted, job=kept_to, rules=rules)
-    table = table.rename_columns(_distinct(table.column_names))
-    rows = table.to_pylist()
-    write_json(json_file, "query", rows)
-    if format is Format.json:
-        print_json("query", rows)
-    elif format is Format.csv:
-        print_csv(table.column_names, rows)
-    elif table.column_names == ["explain_key", "explain_value"]:
-        for row in rows:
-            say(row["explain_value"], keep_lines=True)
-    else:
-        print_table(make_console(), table.column_names, rows)
+    format, out = asked.chosen_format, asked.out_file
+    check_free(out, is_forced=asked.force)
+    is_screen = out is None and printing.is_terminal()
+    if format is Format.parquet and is_screen:
+        raise ConfigError("Parquet is nothing for a terminal; give --out FILE")
+    bound = asked.bind()
+    with ExitStack() as sinks:
+        screen = ScreenRows(max_rows=(asked.rows or None) if is_screen else None)
+        writers: list[RowWriter] = []
+        if asked.json_file is not None:
+            writers.append(JsonWriter(sinks.enter_context(open_sink(asked.json_file))))
+        if format is Format.table:
+            writers.append(screen)
+        else:
+            writers.append(make_writer(format, sinks.enter_context(open_sink(out)), is_screen=is_screen))
+        bound.stream(asked.sql, lambda reader: write_rows(reader, writers))
+        if format is Format.table:
+            _print(screen, asked, sinks)
 
 
-def _distinct(names: list[str]) -> list[str]:
-    """Make column names unique, since rows are mappings: a, a -> a, a_1."""
-    distinct: list[str] = []
-    for name in names:
-        candidate, number = name, 0
-        while candidate in distinct:
-            number += 1
-            candidate = f"{name}_{number}"
-        distinct.append(candidate)
-    return distinct
+def make_writer(format: Format, stream: IO[bytes], *, is_screen: bool) -> RowWriter:
+    """What writes rows in a format to a stream of bytes."""
+    if format is Format.csv:
+        return CsvWriter(stream, is_screen=is_screen)
+    return {Format.json: JsonWriter, Format.markdown: MarkdownWriter, Format.parquet: ParquetWriter}[format](stream)
+
+
+def write_rows(reader: pa.RecordBatchReader, writers: list[RowWriter]) -> None:
+    """Gives all rows to each of the writers."""
+    columns = distinct(reader.schema.names)
+    for writer in writers:
+        writer.begin(reader.schema, columns)
+    for record_batch in reader:
+        batch = Batch(record_batch, columns)
+        for writer in writers:
+            writer.add(batch)
+    for writer in writers:
+        writer.end()
+
+
+def _print(screen: ScreenRows, asked: Asked, sinks: ExitStack) -> None:
+    if asked.out_file is None:
+        screen.print(printing.make_console(), is_whole=asked.full)
+        return
+    text = io.StringIO()
+    screen.print(Console(file=text, width=printing.LOG_WIDTH), is_whole=asked.full)
+    sinks.enter_context(open_sink(asked.out_file)).write(text.getvalue().encode())

@@ -37,9 +37,7 @@ _VIDEO = [
     _column("video_size_bytes", pa.int64(), "size of the video: of the object, or of the member of a tar shard"),
     _optional("member_name", pa.string(), "name of the member, where the video lies in a tar shard"),
     _optional("member_offset_bytes", pa.int64(), "the shard's byte that is the member's first"),
-    _column(
-        "inputs", pa.binary(), "the manifest's columns: an Arrow IPC stream of one row, empty where there are none"
-    ),
+    _column("inputs", pa.binary(), "the manifest's columns: an Arrow IPC stream of one row; empty: there are none"),
 ]
 
 _DONE_KEY = pa.struct(
@@ -156,6 +154,7 @@ DECODED: Final = pa.schema(
         _optional("failed_clip_index", pa.int32(), "the first clip without frames; null: the video as a whole"),
         _optional("failed_bytes_read", pa.int64(), "bytes fetched from storage of which no clip came"),
         _column("failed_attempt", pa.int32(), "which attempt at the video this failure is, from 1"),
+        _optional("video_clips", pa.float64(), "how many clips the video is expected to have; null where none came"),
         _optional("facts", pa.struct(_FACTS), "what the opened file says of itself"),
     ]
 )

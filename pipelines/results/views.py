@@ -18,28 +18,34 @@ from __future__ import annotations
 import re
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 import duckdb
 import pyarrow as pa
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.results.current import Records
+from framegate.pipelines.results.interrupt import interruptible
 from framegate.pipelines.results.meanings import comment_all
+from framegate.pipelines.results.named_files import create_tables
 from framegate.pipelines.results.opened import Opened
 from framegate.pipelines.results.rule_makers import rule_makers
 from framegate.pipelines.results.sealed_files import EMPTY_TABLE, read_sealed_tables
+from framegate.pipelines.results.statements import check_statement, one_sentence
+from framegate.pipelines.results.terms import QueryTerms
 from framegate.pipelines.results.view_makers import CLIPS_FOLDER, FOLDERS, MAKERS, Maker, Making
 from framegate.pipelines.results.wordings import config_of_job
 from framegate.pipelines.store.sealed_filesystem import PROTOCOL
 from framegate.schemas.config import OutputConfig
-from framegate.schemas.errors import ConfigError, ObjectNotFound, QueryError, VersionChanged
+from framegate.schemas.errors import ConfigError, ObjectNotFound, VersionChanged
 from framegate.schemas.rules import Rules
 
 MAX_TRIES: Final = 3
+BATCH_ROWS: Final = 10_000
 REMOTE_THREADS: Final = 16  # most of them wait for a request at any time
 
 _OF_LOCAL_FILES: Final = {"enable_external_file_cache": "false"}
@@ -54,13 +60,16 @@ _LOCKS: Final = {
     "lock_configuration": "true",
 }
 _ABOUT_ALL: Final = re.compile(
-    r"duckdb_|information_schema|pg_|sqlite_|\b(show|pragma\w*)\b|\bquery(_table)?\s*\(",
+    r"duckdb_|information_schema|pg_|sqlite_|\b(show|pragma\w*)\b|\bquery(_table)?\s*\(|^\W*desc(ribe)?\W*$",
     re.IGNORECASE,
 )
 """What lists views, or may put their names together."""
 _MAY_BE_ABOUT_CLIPS: Final = re.compile(rf"\b(stored_)?clips\b|{_ABOUT_ALL.pattern}", re.IGNORECASE)
 _SHOWS_COMMENTS: Final = re.compile("duckdb_columns|comment", re.IGNORECASE)
-_ALLOWED: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+_Result = TypeVar("_Result")
+Consume = Callable[[pa.RecordBatchReader], _Result]
+"""Takes the rows of a statement as they come. It is called again from the start where a file changed meanwhile."""
+_NO_TERMS: Final = QueryTerms()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,13 +133,14 @@ def open_views(
     job: str | None = None,
     rules: Rules | None = None,
     with_clips: bool = True,
+    terms: QueryTerms = _NO_TERMS,
 ) -> Iterator[Views]:
     """The views of an output as it is now. Raises ObjectNotFound where there is no output, StorageError.
 
     `with_inputs`: the views have the columns of manifests as well, for which files of older outputs must be opened.
     `config_id`: they have its rows alone. `job`: those of the config_id under which a job file of that name ran last;
     where it never ran, all. `rules`: their events are views, too. Without `with_clips` the view `clips` is empty, which
-    spares a listing.
+    spares a listing. `terms`: how statements run, and the files that are tables beside the views.
     """
     with tempfile.TemporaryDirectory(prefix="framegate-sql-") as spill, duckdb.connect() as connection:
         views = read_output(
@@ -144,8 +154,18 @@ def open_views(
             with_clips=with_clips,
         )
         connection.execute("SET temp_directory = $spill", {"spill": spill})
-        connection.execute("; ".join(f"SET {setting} = {value}" for setting, value in _LOCKS.items()))
+        try:
+            _set(connection, terms.settings(lambda: views.making.records.time_zone))
+        except duckdb.Error as error:  # a zone, say, that Python's database has and DuckDB's does not
+            raise ConfigError(f"a setting of the query is refused: {one_sentence(error)}") from error
+        create_tables(connection, views.files, views.output.store, terms.files)
+        _set(connection, _LOCKS)
         yield views
+
+
+def _set(connection: duckdb.DuckDBPyConnection, settings: Mapping[str, str]) -> None:
+    if settings:
+        connection.execute("; ".join(f"SET {setting} = {value}" for setting, value in settings.items()))
 
 
 def read_output(
@@ -197,34 +217,42 @@ def query(
     job: str | None = None,
     rules: Rules | None = None,
 ) -> pa.Table:
-    """The rows of one SELECT or EXPLAIN over an output. Asks again where a file changed meanwhile, MAX_TRIES times.
+    """The rows of one SELECT or EXPLAIN over an output, all at once. Raises what `stream` does."""
+    read_all = pa.RecordBatchReader.read_all
+    return stream(output_uri, storage_options, sql, read_all, config_id=config_id, job=job, rules=rules)
 
-    `config_id`, `job` and `rules` are those of `open_views`. Raises ObjectNotFound where there is no output,
-    QueryError, StorageError, ConfigError where rules do not fit the output.
+
+def stream(
+    output_uri: str,
+    storage_options: Mapping[str, object],
+    sql: str,
+    consume: Consume[_Result],
+    *,
+    config_id: str | None = None,
+    job: str | None = None,
+    rules: Rules | None = None,
+    terms: QueryTerms = _NO_TERMS,
+) -> _Result:
+    """What `consume` makes of the rows of one SELECT or EXPLAIN over an output. Asks again where a file changed
+    meanwhile, MAX_TRIES times.
+
+    `config_id`, `job`, `rules` and `terms` are those of `open_views`. Raises ObjectNotFound where there is no output,
+    QueryError, StorageError, ConfigError where rules do not fit the output, and what `consume` raises. A
+    KeyboardInterrupt ends the statement at once.
     """
+    with_clips = _MAY_BE_ABOUT_CLIPS.search(sql) is not None
+    opening = partial(
+        open_views, output_uri, storage_options, config_id=config_id, job=job, rules=rules, with_clips=with_clips
+    )
     for tries_left in reversed(range(MAX_TRIES)):
         try:
-            return _ask_once(output_uri, storage_options, sql, config_id, job, rules)
+            with opening(terms=terms) as views:
+                return read(views, sql, consume, terms)
         except (VersionChanged, ObjectNotFound) as error:
             if not tries_left:
                 raise
             _let_go(error)
     raise AssertionError("the last try returns or raises")
-
-
-def _ask_once(
-    output_uri: str,
-    storage_options: Mapping[str, object],
-    sql: str,
-    config_id: str | None,
-    job: str | None,
-    rules: Rules | None,
-) -> pa.Table:
-    with_clips = _MAY_BE_ABOUT_CLIPS.search(sql) is not None
-    with open_views(
-        output_uri, storage_options, config_id=config_id, job=job, rules=rules, with_clips=with_clips
-    ) as views:
-        return select(views, sql)
 
 
 def _let_go(error: BaseException) -> None:
@@ -239,38 +267,31 @@ def _let_go(error: BaseException) -> None:
 
 
 def select(views: Views, sql: str) -> pa.Table:
-    """The rows of exactly one SELECT or EXPLAIN statement.
+    """The rows of exactly one SELECT or EXPLAIN statement, all at once. Raises what `read` does."""
+    return read(views, sql, pa.RecordBatchReader.read_all)
 
-    Raises QueryError; VersionChanged or ObjectNotFound where a file is not the one that was listed; StorageError.
+
+def read(views: Views, sql: str, consume: Consume[_Result], terms: QueryTerms = _NO_TERMS) -> _Result:
+    """What `consume` makes of the rows of exactly one SELECT or EXPLAIN statement. `terms` are those of `open_views`.
+
+    Raises QueryError; VersionChanged or ObjectNotFound where a file is not the one that was listed; StorageError; and
+    what `consume` raises.
     """
-    try:
-        statements = duckdb.extract_statements(sql)
-    except duckdb.Error as error:
-        raise QueryError(one_sentence(error)) from error
-    if len(statements) != 1 or statements[0].type not in _ALLOWED:
-        kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
-        raise QueryError(f"the query must be exactly one SELECT or EXPLAIN statement, got: {kinds}")
+    statement = check_statement(sql)
     views.make_mentioned(sql)
     if _SHOWS_COMMENTS.search(sql):
         views.comment()
     try:
-        return _run(views, statements[0].query)
-    except duckdb.Error as error:
+        return interruptible(views.connection, lambda: consume(_run(views, statement)))
+    except (duckdb.Error, OSError, pa.ArrowException) as error:  # of a stream, what it met is a text
         if (met := views.files.take_error()) is not None:
             raise met from error
-        raise QueryError(one_sentence(error)) from error
+        raise terms.explain(error, one_sentence(error)) from error
 
 
-def _run(views: Views, sql: str) -> pa.Table:
+def _run(views: Views, sql: str) -> pa.RecordBatchReader:
     try:
-        return views.connection.sql(sql).to_arrow_table()
+        return views.connection.sql(sql).to_arrow_reader(BATCH_ROWS)
     except duckdb.CatalogException:  # DuckDB proposes a name like the one that was meant, of those that are there
         views.make_tables()
-        return views.connection.sql(sql).to_arrow_table()
-
-
-def one_sentence(error: duckdb.Error) -> str:
-    """DuckDB's message and hint, without the lines that quote the statement."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    kept = [line for line in lines if not line.startswith(("LINE ", "^"))]
-    return " ".join(kept) or type(error).__name__
+        return views.connection.sql(sql).to_arrow_reader(BATCH_ROWS)

@@ -48,6 +48,10 @@ class SealedFilesystem(AbstractFileSystem):
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
 
+    def add(self, name: str, info: ObjectInfo) -> None:
+        """One more object, before anything is read."""
+        self._objects[name] = info
+
     def open(self, path: str, mode: str = "rb", **kwargs: Any) -> SealedFile:  # type: ignore[override]
         name = self._strip(path)
         if mode != "rb" or name not in self._objects:

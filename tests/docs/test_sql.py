@@ -9,12 +9,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from framegate.pipelines.results.terms import QueryTerms
 from framegate.pipelines.results.views import open_views, select
 from tests.docs.pages import PAGES, code_blocks
 from tests.docs.test_commands import COMMANDS
 
 QUERIES = [
-    (page, next(w for w in shlex.split(text)[1:] if " " in w))
+    (page, next(w for w in shlex.split(text)[1:] if " " in w), re.findall(r"--with (\w+)=\S+", text))
     for page, text in COMMANDS
     if "query" in text[:6] and '"' in text
 ]
@@ -27,9 +28,13 @@ PLAIN = [
 ]
 
 
-@pytest.mark.parametrize(("page", "sql"), QUERIES)
-def test_each_query_runs(outputs: tuple[Path, ...], page: str, sql: str) -> None:
-    with open_views(str(outputs[1]), {}) as connection:
+@pytest.mark.parametrize(("page", "sql", "tables"), QUERIES)
+def test_each_query_runs(outputs: tuple[Path, ...], tmp_path: Path, page: str, sql: str, tables: list[str]) -> None:
+    """Tables of a person's own have a label for each video."""
+    labels = tmp_path / "labels.csv"
+    labels.write_text("video_uri,label\ns3://cameras/1.mp4,forklift\n")
+    terms = QueryTerms(files=dict.fromkeys(tables, str(labels)))
+    with open_views(str(outputs[1]), {}, terms=terms) as connection:
         assert select(connection, sql).num_columns
 
 

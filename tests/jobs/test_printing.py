@@ -33,11 +33,11 @@ def test_a_table_shows_them_written_out() -> None:
     assert out.getvalue().count(SHOWN) == 6
 
 
-@pytest.mark.parametrize("format", ["table", "csv", "json"])
+@pytest.mark.parametrize("format", ["table", "csv", "json", "markdown"])
 def test_an_answer_reaches_a_terminal_harmlessly(
     framegate: Callable[..., Result], output: str, format: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(printing, "_is_terminal", lambda: True)
+    monkeypatch.setattr(printing, "is_terminal", lambda: True)
     result = framegate("query", SQL, "--output", output, "--format", format, "--json", str(tmp_path / "q.json"))
     assert result.exit_code == 0, result.output
     assert is_harmless(result.stdout)

@@ -3,6 +3,7 @@
 Defaults stand in these files and nowhere else. `schemas.job` reads the files that a person writes.
 """
 
+from framegate.schemas.config.cost import CostConfig
 from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
 from framegate.schemas.config.engine import EngineConfig
 from framegate.schemas.config.failures import FailuresConfig
@@ -23,6 +24,7 @@ __all__ = [
     "ActorBounds",
     "AlwaysThinkConfig",
     "ClipsConfig",
+    "CostConfig",
     "DecodeConfig",
     "DirectConfig",
     "EngineConfig",

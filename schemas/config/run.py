@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from framegate.schemas.config.cost import CostConfig
 from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
 from framegate.schemas.config.engine import EngineConfig
 from framegate.schemas.config.failures import FailuresConfig
@@ -42,6 +43,7 @@ class RunConfig(Part):
     )
     run: NightConfig = NightConfig()
     seal: SealConfig = SealConfig()
+    cost: CostConfig = CostConfig()
 
     @model_validator(mode="after")
     def _decord_is_confined(self) -> RunConfig:

@@ -105,6 +105,7 @@ def test_wording_weights_and_decoders_change_the_id(part: str) -> None:
         {"decode__frame_seconds": 5},
         {"decode__memory_mib": 512},
         {"gate__strategy": "gated"},
+        {"cost": {"gpu_hour": 2.5, "currency": "USD"}},
     ],
     ids=str,
 )
@@ -242,3 +243,42 @@ def test_a_run_seals_each_so_often_or_so_many_units(every: object, seconds: floa
 def test_what_is_neither_a_time_nor_a_number_of_units_is_refused(every: object) -> None:
     with pytest.raises(ValidationError, match="neither a time from 1s to 168h, such as 30m or 2h, nor a number of"):
         make_config(seal__every=every)
+
+
+@pytest.mark.parametrize(
+    ("ray", "expected"),
+    [
+        ({}, 2.5),  # on the CPU an engine counts as one
+        ({"gpus_per_actor": 1}, 2.5),
+        ({"gpus_per_actor": 0.5, "reason_actors": {"min": 4, "max": 4}}, 5.0),
+        ({"gpus_per_actor": 2, "reason_actors": {"min": 3, "max": 8}}, 15.0),
+    ],
+)
+def test_the_cost_of_a_run_counts_each_gpu_for_the_whole_run(ray: dict[str, Any], expected: float) -> None:
+    config = make_config(cost={"gpu_hour": 2.5}, ray=ray)
+    assert config.cost.of_run(3600, config.ray) == expected
+    assert config.cost.of_run(0, config.ray) == 0
+    assert config.cost.currency == "EUR"
+
+
+def test_without_a_price_there_is_no_cost() -> None:
+    config = make_config()
+    assert config.cost.of_run(3600, config.ray) is None
+    assert config.cost.is_least(make_config(ray__reason_actors={"min": 1, "max": 2}).ray)
+    assert not config.cost.is_least(config.ray)
+
+
+@pytest.mark.parametrize(
+    ("cost", "said"),
+    [
+        ({"gpu_hour": -1}, "greater than or equal to 0"),
+        ({"gpu_hour": float("nan")}, "finite"),
+        ({"gpu_hour": float("inf")}, "finite"),
+        ({"currency": "euro"}, "currency"),
+        ({"currency": "\x1b[31"}, "currency"),
+        ({"gpu_hours": 2}, "did you mean 'gpu_hour'"),
+    ],
+)
+def test_a_wrong_price_is_refused(cost: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        make_config(cost=cost)

@@ -74,9 +74,9 @@ def _throughput(rows: NightRows, first: datetime | None, last: datetime | None) 
     seconds = (last - first).total_seconds()
     width = next((width for width in _WIDTHS if seconds / width <= MAX_BINS), _WIDTHS[-1])
     found = rows.ask(f"""
-        SELECT floor((epoch(at) - {first.timestamp()!r}) / {width})::BIGINT AS bin, count(*) AS num_clips
-        FROM (SELECT min(written_at) AS at FROM {NIGHT} GROUP BY video_id, clip_index) GROUP BY 1""")
-    counts = {row["bin"]: row["num_clips"] for row in found}
+        SELECT floor((epoch(committed) - {first.timestamp()!r}) / {width})::BIGINT AS number, count(*) AS num_clips
+        FROM (SELECT min(written_at) AS committed FROM {NIGHT} GROUP BY video_id, clip_index) GROUP BY 1""")
+    counts = {row["number"]: row["num_clips"] for row in found}
     whole = max(1, int(seconds // width))
     return tuple(
         Throughput(at=first + timedelta(seconds=bin * width), seconds=float(width), num_clips=counts.get(bin, 0))

@@ -59,14 +59,20 @@ class Estimate:
     high: float
 
 
+MeasuredOn = Literal["this night", "all nights", "always_think"]
+"""Whose rows that thought tell how long thinking takes: see `pipelines.report.saving`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class QuestionSaving:
-    """What the gate spared one question; None where fewer than MIN_ROWS of its rows thought."""
+    """What the gate spared one question; None where too few rows thought, in this night or beside it."""
 
     question_id: str
     num_exited: int
     num_thought: int
     spent_tokens: int
+    measured_on: MeasuredOn | None
+    num_measured: int
     saved_tokens: Estimate | None
     saved_seconds: Estimate | None
 

@@ -6,8 +6,9 @@ think were measured. So for each question
     saved tokens  = rows that exited as confident x mean thinking tokens of the rows that thought
     saved seconds = rows that exited as confident x mean thinking seconds of the rows that thought
 
-with a 95 % interval of the mean (normal, 1.96 x standard error), which is wide where few rows thought, and no figure
-where fewer than MIN_ROWS did. Rows without `thinking_seconds`, of earlier versions, have their seconds from the
+with a 95 % interval of the mean (normal, 1.96 x standard error). Where fewer than MIN_ROWS rows of the question thought
+in this night, the mean is that of all nights under this config_id, else of the same question and model under the
+strategy always_think, where the output has such rows; where it has none, there is no figure. Rows without `thinking_seconds`, of earlier versions, have their seconds from the
 difference of the means of `engine_seconds` of rows that thought and rows that exited. The sum over questions adds the
 squares of the half widths, since the questions' rows are drawn apart.
 
@@ -18,12 +19,14 @@ hard ones, the true saving is less.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
-from framegate.pipelines.report.figures import Cost, Ended, Estimate, QuestionSaving, Saving
+from framegate.pipelines.report.figures import Cost, Ended, Estimate, MeasuredOn, QuestionSaving, Saving
 from framegate.pipelines.report.night import Scope
 from framegate.pipelines.report.rows import NIGHT, NightRows
+from framegate.pipelines.results.kept_rows import list_columns
+from framegate.pipelines.results.view_sql import text_literal
 from framegate.schemas.config import CostConfig, RayConfig
 
 MIN_ROWS: Final = 20
@@ -33,16 +36,18 @@ Z: Final = 1.96
 CONFIDENT: Final = "confident"
 """The gate_reason of rows that the gate let go. Others that did not think were told not to."""
 
+_THOUGHT: Final = """
+    SELECT question_hash, count(*) AS num_thought,
+        avg(num_thinking_tokens) AS tokens, var_samp(num_thinking_tokens) AS tokens_var,
+        count({thinking_seconds}) AS num_timed, avg({thinking_seconds}) AS seconds,
+        var_samp({thinking_seconds}) AS seconds_var,
+        avg(engine_seconds) AS busy, var_samp(engine_seconds) AS busy_var
+    FROM {table} WHERE thinking AND {condition} GROUP BY question_hash"""
 _BY_QUESTION: Final = f"""
-    SELECT question_id, question_hash, bool_or(strategy = 'gated') AS is_gated,
+    SELECT question_id, question_hash, any_value(model) AS model, bool_or(strategy = 'gated') AS is_gated,
         count(*) FILTER (NOT thinking AND gate_reason = '{CONFIDENT}') AS num_exited,
-        count(*) FILTER (thinking) AS num_thought,
+        count(*) FILTER (thinking) AS num_thinking,
         sum(num_answer_tokens + num_thinking_tokens)::BIGINT AS spent_tokens, sum(engine_seconds) AS spent_seconds,
-        avg(num_thinking_tokens) FILTER (thinking) AS tokens,
-        var_samp(num_thinking_tokens) FILTER (thinking) AS tokens_var,
-        count(thinking_seconds) FILTER (thinking) AS num_timed,
-        avg(thinking_seconds) FILTER (thinking) AS seconds, var_samp(thinking_seconds) FILTER (thinking) AS seconds_var,
-        avg(engine_seconds) FILTER (thinking) AS busy, var_samp(engine_seconds) FILTER (thinking) AS busy_var,
         avg(engine_seconds) FILTER (NOT thinking AND gate_reason = '{CONFIDENT}') AS exit_busy,
         var_samp(engine_seconds) FILTER (NOT thinking AND gate_reason = '{CONFIDENT}') AS exit_var
     FROM {NIGHT} GROUP BY ALL ORDER BY question_id, question_hash"""
@@ -51,9 +56,10 @@ _BY_QUESTION: Final = f"""
 def find_saving(rows: NightRows) -> Saving:
     """Raises StorageError."""
     found = rows.ask(_BY_QUESTION)
-    is_timed = bool(found) and all(row["num_timed"] == row["num_thought"] for row in found)
-    seconds_are: Literal["thinking", "difference"] = "thinking" if is_timed else "difference"
-    questions = tuple(_of_question(row, is_timed=is_timed) for row in found)
+    thought = _find_thought(rows, found)
+    means = [thought.get(row["question_hash"]) for row in found]
+    is_timed = all(mean["num_timed"] == mean["num_thought"] for _, mean in filter(None, means))
+    questions = tuple(_of_question(row, mean, is_timed=is_timed) for row, mean in zip(found, means, strict=True))
     return Saving(
         is_gated=any(row["is_gated"] for row in found),
         questions=questions,
@@ -61,8 +67,31 @@ def find_saving(rows: NightRows) -> Saving:
         spent_seconds=sum(row["spent_seconds"] for row in found),
         saved_tokens=add_estimates(each.saved_tokens for each in questions),
         saved_seconds=add_estimates(each.saved_seconds for each in questions),
-        seconds_are=seconds_are,
+        seconds_are="thinking" if is_timed and thought else "difference",
     )
+
+
+def _find_thought(rows: NightRows, found: Sequence[Mapping[str, Any]]) -> dict[str, tuple[MeasuredOn, dict[str, Any]]]:
+    """By question, what rows that thought took, and which rows those were: the nearest ones that are enough."""
+    columns, config = list_columns(rows.views, "answers"), text_literal(rows.config_id or "")
+    timed = "thinking_seconds" if "thinking_seconds" in columns else "NULL::DOUBLE"
+    models = ", ".join(sorted({text_literal(row["model"]) for row in found})) or "NULL"
+    means: dict[str, tuple[MeasuredOn, dict[str, Any]]] = {}
+    places: tuple[tuple[MeasuredOn, str, str], ...] = (
+        ("this night", NIGHT, "true"),
+        ("all nights", "answers", f"config_id = {config}"),
+        ("always_think", "answers", f"strategy = 'always_think' AND model IN ({models})"),
+    )
+    for place, table, condition in places:
+        open_ones = [row["question_hash"] for row in found if row["num_exited"] and row["question_hash"] not in means]
+        if not open_ones:
+            break
+        hashes = ", ".join(map(text_literal, open_ones))
+        sql = _THOUGHT.format(
+            thinking_seconds=timed, table=table, condition=f"{condition} AND question_hash IN ({hashes})"
+        )
+        means |= {row["question_hash"]: (place, row) for row in rows.ask(sql) if row["num_thought"] >= MIN_ROWS}
+    return means
 
 
 def find_cost(scope: Scope, ended: Ended, saving: Saving, price: CostConfig | None, ray: RayConfig | None) -> Cost:
@@ -97,24 +126,30 @@ def add_estimates(estimates: Iterable[Estimate | None]) -> Estimate | None:
     return Estimate(value=value, low=value - half, high=value + half)
 
 
-def _of_question(row: Mapping[str, Any], *, is_timed: bool) -> QuestionSaving:
-    exited, thought = row["num_exited"], row["num_thought"]
-    enough = thought >= MIN_ROWS and exited > 0
-    timed = (row["seconds"], (row["seconds_var"] or 0.0) / thought) if enough and is_timed else None
+def _of_question(
+    row: Mapping[str, Any], measured: tuple[MeasuredOn, Mapping[str, Any]] | None, *, is_timed: bool
+) -> QuestionSaving:
+    exited = row["num_exited"]
+    place, mean = measured or (None, {})
     return QuestionSaving(
         question_id=row["question_id"],
         num_exited=exited,
-        num_thought=thought,
+        num_thought=row["num_thinking"],
         spent_tokens=row["spent_tokens"],
-        saved_tokens=_times(exited, row["tokens"], (row["tokens_var"] or 0.0) / thought) if enough else None,
-        saved_seconds=_times(exited, *(timed or _difference(row))) if enough else None,
+        measured_on=place,
+        num_measured=mean.get("num_thought", 0),
+        saved_tokens=_times(exited, mean["tokens"], mean["tokens_var"] / mean["num_thought"]) if mean else None,
+        saved_seconds=_times(exited, *_seconds(row, mean, is_timed=is_timed)) if mean else None,
     )
 
 
-def _difference(row: Mapping[str, Any]) -> tuple[float, float]:
-    """How much longer the engine was busy with a row that thought, and the variance of that mean."""
-    variance = (row["busy_var"] or 0.0) / row["num_thought"] + (row["exit_var"] or 0.0) / row["num_exited"]
-    return row["busy"] - row["exit_busy"], variance
+def _seconds(row: Mapping[str, Any], mean: Mapping[str, Any], *, is_timed: bool) -> tuple[float, float]:
+    """How much longer the engine is busy with a row that thinks, and the variance of that mean."""
+    number = mean["num_thought"]
+    if is_timed:
+        return mean["seconds"], mean["seconds_var"] / number
+    variance = mean["busy_var"] / number + (row["exit_var"] or 0.0) / row["num_exited"]
+    return mean["busy"] - row["exit_busy"], variance
 
 
 def _times(number: int, mean: float, variance: float) -> Estimate:

@@ -44,7 +44,7 @@ def judge_cost(cost: Cost, saving: Saving) -> Verdict:
     if not saving.is_gated:
         saved = "no gate was at work"
     elif saving.saved_tokens is None:
-        saved = f"too few rows thought to measure what the gate saved (fewer than {MIN_ROWS} of each question)"
+        saved = f"too few rows thought to measure what the gate saved (fewer than {MIN_ROWS} of any question)"
     elif cost.saved is not None:
         saved = f"the gate saved {money(cost.saved.value)}{say_interval(cost.saved, money)}"
     else:

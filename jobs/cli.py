@@ -24,6 +24,7 @@ from framegate.jobs.migrate import migrate_command
 from framegate.jobs.plan import plan
 from framegate.jobs.probe import probe
 from framegate.jobs.query import query
+from framegate.jobs.report import report_command
 from framegate.jobs.run import run
 from framegate.jobs.seal import seal_command
 from framegate.jobs.status import status
@@ -78,6 +79,7 @@ app.command()(probe)
 app.command()(run)
 app.command()(status)
 app.command()(query)
+app.command(name="report")(report_command)
 app.command()(audit)
 app.command(name="seal")(seal_command)
 app.command(name="compact")(compact_command)

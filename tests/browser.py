@@ -162,7 +162,7 @@ class _DevTools:
         return answer["result"].get("value")
 
     async def _receive(self) -> dict[str, Any]:
-        message = json.loads((await self._socket.receive_str()))
+        message = json.loads(await self._socket.receive_str())
         parameters = message.get("params", {})
         match message.get("method"):
             case "Runtime.exceptionThrown":

@@ -36,6 +36,7 @@ _NAMES: Final[dict[str, str]] = {
     "configs": rf"{_ID}\.yaml",
     "adoptions": rf"{_ID}\.yaml",
     "indexes": r"[0-9a-f]{32}\.parquet",
+    "reports": rf"{_RUN}\.html",
     "tombstones": r"[0-9a-f]{32}\.json",
     "erasures": r"[^/]+(?:/\d{6,}|\.begun)?\.json",
 }

@@ -69,7 +69,9 @@ class Stretch:
 
 def draw_bars(bars: Sequence[Bar], *, about: str, most: float | None = None) -> Markup:
     """Bars from left to right below one another. `most`: the value at the right end; None: the longest."""
-    longest = max((max(sum(l for l, _ in bar.lengths), (bar.whisker or (0, 0))[1]) for bar in bars), default=0)
+    longest = max(
+        (max(sum(length for length, _ in bar.lengths), (bar.whisker or (0, 0))[1]) for bar in bars), default=0
+    )
     scale = 100 / (most or longest or 1)
     rows = Markup("").join(_bar(bar, place * _ROW, scale) for place, bar in enumerate(bars))
     return _svg(rows, len(bars) * _ROW, about)
@@ -87,7 +89,7 @@ def draw_columns(
     height: int = 160,
 ) -> Markup:
     """Columns along an axis from `low` to `high`, with its `ticks`. `mark`: a line across at a place, with its name."""
-    top = max((sum(h for h, _ in column.heights) for column in columns), default=0)
+    top = max((sum(tall for tall, _ in column.heights) for column in columns), default=0)
     step = _nice(top / 3)
     most = max(step, math.ceil(top / step) * step)
     parts = [_grid(step * n / most, f"{_short(step * n)}{unit if step * n == most else ''}", height)

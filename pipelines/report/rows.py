@@ -29,8 +29,8 @@ _NEWER: Final = {
 _COLUMNS: Final = (
     "video_id", "video_uri", "clip_index", "start_seconds", "end_seconds", "question_id", "question_hash", "question",
     "answer_type", "answer", "answer_first", "answer_second", "confidence_first", "confidence_second", "thinking",
-    "gate_reason", "num_answer_tokens", "num_thinking_tokens", "engine_seconds", "status", "threshold", "strategy", "model",
-    "span_start_seconds", "span_end_seconds", "run_id", "written_at",
+    "gate_reason", "num_answer_tokens", "num_thinking_tokens", "engine_seconds", "status", "threshold", "strategy",
+    "model", "span_start_seconds", "span_end_seconds", "run_id", "written_at",
 )  # fmt: skip
 
 # A second answer that could be read, of a row whose first one could be, too: only such a row says whether thinking

@@ -8,9 +8,11 @@ think were measured. So for each question
 
 with a 95 % interval of the mean (normal, 1.96 x standard error). Where fewer than MIN_ROWS rows of the question thought
 in this night, the mean is that of all nights under this config_id, else of the same question and model under the
-strategy always_think, where the output has such rows; where it has none, there is no figure. Rows without `thinking_seconds`, of earlier versions, have their seconds from the
-difference of the means of `engine_seconds` of rows that thought and rows that exited. The sum over questions adds the
-squares of the half widths, since the questions' rows are drawn apart.
+strategy always_think, where the output has such rows; where it has none, there is no figure.
+
+Rows without `thinking_seconds`, of earlier versions, have their seconds from the difference of the means of
+`engine_seconds` of rows that thought and rows that exited. The sum over questions adds the squares of the half widths,
+since the questions' rows are drawn apart.
 
 What this leaves open: rows that thought were those that the gate found unsure. Where easy clips need less thought than
 hard ones, the true saving is less.

@@ -18,6 +18,13 @@ FEW: Final = 0.01
 MAX_NAMED: Final = 4
 _AT_WORK: Final = ("starting", "running")
 _BAD_STOPS: Final = ("breaker", "unparsed")
+_STOPPED: Final = {
+    "deadline": "stopped by its deadline",
+    "signal": "stopped by a signal",
+    "limit": "stopped by --limit",
+    "breaker": "stopped as too much failed",
+    "unparsed": "stopped as too many answers were unparsed",
+}
 
 
 def judge_end(ended: Ended, zone: ZoneInfo) -> Verdict:
@@ -29,9 +36,7 @@ def judge_end(ended: Ended, zone: ZoneInfo) -> Verdict:
     if ended.state == "complete":
         return _verdict("Did it end in time?", "well", f"Yes: complete{when}{took}{left}.", "ended")
     is_orderly = ended.state == "stopped" and ended.stop_code not in _BAD_STOPS
-    said = {"deadline": "stopped by its deadline", "signal": "stopped by a signal", "limit": "stopped by --limit",
-            "breaker": "stopped as too much failed", "unparsed": "stopped as too many answers were unparsed"}  # fmt: skip
-    how = said.get(ended.stop_code or "", ended.state) if ended.state == "stopped" else ended.state
+    how = _STOPPED.get(ended.stop_code or "", ended.state) if ended.state == "stopped" else ended.state
     return _verdict("Did it end in time?", "look" if is_orderly else "act", f"No: {how}{when}{took}{left}.", "ended")
 
 

@@ -104,6 +104,8 @@ _CLIP = [
         pa.bool_(),
         "the picture changed its shape: frames of another shape than the video's first one have black beside them",
     ),
+    _optional("clip_started_at", pa.timestamp("us", tz="UTC"), "when what it shows began; null: not known"),
+    _optional("clip_ended_at", pa.timestamp("us", tz="UTC"), "when what it shows ended; null: not known"),
     _column("decode_seconds", pa.float64(), "time spent on decoding this clip"),
     _column("bytes_read", pa.int64(), "bytes fetched from storage for this clip; the first also opens the file"),
 ]
@@ -140,7 +142,17 @@ _ANSWER = [
     _column("question_hash", pa.string(), "16 hex digits for the question's text, type and options"),
     _column("question", pa.string(), "the question's text"),
     _column("answer_type", pa.string(), "choice, yes_no, number, text or span"),
-    _optional("answer", pa.string(), "final answer, normalised by type: letter, yes/no, number, text, [start, end]"),
+    _optional("question_options", pa.list_(pa.string()), "the options of a choice question, in order"),
+    _optional("question_since", pa.timestamp("us", tz="UTC"), "when a run first asked this wording of this output"),
+    _optional(
+        "answer",
+        pa.string(),
+        "final answer as a person says it: option, yes/no, number, text or [start, end]",
+    ),
+    _optional("answer_letter", pa.string(), "final answer to a choice question: A for the first option, B, ..."),
+    _optional("answer_number", pa.float64(), "final answer to a number question"),
+    _optional("answer_bool", pa.bool_(), "final answer to a yes_no question"),
+    _optional("answer_first_value", pa.string(), "the first answer, read like the final one"),
     _optional("answer_first", pa.string(), "what stands in the first box, before any thinking"),
     _optional("answer_second", pa.string(), "what stands in the box after thinking"),
     _optional("confidence_first", pa.float64(), "exp(mean log-probability) of the first answer's tokens"),
@@ -155,8 +167,15 @@ _ANSWER = [
     _column("num_answer_tokens", pa.int32(), "tokens produced up to the end of the first answer"),
     _column("num_thinking_tokens", pa.int32(), "tokens produced after the first answer, forced ones included"),
     _column("finish_reason", pa.string(), "exit, answered, ended or thinking_budget"),
-    _column("status", pa.string(), "answered, or unparsed where neither box could be read as the type asks"),
+    _column(
+        "status",
+        pa.string(),
+        "answered, unparsed (no box can be read as its type) or out_of_range (a span outside)",
+    ),
     _column("engine_seconds", pa.float64(), "this question's share of the engine's busy time"),
+    _optional("prompt_seconds", pa.float64(), "of these, before the first token: frames and question are read"),
+    _optional("first_answer_seconds", pa.float64(), "of these, from there to the end of the first answer"),
+    _optional("thinking_seconds", pa.float64(), "of these, after the first answer"),
 ]
 
 _RUN = [
@@ -164,6 +183,12 @@ _RUN = [
     _column("written_at", pa.timestamp("us", tz="UTC"), "when the unit was committed"),
 ]
 _VIDEO_KEY = [field for field in _VIDEO if field.name in ("video_uri", "video_id")]
+_VERSION = _optional("video_version", pa.string(), "of the video: etag, or size and modification time")
+_FRAMES = [
+    _optional("frame_height", pa.int32(), "of the frames that the model saw, in pixels"),
+    _optional("frame_width", pa.int32(), "of the frames that the model saw, in pixels"),
+    _optional("clip_fps", pa.float64(), "frames a second that were selected; null for a single frame"),
+]
 
 CONFIG_ID: Final = _column(
     "config_id", pa.string(), "everything beside the question that can change an answer; a part of the path"
@@ -174,7 +199,9 @@ partitions. Files of earlier versions have it as a column, too (`framegate migra
 RESULTS: Final = pa.schema(
     [
         *_VIDEO_KEY,
+        _VERSION,
         *_CLIP,
+        *_FRAMES,
         *_ANSWER,
         _optional("threshold", pa.float64(), "the confidence at which the gate let go; null where none was in force"),
         _column("model", pa.string(), "name of the model"),
@@ -187,7 +214,11 @@ RESULTS: Final = pa.schema(
 """A file of results: one row per (clip, question) that came back. The manifest's columns follow with the prefix
 `input_`; config_id stands in the path."""
 
-NEWER_COLUMNS: Final = frozenset({"clip_is_letterboxed"})
+NEWER_COLUMNS: Final = frozenset(
+    {"clip_is_letterboxed", "clip_started_at", "clip_ended_at", "video_version", "frame_height", "frame_width", "clip_fps", "question_options",
+     "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value", "prompt_seconds",
+     "first_answer_seconds", "thinking_seconds"}
+)  # fmt: skip
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
 
 FAILURES: Final = pa.schema(

@@ -40,13 +40,15 @@ _KINDS: Final = {
         "coalesce(confidence_second, confidence_first)",
     ),
 }
-# One row of each question first, so that one bad question does not fill the list; of a video only one.
+# Of each video one row, and of those one of each question first, so that neither a bad question nor a bad video fills
+# the list. Which of a video's rows that are alike it is depends on the video: else it would be its first question.
 _ROWS: Final = f"""
     SELECT * FROM (
         SELECT *, row_number() OVER (PARTITION BY question_hash ORDER BY {{order}}, video_id, clip_index) AS place
         FROM (
             SELECT * FROM {NIGHT} WHERE {{condition}}
-            QUALIFY row_number() OVER (PARTITION BY question_hash, video_id ORDER BY {{order}}, clip_index) = 1
+            QUALIFY row_number() OVER
+                (PARTITION BY video_id ORDER BY {{order}}, hash(video_id || question_hash), clip_index) = 1
         )
     ) ORDER BY place, {{order}}, question_id, video_id LIMIT {{limit}}"""
 _THUMBNAILS: Final = """

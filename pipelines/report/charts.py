@@ -92,9 +92,10 @@ def draw_columns(
     top = max((sum(tall for tall, _ in column.heights) for column in columns), default=0)
     step = _nice(top / 3)
     most = max(step, math.ceil(top / step) * step)
-    parts = [_grid(step * n / most, f"{_short(step * n)}{unit if step * n == most else ''}", height)
-             for n in range(1, round(most / step) + 1)]  # fmt: skip
+    lines = range(1, round(most / step) + 1)
+    parts = [_rule(step * n / most, height) for n in lines]
     parts += [_column(column, low, high, most, height) for column in columns]
+    parts += [_name(step * n / most, f"{_short(step * n)}{unit if n == lines[-1] else ''}", height) for n in lines]
     if mark is not None:
         parts.append(_mark(mark, low, high, height))
     parts.append(_axis(ticks, low, high, height))
@@ -103,7 +104,7 @@ def draw_columns(
 
 def draw_points(points: Sequence[Point], *, about: str, height: int = 220) -> Markup:
     """Values from 0 to 1 on both axes, with their intervals and the diagonal on which both are equal."""
-    parts = [_grid(n / 4, f"{n * 25} %", height) for n in range(1, 5)]
+    parts = [_rule(n / 4, height) + _name(n / 4, f"{n * 25} %", height) for n in range(1, 5)]
     parts.append(Markup('<line class="rule" x1="0%" y1="{}" x2="100%" y2="0"/>').format(height))
     for point in points:
         x, y, low, high = (point.x * 100, *((1 - share) * height for share in (point.y, point.low, point.high)))
@@ -190,16 +191,20 @@ def _stretch(one: Stretch, labels: Sequence[str], top: float, low: float, high: 
     ).format(number + 1, left, top + _LABEL + 9 * number, max(0.15, right - left), one.title)
 
 
-def _grid(share: float, label: str, height: int) -> Markup:
-    y = (1 - share) * height
-    line = Markup('<line class="grid" x1="0%" y1="{0:.1f}" x2="100%" y2="{0:.1f}"/>').format(y)
-    return line + _text(label, "0%", y + 12, "dim")
+def _rule(share: float, height: int) -> Markup:
+    """A line of the grid at a share of the height."""
+    return Markup('<line class="grid" x1="0%" y1="{0:.1f}" x2="100%" y2="{0:.1f}"/>').format((1 - share) * height)
+
+
+def _name(share: float, label: str, height: int) -> Markup:
+    """Its value, below the line at the left: over what is drawn there, since a margin costs a telephone too much."""
+    return _text(label, "0%", (1 - share) * height + 12, "dim")
 
 
 def _mark(mark: tuple[float, str], low: float, high: float, height: int) -> Markup:
     x = _place(mark[0], low, high)
     line = Markup('<line class="mark" x1="{0:.2f}%" y1="0" x2="{0:.2f}%" y2="{1}"/>').format(x, height)
-    return line + _text(mark[1], f"{x - 0.8:.2f}%", 12, "end")
+    return line + _text(mark[1], f"{x - 0.8:.2f}%", 12, "end over")
 
 
 def _axis(ticks: Sequence[tuple[float, str]], low: float, high: float, height: float) -> Markup:

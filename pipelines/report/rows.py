@@ -19,6 +19,7 @@ COMMON_CAMERA: Final = "camera"
 """The column of the manifest that tells cameras apart, where nobody says which one does."""
 
 _NEWER: Final = {
+    "answer_letter": "VARCHAR",
     "answer_first_value": "VARCHAR",
     "thinking_seconds": "DOUBLE",
     "clip_started_at": "TIMESTAMP WITH TIME ZONE",

@@ -33,10 +33,12 @@ def say_share(value: float | None) -> str:
 
 
 def say_length(seconds: float | None) -> str:
-    """A length of time; below two seconds in milliseconds."""
+    """A length of time in its largest fitting unit, milliseconds the smallest."""
     if seconds is None:
         return NOT_KNOWN
-    return f"{seconds * 1000:.0f} ms" if 0 < seconds < 2 else say_span(seconds)
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if 0 < seconds < 10 else say_span(seconds)
 
 
 def say_money(value: float | None, currency: str) -> str:

@@ -41,8 +41,9 @@ _QUESTIONS: Final = """
         avg((status = 'unparsed')::INT) AS unparsed_share, avg((status = 'out_of_range')::INT) AS out_of_range_share,
         count(agrees) AS num_compared, 1 - avg(agrees::INT) AS disagreement
     FROM {table} GROUP BY question_id, question_hash ORDER BY question_id, question_hash"""
+# The letter of a choice: an answer is the option's words in rows of today, and the letter in those of earlier versions.
 _VALUES: Final = """
-    SELECT question_hash, answer, count(*) AS num_rows FROM {table}
+    SELECT question_hash, coalesce(answer_letter, answer) AS answer, count(*) AS num_rows FROM {table}
     WHERE answer_type IN ({types}) AND status = 'answered' GROUP BY ALL"""
 _CONFIDENCE: Final = f"""
     SELECT least(floor(confidence_first * {NUM_CONFIDENCE_BINS}), {NUM_CONFIDENCE_BINS - 1})::INT AS bin,

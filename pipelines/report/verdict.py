@@ -30,7 +30,7 @@ _STOPPED: Final = {
 def judge_end(ended: Ended, zone: ZoneInfo) -> Verdict:
     when = f" at {say_time(ended.ended_at, zone)}" if ended.ended_at else ""
     took = f", after {say_length(ended.elapsed_seconds)}" if ended.elapsed_seconds is not None else ""
-    left = f"; {ended.num_videos_left:,} videos left" if ended.num_videos_left else ""
+    left = f"; videos left: {ended.num_videos_left:,}" if ended.num_videos_left else ""
     if ended.state in _AT_WORK:
         return _verdict("Did it end in time?", "look", f"It is still at work{left}.", "ended")
     if ended.state == "complete":
@@ -97,9 +97,12 @@ def judge_trust(trust: Trust) -> Verdict:
 def judge_attention(attention: Attention) -> Verdict:
     question = "What needs me?"
     retried = sum(each.num_failures - each.num_given_up for each in attention.failures)
-    said = [f"{attention.num_given_up:,} videos are given up"] if attention.num_given_up else []
-    said += [f"{retried:,} failures will be tried again"] if retried else []
-    said += [f"{len(attention.rows):,} rows are worth a look"] if attention.rows else []
+    counted = (
+        (attention.num_given_up, "video is given up", "videos are given up"),
+        (retried, "failure will be tried again", "failures will be tried again"),
+        (len(attention.rows), "row is worth a look", "rows are worth a look"),
+    )
+    said = [f"{number:,} {one if number == 1 else more}" for number, one, more in counted if number]
     sentence = f"{', '.join(said)}." if said else "Nothing."
     return _verdict(question, "look" if attention.num_given_up else "well", sentence[0].upper() + sentence[1:], "needs")
 

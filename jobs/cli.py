@@ -24,6 +24,7 @@ from framegate.jobs.migrate import migrate_command
 from framegate.jobs.plan import plan
 from framegate.jobs.probe import probe
 from framegate.jobs.query import query
+from framegate.jobs.refresh import refresh_command
 from framegate.jobs.report import report_command
 from framegate.jobs.run import run
 from framegate.jobs.seal import seal_command
@@ -84,6 +85,7 @@ app.command()(audit)
 app.command(name="seal")(seal_command)
 app.command(name="compact")(compact_command)
 app.command(name="migrate")(migrate_command)
+app.command(name="refresh")(refresh_command)
 app.command(name="erase")(erase_command)
 app.add_typer(train.app, name="train", cls=_Commands)
 app.add_typer(evaluate.app, name="eval", cls=_Commands)

@@ -8,9 +8,11 @@ then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -62,9 +64,11 @@ from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.worker.answer_worker import AnswerWorker
 from framegate.pipelines.worker.attempts import Attempts, read_deaths
 from framegate.pipelines.worker.decode_worker import DecodeWorker
+from framegate.schemas.config import clip_policy
 from framegate.schemas.errors import FramegateError, StorageError
 from framegate.schemas.job import Job
 from framegate.schemas.run import Deadline, Phase, Plan, Progress, RunSummary, Shard
+from framegate.schemas.start_time import WallClock
 
 
 def plan(job: Job, *, limit: int | None = None, retry_failed: bool = False, strategy: Strategy | None = None) -> Plan:
@@ -172,7 +176,7 @@ def _run(
     most = None if shard else limit
     planned = stopping.call(lambda: make_plan(job, choice, indexes, limit=most, retry_failed=retry_failed))
     planned = take_shard(planned, shard, limit)
-    record_intent(begun, planned, choice)
+    question_since = record_intent(begun, planned, choice)
     indexes.keep()
     reach("driver.planned")
 
@@ -180,7 +184,9 @@ def _run(
     phases.begin_work(planned)
     deaths = {} if retry_failed else read_deaths(begun.output, planned.config_id, now=begun.started_at)
     attempts = Attempts(output=begun.output, config_id=planned.config_id, run_id=begun.run_id, deaths=deaths)
-    make = make_workers(job, planned, attempts, strategy, engine_factory, team, in_process=in_process)
+    make = make_workers(
+        job, planned, attempts, strategy, engine_factory, team, question_since=question_since, in_process=in_process
+    )
     tally, watchers = Tally(planned.videos.column("video_id")), make_watchers(job.config.failures)
     try:
         with sealing_beside(job.config.output, planned.config_id, job.config.seal) as beside:
@@ -233,6 +239,7 @@ def make_workers(
     engine_factory: EngineFactory,
     team: Team | None = None,
     *,
+    question_since: Mapping[str, datetime | None] = MappingProxyType({}),
     in_process: bool = False,
 ) -> tuple[partial[DecodeWorker], partial[AnswerWorker]]:
     """How a worker process, or with `in_process` this one, makes its DecodeWorker or its AnswerWorker."""
@@ -245,6 +252,9 @@ def make_workers(
         engine=config.model.engine,
         threshold=strategy.threshold,
         question_ids={question.hash: question.id for question in planned.questions},
+        question_since=dict(question_since),
+        clip_policy=clip_policy(config),
+        clock=WallClock(config.input.starts, config.input.time_zone),
     )
     decode = partial(
         DecodeStage, policy=make_policy(config), decode=config.decode, storage_options=config.input.storage_options

@@ -1,10 +1,11 @@
-"""What is looked at: a Video (with its Member and Refusal), a Clip of it, the clip's FrameBatch."""
+"""What is looked at: a Video (with its Member, Refusal and VideoFacts), a Clip of it, the clip's FrameBatch."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 
@@ -60,6 +61,26 @@ class Video:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VideoFacts:
+    """What the opened file says of itself.
+
+    height, width   of the first frame as a player shows it, in pixels
+    fps             average frame rate; None where the container gives none
+    rotation        degrees by which the stored picture is turned to the right before it is shown: 0, 90, 180 or 270
+    created_at      when the file says that it was made, or recording began (`readers.creation_time`); None: it does not
+    """
+
+    duration_seconds: float
+    container: str
+    codec: str
+    fps: float | None
+    height: int
+    width: int
+    rotation: int = 0
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Clip:
     """The stretch [start_seconds, end_seconds) of one video; `index` counts from 0 within the video."""
 
@@ -74,6 +95,20 @@ class Clip:
                 "a clip must start at or after 0 and end after its start,"
                 f" got [{self.start_seconds}, {self.end_seconds})"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipLook:
+    """What a clip looks like, in some kilobytes.
+
+    thumbnail  its middle frame as a small JPEG
+    motion     mean difference between selected frames and those before them, 0 to 1; None where there is one frame
+    darkness   share of it that is nearly black, 0 to 1
+    """
+
+    thumbnail: bytes = field(repr=False)
+    motion: float | None
+    darkness: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

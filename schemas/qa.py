@@ -10,7 +10,7 @@ from typing import Literal
 AnswerType = Literal["choice", "yes_no", "number", "text", "span"]
 ThinkPolicy = Literal["auto", "never", "always"]
 Route = Literal["exit", "think"]
-Status = Literal["answered", "unparsed"]
+Status = Literal["answered", "unparsed", "out_of_range"]
 
 ANSWER_TYPES: tuple[AnswerType, ...] = ("choice", "yes_no", "number", "text", "span")
 OPTION_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -51,12 +51,16 @@ class Verdict:
 class Answer:
     """One question answered on one clip, as a strategy hands it over.
 
-    `answer` is normalised by type (letter, yes/no, number, text, `[start, end]` in seconds of the *video*) or None
-    where neither box parses (`status = "unparsed"`); `answer_first` and `answer_second` are the boxes' raw contents.
+    `answer` is what a person would say: the option's text, yes or no, the number, the text, or `[start, end]` in
+    seconds of the *video*. It is None where neither box can be read (`status = "unparsed"`), or only as a span that
+    does not lie in the clip ("out_of_range"). `answer_first` and `answer_second` are the boxes' raw contents, and
+    `answer_first_value` is the first one read like `answer`. `answer_letter`, `answer_number` and `answer_bool` are the
+    answer to a choice, number and yes_no question in a type of its own.
     Token counts: `num_prompt_tokens` includes `num_video_tokens`; `num_answer_tokens` is what was produced up to the
     end of the first answer; `num_thinking_tokens` everything produced after it, forced tokens included.
     `finish_reason` is the strategy's own word for how it ended. `engine_seconds` is this question's share of the
-    engine's busy time, so that a sum over rows is the whole. `unparsed_text` is all that the model wrote, where it
+    engine's busy time, so that a sum over rows is the whole; `prompt_seconds` of it went by before the first token, and
+    `thinking_seconds` after the first answer. `unparsed_text` is all that the model wrote, where it
     could not be read; it is not stored, and shown where a run is stopped for it.
     """
 
@@ -78,4 +82,10 @@ class Answer:
     finish_reason: str
     status: Status
     engine_seconds: float
+    prompt_seconds: float = 0.0
+    thinking_seconds: float = 0.0
+    answer_letter: str | None = None
+    answer_number: float | None = None
+    answer_bool: bool | None = None
+    answer_first_value: str | None = None
     unparsed_text: str | None = None

@@ -1,7 +1,7 @@
 """The Arrow schemas of what is handed from process to process and of what is stored.
 
     between processes   FOUND, PLANNED, DECODED (`schemas.unit` has them as dataclasses)
-    stored              JOURNAL, and sealed from it RESULTS and FAILURES
+    stored              JOURNAL, and sealed from it RESULTS, FAILURES and CLIPS
     read back           ANSWERED_KEYS, FAILED_KEYS
 
 Each column carries its meaning as field metadata (`meaning(field)`). Parquet keeps it, and the SQL views print it.
@@ -104,11 +104,33 @@ _CLIP = [
         pa.bool_(),
         "the picture changed its shape: frames of another shape than the video's first one have black beside them",
     ),
-    _optional("clip_started_at", pa.timestamp("us", tz="UTC"), "when what it shows began; null: not known"),
-    _optional("clip_ended_at", pa.timestamp("us", tz="UTC"), "when what it shows ended; null: not known"),
     _column("decode_seconds", pa.float64(), "time spent on decoding this clip"),
     _column("bytes_read", pa.int64(), "bytes fetched from storage for this clip; the first also opens the file"),
 ]
+
+_CLIP_CLOCK = [
+    _optional("clip_started_at", pa.timestamp("us", tz="UTC"), "when the clip began, by `input.started_at`"),
+    _optional("clip_ended_at", pa.timestamp("us", tz="UTC"), "when it ended"),
+]
+
+_FACTS = [
+    _optional("duration_seconds", pa.float64(), "how long the video is"),
+    _optional("container", pa.string(), "kind of file, such as iso_bmff"),
+    _optional("codec", pa.string(), "how its pictures are coded"),
+    _optional("fps", pa.float64(), "frames per second on average; null where the file does not tell"),
+    _optional("height", pa.int32(), "of its first frame as a player shows it, in pixels"),
+    _optional("width", pa.int32(), "of the same, in pixels"),
+    _optional("rotation", pa.int32(), "degrees by which stored pictures are turned to the right before they are shown"),
+    _optional("created_at", pa.timestamp("us", tz="UTC"), "when the file says that it was made"),
+]
+
+_LOOK = [
+    _optional("thumbnail", pa.binary(), "its middle frame as a JPEG, the longer side of 160 pixels"),
+    _optional("motion", pa.float64(), "mean difference of selected frames and those before, 0 to 1; null: one frame"),
+    _optional("darkness", pa.float64(), "share of it that is nearly black, 0 to 1"),
+]
+
+FACT_NAMES: Final = tuple(field.name for field in _FACTS)
 
 _DECODED_CLIP = pa.struct(
     [
@@ -116,6 +138,7 @@ _DECODED_CLIP = pa.struct(
         _column("height", pa.int32(), "of each frame, in pixels"),
         _column("width", pa.int32(), "of each frame, in pixels"),
         _column("pts_seconds", pa.list_(pa.float64()), "presentation time of each frame in seconds of the video"),
+        _optional("look", pa.struct(_LOOK), "what it looks like"),
     ]
 )
 
@@ -133,6 +156,7 @@ DECODED: Final = pa.schema(
         _optional("failed_clip_index", pa.int32(), "the first clip without frames; null: the video as a whole"),
         _optional("failed_bytes_read", pa.int64(), "bytes fetched from storage of which no clip came"),
         _column("failed_attempt", pa.int32(), "which attempt at the video this failure is, from 1"),
+        _optional("facts", pa.struct(_FACTS), "what the opened file says of itself"),
     ]
 )
 """decode -> reason: one row per unit, bounded in frame bytes; a failure is a row of its own, the video's last."""
@@ -202,6 +226,7 @@ RESULTS: Final = pa.schema(
         _VERSION,
         *_CLIP,
         *_FRAMES,
+        *_CLIP_CLOCK,
         *_ANSWER,
         _optional("threshold", pa.float64(), "the confidence at which the gate let go; null where none was in force"),
         _column("model", pa.string(), "name of the model"),
@@ -214,10 +239,28 @@ RESULTS: Final = pa.schema(
 """A file of results: one row per (clip, question) that came back. The manifest's columns follow with the prefix
 `input_`; config_id stands in the path."""
 
+_OF_CLIPS = [
+    _column("clip_policy", pa.string(), "16 hex digits for how the video was cut and frames were selected"),
+    *_LOOK,
+    _optional("embedding", pa.list_(pa.float16()), "the engine's pooled vision states; null where it gives none"),
+]
+
+CLIPS: Final = pa.schema(
+    [
+        *_VIDEO_KEY,
+        *(field for field in _CLIP if field.name in ("clip_index", "start_seconds", "end_seconds", "clip_is_last")),
+        *_CLIP_CLOCK,
+        *_OF_CLIPS,
+        *_RUN,
+    ]
+)
+"""A file of clips: one row per clip of which anything was asked. The manifest's columns follow with the prefix
+`input_`; config_id stands in the path."""
+
 NEWER_COLUMNS: Final = frozenset(
-    {"clip_is_letterboxed", "clip_started_at", "clip_ended_at", "video_version", "frame_height", "frame_width", "clip_fps", "question_options",
+    {"clip_is_letterboxed", "video_version", "frame_height", "frame_width", "clip_fps", "question_options",
      "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value", "prompt_seconds",
-     "first_answer_seconds", "thinking_seconds"}
+     "first_answer_seconds", "thinking_seconds", *(field.name for field in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS))}
 )  # fmt: skip
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
 
@@ -243,21 +286,22 @@ stands in the path."""
 
 
 def with_config_id(schema: pa.Schema) -> pa.Schema:
-    """The columns of RESULTS or FAILURES as readers have them, with the one that stands in the path."""
+    """The columns of RESULTS, FAILURES or CLIPS as readers have them, with the one that stands in the path."""
     place = schema.get_field_index(_RUN[0].name)
     return schema.insert(place, CONFIG_ID)
 
 
-_ROW_KIND = _column("row_kind", pa.string(), "answer: a row for results; failure: a row for failures")
+_ROW_KIND = _column("row_kind", pa.string(), "answer: a row for results; failure: for failures; clip: for clips")
 _FAILURE_ONLY = [field for field in FAILURES if field.name not in RESULTS.names]
 
 JOURNAL: Final = pa.schema(
     [
         _ROW_KIND,
-        *(field.with_nullable(True) for field in [*RESULTS, *_FAILURE_ONLY]),
+        *(field.with_nullable(True) for field in [*RESULTS, *_FAILURE_ONLY, *_OF_CLIPS, *_FACTS]),
     ]
 )
-"""One object per unit: its rows of both kinds. config_id stands in the path."""
+"""One object per unit: its rows of all kinds, and what the file of its video says of itself beside each clip. config_id
+stands in the path."""
 
 VIDEO_STATES: Final = pa.schema(
     [
@@ -268,9 +312,16 @@ VIDEO_STATES: Final = pa.schema(
         _optional("first_seen", pa.timestamp("us", tz="UTC"), "when a run first found it; null: before this was kept"),
         _column("since", pa.timestamp("us", tz="UTC"), "when a run found it in this state"),
         _column("source", pa.string(), "the input that named it then: a prefix, a glob, a manifest, or list"),
+        _optional(
+            "last_seen", pa.timestamp("us", tz="UTC"), "when a run last found it; in files null where it is current"
+        ),
+        _optional("started_at", pa.timestamp("us", tz="UTC"), "when it began, by `input.started_at`"),
+        *_FACTS,
     ]
 )
-"""videos/: a row for each change of a video's state; the last row of a video_id says how it is."""
+"""videos/: a row for each change of what is known of a video; the last row of a video_id says how it is. The manifest's
+columns follow with the prefix `input_`, as they were then. `duration_seconds` and what follows are null until a decoder
+has opened the video and its clips are sealed."""
 
 ANSWERED_KEYS: Final = pa.schema(
     [

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from framegate.schemas.clip import Clip, FrameBatch, Member, Refusal, Video
+from framegate.schemas.clip import Clip, ClipLook, FrameBatch, Member, Refusal, Video, VideoFacts
 from framegate.schemas.qa import Answer
 
 
@@ -100,6 +100,7 @@ class _ClipOfUnit:
     is_truncated    the file breaks off in it, so that it has fewer frames than it should
     is_letterboxed frames of it have another shape than the first one of the video, and black beside them
     bytes_read      fetched from storage for it
+    look            what it looks like; None where nobody looked
     """
 
     clip: Clip
@@ -108,6 +109,7 @@ class _ClipOfUnit:
     is_truncated: bool = False
     is_letterboxed: bool = False
     bytes_read: int = 0
+    look: ClipLook | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +123,8 @@ class DecodedClip(_ClipOfUnit):
         return AnsweredClip(
             **_shared_fields(self, _ClipOfUnit),
             num_frames=len(self.frames),
+            frame_size=self.frames.frames_THWC.shape[1:3],
+            fps=_fps(self.frames.pts_seconds),
             answers=tuple(answers),
             failures=tuple(failures),
         )
@@ -128,9 +132,15 @@ class DecodedClip(_ClipOfUnit):
 
 @dataclass(frozen=True, kw_only=True)
 class AnsweredClip(_ClipOfUnit):
-    """One clip with what came back: `answers`, and `failures` as (question_hash, failure)."""
+    """One clip with what came back: `answers`, and `failures` as (question_hash, failure).
+
+    frame_size   (height, width) of its frames, in pixels
+    fps          frames a second that were selected; None for a single frame
+    """
 
     num_frames: int
+    frame_size: tuple[int, int]
+    fps: float | None
     answers: tuple[Answer, ...] = ()
     failures: tuple[tuple[str, Failure], ...] = ()
 
@@ -146,6 +156,7 @@ class _Unit:
     failed_clip_index   the first clip without frames; None: the whole video
     failed_bytes_read   fetched from storage without a clip to show for it
     failed_attempt      which attempt at the video the failure is, from 1
+    facts               what the file says of itself; None where it could not be opened
     """
 
     video: Video
@@ -156,6 +167,7 @@ class _Unit:
     failed_clip_index: int | None = None
     failed_bytes_read: int | None = None
     failed_attempt: int = 1
+    facts: VideoFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +191,7 @@ class DecodedUnit(_Unit):
                 failed_clip_index=row["failed_clip_index"],
                 failed_bytes_read=row["failed_bytes_read"],
                 failed_attempt=row["failed_attempt"],
+                facts=None if row["facts"] is None else VideoFacts(**row["facts"]),
             )
 
     def answered(self, clips: Iterable[AnsweredClip]) -> AnsweredUnit:
@@ -202,6 +215,7 @@ class DecodedUnit(_Unit):
                     "height": decoded.frames.frames_THWC.shape[1],
                     "width": decoded.frames.frames_THWC.shape[2],
                     "pts_seconds": decoded.frames.pts_seconds.tolist(),
+                    "look": None if decoded.look is None else asdict(decoded.look),
                 }
                 for decoded in self.clips
             ],
@@ -210,6 +224,7 @@ class DecodedUnit(_Unit):
             "failed_clip_index": self.failed_clip_index,
             "failed_bytes_read": self.failed_bytes_read,
             "failed_attempt": self.failed_attempt,
+            "facts": None if self.facts is None else asdict(self.facts),
         }
 
 
@@ -237,6 +252,10 @@ def video_of(row: Mapping[str, Any]) -> Video:
         member=None if name is None else Member(name=name, offset_bytes=row["member_offset_bytes"]),
         access=row.get("access") or "",
     )
+
+
+def _fps(pts_seconds: np.ndarray) -> float | None:
+    return round((len(pts_seconds) - 1) / float(pts_seconds[-1] - pts_seconds[0]), 3) if len(pts_seconds) > 1 else None
 
 
 def clip_row(clip: DecodedClip | AnsweredClip, *, num_frames: int) -> dict[str, Any]:
@@ -303,6 +322,7 @@ def _clips_of(video_id: str, rows: Iterable[Mapping[str, Any]], frames: pa.Scala
             is_truncated=row["clip_is_truncated"],
             is_letterboxed=row["clip_is_letterboxed"],
             bytes_read=row["bytes_read"],
+            look=None if row["look"] is None else ClipLook(**row["look"]),
         )
         offset += size
 

@@ -1,9 +1,11 @@
-"""An output as earlier versions left it: config_id is a column of each sealed file as well as a part of its path."""
+"""Outputs as earlier versions left them: config_id is a column of each sealed file as well as a part of its path, or
+columns that are newer are not there."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,23 +15,33 @@ from framegate.pipelines.commit.growth import Mark
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.sealed_file import columns_digest
 from framegate.pipelines.commit.sealed_parquet import encode_sealed
+from framegate.schemas.tables import NEWER_COLUMNS
 
 
 def put_config_id_into_files(output: Output) -> None:
     """Writes all sealed files anew, and what the records of their seals say of the bytes and columns."""
-    for config_id in {path.name for path in Path(output.root, "seals").iterdir()}:
-        _put_into_files(output, config_id.removeprefix("config_id="))
+    _write_anew(output, _with_config_id)
     layout = Path(output.root, "layout.json")
     if layout.exists():
         document = json.loads(layout.read_text())
         layout.write_text(json.dumps({"partition_by": document["partition_by"]}) + "\n")
 
 
-def _put_into_files(output: Output, config_id: str) -> None:
+def take_newer_columns_out(output: Output) -> None:
+    """The same with files that have none of NEWER_COLUMNS."""
+    _write_anew(output, lambda path, _: _without_newer(path))
+
+
+def _write_anew(output: Output, make: Callable[[Path, str], bytes]) -> None:
+    for config_id in {path.name for path in Path(output.root, "seals").iterdir()}:
+        _write_files(output, config_id.removeprefix("config_id="), make)
+
+
+def _write_files(output: Output, config_id: str, make: Callable[[Path, str], bytes]) -> None:
     said: dict[str, dict[str, str | int]] = {}
     for table in ("results", "failures"):
         for path in Path(output.layout.folder(table, config_id)).rglob("*.parquet"):
-            data = _with_config_id(path, config_id)
+            data = make(path, config_id)
             path.write_bytes(data)
             sha256 = hashlib.sha256(data).hexdigest()
             digest = columns_digest(pq.read_schema(pa.BufferReader(data)))
@@ -40,6 +52,15 @@ def _put_into_files(output: Output, config_id: str) -> None:
         for file in document["files"]:
             file.update(said[file["uri"]], sha256_before=None)
         record.write_text(json.dumps(document))
+
+
+def _without_newer(path: Path) -> bytes:
+    file = pq.ParquetFile(path)
+    mark = Mark.of(file.metadata, number=int(path.stem))
+    kept = [name for name in file.schema_arrow.names if name not in NEWER_COLUMNS]
+    groups = [file.read_row_group(number, columns=kept) for number in range(file.num_row_groups)]
+    schema = pa.schema([file.schema_arrow.field(name) for name in kept]).remove_metadata()
+    return encode_sealed([rows.cast(schema) for rows in groups], schema, metadata=mark.to_metadata())
 
 
 def _with_config_id(path: Path, config_id: str) -> bytes:

@@ -86,7 +86,7 @@ ALLOWED: dict[str, set[str]] = {
              "pipelines.plan", "pipelines.reason.engines", "pipelines.report", "pipelines.results"},
     "jobs.lab": {"schemas", "jobs", "pipelines.failpoints", "pipelines.lab", "pipelines.results"},
     "jobs.cli": {"schemas", "jobs", "jobs.lab"},
-    "jobs.framegate": {"jobs.cli"},
+    "jobs.framegate": {"jobs.cli", "pipelines.results"},
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from framegate.schemas.qa import Answer, Question, Verdict
 from framegate.schemas.unit import AnsweredClip, AnsweredUnit, Failure
 from tests.run_records import put_run
 
+SINCE = datetime(2026, 11, 1, 1, tzinfo=UTC)
 QUESTIONS = tuple(Question(id=f"q{n}", text=f"question {n}?", type="yes_no") for n in range(3))
 
 
@@ -43,6 +44,9 @@ def make_answer(question: Question, *, is_parsed: bool = True) -> Answer:
         finish_reason="exit",
         status="answered" if is_parsed else "unparsed",
         engine_seconds=0.25,
+        prompt_seconds=0.125,
+        answer_bool=True if is_parsed else None,
+        answer_first_value="yes" if is_parsed else None,
     )
 
 
@@ -70,6 +74,8 @@ def make_unit(
             clip=Clip(video_id=video.video_id, index=n, start_seconds=2.0 * n, end_seconds=2.0 * n + 2),
             is_last=n == num_clips - 1,
             num_frames=4,
+            frame_size=(56, 84),
+            fps=2.0,
             decode_seconds=0.5,
             answers=tuple(make_answer(q, is_parsed=place >= num_unparsed) for place, q in enumerate(answered)),
             failures=((questions[-1].hash, Failure(stage="reason", reason="engine_error", message="no")),)
@@ -168,4 +174,5 @@ def facts() -> RunFacts:
         engine="transformers",
         threshold=0.97,
         question_ids={question.hash: question.id for question in QUESTIONS},
+        question_since={question.hash: SINCE for question in QUESTIONS},
     )

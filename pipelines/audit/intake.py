@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from framegate.pipelines.audit.keys import FAILURE, RESULT, UNSEALED, KeySpool, Names, row_keys
+from framegate.pipelines.audit.keys import CLIP, FAILURE, RESULT, UNSEALED, KeySpool, Names, row_keys
 from framegate.pipelines.commit.tombstones import erased_among
 from framegate.schemas.counts import SEALED_COUNTS, Counts
 
@@ -21,6 +21,7 @@ _COLUMNS: Final = {
     RESULT: (*_KEY, "status", "thinking", "num_answer_tokens", "num_thinking_tokens"),
     FAILURE: (*_KEY, "attempts"),
     UNSEALED: (*_KEY, "attempts"),
+    CLIP: ("video_id", "clip_index", "clip_policy", "run_id"),
 }
 
 
@@ -33,14 +34,15 @@ class Intake:
     runs: Names = field(default_factory=Names)
     configs: Names = field(default_factory=Names)
     files: Names = field(default_factory=Names)
-    num_rows: dict[int, int] = field(default_factory=lambda: dict.fromkeys((RESULT, FAILURE, UNSEALED), 0))
+    num_rows: dict[int, int] = field(default_factory=lambda: dict.fromkeys(_COLUMNS, 0))
 
     def columns(self, table: int) -> list[str]:
         """The columns that `take` needs of the rows of one table."""
         return [*_COLUMNS[table], *(["video_uri"] if self.tombstones else [])]
 
     def take(self, rows: pa.Table, *, table: int, config_id: str, file: str) -> dict[int, Counts]:
-        """Takes in rows with `columns(table)`. Returns the SUMMED counts by number of a run; nothing if unsealed.
+        """Takes in rows with `columns(table)`. Returns the SUMMED counts by number of a run; none of
+        clips, nor if unsealed.
 
         Raises FramegateError where an id is not an id.
         """
@@ -48,7 +50,7 @@ class Intake:
         config, number = self.configs.code(config_id), -1 if table == UNSEALED else self.files.code(file)
         self.spool.add_rows(row_keys(rows, table=table, config=config, file=number, run=run))
         self.num_rows[table] += rows.num_rows
-        return {} if table == UNSEALED else _count(rows, table, run)
+        return {} if table in (UNSEALED, CLIP) else _count(rows, table, run)
 
     def num_erased(self, rows: pa.Table) -> int:
         """How many rows are of videos that were erased."""

@@ -17,7 +17,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.store.parquet import PARQUET_ERRORS
 from framegate.schemas.errors import FramegateError
-from framegate.schemas.tables import INPUT_PREFIX, JOURNAL
+from framegate.schemas.tables import INPUT_PREFIX, JOURNAL, NEWER_COLUMNS
 
 
 def check_journal(report: AuditReport, output: Output, intake: Intake, *, is_quick: bool) -> None:
@@ -69,7 +69,8 @@ def _schema_problem(there: pa.Schema) -> str | None:
         return None
     types = {column.name: column.type for column in there}
     for column in JOURNAL:
-        if types.get(column.name) != column.type:
+        is_missing = column.name not in types and column.name in NEWER_COLUMNS
+        if types.get(column.name) != column.type and not is_missing:
             return f"has {types.get(column.name, 'nothing')} as {column.name}, not {column.type}"
     for column in types:
         if column not in JOURNAL.names and not column.startswith(INPUT_PREFIX):

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 
 from framegate.schemas.keys import id_number, id_numbers, id_text
 
-RESULT, FAILURE, UNSEALED = 0, 1, 2
-TABLE_NAMES: Final = ("results", "failures", "the journal")
+RESULT, FAILURE, UNSEALED, CLIP = 0, 1, 2, 3
+TABLE_NAMES: Final = ("results", "failures", "the journal", "clips")
 """The table that a row is in, by the numbers above."""
 
 KEY_ROW: Final = np.dtype(
@@ -64,16 +64,20 @@ class Names:
 
 
 def row_keys(found: pa.Table, *, table: int, config: int, file: int, run: np.ndarray) -> np.ndarray:
-    """KEY_ROW for each row with video_id, clip_index, question_hash and, unless it is an answer, attempts.
+    """KEY_ROW for each row with video_id, clip_index, question_hash and, unless it is an answer, attempts; of
+    clips with video_id, clip_index and clip_policy.
 
     `attempts` is 0 where a row is not a failure. Raises FramegateError where an id is not an id.
     """
     rows = np.zeros(found.num_rows, KEY_ROW)
     rows["video"] = id_numbers(found.column("video_id"))
-    rows["question"] = id_numbers(found.column("question_hash"))
-    rows["has_question"] = found.column("question_hash").is_valid().to_numpy()
+    if table == CLIP:  # its policy stands where others have their question: both tell rows of one clip apart
+        rows["question"] = id_numbers(found.column("clip_policy"))
+    else:
+        rows["question"] = id_numbers(found.column("question_hash"))
+        rows["has_question"] = found.column("question_hash").is_valid().to_numpy()
     rows["clip"] = pc.fill_null(found.column("clip_index"), _NO_CLIP).to_numpy()
-    if table != RESULT:
+    if table not in (RESULT, CLIP):
         rows["attempts"] = pc.fill_null(found.column("attempts"), 0).to_numpy()
     rows["run"], rows["table"], rows["config"], rows["file"] = run, table, config, file
     return rows
@@ -82,6 +86,8 @@ def row_keys(found: pa.Table, *, table: int, config: int, file: int, run: np.nda
 def key_text(row: np.void) -> str:
     """A row's key as a person reads it."""
     clip = "no clip" if row["clip"] == _NO_CLIP else f"clip {row['clip']}"
+    if row["table"] == CLIP:
+        return f"video {id_text(int(row['video']))}, {clip}, clip policy {id_text(int(row['question']))}"
     question = f"question {id_text(int(row['question']))}" if row["has_question"] else "all questions"
     attempt = f", attempt {row['attempts']}" if row["attempts"] else ""
     return f"video {id_text(int(row['video']))}, {clip}, {question}{attempt}"

@@ -8,6 +8,7 @@ from typing import Final
 CHECKS: Final[dict[str, str]] = {
     "unique_results": "no clip and question is answered twice under one config_id",
     "unique_failures": "no failed attempt stands twice",
+    "unique_clips": "no clip stands twice under one config_id and clip policy",
     "planned": "every row belongs to a run that planned it, and every config_id is described",
     "counts": "what a finished run says that it wrote is there",
     "sealed_files": "every sealed file is named by a seal, whole, and as it was sealed",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from framegate.pipelines.audit.intake import SUMMED, Intake
-from framegate.pipelines.audit.keys import TABLE_NAMES, doubled, key_text, unplanned
+from framegate.pipelines.audit.keys import CLIP, FAILURE, RESULT, TABLE_NAMES, doubled, key_text, unplanned
 from framegate.pipelines.audit.planned import name_plans, take_plans
 from framegate.pipelines.audit.report import AuditReport
 from framegate.pipelines.audit.sealed import Seals
@@ -65,14 +65,14 @@ def check_planned(report: AuditReport, output: Output, intake: Intake, *, is_qui
 
 
 def _check_keys(report: AuditReport, intake: Intake, known: np.ndarray) -> None:
-    unique = (report["unique_results"], report["unique_failures"])
-    for table, check in enumerate(unique):
+    unique = {RESULT: report["unique_results"], FAILURE: report["unique_failures"], CLIP: report["unique_clips"]}
+    for table, check in unique.items():
         check.num_checked = intake.num_rows[table]
     for rows, plans in intake.spool.parts():
         for row, other in doubled(rows):
             config_id = intake.configs.names[row["config"]]
             files = sorted({intake.files.names[place] for place in (row["file"], other["file"])})
-            unique[row["table"]].find(
+            unique[int(row["table"])].find(
                 f"{key_text(row)} of config_id {config_id} stands twice, in {' and '.join(files)}"
             )
         for row in unplanned(rows[np.isin(rows["run"], known)], plans, intake.spool):

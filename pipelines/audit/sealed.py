@@ -1,6 +1,7 @@
 """Sealed files against the records of their seals, and against the erasures that replaced them since.
 
-`read_seals` says what is sealed. `check_sealed` reads every file below results/ and failures/ and takes in its rows.
+`read_seals` says what is sealed. `check_sealed` reads every file below results/, failures/ and clips/, and
+takes in its rows.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from framegate.pipelines.audit.found_file import (
     was_replaced,
 )
 from framegate.pipelines.audit.intake import Intake
-from framegate.pipelines.audit.keys import FAILURE, RESULT
+from framegate.pipelines.audit.keys import CLIP, FAILURE, RESULT
 from framegate.pipelines.audit.report import AuditReport, Check
 from framegate.pipelines.audit.unknown_objects import SEALED_NAME, OutputNames
 from framegate.pipelines.commit.growth import Mark
@@ -37,9 +38,9 @@ from framegate.pipelines.store import ObjectInfo, Store
 from framegate.pipelines.store.parquet import PARQUET_ERRORS
 from framegate.schemas.counts import Counts
 from framegate.schemas.errors import CredentialsError, FramegateError, StorageError
-from framegate.schemas.tables import CONFIG_ID, FAILURES, INPUT_PREFIX, NEWER_COLUMNS, RESULTS
+from framegate.schemas.tables import CLIPS, CONFIG_ID, FAILURES, INPUT_PREFIX, NEWER_COLUMNS, RESULTS
 
-SEALED_TABLES: Final = {"results": (RESULT, RESULTS), "failures": (FAILURE, FAILURES)}
+SEALED_TABLES: Final = {"results": (RESULT, RESULTS), "failures": (FAILURE, FAILURES), "clips": (CLIP, CLIPS)}
 _BATCH_ROWS: Final = 100_000
 _CHUNK_BYTES: Final = 8 * 2**20
 _AS_NUMBERS: Final = ["video_id", "question_hash", "run_id", "video_uri"]  # few words, many rows

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from framegate.pipelines.audit.report import Check
+from framegate.pipelines.commit.first_asked import NAME as FIRST_ASKED_NAME
 from framegate.pipelines.commit.layout import FOLDERS, TOGETHER
 from framegate.pipelines.commit.output import Output
 
@@ -21,11 +22,12 @@ _UNIT: Final = r"\d{7,}-(?:\d{7,}-[0-9a-f]{12}|undecoded-\d+)"
 _TOGETHER: Final = rf"{TOGETHER}\d+-[0-9a-f]{{12}}"
 _RUN: Final = r"[^/]+"
 JOURNAL_NAME: Final = re.compile(rf"journal/config_id=({_ID})/({_ID})/{_UNIT}\.(?:arrow\.zst|parquet)")
-SEALED_NAME: Final = re.compile(rf"(results|failures)/config_id=({_ID})/(?:[^/]+=[^/]*/)*(\d{{8,}})\.parquet")
+SEALED_NAME: Final = re.compile(rf"(results|failures|clips)/config_id=({_ID})/(?:[^/]+=[^/]*/)*(\d{{8,}})\.parquet")
 _NAMES: Final[dict[str, str]] = {
-    # Any Parquet in these three is looked at by a check of its own, whatever it is called.
+    # Any object in these four is looked at by a check of its own, whatever it is called.
     "results": r".+\.parquet",
     "failures": r".+\.parquet",
+    "clips": r".+\.parquet",
     "journal": r".+",
     "videos": r"\d{8,}(?:\.all)?\.parquet",
     "seals": rf"config_id={_ID}/(?:\d{{8,}}\.(?:plan\.parquet|json)|history\.json\.gz)",
@@ -35,6 +37,7 @@ _NAMES: Final[dict[str, str]] = {
     "leases": rf"{_ID}\.json",
     "configs": rf"{_ID}\.yaml",
     "adoptions": rf"{_ID}\.yaml",
+    "questions": FIRST_ASKED_NAME,
     "indexes": r"[0-9a-f]{32}\.parquet",
     "reports": rf"{_RUN}\.html",
     "tombstones": r"[0-9a-f]{32}\.json",

@@ -21,6 +21,7 @@ from framegate.pipelines.commit.sealed_parquet import (
     ROW_GROUP_ROWS,
     ROW_KINDS,
     encode_sealed,
+    group_rows,
     row_positions,
     take_sealed,
 )
@@ -206,7 +207,7 @@ class _GrowingBatch:
         if starts_anew:
             self._samples.clear()
         for table in ROW_KINDS:
-            positions = row_positions(table, rows)
+            positions = row_positions(table, rows)[-group_rows(table) :]
             if len(positions):
                 self._samples.setdefault(table, _Sample()).add(table, rows, positions)
         self._num_rows_sampled_at = self._num_rows
@@ -221,7 +222,7 @@ class _Sample:
     def add(self, table: str, rows: pa.Table, positions: np.ndarray) -> None:
         schema = sealed_schema(table, rows.schema)
         self._empty_bytes = len(encode_sealed([], schema, is_checked=False))
-        encoded = encode_sealed(take_sealed(rows, positions, schema), schema, is_checked=False)
+        encoded = encode_sealed(take_sealed(table, rows, positions, schema), schema, is_checked=False)
         self._size_bytes += len(encoded) - self._empty_bytes
         self._num_rows += len(positions)
 

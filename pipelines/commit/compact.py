@@ -75,7 +75,7 @@ def merge_files(files: FileWriter, plan: SealPlan, tombstones: frozenset[str], i
     brought = files.bring(plan, target, schema, lambda _: list(merge_sorted(target.table, kept)))
     removed = _sum(map(_runs, aligned))
     removed.subtract(_sum(map(_runs, kept)))
-    which = "answers" if target.table == "results" else "failures"
+    which = {"results": "answers"}.get(target.table, target.table)
     return SealRecord(
         seal=plan.seal,
         files=(brought.file,),

@@ -62,7 +62,7 @@ class FileWriter:
             plan,
             target,
             sealed_schema(target.table, rows.schema, inputs),
-            lambda schema: list(take_sealed(rows, positions, schema)),
+            lambda schema: list(take_sealed(target.table, rows, positions, schema)),
         )
         if brought.is_ours:
             return brought.file, rows.select(columns).take(pa.array(positions))

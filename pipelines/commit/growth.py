@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.sealed_columns import align, has_columns
-from framegate.pipelines.commit.sealed_parquet import ROW_GROUP_ROWS, encode_sealed, in_order, sort_order
+from framegate.pipelines.commit.sealed_parquet import ROW_GROUP_ROWS, encode_sealed, group_rows, in_order, sort_order
 from framegate.pipelines.store.append import DifferentColumns, append_row_groups, measure
 
 MAX_DEAD_BYTES: Final = 256 * 2**10
@@ -95,7 +95,8 @@ def grow(
         return encode_marked(row_groups, schema, mark)
     if not has_columns(file.schema_arrow, schema):
         return encode_marked((align(rows, schema) for rows in _all_anew(table, file, sizes, row_groups)), schema, mark)
-    first = first_to_merge(sizes, sum(rows.num_rows for rows in row_groups))
+    num_new_rows = sum(rows.num_rows for rows in row_groups)
+    first = first_to_merge(sizes, num_new_rows, full_rows=group_rows(table))
     added = [*_merged(table, file, range(first, len(sizes))), *row_groups]
     try:
         new = append_row_groups(old, encode_marked(added, schema, mark), num_kept=first)
@@ -118,14 +119,14 @@ def groups_of_last_seal(metadata: pq.FileMetaData, mark: Mark) -> range:
     return range(first, metadata.num_row_groups)
 
 
-def first_to_merge(sizes: Sequence[int], num_new_rows: int) -> int:
+def first_to_merge(sizes: Sequence[int], num_new_rows: int, *, full_rows: int = ROW_GROUP_ROWS) -> int:
     """The row groups from this one on become one; as many as there are where none are merged.
 
     A small row group is merged once what follows it, new rows included, has as many rows as it has. A single one is
     left as it is.
     """
     first, num_following = len(sizes), num_new_rows
-    while first and sizes[first - 1] < ROW_GROUP_ROWS and sizes[first - 1] <= num_following:
+    while first and sizes[first - 1] < full_rows and sizes[first - 1] <= num_following:
         first -= 1
         num_following += sizes[first]
     return first if len(sizes) - first > 1 else len(sizes)
@@ -135,8 +136,9 @@ def merge_sorted(table: str, parts: Sequence[pa.Table]) -> Iterator[pa.Table]:
     """The rows of tables with the same columns in order, as row groups."""
     rows = pa.concat_tables(parts).combine_chunks()
     rows = rows.take(pa.array(sort_order(table, rows)))
-    for start in range(0, rows.num_rows, ROW_GROUP_ROWS):
-        yield rows.slice(start, ROW_GROUP_ROWS)
+    size = group_rows(table)
+    for start in range(0, rows.num_rows, size):
+        yield rows.slice(start, size)
 
 
 def _merged(table: str, file: pq.ParquetFile, numbers: Sequence[int]) -> Iterator[pa.Table]:
@@ -149,7 +151,7 @@ def _all_anew(
 ) -> Iterator[pa.Table]:
     """The row groups of a clean version: the small ones at the end are one, the seal's own stay the last."""
     first = len(sizes)
-    while first and sizes[first - 1] < ROW_GROUP_ROWS:
+    while first and sizes[first - 1] < group_rows(table):
         first -= 1
     for number in range(first):
         yield in_order(table, file.read_row_group(number))

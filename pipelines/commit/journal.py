@@ -129,5 +129,5 @@ def receipt_of(table: pa.Table, video_id: str, *, created: bool) -> Receipt:
         engine_seconds=sum(row["engine_seconds"] for row in answers),
         decode_seconds=sum(clips.values()),
         undecoded=any(row["stage"] == "decode" for row in failures),
-        failure_reason=worst if 2 * num_worst > len(rows) else None,
+        failure_reason=worst if 2 * num_worst > len(answers) + len(failures) else None,
     )

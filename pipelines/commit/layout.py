@@ -23,7 +23,8 @@ HISTORY: Final = "history"
 
 OWN_NAMES: Final = re.compile(
     r"(?:results|failures|clips|journal|seals|attempts)/config_id=|(?:plans|videos|indexes)/[^/]+\.parquet$"
-    r"|reports/[^/]+\.html$|(?:runs|leases|tombstones)/[^/]+\.json(?:\.gz)?$|(?:configs|adoptions)/[^/]+\.yaml$|erasures/.+\.json$"
+    r"|reports/[^/]+\.html$|(?:runs|leases|tombstones|questions)/[^/]+\.json(?:\.gz)?$"
+    r"|(?:configs|adoptions)/[^/]+\.yaml$|erasures/.+\.json$"
     r"|layout\.json$"
 )
 """Names below an output of objects that are ours: the folder may hold the user's videos, too."""
@@ -39,6 +40,7 @@ class Layout:
     results/config_id=<id>/[<partition>=<value>/]<seal>.parquet    sealed answers: the only thing that SQL globs. The
                                                                    seal is the one that began the file
     failures/config_id=<id>/[<partition>=<value>/]<seal>.parquet   sealed failures
+    clips/config_id=<id>/[<partition>=<value>/]<seal>.parquet      sealed clips: a picture of each
     journal/config_id=<id>/<video_id>/<unit>.arrow.zst             one object per unit, until it is sealed
     seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of, and to
                                                                    which files they go
@@ -53,6 +55,7 @@ class Layout:
     runs/history.json.gz                                           the records of runs that are long over
     leases/<config_id>.json                                        which runs are at work on it
     configs/<config_id>.yaml                                       what the id stands for
+    questions/<question_hash>-<time>.json                          a wording, and when a run first asked it
     adoptions/<own config_id>.yaml                                 a configuration filed under another one's id
     indexes/<hash>.parquet                                         members of tar shards
     reports/<run_id>.html                                          the report that a run wrote as it ended
@@ -156,6 +159,6 @@ class Layout:
 
 
 FOLDERS: Final = (
-    "results", "failures", "videos", "journal", "seals", "attempts", "plans", "runs", "leases", "configs", "adoptions",
-    "indexes", "reports", "tombstones", "erasures",
+    "results", "failures", "clips", "videos", "journal", "seals", "attempts", "plans", "runs", "leases", "configs",
+    "adoptions", "questions", "indexes", "reports", "tombstones", "erasures",
 )  # fmt: skip

@@ -23,18 +23,20 @@ from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.commit.sealed_keys import KeyIndex, SealedKeys, key_columns
 from framegate.pipelines.commit.sealed_parquet import count_runs, row_positions, sort_order
 from framegate.pipelines.commit.tombstones import without_erased
+from framegate.pipelines.commit.video_facts import learn_facts
 from framegate.schemas.tables import JOURNAL
 
-WRITTEN_IN_ORDER: Final = ("failures", "results")
-"""Failures are written first, so that a reader never sees a video's answers without its failures."""
+WRITTEN_IN_ORDER: Final = ("failures", "clips", "results")
+"""Answers are written last, so that a reader never sees those of a video without its failures and clips."""
 
-_ORDERED_BY: Final = ("video_id", "clip_index", "question_id", "question_hash", "attempts")
+_ORDERED_BY: Final = ("video_id", "clip_index", "question_id", "question_hash", "attempts", "clip_policy")
 
 
 class SealWriter:
     """Writes the files of seals of one config_id. Sealed keys that were read for one seal are known to the next."""
 
     def __init__(self, output: Output, config_id: str) -> None:
+        self._output = output
         self._sealed_keys = SealedKeys(output)
         self.files = FileWriter(output, config_id)
 
@@ -70,13 +72,15 @@ class SealWriter:
                 here = kept[numbers[kept] == names.index(target.partition)] if is_here else kept[:0]
                 file, to_count = self.files.add(plan, target, rows, _in_order(table, rows, here), inputs)
                 files.append(file)
-                counted.append((table, to_count))
+                if table != "clips":
+                    counted.append((table, to_count))
+        learn_facts(self._output, rows)
         return SealRecord(
             seal=plan.seal,
             files=tuple(sorted(files, key=lambda file: file.uri)),
             runs=count_runs(counted),
             num_units=len(plan.objects) - len(skipped),
-            num_duplicates=max(0, rows.num_rows - sum(file.num_new_rows for file in files)),
+            num_duplicates=_num_duplicates(rows, files),
             num_erased=num_read - rows.num_rows,
             skipped=skipped,
             answers=answers,
@@ -96,6 +100,12 @@ class SealWriter:
         first = keys.first_rows()[~found[-1]]
         answers = SealedAnswers.of(mine, keys, first, found) if table == "results" else SealedAnswers()
         return of_table[first], answers
+
+
+def _num_duplicates(rows: pa.Table, files: Iterable[SealedFile]) -> int:
+    """Rows that no file got. Clips do not count: one that is asked again comes again, and is kept once."""
+    num_rows = rows.num_rows - len(row_positions("clips", rows))
+    return max(0, num_rows - sum(file.num_new_rows for file in files if file.table != "clips"))
 
 
 def _in_order(table: str, rows: pa.Table, positions: np.ndarray) -> np.ndarray:

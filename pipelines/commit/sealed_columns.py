@@ -15,13 +15,13 @@ from typing import Final
 import pyarrow as pa
 
 from framegate.pipelines.commit.input_types import cast_input, common_type
-from framegate.schemas.tables import CONFIG_ID, FAILURES, INPUT_PREFIX, RESULTS
+from framegate.schemas.tables import CLIPS, CONFIG_ID, FAILURES, INPUT_PREFIX, NEWER_COLUMNS, RESULTS
 
 Inputs = Mapping[str, pa.DataType]
 """The columns of manifests that an output knows, by their names in sealed files (`input_camera`), with their types."""
 
 NO_INPUTS: Final[Inputs] = MappingProxyType({})
-SCHEMAS: Final = {"results": RESULTS, "failures": FAILURES}
+SCHEMAS: Final = {"results": RESULTS, "failures": FAILURES, "clips": CLIPS}
 _MEANING: Final = {b"meaning": b"a column of the manifest"}
 
 
@@ -46,9 +46,14 @@ def fit_inputs(rows: pa.Table, inputs: Inputs) -> pa.Table:
 
 
 def is_of_this_version(table: str, there: pa.Schema) -> bool:
-    """Whether a file's own columns are those that this version writes, with or without config_id."""
+    """Whether a file's own columns are those that this version writes, with or without config_id. Newer ones may be
+    missing: they are null in its rows, and so this version can write it anew."""
     own = [(column.name, column.type) for column in there if not _is_input(column.name)]
-    wanted = [(column.name, column.type) for column in SCHEMAS[table]]
+    wanted = [
+        (column.name, column.type)
+        for column in SCHEMAS[table]
+        if column.name in there.names or column.name not in NEWER_COLUMNS
+    ]
     return [column for column in own if column[0] != CONFIG_ID.name] == wanted
 
 

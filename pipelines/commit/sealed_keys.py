@@ -25,6 +25,7 @@ from framegate.schemas.keys import id_number, id_numbers
 UNIQUE_BY: Final = {
     "results": ("video_id", "clip_index", "question_hash"),
     "failures": ("video_id", "clip_index", "question_hash", "attempts"),
+    "clips": ("video_id", "clip_index", "clip_policy"),
 }
 """The columns that identify a row of one config_id. Failures are a history: each attempt is a row."""
 
@@ -83,6 +84,9 @@ class KeyIndex:
 
 def key_columns(table: str, rows: pa.Table) -> list[np.ndarray]:
     """The parts of each row's key as numbers. Two rows have the same numbers exactly if they have the same key."""
+    if table == "clips":
+        ids = [id_numbers(rows.column(name)) for name in ("video_id", "clip_policy")]
+        return [ids[0], clip_numbers(rows.column("clip_index")), ids[1]]
     question = rows.column("question_hash")
     # (clip + 1) * 2, and 1 more where the row is about all questions: a null hash becomes the number 0, and must not
     # equal a real hash that is 0.

@@ -1,7 +1,7 @@
 """Sealed files: rows of the journal as Parquet in which engines skip most of what a query does not need.
 
-A file has the columns of RESULTS or FAILURES, sorted row groups with statistics, a page index, checksums and zstd. Here
-too are its rows counted by run, as the record of a seal holds them.
+A file has the columns of RESULTS, FAILURES or CLIPS, sorted row groups with statistics, a page index, checksums and
+zstd. Here too are its rows counted by run, as the record of a seal holds them.
 
 Rows are sorted by question, four row groups at a time, which hold neighbouring videos. So each row group has some of
 the questions and some of the videos, and a filter on either leaves most of a large file unread. By question alone, a
@@ -23,23 +23,40 @@ from framegate.pipelines.store.parquet import encode_row_groups
 from framegate.schemas.counts import Counts
 from framegate.schemas.keys import id_numbers
 
-ROW_KINDS: Final = {"results": "answer", "failures": "failure"}
+ROW_KINDS: Final = {"results": "answer", "failures": "failure", "clips": "clip"}
 ROW_GROUP_ROWS: Final = 65_536
 """Enough rows for a quick scan, few enough that statistics spare a query for one video most of a file."""
+
+CLIP_GROUP_ROWS: Final = 2048
+"""The same of clips, of which each has a picture: some 10 MB."""
 
 SORTED_ROWS: Final = 4 * ROW_GROUP_ROWS
 """So many rows are sorted by question together."""
 
 SORTED_BY: Final = ("question_id", "question_hash", "video_id", "clip_index")
-"""The order of the rows of each row group; those without a question or a clip come first."""
+"""The order of the rows of each row group, as far as a table has these columns; those without a question or a clip come
+first."""
 
-_ALL_DIFFERENT: Final = ("thinking_text", "confidence_first", "confidence_second", "engine_seconds")
-_NOT_FILTERED: Final = ("thinking_text",)  # texts of kilobytes, which statistics would hold twice per page
+_ALL_DIFFERENT: Final = (
+    "thinking_text", "confidence_first", "confidence_second", "engine_seconds", "thumbnail", "motion", "darkness",
+    "embedding",
+)  # fmt: skip
+_NOT_FILTERED: Final = (
+    "thinking_text",
+    "thumbnail",
+    "embedding",
+)  # texts of kilobytes, which statistics would hold twice per page
 _UNIT: Final = ("run_id", "video_id", "clip_index", "question_hash")
 _COUNTED_COLUMNS: Final = {
     "results": (*_UNIT, "status", "thinking", "num_answer_tokens", "num_thinking_tokens"),
     "failures": _UNIT,
+    "clips": ("run_id",),
 }
+
+
+def group_rows(table: str) -> int:
+    """How many rows a row group of a table has at most."""
+    return CLIP_GROUP_ROWS if table == "clips" else ROW_GROUP_ROWS
 
 
 def row_positions(table: str, rows: pa.Table) -> np.ndarray:
@@ -49,6 +66,8 @@ def row_positions(table: str, rows: pa.Table) -> np.ndarray:
 
 def sort_order(table: str, rows: pa.Table) -> np.ndarray:
     """The positions of rows in the order of a sealed file: as many at a time as SORTED_ROWS, each by SORTED_BY."""
+    if table == "clips":
+        return np.lexsort([clip_numbers(rows.column("clip_index")), id_numbers(rows.column("video_id"))])
     by_question = [_ranks(rows.column("question_id")), id_numbers(rows.column("question_hash"))]
     by_video = [id_numbers(rows.column("video_id")), clip_numbers(rows.column("clip_index"))]
     if table == "failures":
@@ -73,13 +92,15 @@ def clip_numbers(column: pa.ChunkedArray) -> np.ndarray:
     return pc.fill_null(pc.cast(column, pa.int64()), -1).to_numpy()
 
 
-def take_sealed(rows: pa.Table, positions: np.ndarray, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Rows of the journal at these positions as row groups of a sealed file.
+def take_sealed(table: str, rows: pa.Table, positions: np.ndarray, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Rows of the journal at these positions as row groups of a sealed file of one table.
 
     `schema` has the columns of `sealed_schema(table, rows.schema)`, or more: those are null, and types may be wider.
     """
-    for first in range(0, len(positions), ROW_GROUP_ROWS):
-        yield align(rows.take(pa.array(positions[first : first + ROW_GROUP_ROWS])), schema)
+    size = group_rows(table)
+    there = rows.select([name for name in schema.names if name in rows.column_names])
+    for first in range(0, len(positions), size):
+        yield align(there.take(pa.array(positions[first : first + size])), schema)
 
 
 def encode_sealed(
@@ -103,7 +124,11 @@ def encode_sealed(
         write_statistics=[name for name in schema.names if name not in _NOT_FILTERED],
         write_page_index=True,
         write_page_checksum=True,
-        sorting_columns=[pq.SortingColumn(schema.get_field_index(name), nulls_first=True) for name in SORTED_BY],
+        sorting_columns=[
+            pq.SortingColumn(schema.get_field_index(name), nulls_first=True)
+            for name in SORTED_BY
+            if name in schema.names
+        ],
     )
 
 
@@ -113,7 +138,7 @@ def counted_columns(table: str) -> Sequence[str]:
 
 
 def count_runs(parts: Sequence[tuple[str, pa.Table]]) -> dict[str, Counts]:
-    """SEALED_COUNTS by run_id of any number of (table, rows with its counted columns)."""
+    """SEALED_COUNTS by run_id of any number of (table, rows with its counted columns), of results and failures."""
     counts: dict[str, dict[str, int]] = {}
     clips = []
     for table, found in parts:

@@ -6,14 +6,16 @@ The unit is held to its contract before anything is written: every question of e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
+from framegate.schemas.clip import Clip, ClipLook
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.qa import Answer
+from framegate.schemas.start_time import WallClock
 from framegate.schemas.tables import INPUT_PREFIX, JOURNAL
 from framegate.schemas.unit import AnsweredClip, AnsweredUnit, Failure, clip_row
 
@@ -23,7 +25,9 @@ _FAILURE_CLIP = ("clip_index", "start_seconds", "end_seconds", "clip_is_last")
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """What all rows of one run share. `question_ids` maps hashes to ids of the bank in use."""
+    """What all rows of one run share. `question_ids` maps hashes to ids of the bank in use, `question_since` to when
+    this output was first asked them, where known, and `clock` tells when a video began. `clip_policy` names how videos
+    are cut (`schemas.config.clip_policy`)."""
 
     run_id: str
     config_id: str
@@ -32,6 +36,9 @@ class RunFacts:
     engine: str
     threshold: float | None
     question_ids: Mapping[str, str]
+    question_since: Mapping[str, datetime | None]
+    clip_policy: str = ""
+    clock: WallClock = field(default_factory=WallClock)
 
 
 def journal_table(unit: AnsweredUnit, facts: RunFacts, *, written_at: datetime) -> pa.Table:
@@ -43,16 +50,32 @@ def journal_table(unit: AnsweredUnit, facts: RunFacts, *, written_at: datetime) 
         "written_at": written_at,
         "decoder": unit.decoder or None,
     }
+    began = facts.clock.start_of(unit.video.inputs, unit.facts, before=written_at)
     attempts = dict(zip(unit.question_hashes, unit.attempts, strict=True)) if unit.clips else {}
     rows: list[dict[str, Any]] = []
     for clip in unit.clips:
+        columns = clip_row(clip, num_frames=clip.num_frames) | _clock_columns(clip.clip, began)
         _check_questions(unit, clip)
-        columns = clip_row(clip, num_frames=clip.num_frames)
-        rows += [_answer(shared, columns, answer, facts) for answer in clip.answers]
+        of_answers = {"video_version": unit.video.version, **columns, **_frames(clip)}
+        rows += [_answer(shared, of_answers, answer, facts) for answer in clip.answers]
         rows += [_failed_question(shared, columns, *failed, attempts, facts) for failed in clip.failures]
+        if clip.look is not None:
+            rows.append(_clip(shared, columns, unit, clip.look, facts))
     if unit.failure is not None:
         rows.append(_undecoded(shared, unit, unit.failure))
     return _append_inputs(pa.Table.from_pylist(rows, schema=JOURNAL), unit.video.inputs)
+
+
+def _frames(clip: AnsweredClip) -> dict[str, Any]:
+    height, width = clip.frame_size
+    return {"frame_height": height, "frame_width": width, "clip_fps": clip.fps}
+
+
+def _clock_columns(clip: Clip, began: datetime | None) -> dict[str, datetime | None]:
+    if began is None:
+        return {"clip_started_at": None, "clip_ended_at": None}
+    start, end = (began + timedelta(seconds=seconds) for seconds in (clip.start_seconds, clip.end_seconds))
+    return {"clip_started_at": start, "clip_ended_at": end}
 
 
 def _answer(
@@ -67,7 +90,13 @@ def _answer(
         "question_hash": question.hash,
         "question": question.text,
         "answer_type": question.type,
+        "question_options": list(question.options) or None,
+        "question_since": facts.question_since.get(question.hash),
         "answer": answer.answer,
+        "answer_letter": answer.answer_letter,
+        "answer_number": answer.answer_number,
+        "answer_bool": answer.answer_bool,
+        "answer_first_value": answer.answer_first_value,
         "answer_first": answer.answer_first,
         "answer_second": answer.answer_second,
         "confidence_first": answer.confidence_first,
@@ -84,10 +113,26 @@ def _answer(
         "finish_reason": answer.finish_reason,
         "status": answer.status,
         "engine_seconds": answer.engine_seconds,
+        "prompt_seconds": answer.prompt_seconds,
+        "first_answer_seconds": max(0.0, answer.engine_seconds - answer.prompt_seconds - answer.thinking_seconds),
+        "thinking_seconds": answer.thinking_seconds,
         "threshold": facts.threshold,
         "model": facts.model,
         "strategy": facts.strategy,
         "engine": facts.engine,
+    }
+
+
+def _clip(
+    shared: Mapping[str, Any], clip_columns: Mapping[str, Any], unit: AnsweredUnit, look: ClipLook, facts: RunFacts
+) -> dict[str, Any]:
+    return {
+        "row_kind": "clip",
+        **shared,
+        **clip_columns,
+        "clip_policy": facts.clip_policy,
+        **asdict(look),
+        **({} if unit.facts is None else asdict(unit.facts)),
     }
 
 

@@ -1,8 +1,9 @@
-"""The log of videos: which ones an output has seen, in which versions, and what became of them.
+"""The log of videos: which ones an output has seen, in which versions, what is known of them, what became of them.
 
-A run adds one object with a row for each video whose state changed, and none where nothing did. So a million videos
-that stay as they are cost a night nothing but reading their ids. The last row of a video_id says how it is. Objects are
-numbered and created once. When small ones have come together, one that stands for all of them takes their place.
+A run adds one object with a row for each video of which something changed, and none where nothing did. So a million
+videos that stay as they are cost a night nothing but reading their ids. The last row of a video_id says how it is.
+Objects are numbered and created once. When small ones have come together, one that stands for all of them takes their
+place.
 
 Nothing rests on this log but what is said of videos that are away: a row that is lost is found again by the next run.
 """
@@ -10,7 +11,7 @@ Nothing rests on this log but what is said of videos that are away: a row that i
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -22,11 +23,11 @@ import pyarrow.compute as pc
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.plan_history import read_plans
 from framegate.pipelines.commit.tombstones import read_tombstones, without_erased
+from framegate.pipelines.commit.video_rows import HAS_FACTS, join_rows, make_rows, with_facts
 from framegate.pipelines.failpoints import reach
-from framegate.pipelines.store.parquet import encode_parquet, read_columns
+from framegate.pipelines.store.parquet import encode_parquet, read_columns, read_parquet
 from framegate.schemas.errors import ObjectNotFound
 from framegate.schemas.keys import id_numbers
-from framegate.schemas.tables import VIDEO_STATES
 
 CURRENT: Final = "current"
 SUPERSEDED: Final = "superseded"
@@ -37,7 +38,7 @@ MAX_OBJECTS: Final = 32  # then they are folded into one: a month of nights, som
 ROW_GROUP_ROWS: Final = 65_536
 _READS: Final = 5  # of a log that is folded meanwhile
 _NAME: Final = re.compile(r"(\d{8,})(\.all)?\.parquet")
-_BRIEF: Final = ("video_id", "state")
+_BRIEF: Final = ("video_id", "state", HAS_FACTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ class VideoLog:
 
     ids          video_ids as numbers, ascending, each once
     states       of each of them
+    has_facts    whether a decoder has opened it
     objects      URIs in order of their numbers
     last_number  the last one that is taken; -1: none is
     """
@@ -53,6 +55,7 @@ class VideoLog:
     output: Output
     ids: np.ndarray
     states: np.ndarray
+    has_facts: np.ndarray
     objects: tuple[str, ...]
     last_number: int
     _object_of: np.ndarray = field(repr=False)
@@ -65,13 +68,14 @@ class VideoLog:
         return self._before is None
 
     def rows(self, some: np.ndarray | None = None) -> pa.Table:
-        """The last row of each of `some` video_ids (numbers that are in the log), or of all, in VIDEO_STATES."""
+        """The last row of each of `some` video_ids (numbers that are in the log), or of all, in VIDEO_STATES and
+        with the columns of manifests (`video_rows`)."""
         places = np.arange(len(self.ids)) if some is None else np.searchsorted(self.ids, some)
-        tables = [VIDEO_STATES.empty_table()]
+        tables: list[pa.Table] = []
         for number in np.unique(self._object_of[places]).tolist():
             table = self._before if self._before is not None else _read(self.output, self.objects[number])
             tables.append(table.take(pa.array(np.sort(self._row_of[places[self._object_of[places] == number]]))))
-        return pa.concat_tables(tables)
+        return join_rows(tables)
 
 
 def read_video_log(output: Output) -> VideoLog:
@@ -88,18 +92,42 @@ def read_video_log(output: Output) -> VideoLog:
 def add_to_video_log(output: Output, changes: pa.Table, log: VideoLog) -> None:
     """Stores rows of VIDEO_STATES that are not in the log yet, as it was read. Raises StorageError."""
     changes = without_erased(changes, read_tombstones(output))
-    while changes.num_rows:
-        uri = output.layout.video_log(log.last_number + 1, is_whole=not log.objects)
-        if output.store.put_once(uri, _encode(changes)).is_ours:
-            reach("videos.added")
-            kept = _kept_after_erasures(output, uri, changes)
-            if kept.num_rows == changes.num_rows:
-                break
-            changes = kept
+    while changes.num_rows and not _put(output, _with_known_facts(changes, log), log):
         log = read_video_log(output)  # another run was first: most of its changes are ours
-        changes = _without_known(changes, log)
+        changes = _without_known(without_erased(changes, read_tombstones(output)), log)
     if len(log.objects) >= MAX_OBJECTS:
         _fold(output)
+
+
+def change_video_log(output: Output, make: Callable[[VideoLog], pa.Table]) -> int:
+    """Stores the rows that `make` gives for the log as it is; where others change it meanwhile, it is asked again.
+
+    Returns how many rows were stored. Raises StorageError.
+    """
+    while True:
+        log = read_video_log(output)
+        changes = without_erased(make(log), read_tombstones(output))
+        if not changes.num_rows or _put(output, changes, log):
+            break
+    if len(log.objects) >= MAX_OBJECTS:
+        _fold(output)
+    return changes.num_rows
+
+
+def _put(output: Output, changes: pa.Table, log: VideoLog) -> bool:
+    """False where the log has changed since it was read, or a video was erased meanwhile: nothing is stored then."""
+    uri = output.layout.video_log(log.last_number + 1, is_whole=not log.objects)
+    if not output.store.put_once(uri, _encode(changes)).is_ours:
+        return False
+    reach("videos.added")
+    return _kept_after_erasures(output, uri, changes).num_rows == changes.num_rows
+
+
+def _with_known_facts(changes: pa.Table, log: VideoLog) -> pa.Table:
+    """Changes may have been made of an older log, which did not have the facts of a video yet."""
+    ids = np.intersect1d(id_numbers(changes.column("video_id")), log.ids[log.has_facts])
+    lacks = changes.column(HAS_FACTS).null_count if HAS_FACTS in changes.column_names else changes.num_rows
+    return with_facts(join_rows([changes]), log.rows(ids)) if len(ids) and lacks else changes
 
 
 def _fold(output: Output) -> None:
@@ -141,29 +169,22 @@ def _read_log(output: Output) -> VideoLog:
     if not kept:
         return _log_of_plans(output)
     objects = [uri for _, uri in kept]
-    tables = [read_columns(output.store, uri, _BRIEF) for uri in objects]
+    tables = [_brief(read_columns(output.store, uri, _BRIEF)) for uri in objects]
     return _last_of_each(output, tables, objects=objects, last_number=kept[-1][0])
 
 
 def _log_of_plans(output: Output) -> VideoLog:
     """What an output from before this log tells: the videos that its runs have planned, the oldest run first."""
     planned = sorted(read_plans(output, ["video_id", "video_uri", "video_version"]), key=lambda plan: plan[0])
-    rows = pa.concat_tables([VIDEO_STATES.empty_table(), *(_planned(rows) for _, rows in planned)]).combine_chunks()
+    rows = join_rows(_planned(rows) for _, rows in planned).combine_chunks()
     return _last_of_each(output, [rows.select(_BRIEF)], objects=(), last_number=-1, before=rows)
 
 
 def _planned(plan: pa.Table) -> pa.Table:
     plan = plan.filter(pc.field("video_version") != "absent")
-    num_rows = plan.num_rows
     known = {name: plan.column(name) for name in ("video_id", "video_uri", "video_version")}
     constant = {"state": CURRENT, "since": datetime.fromtimestamp(0).astimezone(), "source": ""}
-    columns = [
-        known[field.name]
-        if field.name in known
-        else pa.repeat(pa.scalar(constant.get(field.name), field.type), num_rows)
-        for field in VIDEO_STATES
-    ]
-    return pa.Table.from_arrays(columns, schema=VIDEO_STATES)
+    return make_rows({**known, **constant}, plan.num_rows)
 
 
 def _last_of_each(
@@ -176,6 +197,9 @@ def _last_of_each(
 ) -> VideoLog:
     ids = np.concatenate([np.empty(0, np.uint64), *(id_numbers(table.column("video_id")) for table in tables)])
     states = np.concatenate([np.empty(0, object), *(_texts(table.column("state")) for table in tables)])
+    facts = np.concatenate(
+        [np.empty(0, np.bool_), *(table.column(HAS_FACTS).is_valid().to_numpy() for table in tables)]
+    )
     lengths = [table.num_rows for table in tables]
     object_of = np.repeat(np.arange(len(tables)), lengths)
     row_of = np.concatenate([np.empty(0, np.int64), *(np.arange(length) for length in lengths)])
@@ -186,6 +210,7 @@ def _last_of_each(
         output=output,
         ids=ids[last],
         states=states[last],
+        has_facts=facts[last],
         objects=tuple(objects),
         last_number=last_number,
         _object_of=object_of[last],
@@ -205,11 +230,16 @@ def _texts(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _read(output: Output, uri: str) -> pa.Table:
-    return read_columns(output.store, uri, VIDEO_STATES.names).cast(VIDEO_STATES)
+    return join_rows([read_parquet(output.store, uri, lambda file: file.read())])
+
+
+def _brief(rows: pa.Table) -> pa.Table:
+    """Objects of earlier versions have no facts."""
+    return rows if HAS_FACTS in rows.column_names else rows.append_column(HAS_FACTS, pa.nulls(len(rows), pa.string()))
 
 
 def _encode(rows: pa.Table) -> bytes:
-    return encode_parquet(rows.select(VIDEO_STATES.names).cast(VIDEO_STATES), row_group_rows=ROW_GROUP_ROWS)
+    return encode_parquet(join_rows([rows]).combine_chunks(), row_group_rows=ROW_GROUP_ROWS)
 
 
 def _number(uri: str) -> int:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 
+from framegate.pipelines.decode.clip_look import look_at
 from framegate.pipelines.decode.clip_reader import ClipReader
 from framegate.pipelines.decode.decoder_host import TRY_NEXT_DECODER, make_host
 from framegate.pipelines.decode.part import group_clips
 from framegate.pipelines.decode.policy import Policy
-from framegate.pipelines.decode.readers.reader import decoder_version
+from framegate.pipelines.decode.readers.reader import VideoHeader, decoder_version
 from framegate.pipelines.decode.scan_sharing import CutsBoard
 from framegate.pipelines.store import Store
-from framegate.schemas.clip import Video
+from framegate.schemas.clip import Video, VideoFacts
 from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import (
     ConfigError,
@@ -72,9 +74,10 @@ class DecodeStage:
                     try:
                         with self._host.open(name, source) as reader:
                             has_opened = True
+                            unit.facts = facts_of(reader.header)
                             for decoded in clip_reader.read(reader, source, label):
                                 num_bytes -= decoded.bytes_read
-                                yield from unit.add(decoded, label)
+                                yield from unit.add(replace(decoded, look=look_at(decoded.frames)), label)
                     finally:
                         num_bytes += source.bytes_read
                 failure = None
@@ -129,6 +132,7 @@ class _OpenUnit:
     def __init__(self, planned: PlannedVideo, size: int) -> None:
         self._planned = planned
         self._group_clips = size
+        self.facts: VideoFacts | None = None
         self._clips: list[DecodedClip] = []
         self._key: tuple[tuple[str, ...], tuple[int, ...], str] = ((), (), "")
 
@@ -158,8 +162,24 @@ class _OpenUnit:
                 attempts=attempts,
                 decoder=decoder,
                 clips=tuple(self._clips),
+                facts=self.facts,
             )
         self._clips = []
+
+
+def facts_of(header: VideoHeader) -> VideoFacts:
+    """What is kept of a video's header."""
+    created = header.created_seconds
+    return VideoFacts(
+        duration_seconds=header.duration_seconds,
+        container=header.container,
+        codec=header.codec,
+        fps=header.fps,
+        height=header.display_height,
+        width=header.display_width,
+        rotation=header.rotation,
+        created_at=None if created is None else datetime.fromtimestamp(created, UTC),
+    )
 
 
 def _frame_bytes(clips: list[DecodedClip]) -> int:

@@ -12,6 +12,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from framegate.pipelines.commit.first_asked import note_first_asked
 from framegate.pipelines.commit.fixed import fix
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.liveness import end_here
@@ -121,25 +122,29 @@ def begin(
         end_here(run_id, started_at)
 
 
-def record_intent(run: Run, planned: Plan, choice: ConfigChoice) -> None:
-    """Stores what the run sets out to do, before its first unit.
+def record_intent(run: Run, planned: Plan, choice: ConfigChoice) -> dict[str, datetime | None]:
+    """Stores what the run sets out to do, before its first unit. Gives back when each wording was first asked, by its
+    hash; nothing where nothing is left to ask.
 
     Raises ConfigError where another run has fixed other partitions or types of columns meanwhile, FramegateError where
     a planned video was erased.
     """
     output, run_id = run.output, run.run_id
     fix(output, run.job.config.output.partition_by, planned.columns, run.job.config.input.time_zone)
+    has_work = planned.videos.num_rows > 0
+    since = note_first_asked(output, planned.questions, run.started_at) if has_work else {}
     if choice.is_adopted:
         record_adoption(output, choice.own_id, choice.config_id, choice.document, run_id)
     else:
         record_config(output, choice.config_id, choice.document)
     run.record.update(**plan_fields(planned))
-    if planned.videos.num_rows:
+    if has_work:
         config_ids = pa.repeat(planned.config_id, planned.videos.num_rows)
         record_plan(output, run_id, planned.videos.append_column("config_id", config_ids))
         refuse_erased(output, run_id, planned)
     if planned.changes.num_rows:
         add_to_video_log(output, planned.changes, read_video_log(output))
+    return since
 
 
 def make_watchers(config: FailuresConfig) -> list[Watcher]:

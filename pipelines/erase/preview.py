@@ -13,7 +13,7 @@ from framegate.pipelines.erase.search import Matches, find_matches
 from framegate.pipelines.erase.targets import Targets
 from framegate.schemas.uris import public
 
-VIDEO_COLUMNS = ("video_uri", "results", "failures", "plans", "journal", "attempts")
+VIDEO_COLUMNS = ("video_uri", "results", "failures", "clips", "plans", "journal", "attempts")
 
 
 def as_stored(uri: str) -> str:

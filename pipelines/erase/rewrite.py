@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,10 +19,12 @@ from framegate.pipelines.commit.growth import Mark, encode_marked, groups_of_las
 from framegate.pipelines.commit.plan_history import plan_of
 from framegate.pipelines.commit.run_history import HISTORY_ENDING, encode_history, parse_history
 from framegate.pipelines.commit.runs import encode_record, parse_record
-from framegate.pipelines.commit.sealed_parquet import in_order
+from framegate.pipelines.commit.sealed_parquet import ROW_KINDS, in_order
 from framegate.pipelines.erase.targets import Targets, redact
 from framegate.pipelines.store.parquet import encode_parquet, one_of_ours
 from framegate.schemas.keys import uri_digest
+
+_COUNTED: Final = {"answer": "answers", "failure": "failures", "clip": "clips"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ def without_rows(uri: str, data: bytes, targets: Targets) -> Rewritten | None:
             return None
         is_erased = pc.field("video_uri").isin(sorted(erased))
         names = file.schema_arrow.names
-        columns = [name for name in ("run_id", "stage", "question_hashes") if name in names]
+        columns = [name for name in ("run_id", "stage", "question_hashes", "clip_policy") if name in names]
         removed = file.read(columns=[*columns, "video_uri"]).filter(is_erased)
         left = (file.read_row_group(number).filter(~is_erased) for number in range(file.num_row_groups))
         return Rewritten(
@@ -74,10 +76,16 @@ def _encode(
             num_new_rows=last.filter(~is_erased).num_rows,
             sha256_sealed=mark.sha256_sealed or hashlib.sha256(data).hexdigest(),
         )
-        table = "failures" if "stage" in file.schema_arrow.names else "results"
-        return encode_marked((in_order(table, rows) for rows in kept), file.schema_arrow, mark)
+        return encode_marked(
+            (in_order(_table_of(file.schema_arrow.names), rows) for rows in kept), file.schema_arrow, mark
+        )
     rows = pa.concat_tables([file.schema_arrow.empty_table(), *kept])
     return encode_parquet(rows, row_group_rows=file.metadata.row_group(0).num_rows)
+
+
+def _table_of(columns: Sequence[str]) -> str:
+    """Which table a sealed file with these columns is of."""
+    return "failures" if "stage" in columns else "clips" if "clip_policy" in columns else "results"
 
 
 def _count_videos(uri: str, rows: pa.Table) -> dict[str, dict[str, int]]:
@@ -88,18 +96,19 @@ def _count_videos(uri: str, rows: pa.Table) -> dict[str, dict[str, int]]:
 
 
 def removed_by_run(uri: str, rows: pa.Table) -> dict[str, dict[str, int]]:
-    """By run_id, how many of `rows` are answers and failures; of a plan, or of many of them: how many videos."""
+    """By run_id, how many of `rows` are answers, failures and clips; of a plan, or of many of them: how many videos."""
     if "run_id" not in rows.column_names or "question_hashes" in rows.column_names:
         return _count_videos(uri, rows)
+    run_ids = rows.column("run_id").to_pylist()
     if "row_kind" in rows.column_names:  # of the journal
-        failures = rows.filter(pc.field("row_kind") == "failure").column("run_id")
+        words = [_COUNTED[kind] for kind in rows.column("row_kind").to_pylist()]
     else:
-        failures = rows.column("run_id") if "stage" in rows.column_names else []
-    num_rows, num_failures = Counter(rows.column("run_id").to_pylist()), Counter(map(str, failures))
-    return {
-        run_id: {"answers": num_rows[run_id] - num_failures[run_id], "failures": num_failures[run_id]}
-        for run_id in sorted(num_rows)
-    }
+        table = _table_of(rows.column_names)
+        words = [_COUNTED[ROW_KINDS[table]]] * len(run_ids)
+    counted: dict[str, Counter[str]] = {}
+    for run_id, word in zip(run_ids, words, strict=True):
+        counted.setdefault(run_id, Counter(answers=0, failures=0))[word] += 1
+    return {run_id: dict(counted[run_id]) for run_id in sorted(counted)}
 
 
 def without_names(uri: str, data: bytes, targets: Targets) -> Rewritten | None:

@@ -27,7 +27,7 @@ from framegate.pipelines.store.parquet import read_columns, read_parquet
 from framegate.schemas.errors import ObjectNotFound, StorageError
 
 READ_THREADS = 8  # files whose column of URIs is read at the same time
-SEARCHED_TABLES = ("results", "failures", "videos", "plans")
+SEARCHED_TABLES = ("results", "failures", "clips", "videos", "plans")
 SHARD_METADATA = b"framegate_shard"  # in an index of a shard: a JSON mapping whose `uri` is the shard's
 
 

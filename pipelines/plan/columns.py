@@ -17,9 +17,10 @@ from framegate.pipelines.commit.seal_log import SealLog
 from framegate.pipelines.source.find import Found
 from framegate.pipelines.source.manifest import ColumnTypes
 from framegate.schemas.clock import find_zone
-from framegate.schemas.column_types import TYPES
+from framegate.schemas.column_types import TYPES, column_word
 from framegate.schemas.config import RunConfig
 from framegate.schemas.errors import ConfigError
+from framegate.schemas.start_time import CONTAINER_TIME
 from framegate.schemas.tables import INPUT_PREFIX
 
 OWN_TIME: Final = "written_at"  # the one column to partition by that is ours
@@ -32,10 +33,13 @@ class InputColumns:
     output: Output
     types: ColumnTypes
     partition_by: Sequence[str] = field(default=())
+    start_columns: Sequence[str] = field(default=())
 
     def check(self, found: Found) -> None:
-        """Raises ConfigError where a column to partition by is none, or the output has another type for a column."""
+        """Raises ConfigError where a column to partition by, or one that says when videos began, is none or no
+        time, or the output has another type for a column."""
         check_partition_columns(self.partition_by, {*found.names, *self.types.fixed})
+        check_start_columns(self.start_columns, found)
         check_columns(self.output, Fixed(partition_by=(), columns=self.types.fixed), found.columns)
 
     def notices(self, found: Found) -> list[str]:
@@ -57,10 +61,12 @@ def read_columns(config: RunConfig, output: Output, config_id: str) -> InputColu
         types=ColumnTypes(
             fixed=fixed,
             declared=declared,
-            times=frozenset(name for name, part in entries if part is not None and name != OWN_TIME),
+            times=frozenset(name for name, part in entries if part is not None and name != OWN_TIME)
+            | frozenset(config.input.start_columns),
             zone=find_zone(config.input.time_zone),
         ),
         partition_by=config.output.partition_by,
+        start_columns=config.input.start_columns,
     )
 
 
@@ -76,6 +82,26 @@ def check_partition_columns(partition_by: Sequence[str], names: Iterable[str]) -
                 f"did you mean '{match[0]}'?" if match else f"it has {', '.join(sorted(known - {OWN_TIME})) or 'none'}"
             )
             raise ConfigError(f"output.partition_by: '{entry}' is no column of the manifest; {hint}")
+
+
+def check_start_columns(names: Sequence[str], found: Found) -> None:
+    """Raises ConfigError where one of `input.started_at` is no column of the input, or holds no times.
+
+    Texts that an older output has fixed as such are held to be times as the manifest is read.
+    """
+    for name in names:
+        if name not in found.names:
+            match = difflib.get_close_matches(name, found.names, n=1, cutoff=0.5)
+            there = ", ".join(sorted(found.names)) or "none"
+            has = f"it has {there}, and `{CONTAINER_TIME}` stands for the file's own time"
+            hint = f"did you mean '{match[0]}'?" if match else has
+            raise ConfigError(f"input.started_at: '{name}' is no column of the manifest; {hint}")
+        data_type = found.columns.get(name)
+        if data_type is not None and not pa.types.is_timestamp(data_type) and not pa.types.is_string(data_type):
+            raise ConfigError(
+                f"input.started_at: the column '{name}' is {column_word(data_type)}, which does not say at what time a"
+                f" video begins; give times such as 2026-11-21T03:00, and declare `{name}: timestamp` in input.columns"
+            )
 
 
 def _fixed_types(output: Output, config_id: str) -> Mapping[str, pa.DataType]:

@@ -5,22 +5,21 @@ Nothing in storage is changed.
 
 from __future__ import annotations
 
-import pyarrow as pa
-
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.tombstones import read_tombstones, without_erased
 from framegate.pipelines.commit.video_log import read_video_log
 from framegate.pipelines.decode.policy import Policy
-from framegate.pipelines.plan.absent import are_absent, are_unreadable, recall_absent
+from framegate.pipelines.plan.absent import recall_absent
 from framegate.pipelines.plan.columns import read_columns
 from framegate.pipelines.plan.config_choice import ConfigChoice
 from framegate.pipelines.plan.coverage import Retries
 from framegate.pipelines.plan.left_out import first_refused, tell_left_out, tell_refused
+from framegate.pipelines.plan.look import Look
 from framegate.pipelines.plan.remaining import remaining
 from framegate.pipelines.plan.stored import read_stored
-from framegate.pipelines.plan.video_changes import Looked, find_changes, tell_changes
+from framegate.pipelines.plan.video_changes import tell_changes
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
-from framegate.pipelines.source.find import find_input, name_source
+from framegate.pipelines.source.find import find_input
 from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.source.names import OwnPlace
 from framegate.schemas.clock import now
@@ -49,15 +48,9 @@ def make_plan(
     columns = read_columns(job.config, output, id)
     found = find_input(job.config.input, indexes, types=columns.types, own=own_place(output))
     columns.check(found)
-    log, is_absent, is_unreadable = read_video_log(output), are_absent(found.videos), are_unreadable(found.videos)
-    looked = Looked(
-        source=name_source(job.config.input),
-        is_listing=found.is_shown,
-        unreadable=frozenset(found.videos.column("video_uri").filter(pa.array(is_unreadable)).to_pylist()),
-        now=time,
-    )
-    changes = find_changes(found.videos.filter(pa.array(~is_unreadable)), is_absent[~is_unreadable], log, looked)
-    videos = recall_absent(found.videos, is_absent | is_unreadable, log)
+    log, look = read_video_log(output), Look.of(job, found, time)
+    changes = look.changes(output, log)
+    videos = recall_absent(found.videos, look.is_absent | look.is_unreadable, log)
     left = remaining(
         videos,
         [question.hash for question in job.questions],

@@ -21,6 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from framegate.pipelines.commit.video_log import CURRENT, GONE, NOT_LISTED, SUPERSEDED, VideoLog
+from framegate.pipelines.commit.video_rows import join_rows, make_rows
+from framegate.pipelines.plan.video_inputs import inputs_of
 from framegate.pipelines.source.manifest import is_manifest
 from framegate.pipelines.source.shards import are_members, shards_of, split_member
 from framegate.schemas.keys import id_numbers
@@ -35,6 +37,7 @@ class Looked:
     is_listing   whether it lists the place of an object (`source.find.Found.is_shown`)
     unreadable   URIs of objects, and of folders with a slash at the end, that could not be looked at: what the log has
                  of them, or in them, stays as it is
+    last         tells when a run looked before; None where none has, or that is not known
     """
 
     source: str
@@ -50,10 +53,11 @@ class Looked:
         )
 
     now: datetime
+    last: Callable[[], datetime | None] = lambda: None
 
 
 def find_changes(found: pa.Table, is_absent: np.ndarray, log: VideoLog, looked: Looked) -> pa.Table:
-    """Rows for the log, in VIDEO_STATES: every video whose state is another one than there.
+    """Rows for the log (`commit.video_rows`): every video whose state is another one than there.
 
     `found` are rows of FOUND as they were found, but for those of what could not be looked at; `is_absent` are those
     that storage does not have.
@@ -71,7 +75,7 @@ def find_changes(found: pa.Table, is_absent: np.ndarray, log: VideoLog, looked: 
     away = log.ids[~is_there & ((log.states == CURRENT) | (log.states == NOT_LISTED))]
     if len(away):
         tables.append(_away(log.rows(away), found, there, is_absent, looked))
-    changes = pa.concat_tables(tables)
+    changes = join_rows(tables)
     return changes if log.is_begun or not len(log.ids) else _with_the_rest(changes, log)
 
 
@@ -113,23 +117,17 @@ def _new_rows(new: pa.Table, looked: Looked) -> pa.Table:
         "size_bytes": new.column("video_size_bytes"),
     }
     constant = {"state": CURRENT, "first_seen": looked.now, "since": looked.now, "source": looked.source}
-    return _table({**columns, **constant}, new.num_rows)
+    return make_rows({**columns, **constant, **inputs_of(new)}, new.num_rows)
 
 
 def _changed(rows: pa.Table, state: str, looked: Looked) -> pa.Table:
     kept = {name: rows.column(name) for name in rows.column_names}
-    return _table({**kept, "state": state, "since": looked.now, "source": looked.source}, rows.num_rows)
-
-
-def _table(values: Mapping[str, Any], num_rows: int) -> pa.Table:
-    """A table in VIDEO_STATES of columns, and of values that all rows share."""
-    columns = [
-        values[field.name]
-        if isinstance(values[field.name], pa.ChunkedArray)
-        else pa.repeat(pa.scalar(values[field.name], field.type), num_rows)
-        for field in VIDEO_STATES
-    ]
-    return pa.Table.from_arrays(columns, schema=VIDEO_STATES)
+    new = {"state": state, "since": looked.now, "source": looked.source, "last_seen": None}
+    if state != CURRENT and rows.num_rows:
+        last = pa.scalar(looked.last(), VIDEO_STATES.field("last_seen").type)
+        seen = [rows.column("last_seen"), pa.repeat(last, rows.num_rows), rows.column("first_seen")]
+        new["last_seen"] = pc.call_function("coalesce", seen)
+    return make_rows({**kept, **new}, rows.num_rows)
 
 
 def _away(rows: pa.Table, found: pa.Table, there: pa.Table, is_absent: np.ndarray, looked: Looked) -> pa.Table:
@@ -141,7 +139,7 @@ def _away(rows: pa.Table, found: pa.Table, there: pa.Table, is_absent: np.ndarra
         _changed(rows.filter(pa.array((states == state) & (was != state))), state, looked)
         for state in (SUPERSEDED, GONE, NOT_LISTED)
     ]
-    return pa.concat_tables(tables)
+    return join_rows(tables)
 
 
 class _Judge:
@@ -193,4 +191,4 @@ def _versions_of(there: pa.Table, shards: set[str]) -> dict[str, str]:
 def _with_the_rest(changes: pa.Table, log: VideoLog) -> pa.Table:
     """The first rows of a log: also those of videos that an older output had planned, and that stay as they are."""
     changed = id_numbers(changes.column("video_id"))
-    return pa.concat_tables([log.rows(log.ids[~np.isin(log.ids, changed)]), changes])
+    return join_rows([log.rows(log.ids[~np.isin(log.ids, changed)]), changes])

@@ -32,6 +32,7 @@ _TYPES: Final = {
     pa.int64(): "BIGINT",
     pa.float64(): "DOUBLE",
     pa.timestamp("us", tz="UTC"): "TIMESTAMP WITH TIME ZONE",
+    pa.list_(pa.float16()): "FLOAT[]",  # DuckDB has no halves: it reads them as floats
 }
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -56,25 +57,45 @@ _STANDING: Final = """
             AND a.clip_index >= coalesce(f.clip_index, 0) AND a.written_at > f.written_at
     ))"""
 
+SECONDS_AFTER: Final = """
+    CREATE OR REPLACE TEMP MACRO seconds_after(moment, seconds) AS
+        moment + to_microseconds(CAST(seconds * 1000000 AS BIGINT))
+"""
+"""A time, so many seconds later."""
+
 
 def create_view(
-    connection: duckdb.DuckDBPyConnection, view: str, schema: pa.Schema, table: SealedTable, *, is_remote: bool
+    connection: duckdb.DuckDBPyConnection,
+    view: str,
+    schema: pa.Schema,
+    table: SealedTable,
+    *,
+    is_remote: bool,
+    config_id: str | None = None,
 ) -> None:
-    """A view of the files of one table: its own columns, the partitions beside config_id, then those of manifests."""
+    """A view of the files of one table: its own columns, the partitions beside config_id, then those of manifests.
+    With a config_id it has the rows of that one alone."""
+    only = "" if config_id is None else f" WHERE {_CONFIG} = {text_literal(config_id)}"
     if table.is_uniform and not is_remote and not set(table.partitions) - {_CONFIG} & set(schema.names):
         columns = ", ".join(_columns(schema, table, _from_hive))
-        connection.execute(f"CREATE TEMP VIEW {view} AS SELECT {columns} FROM {_read_alike(table)}")
+        connection.execute(f"CREATE TEMP VIEW {view} AS {_select(columns, _read_alike(table), only)}")
         return
     in_files = {field.name: field.type for field in schema if field.name != _CONFIG} | dict(table.inputs)
     types = {name: _type_name(connection, data_type) for name, data_type in in_files.items()}
     if table.files:
         columns = ", ".join(_columns(schema, table, _from_path))
-        connection.execute(f"CREATE TEMP VIEW {view} AS SELECT {columns} FROM {_read_parquet(table.files, types)}")
+        source = _read_parquet(table.files, types)
+        connection.execute(f"CREATE TEMP VIEW {view} AS {_select(columns, source, only)}")
     else:
         typed = [*types.items(), (_CONFIG, "VARCHAR")]
-        by_name = {name: f"NULL::{data_type} AS {_quoted(name)}" for name, data_type in typed}
+        by_name = {name: f"NULL::{data_type} AS {quoted(name)}" for name, data_type in typed}
         ordered = ", ".join(by_name[name] for name in [*schema.names, *table.inputs])
         connection.execute(f"CREATE TEMP VIEW {view} AS SELECT {ordered} WHERE false")
+
+
+def _select(columns: str, source: str, only: str) -> str:
+    """The condition stands outside, where config_id is the column of the view."""
+    return f"SELECT {columns} FROM {source}" if not only else f"FROM (SELECT {columns} FROM {source}){only}"
 
 
 def create_standing(connection: duckdb.DuckDBPyConnection, table: SealedTable) -> None:
@@ -88,7 +109,7 @@ def comment(connection: duckdb.DuckDBPyConnection, view: str, schema: pa.Schema,
     if table.files:
         meanings |= {key: "the partition: a part of the path" for key in table.partitions if key not in meanings}
     for name, text in meanings.items():
-        connection.execute(f"COMMENT ON COLUMN {view}.{_quoted(name)} IS {text_literal(text)}")
+        connection.execute(f"COMMENT ON COLUMN {view}.{quoted(name)} IS {text_literal(text)}")
 
 
 def _columns(
@@ -97,10 +118,10 @@ def _columns(
     for name in schema.names:
         if name == _CONFIG:
             for key, values in table.partitions.items():
-                yield f"{partition(key, values)} AS {_quoted(key)}"
+                yield f"{partition(key, values)} AS {quoted(key)}"
         else:
-            yield _quoted(name)
-    yield from map(_quoted, table.inputs)
+            yield quoted(name)
+    yield from map(quoted, table.inputs)
 
 
 def _read_alike(table: SealedTable) -> str:
@@ -124,7 +145,7 @@ def _file_list(names: Iterable[str]) -> str:
 def _from_hive(key: str, values: Mapping[str, str | None]) -> str:
     """The value as DuckDB reads it off the path, decoded. As below, nothing in it can raise."""
     data_type = _partition_type(key, values.values())
-    text = f"nullif({_quoted(key)}, {text_literal(NULL)})" if None in values.values() else _quoted(key)
+    text = f"nullif({quoted(key)}, {text_literal(NULL)})" if None in values.values() else quoted(key)
     return text if data_type == "VARCHAR" else f"TRY_CAST({text} AS {data_type})"
 
 
@@ -159,7 +180,8 @@ def _type_name(connection: duckdb.DuckDBPyConnection, data_type: pa.DataType) ->
     return str(connection.from_arrow(pa.schema([("any", data_type)]).empty_table()).types[0])
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name in SQL, whatever is in it."""
     return '"' + name.replace('"', '""') + '"'
 
 

@@ -1,4 +1,4 @@
-"""The output as read-only SQL views: `answers`, `failures`, `failure_history` and `videos`.
+"""The output as read-only SQL views, which `pipelines.results.view_makers` lists.
 
 A view is made when a statement mentions it, so that nothing is done for the others.
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,20 +27,17 @@ import duckdb
 import pyarrow as pa
 
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal_log import SealRecord
-from framegate.pipelines.results.sealed_files import SealedTable, read_sealed_tables
-from framegate.pipelines.results.video_states import create_videos
-from framegate.pipelines.results.view_sql import comment, create_standing, create_view
-from framegate.pipelines.store.sealed_filesystem import PROTOCOL, SealedFilesystem
+from framegate.pipelines.results.current import Records
+from framegate.pipelines.results.meanings import comment_all
+from framegate.pipelines.results.opened import Opened
+from framegate.pipelines.results.rule_makers import rule_makers
+from framegate.pipelines.results.sealed_files import read_sealed_tables
+from framegate.pipelines.results.view_makers import FOLDERS, MAKERS, Maker, Making
+from framegate.pipelines.results.wordings import config_of_job
+from framegate.pipelines.store.sealed_filesystem import PROTOCOL
 from framegate.schemas.config import OutputConfig
-from framegate.schemas.errors import ObjectNotFound, QueryError, VersionChanged
-from framegate.schemas.tables import FAILURES, RESULTS, with_config_id
-
-VIEWS: Final[dict[str, tuple[str, pa.Schema]]] = {
-    "answers": ("results", with_config_id(RESULTS)),
-    "failure_history": ("failures", with_config_id(FAILURES)),
-}
-"""The views that are a folder of Parquet each, with the folder's name and schema; `failures` is derived from both."""
+from framegate.schemas.errors import ConfigError, ObjectNotFound, QueryError, VersionChanged
+from framegate.schemas.rules import Rules
 
 MAX_TRIES: Final = 3
 REMOTE_THREADS: Final = 16  # most of them wait for a request at any time
@@ -56,13 +53,6 @@ _LOCKS: Final = {
     "enable_external_access": "false",
     "lock_configuration": "true",
 }
-_NEEDS: Final = {
-    "answers": (),
-    "failure_history": (),
-    "failures": ("answers", "failure_history"),
-    "videos": ("answers", "failures"),
-}
-"""Every view, and those that it is made of."""
 _ABOUT_ALL: Final = re.compile(
     r"duckdb_|information_schema|pg_|sqlite_|\b(show|pragma\w*)\b|\bquery(_table)?\s*\(",
     re.IGNORECASE,
@@ -73,27 +63,24 @@ _ALLOWED: Final = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Views:
-    """A connection to the views and nothing else, the files behind it, and the records of the seals of each config_id
-    (see `SealedTables`)."""
+class Views(Opened):
+    """A connection to the views and nothing else. `made`: those that are there. `making`: what they are made with.
+    `makers`: all of them by name, events of rules among them."""
 
-    output: Output
-    connection: duckdb.DuckDBPyConnection
-    files: SealedFilesystem
-    tables: Mapping[str, SealedTable]
-    records: Mapping[str, Sequence[SealRecord]]
+    making: Making
+    makers: Mapping[str, Maker] = field(default_factory=lambda: MAKERS)
     made: set[str] = field(default_factory=set)
 
     def make_mentioned(self, sql: str) -> None:
         """Makes the views that a statement is about, those that are not there yet. Raises StorageError."""
-        mentioned = {view for view in _NEEDS if re.search(rf"\b{view}\b", sql, re.IGNORECASE)}
+        mentioned = {view for view in self.makers if re.search(rf"\b{view}\b", sql, re.IGNORECASE)}
         if _ABOUT_ALL.search(sql) is not None:
-            mentioned = {*_NEEDS}
+            mentioned = {*self.makers}
         elif len(mentioned) > 1:  # one may be a mere name of a column, and a log is read for `videos`
             mentioned &= self._tables_of(sql) or mentioned
-        for view in _NEEDS:
+        for view in self.makers:
             if view in mentioned:
-                self._make(view)
+                self.make(view)
 
     def _tables_of(self, sql: str) -> set[str]:
         """The tables that a statement reads, in lower case; none where DuckDB cannot tell before they are there."""
@@ -103,62 +90,115 @@ class Views:
             return set()
 
     def make_tables(self) -> None:
-        """Makes all views but `videos`, for which a log is read."""
-        self._make("failures")
+        """Makes the views of what is sealed, for which no log and no record of a run is read."""
+        self.make("failures")
 
-    def _make(self, view: str) -> None:
+    def make_all(self) -> None:
+        """Makes every view. Raises StorageError."""
+        for view in self.makers:
+            self.make(view)
+
+    def make(self, view: str) -> None:
+        """Makes a view and those that it is made of, where they are not there yet. Raises StorageError."""
         if view in self.made:
             return
-        for needed in _NEEDS[view]:
-            self._make(needed)
-        if view == "videos":
-            create_videos(self.connection, self.output)
-        elif view == "failures":
-            create_standing(self.connection, self.tables["failures"])
-        else:
-            folder, schema = VIEWS[view]
-            try:
-                create_view(self.connection, view, schema, self.tables[folder], is_remote=self.files.is_remote)
-            except duckdb.Error as error:
-                raise self.files.take_error() or error from error
+        for needed in self.makers[view].needs:
+            self.make(needed)
+        self.makers[view].make(self.making)
         self.made.add(view)
 
     def comment(self) -> None:
         """Makes all views and stores the meanings of all columns, which takes some 15 ms."""
-        for view in _NEEDS:
-            self._make(view)
-        for view, (folder, schema) in (*VIEWS.items(), ("failures", VIEWS["failure_history"])):
-            comment(self.connection, view, schema, self.tables[folder])
+        self.make_all()
+        comment_all(self)
 
 
 @contextmanager
-def open_views(output_uri: str, storage_options: Mapping[str, object], *, with_inputs: bool = True) -> Iterator[Views]:
+def open_views(
+    output_uri: str,
+    storage_options: Mapping[str, object],
+    *,
+    with_inputs: bool = True,
+    config_id: str | None = None,
+    job: str | None = None,
+    rules: Rules | None = None,
+) -> Iterator[Views]:
     """The views of an output as it is now. Raises ObjectNotFound where there is no output, StorageError.
 
     `with_inputs`: the views have the columns of manifests as well, for which files of older outputs must be opened.
+    `config_id`: they have its rows alone. `job`: those of the config_id under which a job file of that name ran last;
+    where it never ran, all. `rules`: their events are views, too.
     """
+    with tempfile.TemporaryDirectory(prefix="framegate-sql-") as spill, duckdb.connect() as connection:
+        views = read_output(
+            connection,
+            output_uri,
+            storage_options,
+            with_inputs=with_inputs,
+            config_id=config_id,
+            job=job,
+            rules=rules,
+        )
+        connection.execute("SET temp_directory = $spill", {"spill": spill})
+        connection.execute("; ".join(f"SET {setting} = {value}" for setting, value in _LOCKS.items()))
+        yield views
+
+
+def read_output(
+    connection: duckdb.DuckDBPyConnection,
+    output_uri: str,
+    storage_options: Mapping[str, object],
+    *,
+    with_inputs: bool = True,
+    config_id: str | None = None,
+    job: str | None = None,
+    rules: Rules | None = None,
+) -> Views:
+    """The views of an output on a connection that may be open for more than them. Takes and raises what `open_views`
+    does."""
     output = Output.open(OutputConfig(uri=output_uri, storage_options=dict(storage_options)))
-    folders = [folder for folder, _ in VIEWS.values()]
-    sealed = read_sealed_tables(output, folders, with_inputs=with_inputs)
+    sealed = read_sealed_tables(output, [folder for folder, _ in FOLDERS.values()], with_inputs=with_inputs)
     files = sealed.files
     if not files.names and not output.store.is_folder(output_uri):
         raise ObjectNotFound(f"there is no output at {output_uri}: nothing lies below it")
-    with tempfile.TemporaryDirectory(prefix="framegate-sql-") as spill, duckdb.connect() as connection:
-        connection.register_filesystem(files)
-        connection.execute("SET temp_directory = $spill", {"spill": spill})
-        settings = ({"threads": str(REMOTE_THREADS)} if files.is_remote else _OF_LOCAL_FILES) | _LOCKS
-        connection.execute("; ".join(f"SET {setting} = {value}" for setting, value in settings.items()))
-        yield Views(output=output, connection=connection, files=files, tables=sealed.tables, records=sealed.records)
+    connection.register_filesystem(files)
+    settings = {"threads": str(REMOTE_THREADS)} if files.is_remote else _OF_LOCAL_FILES
+    connection.execute("; ".join(f"SET {setting} = {value}" for setting, value in settings.items()))
+    records = Records(output)
+    if config_id is not None and config_id not in sealed.records:
+        known = ", ".join(sorted(sealed.records)) or "none"
+        raise ConfigError(f"no answers are sealed under the config_id {config_id}; the output has {known}")
+    if job is not None and config_id is None:
+        config_id = config_of_job(records.runs, job, sealed.records)
+    opened = Opened(
+        output=output,
+        connection=connection,
+        files=files,
+        tables=sealed.tables,
+        records=sealed.records,
+        config_id=config_id,
+    )
+    makers = MAKERS if rules is None else {**MAKERS, **rule_makers(rules)}
+    return Views(**vars(opened), making=Making(opened, records), makers=makers)
 
 
-def query(output_uri: str, storage_options: Mapping[str, object], sql: str) -> pa.Table:
+def query(
+    output_uri: str,
+    storage_options: Mapping[str, object],
+    sql: str,
+    *,
+    config_id: str | None = None,
+    job: str | None = None,
+    rules: Rules | None = None,
+) -> pa.Table:
     """The rows of one SELECT or EXPLAIN over an output. Asks again where a file changed meanwhile, MAX_TRIES times.
 
-    Raises ObjectNotFound where there is no output, QueryError, StorageError.
+    `config_id`, `job` and `rules` are those of `open_views`. Raises ObjectNotFound where there is no output,
+    QueryError, StorageError, ConfigError where rules do not fit the output.
     """
     for tries_left in reversed(range(MAX_TRIES)):
         try:
-            return _ask_once(output_uri, storage_options, sql)
+            return _ask_once(output_uri, storage_options, sql, config_id, job, rules)
         except (VersionChanged, ObjectNotFound) as error:
             if not tries_left:
                 raise
@@ -166,8 +206,15 @@ def query(output_uri: str, storage_options: Mapping[str, object], sql: str) -> p
     raise AssertionError("the last try returns or raises")
 
 
-def _ask_once(output_uri: str, storage_options: Mapping[str, object], sql: str) -> pa.Table:
-    with open_views(output_uri, storage_options) as views:
+def _ask_once(
+    output_uri: str,
+    storage_options: Mapping[str, object],
+    sql: str,
+    config_id: str | None,
+    job: str | None,
+    rules: Rules | None,
+) -> pa.Table:
+    with open_views(output_uri, storage_options, config_id=config_id, job=job, rules=rules) as views:
         return select(views, sql)
 
 

@@ -35,7 +35,7 @@ class ColumnTypes:
 
     fixed      types that the output has for them since their first values
     declared   types that the job declares
-    times      columns that partitions take a part of the time of
+    times      columns whose times are needed: to partition by, or for when videos began
     zone       of times that name none
     """
 
@@ -149,7 +149,7 @@ def _typed(manifest: str, name: str, column: RawColumn | pa.ChunkedArray, types:
             is_text = pt.is_string(column.type) or pt.is_large_string(column.type)
             data_type = known or (_time_type(name, column, types) if is_text else None)
             values = from_arrow(column, data_type, types.zone)
-        if name in types.times and pt.is_string(values.type):  # of an older output; a partition needs their times
+        if name in types.times and pt.is_string(values.type):  # of an older output; their times are needed
             from_arrow(values, TIMESTAMP, types.zone)
         return values
     except Unfit as error:
@@ -162,7 +162,7 @@ def _typed(manifest: str, name: str, column: RawColumn | pa.ChunkedArray, types:
 
 
 def _time_type(name: str, texts: pa.ChunkedArray, types: ColumnTypes) -> pa.DataType | None:
-    """Of a new column of texts that partitions take times from."""
+    """Of a new column of texts whose times are needed."""
     if name not in types.times or texts.null_count == len(texts):
         return None
     return look_like(texts) or TIMESTAMP
@@ -173,4 +173,4 @@ def _why(name: str, known: pa.DataType | None, types: ColumnTypes) -> str:
         return f"is {column_word(types.fixed[name])} in this output since its first value"
     if known is not None:
         return f"input.columns declares as {column_word(known)}"
-    return "output.partition_by takes the time of"
+    return "output.partition_by or input.started_at takes for times"

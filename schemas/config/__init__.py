@@ -8,7 +8,14 @@ from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesC
 from framegate.schemas.config.engine import EngineConfig
 from framegate.schemas.config.failures import FailuresConfig
 from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, GatedConfig, StrategyConfig
-from framegate.schemas.config.identity import NAMED, SCHEMA_VERSION, answer_document, config_id, differences
+from framegate.schemas.config.identity import (
+    NAMED,
+    SCHEMA_VERSION,
+    answer_document,
+    clip_policy,
+    config_id,
+    differences,
+)
 from framegate.schemas.config.input import InputConfig
 from framegate.schemas.config.model import ModelConfig
 from framegate.schemas.config.night import NightConfig
@@ -43,6 +50,7 @@ __all__ = [
     "SealConfig",
     "StrategyConfig",
     "answer_document",
+    "clip_policy",
     "config_id",
     "differences",
 ]

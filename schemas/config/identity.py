@@ -68,6 +68,11 @@ def config_id(document: Mapping[str, Any]) -> str:
     return match.group() if match else "f" + digest[:15]
 
 
+def clip_policy(config: RunConfig) -> str:
+    """16 hex digits for how videos are cut and frames are selected, whatever model is asked about them."""
+    return config_id({"clips": config.clips.document(), "frames": config.frames.document()})
+
+
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """By key, such as `frames.fps`: what two documents say, where that is not the same; None where one says nothing."""
     one, other = dict(_flat(there, "")), dict(_flat(here, ""))

@@ -14,7 +14,7 @@ from framegate.pipelines.audit.report import CHECKS
 from framegate.schemas.config.reference import Key, list_keys
 from framegate.schemas.errors import REASON_MEANINGS
 from framegate.schemas.retries import RETRY_AFTER, STOPS_RUN
-from framegate.schemas.tables import FAILURES, RESULTS, meaning, with_config_id
+from framegate.schemas.tables import CLIPS, FAILURES, RESULTS, meaning, with_config_id
 from tests.docs.pages import PAGES, ROOT
 
 
@@ -61,6 +61,7 @@ def _code(default: str) -> str:
 TABLES: Final[dict[str, Callable[[], str]]] = {
     "results": lambda: columns(with_config_id(RESULTS)),
     "failures": lambda: columns(with_config_id(FAILURES)),
+    "clips": lambda: columns(with_config_id(CLIPS)),
     "reasons": reasons,
     "checks": checks,
     "keys": keys,

@@ -14,7 +14,7 @@ import yaml
 
 from framegate.pipelines.commit.layout import UNIT_ENDING
 from framegate.pipelines.commit.unit_format import parse_unit
-from framegate.schemas.tables import FAILURES, INPUT_PREFIX, RESULTS
+from framegate.schemas.tables import CLIPS, FAILURES, INPUT_PREFIX, RESULTS
 from tests.docs.pages import PAGES, code_blocks, rows, section
 
 OUTPUT = PAGES["docs/output.md"]
@@ -26,6 +26,7 @@ ID = "[0-9a-f]{16}"
 KINDS = {
     "results": r"results/.+\.parquet",
     "failures": r"failures/.+\.parquet",
+    "clips": r"clips/.+\.parquet",
     "videos": r"videos/\d{8}(?:\.all)?\.parquet",
     "journal": rf"journal/config_id={ID}/{ID}/.+\.arrow\.zst",
     "seal plan": rf"seals/config_id={ID}/\d{{8}}\.plan\.parquet",
@@ -38,6 +39,7 @@ KINDS = {
     "run history": r"runs/history\.json\.gz",
     "lease": rf"leases/{ID}\.json",
     "config": rf"configs/{ID}\.yaml",
+    "question": rf"questions/{ID}-(?:\d{{8}}T\d{{12}}Z|unknown)\.json",
     "adoption": rf"adoptions/{ID}\.yaml",
     "index": r"indexes/[0-9a-f]{32}\.parquet",
     "tombstone": r"tombstones/[0-9a-f]{32}\.json",
@@ -72,7 +74,7 @@ def objects(outputs: tuple[Path, ...]) -> dict[str, list[Path]]:
 
 def test_every_kind_of_object_is_there_and_described(objects: dict[str, list[Path]]) -> None:
     assert set(objects) == set(KINDS)
-    assert set(DOCUMENTED) == (set(KINDS) - {"results", "failures"}) | INNER
+    assert set(DOCUMENTED) == (set(KINDS) - {"results", "failures", "clips"}) | INNER
 
 
 def test_the_tree_of_the_page_names_every_kind() -> None:
@@ -84,6 +86,8 @@ def test_the_tree_of_the_page_names_every_kind() -> None:
         "<hash>": "c" * 32,
         "<hash of URI>": "c" * 32,
         "<n>": "00000000",
+        "<question_hash>": "d" * 16,
+        "<time>": "20261121T120000000000Z",
         "<k>": "000001",
         "<scope>": "decode",
         "[<partition>=<value>/]": "",
@@ -110,7 +114,7 @@ def fields_of(kind: str, path: Path) -> dict[str, Any]:
     return yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("results", "failures", "journal")])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("results", "failures", "clips", "journal")])
 def test_each_object_has_the_fields_of_the_page(objects: dict[str, list[Path]], kind: str) -> None:
     for path in objects[kind]:
         assert set(fields_of(kind, path)) == set(DOCUMENTED[kind]), path
@@ -135,9 +139,9 @@ def test_what_lies_inside_of_objects_is_described(objects: dict[str, list[Path]]
 
 
 def test_tables_and_journal_have_the_columns_of_the_page(objects: dict[str, list[Path]]) -> None:
-    for kind, schema in (("results", RESULTS), ("failures", FAILURES)):
+    for kind, schema in (("results", RESULTS), ("failures", FAILURES), ("clips", CLIPS)):
         for path in objects[kind]:
             assert set(fields_of(kind, path)) == set(schema.names)
-    told = ({*RESULTS.names, *FAILURES.names} - {"config_id"}) | set(DOCUMENTED["journal"])
+    told = ({*RESULTS.names, *FAILURES.names, *CLIPS.names} - {"config_id"}) | set(DOCUMENTED["journal"])
     for path in objects["journal"]:
         assert set(fields_of("journal", path)) == told

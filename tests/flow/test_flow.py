@@ -28,7 +28,7 @@ NEW_QUESTION = {"id": "late", "text": "Is it late?", "type": "yes_no"}
 def rows(job: Job, table: str = "results") -> list[dict[str, Any]]:
     """What SQL sees, without what differs from run to run."""
     found = duckdb.sql(f"SELECT * FROM '{job.config.output.uri}/{table}/**/*.parquet'").to_arrow_table()
-    measured = {"run_id", "written_at", "decode_seconds", "engine_seconds"}
+    measured = {"run_id", "written_at", "question_since", "decode_seconds", "engine_seconds"}
     kept = found.select([name for name in found.column_names if name not in measured]).to_pylist()
     return sorted(({name: str(value) for name, value in row.items()} for row in kept), key=str)
 

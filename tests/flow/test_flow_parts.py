@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 QUESTIONS = [{"id": "red", "text": "Is it red?", "type": "yes_no"}]
 NUM_CLIPS = 4 * 64
 SIDE = 96  # of a picture, in pixels
-VOLATILE = "run_id, written_at, decode_seconds, engine_seconds, bytes_read"
+VOLATILE = "run_id, written_at, question_since, decode_seconds, engine_seconds, bytes_read"
 
 
 @pytest.fixture

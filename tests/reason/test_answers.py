@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framegate.pipelines.reason.asking.answers import answer_region, parse_answer
+from framegate.pipelines.reason.asking.answers import ParsedAnswer, answer_region, parse_answer
 from framegate.schemas.qa import Question
 
 CHOICE = Question(id="c", text="Which?", type="choice", options=("a red crate", "a blue crate", "none"))
@@ -24,15 +24,15 @@ def read(content: str, question: Question, clip_start_seconds: float = 0.0) -> s
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("B", "B"),
-        ("(B)", "B"),
-        ("B.", "B"),
-        ("b)", "B"),
-        (" B: a blue crate", "B"),
-        ("(B) a blue crate", "B"),
-        ("\\text{B}", "B"),
-        ("a blue crate", "B"),
-        ("A Blue Crate.", "B"),
+        ("B", "a blue crate"),
+        ("(B)", "a blue crate"),
+        ("B.", "a blue crate"),
+        ("b)", "a blue crate"),
+        (" B: a blue crate", "a blue crate"),
+        ("(B) a blue crate", "a blue crate"),
+        ("\\text{B}", "a blue crate"),
+        ("a blue crate", "a blue crate"),
+        ("A Blue Crate.", "a blue crate"),
         ("D", None),
         ("(Z) something", None),
         ("a green crate", None),
@@ -41,6 +41,14 @@ def read(content: str, question: Question, clip_start_seconds: float = 0.0) -> s
 )
 def test_a_choice_is_read_from_its_letter_or_its_text(content, expected):
     assert read(content, CHOICE) == expected
+
+
+def test_an_answer_has_a_type_of_its_own():
+    choice = parse_answer("(c)", CHOICE, clip_start_seconds=0.0)
+    assert choice == ParsedAnswer(value="none", letter="C")
+    assert parse_answer("No.", YES_NO, clip_start_seconds=0.0) == ParsedAnswer(value="no", is_yes=False)
+    assert parse_answer("1,250.50 kg", NUMBER, clip_start_seconds=0.0) == ParsedAnswer(value="1250.5", number=1250.5)
+    assert parse_answer("a dog", TEXT, clip_start_seconds=0.0) == ParsedAnswer(value="a dog")
 
 
 @pytest.mark.parametrize(
@@ -73,6 +81,28 @@ def test_yes_and_no_are_read_and_nothing_else_is_ever_no(content, expected):
         ("three", "3"),
         ("3 or 4", None),
         ("many", None),
+        ("about 3", "3"),
+        ("~3", "3"),
+        ("at least 3", "3"),
+        ("3 cars", "3"),
+        ("45km/h", "45"),
+        ("12 kg", "12"),
+        ("2m", "2"),
+        ("40%", "40"),
+        ("-5\u00b0C", "-5"),
+        ("\u20ac20", "20"),
+        ("None", "0"),
+        ("nothing.", "0"),
+        ("nobody", "0"),
+        ("no idea", None),
+        ("none or one", "1"),
+        ("3-5", None),
+        ("3 to 5", None),
+        ("between 3 and 5", None),
+        ("3,5", None),
+        ("1/2", None),
+        ("3rd", None),
+        ("MP4", None),
         ("x3", None),
     ],
 )
@@ -85,21 +115,40 @@ def test_a_number_is_read_where_there_is_exactly_one(content, expected):
     [
         ("[1.5, 4]", "[31.5, 34]"),
         ("1.5 - 4", "[31.5, 34]"),
-        ("(0, 0)", "[30, 30]"),
         ("0:01 to 0:04.25", "[31, 34.25]"),
         ("2s, 3s", "[32, 33]"),
-        ("[4, 1]", None),
         ("4", None),
         ("[a, b]", None),
         ("[-1, 2]", None),
     ],
 )
 def test_a_span_of_the_clip_becomes_seconds_of_the_video(content, expected):
-    parsed = parse_answer(content, SPAN, clip_start_seconds=30.0)
+    parsed = parse_answer(content, SPAN, clip_start_seconds=30.0, clip_seconds=5.0)
     assert (parsed and parsed.value) == expected
     if parsed is not None:
         start_seconds, end_seconds = parsed.span_seconds
-        assert 30 <= start_seconds <= end_seconds
+        assert 30 <= start_seconds < end_seconds
+        assert parsed.is_in_range
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("[4, 1]", None),
+        ("[2, 2]", None),
+        ("[5.2, 7]", None),
+        ("[0, 6]", None),
+        ("[5, 5.4]", None),
+        ("[31, 33]", None),  # seconds of the video in place of those of the clip
+        ("[4, 5.4]", "[34, 35]"),  # the clip's end, rounded up
+        ("[0, 5]", "[30, 35]"),
+    ],
+)
+def test_a_span_outside_its_clip_is_out_of_range(content, expected):
+    parsed = parse_answer(content, SPAN, clip_start_seconds=30.0, clip_seconds=5.0)
+    assert parsed.is_in_range == (expected is not None)
+    if expected:
+        assert parsed.value == expected
 
 
 def test_text_keeps_its_words():
@@ -113,11 +162,12 @@ def test_no_content_breaks_the_reader_and_its_result_is_of_the_type(content, que
     if parsed is None:
         return
     if question is CHOICE:
-        assert parsed.value in ("A", "B", "C")
+        assert parsed.letter in ("A", "B", "C")
+        assert parsed.value == CHOICE.options["ABC".index(parsed.letter)]
     if question is YES_NO:
-        assert parsed.value in ("yes", "no")
+        assert parsed.value == ("yes" if parsed.is_yes else "no")
     if question is NUMBER:
-        float(parsed.value)
+        assert float(parsed.value) == parsed.number
     assert (parsed.span_seconds is not None) == (question is SPAN)
 
 

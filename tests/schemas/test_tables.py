@@ -78,8 +78,9 @@ def test_the_two_output_tables_have_the_promised_columns() -> None:
         assert "config_id" not in schema.names, "it stands in the path"
 
 
-def test_the_journal_holds_every_column_of_both_tables_but_the_partition() -> None:
-    assert set(tables.JOURNAL.names) == {*tables.RESULTS.names, *tables.FAILURES.names, "row_kind"}
+def test_the_journal_holds_every_column_of_all_tables_but_the_partition() -> None:
+    told = {*tables.RESULTS.names, *tables.FAILURES.names, *tables.CLIPS.names}
+    assert set(tables.JOURNAL.names) == {*told, *tables.FACT_NAMES, "row_kind"}
 
 
 @given(

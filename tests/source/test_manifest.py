@@ -275,7 +275,8 @@ def test_a_later_manifest_is_read_in_the_types_of_the_output(read, fixed: pa.Dat
 def test_a_column_that_partitions_take_the_time_of_holds_times(read) -> None:
     times = frozenset({"taken"})
     with pytest.raises(
-        InputError, match=r"'soon' in row 2 of the column 'taken', which output\.partition_by takes the time of"
+        InputError,
+        match=r"'soon' in row 2 of the column 'taken', which output\.partition_by or input\.started_at takes for",
     ):
         read("list.csv", column(["2026-11-21 03:00", "soon"], "taken"), times=times)
     texts = pa.table({"uri": ["a", "b"], "taken": ["2026-11-21 03:00", "soon"]})

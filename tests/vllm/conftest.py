@@ -135,7 +135,7 @@ def differences(one: Answer, other: Answer, *, tolerance: float = 1e-3) -> list[
     found = []
     for field in fields(Answer):
         mine, theirs = getattr(one, field.name), getattr(other, field.name)
-        if field.name == "engine_seconds":
+        if field.name in ("engine_seconds", "prompt_seconds", "thinking_seconds"):
             continue
         if field.name == "verdict":
             mine, theirs = (mine.route, mine.reason), (theirs.route, theirs.reason)

@@ -55,14 +55,15 @@ def test_a_sure_first_answer_exits(model):
     assert (answer.verdict.route, answer.verdict.reason) == ("exit", "confident")
     assert answer.confidence_first > 0.9
     assert (answer.num_thinking_tokens, answer.thinking_text, answer.answer_second) == (0, None, None)
-    assert answer.engine_seconds > 0
+    assert 0 < answer.prompt_seconds < answer.engine_seconds
+    assert answer.thinking_seconds == 0
 
 
 def test_an_unsure_first_answer_is_thought_about_in_the_same_request(model):
     answer = run_engine(make_engine(model), GATED, REQUESTS).answers[UNSURE_KEY]
     assert (answer.verdict.route, answer.verdict.reason) == ("think", "unsure")
     assert 0.3 < answer.confidence_first < 0.7
-    assert (answer.answer, answer.answer_second, answer.finish_reason) == ("B", "B", "answered")
+    assert (answer.answer_letter, answer.answer_second, answer.finish_reason) == ("B", "B", "answered")
     assert answer.thinking_text == "look again"
 
 
@@ -102,7 +103,7 @@ def test_thinking_over_its_budget_is_closed_by_force_and_an_answer_comes(family,
     strategy = AlwaysThink(max_answer_tokens=16, max_thinking_tokens=budget)
     ours = run_engine(make_engine(model), strategy, [make_request(1, (UNSURE,))]).answers[UNSURE_KEY]
     theirs = run_engine(make_other_engine(taught(family)), strategy, [make_request(1, (UNSURE,))]).answers[UNSURE_KEY]
-    assert (ours.answer, ours.answer_second, ours.finish_reason) == ("B", "B", "thinking_budget")
+    assert (ours.answer_letter, ours.answer_second, ours.finish_reason) == ("B", "B", "thinking_budget")
     assert differences(ours, theirs) == []
 
 

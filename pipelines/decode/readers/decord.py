@@ -103,6 +103,7 @@ class DecordReader:
                 gaps=find_gaps(
                     track, self._timeline, packets, first_ticks=first_ticks, duration_seconds=duration_seconds
                 ),
+                rotation=self._survey.first.orientation.degrees,
             )
         finally:
             track.close()

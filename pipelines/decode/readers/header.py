@@ -14,6 +14,7 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.creation_time import read_creation_time
 from framegate.pipelines.decode.readers.cut_short import is_cut_short
 from framegate.pipelines.decode.readers.gaps import Gap
 from framegate.pipelines.decode.readers.reader import VideoHeader
@@ -135,6 +136,7 @@ def read_header(
     display_size: tuple[int, int],
     duration_seconds: float,
     gaps: tuple[Gap, ...],
+    rotation: int,
 ) -> VideoHeader:
     """`display_size` is (height, width). Raises VideoTooLarge, and what `file` raises."""
     check_duration(duration_seconds, limits)
@@ -149,6 +151,8 @@ def read_header(
         num_streams=len(container.streams),
         is_cut_short=is_cut_short(file),
         gaps=gaps,
+        rotation=rotation,
+        created_seconds=read_creation_time(container, stream),
     )
 
 

@@ -36,6 +36,11 @@ class Orientation(NamedTuple):
         """Whether the height of the stored picture is the width of the one that is shown."""
         return self.num_turns % 2 == 1
 
+    @property
+    def degrees(self) -> int:
+        """By how much the picture is turned to the right: 0, 90, 180 or 270. That it is mirrored is not told."""
+        return -90 * self.num_turns % 360
+
     def after(self, first: Orientation) -> Orientation:
         """The one that shows what `first` followed by this one shows."""
         turns = -first.num_turns if self.is_mirrored else first.num_turns

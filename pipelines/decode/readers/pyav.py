@@ -170,6 +170,7 @@ class PyavReader:
             display_size=self._appearance.first.display_size,
             duration_seconds=duration_seconds,
             gaps=gaps,
+            rotation=self._appearance.first.orientation.degrees,
         )
 
     def _shown_at(self, limits_ticks: Sequence[int], k: int) -> Shown | None:

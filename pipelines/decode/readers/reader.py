@@ -30,6 +30,8 @@ class VideoHeader:
     num_streams    of all kinds, in the file
     is_cut_short   the container says that it is longer than the file is
     gaps           stretches of a second or more in which no frame starts, as far as opening tells: see `readers.gaps`
+    rotation       degrees by which the stored picture is turned to the right before it is shown: 0, 90, 180 or 270
+    created_seconds  when the file says that it was made, in seconds since 1970 (UTC); see `readers.creation_time`
     """
 
     container: str
@@ -41,6 +43,8 @@ class VideoHeader:
     num_streams: int = 1
     is_cut_short: bool = False
     gaps: tuple[Gap, ...] = ()
+    rotation: int = 0
+    created_seconds: float | None = None
 
 
 class _Frames(NamedTuple):

@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from framegate.pipelines.decode.readers.blocks import MAX_FETCH_BYTES
+from framegate.pipelines.decode.readers.creation_time import CREATED_BETWEEN
 from framegate.pipelines.decode.readers.gaps import MAX_GAPS, Gap
 from framegate.pipelines.decode.readers.reader import Selection, Source, VideoHeader
 from framegate.pipelines.decode.sandbox import wire
@@ -174,6 +175,9 @@ def _take_header(answer: wire.Message) -> tuple[VideoHeader, bool]:
         raise wire.Malformed("the header has not the fields of a header")
     side = {"at_least": 1, "at_most": MAX_SIDE_PIXELS}
     fps = None if fields["fps"] is None else wire.take_number(fields, "fps", at_least=0, at_most=1e9)
+    created_seconds = (
+        None if fields["created_seconds"] is None else wire.take_number(fields, "created_seconds", **CREATED_BETWEEN)
+    )
     header = VideoHeader(
         container=wire.take_text(fields, "container"),
         codec=wire.take_text(fields, "codec"),
@@ -184,6 +188,8 @@ def _take_header(answer: wire.Message) -> tuple[VideoHeader, bool]:
         num_streams=wire.take_whole(fields, "num_streams", at_least=0, at_most=_MAX_WHOLE),
         is_cut_short=wire.take_truth(fields, "is_cut_short"),
         gaps=_take_gaps(fields["gaps"]),
+        rotation=wire.take_whole(fields, "rotation", at_least=0, at_most=359),
+        created_seconds=created_seconds,
     )
     return header, wire.take_truth(answer, "tells_progress")
 

@@ -139,7 +139,8 @@ class FinishedAsk:
     """An ask that came to its end: its course is over, or there is a failure's reason code and message.
 
     `num_prompt_tokens` includes `num_video_tokens`. `engine_seconds` is its share of the engine's busy time, so that
-    the sum over all asks is the whole.
+    the sum over all asks is the whole. Of these, `prompt_seconds` went by before the first token was there, and
+    `thinking_seconds` on tokens that followed when its course said `is_thinking`.
     """
 
     ask: Ask
@@ -147,6 +148,8 @@ class FinishedAsk:
     num_prompt_tokens: int = 0
     num_video_tokens: int = 0
     engine_seconds: float = 0.0
+    prompt_seconds: float = 0.0
+    thinking_seconds: float = 0.0
     failure_reason: str | None = None
     failure_message: str | None = None
 

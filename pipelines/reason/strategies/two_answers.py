@@ -175,15 +175,21 @@ class TwoAnswerCourse:
             self._watch_thinking(box, token.ends_turn)
 
     def to_answer(self, finished: FinishedAsk) -> Answer:
-        """The second answer if it parses, else the first. `finished` is the ask that this is the course of."""
+        """The second answer if it can be read and lies in the clip, else the first. `finished` is the ask that this is
+        the course of."""
         assert self.finish_reason is not None, "the course is not over"
         assert self.verdict is not None
-        start = finished.ask.clip.start_seconds
-        parsed = self._parse(self._second, start) or self._parse(self._first, start)
+        first, second = (self._parse(box, finished.ask.clip) for box in (self._first, self._second))
+        parsed = next((one for one in (second, first) if one and one.is_in_range), None)
         start_seconds, end_seconds = parsed.span_seconds if parsed and parsed.span_seconds else (None, None)
+        is_unparsed = first is None and second is None
         return Answer(
             question=self.question,
             answer=parsed.value if parsed else None,
+            answer_letter=parsed.letter if parsed else None,
+            answer_number=parsed.number if parsed else None,
+            answer_bool=parsed.is_yes if parsed else None,
+            answer_first_value=first.value if first and first.is_in_range else None,
             answer_first=self._first.content if self._first else None,
             answer_second=self._second.content if self._second else None,
             confidence_first=self.verdict.confidence,
@@ -198,9 +204,11 @@ class TwoAnswerCourse:
             num_answer_tokens=self._num_answer_tokens,
             num_thinking_tokens=self.num_thinking_tokens,
             finish_reason=self.finish_reason,
-            status="answered" if parsed else "unparsed",
+            status="answered" if parsed else "unparsed" if is_unparsed else "out_of_range",
             engine_seconds=finished.engine_seconds,
-            unparsed_text=None if parsed else self._finder.text(),
+            prompt_seconds=finished.prompt_seconds,
+            thinking_seconds=finished.thinking_seconds,
+            unparsed_text=self._finder.text() if is_unparsed else None,
         )
 
     def _watch_first_answer(self, box: Box | None, ends_turn: bool) -> None:
@@ -252,10 +260,11 @@ class TwoAnswerCourse:
         tokens = self._finder.tokens_overlapping(start_byte, end_byte)
         return measure_confidence([self._logprobs[index] for index in tokens]) if tokens else None
 
-    def _parse(self, box: Box | None, clip_start_seconds: float) -> ParsedAnswer | None:
+    def _parse(self, box: Box | None, clip: ClipFrames) -> ParsedAnswer | None:
         if box is None or is_fallback(box.content):
             return None
-        return parse_answer(box.content, self.question, clip_start_seconds=clip_start_seconds)
+        seconds = clip.frames.duration_seconds
+        return parse_answer(box.content, self.question, clip_start_seconds=clip.start_seconds, clip_seconds=seconds)
 
     def _thinking_text(self) -> str | None:
         if not self.num_thinking_tokens:

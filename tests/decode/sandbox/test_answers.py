@@ -30,6 +30,7 @@ OPENED = {
     "header": {
         "container": "matroska", "codec": "grey", "display_height": 4, "display_width": 6, "duration_seconds": 9.0,
         "fps": None, "num_streams": 1, "is_cut_short": False, "gaps": [[-1.0, 2.0], [4.0, 10.0]],
+        "rotation": 90, "created_seconds": 1.8e9,
     },
 }  # fmt: skip
 

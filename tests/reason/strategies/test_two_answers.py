@@ -22,7 +22,7 @@ CHOICE = Question(id="c", text="Which?", type="choice", options=("red", "blue"))
 GATED = Gated(threshold=0.9, max_answer_tokens=6, max_thinking_tokens=8)
 DIRECT = Direct(max_answer_tokens=6, max_thinking_tokens=8)
 ALWAYS_THINK = AlwaysThink(max_answer_tokens=6, max_thinking_tokens=8)
-FRAMES = FrameBatch(frames_THWC=np.zeros((1, 2, 2, 3), np.uint8), pts_seconds=np.zeros(1), duration_seconds=1.0)
+FRAMES = FrameBatch(frames_THWC=np.zeros((1, 2, 2, 3), np.uint8), pts_seconds=np.zeros(1), duration_seconds=4.0)
 CLIP = ClipFrames(id="r", frames=FRAMES, start_seconds=10.0)
 SURE, UNSURE = math.log(0.99), math.log(0.5)
 END = ("", 0.0)
@@ -161,7 +161,7 @@ def test_direct_without_a_box_ends_at_the_budget():
 def test_a_choice_is_measured_by_its_letter_alone():
     script = [("\\boxed{", -5.0), ("(", -5.0), ("B", SURE), (") blue", -5.0), ("}", -5.0)]
     answer, _ = play(script, CHOICE)
-    assert (answer.answer, answer.finish_reason) == ("B", "exit")
+    assert (answer.answer, answer.answer_letter, answer.finish_reason) == ("blue", "B", "exit")
     assert answer.confidence_first == pytest.approx(0.99)
 
 
@@ -173,6 +173,27 @@ def test_a_token_that_writes_more_than_the_answer_still_carries_it():
 def test_a_span_is_answered_in_seconds_of_the_video():
     answer, _ = play(boxed("[1, 2.5]", SURE), Question(id="s", text="When?", type="span"))
     assert (answer.answer, answer.span_start_seconds, answer.span_end_seconds) == ("[11, 12.5]", 11.0, 12.5)
+
+
+def test_a_span_outside_the_clip_is_out_of_range_and_its_text_is_kept():
+    span = Question(id="s", text="When?", type="span")
+    answer, _ = play(boxed("[3, 90]", SURE), span)
+    assert (answer.status, answer.answer, answer.answer_first) == ("out_of_range", None, "[3, 90]")
+    assert (answer.span_start_seconds, answer.answer_first_value, answer.unparsed_text) == (None, None, None)
+    unsure = [*boxed("[1, 2]", UNSURE), *boxed("[3, 1]", SURE), END]
+    answer, _ = play(unsure, span)
+    assert (answer.status, answer.answer, answer.answer_second) == ("answered", "[11, 12]", "[3, 1]")
+    assert answer.answer_first_value == "[11, 12]"
+
+
+def test_the_first_answer_is_read_like_the_final_one():
+    answer, _ = play([*boxed("(A) red", UNSURE), ("hm", 0.0), *boxed("B", SURE), END], CHOICE)
+    assert (answer.answer, answer.answer_letter) == ("blue", "B")
+    assert (answer.answer_first, answer.answer_first_value) == ("(A) red", "red")
+    number, _ = play(boxed("3 cars", SURE), Question(id="n", text="How many?", type="number"))
+    assert (number.answer, number.answer_number) == ("3", 3.0)
+    yes, _ = play(boxed("Yes.", SURE))
+    assert (yes.answer, yes.answer_bool) == ("yes", True)
 
 
 @given(

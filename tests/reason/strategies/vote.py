@@ -78,6 +78,7 @@ class Vote:
             confidence_first=num_votes / len(answers),
             num_answer_tokens=sum(answer.num_answer_tokens for answer in answers),
             engine_seconds=sum(answer.engine_seconds for answer in answers),
+            prompt_seconds=sum(answer.prompt_seconds for answer in answers),
         )
 
     def budgets(self, question: Question) -> Sequence[TokenBudget]:

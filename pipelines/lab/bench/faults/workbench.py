@@ -30,7 +30,11 @@ from framegate.pipelines.lab.bench.faults.earlier_nights import find_lost_nights
 from framegate.pipelines.lab.bench.faults.small_archive import QUESTIONS, make_archive, make_model
 
 KINDS = ("killed", "frozen")
-UNLIKE = ("run_id", "written_at", "decode_seconds", "engine_seconds")  # columns in which two runs may differ
+UNLIKE = (  # columns in which two runs may differ
+    *("run_id", "written_at", "question_since", "decode_seconds", "engine_seconds"),
+    *("prompt_seconds", "first_answer_seconds", "thinking_seconds"),
+)
+SEALED_TABLES = ("results", "failures", "clips")
 MAX_COMMANDS = 6  # after one that was killed; if it takes more, it does not end at all
 TIMEOUT_SECONDS = 300
 Ended = subprocess.CompletedProcess[str]
@@ -237,9 +241,9 @@ def try_all(bench: Workbench, faults: Sequence[Fault]) -> Iterator[Verdict]:
 
 
 def read_rows(output: Path) -> Counter[str]:
-    """Every row of both tables as one text each, without the columns in which runs may differ, with its number."""
+    """Every row of the sealed tables as one text each, without columns in which runs may differ, with its number."""
     rows: Counter[str] = Counter()
-    for kind in ("results", "failures"):
+    for kind in SEALED_TABLES:
         for path in sorted((output / kind).rglob("*.parquet")):
             table = pq.ParquetFile(path).read()
             kept: pa.Table = table.select([name for name in table.column_names if name not in UNLIKE])
@@ -248,7 +252,5 @@ def read_rows(output: Path) -> Counter[str]:
 
 
 def read_files(output: Path) -> dict[str, bytes]:
-    """The files of both tables, by path."""
-    return {
-        str(path): path.read_bytes() for kind in ("results", "failures") for path in (output / kind).rglob("*.parquet")
-    }
+    """The files of the sealed tables, by path."""
+    return {str(path): path.read_bytes() for kind in SEALED_TABLES for path in (output / kind).rglob("*.parquet")}

@@ -97,7 +97,7 @@ class TransformersEngine:
             self._finished.append(replace(fail(ask, error), engine_seconds=time.perf_counter() - started))
             return
         request = Request(ask=ask, clip=clip, suffix_ids=suffix_ids, max_own_tokens=len(suffix_ids) + num_more)
-        request.seconds = time.perf_counter() - started
+        request.seconds = request.prompt_seconds = time.perf_counter() - started
         self.scheduler.add(request)
 
     def step(self) -> list[FinishedAsk]:
@@ -136,7 +136,7 @@ class TransformersEngine:
         if requests:
             started = time.perf_counter()
             tokens = self.runner.add_rows(requests, _take_forced(requests))
-            self._take(requests, tokens, seconds=time.perf_counter() - started)
+            self._take(requests, tokens, seconds=time.perf_counter() - started, are_first=True)
 
     def _advance(self) -> None:
         """One token for every ask in a slot."""
@@ -145,7 +145,9 @@ class TransformersEngine:
         tokens = self.runner.step(_take_forced(requests))
         self._take(requests, tokens, seconds=time.perf_counter() - started)
 
-    def _take(self, requests: Sequence[Request], tokens: Sequence[NextToken], *, seconds: float) -> None:
+    def _take(
+        self, requests: Sequence[Request], tokens: Sequence[NextToken], *, seconds: float, are_first: bool = False
+    ) -> None:
         """Give each course its token; those that are over leave."""
         share_seconds = seconds / len(requests)
         for request, (token_id, logprob, entropy) in zip(requests, tokens, strict=True):
@@ -153,6 +155,10 @@ class TransformersEngine:
             ends_turn = token_id in self._end_ids
             request.next_token = token_id
             request.seconds += share_seconds
+            if are_first:
+                request.prompt_seconds += share_seconds
+            elif course.is_thinking:
+                request.thinking_seconds += share_seconds
             try:
                 if math.isnan(logprob):
                     raise EngineError(
@@ -255,6 +261,7 @@ class TransformersEngine:
         requests = self.scheduler.requests_of(clip)
         for request in requests:
             request.seconds += seconds / len(requests)
+            request.prompt_seconds += seconds / len(requests)
 
     def _begin(self, request: Request) -> bool:
         """Start its course; False where that fails, and then it has left."""
@@ -287,6 +294,8 @@ class TransformersEngine:
                 num_prompt_tokens=request.num_prompt_tokens,
                 num_video_tokens=request.clip.num_video_tokens,
                 engine_seconds=request.seconds,
+                prompt_seconds=request.prompt_seconds,
+                thinking_seconds=request.thinking_seconds,
             )
         )
 

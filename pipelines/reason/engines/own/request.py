@@ -48,6 +48,8 @@ class Request:
 
     # Set by the engine.
     seconds: float = 0.0  # its share of the engine's time so far
+    prompt_seconds: float = 0.0  # of these, before its first token
+    thinking_seconds: float = 0.0  # of these, while its course was thinking
     course: Course = field(init=False)  # from `begin` on
     draws: random.Random = field(init=False)  # from `begin` on
     next_token: int = field(init=False)  # written and not yet run, from when the suffix has been run

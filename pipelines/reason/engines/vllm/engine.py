@@ -42,6 +42,8 @@ class _Request:
     num_prompt_tokens: int
     running: RunningAsk
     seconds: float
+    prompt_seconds: float  # of these, before its first token
+    thinking_seconds: float = 0.0  # of these, while its course was thinking
 
 
 class VllmEngine:
@@ -203,6 +205,7 @@ class VllmEngine:
             num_prompt_tokens=num_prompt_tokens,
             running=running,
             seconds=seconds,
+            prompt_seconds=seconds,
         )
         self.times.num_prefill_tokens += len(suffix)
 
@@ -217,6 +220,10 @@ class VllmEngine:
         share_seconds, self._unshared_seconds = self._unshared_seconds / len(advanced), 0.0
         for request in advanced:
             request.seconds += share_seconds
+            if request.running.num_tokens == 1:
+                request.prompt_seconds += share_seconds
+            elif request.running.was_thinking:
+                request.thinking_seconds += share_seconds
         times = self.times
         if any(request.running.num_tokens == 1 for request in advanced):
             times.prefill_seconds += share_seconds * len(advanced)
@@ -243,6 +250,8 @@ def _finish(request: _Request) -> FinishedAsk:
         num_prompt_tokens=request.num_prompt_tokens,
         num_video_tokens=request.num_video_tokens,
         engine_seconds=request.seconds,
+        prompt_seconds=request.prompt_seconds,
+        thinking_seconds=request.thinking_seconds,
     )
 
 

@@ -45,7 +45,7 @@ def test_an_unsure_first_answer_is_thought_about_in_the_same_sequence(bench, tau
     answer = bench.run(bench.runner(taught_checkpoint, GATED), requests).answers[UNSURE]
     assert (answer.verdict.route, answer.verdict.reason) == ("think", "unsure")
     assert 0.3 < answer.confidence_first < 0.7
-    assert (answer.answer, answer.answer_second, answer.finish_reason) == ("B", "B", "answered")
+    assert (answer.answer_letter, answer.answer_second, answer.finish_reason) == ("B", "B", "answered")
     assert answer.thinking_text == "look again"
     assert answer.confidence_second > 0.9
 
@@ -108,7 +108,7 @@ def test_thinking_over_its_budget_is_closed_by_force_and_an_answer_still_comes(b
 def test_a_taught_answer_comes_in_the_forced_box(bench, taught_checkpoint):
     gate = AlwaysThink(max_answer_tokens=16, max_thinking_tokens=3)
     answer = bench.run(bench.runner(taught_checkpoint, gate), [bench.make_request(1, (bench.unsure,))]).answers[UNSURE]
-    assert (answer.answer, answer.answer_second, answer.finish_reason) == ("B", "B", "thinking_budget")
+    assert (answer.answer_letter, answer.answer_second, answer.finish_reason) == ("B", "B", "thinking_budget")
 
 
 def test_token_counts_add_up(bench, taught_checkpoint, requests):
@@ -117,7 +117,15 @@ def test_token_counts_add_up(bench, taught_checkpoint, requests):
         assert answer.num_answer_tokens + answer.num_thinking_tokens == len(outcome.token_ids[key])
         assert answer.num_video_tokens == 2 * 4
         assert answer.num_prompt_tokens > answer.num_video_tokens
-        assert answer.engine_seconds > 0
+        assert 0 < answer.prompt_seconds < answer.engine_seconds
+        assert 0 < answer.thinking_seconds < answer.engine_seconds - answer.prompt_seconds
+
+
+def test_who_does_not_think_spends_no_time_on_it(bench, taught_checkpoint, requests):
+    outcome = bench.run(bench.runner(taught_checkpoint, GATED), requests)
+    assert any(answer.thinking for answer in outcome.answers.values())
+    for answer in outcome.answers.values():
+        assert (answer.thinking_seconds > 0) == answer.thinking
 
 
 class CountingCheckpoint(Checkpoint):

@@ -1,10 +1,10 @@
-"""The progress of a run: a live line on a terminal; in a log a line for each phase, and one a minute in any case."""
+"""The progress of a run: two live lines on a terminal; in a log a line for each phase, and one a minute in any case."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from framegate.jobs.log import LOG_EVERY_SECONDS, Log, LogFormat, Ticker
+from framegate.schemas.config.cost import Cost
 from framegate.schemas.run import Phase, Progress, RunSummary
 
 _DOING = {
@@ -23,17 +24,28 @@ _DOING = {
     Phase.SEALING: "sealing what is committed",
     Phase.RECORDING: "counting what came of it",
 }
+Price = Callable[[float], Cost | None]
+"""What a run has cost after so many seconds."""
 _IN_EVERY_LINE = ("run_id", "config_id")
 
 
 class ProgressDisplay:
     """A context manager that shows progress. `flow.run` calls `begin_phase` and `update`, in one thread.
 
-    A terminal has one line that changes; `log` has lines. With JSON there is a log on a terminal, too. `has_begun`: the
-    plan is made and stored; what goes wrong from then on is no refusal.
+    A terminal has two lines that change; `log` has lines. With JSON there is a log on a terminal, too. `has_begun`: the
+    plan is made and stored; what goes wrong from then on is no refusal. `price` tells what a run has cost; None: it is
+    not known.
     """
 
-    def __init__(self, console: Console, log: Log | None = None, *, every_seconds: float = LOG_EVERY_SECONDS) -> None:
+    def __init__(
+        self,
+        console: Console,
+        log: Log | None = None,
+        *,
+        every_seconds: float = LOG_EVERY_SECONDS,
+        price: Price | None = None,
+    ) -> None:
+        self.price = price
         self._latest, self._told_at = Progress(phase=Phase.STARTING), time.monotonic()
         self.log = log or Log(stream=console.file)
         is_live = console.is_terminal and self.log.format is LogFormat.text
@@ -73,54 +85,86 @@ class ProgressDisplay:
     def _keep(self, progress: Progress) -> None:
         self._latest, self._told_at = progress, time.monotonic()
 
-    def _now(self) -> Progress:
+    def _now(self) -> Shown:
         """What was told last, with the time that has gone by since."""
         latest, told_at = self._latest, self._told_at
-        return latest.at(elapsed_seconds=latest.elapsed_seconds + time.monotonic() - told_at)
+        since = time.monotonic() - told_at
+        progress = latest.at(elapsed_seconds=latest.elapsed_seconds + since)
+        is_known = latest.phase is Phase.WORKING and latest.pace is not None
+        cost = self.price and self.price(progress.elapsed_seconds)
+        return Shown(progress, latest.pace.seconds_left(since) if is_known and latest.pace else None, cost or None)
 
     def _log(self) -> None:
-        progress = self._now()
-        values = asdict(progress)
-        counts = values.pop("counts")
+        shown = self._now()
+        values = asdict(shown.progress)
+        counts, pace = values.pop("counts"), shown.progress.pace
+        values.pop("pace")
         told = {name: value for name, value in values.items() if name not in _IN_EVERY_LINE}
-        told |= {**counts, "seconds_left": seconds_left(progress)}
+        told |= {
+            **counts,
+            "seconds_left": shown.seconds_left,
+            "rows_per_second": pace and pace.rows_per_second,
+            "cost": shown.cost and shown.cost.amount,
+            "currency": shown.cost and shown.cost.currency,
+        }
         rounded: dict[str, Any] = {
             name: round(value, 3) if isinstance(value, float) else value for name, value in told.items()
         }
-        self.log.write("progress", describe(progress), **rounded)
+        self.log.write("progress", describe(shown), **rounded)
 
     def _draw(self) -> Table | str:
-        progress = self._now()
-        if progress.phase is not Phase.WORKING:
-            return describe(progress)
-        grid = Table.grid(padding=(0, 2))
-        bar = ProgressBar(total=max(1, progress.num_videos_planned), completed=progress.num_videos_begun, width=24)
-        grid.add_row(bar, describe(progress))
-        return grid
+        shown = self._now()
+        if shown.progress.phase is not Phase.WORKING:
+            return describe(shown)
+        first = Table.grid(padding=(0, 2))
+        bar = ProgressBar(total=1.0, completed=shown.progress.share_done, width=24)
+        first.add_row(bar, "  ".join(_how_far(shown)))
+        lines = Table.grid()
+        lines.add_row(first)
+        lines.add_row("  ".join(_how_well(shown.progress)))
+        return lines
 
 
-def describe(progress: Progress) -> str:
-    """One line: `videos 3/40  clips 12  rows 48  unparsed 1  failures 0  1.9 rows/s  think 31%  ETA 4 min`; else what
-    the run is at."""
+@dataclass(frozen=True)
+class Shown:
+    """What is told of a run at one moment. `seconds_left`: of its work; None where it cannot be told."""
+
+    progress: Progress
+    seconds_left: float | None = None
+    cost: Cost | None = None
+
+
+def describe(shown: Shown) -> str:
+    """One line: `videos 3/40  ETA 4 min  cost 1.20 EUR  clips 12  rows 48  1.9 rows/s  think 31%  failed 0
+    unparsed 1`; else what the run is at."""
+    progress = shown.progress
     if progress.phase is not Phase.WORKING:
         is_idle = progress.phase is Phase.LOADING and progress.num_videos_planned == 0
         doing = "nothing is left to do" if is_idle else _DOING[progress.phase]
-        return f"{progress.phase}, {duration(progress.elapsed_seconds)}: {doing}"
-    counts = progress.counts
-    rows = counts.num_answers + counts.num_failures
-    seconds = max(progress.elapsed_seconds, 1e-9)
-    return "  ".join(
-        [
-            f"videos {progress.num_videos_begun:,}/{progress.num_videos_planned:,}",
-            f"clips {counts.num_clips:,}",
-            f"rows {rows:,}",
-            f"unparsed {counts.num_unparsed or 0:,}",
-            f"failures {counts.num_failures:,}",
-            f"{rows / seconds:.1f} rows/s",
-            f"think {counts.think_rate:.0%}",
-            f"ETA {duration(seconds_left(progress))}",
-        ]
-    )
+        cost = f", cost {shown.cost}" if shown.cost else ""
+        return f"{progress.phase}, {duration(progress.elapsed_seconds)}: {doing}{cost}"
+    return "  ".join([*_how_far(shown), *_how_well(progress)])
+
+
+def _how_far(shown: Shown) -> list[str]:
+    progress = shown.progress
+    return [
+        f"videos {progress.num_videos_begun:,}/{progress.num_videos_planned:,}",
+        f"ETA {duration(shown.seconds_left)}",
+        *([f"cost {shown.cost}"] if shown.cost else []),
+    ]
+
+
+def _how_well(progress: Progress) -> list[str]:
+    counts, pace = progress.counts, progress.pace
+    return [
+        f"clips {counts.num_clips:,}",
+        f"rows {counts.num_answers + counts.num_failures:,}",
+        f"{pace.rows_per_second:.1f} rows/s" if pace else "- rows/s",
+        f"think {counts.think_rate:.0%}",
+        f"failed {counts.num_failures:,}",
+        "unparsed -" if counts.num_unparsed is None else f"unparsed {counts.num_unparsed:,}",
+    ]
 
 
 def describe_end(summary: RunSummary) -> str:
@@ -142,11 +186,3 @@ def duration(seconds: float | None) -> str:
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def seconds_left(progress: Progress) -> float | None:
-    """The time left if every video takes as long as those begun so far; None before the first one."""
-    if progress.num_videos_begun == 0:
-        return None
-    waiting = progress.num_videos_planned - progress.num_videos_begun
-    return progress.elapsed_seconds * waiting / progress.num_videos_begun

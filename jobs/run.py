@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ from framegate.schemas.run import Deadline, RunSummary, Shard
 
 if TYPE_CHECKING:
     from framegate.pipelines.reason.engines.protocol import EngineFactory
+    from framegate.schemas.config import Cost
     from framegate.schemas.job import Job
 
 Until = Annotated[
@@ -142,7 +144,9 @@ def run_job(
     console = make_console()
     again = f"run 'framegate run {name}' again to go on"
     told = _RecordFile(json_file)
-    with display or ProgressDisplay(Console(stderr=True)) as display:
+    display = display or ProgressDisplay(Console(stderr=True))
+    display.price = display.price or partial(job.config.cost.describe_run, ray=job.config.ray)
+    with display:
         try:
             summary = flow.run(
                 job,
@@ -165,10 +169,13 @@ def run_job(
                 raise
             display.log.say(f"{error}; {again}", is_error=True)
             return EXIT_INCOMPLETE
-    row = _row(summary)
+    cost = job.config.cost.describe_run(summary.elapsed_seconds, job.config.ray)
+    row = _row(summary, cost)
     told.write(row)
     display.end(summary, row)
     _print_summary(console, job, summary, row)
+    if cost is not None:
+        say(f"cost: {cost}")
     for notice in summary.notices:
         say(f"note: {notice}")
     if summary.num_lost_races:
@@ -203,7 +210,7 @@ class _RecordFile:
             self.write({"state": "failed", "stop_code": "error", "stop_reason": str(error)})
 
 
-def _row(summary: RunSummary) -> dict[str, Any]:
+def _row(summary: RunSummary, cost: Cost | None) -> dict[str, Any]:
     values = asdict(summary)
     counts = values.pop("counts")
     values.pop("stop")
@@ -215,6 +222,8 @@ def _row(summary: RunSummary) -> dict[str, Any]:
         "think_rate": summary.counts.think_rate,
         "is_complete": summary.is_complete,
         "is_stopped": summary.is_stopped,
+        "cost": None if cost is None else round(cost.amount, 4),
+        "currency": None if cost is None else cost.currency,
     }
 
 

@@ -187,10 +187,11 @@ def _run(
     make = make_workers(
         job, planned, attempts, strategy, engine_factory, team, question_since=question_since, in_process=in_process
     )
-    tally, watchers = Tally(planned.videos.column("video_id")), make_watchers(job.config.failures)
+    tally, watchers = Tally(planned.videos), make_watchers(job.config.failures)
     try:
         with sealing_beside(job.config.output, planned.config_id, job.config.seal) as beside:
             for videos in find_rounds(begun, planned, team):
+                tally.expect(videos)
                 receipts = _work(begun, videos, *make, in_process=in_process, verbose=verbose)
                 listen(beside.hear(receipts), tally, watchers, phases, begun)
     except FramegateError:  # no worker died of it: their attempts do not count

@@ -77,10 +77,29 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How fast rows come, as far as the later half of the work tells: `num_rows` in `seconds`, both above 0; and how
+    many more are expected."""
+
+    num_rows: int
+    seconds: float
+    num_rows_left: float
+
+    @property
+    def rows_per_second(self) -> float:
+        return self.num_rows / self.seconds
+
+    def seconds_left(self, since_seconds: float = 0.0) -> float:
+        """Until the last row is committed; what is sealed and counted then is not in it. `since_seconds`: nothing has
+        come for so long, which makes it longer: a run that hangs does not come nearer to its end."""
+        return self.num_rows_left * (self.seconds + since_seconds) / self.num_rows
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """Where a run stands. `num_videos_begun` of `num_videos_planned` have at least one unit committed.
 
-    `config_id` and `num_videos_planned` are known once the plan is made.
+    `config_id` and `num_videos_planned` are known once the plan is made, `pace` once it can be told.
     """
 
     run_id: str = ""
@@ -90,6 +109,13 @@ class Progress:
     num_videos_begun: int = 0
     counts: Counts = field(default_factory=Counts)
     elapsed_seconds: float = 0.0
+    pace: Pace | None = None
+
+    @property
+    def share_done(self) -> float:
+        """Of the work in rows, from 0 to 1; 0 until that can be told."""
+        rows = self.counts.num_answers + self.counts.num_failures
+        return rows / (rows + self.pace.num_rows_left) if self.pace and rows else 0.0
 
     def at(self, **values: Any) -> Progress:
         """The same with some values anew."""

@@ -156,6 +156,7 @@ DECODED: Final = pa.schema(
         _optional("failed_clip_index", pa.int32(), "the first clip without frames; null: the video as a whole"),
         _optional("failed_bytes_read", pa.int64(), "bytes fetched from storage of which no clip came"),
         _column("failed_attempt", pa.int32(), "which attempt at the video this failure is, from 1"),
+        _optional("video_clips", pa.float64(), "how many clips the video is expected to have; null where none came"),
         _optional("facts", pa.struct(_FACTS), "what the opened file says of itself"),
     ]
 )

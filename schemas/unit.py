@@ -156,6 +156,7 @@ class _Unit:
     failed_clip_index   the first clip without frames; None: the whole video
     failed_bytes_read   fetched from storage without a clip to show for it
     failed_attempt      which attempt at the video the failure is, from 1
+    video_clips         how many clips the video is expected to have; of scenes by the length of those before
     facts               what the file says of itself; None where it could not be opened
     """
 
@@ -167,6 +168,7 @@ class _Unit:
     failed_clip_index: int | None = None
     failed_bytes_read: int | None = None
     failed_attempt: int = 1
+    video_clips: float | None = None
     facts: VideoFacts | None = None
 
 
@@ -191,6 +193,7 @@ class DecodedUnit(_Unit):
                 failed_clip_index=row["failed_clip_index"],
                 failed_bytes_read=row["failed_bytes_read"],
                 failed_attempt=row["failed_attempt"],
+                video_clips=row["video_clips"],
                 facts=None if row["facts"] is None else VideoFacts(**row["facts"]),
             )
 
@@ -224,6 +227,7 @@ class DecodedUnit(_Unit):
             "failed_clip_index": self.failed_clip_index,
             "failed_bytes_read": self.failed_bytes_read,
             "failed_attempt": self.failed_attempt,
+            "video_clips": self.video_clips,
             "facts": None if self.facts is None else asdict(self.facts),
         }
 

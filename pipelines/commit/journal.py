@@ -39,6 +39,8 @@ class Receipt(Counts):
 
     created          False where another run had committed the unit before: its rows stay, and ours are dropped
     undecoded        the video, or the rest of it, gave no frames
+    video_clips      how many clips the video is expected to have; None where it gave no frames
+    has_last         the unit has the video's last clip: `video_clips` is exact, whatever the container says
     failure_reason   the reason code that most of the unit's rows failed for; None where most came back
     unparsed_samples   of answers that could not be read, some as a person would want to see them: one short line each
     """
@@ -47,6 +49,8 @@ class Receipt(Counts):
     created: bool
     undecoded: bool
     failure_reason: str | None
+    video_clips: float | None = None
+    has_last: bool = False
     unparsed_samples: tuple[str, ...] = field(default=(), compare=False)
 
 
@@ -80,7 +84,7 @@ def commit_unit(output: Output, unit: AnsweredUnit, facts: RunFacts, *, written_
         known = read_receipt(output, unit, facts)
         if known is not None:
             return known
-    receipt = receipt_of(table, unit.video.video_id, created=put.is_ours)
+    receipt = receipt_of(table, unit, created=put.is_ours)
     return replace(receipt, unparsed_samples=_unparsed_samples(unit)) if receipt.num_unparsed else receipt
 
 
@@ -105,19 +109,22 @@ def read_receipt(output: Output, unit: DecodedUnit | AnsweredUnit, facts: RunFac
         table = parse_unit(uri, output.store.read(uri))
     except ObjectNotFound:
         return None
-    return receipt_of(table, unit.video.video_id, created=table.column("run_id")[0].as_py() == facts.run_id)
+    return receipt_of(table, unit, created=table.column("run_id")[0].as_py() == facts.run_id)
 
 
-def receipt_of(table: pa.Table, video_id: str, *, created: bool) -> Receipt:
+def receipt_of(table: pa.Table, unit: DecodedUnit | AnsweredUnit, *, created: bool) -> Receipt:
     """The receipt of one unit, from its rows in the JOURNAL schema."""
     rows = table.select(_RECEIPT_COLUMNS).to_pylist()
     answers = [row for row in rows if row["row_kind"] == "answer"]
     failures = [row for row in rows if row["row_kind"] == "failure"]
     clips = {row["clip_index"]: row["decode_seconds"] or 0.0 for row in rows if row["question_hash"] is not None}
+    last = next((clip.clip.index for clip in unit.clips if clip.is_last), None)
     reasons = Counter(row["reason"] for row in failures)
     worst, num_worst = reasons.most_common(1)[0] if reasons else (None, 0)
     return Receipt(
-        video_id=video_id,
+        video_id=unit.video.video_id,
+        video_clips=unit.video_clips if last is None else last + 1.0,
+        has_last=last is not None,
         created=created,
         num_clips=len(clips),
         num_answers=len(answers),

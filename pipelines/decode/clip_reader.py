@@ -5,18 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 from framegate.pipelines.decode.part import clips_of_part, is_shared
 from framegate.pipelines.decode.policy import Policy
-from framegate.pipelines.decode.readers.reader import Reader, Source
+from framegate.pipelines.decode.readers.reader import Reader, Source, VideoHeader
 from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
 from framegate.pipelines.decode.scan import Scan
 from framegate.pipelines.decode.scan_sharing import CutsBoard, LocalCutsBoard, SharedScan
 from framegate.pipelines.decode.scene_bounds import ScenePart, find_scene_part
-from framegate.pipelines.decode.split import split
+from framegate.pipelines.decode.split import split, split_duration
 from framegate.schemas.clip import Clip, FrameBatch
 from framegate.schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, TruncatedVideo, VideoError
 from framegate.schemas.unit import DecodedClip, PlannedVideo
+
+MAX_COUNTED = 100_000  # clips of 30 s in 35 days; a damaged header may announce more than can be counted
 
 
 class ClipReader:
@@ -25,12 +28,15 @@ class ClipReader:
 
     next_index          the first clip that is not done: after a failure, the clip that could not be read
     is_to_be_reopened   the scan for scenes ended the reader. Once the video is open again it goes on without that place
+    video_clips         how many clips the whole video will have, as far as is known; None before it was opened
     """
 
     def __init__(self, planned: PlannedVideo, policy: Policy, board: CutsBoard | None = None) -> None:
         """`board` says what other workers found of a video with scenes; without it all is scanned here."""
         self.next_index = 0
         self.is_to_be_reopened = False
+        self.video_clips: float | None = None
+        self._seconds_read, self._num_read = 0.0, 0  # of clips
         self._last_start_seconds: float | None = None  # of the clip before `next_index`
         self._clips: range | None = None  # of this part
         self._scenes: ScenePart | None = None
@@ -49,6 +55,8 @@ class ClipReader:
         clips as one worker would, and raise once that it breaks off; but parts behind a place that cannot be decoded go
         on. A video that is known to break off at a clip (`planned.breaks_off`) ends there without a word.
         """
+        if not self._policy.clips.scenes:
+            self.video_clips = self._count_clips(reader.header)
         if not self._is_whole and self._clips is None:
             self._find_clips(reader, source, decoder)
         try:
@@ -121,6 +129,17 @@ class ClipReader:
                 "The file is shorter than its container says; the video goes on after "
                 f"{reader.header.duration_seconds:.3f} s, where the file ends."
             )
+
+    def _count_clips(self, header: VideoHeader) -> float:
+        """All that the header announces, up to where the video is known to break off."""
+        clips = self._policy.clips
+        if clips.scenes:  # as long as those so far were
+            number = header.duration_seconds * self._num_read / self._seconds_read
+        else:
+            stretches = split_duration(header.duration_seconds, clips, header.gaps)
+            number = sum(1 for _ in islice(stretches, MAX_COUNTED))
+        known = self._planned.breaks_off
+        return number if known is None else min(number, known)
 
     def _find_clips(self, reader: Reader, source: Source, decoder: str) -> None:
         planned, clips = self._planned, self._policy.clips
@@ -205,6 +224,9 @@ class ClipReader:
         frames_THWC, pts_seconds, has_ended = selection
         if len(pts_seconds) == 0:
             return None, True
+        self._seconds_read, self._num_read = self._seconds_read + end - start, self._num_read + 1
+        if self._policy.clips.scenes:
+            self.video_clips = self._count_clips(header)
         clip = DecodedClip(
             clip=Clip(
                 video_id=self._planned.video.video_id, index=self.next_index, start_seconds=start, end_seconds=end

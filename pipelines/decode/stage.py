@@ -77,6 +77,7 @@ class DecodeStage:
                             unit.facts = facts_of(reader.header)
                             for decoded in clip_reader.read(reader, source, label):
                                 num_bytes -= decoded.bytes_read
+                                unit.video_clips = clip_reader.video_clips
                                 yield from unit.add(replace(decoded, look=look_at(decoded.frames)), label)
                     finally:
                         num_bytes += source.bytes_read
@@ -132,6 +133,7 @@ class _OpenUnit:
     def __init__(self, planned: PlannedVideo, size: int) -> None:
         self._planned = planned
         self._group_clips = size
+        self.video_clips: float | None = None
         self.facts: VideoFacts | None = None
         self._clips: list[DecodedClip] = []
         self._key: tuple[tuple[str, ...], tuple[int, ...], str] = ((), (), "")
@@ -162,6 +164,7 @@ class _OpenUnit:
                 attempts=attempts,
                 decoder=decoder,
                 clips=tuple(self._clips),
+                video_clips=self.video_clips,
                 facts=self.facts,
             )
         self._clips = []

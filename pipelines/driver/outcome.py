@@ -19,6 +19,7 @@ from framegate.schemas.run import INTERRUPTED, Phase, Plan, RunSummary, Shard, S
 
 PACKAGES: Final = ("framegate", "ray", "torch", "transformers", "av", "pyarrow")
 
+_OVER: Final = {"phase": None, "seconds_left": None}
 VIDEO_COUNTS: Final = ("num_videos_answered", "num_videos_failed", "num_videos_skipped", "num_videos_left")
 
 
@@ -65,6 +66,7 @@ def first_fields(run_id: str, job: str, started_at: datetime, shard: Shard | Non
     return {
         **dict.fromkeys(field.name for field in fields(RunSummary) if field.name != "stop"),
         **dict.fromkeys(("ended_at", "questions", "num_videos", "num_videos_begun", "is_complete")),
+        "seconds_left": None,
         **dict.fromkeys(("stop_code", "stop_reason")),
         "shard": None if shard is None else str(shard),
         "run_id": run_id,
@@ -104,6 +106,7 @@ def progress_fields(phases: Phases) -> dict[str, Any]:
         "elapsed_seconds": progress.elapsed_seconds,
         "counts": asdict(progress.counts),
         "num_videos_begun": progress.num_videos_begun,
+        "seconds_left": phases.seconds_left(),
     }
 
 
@@ -111,20 +114,20 @@ def end_fields(summary: RunSummary, planned: Plan) -> dict[str, Any]:
     """How a run ended that came to its end or was stopped."""
     values = asdict(summary)
     values.pop("stop")
-    told = {"is_complete": summary.is_complete, "stop_code": None, "stop_reason": None, "phase": None}
-    return {**values, "notices": list(summary.notices), **told, **_end(summary, planned)}
+    told = {"is_complete": summary.is_complete, "stop_code": None, "stop_reason": None}
+    return {**values, "notices": list(summary.notices), **told, **_OVER, **_end(summary, planned)}
 
 
 def failure_fields(error: BaseException) -> dict[str, Any]:
     """How a run ended that raised `error`."""
     if isinstance(error, RunStopped):
-        return {"phase": None, **_stopped(error.stop)}
+        return {**_OVER, **_stopped(error.stop)}
     if isinstance(error, KeyboardInterrupt):  # a second one, or where signals are not heeded
-        return {"phase": None, **_stopped(INTERRUPTED)}
+        return {**_OVER, **_stopped(INTERRUPTED)}
     first = str(error).strip().partition("\n")[0]
     reason = str(error) if isinstance(error, FramegateError) else f"{type(error).__name__}: {first}"
     code = "refused" if isinstance(error, AnotherRun) else "error"
-    return {"state": "failed", "phase": None, "stop_code": code, "stop_reason": reason}
+    return {"state": "failed", **_OVER, "stop_code": code, "stop_reason": reason}
 
 
 def _end(summary: RunSummary, planned: Plan) -> dict[str, Any]:

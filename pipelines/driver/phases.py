@@ -44,7 +44,7 @@ class Phases:
 
     def hear(self, tally: Tally) -> None:
         """A unit was committed, and `tally` has it."""
-        done = {"num_videos_begun": tally.num_begun, "counts": tally.counts}
+        done = {"num_videos_begun": tally.num_begun, "counts": tally.counts, "pace": tally.pace()}
         if self.latest.phase is Phase.LOADING:
             self.enter(Phase.WORKING, **done)
         self._tell(self._on_progress, **done)
@@ -54,6 +54,13 @@ class Phases:
         here = self.latest.phase
         spent = {**self._seconds, here: self._seconds.get(here, 0.0) + time.monotonic() - self._entered}
         return {phase.value: round(seconds, 3) for phase, seconds in spent.items()}
+
+    def seconds_left(self) -> float | None:
+        """Of the work, from now on; None where there is none at the moment or where it cannot be told yet."""
+        latest = self.latest
+        if latest.phase is not Phase.WORKING or latest.pace is None:
+            return None
+        return round(latest.pace.seconds_left(time.monotonic() - self._began - latest.elapsed_seconds), 3)
 
     def _tell(self, watches: Sequence[Watch], **known: Any) -> None:
         self.latest = self.latest.at(elapsed_seconds=time.monotonic() - self._began, **known)

@@ -64,15 +64,18 @@ def ended_at(run: Mapping[str, Any]) -> datetime | None:
 
 
 def estimate_end(run: Mapping[str, Any]) -> datetime | None:
-    """When a run at work will be done, if every video takes as long as those begun so far; None before the first.
+    """When a run at work will be done; None where that cannot be told yet.
 
-    Counted from its last heartbeat, by the clock of its own machine.
+    As its last heartbeat said, by the clock of its own machine. Records of earlier versions do not say it: there every
+    video takes as long as those begun so far.
     """
     seconds = (run.get("phase_seconds") or {}).get("working")
     num_begun, num_videos = run.get("num_videos_begun"), run.get("num_videos")
     heard = _time((run.get("heartbeat") or {}).get("at"))
     if run["state"] in ENDED or not (seconds and num_begun and num_videos and heard):
         return None
+    if "seconds_left" in run:
+        return None if run["seconds_left"] is None else heard + timedelta(seconds=run["seconds_left"])
     return heard + timedelta(seconds=seconds / num_begun * max(0, num_videos - num_begun))
 
 

@@ -3,7 +3,7 @@
 Defaults stand in these files and nowhere else. `schemas.job` reads the files that a person writes.
 """
 
-from framegate.schemas.config.cost import CostConfig
+from framegate.schemas.config.cost import Cost, CostConfig
 from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
 from framegate.schemas.config.engine import EngineConfig
 from framegate.schemas.config.failures import FailuresConfig
@@ -32,6 +32,7 @@ __all__ = [
     "ActorBounds",
     "AlwaysThinkConfig",
     "ClipsConfig",
+    "Cost",
     "CostConfig",
     "DecodeConfig",
     "DirectConfig",

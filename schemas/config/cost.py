@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pydantic import Field
 
 from framegate.schemas.config.part import Part
 from framegate.schemas.config.ray import RayConfig
 
 SECONDS_PER_HOUR = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """An amount of money. `is_least`: it may be more, since more engines may have been started."""
+
+    amount: float
+    currency: str
+    is_least: bool = False
+
+    def __str__(self) -> str:
+        return f"{'at least ' if self.is_least else ''}{self.amount:,.2f} {self.currency}"
 
 
 class CostConfig(Part):
@@ -37,3 +51,8 @@ class CostConfig(Part):
     def is_least(self, ray: RayConfig) -> bool:
         """Whether a run may cost more than `of_run` says, since its pool of engines may grow."""
         return ray.reason_actors.max > ray.reason_actors.min
+
+    def describe_run(self, elapsed_seconds: float, ray: RayConfig) -> Cost | None:
+        """`of_run` with its currency, as it is said to a person."""
+        amount = self.of_run(elapsed_seconds, ray)
+        return None if amount is None else Cost(amount=amount, currency=self.currency, is_least=self.is_least(ray))

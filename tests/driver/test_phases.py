@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 
-import pyarrow as pa
-
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.tally import Tally
 from framegate.schemas.keys import id_text
 from framegate.schemas.run import Phase, Plan, Progress
 from framegate.schemas.tables import VIDEO_STATES
+from tests.planned import planned
 
 
 def receipt(number: int) -> Receipt:
@@ -30,7 +29,7 @@ def test_each_phase_and_each_receipt_is_told_with_what_is_known_by_then() -> Non
         on_progress=lambda progress: told.append(("unit", progress)),
     )
     phases.enter(Phase.PLANNING)
-    videos = pa.table({"video_id": [id_text(1), id_text(2)]})
+    videos = planned([1, 2])
     phases.begin_work(
         Plan(
             config_id="a" * 16,
@@ -43,7 +42,7 @@ def test_each_phase_and_each_receipt_is_told_with_what_is_known_by_then() -> Non
             changes=VIDEO_STATES.empty_table(),
         )
     )
-    tally = Tally(videos.column("video_id"))
+    tally = Tally(videos)
     for number in (1, 1):
         tally.add(receipt(number))
         phases.hear(tally)

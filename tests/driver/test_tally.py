@@ -10,6 +10,7 @@ import pyarrow as pa
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.driver.tally import Tally
 from framegate.schemas.keys import id_text
+from tests.planned import planned
 
 
 def receipt(number: int, *, created: bool = True) -> Receipt:
@@ -21,7 +22,7 @@ def receipt(number: int, *, created: bool = True) -> Receipt:
 
 
 def test_units_of_one_video_are_one_video_and_all_their_rows() -> None:
-    tally = Tally(pa.chunked_array([[id_text(7), id_text(2**63)], [id_text(3)]]))
+    tally = Tally(pa.concat_tables([planned([7, 2**63]), planned([3])]))
     for number in (7, 2**63, 7, 7):
         tally.add(receipt(number))
     tally.add(receipt(3, created=False))
@@ -30,16 +31,16 @@ def test_units_of_one_video_are_one_video_and_all_their_rows() -> None:
     assert tally.num_lost_races == 1
 
 
-def test_a_hundred_thousand_videos_take_a_megabyte_whatever_comes_of_them() -> None:
-    ids = pa.chunked_array([pa.array([id_text(number) for number in range(100_000)])])
+def test_a_hundred_thousand_videos_take_some_megabytes_whatever_comes_of_them() -> None:
+    videos = planned(range(100_000))
     tracemalloc.start()
     try:
-        tally = Tally(ids)
+        tally = Tally(videos)
         before, _ = tracemalloc.get_traced_memory()
         for number in np.random.default_rng(0).integers(0, 100_000, 20_000).tolist():
             tally.add(receipt(number))
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert before < 1_000_000
-    assert after - before < 10_000
+    assert before < 5_000_000
+    assert after - before < 50_000  # the samples of its speed

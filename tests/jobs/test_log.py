@@ -16,10 +16,10 @@ from rich.console import Console
 from typer.testing import Result
 
 from framegate.jobs.log import Log, LogFormat, libraries_logged, logged_each_minute
-from framegate.jobs.progress import ProgressDisplay, describe
+from framegate.jobs.progress import ProgressDisplay, Shown, describe
 from framegate.schemas.clock import CLOCK_OFFSET
 from framegate.schemas.counts import Counts
-from framegate.schemas.run import Phase, Progress
+from framegate.schemas.run import Pace, Phase, Progress
 
 Framegate = Callable[..., Result]
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
@@ -35,6 +35,7 @@ WORKING = Progress(
     num_videos_begun=1,
     counts=Counts(num_clips=3, num_answers=6),
     elapsed_seconds=2,
+    pace=Pace(num_rows=3, seconds=1, num_rows_left=18),
 )
 
 
@@ -72,8 +73,10 @@ def test_a_command_that_says_nothing_until_it_is_done_is_heard_of_each_minute() 
 
 
 def test_a_run_with_nothing_to_do_does_not_say_that_it_loads_a_model() -> None:
-    assert "loading the model" in describe(WORKING.at(phase=Phase.LOADING))
-    assert describe(WORKING.at(phase=Phase.LOADING, num_videos_planned=0)) == "loading, 2 s: nothing is left to do"
+    assert "loading the model" in describe(Shown(WORKING.at(phase=Phase.LOADING)))
+    assert (
+        describe(Shown(WORKING.at(phase=Phase.LOADING, num_videos_planned=0))) == "loading, 2 s: nothing is left to do"
+    )
 
 
 def test_a_phase_is_logged_as_it_begins_and_units_are_not() -> None:
@@ -107,7 +110,8 @@ def test_json_has_the_same_and_every_figure() -> None:
         "num_answers": 6,
     }
     assert line["seconds_left"] == pytest.approx(6, abs=0.5)
-    assert line["message"].startswith("videos 1/4  clips 3")
+    assert (line["rows_per_second"], line["cost"], line["currency"]) == (3, None, None)
+    assert re.fullmatch(r"videos 1/4  ETA \d s  clips 3  rows 6  3.0 rows/s  think 0%.*", line["message"])
 
 
 def test_lines_have_the_time_of_the_one_clock(monkeypatch: pytest.MonkeyPatch) -> None:

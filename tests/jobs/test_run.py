@@ -6,6 +6,7 @@ import functools
 import io
 import json
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,13 +16,14 @@ import yaml
 from rich.console import Console
 from typer.testing import Result
 
-from framegate.jobs.progress import ProgressDisplay, describe, duration
+from framegate.jobs.progress import ProgressDisplay, Shown, describe, duration
 from framegate.jobs.run import EXIT_INCOMPLETE, run_job
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.schemas.config import Cost
 from framegate.schemas.counts import Counts
 from framegate.schemas.errors import EngineError
 from framegate.schemas.job import load_job
-from framegate.schemas.run import Progress
+from framegate.schemas.run import Pace, Phase, Progress
 
 Framegate = Callable[..., Result]
 engine = functools.partial(ScriptedEngine)
@@ -241,9 +243,22 @@ def test_a_missing_job_file_is_refused(framegate: Framegate, tmp_path: Path) -> 
 
 def test_progress_says_videos_clips_rows_rate_think_rate_and_time_left() -> None:
     counts = Counts(num_clips=12, num_answers=48, num_unparsed=3, num_failures=2, num_thinking=15)
-    progress = Progress(num_videos_planned=40, num_videos_begun=4, counts=counts, elapsed_seconds=20)
-    assert (
-        describe(progress) == "videos 4/40  clips 12  rows 50  unparsed 3  failures 2  2.5 rows/s  think 31%  ETA 3 min"
+    pace = Pace(num_rows=25, seconds=10, num_rows_left=450)
+    progress = Progress(num_videos_planned=40, num_videos_begun=4, counts=counts, elapsed_seconds=20, pace=pace)
+    how_well = "clips 12  rows 50  2.5 rows/s  think 31%  failed 2  unparsed 3"
+    assert describe(Shown(progress, 180, Cost(amount=1234.5, currency="EUR"))) == (
+        f"videos 4/40  ETA 3 min  cost 1,234.50 EUR  {how_well}"
+    )
+    assert describe(Shown(progress)) == f"videos 4/40  ETA -  {how_well}"
+    assert describe(Shown(progress.at(pace=None, counts=Counts(num_unparsed=None)))) == (
+        "videos 4/40  ETA -  clips 0  rows 0  - rows/s  think 0%  failed 0  unparsed -"
+    )
+
+
+def test_the_cost_so_far_is_told_before_there_is_a_row() -> None:
+    loading = Progress(phase=Phase.LOADING, num_videos_planned=3, elapsed_seconds=60)
+    assert describe(Shown(loading, cost=Cost(amount=0.04, currency="USD", is_least=True))) == (
+        "loading, 60 s: starting workers and loading the model, cost at least 0.04 USD"
     )
 
 
@@ -257,13 +272,21 @@ def _progress(num_videos_begun: int) -> Progress:
     return Progress(num_videos_planned=4, num_videos_begun=num_videos_begun, counts=counts, elapsed_seconds=2)
 
 
-def test_a_terminal_shows_a_live_line() -> None:
+def test_a_terminal_shows_two_live_lines_of_at_most_80_columns() -> None:
     screen = io.StringIO()
-    with ProgressDisplay(Console(file=screen, force_terminal=True, width=120)) as display:
+    counts = Counts(num_clips=123_456, num_answers=987_648, num_unparsed=1234, num_failures=567, num_thinking=400_000)
+    pace = Pace(num_rows=24_000, seconds=900, num_rows_left=240_000)
+    progress = Progress(
+        num_videos_planned=3000, num_videos_begun=2100, counts=counts, elapsed_seconds=30_000, pace=pace
+    )
+    price = lambda seconds: Cost(amount=seconds / 3600 * 20, currency="EUR")  # noqa: E731
+    with ProgressDisplay(Console(file=screen, force_terminal=True, width=80), price=price) as display:
         assert not display.has_begun
-        display.update(_progress(1))
+        display.update(progress)
         assert display.has_begun
-    assert "videos 1/4" in screen.getvalue()
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()).splitlines()]
+    assert any(re.search(r"━+ *  videos 2,100/3,000  ETA 2.5 h  cost 166.67 EUR$", line) for line in lines), lines
+    assert "clips 123,456  rows 988,215  26.7 rows/s  think 40%  failed 567  unparsed 1,234" in lines
 
 
 def test_a_log_is_not_flooded() -> None:

@@ -74,6 +74,13 @@ def test_the_end_of_a_run_is_told_from_its_own_heartbeat() -> None:
     assert estimate_end(run("complete", **WORKING)) is None
 
 
+def test_the_end_of_a_run_is_what_it_says_itself_where_it_does() -> None:
+    said = {**WORKING, "seconds_left": 60.0}
+    assert estimate_end(run("running", heard_ago=10, **said)) == NOW + timedelta(seconds=50)
+    assert estimate_end(run("running", **{**WORKING, "seconds_left": None})) is None
+    assert estimate_end(run("complete", **said)) is None
+
+
 def test_a_run_that_was_refused_is_not_the_last_one() -> None:
     runs = [run("complete", hours_ago=5), run("failed", run_id="second", stop_code="refused")]
     assert find_last(runs) == runs[0]

@@ -246,26 +246,24 @@ def test_what_is_neither_a_time_nor_a_number_of_units_is_refused(every: object) 
 
 
 @pytest.mark.parametrize(
-    ("ray", "expected"),
+    ("ray", "said"),
     [
-        ({}, 2.5),  # on the CPU an engine counts as one
-        ({"gpus_per_actor": 1}, 2.5),
-        ({"gpus_per_actor": 0.5, "reason_actors": {"min": 4, "max": 4}}, 5.0),
-        ({"gpus_per_actor": 2, "reason_actors": {"min": 3, "max": 8}}, 15.0),
+        ({}, "2.50 EUR"),  # on the CPU an engine counts as one
+        ({"gpus_per_actor": 1}, "2.50 EUR"),
+        ({"gpus_per_actor": 0.5, "reason_actors": {"min": 4, "max": 4}}, "5.00 EUR"),
+        ({"gpus_per_actor": 2, "reason_actors": {"min": 300, "max": 800}}, "at least 1,500.00 EUR"),
     ],
 )
-def test_the_cost_of_a_run_counts_each_gpu_for_the_whole_run(ray: dict[str, Any], expected: float) -> None:
+def test_the_cost_of_a_run_counts_each_gpu_for_the_whole_run(ray: dict[str, Any], said: str) -> None:
     config = make_config(cost={"gpu_hour": 2.5}, ray=ray)
-    assert config.cost.of_run(3600, config.ray) == expected
+    assert str(config.cost.describe_run(3600, config.ray)) == said
     assert config.cost.of_run(0, config.ray) == 0
-    assert config.cost.currency == "EUR"
 
 
 def test_without_a_price_there_is_no_cost() -> None:
     config = make_config()
     assert config.cost.of_run(3600, config.ray) is None
-    assert config.cost.is_least(make_config(ray__reason_actors={"min": 1, "max": 2}).ray)
-    assert not config.cost.is_least(config.ray)
+    assert config.cost.describe_run(3600, config.ray) is None
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,11 @@ _FLAGS: Final = (
     "--disable-background-networking", "--disable-component-update", "--hide-scrollbars", "--font-render-hinting=none",
     "--remote-debugging-port=0",
 )  # fmt: skip
-# What reaches beyond the window although nothing around it scrolls or cuts it off.
+# What reaches beyond the window. On a telephone the window grows with it, so that its own width says nothing.
 _TOO_WIDE: Final = """
 [...document.querySelectorAll("body *")].filter(e => {
   const box = e.getBoundingClientRect();
-  return box.width > 0 && (box.right > innerWidth + 0.5 || box.left < -0.5);
+  return box.width > 0 && (box.right > WIDTH + 0.5 || box.left < -0.5);
 }).map(e => `${e.tagName} ${(e.textContent || "").trim().slice(0, 60)}`)
 """
 
@@ -113,7 +113,7 @@ async def _look(
         await devtools.event("Page.loadEventFired")
         seen = Seen(
             width=await devtools.value("document.documentElement.scrollWidth"),
-            too_wide=await devtools.value(_TOO_WIDE),
+            too_wide=await devtools.value(_TOO_WIDE.replace("WIDTH", str(width))),
             text=await devtools.value("document.body.innerText"),
             values={name: await devtools.value(script) for name, script in values.items()},
             errors=devtools.errors,

@@ -40,17 +40,15 @@ _KINDS: Final = {
         "coalesce(confidence_second, confidence_first)",
     ),
 }
-# Of each video one row, and of those one of each question first, so that neither a bad question nor a bad video fills
-# the list. Which of a video's rows that are alike it is depends on the video: else it would be its first question.
+# Of each question its first rows, one of a video: more than are shown, since other questions may take those videos.
 _ROWS: Final = f"""
     SELECT * FROM (
         SELECT *, row_number() OVER (PARTITION BY question_hash ORDER BY {{order}}, video_id, clip_index) AS place
         FROM (
             SELECT * FROM {NIGHT} WHERE {{condition}}
-            QUALIFY row_number() OVER
-                (PARTITION BY video_id ORDER BY {{order}}, hash(video_id || question_hash), clip_index) = 1
+            QUALIFY row_number() OVER (PARTITION BY question_hash, video_id ORDER BY {{order}}, clip_index) = 1
         )
-    ) ORDER BY place, {{order}}, question_id, video_id LIMIT {{limit}}"""
+    ) WHERE place <= {{limit}} ORDER BY {{order}}, question_id, place, video_id"""
 _THUMBNAILS: Final = """
     SELECT video_id, clip_index, start_seconds, any_value(thumbnail) AS thumbnail FROM clips
     WHERE thumbnail IS NOT NULL AND video_id IN ({ids}) GROUP BY ALL"""
@@ -120,11 +118,29 @@ def _choose(rows: NightRows) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows with what they are shown for, each once."""
     seen: set[tuple[Any, ...]] = set()
     for why, (condition, order) in _KINDS.items():
-        limit = MAX_ROWS[why] + len(seen)  # as many may be shown already
+        limit = sum(MAX_ROWS.values())
         found = rows.ask(_ROWS.format(condition=condition, order=order, limit=limit))
-        new = [row for row in found if _key(row) not in seen][: MAX_ROWS[why]]
-        seen |= {_key(row) for row in new}
-        yield from ((why, row) for row in new)
+        chosen = _spread([row for row in found if _key(row) not in seen], MAX_ROWS[why])
+        seen |= {_key(row) for row in chosen}
+        yield from ((why, row) for row in chosen)
+
+
+def _spread(found: Iterable[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """At most so many rows: of one question after the other, and each of another video as far as there are some. So
+    neither a bad question nor a bad video fills the list. A question's rows come in the order in which they are."""
+    waiting: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in found:
+        waiting[row["question_hash"]].append(row)
+    chosen: list[dict[str, Any]] = []
+    while waiting and len(chosen) < most:
+        for question, queue in [*waiting.items()]:
+            videos = {row["video_id"] for row in chosen}
+            row = next((row for row in queue if row["video_id"] not in videos), queue[0])
+            chosen.append(row)
+            queue.remove(row)
+            if not queue:
+                del waiting[question]
+    return chosen[:most]
 
 
 def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:

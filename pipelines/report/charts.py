@@ -4,7 +4,7 @@ A chart is as wide as its place: positions across are percentages, heights and l
 as large on a telephone as on a screen, which a drawing that is scaled as a whole cannot do. Colours are the page's
 classes, which know light, dark and print. There is no script: what a mark stands for is its `title`.
 
-Every function returns markup; texts in it are escaped.
+Every function returns markup; texts in it are escaped, and what nobody sees in them is written out.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from markupsafe import Markup
+
+from framegate.schemas.escape import escape
 
 _LABEL: Final = 18  # pixels of a line of text above a bar
 _BAR: Final = 12
@@ -112,7 +114,7 @@ def draw_points(points: Sequence[Point], *, about: str, height: int = 220) -> Ma
             Markup(
                 '<g><title>{}</title><line class="whisker" x1="{:.2f}%" y1="{:.1f}" x2="{:.2f}%" y2="{:.1f}"/>'
                 '<circle class="s1" cx="{:.2f}%" cy="{:.1f}" r="5"/></g>'
-            ).format(point.title, x, low, x, high, x, y)
+            ).format(escape(point.title), x, low, x, high, x, y)
         )
     parts.append(_axis([(n / 4, f"{n / 4:g}") for n in range(5)], 0.0, 1.0, height))
     return _svg(Markup("").join(parts), height + _AXIS, about)
@@ -142,7 +144,7 @@ def _svg(inner: Markup, height: float, about: str) -> Markup:
 
 def _text(text: str, x: str, y: float, kind: str = "") -> Markup:
     return Markup('<text x="{}" y="{:g}"{}>{}</text>').format(
-        x, y, Markup(' class="{}"').format(kind) if kind else "", text
+        x, y, Markup(' class="{}"').format(kind) if kind else "", escape(text)
     )
 
 
@@ -171,7 +173,7 @@ def _bar(bar: Bar, top: float, scale: float) -> Markup:
 def _column(column: Column, low: float, high: float, most: float, height: int) -> Markup:
     left, right = (_place(end, low, high) for end in (column.low, column.high))
     gap = (right - left) * 0.08
-    parts, base = [Markup("<title>{}</title>").format(column.title)], float(height)
+    parts, base = [Markup("<title>{}</title>").format(escape(column.title))], float(height)
     for size, kind in column.heights:
         tall = size / most * height
         base -= tall
@@ -188,7 +190,7 @@ def _stretch(one: Stretch, labels: Sequence[str], top: float, low: float, high: 
     left, right = (_place(end, low, high) for end in (one.low, one.high))
     return Markup(
         '<rect class="s{} thin" x="{:.3f}%" y="{:g}" width="{:.3f}%" height="6"><title>{}</title></rect>'
-    ).format(number + 1, left, top + _LABEL + 9 * number, max(0.15, right - left), one.title)
+    ).format(number + 1, left, top + _LABEL + 9 * number, max(0.15, right - left), escape(one.title))
 
 
 def _rule(share: float, height: int) -> Markup:

@@ -16,7 +16,7 @@ from framegate.pipelines.report.say import say_length, say_money, say_number, sa
 from framegate.schemas.config import OutputConfig
 from tests.report.nights import EVENING, HOSTILE, LAST, Night, put_night
 
-VOID = {"meta", "img", "br", "link", "line", "rect", "circle"}
+VOID = {"meta", "img"}
 JPEG = b"\xff\xd8\xff\xe0 no picture"
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from framegate.pipelines.report.figures import Attention, FailureReason, GivenUp, RowToSee
 from framegate.pipelines.report.links import link_to
 from framegate.pipelines.report.night import Scope
-from framegate.pipelines.report.rows import NIGHT, NightRows
+from framegate.pipelines.report.rows import FAILED, NIGHT, NightRows
 from framegate.pipelines.results.kept_rows import list_columns
 from framegate.pipelines.results.view_sql import text_literal
 from framegate.schemas.errors import REASON_MEANINGS
@@ -21,15 +21,15 @@ MAX_CAMERAS: Final = 3  # named for one reason
 MAX_ROWS: Final = {"unparsed": 3, "out of range": 3, "changed its mind": 4, "least sure": 4}
 """How many rows of each kind are shown. A row that is of two kinds counts for the first of them."""
 
-_FAILURES: Final = """
-    SELECT reason, attempts, {camera} AS camera, count(*) AS num_rows, count(DISTINCT video_id) AS num_videos,
-        count(*) FILTER (run_id IN ({runs})) AS num_tonight, arg_max(message, written_at) AS example
-    FROM failures WHERE config_id = {config} GROUP BY ALL"""
-_GIVEN_UP: Final = """
+_FAILURES: Final = f"""
+    SELECT reason, attempts, camera, count(*) AS num_rows, count(DISTINCT video_id) AS num_videos,
+        count(*) FILTER (run_id IN ({{runs}})) AS num_tonight, arg_max(message, written_at) AS example
+    FROM {FAILED} GROUP BY ALL"""
+_GIVEN_UP: Final = f"""
     SELECT video_uri, arg_max(reason, written_at) AS reason, arg_max(message, written_at) AS message,
         max(attempts) AS attempts, max(written_at) AS failed_at, count(*) OVER () AS total
-    FROM failures WHERE config_id = {config} AND ({is_over}) GROUP BY video_uri
-    ORDER BY failed_at DESC, video_uri LIMIT {limit}"""
+    FROM {FAILED} WHERE {{is_over}} GROUP BY video_uri
+    ORDER BY failed_at DESC, video_uri LIMIT {{limit}}"""
 
 _KINDS: Final = {
     "unparsed": ("status = 'unparsed'", "confidence_first DESC NULLS LAST"),
@@ -58,10 +58,9 @@ _SECOND: Final = 1e-3  # two clips of one index that begin so near each other ar
 
 def find_attention(rows: NightRows, scope: Scope, *, max_attempts: int, link: str | None) -> Attention:
     """`max_attempts` is the job's, `link` its template for links. Raises StorageError."""
-    config = text_literal(scope.config_id or "")
     runs = ", ".join(text_literal(run["run_id"]) for run in scope.night.runs)
-    failed = rows.ask(_FAILURES.format(camera=rows.camera_of("failures"), runs=runs, config=config))
-    given_up = _given_up(rows, config, failed, max_attempts)
+    failed = rows.ask(_FAILURES.format(runs=runs))
+    given_up = _given_up(rows, failed, max_attempts)
     has_clips = "thumbnail" in list_columns(rows.views, "clips")
     chosen = [*_choose(rows)]
     thumbnails = _thumbnails(rows, [row for _, row in chosen]) if has_clips else {}
@@ -104,14 +103,12 @@ def _name_cameras(cameras: Counter[str]) -> str:
     return ", ".join(named) + (f" and {more} more" if more else "")
 
 
-def _given_up(
-    rows: NightRows, config: str, failed: Iterable[Mapping[str, Any]], max_attempts: int
-) -> list[dict[str, Any]]:
+def _given_up(rows: NightRows, failed: Iterable[Mapping[str, Any]], max_attempts: int) -> list[dict[str, Any]]:
     over = sorted({(row["reason"], row["attempts"]) for row in failed if _is_over(row, max_attempts)})
     if not over:
         return []
     is_over = " OR ".join(f"reason = {text_literal(reason)} AND attempts = {attempts}" for reason, attempts in over)
-    return rows.ask(_GIVEN_UP.format(config=config, is_over=is_over, limit=MAX_GIVEN_UP))
+    return rows.ask(_GIVEN_UP.format(is_over=is_over, limit=MAX_GIVEN_UP))
 
 
 def _choose(rows: NightRows) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -166,5 +163,6 @@ def _to_see(
         if abs(each["start_seconds"] - start) <= _SECOND and each["thumbnail"].startswith(_JPEG)
     ]
     shown = {field.name: row[field.name] for field in fields(RowToSee) if field.name in row}
+    shown["answer_first"] = row["answer_first_value"] or row["answer_first"]
     picture = pictures[0] if pictures else None
     return RowToSee(why=why, **shown, link=link_to(row["video_uri"], start, link), thumbnail=picture)

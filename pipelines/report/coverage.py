@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from framegate.pipelines.report.figures import Camera, Coverage
 from framegate.pipelines.report.night import Scope
-from framegate.pipelines.report.rows import NIGHT, NightRows
+from framegate.pipelines.report.rows import FAILED, NIGHT, NightRows
 from framegate.pipelines.results.kept_rows import list_columns
 from framegate.pipelines.results.view_sql import text_literal
 
@@ -24,8 +24,7 @@ _CAMERAS: Final = """
             count(*) FILTER (clip_is_last) AS num_last
         FROM answers WHERE config_id = {config} AND question_hash IN ({bank}) GROUP BY video_id
     ), failed AS (
-        SELECT video_id, any_value({failures}) AS camera, count(*) AS num_failed
-        FROM failures WHERE config_id = {config} GROUP BY video_id
+        SELECT video_id, any_value(camera) AS camera, count(*) AS num_failed FROM {failures} GROUP BY video_id
     ), there AS (
         SELECT video_id, coalesce(stored.camera, failed.camera, videos_here.camera) AS camera,
             coalesce(num_rows, 0) AS num_rows, coalesce(num_failed, 0) AS num_failed,
@@ -51,7 +50,7 @@ def find_coverage(rows: NightRows, scope: Scope) -> Coverage:
     bank = bank or {row["hash"] for row in rows.ask(f"SELECT DISTINCT question_hash AS hash FROM {NIGHT}")}
     sql = _CAMERAS.format(
         answers=rows.camera_of("answers"),
-        failures=rows.camera_of("failures"),
+        failures=FAILED,
         videos=rows.camera_of("videos"),
         is_here=_is_here(rows),
         config=text_literal(scope.config_id or ""),

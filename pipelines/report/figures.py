@@ -214,7 +214,10 @@ class GivenUp:
 
 @dataclass(frozen=True, kw_only=True)
 class RowToSee:
-    """A row that a person should look at, and why. `link` opens the video at that second where a link can."""
+    """A row that a person should look at, and why. `link` opens the video at that second where a link can.
+
+    `answer_first` is read like the final one; as it stood in its box where it cannot be read.
+    """
 
     why: Literal["unparsed", "out of range", "changed its mind", "least sure"]
     video_uri: str

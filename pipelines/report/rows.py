@@ -15,6 +15,9 @@ from framegate.schemas.tables import INPUT_PREFIX
 
 NIGHT: Final = "night_rows"
 EARLIER: Final = "earlier_rows"
+FAILED: Final = "standing_failures"
+"""Failures of the config_id that stand, whichever run they are of."""
+
 COMMON_CAMERA: Final = "camera"
 """The column of the manifest that tells cameras apart, where nobody says which one does."""
 
@@ -41,6 +44,9 @@ _AGREES: Final = (
     f"CASE WHEN {_COMPARED} THEN coalesce(answer_first_value = answer,"
     " lower(trim(answer_first)) = lower(trim(answer_second))) END"
 )
+_FAILURES: Final = """
+    SELECT video_id, video_uri, {camera} AS camera, reason, message, attempts, run_id, written_at
+    FROM failures WHERE config_id = {config}"""
 _FOLDER: Final = "regexp_extract(split_part(video_uri, '#', 1), '([^/]+)/[^/]*$', 1)"
 
 
@@ -53,7 +59,7 @@ class NightRows:
     config_id: str | None
 
     def ask(self, sql: str) -> list[dict[str, Any]]:
-        """The rows of a SELECT over NIGHT, EARLIER and the views. Raises StorageError."""
+        """The rows of a SELECT over NIGHT, EARLIER, FAILED and the views. Raises StorageError."""
         return select(self.views, sql).to_pylist()
 
     def one(self, sql: str) -> dict[str, Any]:
@@ -70,12 +76,15 @@ class NightRows:
 
 
 def read_rows(views: Views, scope: Scope, *, by: str | None) -> NightRows:
-    """Keeps the rows of both nights. Raises ConfigError where `by` is no column of the manifest, StorageError."""
+    """Keeps the rows of both nights, and the failures. Raises ConfigError where `by` is no column of the manifest, StorageError."""
     columns = list_columns(views, "answers")
     night = NightRows(views=views, by=_choose_camera(columns, by), config_id=scope.config_id)
     camera = night.camera_of("answers")
     keep_rows(views, NIGHT, _rows_of(columns, camera, scope, scope.run_ids))
     keep_rows(views, EARLIER, _rows_of(columns, camera, scope, scope.earlier_ids))
+    keep_rows(
+        views, FAILED, _FAILURES.format(camera=night.camera_of("failures"), config=text_literal(scope.config_id or ""))
+    )
     return night
 
 

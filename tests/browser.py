@@ -86,10 +86,14 @@ def look(
     height: int = 900,
     scheme: Literal["light", "dark"] = "light",
     picture: Path | None = None,
+    is_whole: bool = True,
     values: Mapping[str, str] | None = None,
 ) -> Seen:
-    """Opens a file in a window of that size. `picture`: a PNG of the whole page. `values`: scripts by name."""
-    return asyncio.run(asyncio.wait_for(_look(page, browser, width, height, scheme, picture, values or {}), SECONDS))
+    """Opens a file in a window of that size. `picture`: a PNG of the page, the whole of it or what the window shows.
+    `values`: scripts by name."""
+    return asyncio.run(
+        asyncio.wait_for(_look(page, browser, width, height, scheme, picture, is_whole, values or {}), SECONDS)
+    )
 
 
 async def _look(
@@ -99,6 +103,7 @@ async def _look(
     height: int,
     scheme: str,
     picture: Path | None,
+    is_whole: bool,
     values: Mapping[str, str],
 ) -> Seen:
     async with _connected(browser) as devtools:
@@ -120,7 +125,7 @@ async def _look(
             requests=[url for url in devtools.requests if url != address and not url.startswith("data:")],
         )
         if picture is not None:
-            shot = await devtools.ask("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+            shot = await devtools.ask("Page.captureScreenshot", format="png", captureBeyondViewport=is_whole)
             picture.write_bytes(base64.b64decode(shot["data"]))
         return seen
 

@@ -82,9 +82,8 @@ def read_rows(views: Views, scope: Scope, *, by: str | None) -> NightRows:
     camera = night.camera_of("answers")
     keep_rows(views, NIGHT, _rows_of(columns, camera, scope, scope.run_ids))
     keep_rows(views, EARLIER, _rows_of(columns, camera, scope, scope.earlier_ids))
-    keep_rows(
-        views, FAILED, _FAILURES.format(camera=night.camera_of("failures"), config=text_literal(scope.config_id or ""))
-    )
+    config = text_literal(scope.config_id or "")
+    keep_rows(views, FAILED, _FAILURES.format(camera=night.camera_of("failures"), config=config))
     return night
 
 

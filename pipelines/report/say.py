@@ -42,10 +42,10 @@ def say_length(seconds: float | None) -> str:
 
 
 def say_money(value: float | None, currency: str) -> str:
-    """Two decimals; four where that would be nothing."""
+    """Two decimals; four where these would say little."""
     if value is None:
         return NOT_KNOWN
-    return f"{value:,.4f} {currency}" if 0 < abs(value) < 0.01 else f"{value:,.2f} {currency}"
+    return f"{value:,.4f} {currency}" if 0 < abs(value) < 0.1 else f"{value:,.2f} {currency}"
 
 
 def say_time(time: datetime | None, zone: ZoneInfo) -> str:

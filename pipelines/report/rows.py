@@ -76,7 +76,10 @@ class NightRows:
 
 
 def read_rows(views: Views, scope: Scope, *, by: str | None) -> NightRows:
-    """Keeps the rows of both nights, and the failures. Raises ConfigError where `by` is no column of the manifest, StorageError."""
+    """Keeps the rows of both nights, and the failures that stand.
+
+    Raises ConfigError where `by` is no column of the manifest, StorageError.
+    """
     columns = list_columns(views, "answers")
     night = NightRows(views=views, by=_choose_camera(columns, by), config_id=scope.config_id)
     camera = night.camera_of("answers")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from framegate.pipelines.commit.fixed import UTC_ZONE, read_fixed
+from framegate.pipelines.commit.liveness import state_of
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.runs import read_runs
+from framegate.pipelines.commit.runs import ENDED, read_runs
 from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.report.attention import find_attention
 from framegate.pipelines.report.comparison import find_comparison
@@ -92,7 +94,7 @@ def _find_all(
         made_at=at,
         time_zone=time_zone,
         num_erased=num_erased,
-        note=_note(scope),
+        note=_note(scope, at),
         verdicts=(
             judge_end(ended, zone),
             judge_cost(cost, saving),
@@ -121,8 +123,15 @@ def _zone_of(output: Output) -> str:
     return UTC_ZONE if fixed is None else fixed.time_zone
 
 
-def _note(scope: Scope) -> str | None:
-    if scope.answered is scope.night:
-        return None
-    last, before = scope.night.last["run_id"], scope.answered.last["run_id"]
-    return f"Run {last} wrote no answer. The figures of answers below are those of run {before}, the last that did."
+def _note(scope: Scope, at: datetime) -> str | None:
+    said = []
+    if scope.answered is not scope.night:
+        last, before = scope.night.last["run_id"], scope.answered.last["run_id"]
+        said.append(
+            f"Run {last} wrote no answer. The figures of answers below are those of run {before}, the last that did."
+        )
+    if any(state_of(run, at) not in ENDED or run.get("is_sealed") is False for run in scope.night.runs):
+        said.append(
+            "What of this night is not sealed yet is not in the figures of answers: framegate seal brings it in."
+        )
+    return " ".join(said) or None

@@ -290,7 +290,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """`note` says where the rows are not those of the night itself."""
+    """`note` says where the rows are not all of the night, or not those of the night itself."""
 
     output_uri: str
     job: str | None

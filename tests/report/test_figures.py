@@ -239,7 +239,10 @@ def test_a_run_that_was_stopped_or_died_is_said_first(index: Output) -> None:
     assert build(index).verdicts[0].level == "act"
     old = {"at": EVENING.isoformat(), "number": 1, "every_seconds": 60.0}
     put_run(index, "20261129T220000Z-cccccc", state="running", heartbeat=old, **fields)
-    assert build(index).verdicts[0].level == "act"
+    report = build(index)
+    assert report.verdicts[0].level == "act"
+    assert report.note is not None
+    assert "not sealed yet" in report.note
 
 
 def test_what_is_not_there_is_refused_in_a_sentence(nights: Output, tmp_path: object) -> None:

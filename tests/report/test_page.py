@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from framegate.pipelines.audit.night_pages import HEAD_BYTES
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.report.build import Request, build_report
 from framegate.pipelines.report.figures import Report
@@ -123,6 +124,11 @@ def test_what_turns_the_direction_of_writing_is_written_out(report: Report) -> N
     page = render_page(hostile_everywhere(report, "invoice\u202egpj.exe\x1b[31m\x00"))
     assert not {"\u202e", "\x1b", "\x00"} & set(page)
     assert "\\u202e" in page
+
+
+def test_the_audit_finds_the_mark_at_the_beginning(report: Report) -> None:
+    page = render_page(hostile_everywhere(report, HOSTILE * 20)).encode()
+    assert b'<meta name="framegate-erased"' in page[:HEAD_BYTES]
 
 
 def test_each_section_stands_in_the_order_of_the_questions(report: Report) -> None:

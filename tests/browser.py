@@ -87,12 +87,15 @@ def look(
     scheme: Literal["light", "dark"] = "light",
     picture: Path | None = None,
     is_whole: bool = True,
+    is_printed: bool = False,
     values: Mapping[str, str] | None = None,
 ) -> Seen:
     """Opens a file in a window of that size. `picture`: a PNG of the page, the whole of it or what the window shows.
-    `values`: scripts by name."""
+    `is_printed`: as it would be on paper. `values`: scripts by name."""
     return asyncio.run(
-        asyncio.wait_for(_look(page, browser, width, height, scheme, picture, is_whole, values or {}), SECONDS)
+        asyncio.wait_for(
+            _look(page, browser, width, height, scheme, picture, is_whole, is_printed, values or {}), SECONDS
+        )
     )
 
 
@@ -104,13 +107,14 @@ async def _look(
     scheme: str,
     picture: Path | None,
     is_whole: bool,
+    is_printed: bool,
     values: Mapping[str, str],
 ) -> Seen:
     async with _connected(browser) as devtools:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         await devtools.ask("Emulation.setDeviceMetricsOverride", **size)
-        media = [{"name": "prefers-color-scheme", "value": scheme}]
-        await devtools.ask("Emulation.setEmulatedMedia", features=media)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        await devtools.ask("Emulation.setEmulatedMedia", features=features, media="print" if is_printed else "screen")
         for domain in ("Page", "Runtime", "Network", "Log"):
             await devtools.ask(f"{domain}.enable")
         address = page.resolve().as_uri()

@@ -21,6 +21,7 @@ from framegate.schemas.escape import escape
 _LABEL: Final = 18  # pixels of a line of text above a bar
 _BAR: Final = 12
 _ROW: Final = _LABEL + _BAR + 10
+LEAST_WIDTH: Final = 0.15  # per cent of a chart: a second of a night must be seen
 _AXIS: Final = 20  # pixels of the labels below a plot
 
 
@@ -188,9 +189,10 @@ def _column(column: Column, low: float, high: float, most: float, height: int) -
 def _stretch(one: Stretch, labels: Sequence[str], top: float, low: float, high: float) -> Markup:
     number = labels.index(one.label)
     left, right = (_place(end, low, high) for end in (one.low, one.high))
+    width = max(LEAST_WIDTH, right - left)
     return Markup(
         '<rect class="s{} thin" x="{:.3f}%" y="{:g}" width="{:.3f}%" height="6"><title>{}</title></rect>'
-    ).format(number + 1, left, top + _LABEL + 9 * number, max(0.15, right - left), escape(one.title))
+    ).format(number + 1, min(left, 100 - width), top + _LABEL + 9 * number, width, escape(one.title))
 
 
 def _rule(share: float, height: int) -> Markup:

@@ -55,6 +55,13 @@ def test_light_and_dark_are_other_colours(page: Path, browser: Browser) -> None:
         assert light[name] != dark[name], name
 
 
+def test_paper_is_white_however_the_screen_is(page: Path, browser: Browser, tmp_path: Path) -> None:
+    picture = tmp_path / "page.png"
+    seen = look(page, browser, width=794, scheme="dark", is_printed=True, values=COLOURS, picture=picture)  # A4
+    assert (seen.values["paper"], seen.values["ink"]) == ("rgb(255, 255, 255)", "rgb(0, 0, 0)")
+    assert (seen.width, seen.too_wide) == (794, [])
+
+
 def test_letters_have_a_width(page: Path, browser: Browser) -> None:
     """Where a browser finds no letters, nothing is ever too wide."""
     widest = "Math.max(...[...document.querySelectorAll('svg text')].map(e => e.getBoundingClientRect().width))"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.pipelines.report.night import Scope
+from framegate.pipelines.results.last_night import Night
 from framegate.pipelines.results.kept_rows import keep_rows, list_columns, quote_name
 from framegate.pipelines.results.view_sql import text_literal
 from framegate.pipelines.results.views import Views, select
@@ -83,8 +84,8 @@ def read_rows(views: Views, scope: Scope, *, by: str | None) -> NightRows:
     columns = list_columns(views, "answers")
     night = NightRows(views=views, by=_choose_camera(columns, by), config_id=scope.config_id)
     camera = night.camera_of("answers")
-    keep_rows(views, NIGHT, _rows_of(columns, camera, scope, scope.run_ids))
-    keep_rows(views, EARLIER, _rows_of(columns, camera, scope, scope.earlier_ids))
+    keep_rows(views, NIGHT, _rows_of(columns, camera, scope.answered))
+    keep_rows(views, EARLIER, _rows_of(columns, camera, scope.earlier))
     config = text_literal(scope.config_id or "")
     keep_rows(views, FAILED, _FAILURES.format(camera=night.camera_of("failures"), config=config))
     return night
@@ -102,12 +103,16 @@ def _choose_camera(columns: Iterable[str], by: str | None) -> str | None:
     return by
 
 
-def _rows_of(columns: Iterable[str], camera: str, scope: Scope, run_ids: Iterable[str]) -> str:
-    """One config_id, by which files are left out, and runs, by which row groups are."""
+def _rows_of(columns: Iterable[str], camera: str, night: Night | None) -> str:
+    """One config_id, by which files are left out, and runs, by which row groups are; no row of None.
+
+    A night that is named to be compared with may be of another configuration.
+    """
     there = {*columns}
     newer = [name if name in there else f"NULL::{type} AS {name}" for name, type in _NEWER.items()]
-    ids = ", ".join(map(text_literal, run_ids)) or "NULL"
+    runs = () if night is None else night.runs
+    ids = ", ".join(text_literal(run["run_id"]) for run in runs) or "NULL"
     listed = ", ".join([*_COLUMNS, *newer, f"{camera} AS camera"])
-    config_id = text_literal(scope.config_id or "")
+    config_id = text_literal(night.last.get("config_id") or "" if night is not None else "")
     inner = f"SELECT {listed} FROM answers WHERE config_id = {config_id} AND run_id IN ({ids})"
     return f"SELECT *, {_AGREES} AS agrees FROM ({inner})"

@@ -122,12 +122,14 @@ def failure(number: int, reason: str, night: Night, **values: Any) -> dict[str, 
     }
 
 
-def put_rows(output: Output, table: str, number: int, rows: Sequence[Mapping[str, Any]]) -> None:
+def put_rows(
+    output: Output, table: str, number: int, rows: Sequence[Mapping[str, Any]], config_id: str = CONFIG_ID
+) -> None:
     """One sealed file, as seal `number` would have begun it."""
     schema = pa.schema([*{"results": RESULTS, "failures": FAILURES}[table], *INPUTS])
     kept = [{name: row.get(name) for name in schema.names} for row in rows]
     data = encode_parquet(pa.Table.from_pylist(kept, schema=schema).sort_by("video_id"))
-    assert output.store.put_once(output.layout.sealed(table, CONFIG_ID, "", number), data).created
+    assert output.store.put_once(output.layout.sealed(table, config_id, "", number), data).created
 
 
 def put_night(

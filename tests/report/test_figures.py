@@ -216,6 +216,20 @@ def test_the_night_before_is_what_it_is_compared_with(nights: Output, report: Re
     assert build(nights, run_id=FIRST.run_id).comparison is None
 
 
+def test_a_night_of_another_configuration_is_compared_where_it_is_named(index: Output) -> None:
+    """Such as the same videos under another strategy."""
+    other = Night(run_id="20261127T120000Z-dddddd", began=EVENING - timedelta(hours=34), videos=range(4))
+    put_rows(index, "results", 0, answers_of(other), "b" * 16)
+    started = other.began.isoformat()
+    put_run(index, other.run_id, state="complete", config_id="b" * 16, started_at=started, counts={"num_answers": 80})
+    comparison = build(index, compare=other.run_id).comparison
+    assert comparison is not None
+    assert {change.name: change.earlier for change in comparison.changes}["answers"] == 80
+    ordinary = build(index).comparison
+    assert ordinary is not None
+    assert ordinary.run_ids == (FIRST.run_id,)
+
+
 def test_a_night_that_had_nothing_to_do_shows_the_answers_of_the_last_that_had(index: Output) -> None:
     idle = Night(run_id="20261129T220000Z-cccccc", began=EVENING + timedelta(days=1), videos=[], hours=0.1)
     put_night(index, 2, idle, rows=[])

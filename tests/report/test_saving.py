@@ -15,7 +15,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.report.build import Request, build_report
 from framegate.pipelines.report.figures import Saving
 from framegate.schemas.config import OutputConfig
-from tests.report.nights import EVENING, FIRST, LAST, Night, answers_of, put_night
+from tests.report.nights import EVENING, FIRST, LAST, Night, answers_of, put_night, put_rows
 
 
 def saving_of(output: Output) -> Saving:
@@ -69,9 +69,7 @@ def test_a_question_that_never_thinks_is_measured_where_all_rows_think(tmp_path:
         {**row, "strategy": "always_think", "thinking": True, "num_thinking_tokens": 60, "run_id": "other"}
         for row in answers_of(LAST)
     ]
-    other = "b" * 16
-    path = output.layout.sealed("results", other, "", 0)
-    output.store.put_once(path, sealed_bytes(always))
+    put_rows(output, "results", 0, always, "b" * 16)
     found = of_person(saving_of(output))
     assert (found.num_thought, found.measured_on, found.num_measured) == (0, "always_think", 120)
     assert found.saved_tokens is not None
@@ -85,7 +83,7 @@ def test_of_another_model_nothing_is_measured(tmp_path: Path) -> None:
         {**row, "strategy": "always_think", "thinking": True, "num_thinking_tokens": 60, "model": "other"}
         for row in answers_of(LAST)
     ]
-    output.store.put_once(output.layout.sealed("results", "b" * 16, "", 0), sealed_bytes(always))
+    put_rows(output, "results", 0, always, "b" * 16)
     found = saving_of(output)
     assert of_person(found).measured_on is None
     assert (found.is_gated, found.saved_tokens) == (True, None)
@@ -102,14 +100,3 @@ def test_without_a_gate_nothing_is_saved_by_one(tmp_path: Path) -> None:
     report = build_report(OutputConfig(uri=output.root), Request())
     assert not report.saving.is_gated
     assert "no gate was at work" in report.verdicts[1].sentence
-
-
-def sealed_bytes(rows: list[dict[str, Any]]) -> bytes:
-    import pyarrow as pa
-
-    from framegate.pipelines.store.parquet import encode_parquet
-    from framegate.schemas.tables import RESULTS
-    from tests.report.nights import INPUTS
-
-    schema = pa.schema([*RESULTS, *INPUTS])
-    return encode_parquet(pa.Table.from_pylist([{n: row.get(n) for n in schema.names} for row in rows], schema=schema))

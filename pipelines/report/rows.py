@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.pipelines.report.night import Scope
-from framegate.pipelines.results.last_night import Night
 from framegate.pipelines.results.kept_rows import keep_rows, list_columns, quote_name
+from framegate.pipelines.results.last_night import Night
 from framegate.pipelines.results.view_sql import text_literal
 from framegate.pipelines.results.views import Views, select
 from framegate.schemas.errors import ConfigError

@@ -1,10 +1,11 @@
 # setup: a virtual environment with everything; demo: the product in one command; test: what .ci/run runs;
 # test-vllm: the vLLM engine, in a virtual environment of its own.
-# Needs python3 >= 3.11 and nothing else.
+# Needs python3 >= 3.11 and nothing else. Tests of pages have a browser of their own, unless a Chromium is on the PATH.
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+BROWSER := .venv/browser/chromium
 VLLM_BIN := .venv-vllm/bin
 VLLM_STAMP := .venv-vllm/.installed
 
@@ -22,6 +23,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
+# Where no browser can be had this says so, and the tests of pages are skipped.
+$(BROWSER): tests/install_browser.py $(STAMP)
+	$(BIN)/python -m tests.install_browser
+
 demo: setup
 	$(BIN)/framegate demo
 
@@ -34,7 +39,7 @@ check: setup
 
 # pytest comes last, so that its summary is the last line. Two processes share the files of tests: each waits half of its
 # time for Ray, servers and processes of its own.
-test: setup
+test: setup $(BROWSER)
 	$(MAKE) --no-print-directory check
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 

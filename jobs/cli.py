@@ -25,6 +25,7 @@ from framegate.jobs.plan import plan
 from framegate.jobs.probe import probe
 from framegate.jobs.query import query
 from framegate.jobs.refresh import refresh_command
+from framegate.jobs.report import report_command
 from framegate.jobs.run import run
 from framegate.jobs.seal import seal_command
 from framegate.jobs.sql import sql
@@ -83,6 +84,7 @@ app.command()(status)
 app.command()(query)
 app.command()(sql)
 app.command()(views)
+app.command(name="report")(report_command)
 app.command()(audit)
 app.command(name="seal")(seal_command)
 app.command(name="compact")(compact_command)

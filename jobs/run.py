@@ -16,6 +16,7 @@ from framegate.jobs.log import Log, LogFormat, LogFormatOption, Verbose, librari
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed, ShardName, parse_shard
 from framegate.jobs.printing import make_console, print_table, say, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
+from framegate.jobs.report import report_at_end
 from framegate.jobs.run_end import EXIT_INCOMPLETE, RunEnd, end_of, end_without_plan
 from framegate.schemas.clock import now
 from framegate.schemas.errors import FramegateError, RunStopped
@@ -179,6 +180,7 @@ def run_job(
         say(f"note: {notice}")
     if summary.num_lost_races:
         say(f"{summary.num_lost_races:,} units were committed by another run of this job first; its rows stay")
+    report_at_end(job, name, summary, display.log, deadline)
     return _say(display, end_of(summary, max_unparsed_share=job.config.failures.stop_unparsed_share, again=again))
 
 

@@ -20,6 +20,7 @@ HOMES = {
     "decord": ("pipelines/decode/", "pipelines/lab/"),
     "duckdb": ("pipelines/results/", "pipelines/lab/bench/query/"),
     "fsspec": ("pipelines/store/",),
+    "jinja2": ("pipelines/report/", "pipelines/reason/models/"),
     "ray": ("pipelines/driver/", "pipelines/lab/"),
     "s3fs": ("pipelines/store/",),
     "transformers": ("pipelines/reason/models/", "pipelines/reason/engines/", "pipelines/lab/"),
@@ -76,13 +77,14 @@ ALLOWED: dict[str, set[str]] = {
     "pipelines.audit": {*WRITING, "pipelines.erase"},
     # Receipts of erasures say where the counts of seal records are too high.
     "pipelines.results": {*WRITING, "pipelines.erase", "pipelines.plan"},
+    "pipelines.report": {*WRITING, "pipelines.results"},
     "pipelines.lab": {*RUNNING, "pipelines.flow", "pipelines.audit", "pipelines.erase", "pipelines.results",
                       "pipelines.reason.engines.own", "pipelines.reason.engines.vllm"},
     "pipelines": set(),
     # The driver: a command that started Ray ends it.
     "jobs": {"schemas", "pipelines.audit", "pipelines.commit", "pipelines.driver", "pipelines.erase", "pipelines.flow",
-             "pipelines.plan", "pipelines.reason.engines", "pipelines.results"},
-    "jobs.lab": {"schemas", "jobs", "pipelines.failpoints", "pipelines.lab", "pipelines.results"},
+             "pipelines.plan", "pipelines.reason.engines", "pipelines.report", "pipelines.results"},
+    "jobs.lab": {"schemas", "jobs", "pipelines.failpoints", "pipelines.lab", "pipelines.report", "pipelines.results"},
     "jobs.cli": {"schemas", "jobs", "jobs.lab"},
     "jobs.framegate": {"jobs.cli", "pipelines.results"},
 }  # fmt: skip

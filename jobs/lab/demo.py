@@ -11,6 +11,7 @@ from rich.console import Console
 from framegate.jobs.lab.evaluate import print_scores
 from framegate.jobs.log import Log, ray_ended
 from framegate.jobs.printing import make_console, print_table
+from framegate.jobs.report import request_for, write_page
 from framegate.jobs.run import run_job
 
 QUERIES = (
@@ -42,8 +43,8 @@ def demo(
 ) -> None:
     """Make clips of a loading dock, run a job over them with each strategy, and ask SQL of the result.
 
-    Shows the whole way: mp4 files, a manifest and a question bank, Ray, Parquet, the table of what the gate saves, and
-    three queries. Run it again and it finds its work done.
+    Shows the whole way: mp4 files, a manifest and a question bank, Ray, Parquet, the table of what the gate saves,
+    three queries, and the report of the gated run. Run it again and it finds its work done.
 
     [bold]Examples[/bold]
 
@@ -73,7 +74,21 @@ def demo(
             _say(console, f'{title}\nframegate query --output {files.output} "{sql}"')
             table = select(connection, sql)
             print_table(console, table.column_names, table.to_pylist())
+    _say(console, f"framegate report {files.jobs['gated']} --out {out / 'report.html'}")
+    console.print(f"The report is {_write_report(files.jobs['gated'], out)}: open it in a browser.", highlight=False)
     console.print(f"\nThe Parquet files are in {files.output}/results; ask them whatever you like.", highlight=False)
+
+
+def _write_report(path: Path, folder: Path) -> Path:
+    """The report of the last run of a job, in the demo's folder."""
+    from framegate.pipelines.report.build import build_report
+    from framegate.pipelines.report.page import render_page
+    from framegate.schemas.job import load_job
+
+    job = load_job(path)
+    page = folder / "report.html"
+    write_page(page, render_page(build_report(job.config.output, request_for(job, str(path)))))
+    return page.resolve()
 
 
 def _say(console: Console, text: str) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 from framegate.pipelines.audit.intake import Intake
 from framegate.pipelines.audit.journal import check_journal
 from framegate.pipelines.audit.keys import KeySpool
+from framegate.pipelines.audit.night_pages import check_night_pages
 from framegate.pipelines.audit.report import AuditReport, new_report
 from framegate.pipelines.audit.runs import check_counts, check_planned, note_sealed_runs, note_unfinished, read_records
 from framegate.pipelines.audit.sealed import check_sealed, read_seals
@@ -51,7 +52,8 @@ def _check_all(output: Output, *, is_quick: bool) -> AuditReport:
     report = new_report()
     with tempfile.TemporaryDirectory(prefix="framegate-audit-") as folder:
         runs = read_records(report, output)
-        intake = Intake(KeySpool(Path(folder)), tombstones=read_tombstones(output))
+        tombstones = read_tombstones(output)
+        intake = Intake(KeySpool(Path(folder)), tombstones=tombstones)
         replacements = _read_erasures(report, output)
         check_journal(report, output, intake, is_quick=is_quick)
         seals = read_seals(report, output)
@@ -61,6 +63,7 @@ def _check_all(output: Output, *, is_quick: bool) -> AuditReport:
         check_planned(report, output, intake, is_quick=is_quick)
         check_counts(report, runs, seals, is_quick=is_quick)
         note_unfinished(report, runs)
+        check_night_pages(report["erased"], output, len(tombstones))
     check_unknown_objects(report["strays"], output)
     check_uploads(report["uploads"], output)
     return report

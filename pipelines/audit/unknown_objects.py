@@ -39,6 +39,7 @@ _NAMES: Final[dict[str, str]] = {
     "adoptions": rf"{_ID}\.yaml",
     "questions": FIRST_ASKED_NAME,
     "indexes": r"[0-9a-f]{32}\.parquet",
+    "reports": rf"{_RUN}\.html",
     "tombstones": r"[0-9a-f]{32}\.json",
     "erasures": r"[^/]+(?:/\d{6,}|\.begun)?\.json",
 }

@@ -23,7 +23,8 @@ HISTORY: Final = "history"
 
 OWN_NAMES: Final = re.compile(
     r"(?:results|failures|clips|journal|seals|attempts)/config_id=|(?:plans|videos|indexes)/[^/]+\.parquet$"
-    r"|(?:runs|leases|tombstones|questions)/[^/]+\.json(?:\.gz)?$|(?:configs|adoptions)/[^/]+\.yaml$|erasures/.+\.json$"
+    r"|reports/[^/]+\.html$|(?:runs|leases|tombstones|questions)/[^/]+\.json(?:\.gz)?$"
+    r"|(?:configs|adoptions)/[^/]+\.yaml$|erasures/.+\.json$"
     r"|layout\.json$"
 )
 """Names below an output of objects that are ours: the folder may hold the user's videos, too."""
@@ -57,6 +58,7 @@ class Layout:
     questions/<question_hash>-<time>.json                          a wording, and when a run first asked it
     adoptions/<own config_id>.yaml                                 a configuration filed under another one's id
     indexes/<hash>.parquet                                         members of tar shards
+    reports/<run_id>.html                                          the report that a run wrote as it ended
     tombstones/<hash of URI>.json                                  a video that was erased and stays out
     erasures/<erasure_id>.begun.json                               digests of the videos that an erasure removes
     erasures/<erasure_id>/<n>.json, erasures/<erasure_id>.json     a file that an erasure replaces; what it did
@@ -126,6 +128,9 @@ class Layout:
     def run_history(self) -> str:
         return join(self.root, "runs", f"{HISTORY}.json.gz")
 
+    def report(self, run_id: str) -> str:
+        return join(self.root, "reports", f"{run_id}.html")
+
     def lease(self, config_id: str) -> str:
         return join(self.root, "leases", f"{config_id}.json")
 
@@ -155,5 +160,5 @@ class Layout:
 
 FOLDERS: Final = (
     "results", "failures", "clips", "videos", "journal", "seals", "attempts", "plans", "runs", "leases", "configs",
-    "adoptions", "questions", "indexes", "tombstones", "erasures",
+    "adoptions", "questions", "indexes", "reports", "tombstones", "erasures",
 )  # fmt: skip

@@ -4,9 +4,9 @@
                  no seal writes their rows
     2. finish    complete the seals that are under way, so that the names of their files are taken and a sealer that was
                  frozen in the middle cannot bring rows back
-    3. remove    delete journal objects and attempts; replace every file that holds the videos by one without them. No
-                 file is deleted. A replacement is recorded first, and made only if the file is still the version that
-                 was read
+    3. remove    delete journal objects, attempts and all reports; replace every file that holds the videos by one
+                 without them. No file is deleted. A replacement is recorded first, and made only if the file is still
+                 the version that was read
     4. repeat    search and remove until a search finds nothing: a sealer may have added a file meanwhile
     5. receipt   record what was removed
 
@@ -55,7 +55,7 @@ NOT_REACHED = (
     " snapshots: delete those, too",
     "hidden temporary files that a killed process left on a local disk: the audit counts them, delete them",
     "copies of this output elsewhere: replicas, backups, exports, what an engine has cached",
-    "results of queries, logs and what stood on a terminal",
+    "results of queries, reports that were written to files, logs and what stood on a terminal",
     "the input of jobs: lists and manifests that name the videos",
     "messages in failures of other videos, should one name an erased video",
     "ids and digests: plans of seals keep a video's id, receipts and tombstones its digest; no URI can be read from"
@@ -150,6 +150,7 @@ class _Removal:
         self._done: list[Replacement] = []
         self._attempts: set[str] = set()
         self._indexes: set[str] = set()
+        self._reports: set[str] = set()
 
     def remove(self, matches: Matches) -> None:
         """Plans are replaced last: should this process die before, they tell the next one the video's ids."""
@@ -188,6 +189,7 @@ class _Removal:
             ),
             num_attempts=len(self._attempts),
             num_indexes=len(self._indexes),
+            num_reports=len(self._reports),
             not_reached=(*NOT_REACHED, SHARD_NOT_REACHED) if self._indexes else NOT_REACHED,
         )
 
@@ -197,9 +199,10 @@ class _Removal:
             self._done.append(deletion)
             reach("erase.noted")
         self._output.store.delete(item.info.uri for item in (*matches.journal, *matches.attempts))
-        self._output.store.delete(info.uri for info in matches.indexes)
+        self._output.store.delete(info.uri for info in (*matches.indexes, *matches.reports))
         self._attempts |= {item.info.uri for item in matches.attempts}
         self._indexes |= {info.uri for info in matches.indexes}
+        self._reports |= {info.uri for info in matches.reports}
         reach("erase.swept")
 
     def _journal_deletions(self, journal: Iterable[VideoObject]) -> Iterator[Replacement]:

@@ -53,6 +53,7 @@ def list_objects(matches: Matches) -> list[dict[str, Any]]:
         *(("delete", each.info, "journal", None) for each in matches.journal),
         *(("delete", each.info, "attempts", None) for each in matches.attempts),
         *(("delete", info, "indexes", None) for info in matches.indexes),
+        *(("delete", info, "reports", None) for info in matches.reports),
     ]
     return [
         {"action": action, "object": info.uri, "config_id": config_id_of(info.uri), "table": table, "rows": num_rows}

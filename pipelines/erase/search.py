@@ -58,6 +58,7 @@ class Matches:
     """Everything that mentions a target.
 
     records     records of runs in which a sentence names one
+    reports     every report: it may show any video, by name, by picture or in a sum
     video_ids   of each URI that was found in rows or in the journal: one for each version of the video
     members     URIs of shards' members that an index names
     """
@@ -67,12 +68,13 @@ class Matches:
     attempts: tuple[VideoObject, ...]
     indexes: tuple[ObjectInfo, ...]
     records: tuple[ObjectInfo, ...]
+    reports: tuple[ObjectInfo, ...]
     video_ids: Mapping[str, frozenset[str]]
     members: frozenset[str]
 
     @property
     def is_empty(self) -> bool:
-        return not (self.files or self.journal or self.attempts or self.indexes or self.records)
+        return not (self.files or self.journal or self.attempts or self.indexes or self.records or self.reports)
 
 
 def find_matches(output: Output, targets: Targets) -> Matches:
@@ -95,6 +97,7 @@ def find_matches(output: Output, targets: Targets) -> Matches:
         attempts=tuple(item for item in attempts if item.video_id in found),
         indexes=tuple(indexes),
         records=tuple(_search_records(output, targets)),
+        reports=tuple(output.list("reports")),
         video_ids={uri: frozenset(ids[uri]) for uri in sorted(ids)},
         members=frozenset(members),
     )

@@ -22,6 +22,7 @@ from framegate.schemas.config.night import NightConfig
 from framegate.schemas.config.output import OutputConfig
 from framegate.schemas.config.prompt import PromptConfig
 from framegate.schemas.config.ray import ActorBounds, RayConfig
+from framegate.schemas.config.report import ReportConfig
 from framegate.schemas.config.run import RunConfig
 from framegate.schemas.config.seal import SealConfig
 
@@ -45,6 +46,7 @@ __all__ = [
     "OutputConfig",
     "PromptConfig",
     "RayConfig",
+    "ReportConfig",
     "RunConfig",
     "SealConfig",
     "StrategyConfig",

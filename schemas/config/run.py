@@ -18,6 +18,7 @@ from framegate.schemas.config.output import OutputConfig
 from framegate.schemas.config.part import Part
 from framegate.schemas.config.prompt import PromptConfig
 from framegate.schemas.config.ray import RayConfig
+from framegate.schemas.config.report import ReportConfig
 from framegate.schemas.config.seal import SealConfig
 
 
@@ -43,6 +44,7 @@ class RunConfig(Part):
     )
     run: NightConfig = NightConfig()
     seal: SealConfig = SealConfig()
+    report: ReportConfig = ReportConfig()
     cost: CostConfig = CostConfig()
 
     @model_validator(mode="after")

@@ -20,8 +20,12 @@ from framegate.jobs.cli import app
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import PLAN, record_plan
 from framegate.pipelines.commit.run_folding import FOLD_FROM, fold_old_runs
+from framegate.pipelines.commit.runs import read_runs
 from framegate.pipelines.commit.seal_log import SealLog
+from framegate.pipelines.report.build import Request
+from framegate.pipelines.report.stored import store_report
 from framegate.schemas.clock import now
+from framegate.schemas.config import OutputConfig
 from tests.docs.pages import ROOT
 from tests.run_records import put_run
 
@@ -72,6 +76,8 @@ def outputs(
     adopting = {**job, "frames": {"fps": 1, "max_frames": 4}, "adopt": known.stem}
     (folder / "job.yaml").write_text(yaml.safe_dump(adopting))
     assert run(folder) == 0
+    [*_, last] = read_runs(Output.at(str(folder / "index")))
+    store_report(OutputConfig(uri=str(folder / "index")), Request(), last)
     shutil.copytree(folder / "index", folder / "folded")
     folded = Output.at(str(folder / "folded"))
     SealLog(folded, known.stem).fold(1)

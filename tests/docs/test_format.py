@@ -41,6 +41,7 @@ KINDS = {
     "config": rf"configs/{ID}\.yaml",
     "question": rf"questions/{ID}-(?:\d{{8}}T\d{{12}}Z|unknown)\.json",
     "adoption": rf"adoptions/{ID}\.yaml",
+    "report": r"reports/[^/]+\.html",
     "index": r"indexes/[0-9a-f]{32}\.parquet",
     "tombstone": r"tombstones/[0-9a-f]{32}\.json",
     "erasure begun": r"erasures/[^/]+\.begun\.json",
@@ -110,6 +111,8 @@ def fields_of(kind: str, path: Path) -> dict[str, Any]:
     if path.suffix == ".parquet":
         return dict.fromkeys(name for name in pq.read_schema(path).names if not name.startswith(INPUT_PREFIX))
     data = path.read_bytes()
+    if path.suffix == ".html":
+        return dict.fromkeys(re.findall(r'<meta name="(framegate-[a-z]+)"', data.decode()))
     text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
     return yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
 

@@ -9,6 +9,7 @@ import csv
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,12 @@ from framegate.pipelines.lab.dock.world.scene import BAYS, COLOURS, MAX_CRATES, 
 from framegate.schemas.qa import OPTION_LETTERS, Question
 
 DEMO_SEED = 7_000_000
+NUM_DOCKS = 4
+MORNING = datetime(2026, 11, 23, 6, 0)  # a Monday, local to TIME_ZONE
+BETWEEN_CLIPS = timedelta(minutes=5)
+"""Between the starts of two clips of one dock."""
+
+TIME_ZONE = "Europe/Berlin"
 
 
 @dataclass(frozen=True)
@@ -124,19 +131,22 @@ def make_demo(folder: Path, *, num_clips: int, seed: int = DEMO_SEED) -> DemoFil
         _write(videos / f"dock-{number:03d}.mp4", encode_mp4(draw_film(scene, rng)))
     with (folder / "manifest.csv").open("w", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(["uri", "dock", "num_crates", "num_swaps"])
+        rows.writerow(["uri", "dock", "taken", "num_crates", "num_swaps"])
         for number, (name, scene) in enumerate(scenes.items()):
-            rows.writerow([str((videos / name).resolve()), f"dock-{number % 4 + 1}", len(scene), scene.num_swaps()])
+            dock, taken = f"dock-{number % NUM_DOCKS + 1}", MORNING + number // NUM_DOCKS * BETWEEN_CLIPS
+            rows.writerow([str((videos / name).resolve()), dock, taken.isoformat(), len(scene), scene.num_swaps()])
     _write(folder / "questions.yaml", _yaml([_question_mapping(entry.question) for entry in BANK]))
     jobs = {}
     for strategy in STRATEGIES:
         jobs[strategy] = folder / f"{strategy}.yaml"
         job = {
-            "input": {"videos": "manifest.csv"},
+            "input": {"videos": "manifest.csv", "started_at": "taken", "time_zone": TIME_ZONE},
             "questions": "questions.yaml",
             **dock_settings(strategy=strategy),
             "output": {"uri": "index"},
             "ray": {"reason_actors": {"min": 1, "max": 1}, "decode_workers": 1},
+            "cost": {"gpu_hour": 2.5, "currency": "EUR"},  # as if the CPU were a rented GPU
+            "report": {"by": "dock"},
         }
         _write(jobs[strategy], _yaml(job))
     return DemoFiles(scenes, jobs, folder / "index")

@@ -1,0 +1,165 @@
+"""What the night cost, and what the gate saved: measured on the rows of the night, not assumed.
+
+A row that exited would have thought without the gate. How long, nobody measured; rows of the same question that did
+think were measured. So for each question
+
+    saved tokens  = rows that exited as confident x mean thinking tokens of the rows that thought
+    saved seconds = rows that exited as confident x mean thinking seconds of the rows that thought
+
+with a 95 % interval of the mean (normal, 1.96 x standard error). Where fewer than MIN_ROWS rows of the question thought
+in this night, the mean is that of all nights under this config_id, else of the same question and model under the
+strategy always_think, where the output has such rows; where it has none, there is no figure.
+
+Rows without `thinking_seconds`, of earlier versions, have their seconds from the difference of the means of
+`engine_seconds` of rows that thought and rows that exited. The sum over questions adds the squares of the half widths,
+since the questions' rows are drawn apart.
+
+What this leaves open: rows that thought were those that the gate found unsure. Where easy clips need less thought than
+hard ones, the true saving is less.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from framegate.pipelines.report.figures import Cost, Ended, Estimate, MeasuredOn, QuestionSaving, Saving
+from framegate.pipelines.report.night import Scope
+from framegate.pipelines.report.rows import NIGHT, NightRows
+from framegate.pipelines.results.kept_rows import list_columns
+from framegate.pipelines.results.view_sql import text_literal
+from framegate.schemas.config import CostConfig, RayConfig
+
+MIN_ROWS: Final = 20
+"""Rows that thought, of one question. With fewer the normal interval of a mean is too narrow."""
+
+Z: Final = 1.96
+CONFIDENT: Final = "confident"
+"""The gate_reason of rows that the gate let go. Others that did not think were told not to."""
+
+_THOUGHT: Final = """
+    SELECT question_hash, count(*) AS num_thought,
+        avg(num_thinking_tokens) AS tokens, var_samp(num_thinking_tokens) AS tokens_var,
+        count({thinking_seconds}) AS num_timed, avg({thinking_seconds}) AS seconds,
+        var_samp({thinking_seconds}) AS seconds_var,
+        avg(engine_seconds) AS busy, var_samp(engine_seconds) AS busy_var
+    FROM {table} WHERE thinking AND {condition} GROUP BY question_hash"""
+_BY_QUESTION: Final = f"""
+    SELECT question_id, question_hash, any_value(model) AS model, bool_or(strategy = 'gated') AS is_gated,
+        count(*) FILTER (NOT thinking AND gate_reason = '{CONFIDENT}') AS num_exited,
+        count(*) FILTER (thinking) AS num_thinking,
+        sum(num_answer_tokens + num_thinking_tokens)::BIGINT AS spent_tokens, sum(engine_seconds) AS spent_seconds,
+        avg(engine_seconds) FILTER (NOT thinking AND gate_reason = '{CONFIDENT}') AS exit_busy,
+        var_samp(engine_seconds) FILTER (NOT thinking AND gate_reason = '{CONFIDENT}') AS exit_var
+    FROM {NIGHT} GROUP BY ALL ORDER BY question_id, question_hash"""
+
+
+def find_saving(rows: NightRows) -> Saving:
+    """Raises StorageError."""
+    found = rows.ask(_BY_QUESTION)
+    thought = _find_thought(rows, found)
+    means = [thought.get(row["question_hash"]) for row in found]
+    is_timed = all(mean["num_timed"] == mean["num_thought"] for _, mean in filter(None, means))
+    questions = tuple(_of_question(row, mean, is_timed=is_timed) for row, mean in zip(found, means, strict=True))
+    return Saving(
+        is_gated=any(row["is_gated"] for row in found),
+        questions=questions,
+        spent_tokens=sum(row["spent_tokens"] for row in found),
+        spent_seconds=sum(row["spent_seconds"] for row in found),
+        saved_tokens=add_estimates(each.saved_tokens for each in questions),
+        saved_seconds=add_estimates(each.saved_seconds for each in questions),
+        seconds_are="thinking" if is_timed and thought else "difference",
+    )
+
+
+def _find_thought(rows: NightRows, found: Sequence[Mapping[str, Any]]) -> dict[str, tuple[MeasuredOn, dict[str, Any]]]:
+    """By question, what rows that thought took, and which rows those were: the nearest ones that are enough."""
+    columns, config = list_columns(rows.views, "answers"), text_literal(rows.config_id or "")
+    timed = "thinking_seconds" if "thinking_seconds" in columns else "NULL::DOUBLE"
+    models = ", ".join(sorted({text_literal(row["model"]) for row in found})) or "NULL"
+    means: dict[str, tuple[MeasuredOn, dict[str, Any]]] = {}
+    places: tuple[tuple[MeasuredOn, str, str], ...] = (
+        ("this night", NIGHT, "true"),
+        ("all nights", "answers", f"config_id = {config}"),
+        ("always_think", "answers", f"strategy = 'always_think' AND model IN ({models})"),
+    )
+    for place, table, condition in places:
+        open_ones = [row["question_hash"] for row in found if row["num_exited"] and row["question_hash"] not in means]
+        if not open_ones:
+            break
+        hashes = ", ".join(map(text_literal, open_ones))
+        sql = _THOUGHT.format(
+            thinking_seconds=timed, table=table, condition=f"{condition} AND question_hash IN ({hashes})"
+        )
+        means |= {row["question_hash"]: (place, row) for row in rows.ask(sql) if row["num_thought"] >= MIN_ROWS}
+    return means
+
+
+def find_cost(scope: Scope, ended: Ended, saving: Saving, price: CostConfig | None, ray: RayConfig | None) -> Cost:
+    """`price` and `ray` are those of the job; None where no job file was given."""
+    price, ray = price or CostConfig(), ray or RayConfig()
+    spans = [run.get("elapsed_seconds") for run in scope.night.runs]
+    costs = [price.of_run(seconds, ray) for seconds in spans if seconds is not None]
+    known = [cost for cost in costs if cost is not None]
+    total = sum(known) if known else None
+    is_same = scope.night is scope.answered  # else the rows are of another night than the time that was paid
+    per_second = None if price.gpu_hour is None else price.gpu_hour * (ray.gpus_per_actor or 1.0) / 3600
+    return Cost(
+        currency=price.currency,
+        gpu_hour=price.gpu_hour,
+        total=total,
+        is_least=price.is_least(ray) or len(known) < len(spans),
+        per_thousand_clips=total / ended.num_clips * 1000
+        if total is not None and ended.num_clips and is_same
+        else None,
+        per_clip_hour=total / ended.clip_hours if total is not None and ended.clip_hours and is_same else None,
+        saved=_scaled(saving.saved_seconds, per_second),
+    )
+
+
+def add_estimates(estimates: Iterable[Estimate | None]) -> Estimate | None:
+    """The sum of those that are known, with the interval of independent ones; None where none is."""
+    known = [each for each in estimates if each is not None]
+    if not known:
+        return None
+    value = sum(each.value for each in known)
+    half = math.sqrt(sum((each.high - each.value) ** 2 for each in known))
+    return Estimate(value=value, low=value - half, high=value + half)
+
+
+def _of_question(
+    row: Mapping[str, Any], measured: tuple[MeasuredOn, Mapping[str, Any]] | None, *, is_timed: bool
+) -> QuestionSaving:
+    exited = row["num_exited"]
+    place, mean = measured or (None, {})
+    return QuestionSaving(
+        question_id=row["question_id"],
+        num_exited=exited,
+        num_thought=row["num_thinking"],
+        spent_tokens=row["spent_tokens"],
+        measured_on=place,
+        num_measured=mean.get("num_thought", 0),
+        saved_tokens=_times(exited, mean["tokens"], mean["tokens_var"] / mean["num_thought"]) if mean else None,
+        saved_seconds=_times(exited, *_seconds(row, mean, is_timed=is_timed)) if mean else None,
+    )
+
+
+def _seconds(row: Mapping[str, Any], mean: Mapping[str, Any], *, is_timed: bool) -> tuple[float, float]:
+    """How much longer the engine is busy with a row that thinks, and the variance of that mean."""
+    number = mean["num_thought"]
+    if is_timed:
+        return mean["seconds"], mean["seconds_var"] / number
+    variance = mean["busy_var"] / number + (row["exit_var"] or 0.0) / row["num_exited"]
+    return mean["busy"] - row["exit_busy"], variance
+
+
+def _times(number: int, mean: float, variance: float) -> Estimate:
+    half = Z * math.sqrt(variance)
+    return Estimate(value=number * mean, low=number * (mean - half), high=number * (mean + half))
+
+
+def _scaled(estimate: Estimate | None, factor: float | None) -> Estimate | None:
+    if estimate is None or factor is None:
+        return None
+    return Estimate(value=estimate.value * factor, low=estimate.low * factor, high=estimate.high * factor)

@@ -70,8 +70,9 @@ def with_facts(rows: pa.Table, known: pa.Table) -> pa.Table:
     return in_place_of(
         rows,
         {
-            name: pc.if_else(
-                mask, known.column(name).take(wanted).cast(rows.schema.field(name).type), rows.column(name)
+            name: pc.call_function(
+                "if_else",
+                [mask, known.column(name).take(wanted).cast(rows.schema.field(name).type), rows.column(name)],
             )
             for name in names
         },

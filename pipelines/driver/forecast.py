@@ -158,4 +158,4 @@ class _Speed:
 
 
 def _lengths(videos: pa.Table, column: str) -> np.ndarray:
-    return pc.list_value_length(videos.column(column)).to_numpy().astype(np.int32)
+    return pc.call_function("list_value_length", [videos.column(column)]).to_numpy().astype(np.int32)

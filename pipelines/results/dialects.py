@@ -26,17 +26,19 @@ def translate(sql: str, dialect: str) -> str:
     return parsed.transform(lambda node: _own_words(node, dialect)).sql(dialect, pretty=True)
 
 
-def _own_words(node: exp.Expression, dialect: str) -> exp.Expression:
+def _own_words(node: exp.Expr, dialect: str) -> exp.Expr:
     from sqlglot import exp
 
     if isinstance(node, exp.Anonymous) and node.name.lower() == "seconds_after":
-        return _seconds_after(*node.expressions, dialect)
+        moment, seconds = node.expressions
+        return _seconds_after(moment, seconds, dialect)
     if isinstance(node, exp.Anonymous) and node.name.lower() == "timezone":
-        return _local_time(*node.expressions, dialect)
+        zone, moment = node.expressions
+        return _local_time(zone, moment, dialect)
     return node
 
 
-def _seconds_after(moment: exp.Expression, seconds: exp.Expression, dialect: str) -> exp.Expression:
+def _seconds_after(moment: exp.Expr, seconds: exp.Expr, dialect: str) -> exp.Expr:
     from sqlglot import exp, parse_one
 
     micros = exp.cast(exp.Mul(this=exp.paren(seconds), expression=exp.Literal.number(1000000)), "BIGINT")
@@ -48,7 +50,7 @@ def _seconds_after(moment: exp.Expression, seconds: exp.Expression, dialect: str
     return exp.paren(exp.Add(this=moment, expression=exp.Anonymous(this="TO_MICROSECONDS", expressions=[micros])))
 
 
-def _local_time(zone: exp.Expression, moment: exp.Expression, dialect: str) -> exp.Expression:
+def _local_time(zone: exp.Expr, moment: exp.Expr, dialect: str) -> exp.Expr:
     from sqlglot import exp
 
     if dialect == "spark":  # in a session whose time zone is UTC

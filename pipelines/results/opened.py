@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 
@@ -18,6 +18,7 @@ class Opened:
     """
     tables     the sealed files of each table, as they were listed
     records    of the seals of each config_id that has files (see `SealedTables`)
+    paths      where files lie that DuckDB opens itself, by their names in `files`; see `SealedFilesystem.direct_paths`
     config_id  the only one that views show; None: all of them
     """
 
@@ -27,6 +28,7 @@ class Opened:
     tables: Mapping[str, SealedTable]
     records: Mapping[str, Sequence[SealRecord]]
     config_id: str | None = None
+    paths: Mapping[str, str] = field(default_factory=dict)
 
     def columns(self, view: str) -> list[str]:
         """The columns of a view that is made, in order."""

@@ -80,6 +80,7 @@ def _make_folder(view: str) -> Callable[[Making], None]:
                 opened.tables[folder],
                 is_remote=opened.files.is_remote,
                 config_id=opened.config_id,
+                paths=opened.paths,
             )
         except duckdb.Error as error:
             raise opened.files.take_error() or error from error

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import duckdb
@@ -71,13 +72,14 @@ def create_view(
     *,
     is_remote: bool,
     config_id: str | None = None,
+    paths: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """A view of the files of one table: its own columns, the partitions beside config_id, then those of manifests.
-    With a config_id it has the rows of that one alone."""
+    With a config_id it has the rows of that one alone. `paths`: where files lie that DuckDB opens itself."""
     only = "" if config_id is None else f" WHERE {_CONFIG} = {text_literal(config_id)}"
     if table.is_uniform and not is_remote and not set(table.partitions) - {_CONFIG} & set(schema.names):
         columns = ", ".join(_columns(schema, table, _from_hive))
-        connection.execute(f"CREATE TEMP VIEW {view} AS {_select(columns, _read_alike(table), only)}")
+        connection.execute(f"CREATE TEMP VIEW {view} AS {_select(columns, _read_alike(table, paths), only)}")
         return
     in_files = {field.name: field.type for field in schema if field.name != _CONFIG} | dict(table.inputs)
     types = {name: _type_name(connection, data_type) for name, data_type in in_files.items()}
@@ -124,9 +126,9 @@ def _columns(
     yield from map(quoted, table.inputs)
 
 
-def _read_alike(table: SealedTable) -> str:
+def _read_alike(table: SealedTable, paths: Mapping[str, str]) -> str:
     keys = ", ".join(f"{text_literal(key)}: 'VARCHAR'" for key in table.partitions)
-    return f"read_parquet([{_file_list(table.files)}], hive_partitioning = true, hive_types = {{{keys}}})"
+    return f"read_parquet([{_file_list(table.files, paths)}], hive_partitioning = true, hive_types = {{{keys}}})"
 
 
 def _read_parquet(names: Mapping[str, object], types: Mapping[str, str]) -> str:
@@ -138,8 +140,8 @@ def _read_parquet(names: Mapping[str, object], types: Mapping[str, str]) -> str:
     return f"read_parquet([{_file_list(names)}], schema = MAP {{{columns}}})"
 
 
-def _file_list(names: Iterable[str]) -> str:
-    return ", ".join(text_literal(f"{PROTOCOL}://{name}") for name in names)
+def _file_list(names: Iterable[str], paths: Mapping[str, str] = MappingProxyType({})) -> str:
+    return ", ".join(text_literal(paths.get(name) or f"{PROTOCOL}://{name}") for name in names)
 
 
 def _from_hive(key: str, values: Mapping[str, str | None]) -> str:

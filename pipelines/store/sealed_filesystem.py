@@ -7,6 +7,7 @@ one asks nothing of storage. There is nothing else in it: no other name can be o
 from __future__ import annotations
 
 import io
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any, ClassVar, Final
 
 from fsspec import AbstractFileSystem
 
+from framegate.pipelines.store.backend import version_changed
 from framegate.pipelines.store.object_info import ObjectInfo
 from framegate.pipelines.store.pinned import PinnedObject
 from framegate.pipelines.store.store import Store
@@ -27,6 +29,9 @@ WHOLE_BYTES: Final = 1 << 20
 request in place of two or three. A request takes some 30 ms whatever it brings."""
 
 KEPT_BYTES: Final = 128 << 20  # of such ends; DuckDB opens a file several times
+# What DuckDB takes for a pattern, and in the folders above an output for a partition.
+_ODD_IN_NAME: Final = re.compile(r"[*?\[\]\\]")
+_ODD_IN_ROOT: Final = re.compile(r"[*?\[\]\\=]")
 _UNCHANGED: Final = datetime(2000, 1, 1)
 
 
@@ -47,6 +52,27 @@ class SealedFilesystem(AbstractFileSystem):
         self._num_kept_bytes = 0
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
+
+    def direct_paths(self) -> dict[str, str]:
+        """Where each object lies on this machine, for a reader that opens files itself; empty where some do not, or
+        have names that such a reader may take for patterns or partitions.
+
+        It may see a file at another version than was listed: `check_versions` tells afterwards.
+        """
+        paths = {name: self._store.filesystem(info.uri)[1] for name, info in self._objects.items()}
+        if self.is_remote or any(not path.endswith(name) for name, path in paths.items()):
+            return {}
+        roots = {path.removesuffix(name) for name, path in paths.items()}
+        if any(_ODD_IN_ROOT.search(root) for root in roots) or any(map(_ODD_IN_NAME.search, paths)):
+            return {}
+        return paths
+
+    def check_versions(self) -> None:
+        """Raises VersionChanged, ObjectNotFound where an object is not any more what was listed."""
+        for info in self._objects.values():
+            now = self._store.stat(info.uri)
+            if now.version != info.version:
+                raise version_changed(info.uri, known=info.version, found=now.version)
 
     def add(self, name: str, info: ObjectInfo) -> None:
         """One more object, before anything is read."""

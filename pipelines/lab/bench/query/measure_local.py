@@ -97,7 +97,7 @@ def _plain(output: Output, sql: str) -> tuple[pa.Table, _Times]:
 def _view(output: Output, sql: str) -> tuple[pa.Table, _Times]:
     gc.collect()
     began, cpu_began = time.perf_counter(), time.process_time()
-    with open_views(output.root, {}) as views:
+    with open_views(output.root, {}, reads_directly=True) as views:
         opened = time.perf_counter()
         table = select(views, sql.format(answers="answers", failures="failures"))
     return table, _Times(time.perf_counter() - began, time.process_time() - cpu_began, opened - began)

@@ -11,7 +11,6 @@ from framegate.pipelines.report.figures import Attention, FailureReason, GivenUp
 from framegate.pipelines.report.links import link_to
 from framegate.pipelines.report.night import Scope
 from framegate.pipelines.report.rows import FAILED, NIGHT, NightRows
-from framegate.pipelines.results.kept_rows import list_columns
 from framegate.pipelines.results.view_sql import text_literal
 from framegate.schemas.errors import REASON_MEANINGS
 from framegate.schemas.retries import wait_after
@@ -61,7 +60,7 @@ def find_attention(rows: NightRows, scope: Scope, *, max_attempts: int, link: st
     runs = ", ".join(text_literal(run["run_id"]) for run in scope.night.runs)
     failed = rows.ask(_FAILURES.format(runs=runs))
     given_up = _given_up(rows, failed, max_attempts)
-    has_clips = "thumbnail" in list_columns(rows.views, "clips")
+    has_clips = bool(rows.ask("SELECT clip_index FROM clips LIMIT 1"))
     chosen = [*_choose(rows)]
     thumbnails = _thumbnails(rows, [row for _, row in chosen]) if has_clips else {}
     return Attention(

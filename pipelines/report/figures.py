@@ -243,7 +243,7 @@ class Attention:
     given_up: tuple[GivenUp, ...]
     num_given_up: int
     rows: tuple[RowToSee, ...]
-    has_thumbnails: bool  # the output has a table of clips
+    has_thumbnails: bool  # the output has rows of clips: earlier versions left none
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,8 @@ _READERS: Final = {
     ".tsv": "read_csv({path}, all_varchar = true, header = true, delim = '\t')",
     ".parquet": "read_parquet({path})",
     ".json": "read_json_auto({path})",
-    ".jsonl": "read_json_auto({path}, format = 'newline_delimited')",
-    ".ndjson": "read_json_auto({path}, format = 'newline_delimited')",
+    ".jsonl": "read_json_auto({path})",
+    ".ndjson": "read_json_auto({path})",
 }
 _TEXTS: Final = (".csv", ".tsv")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)

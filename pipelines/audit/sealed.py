@@ -43,7 +43,7 @@ from framegate.schemas.tables import CLIPS, CONFIG_ID, FAILURES, INPUT_PREFIX, N
 SEALED_TABLES: Final = {"results": (RESULT, RESULTS), "failures": (FAILURE, FAILURES), "clips": (CLIP, CLIPS)}
 _BATCH_ROWS: Final = 100_000
 _CHUNK_BYTES: Final = 8 * 2**20
-_AS_NUMBERS: Final = ["video_id", "question_hash", "run_id", "video_uri"]  # few words, many rows
+_AS_NUMBERS: Final = ["video_id", "question_hash", "clip_policy", "run_id", "video_uri"]  # few words, many rows
 
 
 @dataclass
@@ -270,7 +270,7 @@ def _read(report: AuditReport, store: Store, info: ObjectInfo, name: str, intake
             report["schema"].num_checked += 1
             if wrong & {*intake.columns(table), *_AS_NUMBERS}:
                 return None
-            file = pq.ParquetFile(source, read_dictionary=_AS_NUMBERS)
+            file = pq.ParquetFile(source, read_dictionary=[name for name in _AS_NUMBERS if name in schema.names])
             of_old = [name for name in (CONFIG_ID.name,) if name in file.schema_arrow.names]
             for batch in file.iter_batches(_BATCH_ROWS, columns=[*intake.columns(table), *of_old]):
                 rows = pa.Table.from_batches([batch])

@@ -9,8 +9,8 @@ A version is the one before it, whole, with row groups and a footer appended (`p
 reader in the middle of the old version goes on reading it out of the new one. Small row groups are merged as they come
 to as many rows as what follows them: there are never more than about log2 of the number of seals, and each row is
 written about that often. What is written again stays in the file as dead bytes, as old footers do. Where these come to
-more than the living, or fill the file up, the version is a clean one without them, which is no prefix of the next. So
-is one that gives the file columns that it lacked.
+more than the living (of clips to a quarter of them), or fill the file up, the version is a clean one without them,
+which is no prefix of the next. So is one that gives the file columns that it lacked.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from framegate.pipelines.store.append import DifferentColumns, append_row_groups
 
 MAX_DEAD_BYTES: Final = 256 * 2**10
 """So many dead bytes are always fine: most are footers, of 15 kB and more, and a clean version is no prefix."""
+
+MIN_LIVE_PARTS: Final = {"clips": 4}
+"""By table, how many times as many living bytes as dead ones there are at least. Pictures are most of an output."""
 
 _KEY: Final = "framegate_seal"
 _RESERVED: Final = -1
@@ -105,7 +108,8 @@ def grow(
     if new is not None:
         size = measure(new)
         is_filled_up = len(new) >= file_bytes > size.live_bytes
-        if size.dead_bytes <= max(size.live_bytes, MAX_DEAD_BYTES) and not is_filled_up:
+        may_be_dead = size.live_bytes // MIN_LIVE_PARTS.get(table, 1)
+        if size.dead_bytes <= max(may_be_dead, MAX_DEAD_BYTES) and not is_filled_up:
             return new
     return encode_marked(_all_anew(table, file, sizes, row_groups), schema, mark)
 

@@ -29,6 +29,7 @@ UNIQUE_BY: Final = {
 }
 """The columns that identify a row of one config_id. Failures are a history: each attempt is a row."""
 
+_IDS: Final = ("video_id", "question_hash", "clip_policy")
 _FOOTERS_AT_ONCE: Final = 8
 _Result = TypeVar("_Result")
 
@@ -114,9 +115,10 @@ class SealedKeys:
         """
         found = [np.zeros(int(keys.numbers(depth).max(initial=-1)) + 1, np.bool_) for depth in range(keys.depth)]
         files = list(files)
-        unknown = [file.uri for file in files if "video_id" not in file.bounds and file.uri not in self._bounds]
+        unknown = [file for file in files if "video_id" not in file.bounds and file.uri not in self._bounds]
         with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
-            self._bounds.update(zip(unknown, pool.map(self._read_bounds, unknown), strict=True))
+            bounds = pool.map(self._read_bounds, unknown)
+            self._bounds.update(zip((file.uri for file in unknown), bounds, strict=True))
         for file in files:
             low, high = file.bounds.get("video_id", (None, None))
             bounds = self._bounds.get(file.uri) if low is None else (id_number(low), id_number(high))
@@ -125,12 +127,12 @@ class SealedKeys:
                     found[depth][numbers] = True
         return found
 
-    def _read_bounds(self, uri: str) -> tuple[int, int] | None:
+    def _read_bounds(self, sealed: SealedFile) -> tuple[int, int] | None:
         def read(file: pq.ParquetFile) -> tuple[int, int] | None:
             bounds = [bound for bound in _row_group_bounds(file.metadata) if bound is not None]
             return (min(low for low, _ in bounds), max(high for _, high in bounds)) if bounds else None
 
-        return self._read(uri, read)
+        return self._read(sealed, read)
 
     def _find_in(self, sealed: SealedFile, keys: KeyIndex, table: str, before: int) -> list[tuple[int, np.ndarray]]:
         """(depth, numbers) of what is in one file."""
@@ -148,11 +150,11 @@ class SealedKeys:
                     found += enumerate(keys.find(key_columns(table, rows)))
             return found
 
-        return self._read(sealed.uri, read)
+        return self._read(sealed, read)
 
-    def _read(self, uri: str, read: Callable[[pq.ParquetFile], _Result]) -> _Result:
-        whole = join(self._output.root, uri)
-        return read_parquet(self._output.store, whole, read, read_dictionary=["video_id", "question_hash"])
+    def _read(self, sealed: SealedFile, read: Callable[[pq.ParquetFile], _Result]) -> _Result:
+        ids = [name for name in UNIQUE_BY[sealed.table] if name in _IDS]
+        return read_parquet(self._output.store, join(self._output.root, sealed.uri), read, read_dictionary=ids)
 
 
 def _row_group_bounds(metadata: pq.FileMetaData) -> Iterator[tuple[int, int] | None]:

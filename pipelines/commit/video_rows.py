@@ -51,9 +51,10 @@ def in_place_of(rows: pa.Table, columns: Mapping[str, pa.ChunkedArray | pa.Array
     """The rows with some columns replaced, or added."""
     for name, column in columns.items():
         place = rows.schema.get_field_index(name)
-        rows = (
-            rows.append_column(name, column) if place < 0 else rows.set_column(place, rows.schema.field(place), column)
-        )
+        if place < 0:
+            rows = rows.append_column(name, column)
+        else:
+            rows = rows.set_column(place, rows.schema.field(place).with_type(column.type), column)
     return rows
 
 

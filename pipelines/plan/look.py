@@ -58,4 +58,5 @@ class Look:
         changes = find_changes(readable, is_absent, log, looked)
         there = readable.filter(pa.array(~is_absent))
         corrected = corrected_inputs(there, log, besides=changes, with_texts=with_texts)
-        return with_start_times(join_rows([changes, corrected]), WallClock(config.starts, config.time_zone))
+        clock = WallClock(config.starts, config.time_zone)
+        return with_start_times(join_rows([changes, corrected]), clock, before=self.time)

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from framegate.pipelines.commit.fixed import fix
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.tombstones import read_tombstones, without_erased
 from framegate.pipelines.commit.video_log import (
     CURRENT,
     GONE,
@@ -72,7 +73,7 @@ def refresh(job: Job) -> Refreshed:
     look, counts = Look.of(job, found, now()), Counter[str]()
 
     def changes(log: VideoLog) -> pa.Table:
-        rows = look.changes(output, log, with_texts=True)
+        rows = without_erased(look.changes(output, log, with_texts=True), read_tombstones(output))
         counts.clear()
         counts.update(rows.column("state").to_pylist())
         ids = set(id_numbers(rows.column("video_id")).tolist())

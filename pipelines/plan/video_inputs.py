@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -51,22 +52,22 @@ def corrected_inputs(found: pa.Table, log: VideoLog, *, besides: pa.Table, with_
     return join_rows([in_place_of(known, now).filter(pa.array(is_other))])
 
 
-def with_start_times(rows: pa.Table, clock: WallClock) -> pa.Table:
-    """The rows of the log with the time at which each video began, where the clock can tell."""
+def with_start_times(rows: pa.Table, clock: WallClock, *, before: datetime) -> pa.Table:
+    """The rows of the log with the time at which each video began, where the clock can tell; `before` as it has it."""
     if not clock.sources or not rows.num_rows:
         return rows
     names = {INPUT_PREFIX + name: name for name in clock.sources if INPUT_PREFIX + name in rows.column_names}
     wanted = [*names, *FACT_NAMES, "started_at"]
-    starts = [_start(row, names, clock) for row in rows.select(wanted).to_pylist()]
+    starts = [_start(row, names, clock, before) for row in rows.select(wanted).to_pylist()]
     return in_place_of(
         rows, {"started_at": pa.chunked_array([pa.array(starts, VIDEO_STATES.field("started_at").type)])}
     )
 
 
-def _start(row: Mapping[str, Any], names: Mapping[str, str], clock: WallClock) -> Any:
+def _start(row: Mapping[str, Any], names: Mapping[str, str], clock: WallClock, before: datetime) -> Any:
     facts = VideoFacts(**{name: row[name] for name in FACT_NAMES}) if row["container"] is not None else None
     inputs = {name: row[prefixed] for prefixed, name in names.items()}
-    found = clock.start_of(inputs, facts)
+    found = clock.start_of(inputs, facts, before=before)
     return row["started_at"] if found is None else found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from framegate.pipelines.audit.audit import audit
+from framegate.pipelines.commit.growth import (
+    MAX_DEAD_BYTES,
+    Mark,
+    encode_marked,
+    first_to_merge,
+    grow,
+    merge_sorted,
+)
 from framegate.pipelines.commit.journal import commit_unit, read_receipt, unit_uri
 from framegate.pipelines.commit.migrate import count_outdated
 from framegate.pipelines.commit.output import Output
@@ -26,6 +35,7 @@ from framegate.pipelines.erase.erase import erase
 from framegate.pipelines.erase.preview import count_by_video
 from framegate.pipelines.erase.search import find_matches
 from framegate.pipelines.erase.targets import Targets
+from framegate.pipelines.store.append import measure
 from framegate.schemas.clip import ClipLook, VideoFacts
 from framegate.schemas.tables import CLIPS, FAILURES, RESULTS
 from framegate.schemas.unit import AnsweredUnit
@@ -188,8 +198,6 @@ def test_a_file_of_clips_gets_columns_that_manifests_bring(
 
 
 def test_row_groups_hold_no_more_than_some_megabytes_of_pictures() -> None:
-    from framegate.pipelines.commit.growth import Mark, encode_marked, first_to_merge, grow, merge_sorted
-
     def rows(first: int, number: int) -> pa.Table:
         ids = [f"{n:016x}" for n in range(first, first + number)]
         values = {"video_id": ids, "video_uri": ids, "clip_policy": ["c" * 16] * number, "thumbnail": [b"x"] * number}
@@ -211,6 +219,25 @@ def test_row_groups_hold_no_more_than_some_megabytes_of_pictures() -> None:
     assert sizes[0] == CLIP_GROUP_ROWS
     assert max(sizes) <= CLIP_GROUP_ROWS
     assert sum(sizes) == CLIP_GROUP_ROWS + 3
+
+
+def test_few_pictures_in_a_file_are_dead(output: Output, units: SimpleNamespace, clip_facts: RunFacts) -> None:
+    """Small row groups are written again as they are merged, night after night."""
+    chance, most = random.Random(7), 0
+    for night in range(60):
+        unit = units.make_unit(units.make_video(f"night{night}"), range(4), num_clips=4)
+        clips = [
+            replace(clip, look=ClipLook(thumbnail=chance.randbytes(5000), motion=None, darkness=0.0))
+            for clip in unit.clips
+        ]
+        commit_unit(output, replace(unit, clips=tuple(clips)), clip_facts, written_at=NOON)
+        seal(output, clip_facts.config_id)
+        [info] = output.list("clips")
+        size = measure(Path(info.uri).read_bytes())
+        assert size.dead_bytes <= max(size.live_bytes // 4, MAX_DEAD_BYTES)
+        most = max(most, size.dead_bytes)
+    assert most > MAX_DEAD_BYTES // 2, "nothing was ever merged"
+    assert len(clip_rows(output)) == 240
 
 
 @pytest.mark.parametrize("partition_by", [(), ("camera",), ("written_at.date",)])

@@ -185,7 +185,8 @@ def test_a_refresh_does_not_bring_an_erased_video_back(
     erase(output, [str(archive / "video1.mp4")])
     assert read_tombstones(output)
     write("site", "west", f"{CORRECTED}-again", "west")
-    assert refresh(job).num_corrected == 2
+    done = refresh(job)
+    assert (done.num_corrected, done.num_new) == (2, 0)
     assert set(videos(job)) == {"video0.mp4", "video2.mp4"}
     for path in (tmp_path / "index").rglob("*.parquet"):
         assert CORRECTED not in str(pq.read_table(path).to_pylist()), path

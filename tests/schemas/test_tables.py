@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -11,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from framegate.schemas import errors, tables
-from framegate.schemas.clip import Clip, FrameBatch, Video
+from framegate.schemas.clip import Clip, ClipLook, FrameBatch, Video, VideoFacts
 from framegate.schemas.unit import DecodedClip, DecodedUnit, Failure, PlannedVideo, inputs_bytes, inputs_table, to_table
 
-SCHEMAS = ("PLANNED", "DECODED", "RESULTS", "FAILURES", "JOURNAL")
+SCHEMAS = ("PLANNED", "DECODED", "RESULTS", "FAILURES", "CLIPS", "JOURNAL", "VIDEO_STATES")
 REQUIRED_RESULTS = [
     "video_uri",
     "video_id",
@@ -121,10 +122,15 @@ def test_frames_of_several_clips_survive_the_way_without_a_copy() -> None:
             duration_seconds=1.0,
         )
         clip = Clip(video_id=video.video_id, index=index, start_seconds=index, end_seconds=index + 1)
-        return DecodedClip(clip=clip, frames=frames, is_last=index == 1, decode_seconds=0.5)
+        look = ClipLook(thumbnail=b"\xff\xd8", motion=None, darkness=0.5) if index else None
+        return DecodedClip(clip=clip, frames=frames, is_last=index == 1, decode_seconds=0.5, look=look)
 
     clips = (make_clip(0, (2, 4, 6, 3)), make_clip(1, (3, 5, 3, 3)))
-    unit = DecodedUnit(video=video, question_hashes=("q",), attempts=(2,), decoder="pyav-1", clips=clips)
+    facts = VideoFacts(
+        duration_seconds=2.0, container="matroska", codec="vp9", fps=None, height=4, width=6, rotation=90,
+        created_at=datetime(2026, 11, 21, 3, 4, 5, 678901, tzinfo=UTC),
+    )  # fmt: skip
+    unit = DecodedUnit(video=video, question_hashes=("q",), attempts=(2,), decoder="pyav-1", clips=clips, facts=facts)
     failed = DecodedUnit(
         video=video,
         question_hashes=("q",),
@@ -137,8 +143,9 @@ def test_frames_of_several_clips_survive_the_way_without_a_copy() -> None:
     table = to_table([unit, failed], tables.DECODED)
     back, back_failed = DecodedUnit.from_table(table)
     assert back_failed == failed
+    assert back.facts == facts
     for ours, theirs in zip(clips, back.clips, strict=True):
-        assert (ours.clip, ours.is_last) == (theirs.clip, theirs.is_last)
+        assert (ours.clip, ours.is_last, ours.look) == (theirs.clip, theirs.is_last, theirs.look)
         np.testing.assert_array_equal(ours.frames.frames_THWC, theirs.frames.frames_THWC)
         np.testing.assert_array_equal(ours.frames.pts_seconds, theirs.frames.pts_seconds)
         assert theirs.frames.frames_THWC.base is not None

@@ -112,7 +112,7 @@ def _fits(connection: duckdb.DuckDBPyConnection, table: str, column: str, data_t
     of, like = _quoted(column), text_literal(pattern)
     row = connection.execute(
         f"SELECT count({of}) > 0 AND coalesce(bool_and(regexp_full_match({of}, {like})"
-        f" AND TRY_CAST({of} AS {data_type}) IS NOT NULL), true) FROM {_quoted(table)}"
+        f" AND TRY_CAST({of} AS {data_type}) IS NOT NULL), true) FROM {_quoted(table)} WHERE {of} IS NOT NULL"
     ).fetchone()
     return bool(row and row[0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -18,7 +19,7 @@ SPOOL_BYTES = 64 * 2**20  # of what goes to standard output: beyond it, it is on
 
 def check_free(path: Path | None, *, is_forced: bool) -> None:
     """Raises ConfigError where a file is there that nobody said may be replaced."""
-    if path is not None and "://" in str(path):
+    if path is not None and re.match(r"[a-z][a-z0-9+.-]+:/", str(path)):  # a Path has one slash of two
         raise ConfigError(f"--out {path}: give a local file; copy it to where it has to be")
     if path is not None and path.is_file() and not is_forced:
         raise ConfigError(f"--out {path}: there is such a file; give another name, or --force to replace it")

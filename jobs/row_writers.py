@@ -110,6 +110,8 @@ class ParquetWriter:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        if self._writer is not None:  # it writes its footer when it goes, wherever the stream is then
+            self._writer.close()
         self._stream.seek(0)
         self._stream.truncate()
         types = [pa.string() if _is_interval(field.type) else field.type for field in schema]

@@ -187,7 +187,8 @@ def _run(
     make = make_workers(
         job, planned, attempts, strategy, engine_factory, team, question_since=question_since, in_process=in_process
     )
-    tally, watchers = Tally(planned.videos), make_watchers(job.config.failures)
+    tally = Tally(planned.videos, clips_by_size=not job.config.clips.whole_video)
+    watchers = make_watchers(job.config.failures)
     try:
         with sealing_beside(job.config.output, planned.config_id, job.config.seal) as beside:
             for videos in find_rounds(begun, planned, team):

@@ -123,7 +123,7 @@ _FACTS = [
 ]
 
 _LOOK = [
-    _optional("thumbnail", pa.binary(), "its middle frame as a JPEG, the longer side of 160 pixels"),
+    _optional("thumbnail", pa.binary(), "its middle frame as a JPEG, the longer side of 160 pixels at most"),
     _optional("motion", pa.float64(), "mean difference of selected frames and those before, 0 to 1; null: one frame"),
     _optional("darkness", pa.float64(), "share of it that is nearly black, 0 to 1"),
 ]

@@ -30,8 +30,11 @@ class Forecast:
     `clock` gives seconds that only go up. It is asked at each receipt.
     """
 
-    def __init__(self, videos: pa.Table, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """`videos` in PLANNED, all of which are expected; a receipt's `place` is that of its video among them."""
+    def __init__(
+        self, videos: pa.Table, *, clips_by_size: bool = True, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`videos` in PLANNED, all of which are expected; a receipt's `place` is that of its video among them. Without
+        `clips_by_size` a large video has no more clips than a small one."""
         sizes = pc.fill_null(videos.column("video_size_bytes"), 0).to_numpy()
         refused = videos.column("refusal").is_valid().to_numpy()
         self._bins = (np.log2(np.maximum(sizes, 1)) * BINS_PER_OCTAVE).astype(np.int16)
@@ -42,7 +45,7 @@ class Forecast:
         self._left = np.full(videos.num_rows, np.nan, np.float32)  # rows of those begun
         self._is_final = np.zeros(videos.num_rows, bool)
         self._left_begun = 0.0
-        self._by_size = _ClipsBySize()
+        self._by_size = _ClipsBySize(belief=1.0 if clips_by_size else 0.0)
         self._speed = _Speed(clock)
         self.expect(np.ones(videos.num_rows, bool))
 
@@ -102,7 +105,9 @@ class _ClipsBySize:
     so that what is left would be taken for less: by 8 % on average, where bit rates differ by a third.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, belief: float) -> None:
+        """`belief`: the power before anything is known."""
+        self._belief = belief
         self._videos, self._clips = np.zeros(NUM_BINS), np.zeros(NUM_BINS)
         self._octaves = (np.arange(NUM_BINS) + 0.5) / BINS_PER_OCTAVE
 
@@ -120,7 +125,7 @@ class _ClipsBySize:
         weights, octaves = self._videos[some], self._octaves[some]
         logs = np.log2(self._clips[some] / weights)
         deviations = octaves - np.average(octaves, weights=weights)
-        power = (weights @ (deviations * logs) + TRUSTED) / (weights @ deviations**2 + TRUSTED)
+        power = (weights @ (deviations * logs) + TRUSTED * self._belief) / (weights @ deviations**2 + TRUSTED)
         shape = np.exp2(float(np.clip(power, 0, 2)) * (self._octaves - octaves.max()))
         return shape * self._clips.sum() / (self._videos @ shape)
 

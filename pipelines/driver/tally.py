@@ -18,13 +18,15 @@ from framegate.schemas.run import Pace
 class Tally:
     """Counts receipts, and forecasts what is left. 41 bytes for each planned video."""
 
-    def __init__(self, videos: pa.Table, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """`videos` in PLANNED. `clock` is the forecast's."""
+    def __init__(
+        self, videos: pa.Table, *, clips_by_size: bool = True, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`videos` in PLANNED. `clips_by_size` and `clock` are the forecast's."""
         numbers = id_numbers(videos.column("video_id"))
         self._order = np.argsort(numbers)
         self._videos = numbers[self._order]
         self._begun = np.zeros(len(self._videos), bool)
-        self._forecast = Forecast(videos, clock=clock)
+        self._forecast = Forecast(videos, clips_by_size=clips_by_size, clock=clock)
         self.num_begun = 0
         self.num_lost_races = 0
         self.counts = Counts()

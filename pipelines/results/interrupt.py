@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import duckdb
 
+HEARD_SECONDS: Final = 0.2
 _Result = TypeVar("_Result")
 
 
@@ -19,6 +20,8 @@ def interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], _Res
     with ThreadPoolExecutor(1, thread_name_prefix="query") as thread:
         done = thread.submit(work)
         try:
+            while not done.done():  # a signal that another thread got is heard by this one between two waits
+                wait([done], timeout=HEARD_SECONDS)
             return done.result()
         except KeyboardInterrupt:
             while not done.done():  # what runs between two statements is not ended by one interrupt

@@ -20,9 +20,10 @@ _READERS: Final = {
     ".tsv": "read_csv({path}, all_varchar = true, header = true, delim = '\t')",
     ".parquet": "read_parquet({path})",
     ".json": "read_json_auto({path})",
-    ".jsonl": "read_json_auto({path}, format = 'newline_delimited')",
-    ".ndjson": "read_json_auto({path}, format = 'newline_delimited')",
+    ".jsonl": "read_json_auto({path})",
+    ".ndjson": "read_json_auto({path})",
 }
+PARQUET: Final = ".parquet"
 _TEXTS: Final = (".csv", ".tsv")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _DAY: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -59,8 +60,8 @@ def parse_named_files(texts: Collection[str], taken: Collection[str]) -> dict[st
 def create_tables(
     connection: duckdb.DuckDBPyConnection, filesystem: SealedFilesystem, store: Store, files: Mapping[str, str]
 ) -> None:
-    """A table or a view for each of `files`, whose present versions join the file system. Texts are read at once, and
-    get the types that all of their values have. Raises StorageError, QueryError."""
+    """A table or a view for each of `files`, whose present versions join the file system. All but Parquet is read
+    at once; columns of CSV get the types that all of their values have. Raises StorageError, QueryError."""
     for name, uri in files.items():
         try:
             info = store.stat(uri)
@@ -74,18 +75,30 @@ def create_tables(
         ending = _ending(uri)
         reader = _READERS[ending].format(path=path)
         try:
-            if ending in _TEXTS:
-                _create_typed(connection, name, reader)
-            else:
+            if ending == PARQUET:
                 connection.execute(f"CREATE TEMP VIEW {_quoted(name)} AS SELECT * FROM {reader}")
+            else:
+                _load(connection, name, reader)
+                if ending in _TEXTS:
+                    _give_types(connection, name)
         except duckdb.Error as error:
             met = filesystem.take_error()
             said = str(met) if met is not None else one_sentence(error).replace(f"{PROTOCOL}://{inside}", uri)
             raise QueryError(f"--with {name}={uri}: {said}") from error
 
 
-def _create_typed(connection: duckdb.DuckDBPyConnection, name: str, reader: str) -> None:
-    connection.execute(f"CREATE TEMP TABLE {_quoted(name)} AS SELECT * FROM {reader}")
+def _load(connection: duckdb.DuckDBPyConnection, name: str, reader: str) -> None:
+    """By one thread: DuckDB reads texts on from where another thread was, and each thread has a place of its own in a
+    file of the file system."""
+    (threads,) = connection.execute("SELECT current_setting('threads')").fetchone() or (1,)
+    connection.execute("SET threads = 1")
+    try:
+        connection.execute(f"CREATE TEMP TABLE {_quoted(name)} AS SELECT * FROM {reader}")
+    finally:
+        connection.execute(f"SET threads = {threads}")
+
+
+def _give_types(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     for column in connection.table(name).columns:
         for data_type, pattern in _TYPES.items():
             if _fits(connection, name, column, data_type, pattern):
@@ -99,7 +112,7 @@ def _fits(connection: duckdb.DuckDBPyConnection, table: str, column: str, data_t
     of, like = _quoted(column), text_literal(pattern)
     row = connection.execute(
         f"SELECT count({of}) > 0 AND coalesce(bool_and(regexp_full_match({of}, {like})"
-        f" AND TRY_CAST({of} AS {data_type}) IS NOT NULL), true) FROM {_quoted(table)}"
+        f" AND TRY_CAST({of} AS {data_type}) IS NOT NULL), true) FROM {_quoted(table)} WHERE {of} IS NOT NULL"
     ).fetchone()
     return bool(row and row[0])
 

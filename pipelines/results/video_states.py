@@ -39,18 +39,18 @@ def read_known_videos(output: Output) -> pa.Table:
     manifests as they are now. `last_seen` of what is current is when the last run looked. Raises StorageError."""
     rows = read_video_log(output).rows()
     place, last = rows.schema.get_field_index("last_seen"), last_look(output)
-    seen = rows.column("since")
-    if last is not None:
-        look = pa.scalar(last, rows.schema.field(place).type)
-        seen = pc.call_function("if_else", [pc.call_function("greater", [seen, look]), seen, look])
+    look = pa.repeat(pa.scalar(last, rows.schema.field(place).type), rows.num_rows)
+    since = rows.column("since")
+    is_later = pc.call_function("coalesce", [pc.call_function("greater", [look, since]), pa.scalar(False)])
+    seen = pc.call_function("if_else", [is_later, look, since])
     is_current = pc.call_function("equal", [rows.column("state"), CURRENT])
     column = pc.call_function("if_else", [is_current, seen, rows.column("last_seen")])
     return rows.set_column(place, rows.schema.field(place), column)
 
 
-def create_videos(connection: duckdb.DuckDBPyConnection, output: Output) -> None:
-    """Raises StorageError."""
-    connection.register("video_log", read_known_videos(output).replace_schema_metadata(None))
+def create_videos(connection: duckdb.DuckDBPyConnection, known: pa.Table) -> None:
+    """`known`: what `read_known_videos` gave."""
+    connection.register("video_log", known.replace_schema_metadata(None))
     connection.execute(_VIEW)
     meanings = {**{field.name: meaning(field) for field in VIDEO_STATES}, **_MORE}
     for name, text in meanings.items():

@@ -53,6 +53,7 @@ _OF_LOCAL_FILES: Final = {"enable_external_file_cache": "false", "parquet_metada
 """DuckDB keeps what it read of files that are not its own, which costs a fifth of a scan. The system's cache does."""
 
 _LOCKS: Final = {
+    "enable_progress_bar": "false",  # DuckDB draws it on standard output, into the rows, once a query takes 2 s
     "allowed_directories": f"['{PROTOCOL}://']",
     "python_enable_replacements": "false",
     "autoinstall_known_extensions": "false",

@@ -47,7 +47,9 @@ def test_an_interval_reads_as_sql_has_it(framegate: Framegate, output: str, tmp_
     elif format == "json":
         assert json.loads(out.read_text()) == {"command": "query", "rows": [SAID]}
     elif format == "csv":
-        assert list(csv.DictReader(out.open(newline=""))) == [{name: text or "" for name, text in SAID.items()}]
+        assert list(csv.DictReader(io.StringIO(out.read_bytes().decode(), newline=""))) == [
+            {name: text or "" for name, text in SAID.items()}
+        ]
     else:
         assert all(text in out.read_text() for text in SAID.values() if text)
 
@@ -55,7 +57,6 @@ def test_an_interval_reads_as_sql_has_it(framegate: Framegate, output: str, tmp_
 def test_an_interval_in_csv_is_one_again_for_duckdb(framegate: Framegate, output: str, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     asked(framegate, output, INTERVALS, "--out", str(path))
-    sql = f"SELECT bool_and(i::INTERVAL = ({INTERVALS}).i AND back::INTERVAL = -INTERVAL '90 min') AS same FROM back"
     sql = "SELECT i::INTERVAL = INTERVAL '1 year 2 months 3 days 04:05:06.5' AND back::INTERVAL = -INTERVAL '90 min' AS same FROM kept"  # noqa: E501
     assert json.loads(asked(framegate, output, sql, "--with", f"kept={path}", "-f", "json"))["rows"] == [{"same": True}]
 
@@ -278,7 +279,7 @@ def test_a_query_that_needs_too_much_memory_says_so(framegate: Framegate, output
         "PIVOT answers ON question_id USING count(*) GROUP BY video_id",
         "FROM (PIVOT answers ON question_id USING count(*) GROUP BY video_id)",
         "WITH a AS (FROM answers) PIVOT a ON question_id USING count(*) GROUP BY video_id",
-        "-- a comment first\nPIVOT answers ON question_id USING count(*) GROUP BY video_id",
+        "/* a comment first */ PIVOT answers ON question_id USING count(*) GROUP BY video_id",
     ],
 )
 def test_pivot_finds_its_columns_itself(framegate: Framegate, output: str, sql: str) -> None:
@@ -305,7 +306,6 @@ def test_unpivot_summarize_describe_and_show(framegate: Framegate, output: str) 
         "CREATE TABLE t AS PIVOT answers ON question_id USING count(*)",
         "COPY (PIVOT answers ON question_id USING count(*)) TO '{canary}'",
         "INSERT INTO t PIVOT answers ON question_id USING count(*)",
-        "CREATE VIEW v AS PIVOT answers ON question_id USING count(*)",
         "PIVOT answers ON question_id USING count(*); DROP VIEW answers",
     ],
 )
@@ -340,10 +340,10 @@ def test_ctrl_c_ends_a_query_that_runs(output: str) -> None:
     import time
 
     program = (
-        "import signal, sys, threading, time\n"
+        "import os, signal, sys, threading, time\n"
         "def interrupt():\n"
         "    while not any(each.name.startswith('query') for each in threading.enumerate()): time.sleep(0.05)\n"
-        "    time.sleep(0.5); signal.raise_signal(signal.SIGINT)\n"
+        "    time.sleep(0.5); os.kill(os.getpid(), signal.SIGINT)\n"
         "threading.Thread(target=interrupt).start()\n"
         "from framegate.jobs.cli import main; main()"
     )
@@ -393,3 +393,15 @@ def test_a_statement_that_is_no_unicode_is_refused(framegate: Framegate, output:
     result = framegate("query", "SELECT '\udcff'", "-o", output)
     assert result.exit_code == 2
     assert "no UTF-8" in result.stderr
+
+
+def test_rows_alone_stand_on_standard_output_however_long_it_takes(output: str) -> None:
+    """DuckDB draws a bar there after two seconds, beside what Python writes."""
+    slow = "SELECT count(*) AS n FROM range(2000000000) a WHERE a.range % 7 = 3 AND hash(a.range) % 2 = 0"
+    program = "import sys; from framegate.jobs.cli import main; main()"
+    for options in (["-f", "csv"], ["--timeout", "4s", "-f", "csv"]):
+        done = subprocess.run(
+            [sys.executable, "-c", program, "query", slow, "-o", output, *options], capture_output=True, check=False
+        )
+        assert re.fullmatch(rb"(n\r\n\d+\r\n)?", done.stdout)
+        assert (done.returncode == 0) == bool(done.stdout)

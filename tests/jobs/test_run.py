@@ -286,7 +286,7 @@ def test_a_terminal_shows_two_live_lines_of_at_most_80_columns() -> None:
         assert display.has_begun
     lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()).splitlines()]
     assert any(re.search(r"━+ *  videos 2,100/3,000  ETA 2.5 h  cost 166.67 EUR$", line) for line in lines), lines
-    assert "clips 123,456  rows 988,215  26.7 rows/s  think 40%  failed 567  unparsed 1,234" in lines
+    assert "clips 123,456  rows 988,215  26.7 rows/s  think 41%  failed 567  unparsed 1,234" in lines
 
 
 def test_a_log_is_not_flooded() -> None:

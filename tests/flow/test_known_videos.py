@@ -163,12 +163,12 @@ def test_side_files_of_a_shard_are_refreshed_too(make_job: Callable[..., Job], a
     job = make_job(input={"videos": str(tmp_path / "shard.tar")})
     write_shard("north")
     run(job)
-    assert [row["input_site"] for row in videos(job).values()] == ["north"]
+    assert [json.loads(row["input_json"]) for row in videos(job).values()] == [{"site": "north"}]
     write_shard("south")  # as large and as old as before: the shard counts as the same
     index = next((tmp_path / "index" / "indexes").glob("*.parquet"))
     index.unlink()
     assert refresh(job).num_corrected == 1
-    assert [row["input_site"] for row in videos(job).values()] == ["south"]
+    assert [json.loads(row["input_json"]) for row in videos(job).values()] == [{"site": "south"}]
 
 
 def test_an_output_without_a_run_has_nothing_to_refresh(make_job: Callable[..., Job]) -> None:

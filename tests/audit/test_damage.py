@@ -162,7 +162,7 @@ DAMAGES: dict[str, tuple[Damage, set[str], str]] = {
         {"schema"}, "has a column mood",
     ),
     "a column of another type": (
-        lambda a: change_table(a, lambda t: t.set_column(2, "clip_index", t["clip_index"].cast("int64"))),
+        lambda a: change_table(a, lambda t: t.set_column(t.schema.get_field_index("clip_index"), "clip_index", t["clip_index"].cast("int64"))),
         {"schema"}, "has int64 as clip_index, not int32",
     ),
     "a column missing": (

@@ -20,7 +20,6 @@ from typer.testing import Result
 from framegate.jobs import printing
 from framegate.jobs.row_screen import ScreenRows
 from framegate.pipelines.results import views
-from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import VersionChanged
 
 Framegate = Callable[..., Result]
@@ -246,10 +245,8 @@ def test_times_are_in_the_zone_that_is_named(framegate: Framegate, output: str) 
 
 
 def test_times_are_in_the_outputs_zone_unless_told(framegate: Framegate, output: str) -> None:
-    from framegate.pipelines.commit.fixed import fix
-    from framegate.pipelines.commit.output import Output
-
-    fix(Output.open(OutputConfig(uri=output)), (), {}, "America/New_York")
+    layout = Path(output, "layout.json")
+    layout.write_text(layout.read_text().replace('"UTC"', '"America/New_York"'))
     sql = "SELECT TIMESTAMPTZ '2026-01-01 12:00:00+00' AS t"
     assert "2026-01-01T07:00:00-05:00" in asked(framegate, output, sql, "-f", "csv")
     assert "2026-01-01T12:00:00+00:00" in asked(framegate, output, sql, "-f", "csv", "--time-zone", "UTC")

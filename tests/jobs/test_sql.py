@@ -87,9 +87,9 @@ def test_nothing_to_ask_is_nothing_to_say(output: str, text: str) -> None:
 def test_commands_of_a_filter(output: str) -> None:
     text = ".format csv\nSELECT 1 AS one;\n.quit\nSELECT 2 AS two;\n"
     result = filtered(output, text)
-    assert (result.exit_code, result.stdout) == (0, "one\r\n1\r\n")
+    assert (result.exit_code, result.stdout) == (0, "one\n1\n")
     assert "answers" in filtered(output, ".views").stdout
-    columns = filtered(output, ".columns answers\n").stdout
+    columns = filtered(output, ".columns answers\n", "-f", "csv").stdout
     assert "whether the model thought" in columns
     assert ".columns NAME" in filtered(output, ".help").stdout
     for wrong in (".nothing", ".format xml", ".rows many", ".full", ".columns"):
@@ -100,7 +100,7 @@ def test_commands_of_a_filter(output: str) -> None:
 
 def test_a_name_is_no_sql(output: str) -> None:
     result = filtered(output, ".columns x' OR '1' = '1\n", "-f", "csv")
-    assert (result.exit_code, result.stdout) == (0, "column_name,data_type,comment\r\n")
+    assert (result.exit_code, result.stdout) == (0, "column_name,data_type,comment\n")
 
 
 def test_bytes_that_are_no_text_are_said(output: str) -> None:

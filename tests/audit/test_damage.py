@@ -133,6 +133,11 @@ def begin_to_forget(archive: Archive) -> None:
     put_erasure_begun(archive.output, ErasureBegun(erasure_id="e1", begun_at="2026", videos=(uri_digest("z.mp4"),)))
 
 
+def with_long_clip_index(table: pa.Table) -> pa.Table:
+    place = table.schema.get_field_index("clip_index")
+    return table.set_column(place, "clip_index", table["clip_index"].cast("int64"))
+
+
 DAMAGES: dict[str, tuple[Damage, set[str], str]] = {
     "a file is gone": (lambda a: sealed(a).unlink(), {"sealed_files"}, "is missing, and its 15 rows with it"),
     "the other kind of file is gone": (lambda a: sealed(a, "failures").unlink(), {"sealed_files"}, "is missing"),
@@ -162,7 +167,7 @@ DAMAGES: dict[str, tuple[Damage, set[str], str]] = {
         {"schema"}, "has a column mood",
     ),
     "a column of another type": (
-        lambda a: change_table(a, lambda t: t.set_column(t.schema.get_field_index("clip_index"), "clip_index", t["clip_index"].cast("int64"))),
+        lambda a: change_table(a, with_long_clip_index),
         {"schema"}, "has int64 as clip_index, not int32",
     ),
     "a column missing": (

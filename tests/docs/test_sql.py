@@ -17,7 +17,7 @@ from tests.docs.test_commands import COMMANDS
 QUERIES = [
     (page, next(w for w in shlex.split(text)[1:] if " " in w), re.findall(r"--with (\w+)=\S+", text))
     for page, text in COMMANDS
-    if "query" in text[:6] and '"' in text and '"..."' not in text
+    if "query" in text[:6] and '"' in text and '"..."' not in text and "--rules" not in text
 ]
 CONDITIONS = [(page, re.findall(r'--where "([^"]+)"', text)[0]) for page, text in COMMANDS if "--where" in text]
 PLAIN = [

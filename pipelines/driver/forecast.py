@@ -22,6 +22,7 @@ BINS_PER_OCTAVE: Final = 4
 NUM_BINS: Final = 64 * BINS_PER_OCTAVE
 TRUSTED: Final = 30.0  # videos an octave apart in size that weigh as much as the belief that clips go by the byte
 MAX_SAMPLES: Final = 512
+MIN_SECONDS: Final = 1.0  # several units may be heard of at once, which tells no speed
 
 
 class Forecast:
@@ -151,7 +152,7 @@ class _Speed:
             self._every *= 2
 
     def spent(self) -> tuple[int, float] | None:
-        """Rows, and the seconds that they took; None before there were any."""
+        """Rows, and the seconds that they took; None before there were any, and in the first second."""
         if not self._times or self._num_rows == self._rows_then[0]:
             return None
         half = (self._times[0] + self._now) / 2
@@ -159,7 +160,7 @@ class _Speed:
         while self._num_rows == self._rows_then[first]:  # nothing but failures of videos since
             first -= 1
         seconds = self._now - self._times[first]
-        return (self._num_rows - self._rows_then[first], seconds) if seconds > 0 else None
+        return (self._num_rows - self._rows_then[first], seconds) if seconds >= MIN_SECONDS else None
 
 
 def _lengths(videos: pa.Table, column: str) -> np.ndarray:

@@ -247,3 +247,19 @@ def test_a_million_receipts_are_remembered_in_samples() -> None:
     assert pace is not None
     assert pace.rows_per_second == pytest.approx(2)
     assert pace.seconds == pytest.approx(10_000, rel=0.02)
+
+
+def test_units_that_are_heard_of_at_once_tell_no_speed() -> None:
+    clock = Clock()
+    tally = Tally(planned([1]), clock=clock)
+    for _ in range(12):
+        clock.now += 0.001
+        tally.add(receipt(1, num_answers=8, video_clips=100))
+    pace = tally.pace()
+    assert pace is None or pace.seconds is None or pace.seconds >= 1
+    clock.now += 2
+    tally.add(receipt(1, num_answers=8, video_clips=100))
+    pace = tally.pace()
+    assert pace is not None
+    assert pace.rows_per_second is not None
+    assert pace.rows_per_second < 100

@@ -44,7 +44,7 @@ def make_output(folder: Path, archive: Archive, *, on_done: Callable[[int], None
     """The output below `folder`; where one was begun and not finished, it is made again. `on_done`: rows so far."""
     root, ready = folder / "index", folder / "ready.json"
     output = Output.at(str(root))
-    wanted = {**asdict(archive), "sorted_by": [*SORTED_BY]}
+    wanted = {**asdict(archive), "sorted_by": [*SORTED_BY], "columns": SCHEMA.names}
     if ready.exists() and json.loads(ready.read_text()) == wanted:
         return output
     shutil.rmtree(folder, ignore_errors=True)

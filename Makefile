@@ -41,7 +41,7 @@ check: setup
 # time for Ray, servers and processes of its own.
 test: setup $(BROWSER)
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 40
 
 setup-vllm: $(VLLM_STAMP)
 

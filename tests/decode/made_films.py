@@ -236,8 +236,9 @@ def _turned() -> Iterator[Film]:
     for orientation in list(EIGHT)[1:]:
         for container, codec, b_frames in _each(("mp4", "mov", "mkv")):
             if b_frames != 1 and codec not in ("mpeg2", "ffv1"):
-                kind = orientation
-                yield Film(container=container, codec=codec, b_frames=b_frames, kind=kind, orientation=orientation)
+                yield Film(
+                    container=container, codec=codec, b_frames=b_frames, kind=orientation, orientation=orientation
+                )
         for container in ("mp4", "mkv"):
             yield Film(
                 container=container, codec="h264", b_frames=2, kind=f"joined-{orientation}", orientation=orientation,

@@ -8,6 +8,7 @@ import pytest
 
 from framegate.pipelines.reason.wear import MIB, Wear, private_bytes
 from framegate.schemas.config import EngineConfig
+from tests.own_process import in_own_process
 
 
 def test_a_process_is_worn_by_age_or_by_growth_from_its_first_answer_on() -> None:
@@ -26,6 +27,10 @@ def test_a_process_is_worn_by_age_or_by_growth_from_its_first_answer_on() -> Non
 
 @pytest.mark.parametrize("is_private", [True, False])
 def test_memory_that_is_shared_does_not_count(is_private: bool) -> None:
+    assert (in_own_process(grown_by_a_block, is_private) > 48 * MIB) == is_private
+
+
+def grown_by_a_block(is_private: bool) -> int:
     before = private_bytes()
     if is_private:
         block = bytearray(b"x") * (64 * MIB)
@@ -34,4 +39,4 @@ def test_memory_that_is_shared_does_not_count(is_private: bool) -> None:
         block.write(b"x" * (64 * MIB))
     grown = private_bytes() - before
     assert len(block) == 64 * MIB
-    assert (grown > 48 * MIB) == is_private
+    return grown

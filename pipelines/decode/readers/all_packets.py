@@ -41,7 +41,7 @@ def read_all_packets(track: Track, note: Callable[[Packet[VideoStream]], object]
     Packets that an edit list cuts off are left out. A packet without presentation time is shown as long after its
     decode time as the decoder holds frames back. Raises FFmpegError, VideoError.
     """
-    track.watch = None  # whose place the route takes
+    track.watch = None  # all of the file is looked at here
     track.rewind()
     step_ticks = max(1, round(1 / (frame_rate(track.stream) or 25.0) / track.time_base))
     running = RunningTime(track.time_base, container=track.kind, step_ticks=step_ticks)

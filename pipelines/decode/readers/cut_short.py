@@ -40,13 +40,16 @@ def has_fragments(file: RangeFile) -> bool:
         file.seek(position)
 
 
-def boxes(file: RangeFile) -> Iterator[tuple[bytes, int, int]]:
-    """The first top-level boxes of an ISO-BMFF file: name, first byte, and the byte behind it as the box has it."""
-    position, size_bytes = 0, file.size_bytes
-    for _ in range(MAX_BOXES):
+def boxes(
+    file: RangeFile, *, first: int = 0, max_boxes: int = MAX_BOXES, num_bytes: int = 16
+) -> Iterator[tuple[bytes, int, int]]:
+    """Top-level boxes of an ISO-BMFF file from byte `first` on: name, first byte, and the byte behind it as the box has
+    it. `num_bytes` are fetched at each that was not fetched before."""
+    position, size_bytes = first, file.size_bytes
+    for _ in range(max_boxes):
         if position + 8 > size_bytes:
             return
-        header = _read(file, position, 16)
+        header = read_at(file, position, 16, fetch_bytes=num_bytes)
         size, box = int.from_bytes(header[:4], "big"), header[4:8]
         if size == 1:
             size = int.from_bytes(header[8:16], "big")
@@ -59,7 +62,7 @@ def boxes(file: RangeFile) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _ends_too_early(file: RangeFile, size_bytes: int) -> bool:
-    head = _read(file, 0, 12)
+    head = read_at(file, 0, 12)
     if head[4:8] in ISO_BMFF_BOXES:
         return _is_iso_bmff_cut(file, size_bytes)
     if head.startswith(b"\x1a\x45\xdf\xa3"):
@@ -86,7 +89,7 @@ def _is_iso_bmff_cut(file: RangeFile, size_bytes: int) -> bool:
 def matroska_end(file: RangeFile, position: int) -> int | None:
     """The byte behind the Matroska segment whose file begins at `position`, as it says; None where it does not."""
     for expected in ({_EBML_HEAD}, {_MATROSKA_SEGMENT, _VOID}, {_MATROSKA_SEGMENT}):
-        header = _read(file, position, 16)
+        header = read_at(file, position, 16)
         element, num_id_bytes = _number(header, keep_marker=True)
         size, num_size_bytes = _number(header[num_id_bytes:], keep_marker=False)
         if element not in expected or not num_size_bytes or size is None:  # damaged, or live and of unknown size
@@ -123,7 +126,7 @@ def _riff_chunks(file: RangeFile) -> Iterator[tuple[int, bytes, int]]:
     for _ in range(MAX_BOXES):
         if position + 12 > file.size_bytes:
             return
-        header = _read(file, position, 12)
+        header = read_at(file, position, 12)
         size = int.from_bytes(header[4:8], "little")
         if header[:4] != b"RIFF" or size == 0:  # the recorder never came to write the size
             return
@@ -131,9 +134,12 @@ def _riff_chunks(file: RangeFile) -> Iterator[tuple[int, bytes, int]]:
         position += 8 + size + size % 2
 
 
-def _read(file: RangeFile, position: int, num_bytes: int) -> bytes:
-    file.expect(position, position + num_bytes)  # these few and no read-ahead
+def read_at(file: RangeFile, position: int, num_bytes: int, *, fetch_bytes: int = 0) -> bytes:
+    """`num_bytes` at a place, fewer at the end of the file, without read-ahead: `fetch_bytes` come, if that is more."""
+    file.expect(position, position + max(num_bytes, fetch_bytes))
     file.seek(position)
-    data = file.read(num_bytes)
+    data = b""
+    while len(data) < num_bytes and (more := file.read(num_bytes - len(data))):
+        data += more
     file.expect(0, 0)
     return data

@@ -3,12 +3,14 @@
 Transport and program streams have no beginning that could be told from their middle: see `running_time` for those. What
 the search costs, beside the few headers that opening reads anyway:
 
-    MP4, Matroska, AVI      nothing: their headers say where the first film ends
+    Matroska, AVI           nothing: their headers say where the first film ends
+    MP4                     nothing, but for movies of more than MAX_BOXES boxes, as fragmented ones are: two places
+                            where an index at the end of the file tells that it is one film; else the head of each box
     MXF                     one place, where the first film's footer lies; without one, up to WHOLE_BYTES the file is
                             read once
     FLV                     nothing where its metadata gives the size of the file; else the file is read once
     Ogg                     up to WHOLE_BYTES the file is read once; of a larger one NUM_PROBES places of 64 KiB are
-                            read, and all of it where another stream is seen at one of them
+                            read, and all of it where another stream is seen at one of them, or one that has begun again
 """
 
 from __future__ import annotations
@@ -19,9 +21,13 @@ from collections.abc import Iterator
 from itertools import takewhile
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
-from framegate.pipelines.decode.readers.cut_short import boxes, matroska_end, riff_chunks
+from framegate.pipelines.decode.readers.cut_short import MAX_BOXES, boxes, matroska_end, riff_chunks
+from framegate.pipelines.decode.readers.fragments_index import index_tells_one_film
+from framegate.schemas.errors import VideoTooLarge
 
 WHOLE_BYTES = 8 << 20
+MAX_MOVIE_BOXES = 1_000_000  # 11 days of fragments of 2 s
+BOX_HEAD_BYTES = 4096  # a fragment's head is followed by its data: both heads come at once where the first is smaller
 NUM_PROBES = 16
 PIECE_BYTES = 1 << 20
 PROBE_BYTES = 64 << 10  # the size of the largest page of Ogg
@@ -30,10 +36,11 @@ _EBML_HEAD = b"\x1a\x45\xdf\xa3"
 _FLV_HEAD = re.compile(rb"FLV\x01[\x00-\x05]\x00\x00\x00\x09\x00\x00\x00\x00", re.DOTALL)
 _FLV_HEAD_BYTES = 13
 _FLV_FILE_SIZE = re.compile(rb"\x00\x08filesize\x00(.{8})", re.DOTALL)
-# "OggS", version 0, flags without the upper bits; behind it the page's position and its stream's number.
-_OGG_PAGE = re.compile(rb"OggS\x00([\x00-\x07]).{8}(.{4})", re.DOTALL)
-_OGG_PAGE_BYTES = 18
+# "OggS", version 0, flags without the upper bits; behind it the page's position, its stream's number, its own number.
+_OGG_PAGE = re.compile(rb"OggS\x00([\x00-\x07]).{8}(.{4})(.{4})", re.DOTALL)
+_OGG_PAGE_BYTES = 22
 _FIRST_OF_STREAM = 2
+MAX_PAGES = 1 << 32  # of a stream
 # A header's partition pack (SMPTE 377-1); behind it stand its length, 24 bytes, and the byte at which the footer lies.
 _MXF_HEAD = re.compile(rb"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01\x01\x02[\x01-\x04]\x00")
 _KEY_BYTES = 16
@@ -66,8 +73,16 @@ def _starts(file: RangeFile, container: str) -> Iterator[int]:
 
 
 def _movie_starts(file: RangeFile) -> Iterator[int]:
+    """Raises VideoTooLarge where there are more than MAX_MOVIE_BOXES boxes."""
+    ends = [end for _, _, end in boxes(file)]
+    has_more = len(ends) == MAX_BOXES and ends[-1] + 8 <= file.size_bytes
+    max_boxes = MAX_MOVIE_BOXES if has_more and not index_tells_one_film(file) else MAX_BOXES
     has_moov = False
-    for box, start, _ in boxes(file):
+    for number, (box, start, _) in enumerate(boxes(file, max_boxes=max_boxes, num_bytes=BOX_HEAD_BYTES)):
+        if number + 1 == MAX_MOVIE_BOXES:
+            raise VideoTooLarge(
+                f"The movie has {MAX_MOVIE_BOXES} boxes or more; at most {MAX_MOVIE_BOXES - 1} are read."
+            )
         if box == b"ftyp" and has_moov:
             yield start
             has_moov = False
@@ -144,11 +159,15 @@ def _may_be_chained(file: RangeFile) -> bool:
     if file.size_bytes <= WHOLE_BYTES:
         return True
     head = _OGG_PAGE.finditer(_bytes_at(file, 0, PROBE_BYTES))
-    own = {match.group(2) for match in takewhile(_is_first, head)}
+    reached = {match.group(2): 0 for match in takewhile(_is_first, head)}  # by stream: the number of a page so far on
     places = [file.size_bytes * number // NUM_PROBES for number in range(1, NUM_PROBES)]
-    last = max(0, file.size_bytes - PROBE_BYTES)
-    probes = [_bytes_at(file, place, PROBE_BYTES) for place in [*places, last]]
-    return any(match.group(2) not in own for probe in probes for match in _OGG_PAGE.finditer(probe))
+    for place in [*places, max(places[-1], file.size_bytes - PROBE_BYTES)]:
+        for match in _OGG_PAGE.finditer(_bytes_at(file, place, PROBE_BYTES)):
+            stream, number = match.group(2), int.from_bytes(match.group(3), "little")
+            if number < reached.get(stream, MAX_PAGES):
+                return True
+            reached[stream] = number
+    return False
 
 
 def _link_starts(file: RangeFile) -> Iterator[int]:

@@ -241,7 +241,7 @@ RESULTS: Final = pa.schema(
 _OF_CLIPS = [
     _column("clip_policy", pa.string(), "16 hex digits for how the video was cut and frames were selected"),
     *_LOOK,
-    _optional("embedding", pa.list_(pa.float16()), "the engine's pooled vision states; null where it gives none"),
+    _optional("embedding", pa.list_(pa.float32()), "the engine's pooled vision states; null where it gives none"),
 ]
 
 CLIPS: Final = pa.schema(

@@ -118,7 +118,12 @@ class DecodedClip(_ClipOfUnit):
 
     frames: FrameBatch
 
-    def answered(self, answers: Iterable[Answer], failures: Iterable[tuple[str, Failure]]) -> AnsweredClip:
+    def answered(
+        self,
+        answers: Iterable[Answer],
+        failures: Iterable[tuple[str, Failure]],
+        embedding: np.ndarray | None = None,
+    ) -> AnsweredClip:
         """The clip without its frames, and what became of its questions."""
         return AnsweredClip(
             **_shared_fields(self, _ClipOfUnit),
@@ -127,6 +132,7 @@ class DecodedClip(_ClipOfUnit):
             fps=_fps(self.frames.pts_seconds),
             answers=tuple(answers),
             failures=tuple(failures),
+            embedding=embedding,
         )
 
 
@@ -136,6 +142,7 @@ class AnsweredClip(_ClipOfUnit):
 
     frame_size   (height, width) of its frames, in pixels
     fps          frames a second that were selected; None for a single frame
+    embedding    float32 (E,) of length 1 from the engine's vision states; None where it gives none
     """
 
     num_frames: int
@@ -143,6 +150,7 @@ class AnsweredClip(_ClipOfUnit):
     fps: float | None
     answers: tuple[Answer, ...] = ()
     failures: tuple[tuple[str, Failure], ...] = ()
+    embedding: np.ndarray | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

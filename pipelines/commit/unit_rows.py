@@ -60,7 +60,7 @@ def journal_table(unit: AnsweredUnit, facts: RunFacts, *, written_at: datetime) 
         rows += [_answer(shared, of_answers, answer, facts) for answer in clip.answers]
         rows += [_failed_question(shared, columns, *failed, attempts, facts) for failed in clip.failures]
         if clip.look is not None:
-            rows.append(_clip(shared, columns, unit, clip.look, facts))
+            rows.append(_clip(shared, columns, unit, clip, clip.look, facts))
     if unit.failure is not None:
         rows.append(_undecoded(shared, unit, unit.failure))
     return _append_inputs(pa.Table.from_pylist(rows, schema=JOURNAL), unit.video.inputs)
@@ -124,7 +124,12 @@ def _answer(
 
 
 def _clip(
-    shared: Mapping[str, Any], clip_columns: Mapping[str, Any], unit: AnsweredUnit, look: ClipLook, facts: RunFacts
+    shared: Mapping[str, Any],
+    clip_columns: Mapping[str, Any],
+    unit: AnsweredUnit,
+    clip: AnsweredClip,
+    look: ClipLook,
+    facts: RunFacts,
 ) -> dict[str, Any]:
     return {
         "row_kind": "clip",
@@ -132,6 +137,7 @@ def _clip(
         **clip_columns,
         "clip_policy": facts.clip_policy,
         **asdict(look),
+        "embedding": clip.embedding,
         **({} if unit.facts is None else asdict(unit.facts)),
     }
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from framegate.pipelines.reason.engines.failures import describe_failure, is_fatal
 from framegate.pipelines.reason.engines.protocol import Engine
 from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, FinishedAsk, Strategy
@@ -29,11 +31,15 @@ class ClipRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """One question of one request came to its end: an answer, or the reason code and message of its failure."""
+    """One question of one request came to its end: an answer, or the reason code and message of its failure.
+
+    `clip_embedding` is as in FinishedAsk.
+    """
 
     request_id: str
     question: Question
     answer: Answer | None
+    clip_embedding: np.ndarray | None = None
     failure_reason: str | None = None
     failure_message: str | None = None
 
@@ -146,6 +152,9 @@ class QuestionRunner:
                 request_id=one.request_id,
                 question=one.question,
                 answer=answer,
+                clip_embedding=next(
+                    (ask.clip_embedding for ask in one.finished if ask.clip_embedding is not None), None
+                ),
                 failure_reason=reason,
                 failure_message=message,
             )

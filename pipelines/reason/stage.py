@@ -113,4 +113,5 @@ def _answered_clip(clip: DecodedClip, question_hashes: Sequence[str], found: dic
             message=one.failure_message or "the engine gave no reason",
         )
         failures.append((question_hash, failure))
-    return clip.answered(answers, failures)
+    embedding = next((one.clip_embedding for one in found.values() if one.clip_embedding is not None), None)
+    return clip.answered(answers, failures, embedding)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -46,14 +47,25 @@ FACTS = VideoFacts(duration_seconds=6.0, container="iso_bmff", codec="h264", fps
 
 
 def picture(name: str, index: int) -> bytes:
-    """No JPEG, but bytes that stand nowhere else: what an erasure must not leave."""
-    return f"picture of {name} {index:05d} ".encode() * 8
+    """No JPEG, but bytes that stand nowhere else: what an erasure must not leave. Of chance, as those of a JPEG are: a
+    compressed file has them as they are."""
+    return random.Random(f"picture of {name} {index}").randbytes(512)
+
+
+def embedding(name: str, index: int) -> np.ndarray:
+    """Any bytes of chance that are numbers."""
+    values = np.frombuffer(random.Random(f"embedding of {name} {index}").randbytes(4096), np.float32)
+    return values[np.isfinite(values)]
 
 
 def looked_at(unit: AnsweredUnit) -> AnsweredUnit:
     name = unit.video.uri
     clips = [
-        replace(clip, look=ClipLook(thumbnail=picture(name, clip.clip.index), motion=0.25, darkness=0.5))
+        replace(
+            clip,
+            look=ClipLook(thumbnail=picture(name, clip.clip.index), motion=0.25, darkness=0.5),
+            embedding=embedding(name, clip.clip.index),
+        )
         for clip in unit.clips
     ]
     return replace(unit, clips=tuple(clips), facts=FACTS)
@@ -132,7 +144,7 @@ def test_a_sealed_clip_has_the_columns_of_the_table(
         "thumbnail": picture("v.mp4", 1),
         "motion": 0.25,
         "darkness": 0.5,
-        "embedding": None,
+        "embedding": embedding("v.mp4", 1).tolist(),
         "run_id": "run-1",
         "written_at": NOON,
         "input_camera": "north",
@@ -240,6 +252,16 @@ def test_few_pictures_in_a_file_are_dead(output: Output, units: SimpleNamespace,
     assert len(clip_rows(output)) == 240
 
 
+def files_with(folder: Path, name: str) -> set[Path]:
+    """The files with bytes of a picture or an embedding of a video."""
+    canaries = [picture(name, index)[:24] for index in range(3)]
+    canaries += [embedding(name, index).tobytes()[:24] for index in range(3)]
+    contents = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    found = {canary: {path for path, data in contents.items() if canary in data} for canary in canaries}
+    assert len({bool(paths) for paths in found.values()}) == 1, "some of them are found, and others are not"
+    return set().union(*found.values())
+
+
 @pytest.mark.parametrize("partition_by", [(), ("camera",), ("written_at.date",)])
 @pytest.mark.parametrize("is_sealed", [True, False])
 def test_an_erasure_leaves_no_picture(
@@ -267,9 +289,8 @@ def test_an_erasure_leaves_no_picture(
     seal(output, clip_facts.config_id, partition_by=partition_by)
     assert receipt.rows[clip_facts.config_id].get("clips", 0) == (3 if is_sealed else 0)
     assert audit(output).is_clean
-    canaries = {picture("gone.mp4", index)[:24] for index in range(3)}
-    found = {path for path in tmp_path.rglob("*") if path.is_file() and any(c in path.read_bytes() for c in canaries)}
-    assert found == set()
+    assert files_with(tmp_path, "keep.mp4")
+    assert files_with(tmp_path, "gone.mp4") == set()
     left = [row["thumbnail"] for row in clip_rows(output)]
     assert left == [picture(name, index) for name in ("keep.mp4", "more.mp4") for index in range(3)]
     assert all(row["video_uri"] != "gone.mp4" for row in clip_rows(output))

@@ -71,6 +71,19 @@ def test_every_clip_is_asked_every_question_that_its_unit_misses(make_unit):
     assert clip.is_last
 
 
+def test_a_clip_has_the_embedding_that_any_of_its_asks_brought(make_unit, bench, random_checkpoints):
+    def make_engine():
+        return bench.engine(random_checkpoints["qwen3_vl"])
+
+    stage = ReasonStage(engine_factory=make_engine, strategy=GATED, questions=QUESTIONS)
+    [unit] = run(stage, make_unit("a", 2, QUESTIONS[:2]))
+    first, second = (clip.embedding for clip in unit.clips)
+    assert first.shape == second.shape
+    assert not (first == second).all()
+    [unit] = run(ReasonStage(engine_factory=ScriptedEngine, strategy=GATED, questions=QUESTIONS), make_unit("a", 1))
+    assert [clip.embedding for clip in unit.clips] == [None]
+
+
 def test_spans_are_seconds_of_the_video(make_unit):
     stage = ReasonStage(engine_factory=ScriptedEngine, strategy=GATED, questions=QUESTIONS)
     [unit] = run(stage, make_unit("a", 2, QUESTIONS[1:2]))

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
+import numpy as np
+
 from framegate.pipelines.reason.asking.prompt import PromptText
 from framegate.schemas.clip import FrameBatch
 from framegate.schemas.errors import EngineError
@@ -141,6 +143,7 @@ class FinishedAsk:
     `num_prompt_tokens` includes `num_video_tokens`. `engine_seconds` is its share of the engine's busy time, so that
     the sum over all asks is the whole. Of these, `prompt_seconds` went by before the first token was there, and
     `thinking_seconds` on tokens that followed when its course said `is_thinking`.
+    `clip_embedding`, where the engine gives one and the ask saw all frames of the clip: float32 (E,) of length 1.
     """
 
     ask: Ask
@@ -150,6 +153,7 @@ class FinishedAsk:
     engine_seconds: float = 0.0
     prompt_seconds: float = 0.0
     thinking_seconds: float = 0.0
+    clip_embedding: np.ndarray | None = None
     failure_reason: str | None = None
     failure_message: str | None = None
 

@@ -296,6 +296,7 @@ class TransformersEngine:
                 engine_seconds=request.seconds,
                 prompt_seconds=request.prompt_seconds,
                 thinking_seconds=request.thinking_seconds,
+                clip_embedding=request.clip.embedding,
             )
         )
 

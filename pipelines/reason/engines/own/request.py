@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import numpy as np
+
 from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, Course, start_course
 
 T = TypeVar("T")
@@ -31,6 +33,9 @@ class Clip:
     waiting: deque[Request] = field(default_factory=deque)
     num_running: int = 0
     was_alone: bool = False  # one of its asks ran, and no other, when memory ran out
+
+    # Set by the runner.
+    embedding: np.ndarray | None = None  # as in `FinishedAsk`, from when its prefix has been run
 
     # Set by the cache.
     is_in_slot: bool = False

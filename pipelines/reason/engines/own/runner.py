@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
+from framegate.pipelines.reason.engines.own.clip_embedding import embed_clip
 from framegate.pipelines.reason.engines.own.clip_groups import ClipGroups, StoreSize
 from framegate.pipelines.reason.engines.own.device import finished_seconds, to_device
 from framegate.pipelines.reason.engines.own.graphs import Capture, CudaCapture, StepGraphs
@@ -77,7 +78,8 @@ class Runner:
         self.times.prefill_seconds += finished_seconds(self._device) - seen
         self.times.num_patches += sum(len(prefix.patches.pixels_ND) for prefix in prefixes)
         self.times.num_prefill_tokens += sum(lengths)
-        for clip, prefix in clips.items():
+        for (clip, prefix), video in zip(clips.items(), features, strict=True):
+            clip.embedding = embed_clip(video.features_VD) if clip.frames is None else None
             self.cache.add_clip(clip, next_position=prefix.next_position)
 
     def add_rows(self, requests: Sequence[Request], forced: Sequence[int | None]) -> list[NextToken]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from framegate.jobs.lab.bench_clips import clips
 from framegate.jobs.lab.bench_decode import decode
 from framegate.jobs.lab.bench_driver import driver
 from framegate.jobs.lab.bench_engines import engines
@@ -15,7 +16,7 @@ from framegate.jobs.lab.bench_seal import seal
 from framegate.jobs.lab.bench_start import start
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure parts of the program.")
-for command in (decode, engines, pipeline, driver, plan, query, seal, start, faults):
+for command in (decode, engines, pipeline, driver, plan, query, seal, clips, start, faults):
     app.command()(command)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import duckdb
+
 from framegate.pipelines.results.clip_table import clips_sql
 from framegate.pipelines.results.current import ANSWER_KEY, CONFIDENCE, local_columns
 from framegate.pipelines.results.dialects import translate
@@ -19,12 +21,13 @@ from framegate.pipelines.results.questions import QUESTIONS_SQL
 from framegate.pipelines.results.rule_sql import rule_views
 from framegate.pipelines.results.thresholds import answers_at_sql
 from framegate.pipelines.results.view_sql import STANDING, quoted
-from framegate.pipelines.results.views import open_views
+from framegate.pipelines.results.views import Views, open_views
 from framegate.pipelines.results.wide import wide_sql
 from framegate.schemas.rules import Rules
 from framegate.schemas.tables import CLIPS, FAILURES, RESULTS, VIDEO_STATES, with_config_id
 
 _TABLES: Final = {"answers": "results", "failure_history": "failures", "stored_clips": "clips"}
+_LOG: Final = "video_log"
 
 ASKED: Final = """
     WITH named AS (
@@ -61,12 +64,14 @@ class Exported:
     inputs          columns of manifests, of answers
     video_inputs    those of them that the log of videos has
     question_types  of each question id, its answer_type: the columns of `wide`
+    empty           views of tables that have no file yet, each with the columns and DuckDB's types that it would have
     """
 
     location: str
     inputs: Sequence[str] = ()
     video_inputs: Sequence[str] = ()
     question_types: Mapping[str, str] = field(default_factory=dict)
+    empty: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     time_zone: str = "UTC"
     threshold: float = 0.97
     rules: Rules | None = None
@@ -88,16 +93,38 @@ def describe_output(
             inputs=inputs,
             video_inputs=[name for name in views.making.known_videos.column_names if name in inputs],
             question_types=views.making.question_types,
+            empty=_empty_tables(views),
             time_zone=views.making.records.time_zone,
             threshold=threshold,
             rules=rules,
         )
 
 
+def _empty_tables(views: Views) -> dict[str, dict[str, str]]:
+    empty: dict[str, dict[str, str]] = {}
+    current = _types(views.connection.table("current"))
+    inputs = {name: current[name] for name in input_columns([*current])}
+    for view, table in _TABLES.items():
+        if not views.tables[table].files:
+            views.make(view)
+            empty[view] = {**inputs, **_types(views.connection.table(view))}
+    if not views.making.known_videos.num_rows:
+        empty[_LOG] = {**_types(views.connection.from_arrow(VIDEO_STATES.empty_table())), "file_name": "VARCHAR"}
+    return empty
+
+
+def _types(relation: duckdb.DuckDBPyRelation) -> dict[str, str]:
+    return {name: str(kind) for name, kind in zip(relation.columns, relation.types, strict=True)}
+
+
 def export_views(exported: Exported, dialect: str) -> Iterator[tuple[str, str]]:
     """Name and CREATE VIEW statement of each view, in an order in which they can be made. Raises ConfigError."""
     for name, sql in _base(exported, dialect):
-        yield name, _statement(name, sql, dialect)
+        if name in exported.empty and dialect != "trino":  # whose tables may be without files
+            told = "There is no such file yet: this view stays empty until it is made anew, once there is one."
+            yield name, f"-- {told}\n{_statement(name, _no_rows(exported.empty[name], dialect), dialect)}"
+        else:
+            yield name, _statement(name, sql, dialect)
     for name, sql in _views(exported):
         yield name, _statement(name, translate(sql, dialect), dialect)
 
@@ -105,6 +132,11 @@ def export_views(exported: Exported, dialect: str) -> Iterator[tuple[str, str]]:
 def _statement(name: str, sql: str, dialect: str) -> str:
     create = {"duckdb": "CREATE OR REPLACE VIEW", "spark": "CREATE OR REPLACE TEMPORARY VIEW"}
     return f"{create.get(dialect, 'CREATE OR REPLACE VIEW')} {name} AS\n{sql.strip()};\n"
+
+
+def _no_rows(types: Mapping[str, str], dialect: str) -> str:
+    columns = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(name)}" for name, kind in types.items())
+    return translate(f"SELECT {columns} WHERE FALSE", dialect)
 
 
 def _base(exported: Exported, dialect: str) -> Iterator[tuple[str, str]]:
@@ -118,7 +150,7 @@ def _base(exported: Exported, dialect: str) -> Iterator[tuple[str, str]]:
         yield view, f"SELECT * FROM {source}"
     place = f"{exported.location}/videos"
     yield (
-        "video_log",
+        _LOG,
         {
             "duckdb": (
                 "SELECT *, parse_filename(filename) AS file_name\n"

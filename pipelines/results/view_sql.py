@@ -33,7 +33,7 @@ _TYPES: Final = {
     pa.int64(): "BIGINT",
     pa.float64(): "DOUBLE",
     pa.timestamp("us", tz="UTC"): "TIMESTAMP WITH TIME ZONE",
-    pa.list_(pa.float16()): "FLOAT[]",  # DuckDB has no halves: it reads them as floats
+    pa.list_(pa.float32()): "FLOAT[]",
 }
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 

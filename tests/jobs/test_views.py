@@ -76,18 +76,21 @@ def test_printed_statements_are_taken_by_duckdb(framegate: Framegate, job: Path)
     result = framegate("views", "-o", str(job.parent / "index"), "--rules", str(rules))
     assert result.exit_code == 0, result.output
     statements = [text for text in result.stdout.split(";\n") if text.strip()]
-    # There are no files of clips and of the log of videos here: what reads them is left out.
-    kept = [text for text in statements if not any(word in text for word in ("clips/", "videos/"))]
-    assert len(kept) == len(statements) - 2
+    assert sum("There is no such file yet" in text for text in statements) == 3, (
+        "of failures, clips, and the log of videos"
+    )
     for dialect in ("spark", "trino"):
         printed = framegate("views", "-o", str(job.parent / "index"), "--dialect", dialect)
         assert printed.exit_code == 0, printed.output
         assert "input_dock" in printed.stdout
         assert "first_colour" in printed.stdout
     with duckdb.connect() as connection:
-        for text in kept[:2]:
+        for text in statements:
             connection.execute(text)
         assert connection.sql("SELECT count(*) FROM answers").fetchall() == [(4,)]
+        assert connection.sql("SELECT count(*) FROM red").fetchall() == [(1,)]
+        for view in ("failures", "clips", "videos"):
+            assert connection.sql(f"FROM {view}").fetchall() == []
 
 
 def test_without_sqlglot_the_package_is_named(framegate: Framegate, job: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,8 @@ WARM_UPS: Final = 1
 
 @dataclass(frozen=True, kw_only=True)
 class QueryFigures:
-    """One query. Medians; `open` until SQL can be asked, the rest until its rows are there.
+    """One query. Medians; `open` until SQL can be asked, the rest until its rows are there. `again`: asked once more of
+    the connection that is open by then, as in a session.
 
     Processor seconds are those of all threads of the process: on a machine with other work they say what the clock on
     the wall cannot.
@@ -41,12 +42,16 @@ class QueryFigures:
     plain_cpu_seconds: float
     view_cpu_seconds: float
     cpu_ratio: float
+    plain_again_seconds: float
+    view_again_seconds: float
+    again_ratio: float
 
 
 class _Times(NamedTuple):
     seconds: float
     cpu_seconds: float
     open_seconds: float
+    again_seconds: float
 
 
 def measure_local(
@@ -67,8 +72,8 @@ def measure_local(
             if repeat >= 0:
                 plain_times.append(plain_time)
                 view_times.append(view_time)
-        plain_seconds, plain_cpu, _ = map(statistics.median, zip(*plain_times, strict=True))
-        view_seconds, view_cpu, open_seconds = map(statistics.median, zip(*view_times, strict=True))
+        plain_seconds, plain_cpu, _, plain_again = map(statistics.median, zip(*plain_times, strict=True))
+        view_seconds, view_cpu, open_seconds, view_again = map(statistics.median, zip(*view_times, strict=True))
         yield QueryFigures(
             query=name,
             num_rows=num_rows,
@@ -79,6 +84,9 @@ def measure_local(
             plain_cpu_seconds=plain_cpu,
             view_cpu_seconds=view_cpu,
             cpu_ratio=view_cpu / plain_cpu,
+            plain_again_seconds=plain_again,
+            view_again_seconds=view_again,
+            again_ratio=view_again / plain_again,
         )
 
 
@@ -90,17 +98,24 @@ def _plain(output: Output, sql: str) -> tuple[pa.Table, _Times]:
     gc.collect()
     began, cpu_began = time.perf_counter(), time.process_time()
     with duckdb.connect() as connection:
-        table = connection.sql(sql.format(**names)).to_arrow_table()
-    return table, _Times(time.perf_counter() - began, time.process_time() - cpu_began, 0.0)
+        return _asked(lambda: connection.sql(sql.format(**names)).to_arrow_table(), began, cpu_began, 0.0)
 
 
 def _view(output: Output, sql: str) -> tuple[pa.Table, _Times]:
     gc.collect()
     began, cpu_began = time.perf_counter(), time.process_time()
     with open_views(output.root, {}, reads_directly=True) as views:
-        opened = time.perf_counter()
-        table = select(views, sql.format(answers="answers", failures="failures"))
-    return table, _Times(time.perf_counter() - began, time.process_time() - cpu_began, opened - began)
+        open_seconds = time.perf_counter() - began
+        statement = sql.format(answers="answers", failures="failures")
+        return _asked(lambda: select(views, statement), began, cpu_began, open_seconds)
+
+
+def _asked(ask: Callable[[], pa.Table], began: float, cpu_began: float, open_seconds: float) -> tuple[pa.Table, _Times]:
+    """The rows, with the times since the connection was begun, and those of asking once more."""
+    table = ask()
+    ended, cpu_ended = time.perf_counter(), time.process_time()
+    ask()
+    return table, _Times(ended - began, cpu_ended - cpu_began, open_seconds, time.perf_counter() - ended)
 
 
 def _alike(some: pa.Table, others: pa.Table) -> bool:

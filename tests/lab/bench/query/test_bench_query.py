@@ -34,6 +34,7 @@ def test_each_query_is_asked_of_both_sides(framegate: Callable[..., Result], tmp
     for row in rows.values():
         assert row["ratio"] == pytest.approx(row["view_seconds"] / row["plain_seconds"])
         assert row["cpu_ratio"] == pytest.approx(row["view_cpu_seconds"] / row["plain_cpu_seconds"])
+        assert row["again_ratio"] == pytest.approx(row["view_again_seconds"] / row["plain_again_seconds"])
         assert 0 < row["open_seconds"] < row["view_seconds"]
     assert rows["think rates"]["num_rows"] == 10
     assert rows["one video"]["num_rows"] == 200

@@ -20,6 +20,7 @@ from framegate.pipelines.lab.dock.training.frame_library import FrameLibrary
 from framegate.pipelines.lab.dock.training.lessons import ROLE_WEIGHTS, Batch, Lessons, Role, collate
 from framegate.pipelines.lab.dock.training.vision import look
 from framegate.pipelines.lab.dock.world.scene import MAX_CRATES, MIN_CRATES
+from framegate.pipelines.reason.engines.own.packed import can_pack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,7 @@ def _weighted_loss(
     """The weighted mean loss, and the losses and hits of the single wanted tokens for the log."""
     text_model = model.model.language_model
     seen = batch.tokens_BT == video_token
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=can_pack()):  # many times slower without such kernels
         video, levels = look(model.model.visual, patches_PND[batch.pairs])
         embedded = text_model.embed_tokens(batch.tokens_BT).masked_scatter(seen[..., None], video.float())
         hidden = text_model(

@@ -118,7 +118,8 @@ def test_token_counts_add_up(bench, taught_checkpoint, requests):
         assert answer.num_video_tokens == 2 * 4
         assert answer.num_prompt_tokens > answer.num_video_tokens
         assert 0 < answer.prompt_seconds < answer.engine_seconds
-        assert 0 < answer.thinking_seconds < answer.engine_seconds - answer.prompt_seconds
+        assert (answer.thinking_seconds > 0) == (answer.num_thinking_tokens > 0)  # it may end its turn before that
+        assert answer.thinking_seconds < answer.engine_seconds - answer.prompt_seconds
 
 
 def test_who_does_not_think_spends_no_time_on_it(bench, taught_checkpoint, requests):

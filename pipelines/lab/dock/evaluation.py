@@ -21,6 +21,7 @@ from framegate.pipelines.lab.dock.world.scene import MAX_CRATES, MIN_CRATES, Sce
 from framegate.pipelines.plan.plan import make_policy
 from framegate.pipelines.reason.asking.answers import parse_answer
 from framegate.pipelines.reason.engines.build import make_engine_factory
+from framegate.pipelines.reason.engines.own.packed import quick_dtype
 from framegate.pipelines.reason.questions import ClipRequest, QuestionRunner
 from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.store import Store
@@ -48,7 +49,7 @@ class HeldOutClip:
 def dock_settings(*, strategy: str, threshold: float = 0.97, model: Path | None = None) -> dict[str, object]:
     """The parts of a job file that the dock model was trained for: short prompt, 2 frames a second, 32 x 32 pixels."""
     return {
-        "model": {"name": "dock" if model is None else str(model.resolve()), "dtype": "bfloat16"},
+        "model": {"name": "dock" if model is None else str(model.resolve()), "dtype": quick_dtype()},
         "prompt": {"system": SYSTEM_PROMPT},
         "clips": {"whole_video": True},
         "frames": {"fps": 2, "max_frames": 64, "min_frame_pixels": 1024, "max_frame_pixels": 1024},

@@ -6,6 +6,7 @@ Loaded by `from_pretrained`, from safetensors only; no code of the checkpoint is
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,7 +19,7 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer
 from framegate.pipelines.reason.asking.prompt import PromptText
 from framegate.pipelines.reason.engines.own.device import keep_freed_memory
 from framegate.pipelines.reason.engines.own.kv_cache import KeyValueShape
-from framegate.pipelines.reason.engines.own.packed import pack_linears
+from framegate.pipelines.reason.engines.own.packed import pack_linears, quick_dtype
 from framegate.pipelines.reason.engines.own.prefill import TextPass
 from framegate.pipelines.reason.engines.own.text_model import Deepstack, TextModel
 from framegate.pipelines.reason.engines.own.vision_attention import replace_attention
@@ -39,6 +40,7 @@ from framegate.schemas.clip import FrameBatch
 from framegate.schemas.config import FramesConfig
 from framegate.schemas.errors import EngineError
 
+_log = logging.getLogger(__name__)
 _TURN_ENDINGS = ("<|im_end|>", "<|endoftext|>")
 
 
@@ -71,6 +73,8 @@ class Checkpoint:
             self._encoder = TextEncoder(self.tokenizer)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise EngineError(f"model '{name}' cannot be loaded: {_first_line(error)}") from error
+        if self.device.type == "cpu" and dtype == "bfloat16" and quick_dtype() != dtype:
+            _log.warning("this processor has no kernels for bfloat16: model.dtype: float32 is several times as fast")
         loaded = cast(Any, model).to(self.device).eval()
         replace_attention(loaded.model.visual)
         try:

@@ -67,6 +67,12 @@ def pack_linears(module: nn.Module) -> int:
     return num_packed
 
 
+def quick_dtype() -> str:
+    """`bfloat16`, or `float32` where neither a GPU nor this processor has kernels for it: then the dock model takes a
+    fifth of the time."""
+    return "bfloat16" if torch.cuda.is_available() or can_pack() else "float32"
+
+
 def can_pack() -> bool:
     """Whether this build of torch on this processor has packed bf16 kernels."""
     if not torch.backends.mkldnn.is_available():

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from framegate.pipelines.reason.engines.own import packed
 from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
 from framegate.pipelines.reason.engines.own.packed import PackedLinear, can_pack, fuse_linears, pack_linears
 from framegate.pipelines.reason.strategies.always_think import AlwaysThink
@@ -102,3 +103,23 @@ def test_a_fused_layer_gives_what_its_parts_give_side_by_side(with_bias):
     fused = fuse_linears(*parts)
     assert (fused.in_features, fused.out_features, fused.bias is None) == (24, 48, not any(with_bias))
     torch.testing.assert_close(fused(rows), torch.cat([part(rows) for part in parts], dim=-1))
+
+
+@pytest.mark.parametrize(("has_kernels", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_the_dock_model_is_asked_in_what_this_machine_computes_in(
+    has_kernels: bool, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "can_pack", lambda: has_kernels)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert packed.quick_dtype() == dtype
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert packed.quick_dtype() == "bfloat16"
+
+
+@pytest.mark.parametrize(("dtype", "is_slow"), [("bfloat16", True), ("float32", False)])
+def test_a_dtype_without_kernels_is_told_of(
+    random_checkpoints, dtype: str, is_slow: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(packed, "can_pack", lambda: False)
+    Checkpoint(str(random_checkpoints["qwen3_vl"]), revision=None, dtype=dtype, device="cpu")
+    assert ("no kernels for bfloat16" in caplog.text) == is_slow

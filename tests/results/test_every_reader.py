@@ -72,9 +72,13 @@ class Drifted:
         return f"{self.folder(table)}/**/*.parquet"
 
     def types(self, table: str) -> dict[str, pa.DataType]:
+        return {field.name: field.type for field in TABLES[table]} | self.input_types
+
+    @property
+    def input_types(self) -> dict[str, pa.DataType]:
         fixed = read_fixed(self.output)
         assert fixed is not None
-        return {field.name: field.type for field in TABLES[table]} | dict(fixed.inputs)
+        return dict(fixed.inputs)
 
 
 def fill(root: str, units: SimpleNamespace, facts: RunFacts, num_nights: int = len(NIGHTS)) -> Drifted:
@@ -147,8 +151,10 @@ def by_datafusion(drifted: Drifted, table: str) -> pa.Table:
 def by_daft(drifted: Drifted, table: str) -> pa.Table:
     import daft
 
-    texts = dict.fromkeys(PARTITIONS, daft.DataType.string())  # else the first folder says what all of them are
-    return daft.read_parquet(drifted.glob(table), hive_partitioning=True, schema=texts).to_arrow()
+    # Else the folder and the file that it opens first, any of them, say what all have.
+    types = {**drifted.input_types, **dict.fromkeys(PARTITIONS, pa.string())}
+    schema = {name: daft.DataType.from_arrow_type(data_type) for name, data_type in types.items()}
+    return daft.read_parquet(drifted.glob(table), hive_partitioning=True, schema=schema).to_arrow()
 
 
 READERS = [

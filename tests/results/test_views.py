@@ -15,7 +15,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import FOLD_FROM, seal
 from framegate.pipelines.results.view_makers import MAKERS
 from framegate.pipelines.results.view_sql import create_view
-from framegate.pipelines.results.views import open_views, query, select
+from framegate.pipelines.results.views import Views, open_views, query, select
 from framegate.pipelines.store.sealed_filesystem import SealedFilesystem
 from framegate.schemas.errors import QueryError, VersionChanged
 from framegate.schemas.tables import JOURNAL, RESULTS
@@ -141,22 +141,28 @@ def test_the_same_on_s3(s3_root: str) -> None:
 
 
 def test_a_query_is_asked_again_of_a_file_that_changed(by_camera: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    output, pin = Output.at(by_camera), SealedFilesystem.pin
-    number = len(CAMERAS) * len(NIGHTS)
+    """Between the listing and the reading, which DuckDB does itself at first."""
+    output, make_mentioned = Output.at(by_camera), Views.make_mentioned
+    number, tries = len(CAMERAS) * len(NIGHTS), list[bool]()
     changes: list[Callable[[], object]] = []
 
-    def change_first(self: SealedFilesystem, name: str) -> Any:
+    def change_first(self: Views, sql: str) -> None:
+        tries.append(bool(self.paths))
         if changes:
             changes.pop()()
-        return pin(self, name)
+        make_mentioned(self, sql)
 
     def change() -> None:
         info = next(iter(output.list("results")))
         output.store.replace(info.uri, output.store.read(info.uri), if_match=info.version)
 
-    monkeypatch.setattr(SealedFilesystem, "pin", change_first)
+    monkeypatch.setattr(Views, "make_mentioned", change_first)
     changes.append(change)
     assert rows_of(by_camera, "SELECT count(DISTINCT video_uri) AS n FROM answers") == [{"n": number + 1}]
+    assert tries == [True, True]
+    changes += [change] * 2
+    assert rows_of(by_camera, "SELECT count(DISTINCT video_uri) AS n FROM answers") == [{"n": number + 1}]
+    assert tries[2:] == [True, True, False], "the last one reads what was listed"
     changes += [change] * 100
     with pytest.raises(VersionChanged):
         rows_of(by_camera, "SELECT count(DISTINCT video_uri) AS n FROM answers")

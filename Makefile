@@ -38,10 +38,11 @@ check: setup
 	$(BIN)/pyright
 
 # pytest comes last, so that its summary is the last line. Two processes share the files of tests: each waits half of its
-# time for Ray, servers and processes of its own.
+# time for Ray, servers and processes of its own. Each computes with one thread: with two of two each, threads wait for
+# each other's turn, and tests of the engine take five times as long.
 test: setup $(BROWSER)
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 40
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 40
 
 setup-vllm: $(VLLM_STAMP)
 

@@ -72,7 +72,7 @@ def test_a_course_that_is_over_before_its_first_token_fails_its_ask():
 
 @pytest.mark.parametrize(
     ("question_type", "expected"),
-    [("choice", "A"), ("yes_no", "yes"), ("number", "1"), ("text", "yes"), ("span", "[30, 31]")],
+    [("choice", "a"), ("yes_no", "yes"), ("number", "1"), ("text", "yes"), ("span", "[30, 31]")],
 )
 def test_without_a_script_it_gives_a_readable_answer_of_each_type(question_type, expected):
     question = Question(id="q", text="?", type=question_type, options=("a",) if question_type == "choice" else ())

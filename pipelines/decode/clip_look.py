@@ -1,8 +1,7 @@
 """What a clip looks like, from the frames that were decoded anyway: a thumbnail, how much moves, how dark it is.
 
 Motion and darkness are told of a grid of cells, each the mean of SAMPLES x SAMPLES of its pixels: all pixels would take
-ten times as long (15 ms for 16 frames of 504 x 280, where this takes 2 ms), and single ones have the noise of the
-sensor in them.
+many times as long, and single ones have the noise of the sensor in them.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ do not lead to its last fragment.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.cut_short import boxes, read_at
@@ -29,7 +28,7 @@ def index_tells_one_film(file: RangeFile) -> bool:
     if last is None or not 0 < last < start:
         return False
     names = []
-    for name, begin, _ in islice(boxes(file, first=last), _MAX_LAST_BOXES):
+    for name, begin, _ in boxes(file, first=last, max_boxes=_MAX_LAST_BOXES):
         if begin >= start:
             return begin == start and names[:1] == [b"moof"]
         names.append(name)

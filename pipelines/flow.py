@@ -48,6 +48,7 @@ from framegate.pipelines.driver.stopping import Stopping
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.driver.turn import take_turn
 from framegate.pipelines.failpoints import check_failpoint, reach
+from framegate.pipelines.plan.audit_rate import settle_audit_rate
 from framegate.pipelines.plan.checks import check_job
 from framegate.pipelines.plan.config_choice import ConfigChoice, choose_config
 from framegate.pipelines.plan.identity import read_document, read_wording
@@ -175,6 +176,7 @@ def _run(
     indexes = ShardIndexCache.of(job.config.output)
     most = None if shard else limit
     planned = stopping.call(lambda: make_plan(job, choice, indexes, limit=most, retry_failed=retry_failed))
+    strategy = stopping.call(lambda: settle_audit_rate(job, planned, strategy))
     planned = take_shard(planned, shard, limit)
     question_since = record_intent(begun, planned, choice)
     indexes.keep()
@@ -252,7 +254,6 @@ def make_workers(
         model=config.model.label,
         strategy=strategy.name,
         engine=config.model.engine,
-        threshold=strategy.threshold,
         question_ids={question.hash: question.id for question in planned.questions},
         question_since=dict(question_since),
         clip_policy=clip_policy(config),

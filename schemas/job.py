@@ -101,8 +101,19 @@ def _parse_question(value: object, origin: str) -> Question:
     think = value.get("think", "auto")
     if think not in _THINK_POLICIES:
         raise ConfigError(f"{origin}: think must be one of {', '.join(_THINK_POLICIES)}, got {think!r}")
+    threshold = _parse_threshold(value.get("threshold"), think, origin)
     options = _parse_options(value.get("options") or (), answer_type, origin)
-    return Question(id=id, text=text.strip(), type=answer_type, options=options, think=think)
+    return Question(id=id, text=text.strip(), type=answer_type, options=options, think=think, threshold=threshold)
+
+
+def _parse_threshold(threshold: object, think: str, origin: str) -> float | None:
+    if threshold is None:
+        return None
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+        raise ConfigError(f"{origin}: threshold must be a number from 0 to 1, got {threshold!r}")
+    if think != "auto":
+        raise ConfigError(f"{origin}: threshold has no effect beside think: {think}; leave one of them out")
+    return float(threshold)
 
 
 def _parse_options(options: object, answer_type: str, origin: str) -> tuple[str, ...]:

@@ -21,7 +21,8 @@ class Question:
     """One entry of the question bank.
 
     `options` are the texts of a choice question in order; option i is answered with OPTION_LETTERS[i].
-    `think` overrides the strategy for this question alone; it is no part of `hash`, as it changes no wording.
+    `think` overrides the strategy for this question alone, and `threshold` the gate's threshold (None: the gate's own).
+    Neither is part of `hash`, as they change no wording.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Question:
     type: AnswerType = "text"
     options: tuple[str, ...] = ()
     think: ThinkPolicy = "auto"
+    threshold: float | None = None
 
     @property
     def hash(self) -> str:
@@ -53,15 +55,18 @@ class Answer:
 
     `answer` is what a person would say: the option's text, yes or no, the number, the text, or `[start, end]` in
     seconds of the *video*. It is None where neither box can be read (`status = "unparsed"`), or only as a span that
-    does not lie in the clip ("out_of_range"). `answer_first` and `answer_second` are the boxes' raw contents, and
-    `answer_first_value` is the first one read like `answer`. `answer_letter`, `answer_number` and `answer_bool` are the
-    answer to a choice, number and yes_no question in a type of its own.
+    does not lie in the clip ("out_of_range"). `answer_first` and `answer_second` are the boxes' raw contents,
+    `answer_first_value` and `answer_second_value` are these read like `answer`. `answer_letter`, `answer_number` and
+    `answer_bool` are the answer to a choice, number and yes_no question in a type of its own.
     Token counts: `num_prompt_tokens` includes `num_video_tokens`; `num_answer_tokens` is what was produced up to the
     end of the first answer; `num_thinking_tokens` everything produced after it, forced tokens included.
     `finish_reason` is the strategy's own word for how it ended. `engine_seconds` is this question's share of the
     engine's busy time, so that a sum over rows is the whole; `prompt_seconds` of it went by before the first token, and
     `thinking_seconds` after the first answer. `unparsed_text` is all that the model wrote, where it
     could not be read; it is not stored, and shown where a run is stopped for it.
+    `threshold` is what the first answer's confidence was held against, None where nothing was. `audit_rank` is there
+    where the row is in the audit sample of `audit_rate`. One that thought for that reason alone (`reason = "audit"`)
+    has its first answer as `answer`, as if it had exited.
     """
 
     question: Question
@@ -88,4 +93,8 @@ class Answer:
     answer_number: float | None = None
     answer_bool: bool | None = None
     answer_first_value: str | None = None
+    answer_second_value: str | None = None
+    threshold: float | None = None
+    audit_rank: float | None = None
+    audit_rate: float | None = None
     unparsed_text: str | None = None

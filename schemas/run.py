@@ -34,6 +34,7 @@ class Plan:
     num_erased            of those that are skipped: erased on request, and staying out
     num_settled           of those that are skipped: not complete, and not tried again now (see `schemas.retries`)
     num_elsewhere         with work left that another shard of the array does: neither skipped nor in `videos`
+    num_stored_rows       answers that are there already; what is committed twice may count twice
     num_gone              of those that are skipped: storage does not have them any more, and nothing is left to do
     videos                one row in PLANNED for each video with work left
     changes               rows in VIDEO_STATES: videos that came, were overwritten or went away since the last run
@@ -57,6 +58,7 @@ class Plan:
     columns: Mapping[str, pa.DataType] = field(default_factory=dict)
     num_ignored_members: Mapping[str, int] = field(default_factory=dict)
     num_elsewhere: int = 0
+    num_stored_rows: int = 0
 
 
 class Phase(StrEnum):

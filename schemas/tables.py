@@ -2,7 +2,6 @@
 
     between processes   FOUND, PLANNED, DECODED (`schemas.unit` has them as dataclasses)
     stored              JOURNAL, and sealed from it RESULTS, FAILURES and CLIPS
-    read back           ANSWERED_KEYS, FAILED_KEYS
 
 Each column carries its meaning as field metadata (`meaning(field)`). Parquet keeps it, and the SQL views print it.
 """
@@ -176,12 +175,15 @@ _ANSWER = [
     _optional("answer_number", pa.float64(), "final answer to a number question"),
     _optional("answer_bool", pa.bool_(), "final answer to a yes_no question"),
     _optional("answer_first_value", pa.string(), "the first answer, read like the final one"),
+    _optional("answer_second_value", pa.string(), "the second answer, read like the final one"),
     _optional("answer_first", pa.string(), "what stands in the first box, before any thinking"),
     _optional("answer_second", pa.string(), "what stands in the box after thinking"),
     _optional("confidence_first", pa.float64(), "exp(mean log-probability) of the first answer's tokens"),
     _optional("confidence_second", pa.float64(), "the same of the second answer's tokens"),
     _column("thinking", pa.bool_(), "whether the model thought"),
-    _column("gate_reason", pa.string(), "why it did or did not: confident, unsure, no_box, empty_box, fallback, ..."),
+    _column(
+        "gate_reason", pa.string(), "why it did or did not: confident, unsure, audit, no_box, empty_box, fallback, ..."
+    ),
     _optional("thinking_text", pa.string(), "what it thought"),
     _optional("span_start_seconds", pa.float64(), "a span answer's start in seconds of the video"),
     _optional("span_end_seconds", pa.float64(), "a span answer's end in seconds of the video"),
@@ -227,7 +229,9 @@ RESULTS: Final = pa.schema(
         *_FRAMES,
         *_CLIP_CLOCK,
         *_ANSWER,
-        _optional("threshold", pa.float64(), "the confidence at which the gate let go; null where none was in force"),
+        _optional("threshold", pa.float64(), "confidence at which the gate let go; null where none was in force"),
+        _optional("audit_rank", pa.float64(), "place in the audit sample, 0 to 1; null: the row is not in it"),
+        _optional("audit_rate", pa.float64(), "share of rows that were audited then; null: none"),
         _column("model", pa.string(), "name of the model"),
         _column("strategy", pa.string(), "direct, always_think or gated"),
         _column("engine", pa.string(), "what ran the model"),
@@ -258,7 +262,8 @@ CLIPS: Final = pa.schema(
 
 NEWER_COLUMNS: Final = frozenset(
     {"clip_is_letterboxed", "video_version", "frame_height", "frame_width", "clip_fps", "question_options",
-     "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value", "prompt_seconds",
+     "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value",
+     "answer_second_value", "audit_rank", "audit_rate", "prompt_seconds",
      "first_answer_seconds", "thinking_seconds", *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS))})  # fmt: skip
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
 
@@ -320,29 +325,6 @@ VIDEO_STATES: Final = pa.schema(
 """videos/: a row for each change of what is known of a video; the last row of a video_id says how it is. The manifest's
 columns follow with the prefix `input_`, as they were then. `duration_seconds` and what follows are null until a decoder
 has opened the video and its clips are sealed."""
-
-ANSWERED_KEYS: Final = pa.schema(
-    [
-        _column("video", pa.uint64(), "video_id as a number (schemas.keys)"),
-        _column("clip_index", pa.int32(), "the clip"),
-        _column("question", pa.uint64(), "question_hash as a number"),
-        _column("clip_is_last", pa.bool_(), "no clip of the video comes after it"),
-    ]
-)
-"""What is answered, sealed or not: 21 bytes a row. A key may stand twice: sealed, and still in the journal."""
-
-FAILED_KEYS: Final = pa.schema(
-    [
-        _column("video", pa.uint64(), "video_id as a number"),
-        _optional("clip_index", pa.int32(), "the clip, or the first of those without frames; null: the whole video"),
-        _optional("question", pa.uint64(), "question_hash as a number; null: all of them"),
-        _column("clip_is_last", pa.bool_(), "nothing of the video comes after this row"),
-        _column("reason", pa.string(), "reason code"),
-        _column("attempts", pa.int32(), "how often it failed"),
-        _column("failed_at", pa.timestamp("us", tz="UTC"), "when it failed last"),
-    ]
-)
-"""What failed and still stands, sealed or not: the last failure of each key that has no answer."""
 
 KEY_COLUMNS: Final = ("video_id", "clip_index", "question_hash")
 """With config_id, what makes a row the only one of its kind. clip_index stands for start and end: the clip policy is

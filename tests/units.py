@@ -47,6 +47,7 @@ def make_answer(question: Question, *, is_parsed: bool = True) -> Answer:
         prompt_seconds=0.125,
         answer_bool=True if is_parsed else None,
         answer_first_value="yes" if is_parsed else None,
+        threshold=0.97,
     )
 
 
@@ -172,7 +173,6 @@ def facts() -> RunFacts:
         model="model",
         strategy="gated",
         engine="transformers",
-        threshold=0.97,
         question_ids={question.hash: question.id for question in QUESTIONS},
         question_since={question.hash: SINCE for question in QUESTIONS},
     )

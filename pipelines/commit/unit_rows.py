@@ -34,7 +34,6 @@ class RunFacts:
     model: str
     strategy: str
     engine: str
-    threshold: float | None
     question_ids: Mapping[str, str]
     question_since: Mapping[str, datetime | None]
     clip_policy: str = ""
@@ -97,6 +96,7 @@ def _answer(
         "answer_number": answer.answer_number,
         "answer_bool": answer.answer_bool,
         "answer_first_value": answer.answer_first_value,
+        "answer_second_value": answer.answer_second_value,
         "answer_first": answer.answer_first,
         "answer_second": answer.answer_second,
         "confidence_first": answer.confidence_first,
@@ -116,7 +116,9 @@ def _answer(
         "prompt_seconds": answer.prompt_seconds,
         "first_answer_seconds": max(0.0, answer.engine_seconds - answer.prompt_seconds - answer.thinking_seconds),
         "thinking_seconds": answer.thinking_seconds,
-        "threshold": facts.threshold,
+        "threshold": answer.threshold,
+        "audit_rank": answer.audit_rank,
+        "audit_rate": answer.audit_rate,
         "model": facts.model,
         "strategy": facts.strategy,
         "engine": facts.engine,

@@ -51,10 +51,11 @@ def make_plan(
     log, look = read_video_log(output), Look.of(job, found, time)
     changes = look.changes(output, log)
     videos = recall_absent(found.videos, look.is_absent | look.is_unreadable, log)
+    stored = read_stored(output, id)
     left = remaining(
         videos,
         [question.hash for question in job.questions],
-        read_stored(output, id),
+        stored,
         retries=Retries(now=time, max_attempts=job.config.failures.max_attempts, everything=retry_failed),
         erased=read_tombstones(output),
     )
@@ -78,6 +79,7 @@ def make_plan(
         ),
         first_refused=first_refused(videos),
         num_ignored_members=indexes.count_ignored(),
+        num_stored_rows=stored.answered.num_rows,
     )
 
 

@@ -25,7 +25,8 @@ from framegate.pipelines.store.parquet import MAX_READS, one_of_ours, parse_parq
 from framegate.pipelines.store.sealed_filesystem import WHOLE_BYTES
 from framegate.schemas.errors import ObjectNotFound
 from framegate.schemas.keys import Packing, id_numbers, positions_among
-from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, JOURNAL, KEY_COLUMNS
+from framegate.schemas.read_back import ANSWERED_KEYS, FAILED_KEYS
+from framegate.schemas.tables import JOURNAL, KEY_COLUMNS
 
 READ_THREADS = 4  # sealed files that are read at the same time
 REMOTE_READ_THREADS = 16  # of small ones on S3: most of them wait for the answer to their request

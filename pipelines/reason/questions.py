@@ -21,12 +21,16 @@ from framegate.schemas.qa import Answer, Question
 
 @dataclass(frozen=True, kw_only=True)
 class ClipRequest:
-    """All questions that are open on one clip. `id` is the caller's, unique among the requests that are open."""
+    """All questions that are open on one clip. `id` is the caller's, unique among the requests that are open.
+
+    `key` is as in ClipFrames.
+    """
 
     id: str
     frames: FrameBatch
     clip_start_seconds: float
     questions: tuple[Question, ...]
+    key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +85,9 @@ class QuestionRunner:
         return self.engine.num_slots
 
     def add(self, request: ClipRequest) -> None:
-        clip = ClipFrames(id=request.id, frames=request.frames, start_seconds=request.clip_start_seconds)
+        clip = ClipFrames(
+            id=request.id, frames=request.frames, start_seconds=request.clip_start_seconds, key=request.key
+        )
         for question in request.questions:
             self._num_open_questions += 1
             one = _OpenQuestion(request.id, question)

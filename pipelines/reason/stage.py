@@ -12,6 +12,7 @@ from framegate.pipelines.reason.occupancy import Occupancy
 from framegate.pipelines.reason.questions import ClipRequest, Finished
 from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.pipelines.reason.wear import Wear
+from framegate.schemas.audit_sample import clip_key
 from framegate.schemas.config import EngineConfig
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
@@ -85,6 +86,7 @@ class ReasonStage:
                 frames=clip.frames,
                 clip_start_seconds=clip.clip.start_seconds,
                 questions=questions,
+                key=clip_key(decoded.video.video_id, clip.clip.index),
             )
             for place, clip in enumerate(decoded.clips)
         ]

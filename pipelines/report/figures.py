@@ -59,7 +59,7 @@ class Estimate:
     high: float
 
 
-MeasuredOn = Literal["this night", "all nights", "always_think"]
+MeasuredOn = Literal["audited rows", "this night", "all nights", "always_think"]
 """Whose rows that thought tell how long thinking takes: see `pipelines.report.saving`."""
 
 

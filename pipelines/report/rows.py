@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.pipelines.report.night import Scope
+from framegate.pipelines.results.agreement import agrees_sql
 from framegate.pipelines.results.kept_rows import keep_rows, list_columns, quote_name
 from framegate.pipelines.results.last_night import Night
 from framegate.pipelines.results.view_sql import text_literal
@@ -25,6 +26,7 @@ COMMON_CAMERA: Final = "camera"
 _NEWER: Final = {
     "answer_letter": "VARCHAR",
     "answer_first_value": "VARCHAR",
+    "answer_second_value": "VARCHAR",
     "thinking_seconds": "DOUBLE",
     "clip_started_at": "TIMESTAMP WITH TIME ZONE",
     "clip_ended_at": "TIMESTAMP WITH TIME ZONE",
@@ -42,8 +44,7 @@ _COLUMNS: Final = (
 # changed its mind. Rows of earlier versions have the first answer as it stood in its box.
 _COMPARED: Final = "thinking AND status = 'answered' AND confidence_first IS NOT NULL AND answer_second IS NOT NULL"
 _AGREES: Final = (
-    f"CASE WHEN {_COMPARED} THEN coalesce(answer_first_value = answer,"
-    " lower(trim(answer_first)) = lower(trim(answer_second))) END"
+    f"CASE WHEN {_COMPARED} THEN coalesce({agrees_sql()}, lower(trim(answer_first)) = lower(trim(answer_second))) END"
 )
 _FAILURES: Final = """
     SELECT video_id, video_uri, {camera} AS camera, reason, message, attempts, run_id, written_at

@@ -6,16 +6,21 @@ think were measured. So for each question
     saved tokens  = rows that exited as confident x mean thinking tokens of the rows that thought
     saved seconds = rows that exited as confident x mean thinking seconds of the rows that thought
 
-with a 95 % interval of the mean (normal, 1.96 x standard error). Where fewer than MIN_ROWS rows of the question thought
-in this night, the mean is that of all nights under this config_id, else of the same question and model under the
-strategy always_think, where the output has such rows; where it has none, there is no figure.
+with a 95 % interval of the mean (normal, 1.96 x standard error). The rows that were measured are the first of these
+that are at least MIN_ROWS; where none are, there is no figure:
+
+    audited rows   of all nights under this config_id, those that thought for the audit sample alone: a uniform draw of
+                   the rows that exited
+    this night     those that thought in it
+    all nights     those that thought in any night under this config_id
+    always_think   those of the same question and model under that strategy
 
 Rows without `thinking_seconds`, of earlier versions, have their seconds from the difference of the means of
 `engine_seconds` of rows that thought and rows that exited. The sum over questions adds the squares of the half widths,
 since the questions' rows are drawn apart.
 
-What this leaves open: rows that thought were those that the gate found unsure. Where easy clips need less thought than
-hard ones, the true saving is less.
+What this leaves open where nothing is audited: rows that thought were those that the gate found unsure. Where easy
+clips need less thought than hard ones, the true saving is less.
 """
 
 from __future__ import annotations
@@ -80,6 +85,7 @@ def _find_thought(rows: NightRows, found: Sequence[Mapping[str, Any]]) -> dict[s
     models = ", ".join(sorted({text_literal(row["model"]) for row in found})) or "NULL"
     means: dict[str, tuple[MeasuredOn, dict[str, Any]]] = {}
     places: tuple[tuple[MeasuredOn, str, str], ...] = (
+        ("audited rows", "answers", f"config_id = {config} AND gate_reason = 'audit'"),
         ("this night", NIGHT, "true"),
         ("all nights", "answers", f"config_id = {config}"),
         ("always_think", "answers", f"strategy = 'always_think' AND model IN ({models})"),

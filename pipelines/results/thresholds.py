@@ -1,8 +1,8 @@
 """The table macro `answers_at(tau)`: what the gate would have answered with another threshold, as far as rows tell.
 
 A first answer as sure as tau would have been final. One that is less sure would have been thought about: where it was,
-the stored answer stands; where it was not, what would have come of it is not known. Questions that the gate does not
-decide about (`think: always` or `never`, no readable box) stay as they are.
+its second answer is known; where it was not, nobody knows what would have come of it. Rows of the audit sample know
+both. Questions that the gate does not decide about stay as they are (`think: always` or `never`, no readable box).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 from framegate.pipelines.results.opened import Opened
 
 # Under these two strategies `always` and `never` are the strategy's own words, and the gate would decide.
-_FREE: Final = """(confidence_first IS NOT NULL AND (gate_reason IN ('confident', 'unsure')
+_FREE: Final = """(confidence_first IS NOT NULL AND (gate_reason IN ('confident', 'unsure', 'audit')
             OR strategy = 'always_think' AND gate_reason = 'always'
             OR strategy = 'direct' AND gate_reason = 'never'))"""
 
@@ -20,7 +20,8 @@ ANSWERS_AT: Final = """
     WITH weighed AS (
         SELECT *, CASE WHEN {free} THEN confidence_first < {tau} ELSE thinking END AS would_think FROM current
     ), told AS (
-        SELECT *, CASE WHEN would_think = thinking THEN answer
+        SELECT *, CASE WHEN gate_reason = 'audit' AND would_think THEN coalesce(answer_second_value, answer)
+            WHEN gate_reason = 'audit' OR would_think = thinking THEN answer
             WHEN thinking THEN answer_first_value END AS answer_then
         FROM weighed
     )

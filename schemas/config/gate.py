@@ -12,14 +12,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
+from framegate.schemas.audit_sample import AuditSample, AuditUnit
 from framegate.schemas.config.part import Part
 
 _Threshold = Annotated[float, Field(ge=0, le=1, description="exit at this confidence or above; per model")]
 _UnusedThreshold = Annotated[float, Field(ge=0, le=1, description="gated's; accepted here, and without effect")]
 _AnswerTokens = Annotated[int, Field(ge=1, le=4096, description="at most, for one answer")]
 _ThinkingTokens = Annotated[int, Field(ge=1, le=65_536, description="at most; then the closing is forced")]
+
+
+class AuditConfig(Part):
+    """Rows that think although the gate would let them go: what calibration learns from. Changes no answer."""
+
+    rate: float | None = Field(
+        default=None, ge=0, le=1, description="share of rows; a larger one audits the same rows and more. None: none is"
+    )
+    rows: int | None = Field(
+        default=None, ge=1, description="in place of `rate`: about so many rows of all that the output will have"
+    )
+    unit: AuditUnit = Field(
+        default="row", description="`clip`: all questions of a clip are audited together, which costs less a row"
+    )
+    salt: str = Field(default="", max_length=200, description="another text draws other rows")
+
+    @model_validator(mode="after")
+    def _one_size(self) -> AuditConfig:
+        if self.rate is not None and self.rows is not None:
+            raise ValueError(f"give rate or rows, not both, got rate: {self.rate:g} and rows: {self.rows}")
+        return self
+
+    def sample(self, rate: float) -> AuditSample:
+        """The sample of that share of rows."""
+        return AuditSample(rate=rate, unit=self.unit, salt=self.salt)
 
 
 class DirectConfig(Part):
@@ -29,6 +55,7 @@ class DirectConfig(Part):
     threshold: _UnusedThreshold = 0.97
     max_answer_tokens: _AnswerTokens = 64
     max_thinking_tokens: _ThinkingTokens = 1024
+    audit: AuditConfig = Field(default_factory=AuditConfig)
 
 
 class AlwaysThinkConfig(Part):
@@ -38,6 +65,7 @@ class AlwaysThinkConfig(Part):
     threshold: _UnusedThreshold = 0.97
     max_answer_tokens: _AnswerTokens = 64
     max_thinking_tokens: _ThinkingTokens = 1024
+    audit: AuditConfig = Field(default_factory=AuditConfig)
 
 
 class GatedConfig(Part):
@@ -49,6 +77,7 @@ class GatedConfig(Part):
     threshold: _Threshold = 0.97
     max_answer_tokens: _AnswerTokens = 64
     max_thinking_tokens: _ThinkingTokens = 1024
+    audit: AuditConfig = Field(default_factory=AuditConfig)
 
 
 STRATEGY_NAMES: Final = ("direct", "always_think", "gated")

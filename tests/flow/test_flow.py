@@ -17,6 +17,7 @@ import yaml
 from framegate.pipelines import flow
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.store import Store, join
+from framegate.schemas.audit_sample import AuditSample, clip_key
 from framegate.schemas.errors import EngineError, FramegateError, StorageError
 from framegate.schemas.job import Job
 from framegate.schemas.run import Progress
@@ -103,6 +104,30 @@ def test_a_threshold_is_a_column_and_no_reason_to_ask_again(make_job: Callable[.
     job = make_job(gate={"threshold": 0.9})
     assert flow.run(job, engine_factory=ScriptedEngine).num_videos_skipped == 5
     assert {row["threshold"] for row in rows(job)} == {"0.5"}
+
+
+def test_audited_rows_are_those_of_the_sample_in_whatever_order_they_come(make_job: Callable[..., Job]) -> None:
+    job = make_job(gate={"audit": {"rate": 0.4, "salt": "s"}})
+    flow.run(job, engine_factory=ScriptedEngine, limit=2, in_process=True)
+    flow.run(job, engine_factory=ScriptedEngine, in_process=True)
+    found, sample = rows(job), AuditSample(rate=0.4, salt="s")
+    ranks = [sample.rank(clip_key(row["video_id"], int(row["clip_index"])), row["question_hash"]) for row in found]
+    assert 0 < sum(rank < 0.4 for rank in ranks) < len(found)
+    for row, rank in zip(found, ranks, strict=True):
+        is_in = rank < 0.4
+        assert row["audit_rank"] == str(rank if is_in else None)
+        assert (row["gate_reason"], row["audit_rate"]) == ("audit" if is_in else "confident", "0.4")
+    assert flow.plan(make_job()).config_id == flow.plan(job).config_id, "it changes no answer"
+
+
+def test_a_sample_of_so_many_rows_falls_in_rate_as_the_archive_grows(make_job: Callable[..., Job]) -> None:
+    job = make_job(gate={"audit": {"rows": 3}})
+    flow.run(job, engine_factory=ScriptedEngine, limit=4, in_process=True)
+    few = {float(row["audit_rate"]) for row in rows(job)}
+    flow.run(job, engine_factory=ScriptedEngine, in_process=True)
+    found = rows(job)
+    assert {float(row["audit_rate"]) for row in found} == few | {3 / len(found)}
+    assert min(few) > 3 / len(found)
 
 
 def test_ctrl_c_keeps_what_is_committed_and_the_next_run_goes_on(make_job: Callable[..., Job], asked: Any) -> None:

@@ -21,8 +21,9 @@ from framegate.schemas.clip import Member, Refusal, Video
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.keys import id_number, uri_digest
 from framegate.schemas.qa import Question
+from framegate.schemas.read_back import ANSWERED_KEYS, FAILED_KEYS
 from framegate.schemas.retries import RETRY_AFTER
-from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, PLANNED
+from framegate.schemas.tables import PLANNED
 from framegate.schemas.unit import PlannedVideo
 from tests.plan.plan_oracle import Answered, Failed, expected_plan
 

@@ -23,7 +23,8 @@ from framegate.pipelines.store import Store, join
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import StorageError
 from framegate.schemas.keys import id_number
-from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, FAILURES, RESULTS
+from framegate.schemas.read_back import ANSWERED_KEYS, FAILED_KEYS
+from framegate.schemas.tables import FAILURES, RESULTS
 from framegate.schemas.unit import AnsweredUnit
 from tests.s3_faults import S3Faults
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framegate.pipelines.plan.stored import has_answer, is_overtaken, last_of_each_key, num_undecoded
-from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS
+from framegate.schemas.read_back import ANSWERED_KEYS, FAILED_KEYS
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 TIMED = pa.schema([("video", pa.uint64()), ("clip_index", pa.int32()), ("written_at", pa.timestamp("us", tz="UTC"))])

@@ -30,7 +30,6 @@ class Says(TwoAnswers):
     seen: list[tuple[int, int]] = field(default_factory=list, compare=False)
 
     name = "says"
-    threshold = None
     needs = frozenset()
 
     @property

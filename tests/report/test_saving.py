@@ -51,6 +51,21 @@ def test_the_interval_is_that_of_the_mean(tmp_path: Path) -> None:
         )
 
 
+def test_audited_rows_say_what_rows_that_exited_would_have_taken(tmp_path: Path) -> None:
+    """Rows that the gate found unsure think longer than those that it let go: they would overstate the saving."""
+    output, rows = Output.at(str(tmp_path / "index")), answers_of(LAST)
+    sure = [row for row in rows if row["question_id"] == "person" and not row["thinking"]]
+    for row in sure[:30]:
+        row |= {"thinking": True, "gate_reason": "audit", "num_thinking_tokens": 10, "thinking_seconds": 0.125,
+                "answer_second": "yes", "answer_second_value": "yes"}  # fmt: skip
+    put_night(output, 0, LAST, rows=rows)
+    found = of_person(saving_of(output))
+    assert (found.num_exited, found.measured_on, found.num_measured) == (96 - 30, "audited rows", 30)
+    assert found.saved_tokens is not None
+    assert found.saved_seconds is not None
+    assert (found.saved_tokens.value, found.saved_seconds.value) == (66 * 10, 66 * 0.125)
+
+
 def test_few_rows_that_thought_are_measured_on_all_nights(index: Output) -> None:
     put_night(index, 2, few())
     found = of_person(saving_of(index))

@@ -202,6 +202,17 @@ def test_answers_at_another_threshold(output: Output, tau: float, stored: Any, e
     assert found(output, f"SELECT answer, is_known, would_think FROM answers_at({tau})") == [expected]
 
 
+@pytest.mark.parametrize(
+    ("tau", "second", "expected"),
+    [(0.9, "no", ("yes", True, False, 0)), (0.99, "no", ("no", True, True, 40)), (0.99, None, ("yes", True, True, 40))],
+)
+def test_an_audited_row_knows_both_answers(output: Output, tau: float, second: str | None, expected: Any) -> None:
+    values = {"confidence_first": 0.95, "thinking": True, "answer_first_value": "yes", "answer_second_value": second}
+    commit(output, [FILM.row(0, BLACK, "yes", gate_reason="audit", num_thinking_tokens=40, **values)])
+    sql = f"SELECT answer, is_known, would_think, num_thinking_tokens FROM answers_at({tau})"
+    assert found(output, sql) == [expected]
+
+
 @pytest.mark.parametrize("reason", ["never", "always", "no_box", "empty_box", "fallback"])
 def test_a_threshold_moves_nothing_that_the_gate_does_not_decide(output: Output, reason: str) -> None:
     thinking = reason != "never"

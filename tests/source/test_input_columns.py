@@ -22,7 +22,8 @@ from framegate.schemas.clip import Member
 from framegate.schemas.column_types import TIMESTAMP
 from framegate.schemas.config import InputConfig
 from framegate.schemas.qa import Question
-from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, FOUND
+from framegate.schemas.read_back import ANSWERED_KEYS, FAILED_KEYS
+from framegate.schemas.tables import FOUND
 from framegate.schemas.unit import PlannedVideo, inputs_bytes, inputs_table
 
 NAMES = st.text("abcdefghij_.0", min_size=1, max_size=5)

@@ -6,7 +6,7 @@ WITH weighed AS (
       WHEN (
         NOT confidence_first IS NULL
         AND (
-          gate_reason IN ('confident', 'unsure')
+          gate_reason IN ('confident', 'unsure', 'audit')
           OR strategy = 'always_think'
           AND gate_reason = 'always'
           OR strategy = 'direct'
@@ -21,7 +21,9 @@ WITH weighed AS (
   SELECT
     *,
     CASE
-      WHEN would_think = thinking
+      WHEN gate_reason = 'audit' AND would_think
+      THEN COALESCE(answer_second_value, answer)
+      WHEN gate_reason = 'audit' OR would_think = thinking
       THEN answer
       WHEN thinking
       THEN answer_first_value

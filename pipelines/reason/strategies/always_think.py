@@ -14,9 +14,5 @@ class AlwaysThink(TwoAnswers):
         return "always_think"
 
     @property
-    def threshold(self) -> None:
-        return None
-
-    @property
     def decide(self) -> Decide:
         return think_always

@@ -16,9 +16,5 @@ class Direct(TwoAnswers):
         return "direct"
 
     @property
-    def threshold(self) -> None:
-        return None
-
-    @property
     def decide(self) -> Decide:
         return exit_always

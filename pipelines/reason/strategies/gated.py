@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from framegate.pipelines.reason.strategies.two_answers import Decide, FirstAnswer, TwoAnswers
-from framegate.schemas.qa import Verdict
+from framegate.pipelines.reason.strategies.protocol import ClipFrames
+from framegate.pipelines.reason.strategies.two_answers import AUDIT, Decide, FirstAnswer, Ruling, TwoAnswers
+from framegate.schemas.audit_sample import AuditSample
+from framegate.schemas.qa import Question, Verdict
 
 
-def judge(first: FirstAnswer, confidence: float | None, threshold: float) -> Verdict:
-    """Exit with a box whose confidence reaches the threshold; think about everything else.
+def judge(first: FirstAnswer, confidence: float | None, threshold: float, *, is_audited: bool = False) -> Verdict:
+    """Exit with a box whose confidence reaches the threshold; think about everything else, and about audited rows.
 
     first answer   confidence        route   reason
-    box            >= threshold      exit    confident
+    box            >= threshold      exit    confident      of the audit sample: think, audit
     box            <  threshold      think   unsure
     empty_box      None              think   empty_box
     no_box         None              think   no_box
@@ -25,16 +27,22 @@ def judge(first: FirstAnswer, confidence: float | None, threshold: float) -> Ver
         return Verdict(route="think", reason=first, confidence=None)
     assert confidence is not None
     if confidence >= threshold:
+        if is_audited:
+            return Verdict(route="think", reason=AUDIT, confidence=confidence)
         return Verdict(route="exit", reason="confident", confidence=confidence)
     return Verdict(route="think", reason="unsure", confidence=confidence)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gated(TwoAnswers):
-    """`threshold` is not part of `document`: it decides whether to think, is a column of every row, and a row that was
-    answered under another threshold stays as it was."""
+    """`threshold` is of questions that have none of their own.
+
+    Neither it nor `audit` is part of `document`. They decide whether to think and are columns of each row; a row that
+    was answered under others stays as it was.
+    """
 
     threshold: float
+    audit: AuditSample | None = None
 
     @property
     def name(self) -> str:
@@ -43,3 +51,17 @@ class Gated(TwoAnswers):
     @property
     def decide(self) -> Decide:
         return partial(judge, threshold=self.threshold)
+
+    def ruling(self, clip: ClipFrames, question: Question) -> Ruling:
+        """A clip without a key is in no audit sample."""
+        if question.think != "auto":
+            return super().ruling(clip, question)
+        threshold = self.threshold if question.threshold is None else question.threshold
+        audit = self.audit if clip.key else None
+        rank = audit.rank_if_in(clip.key, question.hash) if audit else None
+        return Ruling(
+            decide=partial(judge, threshold=threshold, is_audited=rank is not None),
+            threshold=threshold,
+            audit_rank=rank,
+            audit_rate=audit.rate if audit else None,
+        )

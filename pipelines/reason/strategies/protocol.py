@@ -101,11 +101,16 @@ class TokenBudget:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClipFrames:
-    """A clip that is asked about. Asks of one `ClipFrames` object with the same `frames` share their prefix."""
+    """A clip that is asked about. Asks of one `ClipFrames` object with the same `frames` share their prefix.
+
+    `id` is the caller's, and another one each time the clip is asked about. `key` stays the same; it is empty where the
+    clip is of no archive.
+    """
 
     id: str
     frames: FrameBatch
     start_seconds: float
+    key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -162,15 +167,11 @@ class Strategy(Protocol):
     """How one question at one clip is answered.
 
     name        as a job says it in `gate.strategy`
-    threshold   the confidence at which a first answer is enough; None where the strategy knows no such thing
     needs       what an engine must be capable of; a job on another engine is refused before it starts
     """
 
     @property
     def name(self) -> str: ...
-
-    @property
-    def threshold(self) -> float | None: ...
 
     @property
     def needs(self) -> frozenset[Capability]: ...

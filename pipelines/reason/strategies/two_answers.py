@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from framegate.pipelines.reason.asking.answers import ParsedAnswer, answer_region, parse_answer
 from framegate.pipelines.reason.asking.box import Box, BoxFinder, is_fallback
@@ -53,6 +53,7 @@ Decide = Callable[[FirstAnswer, float | None], Verdict]
     confident   confidence >= threshold
     unsure      confidence < threshold
     no_box, empty_box, fallback   there is nothing to be confident about
+    audit       confidence >= threshold, and the row is in the audit sample
     always      the strategy or the question asks for thinking whatever the confidence
     never       the strategy or the question forbids thinking
 """
@@ -66,6 +67,20 @@ def exit_always(first: FirstAnswer, confidence: float | None) -> Verdict:
 def think_always(first: FirstAnswer, confidence: float | None) -> Verdict:
     """Always think, however sure the first answer is."""
     return Verdict(route="think", reason="always", confidence=confidence)
+
+
+AUDIT: Final = "audit"
+"""The reason of a verdict: the row thinks for the audit sample alone, and its first answer is its answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ruling:
+    """How the first answer to one question at one clip is judged, and what the row says of that: see `Answer`."""
+
+    decide: Decide
+    threshold: float | None = None
+    audit_rank: float | None = None
+    audit_rate: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +107,7 @@ class TwoAnswers(ABC):
         make_course = partial(
             TwoAnswerCourse,
             question,
-            decide=self._decide_for(question),
+            ruling=self.ruling(clip, question),
             max_answer_tokens=self.max_answer_tokens,
             max_thinking_tokens=self.max_thinking_tokens,
         )
@@ -103,6 +118,10 @@ class TwoAnswers(ABC):
         (one,) = finished
         assert isinstance(one.course, TwoAnswerCourse)
         return one.course.to_answer(one)
+
+    def ruling(self, clip: ClipFrames, question: Question) -> Ruling:
+        """How this row is judged: by `decide` or by the question's own `think`."""
+        return Ruling(decide=self._decide_for(question))
 
     def budgets(self, question: Question) -> Sequence[TokenBudget]:
         """An answer; where the question may be thought about also thoughts, the forced closing, an answer."""
@@ -129,13 +148,13 @@ class TwoAnswerCourse:
     """The tokens of one question, what was found in them, and what was decided. `verdict` is there after the first
     answer, `finish_reason` when it is over."""
 
-    def __init__(self, question: Question, *, decide: Decide, max_answer_tokens: int, max_thinking_tokens: int) -> None:
+    def __init__(self, question: Question, *, ruling: Ruling, max_answer_tokens: int, max_thinking_tokens: int) -> None:
         self.question = question
         self.token_ids: list[int] = []
         self.forced: deque[int] = deque()
         self.verdict: Verdict | None = None
         self.finish_reason: FinishReason | None = None
-        self._decide = decide
+        self._ruling = ruling
         self._max_answer_tokens = max_answer_tokens
         self._max_thinking_tokens = max_thinking_tokens
         self._encoded: Mapping[str, Sequence[int]] = {}
@@ -175,14 +194,15 @@ class TwoAnswerCourse:
             self._watch_thinking(box, token.ends_turn)
 
     def to_answer(self, finished: FinishedAsk) -> Answer:
-        """The second answer if it can be read and lies in the clip, else the first. `finished` is the ask that this is
-        the course of."""
+        """The second answer if it can be read and lies in the clip, else the first; of an audited row the first alone.
+        `finished` is the ask that this is the course of."""
         assert self.finish_reason is not None, "the course is not over"
         assert self.verdict is not None
         first, second = (self._parse(box, finished.ask.clip) for box in (self._first, self._second))
-        parsed = next((one for one in (second, first) if one and one.is_in_range), None)
+        offered = (first,) if self.verdict.reason == AUDIT else (second, first)
+        parsed = next((one for one in offered if one and one.is_in_range), None)
         start_seconds, end_seconds = parsed.span_seconds if parsed and parsed.span_seconds else (None, None)
-        is_unparsed = first is None and second is None
+        is_unparsed = not any(offered)
         return Answer(
             question=self.question,
             answer=parsed.value if parsed else None,
@@ -190,6 +210,7 @@ class TwoAnswerCourse:
             answer_number=parsed.number if parsed else None,
             answer_bool=parsed.is_yes if parsed else None,
             answer_first_value=first.value if first and first.is_in_range else None,
+            answer_second_value=second.value if second and second.is_in_range else None,
             answer_first=self._first.content if self._first else None,
             answer_second=self._second.content if self._second else None,
             confidence_first=self.verdict.confidence,
@@ -209,6 +230,9 @@ class TwoAnswerCourse:
             prompt_seconds=finished.prompt_seconds,
             thinking_seconds=finished.thinking_seconds,
             unparsed_text=self._finder.text() if is_unparsed else None,
+            threshold=self._ruling.threshold,
+            audit_rank=self._ruling.audit_rank,
+            audit_rate=self._ruling.audit_rate,
         )
 
     def _watch_first_answer(self, box: Box | None, ends_turn: bool) -> None:
@@ -223,7 +247,7 @@ class TwoAnswerCourse:
         else:
             return
         confidence = self._measure(box) if first == "box" else None
-        self.verdict = self._decide(first, confidence)
+        self.verdict = self._ruling.decide(first, confidence)
         self._num_answer_tokens = len(self.token_ids)
         self._thinking_start = self._finder.num_bytes
         if box is None:

@@ -90,7 +90,6 @@ class BoundedThinking(TwoAnswers):
     """Thinks about numbers for longer than about yes and no."""
 
     name = "bounded"
-    threshold = None
 
     @property
     def decide(self) -> Any:

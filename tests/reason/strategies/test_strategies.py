@@ -126,7 +126,8 @@ def test_the_document_has_what_can_change_an_answer_and_no_threshold(strategy):
 
 
 def test_only_the_gate_has_a_threshold_and_nothing_is_needed_of_an_engine():
-    assert {name: strategy.threshold for name, strategy in STRATEGIES.items()} == {
+    rulings = {name: strategy.ruling(CLIP, QUESTION) for name, strategy in STRATEGIES.items()}
+    assert {name: ruling.threshold for name, ruling in rulings.items()} == {
         "direct": None, "always_think": None, "gated": 0.97,
     }  # fmt: skip
     assert all(strategy.name == name and not strategy.needs for name, strategy in STRATEGIES.items())

@@ -47,10 +47,6 @@ class Vote:
         return "vote"
 
     @property
-    def threshold(self) -> None:
-        return None
-
-    @property
     def needs(self) -> frozenset[Capability]:
         return frozenset({"sampling"})
 

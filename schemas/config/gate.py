@@ -35,7 +35,7 @@ class AuditConfig(Part):
     unit: AuditUnit = Field(
         default="row", description="`clip`: all questions of a clip are audited together, which costs less a row"
     )
-    salt: str = Field(default="", max_length=200, description="another text draws other rows")
+    salt: str = Field(default="framegate", max_length=200, description="another text draws other rows")
 
     @model_validator(mode="after")
     def _one_size(self) -> AuditConfig:

@@ -23,6 +23,7 @@ HOMES = {
     "jinja2": ("pipelines/report/", "pipelines/reason/models/"),
     "ray": ("pipelines/driver/", "pipelines/lab/"),
     "s3fs": ("pipelines/store/",),
+    "scipy": ("pipelines/calibrate/", "pipelines/lab/bench/calibrate/"),
     "transformers": ("pipelines/reason/models/", "pipelines/reason/engines/", "pipelines/lab/"),
     "vllm": ("pipelines/reason/engines/vllm/", "pipelines/lab/bench/engines/"),
 }
@@ -75,10 +76,13 @@ ALLOWED: dict[str, set[str]] = {
     "pipelines.flow": RUNNING,
     "pipelines.erase": WRITING,
     "pipelines.audit": {*WRITING, "pipelines.erase"},
+    # Arrays in, numbers out.
+    "pipelines.calibrate": {"schemas"},
     # Receipts of erasures say where the counts of seal records are too high.
     "pipelines.results": {*WRITING, "pipelines.erase", "pipelines.plan"},
     "pipelines.report": {*WRITING, "pipelines.results"},
-    "pipelines.lab": {*RUNNING, "pipelines.flow", "pipelines.audit", "pipelines.erase", "pipelines.results",
+    "pipelines.lab": {*RUNNING, "pipelines.flow", "pipelines.audit", "pipelines.calibrate", "pipelines.erase",
+                      "pipelines.results",
                       "pipelines.reason.engines.own", "pipelines.reason.engines.vllm"},
     "pipelines": set(),
     # The driver: a command that started Ray ends it.

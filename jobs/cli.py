@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from framegate.jobs.audit import audit
+from framegate.jobs.calibrate import calibrate_command
 from framegate.jobs.compact import compact_command
 from framegate.jobs.erase import erase_command
 from framegate.jobs.init import init
@@ -85,6 +86,7 @@ app.command()(query)
 app.command()(sql)
 app.command()(views)
 app.command(name="report")(report_command)
+app.command(name="calibrate")(calibrate_command)
 app.command()(audit)
 app.command(name="seal")(seal_command)
 app.command(name="compact")(compact_command)

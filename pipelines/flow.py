@@ -49,6 +49,7 @@ from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.driver.turn import take_turn
 from framegate.pipelines.failpoints import check_failpoint, reach
 from framegate.pipelines.plan.audit_rate import settle_audit_rate
+from framegate.pipelines.plan.certified_threshold import settle_threshold
 from framegate.pipelines.plan.checks import check_job
 from framegate.pipelines.plan.config_choice import ConfigChoice, choose_config
 from framegate.pipelines.plan.identity import read_document, read_wording
@@ -80,6 +81,7 @@ def plan(job: Job, *, limit: int | None = None, retry_failed: bool = False, stra
     strategy = strategy or make_strategy(job.config.gate)
     check(job, strategy)
     choice = choose(job, strategy)
+    settle_threshold(job, choice.config_id, strategy)
     return make_plan(job, choice, ShardIndexCache.of(job.config.output), limit=limit, retry_failed=retry_failed)
 
 
@@ -139,6 +141,7 @@ def run(
         if engine_factory is None:
             engine_factory = make_engine_factory(job.config, strategy, job.questions)
         choice = stopping.call(lambda: choose(job, strategy)).accepted(accept_new_config)
+        strategy = stopping.call(partial(settle_threshold, job, choice.config_id, strategy))
         return _run(
             begun,
             phases,

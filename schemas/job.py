@@ -16,7 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from framegate.schemas.config import RunConfig
-from framegate.schemas.config.gate import STRATEGY_NAMES
+from framegate.schemas.config.gate import STRATEGY_NAMES, THRESHOLD_KINDS
 from framegate.schemas.errors import ConfigError
 from framegate.schemas.qa import ANSWER_TYPES, OPTION_LETTERS, Question
 
@@ -157,7 +157,7 @@ def _explain(error: ValidationError, origin: str) -> str:
     problem = error.errors(include_url=False)[0]
     # The branches of a union are in the location too: names of types and of strategies, which are not keys.
     types = ("constrained-", "tuple[", "list[")
-    branches = ("str", *STRATEGY_NAMES)
+    branches = ("str", *STRATEGY_NAMES, *THRESHOLD_KINDS)
     place = [str(part) for part in problem["loc"] if part not in branches and not str(part).startswith(types)]
     if problem["type"] == "unknown_key":
         context = problem.get("ctx", {})

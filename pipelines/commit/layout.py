@@ -22,7 +22,7 @@ HISTORY: Final = "history"
 """A name that no run can have: what would be its plan holds those of all runs that are long over."""
 
 OWN_NAMES: Final = re.compile(
-    r"(?:results|failures|clips|journal|seals|attempts)/config_id=|(?:plans|videos|indexes)/[^/]+\.parquet$"
+    r"(?:results|failures|clips|journal|seals|attempts|calibrations)/config_id=|(?:plans|videos|indexes)/[^/]+\.parquet$"
     r"|reports/[^/]+\.html$|(?:runs|leases|tombstones|questions)/[^/]+\.json(?:\.gz)?$"
     r"|(?:configs|adoptions)/[^/]+\.yaml$|erasures/.+\.json$"
     r"|layout\.json$"
@@ -53,6 +53,7 @@ class Layout:
     plans/history.parquet                                          the plans of runs that are long over
     runs/<run_id>.json                                             how far a run is; how it ended
     runs/history.json.gz                                           the records of runs that are long over
+    calibrations/config_id=<id>/<calibration_id>.json              which thresholds an audit sample certifies
     leases/<config_id>.json                                        which runs are at work on it
     configs/<config_id>.yaml                                       what the id stands for
     questions/<question_hash>-<time>.json                          a wording, and when a run first asked it
@@ -131,6 +132,9 @@ class Layout:
     def report(self, run_id: str) -> str:
         return join(self.root, "reports", f"{run_id}.html")
 
+    def calibration(self, config_id: str, calibration_id: str) -> str:
+        return join(self.folder("calibrations", config_id), f"{calibration_id}.json")
+
     def lease(self, config_id: str) -> str:
         return join(self.root, "leases", f"{config_id}.json")
 
@@ -160,5 +164,5 @@ class Layout:
 
 FOLDERS: Final = (
     "results", "failures", "clips", "videos", "journal", "seals", "attempts", "plans", "runs", "leases", "configs",
-    "adoptions", "questions", "indexes", "reports", "tombstones", "erasures",
+    "adoptions", "questions", "indexes", "reports", "calibrations", "tombstones", "erasures",
 )  # fmt: skip

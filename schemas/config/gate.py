@@ -9,14 +9,17 @@ A job without `gate.strategy` is gated. What a strategy does is said in `pipelin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from framegate.schemas.audit_sample import AuditSample, AuditUnit
+from framegate.schemas.certificate import CALIBRATION_ID
 from framegate.schemas.config.part import Part
 
+LATEST: Final = "latest"
 _Threshold = Annotated[float, Field(ge=0, le=1, description="exit at this confidence or above; per model")]
 _UnusedThreshold = Annotated[float, Field(ge=0, le=1, description="gated's; accepted here, and without effect")]
 _AnswerTokens = Annotated[int, Field(ge=1, le=4096, description="at most, for one answer")]
@@ -68,13 +71,47 @@ class AlwaysThinkConfig(Part):
     audit: AuditConfig = Field(default_factory=AuditConfig)
 
 
+class CertifiedThreshold(Part):
+    """A threshold that `framegate calibrate` has certified, in place of a number. Changes no answer."""
+
+    certificate: str = Field(description="`latest`, or the id of a calibration")
+    epsilon: float = Field(
+        default=0.01, gt=0, lt=1, description="of the rows at most this share may have another answer had they thought"
+    )
+    delta: float = Field(default=0.05, gt=0, lt=1, description="the chance that this is wrong is at most so high")
+    per: Literal["archive", "question"] = Field(
+        default="archive", description="`question`: each question has the threshold that is certified for it"
+    )
+    otherwise: float | None = Field(
+        default=None, ge=0, le=1, description="the threshold where none is certified yet; none: the run is refused"
+    )
+
+    @field_validator("certificate")
+    @classmethod
+    def _names_one(cls, text: str) -> str:
+        if text != LATEST and not re.fullmatch(CALIBRATION_ID, text):
+            raise ValueError(f"'{text}' is neither `{LATEST}` nor the id of a calibration, as 20261130T081500Z-0a1b2c")
+        return text
+
+
+THRESHOLD_KINDS: Final = ("a number", "a certificate")
+
+
+def _kind_of_threshold(value: Any) -> str:
+    """So that what is wrong is told of the kind that was meant."""
+    return THRESHOLD_KINDS[isinstance(value, Mapping | CertifiedThreshold)]
+
+
 class GatedConfig(Part):
     """Think where the first answer is unsure."""
 
     strategy: Literal["gated"] = Field(
         default="gated", description="answer; think and answer again where the first answer is unsure"
     )
-    threshold: _Threshold = 0.97
+    threshold: Annotated[
+        Annotated[_Threshold, Tag(THRESHOLD_KINDS[0])] | Annotated[CertifiedThreshold, Tag(THRESHOLD_KINDS[1])],
+        Discriminator(_kind_of_threshold),
+    ] = Field(default=0.97, description="exit at this confidence or above; per model")
     max_answer_tokens: _AnswerTokens = 64
     max_thinking_tokens: _ThinkingTokens = 1024
     audit: AuditConfig = Field(default_factory=AuditConfig)

@@ -63,10 +63,13 @@ def _keys(name: str, field: FieldInfo, owner: type[BaseModel]) -> Iterator[Key]:
             for label, part in zip(labels, parts, strict=True)
             if inner in part.model_fields
         ]
-        if _parts(having[0][2].annotation):
+        if _is_part(having[0][2].annotation):
             yield from _keys(f"{name}.{inner}", having[0][2], having[0][1])
-        else:
-            yield _key(f"{name}.{inner}", having, whole=field)
+            continue
+        yield _key(f"{name}.{inner}", having, whole=field)
+        for part in dict.fromkeys(part for _, _, other in having for part in _parts(other.annotation)):
+            for key, in_place in part.model_fields.items():  # of a part that may stand in place of a value
+                yield _key(f"{name}.{inner}.{key}", [(None, part, in_place)])
 
 
 def _key(
@@ -112,7 +115,17 @@ def _parts(annotation: Any) -> list[type[BaseModel]]:
     return [part for inner in get_args(annotation) for part in _parts(inner)]
 
 
+def _is_part(annotation: Any) -> bool:
+    """Whether a field holds parts alone, and no value."""
+    inner = [each for each in get_args(annotation) if each is not type(None)]
+    if get_origin(annotation) is Annotated:
+        return _is_part(inner[0])
+    return all(map(_is_part, inner)) if inner else bool(_parts(annotation))
+
+
 def _types(annotation: Any) -> list[str]:
+    if isinstance(annotation, type) and not get_origin(annotation) and issubclass(annotation, BaseModel):
+        return ["mapping"]
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _types(arguments[0])

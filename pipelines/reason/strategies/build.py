@@ -10,11 +10,12 @@ from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, Strat
 
 
 def make_strategy(part: StrategyConfig) -> Strategy:
-    """An audit sample of so many rows has its rate from the plan alone: see `plan.audit_rate`."""
+    """What only an output can tell is settled later: see `plan.audit_rate` and `plan.certified_threshold`."""
     budgets = {"max_answer_tokens": part.max_answer_tokens, "max_thinking_tokens": part.max_thinking_tokens}
     if isinstance(part, DirectConfig):
         return Direct(**budgets)
     if isinstance(part, AlwaysThinkConfig):
         return AlwaysThink(**budgets)
     audit = None if part.audit.rate is None else part.audit.sample(part.audit.rate)
-    return Gated(threshold=part.threshold, audit=audit, **budgets)
+    threshold = part.threshold if isinstance(part.threshold, float) else part.threshold.otherwise
+    return Gated(threshold=threshold, audit=audit, **budgets)

@@ -8,6 +8,7 @@ from functools import partial
 from framegate.pipelines.reason.strategies.protocol import ClipFrames
 from framegate.pipelines.reason.strategies.two_answers import AUDIT, Decide, FirstAnswer, Ruling, TwoAnswers
 from framegate.schemas.audit_sample import AuditSample
+from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Question, Verdict
 
 
@@ -35,14 +36,16 @@ def judge(first: FirstAnswer, confidence: float | None, threshold: float, *, is_
 
 @dataclass(frozen=True, kw_only=True)
 class Gated(TwoAnswers):
-    """`threshold` is of questions that have none of their own.
+    """`threshold` is of questions that have none of their own, nor one by their hash in `by_question`. None: it is not
+    settled yet, and no such question can be judged.
 
     Neither it nor `audit` is part of `document`. They decide whether to think and are columns of each row; a row that
     was answered under others stays as it was.
     """
 
-    threshold: float
+    threshold: float | None
     audit: AuditSample | None = None
+    by_question: tuple[tuple[str, float], ...] = ()
 
     @property
     def name(self) -> str:
@@ -50,13 +53,17 @@ class Gated(TwoAnswers):
 
     @property
     def decide(self) -> Decide:
+        if self.threshold is None:
+            raise EngineError("the gate's threshold is not settled")
         return partial(judge, threshold=self.threshold)
 
     def ruling(self, clip: ClipFrames, question: Question) -> Ruling:
         """A clip without a key is in no audit sample."""
         if question.think != "auto":
             return super().ruling(clip, question)
-        threshold = self.threshold if question.threshold is None else question.threshold
+        threshold = self._threshold_of(question)
+        if threshold is None:
+            raise EngineError(f"the threshold of '{question.id}' is not settled")
         audit = self.audit if clip.key else None
         rank = audit.rank_if_in(clip.key, question.hash) if audit else None
         return Ruling(
@@ -65,3 +72,12 @@ class Gated(TwoAnswers):
             audit_rank=rank,
             audit_rate=audit.rate if audit else None,
         )
+
+    def _may_think(self, question: Question) -> bool:
+        """Known before the threshold is settled."""
+        return question.think != "never"
+
+    def _threshold_of(self, question: Question) -> float | None:
+        if question.threshold is not None:
+            return question.threshold
+        return dict(self.by_question).get(question.hash, self.threshold)

@@ -125,7 +125,7 @@ class TwoAnswers(ABC):
 
     def budgets(self, question: Question) -> Sequence[TokenBudget]:
         """An answer; where the question may be thought about also thoughts, the forced closing, an answer."""
-        if self._decide_for(question) is exit_always:
+        if not self._may_think(question):
             return [TokenBudget(num_tokens=self.max_answer_tokens)]
         num_tokens = 2 * self.max_answer_tokens + self.max_thinking_tokens
         return [TokenBudget(num_tokens=num_tokens, forced_texts=(FORCED_CLOSING,))]
@@ -137,6 +137,9 @@ class TwoAnswers(ABC):
             "max_answer_tokens": self.max_answer_tokens,
             "max_thinking_tokens": self.max_thinking_tokens,
         }
+
+    def _may_think(self, question: Question) -> bool:
+        return self._decide_for(question) is not exit_always
 
     def _decide_for(self, question: Question) -> Decide:
         if question.think == "never":

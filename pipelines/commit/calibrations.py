@@ -1,0 +1,47 @@
+"""Calibrations of an output: objects `calibrations/config_id=<id>/<calibration_id>.json`, created once, never changed.
+
+They hold counts and thresholds by question, and nothing of any video. Ids sort by time.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from datetime import datetime
+from typing import Final
+
+from framegate.pipelines.commit.output import Output
+from framegate.pipelines.store.parquet import NOT_OURS
+from framegate.schemas.certificate import CALIBRATION_ID, Calibration
+from framegate.schemas.errors import StorageError
+
+NAME: Final = rf"config_id=[0-9a-f]{{16}}/{CALIBRATION_ID}\.json"
+
+
+def make_calibration_id(at: datetime) -> str:
+    """A new id. `at` is in UTC."""
+    return f"{at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def put_calibration(output: Output, calibration: Calibration) -> str:
+    """Stores it; gives back where. Raises StorageError."""
+    uri = output.layout.calibration(calibration.config_id, calibration.calibration_id)
+    text = json.dumps(calibration.to_document(), ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+    output.store.put_once(uri, text.encode())
+    return uri
+
+
+def read_calibrations(output: Output, config_id: str | None = None) -> list[Calibration]:
+    """The oldest first; of all config_ids, or of one. Raises StorageError where one of them cannot be read."""
+    uris = sorted(
+        (info.uri for info in output.list("calibrations", config_id) if info.uri.endswith(".json")),
+        key=lambda uri: uri.rpartition("/")[2],
+    )
+    return [_parse(uri, data) for uri, data in output.store.read_many(uris)]
+
+
+def _parse(uri: str, data: bytes) -> Calibration:
+    try:
+        return Calibration.from_document(json.loads(data))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{uri} is no calibration ({error!r}); {NOT_OURS}") from error

@@ -1,0 +1,73 @@
+"""Certificate: what an audit sample says of one threshold. Calibration: the certificates that were made at one time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
+
+CALIBRATION_ID: Final = r"\d{8}T\d{6}Z-[0-9a-f]{6}"
+Claim = Literal["agreement"]
+"""agreement: of the rows it is about, at most `epsilon` would have another answer had they thought."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """One claim about the rows of an archive, or of one question in it, that holds with probability 1 - delta.
+
+    threshold       rows whose first answer is at least as sure may exit; None: none may
+    num_rows        rows of the sample; `population`: rows that they were drawn from
+    num_exits       rows of the sample that exit at the threshold; `num_different`: those that change when they think
+    bound           the share of rows that exit and would change is at most this, with probability 1 - delta
+    num_missing     rows that the sample is short of before any threshold could be certified
+    num_together    so many certificates hold together with that probability: each is made at delta / num_together
+    """
+
+    claim: Claim
+    question_id: str | None
+    question_hash: str | None
+    epsilon: float
+    delta: float
+    threshold: float | None
+    num_rows: int
+    population: int
+    num_exits: int
+    num_different: int
+    bound: float
+    num_missing: int
+    num_together: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Certificates of one config_id. `made_at` is ISO 8601 in UTC.
+
+    audit_rate, audit_unit, audit_salt   of the sample
+    num_uncovered                        rows that the gate decided about before rows were audited: no claim is about
+                                         them
+    number_tolerance, span_overlap       how far two answers may be apart and still be the same
+    whole                                the certificate of the archive; `questions`: one for each question
+    """
+
+    calibration_id: str
+    config_id: str
+    made_at: str
+    audit_rate: float
+    audit_unit: str
+    audit_salt: str
+    num_uncovered: int
+    number_tolerance: float
+    span_overlap: float
+    whole: Certificate
+    questions: tuple[Certificate, ...]
+
+    def to_document(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_document(document: Mapping[str, Any]) -> Calibration:
+        """Raises KeyError, TypeError, ValueError where it is none."""
+        values = dict(document)
+        questions: Sequence[Mapping[str, Any]] = values.pop("questions")
+        whole = Certificate(**values.pop("whole"))
+        return Calibration(**values, whole=whole, questions=tuple(Certificate(**each) for each in questions))

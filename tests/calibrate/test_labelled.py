@@ -1,4 +1,4 @@
-"""Claim 3: error, precision and recall against slow searches; labels at rates of their own; promises, simulated.
+"""Claim 3: error, precision and recall against slow searches; labels at rates of their own; promises, simulated."""
 
 from __future__ import annotations
 

@@ -1,0 +1,70 @@
+"""Thresholds tested from the highest down, at level delta each; the first that fails ends it.
+
+For losses that do not fall as the threshold rises. Proof: the hypotheses "the mean loss at threshold t is above the
+bound", for all confidences t of the archive from 1 down, have an order that is fixed before the sample is drawn. Take
+the first of them that is true. No threshold at or below it is accepted unless its own test fails, and that has
+probability at most delta (Maurer et al. 1995; Learn-then-Test, Angelopoulos et al. 2021). Between two confidences of
+the sample no test changes, so that the tests at the sample's confidences are all of them.
+
+Above all confidences nothing exits. That is tested first.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from framegate.pipelines.calibrate.audited import Floats, lowest_above
+from framegate.pipelines.calibrate.wealth import log_factors, log_mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descent:
+    """How far down the tests went.
+
+    threshold: the lowest confidence of the sample that was accepted; None where none was.
+    passes_at_top: whether the test passed where nothing exits.
+    log_evidence: the logarithm of the wealth at the threshold, or at the top where there is none; 1 / delta passes.
+    failed_at: the confidence at which the first test failed; None where none did below the top.
+    """
+
+    threshold: float | None
+    passes_at_top: bool
+    log_evidence: float
+    failed_at: float | None
+
+
+def descend(
+    confidence: Floats, thinking: Floats, exiting: Floats, *, bound: float, largest: float, delta: float
+) -> Descent:
+    """The lowest threshold down to which the mean loss is shown to be at most the bound.
+
+    thinking, exiting: each row's loss where it thinks and where it exits, at most `largest`; rows without a confidence
+    (NaN) always think.
+    """
+    top = log_factors(thinking, bound=bound, largest=largest).sum(axis=1)
+    changing = np.flatnonzero((thinking != exiting) & ~np.isnan(confidence))
+    changing = changing[np.argsort(-confidence[changing], kind="stable")]
+    steps = log_factors(exiting[changing], bound=bound, largest=largest)
+    steps -= log_factors(thinking[changing], bound=bound, largest=largest)
+    ends = np.flatnonzero(np.append(np.diff(confidence[changing]) != 0, True)) if changing.size else changing
+    wealths = np.column_stack([top, top[:, None] + np.cumsum(steps, axis=1)[:, ends]])
+    evidence = log_mean(wealths)
+    return down_to_first_failure(confidence, confidence[changing][ends], evidence, delta=delta)
+
+
+def down_to_first_failure(confidence: Floats, steps: Floats, evidence: Floats, *, delta: float) -> Descent:
+    """steps: the confidences at which the evidence changes, from the highest down; evidence: at the top, then there."""
+    failing = np.flatnonzero(evidence < -math.log(delta))
+    first = int(failing[0]) if failing.size else evidence.size
+    if first == 0:
+        return Descent(threshold=None, passes_at_top=False, log_evidence=float(evidence[0]), failed_at=None)
+    limit = float(steps[first - 1]) if first < evidence.size else -1.0
+    return Descent(
+        threshold=lowest_above(confidence, limit),
+        passes_at_top=True,
+        log_evidence=float(evidence[first - 1]),
+        failed_at=limit if first < evidence.size else None,
+    )

@@ -15,8 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from framegate.pipelines.results.agreement import SECOND_VALUE, STRICT, Tolerance, differs_sql
-from framegate.pipelines.results.kept_rows import list_columns
-from framegate.pipelines.results.view_sql import quote_name
+from framegate.pipelines.results.kept_rows import list_columns, quote_name
 from framegate.pipelines.results.views import Views, select
 from framegate.schemas.audit_sample import AuditSample, AuditUnit, clip_key
 from framegate.schemas.errors import ConfigError

@@ -21,6 +21,9 @@ from tests.outputs import CONFIG_ID
 THRESHOLD = 0.9
 
 
+HALF = AuditSample(rate=0.5, salt="framegate")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Archive:
     """`changed` is the share of rows that thinking changes at the lowest confidence; it falls to 0 at the highest."""
@@ -28,7 +31,7 @@ class Archive:
     num_films: int = 40
     num_clips: int = 25
     questions: tuple[Question, ...] = (BLACK, COLOUR)
-    sample: AuditSample = AuditSample(rate=0.5, salt="framegate")
+    sample: AuditSample = HALF
     changed: Mapping[str, float] = field(default_factory=lambda: {"black_seen": 0.2, "first_colour": 0.1})
     first_film: int = 0
     seed: int = 1
@@ -44,7 +47,7 @@ class Archive:
                 for question in self.questions:
                     confidence = round(float(rng.uniform(0.5, 1)), 6)
                     changes = bool(rng.uniform() < self.changed[question.id] * (1 - confidence) / 0.5)
-                    yield film.row(clip, question, "yes", **self._gated(film, clip, question, confidence, changes))
+                    yield film.row(clip, question, "yes") | self._gated(film, clip, question, confidence, changes)
 
     def _gated(self, film: Film, clip: int, question: Question, confidence: float, changes: bool) -> dict[str, Any]:
         rank = self.sample.rank_if_in(clip_key(film.video_id, clip), question.hash)

@@ -125,7 +125,7 @@ def test_a_sample_of_clips_is_certified_by_clips(output: Output) -> None:
 @pytest.mark.parametrize(
     ("audit", "said"),
     [
-        (AuditConfig(rate=0.5, salt="other"), r"rows were drawn by another gate.audit.unit or salt than the job's \(row, 'other'"),
+        (AuditConfig(rate=0.5, salt="other"), r"another gate.audit.unit or salt than the job's \(row, 'other'"),
         (AuditConfig(rate=0.5, unit="clip"), r"another gate.audit.unit or salt than the job's \(clip, 'framegate'"),
     ],
 )  # fmt: skip
@@ -137,7 +137,7 @@ def test_a_sample_that_was_drawn_otherwise_is_refused(output: Output, audit: Aud
 
 def test_without_audited_rows_it_says_what_to_do(output: Output) -> None:
     put(output, Archive(num_films=2, rate_in_rows=None))
-    with pytest.raises(ConfigError, match="no row of this config_id was audited.*set gate.audit"):
+    with pytest.raises(ConfigError, match=r"no row of this config_id was audited.*set gate.audit"):
         find(output)
     with pytest.raises(ConfigError, match="'site' is no column of the manifests of this output; it has camera"):
         find(output, by="site")

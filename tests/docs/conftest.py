@@ -64,6 +64,7 @@ def outputs(
         "model": {"name": str(model_folder)},
         "output": {"uri": "index", "partition_by": ["camera", "taken.date"]},
         "decode": {"sandbox": False},
+        "gate": {"audit": {"rate": 1.0}},
     }
     (folder / "job.yaml").write_text(yaml.safe_dump(job))
     killed = run(folder, FRAMEGATE_FAIL_AT="commit.after:2")
@@ -78,6 +79,8 @@ def outputs(
     assert run(folder) == 0
     [*_, last] = read_runs(Output.at(str(folder / "index")))
     store_report(OutputConfig(uri=str(folder / "index")), Request(), last)
+    calibrate = ["calibrate", str(folder / "job.yaml"), "--config-id", known.stem, "--epsilon", "80%"]
+    assert CliRunner().invoke(app, calibrate, catch_exceptions=False).exit_code == 0
     shutil.copytree(folder / "index", folder / "folded")
     folded = Output.at(str(folder / "folded"))
     SealLog(folded, known.stem).fold(1)

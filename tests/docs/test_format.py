@@ -14,6 +14,7 @@ import yaml
 
 from framegate.pipelines.commit.layout import UNIT_ENDING
 from framegate.pipelines.commit.unit_format import parse_unit
+from framegate.schemas.certificate import CALIBRATION_ID
 from framegate.schemas.tables import CLIPS, FAILURES, INPUT_PREFIX, RESULTS
 from tests.docs.pages import PAGES, code_blocks, rows, section
 
@@ -42,6 +43,7 @@ KINDS = {
     "question": rf"questions/{ID}-(?:\d{{8}}T\d{{12}}Z|unknown)\.json",
     "adoption": rf"adoptions/{ID}\.yaml",
     "report": r"reports/[^/]+\.html",
+    "calibration": rf"calibrations/config_id={ID}/{CALIBRATION_ID}\.json",
     "index": r"indexes/[0-9a-f]{32}\.parquet",
     "tombstone": r"tombstones/[0-9a-f]{32}\.json",
     "erasure begun": r"erasures/[^/]+\.begun\.json",
@@ -50,6 +52,7 @@ KINDS = {
     "layout": r"layout\.json",
 }
 INNER = {
+    "certificate",
     "plan history metadata",
     "seal plan metadata",
     "seal record answers",
@@ -85,6 +88,7 @@ def test_the_tree_of_the_page_names_every_kind() -> None:
         "<config_id>": "a" * 16,
         "<video_id>": "b" * 16,
         "<hash>": "c" * 32,
+        "<calibration_id>": "20261130T081500Z-0a1b2c",
         "<hash of URI>": "c" * 32,
         "<n>": "00000000",
         "<question_hash>": "d" * 16,

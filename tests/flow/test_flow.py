@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ import pytest
 import yaml
 
 from framegate.pipelines import flow
+from framegate.pipelines.certify.of_output import Request, calibrate_output, store
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.store import Store, join
 from framegate.schemas.audit_sample import AuditSample, clip_key
-from framegate.schemas.errors import EngineError, FramegateError, StorageError
+from framegate.schemas.errors import ConfigError, EngineError, FramegateError, StorageError
 from framegate.schemas.job import Job
 from framegate.schemas.run import Progress
 
@@ -128,6 +131,22 @@ def test_a_sample_of_so_many_rows_falls_in_rate_as_the_archive_grows(make_job: C
     found = rows(job)
     assert {float(row["audit_rate"]) for row in found} == few | {3 / len(found)}
     assert min(few) > 3 / len(found)
+
+
+def test_a_threshold_is_taken_from_what_the_archive_certifies(make_job: Callable[..., Job]) -> None:
+    first = make_job(gate={"audit": {"rate": 1.0}})
+    flow.run(first, engine_factory=ScriptedEngine, limit=4, in_process=True)
+    certified = make_job(gate={"threshold": {"certificate": "latest", "epsilon": 0.9}, "audit": {"rate": 1.0}})
+    for start in (flow.plan, partial(flow.run, engine_factory=ScriptedEngine, in_process=True)):
+        with pytest.raises(ConfigError, match=r"no threshold is certified of config_id .* run framegate calibrate"):
+            start(certified)
+    request = Request(job=None, config_id=flow.plan(first).config_id, audit=first.config.gate.audit, epsilon=0.9)
+    findings = calibrate_output(first.config.output, request)
+    store(first.config.output, findings)
+    flow.run(certified, engine_factory=ScriptedEngine, in_process=True)
+    sure = math.exp(-0.001)
+    assert findings.calibration.whole.threshold == pytest.approx(sure)
+    assert {row["threshold"] for row in rows(first)} == {"0.97", str(findings.calibration.whole.threshold)}
 
 
 def test_ctrl_c_keeps_what_is_committed_and_the_next_run_goes_on(make_job: Callable[..., Job], asked: Any) -> None:

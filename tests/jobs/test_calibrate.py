@@ -1,0 +1,83 @@
+"""`framegate calibrate` says what is certified, keeps it, and tells a schedule by its exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from framegate.pipelines.commit.calibrations import read_calibrations
+from framegate.pipelines.commit.output import Output
+from framegate.schemas.audit_sample import AuditSample
+from tests.certify.archive import Archive, put
+from tests.outputs import CONFIG_ID
+
+Framegate = Callable[..., Result]
+
+
+def write_job(folder: Path, audit: str = "{rate: 0.5}") -> Path:
+    job = folder / "job.yaml"
+    job.write_text(
+        f"input: {{videos: {folder}/videos/}}\nmodel: {{name: nowhere}}\noutput: {{uri: {folder}/index}}\n"
+        f"questions: [{{id: q, text: Is anyone there, type: yes_no}}]\ngate: {{audit: {audit}}}\n",
+        encoding="utf-8",
+    )
+    return job
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Output:
+    return Output.at(str(tmp_path / "index"))
+
+
+def test_it_says_the_threshold_and_keeps_it(framegate: Framegate, output: Output, tmp_path: Path) -> None:
+    put(output, Archive())
+    told = tmp_path / "calibration.json"
+    command = ("calibrate", str(write_job(tmp_path)), "--config-id", CONFIG_ID, "--epsilon", "2%", "--by", "camera")
+    result = framegate(*command, "--json", str(told))
+    assert result.exit_code == 0, result.output
+    [kept] = read_calibrations(output, CONFIG_ID)
+    assert f"threshold {kept.whole.threshold:.6g}: with probability 95.00% at most" in result.output
+    assert "all 2 hold together with probability 95.00%" in result.output
+    assert "black_seen" in result.output
+    assert "north" in result.output
+    assert f"{kept.calibration_id}.json" in result.output
+    [row] = json.loads(told.read_text())["rows"]
+    assert row["calibration"]["whole"]["threshold"] == kept.whole.threshold
+    assert {group["value"] for group in row["groups"]} == {"north", "south"}
+
+
+def test_a_dry_run_keeps_nothing(framegate: Framegate, output: Output, tmp_path: Path) -> None:
+    put(output, Archive())
+    result = framegate("calibrate", str(write_job(tmp_path)), "--config-id", CONFIG_ID, "--epsilon", "2%", "--dry-run")
+    assert (result.exit_code, read_calibrations(output)) == (0, [])
+
+
+def test_too_few_rows_exit_with_1(framegate: Framegate, output: Output, tmp_path: Path) -> None:
+    put(output, Archive(num_films=4, sample=AuditSample(rate=0.2, salt="framegate")))
+    result = framegate("calibrate", str(write_job(tmp_path)), "--config-id", CONFIG_ID)
+    assert result.exit_code == 1
+    assert "no threshold can be certified" in result.output
+    assert "too few for epsilon 0.01 and delta 0.05" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--epsilon", "0%"), "--epsilon 0%: give a share above 0% and below 100%"),
+        (("--delta", "2"), "--delta 2: give a share from 0% to 100%"),
+        (("--by", "site"), "'site' is no column of the manifests of this output; it has camera"),
+        ((), "the job has not run yet"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    framegate: Framegate, output: Output, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    put(output, Archive(num_films=2))
+    named = ("--config-id", CONFIG_ID) if options else ()
+    result = framegate("calibrate", str(write_job(tmp_path)), *named, *options)
+    assert result.exit_code == 2
+    assert said in result.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from framegate.jobs.lab.bench_calibrate import calibrate
 from framegate.jobs.lab.bench_clips import clips
 from framegate.jobs.lab.bench_decode import decode
 from framegate.jobs.lab.bench_driver import driver
@@ -16,7 +17,7 @@ from framegate.jobs.lab.bench_seal import seal
 from framegate.jobs.lab.bench_start import start
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure parts of the program.")
-for command in (decode, engines, pipeline, driver, plan, query, seal, clips, start, faults):
+for command in (decode, engines, pipeline, driver, plan, query, seal, clips, start, calibrate, faults):
     app.command()(command)
 
 

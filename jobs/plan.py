@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from framegate.jobs.log import logged_each_minute
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
 from framegate.jobs.printing import make_console, write_json
+from framegate.jobs.progress import duration
 from framegate.schemas.escape import escape
+
+if TYPE_CHECKING:
+    from framegate.pipelines.plan.price import Price
+    from framegate.schemas.job import Job
 
 _MEANINGS = {
     "config_id": "what the answers will be filed under",
@@ -46,6 +52,8 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
     loaded = load_job(job)
     with logged_each_minute("planning"):
         planned = flow.plan(loaded, limit=limit, retry_failed=retry_failed)
+    expected = forecast(loaded, planned)
+    price = _price(loaded, planned.config_id, expected.estimated_rows)
     row = {
         "config_id": planned.config_id,
         "num_videos": planned.num_videos,
@@ -55,7 +63,8 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
         "num_gone": planned.num_gone,
         "num_planned": planned.videos.num_rows,
         "num_questions": len(planned.questions),
-        **asdict(forecast(loaded, planned)),
+        **asdict(expected),
+        "estimated_price": None if price is None else asdict(price),
         "notices": list(planned.notices),
         "first_refused": dict(planned.first_refused),
     }
@@ -64,6 +73,28 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
     for name, meaning in _MEANINGS.items():
         value = row[name] if name == "config_id" else f"{row[name]:,}"
         console.print(f"{name:<24}{value:>18}  {meaning}", highlight=False, soft_wrap=True)
+    if price is not None:
+        console.print(escape(_say(price)), highlight=False, markup=False, soft_wrap=True)
     firsts = [f"the first video with the reason {reason}: {uri}" for reason, uri in planned.first_refused.items()]
     for notice in (*planned.notices, *firsts):
         console.print(escape(f"note: {notice}"), highlight=False, markup=False, soft_wrap=True)
+
+
+def _price(job: Job, config_id: str, num_rows: int) -> Price | None:
+    """Of a plan with work left; None where no run tells."""
+    from framegate.pipelines.commit.output import Output
+    from framegate.pipelines.commit.runs import read_runs
+    from framegate.pipelines.plan.price import estimate_price
+
+    runs = read_runs(Output.open(job.config.output)).values() if num_rows else ()
+    return estimate_price(runs, config_id, num_rows, job.config.cost, job.config.ray)
+
+
+def _say(price: Price) -> str:
+    hours = price.hours
+    said = f"estimated time: {duration(3600 * hours.value)} ({duration(3600 * hours.low)} to"
+    said += f" {duration(3600 * hours.high)})"
+    if price.cost is not None:
+        cost = price.cost
+        said += f", cost: {cost.value:,.2f} {price.currency} ({cost.low:,.2f} to {cost.high:,.2f})"
+    return f"{said}, as fast as the last {price.num_runs} runs" if price.num_runs > 1 else f"{said}, by the last run"

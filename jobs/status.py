@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +37,10 @@ _SHOWN_RUN = {
 }
 
 
+_HEAD = (
+    "last_run", "run_id", "config_id", "state", "estimated_end", "shards", "odd_shards", "cost", "cost_of_all_runs",
+    "currency",
+)  # fmt: skip
 EXIT_NOT_OK = 1
 _Limit = str | None
 
@@ -150,7 +154,7 @@ def _head(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     night, at = find_night(runs), now()
     if night is None:
-        return dict.fromkeys(("last_run", "run_id", "config_id", "state", "estimated_end", "shards", "odd_shards"))
+        return dict.fromkeys(_HEAD)
     shards = {run["shard"]: state_of(run, at) for run in night.runs if night.is_array}
     return {
         "last_run": describe_night(night, at),
@@ -160,6 +164,23 @@ def _head(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "estimated_end": estimate_night_end(night),
         "shards": {**shards, **dict.fromkeys(night.missing)} if night.is_array else None,
         "odd_shards": name_shards(night, at),
+        **_spent(runs, night.runs),
+    }
+
+
+def _spent(runs: Iterable[Mapping[str, Any]], last: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the last night and all nights have cost, in the currency of the last run that had a price; null without."""
+    from framegate.pipelines.results.run_table import cost_of
+
+    priced = [run for run in runs if cost_of(run) is not None]
+    if not priced:
+        return dict.fromkeys(("cost", "cost_of_all_runs", "currency"))
+    currency = priced[-1]["currency"]
+    ours = [run for run in last if run.get("currency") == currency]
+    return {
+        "cost": sum(cost_of(run) or 0.0 for run in ours) if ours else None,
+        "cost_of_all_runs": sum(cost_of(run) or 0.0 for run in priced if run["currency"] == currency),
+        "currency": currency,
     }
 
 
@@ -181,6 +202,9 @@ def _summarise(row: Mapping[str, Any]) -> list[str]:
 
 def _print(console: Console, header: Mapping[str, Any], rows: list[dict[str, Any]], uri: str) -> None:
     lines = [str(header["last_run"]), *header["odd_shards"]] if header["last_run"] else []
+    if header["cost_of_all_runs"] is not None:
+        last = "-" if header["cost"] is None else f"{header['cost']:,.2f}"
+        lines.append(f"cost: {last} {header['currency']}; of all runs: {header['cost_of_all_runs']:,.2f}")
     lines += [line for row in rows if row["config_id"] == header["config_id"] for line in _summarise(row)]
     for line in lines:
         console.print(escape(line), highlight=False, soft_wrap=True, markup=False)

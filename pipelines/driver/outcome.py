@@ -15,6 +15,7 @@ from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.schemas.counts import SEALED_COUNTS, Counts
 from framegate.schemas.errors import AnotherRun, FramegateError, RunStopped
+from framegate.schemas.job import Job
 from framegate.schemas.run import INTERRUPTED, Phase, Plan, RunSummary, Shard, Stop
 
 PACKAGES: Final = ("framegate", "ray", "torch", "transformers", "av", "pyarrow")
@@ -60,9 +61,12 @@ def stored_counts(output: Output, config_id: str, run_id: str, seen: Counts) -> 
     return replace(seen, **{name: getattr(sealed, name) for name in SEALED_COUNTS})
 
 
-def first_fields(run_id: str, job: str, started_at: datetime, shard: Shard | None = None) -> dict[str, Any]:
-    """Every field of a run's record, with what is known in its first second; the others are null until they are."""
-    process = this_process()
+def first_fields(run_id: str, job: Job, started_at: datetime, shard: Shard | None = None) -> dict[str, Any]:
+    """Every field of a run's record, with what is known in its first second; the others are null until they are.
+
+    What a run costs by the hour is kept, so that its cost is known however it ends.
+    """
+    process, cost_per_hour = this_process(), job.config.cost.per_hour(job.config.ray)
     return {
         **dict.fromkeys(field.name for field in fields(RunSummary) if field.name != "stop"),
         **dict.fromkeys(("ended_at", "questions", "num_videos", "num_videos_begun", "is_complete")),
@@ -72,7 +76,9 @@ def first_fields(run_id: str, job: str, started_at: datetime, shard: Shard | Non
         "run_id": run_id,
         "state": "starting",
         "phase": Phase.STARTING.value,
-        "job": job,
+        "job": job.name,
+        "cost_per_hour": cost_per_hour,
+        "currency": None if cost_per_hour is None else job.config.cost.currency,
         "host": process.pop("host"),
         "pid": process["pid"],
         "process": process,

@@ -95,7 +95,7 @@ def begin(
     run_id, every_seconds = phases.latest.run_id, job.config.run.heartbeat_seconds
     output = Output.open(job.config.output)
     output.store.check_writable(job.config.output.uri)
-    facts = first_fields(run_id, job.name, started_at, shard)
+    facts = first_fields(run_id, job, started_at, shard)
     record = RunRecord(output, facts, every_seconds=every_seconds, on_record=on_record)
     record.create()
     record.measure_by(lambda: progress_fields(phases))

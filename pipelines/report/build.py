@@ -18,9 +18,10 @@ from framegate.pipelines.report.comparison import find_comparison
 from framegate.pipelines.report.coverage import find_coverage
 from framegate.pipelines.report.ended import find_ended
 from framegate.pipelines.report.figures import Report
+from framegate.pipelines.report.money import find_cost
 from framegate.pipelines.report.night import Scope, find_scope
 from framegate.pipelines.report.rows import NightRows, read_rows
-from framegate.pipelines.report.saving import find_cost, find_saving
+from framegate.pipelines.report.saving import find_saving
 from framegate.pipelines.report.timeline import find_timeline
 from framegate.pipelines.report.trust import find_trust
 from framegate.pipelines.report.verdict import judge_attention, judge_cost, judge_coverage, judge_end, judge_trust
@@ -84,7 +85,7 @@ def _find_all(
 ) -> Report:
     at, zone = now(), ZoneInfo(time_zone)
     ended, saving = find_ended(rows, scope, at), find_saving(rows)
-    cost = find_cost(scope, ended, saving, request.cost, request.ray)
+    cost = find_cost(rows, scope, ended, saving, request.cost, request.ray)
     coverage, trust = find_coverage(rows, scope), find_trust(rows)
     attention = find_attention(rows, scope, max_attempts=request.max_attempts, link=request.link)
     return Report(

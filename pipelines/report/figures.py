@@ -79,7 +79,12 @@ class QuestionSaving:
 
 @dataclass(frozen=True, kw_only=True)
 class Saving:
-    """What the gate spared in all, of the questions that have an estimate. `is_gated`: a gate was at work."""
+    """What the gate spared in all, of the questions that have an estimate. `is_gated`: a gate was at work.
+
+    think_rate             of the rows that a gate was at work on; None where none was
+    break_even_think_rate  where more of them thought, a model that thinks at once and writes no first answer would have
+                           been busy for less time: 1 - (first answer's mean seconds) / (thinking's mean seconds)
+    """
 
     is_gated: bool
     questions: tuple[QuestionSaving, ...]
@@ -88,6 +93,19 @@ class Saving:
     saved_tokens: Estimate | None
     saved_seconds: Estimate | None
     seconds_are: Literal["thinking", "difference"]
+    think_rate: float | None = None
+    break_even_think_rate: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostShare:
+    """One question's or camera's part of a night: its share of the engine's busy time, and of the cost in money; None
+    where that is not known."""
+
+    name: str | None
+    num_rows: int
+    engine_share: float
+    cost: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +119,8 @@ class Cost:
     per_thousand_clips: float | None
     per_clip_hour: float | None
     saved: Estimate | None
+    questions: tuple[CostShare, ...] = ()
+    cameras: tuple[CostShare, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

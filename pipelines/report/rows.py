@@ -27,6 +27,7 @@ _NEWER: Final = {
     "answer_letter": "VARCHAR",
     "answer_first_value": "VARCHAR",
     "answer_second_value": "VARCHAR",
+    "first_answer_seconds": "DOUBLE",
     "thinking_seconds": "DOUBLE",
     "clip_started_at": "TIMESTAMP WITH TIME ZONE",
     "clip_ended_at": "TIMESTAMP WITH TIME ZONE",

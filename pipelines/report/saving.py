@@ -29,12 +29,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from framegate.pipelines.report.figures import Cost, Ended, Estimate, MeasuredOn, QuestionSaving, Saving
-from framegate.pipelines.report.night import Scope
+from framegate.pipelines.report.figures import Estimate, MeasuredOn, QuestionSaving, Saving
 from framegate.pipelines.report.rows import NIGHT, NightRows
 from framegate.pipelines.results.kept_rows import list_columns
 from framegate.pipelines.results.view_sql import text_literal
-from framegate.schemas.config import CostConfig, RayConfig
 
 MIN_ROWS: Final = 20
 """Rows that thought, of one question. With fewer the normal interval of a mean is too narrow."""
@@ -59,6 +57,11 @@ _BY_QUESTION: Final = f"""
         var_samp(engine_seconds) FILTER (NOT thinking AND gate_reason = '{CONFIDENT}') AS exit_var
     FROM {NIGHT} GROUP BY ALL ORDER BY question_id, question_hash"""
 
+_RATES: Final = f"""
+    SELECT avg(thinking::INT) AS think_rate,
+        1 - avg(first_answer_seconds) / nullif(avg(thinking_seconds) FILTER (thinking), 0) AS break_even_think_rate
+    FROM {NIGHT} WHERE strategy = 'gated'"""
+
 
 def find_saving(rows: NightRows) -> Saving:
     """Raises StorageError."""
@@ -75,6 +78,7 @@ def find_saving(rows: NightRows) -> Saving:
         saved_tokens=add_estimates(each.saved_tokens for each in questions),
         saved_seconds=add_estimates(each.saved_seconds for each in questions),
         seconds_are="thinking" if is_timed and thought else "difference",
+        **rows.one(_RATES),
     )
 
 
@@ -100,28 +104,6 @@ def _find_thought(rows: NightRows, found: Sequence[Mapping[str, Any]]) -> dict[s
         )
         means |= {row["question_hash"]: (place, row) for row in rows.ask(sql) if row["num_thought"] >= MIN_ROWS}
     return means
-
-
-def find_cost(scope: Scope, ended: Ended, saving: Saving, price: CostConfig | None, ray: RayConfig | None) -> Cost:
-    """`price` and `ray` are those of the job; None where no job file was given."""
-    price, ray = price or CostConfig(), ray or RayConfig()
-    spans = [run.get("elapsed_seconds") for run in scope.night.runs]
-    costs = [price.of_run(seconds, ray) for seconds in spans if seconds is not None]
-    known = [cost for cost in costs if cost is not None]
-    total = sum(known) if known else None
-    is_same = scope.night is scope.answered  # else the rows are of another night than the time that was paid
-    per_second = None if price.gpu_hour is None else price.gpu_hour * (ray.gpus_per_actor or 1.0) / 3600
-    return Cost(
-        currency=price.currency,
-        gpu_hour=price.gpu_hour,
-        total=total,
-        is_least=price.is_least(ray) or len(known) < len(spans),
-        per_thousand_clips=total / ended.num_clips * 1000
-        if total is not None and ended.num_clips and is_same
-        else None,
-        per_clip_hour=total / ended.clip_hours if total is not None and ended.clip_hours and is_same else None,
-        saved=_scaled(saving.saved_seconds, per_second),
-    )
 
 
 def add_estimates(estimates: Iterable[Estimate | None]) -> Estimate | None:
@@ -163,9 +145,3 @@ def _seconds(row: Mapping[str, Any], mean: Mapping[str, Any], *, is_timed: bool)
 def _times(number: int, mean: float, variance: float) -> Estimate:
     half = Z * math.sqrt(variance)
     return Estimate(value=number * mean, low=number * (mean - half), high=number * (mean + half))
-
-
-def _scaled(estimate: Estimate | None, factor: float | None) -> Estimate | None:
-    if estimate is None or factor is None:
-        return None
-    return Estimate(value=estimate.value * factor, low=estimate.low * factor, high=estimate.high * factor)

@@ -59,7 +59,8 @@ def _near(first: str, second: str, tolerance: float) -> str:
 def _overlap(first: str, second: str) -> str:
     """Seconds that both spans have over seconds that one of them has; null where one is no span."""
     (a, b), (c, d) = (_ends(text) for text in (first, second))
-    return f"greatest(0, least({b}, {d}) - greatest({a}, {c})) / nullif(greatest({b}, {d}) - least({a}, {c}), 0)"
+    shared = f"greatest(0, least({b}, {d}) - greatest({a}, {c})) / nullif(greatest({b}, {d}) - least({a}, {c}), 0)"
+    return f"CASE WHEN {a} + {b} + {c} + {d} IS NOT NULL THEN {shared} END"  # greatest and least pass over nulls
 
 
 def _ends(text: str) -> tuple[str, str]:

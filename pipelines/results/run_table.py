@@ -22,6 +22,7 @@ _COUNTS: Final = (
     "num_thinking_tokens",
 )  # fmt: skip
 _SECONDS: Final = ("decode_seconds", "engine_seconds")
+_MONEY: Final = pa.schema([pa.field("cost", pa.float64()), pa.field("currency", pa.string())])
 SCHEMA: Final = pa.schema(
     [
         *(pa.field(name, pa.string()) for name in ("run_id", "state", "phase", "stop_code", "stop_reason", "job")),
@@ -31,9 +32,11 @@ SCHEMA: Final = pa.schema(
         pa.field("is_complete", pa.bool_()),
         *(pa.field(name, pa.int64()) for name in (*_BOOKS, *_COUNTS)),
         *(pa.field(name, pa.float64()) for name in _SECONDS),
+        *_MONEY,
     ]
 )
-"""The fields of records by their names (docs/output.md); those of `counts` stand beside the others."""
+"""The fields of records by their names (docs/output.md); those of `counts` stand beside the others. `cost` is by the
+hour's price that the record has."""
 
 
 def create_runs(opened: Opened, runs: Sequence[Mapping[str, Any]]) -> None:
@@ -52,7 +55,13 @@ def _row(run: Mapping[str, Any], time: datetime) -> dict[str, Any]:
     counts = run.get("counts") or {}
     known = {name: run.get(name) for name in SCHEMA.names} | {name: counts.get(name) for name in (*_COUNTS, *_SECONDS)}
     times = {name: _time(known[name]) for name in ("started_at", "ended_at")}
-    return {**known, **times, "state": state_of(run, time)}
+    return {**known, **times, "state": state_of(run, time), "cost": cost_of(run)}
+
+
+def cost_of(run: Mapping[str, Any]) -> float | None:
+    """What a run has cost by its record; None where the job had no price, or the record is of an earlier version."""
+    per_hour, seconds = run.get("cost_per_hour"), run.get("elapsed_seconds")
+    return None if per_hour is None or seconds is None else per_hour * seconds / 3600
 
 
 def _time(text: str | None) -> datetime | None:

@@ -34,6 +34,8 @@ def compare(answer_type: str, first: str | None, second: str | None, tolerance: 
         ("span", "[1, 3]", "[2, 4]", False),
         ("span", "[0, 4]", "[1, 4]", True),
         ("span", "[0, 1]", "[5, 6]", False),
+        ("span", "[0, 1]", "at noon", False),
+        ("number", "3", "three", False),
         ("text", "A red crate.", "a  red crate", True),
         ("text", "rot: größer", "Rot, GRÖSSER", False),
         ("text", "Größer", "größer!", True),

@@ -260,6 +260,14 @@ def test_the_cost_of_a_run_counts_each_gpu_for_the_whole_run(ray: dict[str, Any]
     assert config.cost.of_run(0, config.ray) == 0
 
 
+def test_decode_workers_cost_what_their_cores_do() -> None:
+    ray = {"decode_workers": 8, "gpus_per_actor": 1}
+    both = make_config(cost={"gpu_hour": 2.5, "cpu_hour": 0.04}, ray=ray)
+    assert both.cost.per_hour(both.ray) == pytest.approx(2.5 + 8 * 0.04)
+    cores = make_config(cost={"cpu_hour": 0.04, "currency": "USD"}, ray=ray)
+    assert str(cores.cost.describe_run(3600, cores.ray)) == "0.32 USD"
+
+
 def test_without_a_price_there_is_no_cost() -> None:
     config = make_config()
     assert config.cost.of_run(3600, config.ray) is None

@@ -97,7 +97,7 @@ def calibrate(
         print_table(console, ("archive", "epsilon", *HEADINGS), [_named(row) for row in found], title="A million rows")
         figures += found
     goals = [asdict(goal) for goal in judge(figures, DELTA)]
-    print_table(console, ("goal", "holds", "worst"), goals, title="Goals")
+    print_table(console, ("goal", "holds", "of", "worst"), goals, title="Goals")
     write_json(json_file, "bench calibrate", [asdict(row) for row in figures], header={"goals": goals})
 
 
@@ -120,7 +120,7 @@ def _line(row) -> TableRow:
         "of": row.repetitions,
         "95 % interval": f"{row.broken_low:.1%} to {row.broken_high:.1%}",
         "exits": f"{row.exit_share:.1%}",
-        "of best": f"{row.of_best:.1%}",
+        "of best": None if row.of_best is None else f"{row.of_best:.1%}",
         "audited": round(row.num_sampled),
         "calls": None if row.num_calls is None else round(row.num_calls),
         "labels": round(row.num_labels, 1),

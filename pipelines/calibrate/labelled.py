@@ -6,8 +6,9 @@ Each is a mean loss over the archive, with what the gate answers at a threshold 
     precision   V = [answer yes] x (target - [truth yes])                     mean of V at most 0
     recall      V = [truth yes] x (target - [answer yes])                     mean of V at most 0
 
-Where the labels are a uniform sample (`rates` is None), error is tested by the exact bound of `share.py`. Where rows
-were labelled at rates that differ (`neyman.py`), a row's loss becomes
+Where the labels are a uniform sample (`rates` is None), error is tested by the exact bound of `share.py`: that is the
+way to choose a threshold. Where rows were labelled at rates that differ, such as for claim 2 or by `neyman.py`, a row's
+loss becomes
 
     Z = low + (loss - low) [it has a label] / rate,         low: the smallest loss that it can have, known without label
 
@@ -30,8 +31,8 @@ from framegate.pipelines.calibrate.fixed_sequence import Descent, descend, down_
 from framegate.pipelines.calibrate.share import check_levels, most_events
 from framegate.schemas.errors import InputError
 
-LOWEST_RATE: Final = 0.1
-"""Fixed before any draw: how much may be staked depends on it. Rows at a lower rate would count too much each."""
+LOWEST_RATE: Final = 0.25
+"""Fixed before any draw: how much may be staked depends on it. At 0.1 one wrong row counts for ten, and fewer exit."""
 
 
 @dataclass(frozen=True, kw_only=True)

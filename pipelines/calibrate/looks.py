@@ -1,11 +1,11 @@
 """Looking again as the audit sample grows, every night if one likes, without breaking the promise more often.
 
 Two ways. `delta_of_look` divides delta: the j-th look is at level 6 delta / (pi^2 j^2), and these sum to delta over all
-looks that will ever be. Any claim can be made so, and the first look loses little (delta = 0.05 becomes 0.0304: 347
+looks that will ever be. Any claim can be made so, and the first look loses little (delta = 0.05 becomes 0.0304: 348
 rows instead of 299 at epsilon 1 %). `certify_agreement_at_any_time` bets row by row in the order of the draw
 (`wealth.log_wealth_path`): it holds at every moment at once, and costs about 1.4 times the rows of a single look,
 however many there are. docs/certificates.md has a table: up to two looks the division needs fewer rows, from the third
-or fourth on the bet does.
+on the bet does.
 
 The order of the draw is that of the audit's rank u: a hash of each row, so that a larger rate only adds rows at the
 end.

@@ -53,19 +53,15 @@ def simulate(random, num_videos: int = 60):
 def test_intervals_cover_where_rows_of_a_video_go_together() -> None:
     random = np.random.default_rng(2)
     clustered = independent = 0
+    true_mean = float(np.clip(np.random.default_rng(9).normal(0.2, 0.15, 10**6), 0, 1).mean())
     for _ in range(300):
         _, labels, prediction, strata, videos = simulate(random)
-        true_mean = 0.2 * 0 + _mean_of_chances()
         found = estimate_mean(labels, prediction, strata=strata, clusters=videos)
         clustered += found.low <= true_mean <= found.high
         alone = estimate_mean(labels, prediction, strata=strata)
         independent += alone.low <= true_mean <= alone.high
     assert 0.91 <= clustered / 300 <= 0.99
     assert independent < clustered
-
-
-def _mean_of_chances() -> float:
-    return float(np.clip(np.random.default_rng(9).normal(0.2, 0.15, 10**6), 0, 1).mean())
 
 
 def test_the_estimate_is_right_on_average() -> None:

@@ -77,7 +77,7 @@ def test_precision_and_recall_are_tested_down_to_the_first_failure(rows, target:
 
 @given(
     st.lists(st.sampled_from([0.0, 1.0]), min_size=2, max_size=5),
-    st.lists(st.sampled_from([0.2, 0.5, 1.0]), min_size=5, max_size=5),
+    st.lists(st.sampled_from([0.25, 0.5, 1.0]), min_size=5, max_size=5),
 )
 def test_labels_at_rates_of_their_own_leave_a_fair_game(losses, rates) -> None:
     """Over all ways in which labels may fall, the mean wealth is at most the one that labels for all rows give."""
@@ -182,7 +182,7 @@ def test_weighted_labels_of_yes_and_no(certify) -> None:
     ("call", "says"),
     [
         (lambda: certify_error([0.5], [0.5], [0.0], alpha=0.1, delta=0.1), "wrong_first is 0.5"),
-        (lambda: certify_error([0.5], [1.0], [0.0], alpha=0.1, delta=0.1, rates=[0.05]), "rate of labels is 0.05"),
+        (lambda: certify_error([0.5], [1.0], [0.0], alpha=0.1, delta=0.1, rates=[0.2]), "rate of labels is 0.2"),
         (lambda: certify_error([0.5], [1.0], [0.0], alpha=0.1, delta=0.1, rates=[NAN]), "rate of labels is nan"),
         (lambda: certify_error([0.5], [1.0], [0.0], alpha=0, delta=0.1), "epsilon is 0"),
         (lambda: certify_recall([0.5], [True], [True], [2.0], recall=0.9, delta=0.1), "truth is 2"),

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from framegate.pipelines.calibrate.accuracy import certify_accuracy, labels_wanted
+from framegate.pipelines.calibrate.accuracy import certify_accuracy
 from framegate.pipelines.calibrate.agreement import certify_agreement
 from framegate.pipelines.calibrate.labelled import LOWEST_RATE, certify_error
 from framegate.pipelines.calibrate.neyman import allocate_labels, guessed_deviations, label_strata
-from framegate.pipelines.lab.bench.calibrate.worlds import World
+from framegate.pipelines.lab.bench.calibrate.worlds import Bools, World
 
 
 @dataclass(frozen=True)
@@ -30,23 +30,36 @@ def claim_1(world: World, rows: np.ndarray, epsilon: float, delta: float) -> Cho
 
 def claim_2(world: World, rows: np.ndarray, epsilon: float, delta: float) -> Chosen:
     """Labels are given from the highest confidence down, until the test fails: no label below that changes anything."""
-    assert world.first_right is not None
-    assert world.second_right is not None
+    firsts, seconds = _known(world)
     confidence, differs = world.confidence[rows], world.differs[rows]
-    gain = world.second_right[rows].astype(np.float64) - world.first_right[rows]
-    found = certify_accuracy(confidence, differs, gain, epsilon=epsilon, delta=delta, population=world.num_rows)
-    wanted = labels_wanted(confidence, differs, np.full(rows.size, np.nan), epsilon=epsilon, delta=delta)
-    below = confidence[wanted][confidence[wanted] < (2.0 if found.threshold is None else found.threshold)]
-    lowest = below.max(initial=0.0) if below.size else 0.0  # the first that failed: its labels were needed, too
-    return Chosen(found.threshold, int((confidence[wanted] >= lowest).sum()))
+    found = certify_accuracy(
+        confidence, differs, seconds[rows].astype(np.float64) - firsts[rows],
+        epsilon=epsilon, delta=delta, population=world.num_rows, rank=np.arange(rows.size),
+    )  # fmt: skip
+    if found.num_missing:
+        return Chosen(None)
+    different = confidence[differs]
+    below = different[different < (2.0 if found.threshold is None else found.threshold)]
+    first_failed = below.max(initial=0.0)  # its labels were needed, too
+    return Chosen(found.threshold, int((different >= first_failed).sum()))
 
 
-def claim_3(
+def claim_3(world: World, rows: np.ndarray, alpha: float, delta: float, num_labels: int) -> Chosen:
+    """Labels of the first rows, which are a uniform sample of the archive as all of them are."""
+    firsts, seconds = _known(world)
+    labelled = rows[:num_labels]
+    found = certify_error(
+        world.confidence[labelled], ~firsts[labelled], ~seconds[labelled],
+        alpha=alpha, delta=delta, population=world.num_rows,
+    )  # fmt: skip
+    return Chosen(found.threshold, labelled.size)
+
+
+def claim_3_by_strata(
     world: World, rows: np.ndarray, alpha: float, delta: float, num_labels: int, random: np.random.Generator
 ) -> Chosen:
     """Labels by strata of agreement and confidence, which rows of a stratum get them by chance."""
-    assert world.first_right is not None
-    assert world.second_right is not None
+    firsts, seconds = _known(world)
     confidence, agrees = world.confidence[rows], ~world.differs[rows]
     strata = label_strata(confidence, agrees)
     sizes = np.bincount(strata)
@@ -56,9 +69,18 @@ def claim_3(
     place_in_stratum = np.empty(rows.size, np.int64)
     place_in_stratum[order] = np.arange(rows.size) - starts[strata[order]]
     has_label = place_in_stratum < labels[strata]
-    wrong_first = np.where(has_label, ~world.first_right[rows], np.nan)
-    wrong_second = np.where(has_label, ~world.second_right[rows], np.nan)
     found = certify_error(
-        confidence, wrong_first, wrong_second, alpha=alpha, delta=delta, rates=(labels / np.maximum(sizes, 1))[strata]
+        confidence,
+        np.where(has_label, ~firsts[rows], np.nan),
+        np.where(has_label, ~seconds[rows], np.nan),
+        alpha=alpha,
+        delta=delta,
+        rates=(labels / np.maximum(sizes, 1))[strata],
     )
     return Chosen(found.threshold, int(has_label.sum()))
+
+
+def _known(world: World) -> tuple[Bools, Bools]:
+    if world.first_right is None or world.second_right is None:
+        raise ValueError(f"nobody knows which answers of {world.name} are right")
+    return world.first_right, world.second_right

@@ -16,63 +16,78 @@ MILLION: Final = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """One goal: whether it holds everywhere, and the figures of where it is nearest to failing, or fails furthest."""
+    """One goal: in how many cases (archive and epsilon) it holds, and the case that is furthest from it."""
 
     goal: str
-    holds: bool
+    holds: int
+    of: int
     worst: str
+
+
+@dataclass(frozen=True)
+class _Case:
+    """fulfilled: 1 where the goal is just reached, more beyond it."""
+
+    fulfilled: float
+    told: str
 
 
 def judge(figures: Sequence[RuleFigures], delta: float) -> list[Goal]:
     """Goals about what was not measured, such as BARGAIN where it is not installed, are left out.
 
-    A promise counts as broken too often where the number of breaks contradicts delta: their lower end is above it.
+    A promise counts as broken too often where the number of breaks contradicts delta: its 95 % interval lies above it.
     """
     ours = [row for row in figures if row.rule in OURS]
-    goals = [_kept(ours, delta)]
-    bargain = {(row.world, row.num_rows, row.epsilon): row for row in figures if row.rule.startswith("BARGAIN")}
-    pairs = [(row, there) for row in ours if (there := bargain.get((row.world, row.num_rows, row.epsilon)))]
-    if first := [pair for pair in pairs if pair[0].rule == "claim 1"]:
-        goals.append(_times_bargain(first))
-    if large := [row for row in ours if row.rule == "claim 1" and row.num_rows >= MILLION and row.best_exit_share]:
-        worst = min(large, key=lambda row: row.of_best)
-        told = f"{worst.of_best:.1%} of the best in {worst.world}, epsilon {worst.epsilon:.1%}"
-        goals.append(Goal(goal=f"at least {MIN_OF_BEST:.0%} of the best possible at a million rows",
-                          holds=worst.of_best >= MIN_OF_BEST, worst=told))  # fmt: skip
-    if second := [pair for pair in pairs if pair[0].rule == "claim 2"]:
-        goals += [_labels(second, all_calls=True), _labels(second, all_calls=False)]
-    return goals
+    first = [row for row in ours if row.rule == "claim 1"]
+    second = [row for row in ours if row.rule == "claim 2"]
+    bargain = {_key(row): row for row in figures if row.rule.startswith("BARGAIN")}
+    against_first = [(row, bargain[_key(row)]) for row in first if _key(row) in bargain]
+    against_second = [(row, bargain[_key(row)]) for row in second if _key(row) in bargain]
+    large = [row for row in first if row.num_rows >= MILLION and row.of_best is not None]
+    goals = {
+        f"promises are broken in at most {delta:.0%} of repetitions": [_kept(row, delta) for row in ours],
+        f"{MIN_TIMES_BARGAIN} times as many rows exit as with BARGAIN": [_exits(*pair) for pair in against_first],
+        f"{MIN_OF_BEST:.0%} of the best possible at a million rows": [_of_best(row) for row in large],
+        f"labels of claim 2 are at most {MAX_LABELS_OF_CALLS:.0%} of BARGAIN's oracle calls": [
+            _labels(row, float(there.num_calls or 0)) for row, there in against_second
+        ],
+        f"labels of claim 2 are at most {MAX_LABELS_OF_CALLS:.0%} of BARGAIN's calls to choose its threshold": [
+            _labels(row, there.num_sampled) for row, there in against_second
+        ],
+    }
+    return [_goal(goal, cases) for goal, cases in goals.items() if cases]
 
 
-def _kept(ours: Sequence[RuleFigures], delta: float) -> Goal:
-    worst = max(ours, key=lambda row: row.broken / row.repetitions)
-    told = (
-        f"{worst.broken} of {worst.repetitions} ({worst.broken_low:.1%} to {worst.broken_high:.1%}):"
-        f" {worst.rule} in {worst.world}, epsilon {worst.epsilon:.1%}"
-    )
-    holds = all(row.broken <= delta * row.repetitions or row.broken_low <= delta for row in ours)
-    return Goal(goal=f"promises broken in at most {delta:.0%} of repetitions", holds=holds, worst=told)
+def _key(row: RuleFigures) -> tuple[str, int, float]:
+    return row.world, row.num_rows, row.epsilon
 
 
-def _times_bargain(pairs: Sequence[tuple[RuleFigures, RuleFigures]]) -> Goal:
-    ours, there = min(pairs, key=lambda pair: pair[0].exit_share / max(pair[1].exit_share, 1e-9))
-    told = f"{ours.exit_share:.1%} and {there.exit_share:.1%} in {ours.world}, epsilon {ours.epsilon:.1%}"
-    return Goal(
-        goal=f"at least {MIN_TIMES_BARGAIN} times as many rows exit as with BARGAIN",
-        holds=ours.exit_share >= MIN_TIMES_BARGAIN * there.exit_share,
-        worst=told,
-    )
+def _goal(goal: str, cases: Sequence[_Case]) -> Goal:
+    worst = min(cases, key=lambda case: case.fulfilled)
+    return Goal(goal=goal, holds=sum(case.fulfilled >= 1 for case in cases), of=len(cases), worst=worst.told)
 
 
-def _labels(pairs: Sequence[tuple[RuleFigures, RuleFigures]], *, all_calls: bool) -> Goal:
-    def calls(there: RuleFigures) -> float:
-        return float(there.num_calls or 0) if all_calls else there.num_sampled
+def _where(row: RuleFigures) -> str:
+    return f"{row.world}, {row.num_rows:,} rows, epsilon {row.epsilon:.0%}"
 
-    ours, there = max(pairs, key=lambda pair: pair[0].num_labels / max(calls(pair[1]), 1e-9))
-    told = f"{ours.num_labels:.1f} and {calls(there):,.0f} in {ours.world}, epsilon {ours.epsilon:.1%}"
-    which = "all of BARGAIN's oracle calls" if all_calls else "BARGAIN's oracle calls to choose its threshold"
-    return Goal(
-        goal=f"labels of claim 2 at most {MAX_LABELS_OF_CALLS:.0%} of {which}",
-        holds=ours.num_labels <= MAX_LABELS_OF_CALLS * calls(there),
-        worst=told,
-    )
+
+def _kept(row: RuleFigures, delta: float) -> _Case:
+    interval = f"{row.broken_low:.1%} to {row.broken_high:.1%}"
+    told = f"{row.broken} of {row.repetitions} ({interval}): {row.rule}, {_where(row)}"
+    share = row.broken / row.repetitions
+    contradicted = share > delta and row.broken_low > delta
+    return _Case(0.0 if contradicted else max(1.0, 2 - share / delta), told)
+
+
+def _exits(ours: RuleFigures, there: RuleFigures) -> _Case:
+    told = f"{ours.exit_share:.1%} against {there.exit_share:.1%}: {_where(ours)}"
+    return _Case(ours.exit_share / max(MIN_TIMES_BARGAIN * there.exit_share, 1e-9), told)
+
+
+def _of_best(row: RuleFigures) -> _Case:
+    return _Case((row.of_best or 0.0) / MIN_OF_BEST, f"{row.of_best or 0.0:.1%}: {_where(row)}")
+
+
+def _labels(row: RuleFigures, calls: float) -> _Case:
+    told = f"{row.num_labels:.1f} labels against {calls:,.0f} calls: {_where(row)}"
+    return _Case(MAX_LABELS_OF_CALLS * calls / max(row.num_labels, 1e-9), told)

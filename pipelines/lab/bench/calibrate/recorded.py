@@ -18,7 +18,7 @@ _ROWS: Final = """
 
 
 def read_world(output_uri: str) -> World:
-    """Which answers are right is not known. Raises InputError where too few rows have both, StorageError, QueryError."""
+    """Which answers are right is not known. Raises InputError where few rows have both, StorageError, QueryError."""
     rows = query(output_uri, {}, _ROWS)
     if rows.num_rows < MIN_ROWS:
         raise InputError(

@@ -1,0 +1,43 @@
+"""The page on certificates: its tables are what the code computes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from framegate.pipelines.calibrate.looks import delta_of_look
+from framegate.pipelines.calibrate.share import rows_needed
+from framegate.pipelines.calibrate.wealth import FRACTIONS, log_wealth_of_counts, passes
+from tests.docs.pages import PAGES, rows, section
+
+PAGE = PAGES["docs/certificates.md"]
+
+
+def number(cell: str) -> int:
+    return int(cell.replace(",", ""))
+
+
+def test_rows_that_claim_1_needs() -> None:
+    table = [row for row in rows(section(PAGE, "Claim 1: agreement, without labels")) if row[0].endswith("%")]
+    assert [row[0] for row in table] == ["1 %", "0.5 %"]
+    for row in table:
+        epsilon = float(row[0].removesuffix(" %")) / 100
+        assert [number(cell) for cell in row[1:]] == [rows_needed(k, epsilon, 0.05) for k in (0, 1, 2, 3, 5)]
+
+
+def test_rows_that_looks_need() -> None:
+    table = rows(section(PAGE, "Looking again"))
+    assert [row[0] for row in table] == ["0", "1", "3", "5", "10"]
+    for row in table:
+        k, cells = int(row[0]), [number(cell) for cell in row[1:]]
+        levels = [0.05, *(delta_of_look(0.05, look) for look in (1, 2, 3, 10, 30, 365))]
+        assert cells[:-1] == [rows_needed(k, 0.01, level) for level in levels]
+        around = np.array([cells[-1] - 1.0, cells[-1]])
+        wealths = log_wealth_of_counts(np.full(2, float(k)), around, bound=0.01)
+        assert [passes(float(wealth), 0.05) for wealth in wealths] == [False, True]
+
+
+def test_what_else_it_says_in_numbers() -> None:
+    assert len(FRACTIONS) == 12
+    assert "over twelve fractions" in PAGE.replace("\n", " ")
+    assert rows_needed(0, 0.01, 0.05) == 299
+    assert "299 at least for ε = 1 %" in PAGE

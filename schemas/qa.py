@@ -61,7 +61,8 @@ class Answer:
     `finish_reason` is the strategy's own word for how it ended. `engine_seconds` is this question's share of the
     engine's busy time, so that a sum over rows is the whole; `prompt_seconds` of it went by before the first token, and
     `thinking_seconds` after the first answer. `unparsed_text` is all that the model wrote, where it
-    could not be read; it is not stored, and shown where a run is stopped for it.
+    could not be read; it is not stored, and shown where a run is stopped for it. `first_token_ids` are those of the
+    first answer, where nothing follows it: `framegate deepen` goes on from them.
     """
 
     question: Question
@@ -89,3 +90,4 @@ class Answer:
     answer_bool: bool | None = None
     answer_first_value: str | None = None
     unparsed_text: str | None = None
+    first_token_ids: tuple[int, ...] | None = None

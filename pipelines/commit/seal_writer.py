@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from framegate.pipelines.commit.batches import OBJECTS_AT_ONCE
+from framegate.pipelines.commit.completion import COMPLETED_TABLE, Changes, Completions, sum_changes
 from framegate.pipelines.commit.file_writer import FileWriter
 from framegate.pipelines.commit.journal_reader import JournalReader, compact, seal_rows
 from framegate.pipelines.commit.output import Output
@@ -24,6 +25,7 @@ from framegate.pipelines.commit.sealed_keys import KeyIndex, SealedKeys, key_col
 from framegate.pipelines.commit.sealed_parquet import count_runs, row_positions, sort_order
 from framegate.pipelines.commit.tombstones import without_erased
 from framegate.pipelines.commit.video_facts import learn_facts
+from framegate.schemas.counts import add_counts
 from framegate.schemas.tables import JOURNAL
 
 WRITTEN_IN_ORDER: Final = ("failures", "clips", "results")
@@ -74,16 +76,40 @@ class SealWriter:
                 files.append(file)
                 if table != "clips":
                     counted.append((table, to_count))
+        changes = self._complete(plan, rows, inputs, files)
         learn_facts(self._output, rows)
         return SealRecord(
             seal=plan.seal,
             files=tuple(sorted(files, key=lambda file: file.uri)),
-            runs=count_runs(counted),
+            runs=add_counts(count_runs(counted), changes.counts()),
             num_units=len(plan.objects) - len(skipped),
-            num_duplicates=_num_duplicates(rows, files),
+            num_duplicates=_num_duplicates(rows, files, changes),
             num_erased=num_read - rows.num_rows,
             skipped=skipped,
             answers=answers,
+        )
+
+    def _complete(self, plan: SealPlan, rows: pa.Table, inputs: Inputs, files: list[SealedFile]) -> Changes:
+        """Completes rows in the files that the plan names, which are added to `files`."""
+        if plan.completes is None:
+            return Changes()
+        completions, each = Completions(rows), []
+        for target in plan.completes:
+            file, changes = self.files.complete(plan, target, completions, inputs)
+            files.append(file)
+            each.append(changes)
+        return sum_changes(each)
+
+    def choose_files(self, seal: int, rows: pa.Table, sealed: Iterable[SealedFile]) -> tuple[FileName, ...]:
+        """The files that have the rows which deepened `rows` complete. Raises StorageError."""
+        keys = Completions(rows).keys
+        return tuple(
+            sorted(
+                FileName(table=file.table, partition=file.partition, number=file.number)
+                for file in sealed
+                if file.table == COMPLETED_TABLE
+                and self._sealed_keys.among(keys, file.table, [file], before=seal).any()
+            )
         )
 
     def _new_rows(
@@ -102,10 +128,11 @@ class SealWriter:
         return of_table[first], answers
 
 
-def _num_duplicates(rows: pa.Table, files: Iterable[SealedFile]) -> int:
-    """Rows that no file got. Clips do not count: one that is asked again comes again, and is kept once."""
+def _num_duplicates(rows: pa.Table, files: Iterable[SealedFile], changes: Changes) -> int:
+    """Rows that no file got, and that completed none. Clips do not count: one that is asked again comes again, and is
+    kept once."""
     num_rows = rows.num_rows - len(row_positions("clips", rows))
-    return max(0, num_rows - sum(file.num_new_rows for file in files if file.table != "clips"))
+    return max(0, num_rows - sum(file.num_new_rows for file in files if file.table != "clips") - changes.num_rows)
 
 
 def _in_order(table: str, rows: pa.Table, positions: np.ndarray) -> np.ndarray:

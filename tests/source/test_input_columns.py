@@ -23,7 +23,8 @@ from framegate.schemas.column_types import TIMESTAMP
 from framegate.schemas.config import InputConfig
 from framegate.schemas.qa import Question
 from framegate.schemas.tables import ANSWERED_KEYS, FAILED_KEYS, FOUND
-from framegate.schemas.unit import PlannedVideo, inputs_bytes, inputs_table
+from framegate.schemas.unit import PlannedVideo
+from framegate.schemas.video_row import inputs_bytes, inputs_table
 
 NAMES = st.text("abcdefghij_.0", min_size=1, max_size=5)
 

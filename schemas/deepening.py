@@ -94,3 +94,25 @@ def wanted_of(rows: Iterable[Mapping[str, Any]] | None) -> dict[tuple[int, str],
         )
         for row in rows
     }
+
+
+DEEPENABLE: Final = pa.schema(
+    [
+        column("video_id", pa.string(), "16 hex digits for URI and version"),
+        column("video_uri", pa.string(), "where the video was found"),
+        column("clip_index", pa.int32(), "the clip"),
+        column("question_id", pa.string(), "as the row has it"),
+        column("question_hash", pa.string(), "16 hex digits for the question's text, type and options"),
+        column("question", pa.string(), "the question's text"),
+        column("answer_type", pa.string(), "choice, yes_no, number, text or span"),
+        optional("question_options", pa.list_(pa.string()), "the options of a choice question"),
+        optional("answer_first", pa.string(), "what stands in the first box"),
+        optional("confidence_first", pa.float64(), "of the first answer"),
+        column("gate_reason", pa.string(), "why the model did not think"),
+        optional(ANSWER_FIRST_TOKENS.name, ANSWER_FIRST_TOKENS.type, "null: they were not kept"),
+        column("num_failures", pa.int32(), "attempts at this question of this clip that have failed"),
+        optional("failed_reason", pa.string(), "reason code of the last one since it was answered"),
+        optional("failed_at", pa.timestamp("us", tz="UTC"), "when that was"),
+    ]
+)
+"""A row that was not thought about and is chosen to be, as storage has it."""

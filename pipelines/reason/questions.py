@@ -6,7 +6,7 @@ are answered or failed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,18 +15,21 @@ from framegate.pipelines.reason.engines.failures import describe_failure, is_fat
 from framegate.pipelines.reason.engines.protocol import Engine
 from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, FinishedAsk, Strategy
 from framegate.schemas.clip import FrameBatch
+from framegate.schemas.deepening import GivenAnswer
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipRequest:
-    """All questions that are open on one clip. `id` is the caller's, unique among the requests that are open."""
+    """All questions that are open on one clip. `id` is the caller's, unique among the requests that are open. `given`
+    is as in ClipFrames."""
 
     id: str
     frames: FrameBatch
     clip_start_seconds: float
     questions: tuple[Question, ...]
+    given: Mapping[str, GivenAnswer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +84,9 @@ class QuestionRunner:
         return self.engine.num_slots
 
     def add(self, request: ClipRequest) -> None:
-        clip = ClipFrames(id=request.id, frames=request.frames, start_seconds=request.clip_start_seconds)
+        clip = ClipFrames(
+            id=request.id, frames=request.frames, start_seconds=request.clip_start_seconds, given=request.given
+        )
         for question in request.questions:
             self._num_open_questions += 1
             one = _OpenQuestion(request.id, question)

@@ -85,6 +85,7 @@ class ReasonStage:
                 frames=clip.frames,
                 clip_start_seconds=clip.clip.start_seconds,
                 questions=questions,
+                given=decoded.given(clip.clip.index),
             )
             for place, clip in enumerate(decoded.clips)
         ]

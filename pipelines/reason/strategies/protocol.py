@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from framegate.pipelines.reason.asking.prompt import PromptText
 from framegate.schemas.clip import FrameBatch
+from framegate.schemas.deepening import GivenAnswer
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
 
@@ -101,11 +102,15 @@ class TokenBudget:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClipFrames:
-    """A clip that is asked about. Asks of one `ClipFrames` object with the same `frames` share their prefix."""
+    """A clip that is asked about. Asks of one `ClipFrames` object with the same `frames` share their prefix.
+
+    `given` has, by question_hash, first answers that are there already and are gone on from.
+    """
 
     id: str
     frames: FrameBatch
     start_seconds: float
+    given: Mapping[str, GivenAnswer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -37,7 +37,7 @@ import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.deepened_rows import DEEPENED_KIND
 from framegate.pipelines.commit.sealed_columns import align
-from framegate.pipelines.commit.sealed_keys import KeyIndex, key_columns
+from framegate.pipelines.commit.sealed_keys import UNIQUE_BY, KeyIndex, key_columns
 from framegate.pipelines.commit.sealed_parquet import in_order
 from framegate.schemas.counts import Counts
 from framegate.schemas.deepening import ADDED, GATE_COLUMN, REPLACED
@@ -83,6 +83,7 @@ class Changes:
         return sum(numbers["num_deepened"] for numbers in self.runs.values())
 
 
+TOUCHED_BY: Final = (*UNIQUE_BY[COMPLETED_TABLE], "thinking", "deepened_at")
 COUNTED_BY: Final = ("run_id", "deepened_run_id", "thinking", "num_thinking_tokens", "status")
 
 
@@ -110,6 +111,10 @@ class Completions:
         groups = (align(file.read_row_group(number), schema) for number in range(file.num_row_groups))
         completed = [self._complete_group(rows.combine_chunks(), new, changes) for rows in groups if rows.num_rows]
         return [in_order(COMPLETED_TABLE, rows) for rows in completed], changes
+
+    def touch(self, rows: pa.Table) -> bool:
+        """Whether they complete any of these rows of results, which have the columns of TOUCHED_BY."""
+        return bool(len(self._matches(rows)[0]))
 
     def _complete_group(self, rows: pa.Table, new: pa.Table, changes: Changes) -> pa.Table:
         here, there = self._matches(rows)
@@ -139,8 +144,10 @@ class Completions:
 
 
 def is_final(rows: pa.Table) -> np.ndarray:
-    """For each row of results whether it was thought about, or deepened, already."""
-    return rows.column("thinking").to_numpy() | rows.column("deepened_at").is_valid().to_numpy()
+    """For each row of results whether it was thought about, or deepened, already. Files of earlier versions do not have
+    the second column."""
+    thought = rows.column("thinking").to_numpy()
+    return thought | rows.column("deepened_at").is_valid().to_numpy() if "deepened_at" in rows.column_names else thought
 
 
 def _new_columns(

@@ -6,13 +6,15 @@ This is step 2 of the protocol in `pipelines.commit.seal`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.batches import OBJECTS_AT_ONCE
-from framegate.pipelines.commit.completion import COMPLETED_TABLE, Changes, Completions, sum_changes
+from framegate.pipelines.commit.completion import COMPLETED_TABLE, TOUCHED_BY, Changes, Completions, sum_changes
 from framegate.pipelines.commit.file_writer import FileWriter
 from framegate.pipelines.commit.journal_reader import JournalReader, compact, seal_rows
 from framegate.pipelines.commit.output import Output
@@ -25,6 +27,8 @@ from framegate.pipelines.commit.sealed_keys import KeyIndex, SealedKeys, key_col
 from framegate.pipelines.commit.sealed_parquet import count_runs, row_positions, sort_order
 from framegate.pipelines.commit.tombstones import without_erased
 from framegate.pipelines.commit.video_facts import learn_facts
+from framegate.pipelines.store import join
+from framegate.pipelines.store.parquet import read_parquet
 from framegate.schemas.counts import add_counts
 from framegate.schemas.tables import JOURNAL
 
@@ -101,16 +105,22 @@ class SealWriter:
         return sum_changes(each)
 
     def choose_files(self, seal: int, rows: pa.Table, sealed: Iterable[SealedFile]) -> tuple[FileName, ...]:
-        """The files that have the rows which deepened `rows` complete. Raises StorageError."""
-        keys = Completions(rows).keys
+        """The files that have rows which deepened `rows` complete. Raises ObjectNotFound where a file has been merged
+        into another one since, StorageError."""
+        completions = Completions(rows)
+        of_table = (file for file in sealed if file.table == COMPLETED_TABLE)
+        chosen = (file for file in of_table if self._has_rows_of(completions, file, seal))
         return tuple(
-            sorted(
-                FileName(table=file.table, partition=file.partition, number=file.number)
-                for file in sealed
-                if file.table == COMPLETED_TABLE
-                and self._sealed_keys.among(keys, file.table, [file], before=seal).any()
-            )
+            sorted(FileName(table=file.table, partition=file.partition, number=file.number) for file in chosen)
         )
+
+    def _has_rows_of(self, completions: Completions, file: SealedFile, seal: int) -> bool:
+        """Most files are ruled out by their videos."""
+        if not self._sealed_keys.among(completions.keys, file.table, [file], before=seal).any():
+            return False
+        uri = join(self._output.root, file.uri)
+        touched = partial(_touches, completions)
+        return read_parquet(self._output.store, uri, touched)
 
     def _new_rows(
         self, seal: int, table: str, rows: pa.Table, sealed: Sequence[SealedFile]
@@ -133,6 +143,11 @@ def _num_duplicates(rows: pa.Table, files: Iterable[SealedFile], changes: Change
     kept once."""
     num_rows = rows.num_rows - len(row_positions("clips", rows))
     return max(0, num_rows - sum(file.num_new_rows for file in files if file.table != "clips") - changes.num_rows)
+
+
+def _touches(completions: Completions, file: pq.ParquetFile) -> bool:
+    there = [name for name in TOUCHED_BY if name in file.schema_arrow.names]
+    return completions.touch(file.read(columns=there))
 
 
 def _in_order(table: str, rows: pa.Table, positions: np.ndarray) -> np.ndarray:

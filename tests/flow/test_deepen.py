@@ -91,6 +91,10 @@ def rows(job: Job, *, of: str = "results") -> list[dict[str, Any]]:
     return sorted(kept, key=str)
 
 
+def dies(*_: Any) -> Any:
+    raise RuntimeError("killed")
+
+
 def findings(job: Job) -> dict[str, list[str]]:
     return {check.name: check.findings for check in audit(Output.at(job.config.output.uri)).checks if check.findings}
 
@@ -191,9 +195,10 @@ def test_what_is_committed_and_not_sealed_is_completed_by_the_next_one(
     job, other = at(0.5), at(0.5, "other")
     run(job)
     run(other)
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
-        patch.setattr(deepen, "seal_in_time", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
-        go_on(job)
+    with monkeypatch.context() as patch:
+        patch.setattr(deepen, "seal_in_time", dies)
+        with pytest.raises(RuntimeError, match="killed"):
+            go_on(job)
     output = Output.at(job.config.output.uri)
     assert sum(1 for _ in output.list("deepened")) == 6
     assert not any(row["thinking"] for row in rows(job))
@@ -208,9 +213,10 @@ def test_what_is_committed_and_not_sealed_is_completed_by_the_next_one(
 
 def test_what_waits_in_the_journal_is_sealed_first(at: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
     job = at(0.5)
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
-        patch.setattr(flow, "seal_in_time", lambda *_: (_ for _ in ()).throw(RuntimeError("killed")))
-        run(job)
+    with monkeypatch.context() as patch:
+        patch.setattr(flow, "seal_in_time", dies)
+        with pytest.raises(RuntimeError, match="killed"):
+            run(job)
     assert go_on(job).counts.num_deepened > 0
     assert findings(job) == {}
 

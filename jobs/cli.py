@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from framegate.jobs.audit import audit
 from framegate.jobs.calibrate import calibrate_command
 from framegate.jobs.compact import compact_command
+from framegate.jobs.deepen import deepen_command
 from framegate.jobs.erase import erase_command
 from framegate.jobs.init import init
 from framegate.jobs.lab import bench, evaluate, train
@@ -81,6 +82,7 @@ app.command()(demo)
 app.command()(plan)
 app.command()(probe)
 app.command()(run)
+app.command(name="deepen")(deepen_command)
 app.command()(status)
 app.command()(query)
 app.command()(sql)

@@ -159,7 +159,7 @@ def _how_well(progress: Progress) -> list[str]:
     counts, pace = progress.counts, progress.pace
     return [
         f"clips {counts.num_clips:,}",
-        f"rows {counts.num_answers + counts.num_failures:,}",
+        f"rows {counts.num_answers + counts.num_deepened + counts.num_failures:,}",
         f"{pace.rows_per_second:.1f} rows/s" if pace else "- rows/s",
         f"think {counts.think_rate:.0%}",
         f"failed {counts.num_failures:,}",

@@ -143,7 +143,7 @@ def run_job(
 
     console = make_console()
     again = f"run 'framegate run {name}' again to go on"
-    told = _RecordFile(json_file)
+    told = RecordFile(json_file)
     display = display or ProgressDisplay(Console(stderr=True))
     display.price = display.price or partial(job.config.cost.describe_run, ray=job.config.ray)
     with display:
@@ -162,7 +162,7 @@ def run_job(
                 deadline=deadline,
             )
         except RunStopped as stopped:
-            return _say(display, end_without_plan(stopped, again=again))
+            return say_end(display, end_without_plan(stopped, again=again))
         except FramegateError as error:
             told.write_failure(error)
             if not display.has_begun:
@@ -170,7 +170,7 @@ def run_job(
             display.log.say(f"{error}; {again}", is_error=True)
             return EXIT_INCOMPLETE
     cost = job.config.cost.describe_run(summary.elapsed_seconds, job.config.ray)
-    row = _row(summary, cost)
+    row = make_row(summary, cost)
     told.write(row)
     display.end(summary, row)
     _print_summary(console, job, summary, row)
@@ -181,10 +181,11 @@ def run_job(
     if summary.num_lost_races:
         say(f"{summary.num_lost_races:,} units were committed by another run of this job first; its rows stay")
     report_at_end(job, name, summary, display.log, deadline)
-    return _say(display, end_of(summary, max_unparsed_share=job.config.failures.stop_unparsed_share, again=again))
+    return say_end(display, end_of(summary, max_unparsed_share=job.config.failures.stop_unparsed_share, again=again))
 
 
-def _say(display: ProgressDisplay, end: RunEnd) -> int:
+def say_end(display: ProgressDisplay, end: RunEnd) -> int:
+    """Says how a run ended, where there is something to say; its exit code."""
     if end.is_error:
         display.log.say(end.sentence, is_error=True)
     elif end.sentence:
@@ -192,17 +193,18 @@ def _say(display: ProgressDisplay, end: RunEnd) -> int:
     return end.exit_code
 
 
-class _RecordFile:
+class RecordFile:
     """The file of `run --json`: the run's record as it is now, with its counts beside the other figures."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, command: str = "run") -> None:
         self._path = path
+        self._command = command
         self._row: dict[str, Any] = {}
 
     def write(self, fields: Mapping[str, Any]) -> None:
         """Replaces the file. What `fields` do not tell stays as it was. Raises StorageError."""
         self._row |= {name: value for name, value in fields.items() if name != "counts"} | (fields.get("counts") or {})
-        write_json(self._path, "run", [self._row])
+        write_json(self._path, self._command, [self._row])
 
     def write_failure(self, error: FramegateError) -> None:
         """The run could not even store a record; where it could, the record tells of the failure already."""
@@ -210,7 +212,8 @@ class _RecordFile:
             self.write({"state": "failed", "stop_code": "error", "stop_reason": str(error)})
 
 
-def _row(summary: RunSummary, cost: Cost | None) -> dict[str, Any]:
+def make_row(summary: RunSummary, cost: Cost | None) -> dict[str, Any]:
+    """All that is known of a run that ended, as one row."""
     values = asdict(summary)
     counts = values.pop("counts")
     values.pop("stop")

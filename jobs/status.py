@@ -30,6 +30,7 @@ _SHOWN_RUN = {
     "videos": "num_videos",
     "clips": "num_clips",
     "answers": "num_answers",
+    "deepened": "num_deepened",
     "unparsed": "num_unparsed",
     "seconds": "elapsed_seconds",
     "clips/s": "clips_per_second",

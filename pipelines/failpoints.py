@@ -54,13 +54,20 @@ FAILPOINTS: Final[dict[str, str]] = {
     "seal.file": "a seal's rows are in one of its files",
     "seal.recorded": "a seal is recorded, none of its journal objects deleted",
     "seal.deleted": "a journal object of a seal is deleted",
+    "deepen.planned": "the rows that are deepened are chosen, nothing of them begun",
+    "deepen.committing": "a deepened unit is about to be put",
+    "deepen.committed": "a deepened unit was put, its rows not completed, and its attempt still stands",
+    "deepen.agreed": "the seal that completes rows is agreed on, none of its files written",
+    "deepen.file": "rows of one file are completed, the seal not recorded",
+    "deepen.recorded": "the seal that completed rows is recorded, none of its objects deleted",
+    "deepen.deleted": "a deepened object is deleted",
     "erase.tombstone": "a tombstone is set",
     "erase.noted": "the replacement of a file is noted, and not yet done",
     "erase.replaced": "a file is replaced",
     "erase.swept": "journal and attempts of a video are deleted",
     "erase.receipt": "the receipt is stored",
 }
-"""Every name and what is true there. The run, `framegate seal` and `framegate erase` come by all of them."""
+"""Every name and what is true there. `framegate run`, `deepen`, `seal` and `erase` come by all of them."""
 
 PLACES: Final = tuple(name for name in FAILPOINTS if name != "videos.folded")
 """Those that every archive comes by. The one that is left out comes after a month of nights."""

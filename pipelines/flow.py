@@ -28,6 +28,7 @@ from framegate.pipelines.driver.cluster import at_low_priority, check_gpus, end_
 from framegate.pipelines.driver.hearing import hear_in_turn
 from framegate.pipelines.driver.heartbeat import RecordListener
 from framegate.pipelines.driver.in_process import run_in_process
+from framegate.pipelines.driver.outcome import count_videos
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.ray_dataset import run_on_ray
 from framegate.pipelines.driver.rounds import find_rounds
@@ -53,7 +54,7 @@ from framegate.pipelines.plan.certified_threshold import settle_threshold
 from framegate.pipelines.plan.checks import check_job
 from framegate.pipelines.plan.config_choice import ConfigChoice, choose_config
 from framegate.pipelines.plan.identity import read_document, read_wording
-from framegate.pipelines.plan.parts import has_parts, order_work
+from framegate.pipelines.plan.parts import deepens, has_parts, order_work
 from framegate.pipelines.plan.plan import make_plan, make_policy
 from framegate.pipelines.plan.previous_ids import older_config_id
 from framegate.pipelines.plan.shard import take_shard
@@ -198,7 +199,7 @@ def _run(
         with sealing_beside(job.config.output, planned.config_id, job.config.seal) as beside:
             for videos in find_rounds(begun, planned, team):
                 tally.expect(videos)
-                receipts = _work(begun, videos, *make, in_process=in_process, verbose=verbose)
+                receipts = work(begun, videos, *make, in_process=in_process, verbose=verbose)
                 listen(beside.hear(receipts), tally, watchers, phases, begun)
     except FramegateError:  # no worker died of it: their attempts do not count
         with suppress(StorageError):
@@ -212,12 +213,13 @@ def _run(
     reach("driver.sealed")
 
     phases.enter(Phase.RECORDING)
-    summary = report(begun, planned, team, tally, phases, is_sealed=is_sealed)
+    count = partial(count_videos, planned, begun.output, team)
+    summary = report(begun, planned, count, tally, phases, is_sealed=is_sealed)
     reach("driver.recorded")
     return summary
 
 
-def _work(
+def work(
     begun: Run,
     videos: pa.Table,
     decode: partial[DecodeWorker],
@@ -233,9 +235,11 @@ def _work(
         yield from hear_in_turn(run_in_process(videos, decode(), answer()), begun.stopping)
     else:
         config = begun.job.config
-        work = order_work(videos, num_workers=config.ray.decode_workers, is_shared=can_share(config.clips))
-        board = LocalCutsBoard if config.clips.scenes and has_parts(work) else None
-        yield from run_on_ray(config.ray, work, decode, answer, begun.stopping, make_board=board, verbose=verbose)
+        # Where frames are missing the part would tell of rows that other parts deepen.
+        is_shared = can_share(config.clips) and not deepens(videos)
+        ordered = order_work(videos, num_workers=config.ray.decode_workers, is_shared=is_shared)
+        board = LocalCutsBoard if config.clips.scenes and has_parts(ordered) else None
+        yield from run_on_ray(config.ray, ordered, decode, answer, begun.stopping, make_board=board, verbose=verbose)
 
 
 def make_workers(
@@ -269,7 +273,7 @@ def make_workers(
         ReasonStage,
         engine_factory=engine_factory,
         strategy=strategy,
-        questions=job.questions,
+        questions=planned.questions,
         on_fatal=None if in_process else end_process,
         limits=None if in_process else config.engine,
     )

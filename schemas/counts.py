@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 SEALED_COUNTS: Final = (
     "num_clips", "num_answers", "num_unparsed", "num_failures", "num_thinking", "num_answer_tokens",
-    "num_thinking_tokens",
+    "num_thinking_tokens", "num_deepened", "num_deepened_tokens",
 )  # fmt: skip
 """The counts that the sealed tables tell of a run. Seconds are told by receipts alone."""
 
@@ -20,6 +21,8 @@ class Counts:
     num_unparsed   answers of which neither box could be read as the type asks; None where a record of an older version
                    does not tell
     num_thinking   answers that were thought about
+    num_deepened   rows that it thought about after the fact, which took `num_deepened_tokens`. All else that is counted
+                   of such a row is counted for the run that answered it
     decode_seconds, engine_seconds   summed over processes; zero where they are not known
     """
 
@@ -30,6 +33,8 @@ class Counts:
     num_thinking: int = 0
     num_answer_tokens: int = 0
     num_thinking_tokens: int = 0
+    num_deepened: int = 0
+    num_deepened_tokens: int = 0
     decode_seconds: float = 0.0
     engine_seconds: float = 0.0
 
@@ -52,3 +57,8 @@ class Counts:
     def _sum(self, other: Counts, name: str) -> Any:
         values = getattr(self, name), getattr(other, name)
         return None if None in values else sum(values)
+
+
+def add_counts(runs: Mapping[str, Counts], more: Mapping[str, Counts]) -> dict[str, Counts]:
+    """The sums by run_id, in order of the run_ids."""
+    return {run_id: runs.get(run_id, Counts()).plus(more.get(run_id, Counts())) for run_id in sorted({*runs, *more})}

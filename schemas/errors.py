@@ -107,6 +107,12 @@ class PromptTooLong(EngineError):
     reason = "too_long"
 
 
+class FirstAnswerDiffers(EngineError):
+    """Asked again, to be thought about after the fact, a question got another first answer than its row has."""
+
+    reason = "first_answer_differs"
+
+
 class QueryError(FramegateError):
     """The SQL is not exactly one SELECT or EXPLAIN statement, or DuckDB refuses it."""
 
@@ -229,6 +235,8 @@ REASON_MEANINGS: Final[dict[str, str]] = {
     "not_unicode": "the name is no Unicode text, so that no row could hold it as it is",
     "too_long": "clip, question and room for the answer are more than the model reads; never asked",
     "engine_error": "the model failed on this clip and question",
+    "first_answer_differs": "to be deepened it was asked again, and its first answer was not the one of its row, which"
+    " stays",
     "engine_timeout": "the model did not come back in time, each time that it was tried",
     "actor_crash": "the process that worked on it died, each time that it was tried",
 }

@@ -63,7 +63,8 @@ class Answer:
     `finish_reason` is the strategy's own word for how it ended. `engine_seconds` is this question's share of the
     engine's busy time, so that a sum over rows is the whole; `prompt_seconds` of it went by before the first token, and
     `thinking_seconds` after the first answer. `unparsed_text` is all that the model wrote, where it
-    could not be read; it is not stored, and shown where a run is stopped for it.
+    could not be read; it is not stored, and shown where a run is stopped for it. `first_token_ids` are those of the
+    first answer, where nothing follows it: `framegate deepen` goes on from them.
     `threshold` is what the first answer's confidence was held against, None where nothing was. `audit_rank` is there
     where the row is in the audit sample of `audit_rate`. One that thought for that reason alone (`reason = "audit"`)
     has its first answer as `answer`, as if it had exited.
@@ -98,3 +99,4 @@ class Answer:
     audit_rank: float | None = None
     audit_rate: float | None = None
     unparsed_text: str | None = None
+    first_token_ids: tuple[int, ...] | None = None

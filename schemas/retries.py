@@ -26,6 +26,7 @@ RETRY_AFTER: Final[dict[str, timedelta | None]] = {
     "not_unicode": None,
     # So do the question and the model. (Fewer or smaller frames are another config_id.)
     "too_long": None,
+    "first_answer_differs": None,
     # The cause may lie outside the file and pass. The wait doubles with each failure.
     "storage": timedelta(minutes=1),
     "source_changed": timedelta(minutes=1),

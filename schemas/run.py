@@ -116,7 +116,7 @@ class Progress:
     @property
     def share_done(self) -> float:
         """Of the work in rows, from 0 to 1; 0 until that can be told."""
-        rows = self.counts.num_answers + self.counts.num_failures
+        rows = self.counts.num_answers + self.counts.num_deepened + self.counts.num_failures
         return rows / (rows + self.pace.num_rows_left) if self.pace and rows else 0.0
 
     def at(self, **values: Any) -> Progress:

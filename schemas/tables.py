@@ -12,21 +12,13 @@ from typing import Final
 
 import pyarrow as pa
 
+from framegate.schemas.columns import column as _column
+from framegate.schemas.columns import meaning as meaning
+from framegate.schemas.columns import optional as _optional
+from framegate.schemas.deepening import ANSWER_FIRST_TOKENS, DEEPENED, WANTED
+
 INPUT_PREFIX: Final = "input_"
 """Put before each column of the user's manifest in results and failures."""
-
-
-def _column(name: str, data_type: pa.DataType, meaning: str, *, nullable: bool = False) -> pa.Field:
-    return pa.field(name, data_type, nullable=nullable, metadata={b"meaning": meaning.encode()})
-
-
-def _optional(name: str, data_type: pa.DataType, meaning: str) -> pa.Field:
-    return _column(name, data_type, meaning, nullable=True)
-
-
-def meaning(field: pa.Field) -> str:
-    """What a column means; empty for a column that is not ours."""
-    return ((field.metadata or {}).get(b"meaning") or b"").decode()
 
 
 _VIDEO = [
@@ -76,6 +68,9 @@ PLANNED: Final = pa.schema(
         _column("attempts", pa.list_(_ATTEMPTS), "what of them failed before and is tried again"),
         _column("undecoded_attempts", pa.int32(), "how often the video, or the rest of it, gave no frames"),
         _optional("breaks_off", pa.int32(), "the first clip without frames, which is not tried again; null: unknown"),
+        _optional(
+            "wanted", pa.list_(WANTED), "the rows that are deepened, and nothing else; null: all that is missing"
+        ),
     ]
 )
 """What a plan holds: one row per video that has work left."""
@@ -155,6 +150,7 @@ DECODED: Final = pa.schema(
         _column("failed_attempt", pa.int32(), "which attempt at the video this failure is, from 1"),
         _optional("video_clips", pa.float64(), "how many clips the video is expected to have; null where none came"),
         _optional("facts", pa.struct(_FACTS), "what the opened file says of itself"),
+        _optional("wanted", pa.list_(WANTED), "of these clips, the rows that are deepened; null: none is"),
     ]
 )
 """decode -> reason: one row per unit, bounded in frame bytes; a failure is a row of its own, the video's last."""
@@ -201,6 +197,7 @@ _ANSWER = [
     _optional("prompt_seconds", pa.float64(), "of these, before the first token: frames and question are read"),
     _optional("first_answer_seconds", pa.float64(), "of these, from there to the end of the first answer"),
     _optional("thinking_seconds", pa.float64(), "of these, after the first answer"),
+    ANSWER_FIRST_TOKENS,
 ]
 
 _RUN = [
@@ -237,6 +234,7 @@ RESULTS: Final = pa.schema(
         _column("engine", pa.string(), "what ran the model"),
         _column("decoder", pa.string(), "package and version that decoded"),
         *_RUN,
+        *DEEPENED,
     ]
 )
 """A file of results: one row per (clip, question) that came back. The manifest's columns follow with the prefix
@@ -263,8 +261,8 @@ CLIPS: Final = pa.schema(
 NEWER_COLUMNS: Final = frozenset(
     {"clip_is_letterboxed", "video_version", "frame_height", "frame_width", "clip_fps", "question_options",
      "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value",
-     "answer_second_value", "audit_rank", "audit_rate", "prompt_seconds",
-     "first_answer_seconds", "thinking_seconds", *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS))})  # fmt: skip
+     "answer_second_value", "audit_rank", "audit_rate", "prompt_seconds", "first_answer_seconds", "thinking_seconds",
+     ANSWER_FIRST_TOKENS.name, *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED))})  # fmt: skip
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
 
 FAILURES: Final = pa.schema(
@@ -294,7 +292,9 @@ def with_config_id(schema: pa.Schema) -> pa.Schema:
     return schema.insert(place, CONFIG_ID)
 
 
-_ROW_KIND = _column("row_kind", pa.string(), "answer: a row for results; failure: for failures; clip: for clips")
+_ROW_KIND = _column(
+    "row_kind", pa.string(), "answer, failure or clip: the table it is for; deepened: completes an answer"
+)
 _FAILURE_ONLY = [field for field in FAILURES if field.name not in RESULTS.names]
 
 JOURNAL: Final = pa.schema(

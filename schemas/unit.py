@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from framegate.schemas.clip import Clip, ClipLook, FrameBatch, Member, Refusal, Video, VideoFacts
+from framegate.schemas.clip import Clip, ClipLook, FrameBatch, Refusal, Video, VideoFacts
+from framegate.schemas.deepening import GivenAnswer, Wanted, wanted_of, wanted_rows
 from framegate.schemas.qa import Answer
+from framegate.schemas.video_row import video_of, video_row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,7 @@ class PlannedVideo:
     undecoded_attempts   how often the video, or the rest of it, gave no frames
     breaks_off           the first clip without frames, where that is known and not tried again
     part, num_parts      of a long video that several workers decode at once, each one part of it; from 0
+    wanted               the rows that are deepened, and nothing else is asked; None: all that is missing is
     """
 
     video: Video
@@ -47,14 +50,30 @@ class PlannedVideo:
     breaks_off: int | None = None
     part: int = 0
     num_parts: int = 1
+    wanted: Wanted | None = None
 
     def missing(self, clip_index: int) -> tuple[str, ...]:
         """The questions still to be asked of one clip; empty: the clip need not be decoded."""
+        if self.wanted is not None:
+            return tuple(hash for hash in self.question_hashes if (clip_index, hash) in self.wanted)
         return tuple(hash for hash in self.question_hashes if (clip_index, hash) not in self.done)
 
     def attempts_at(self, clip_index: int, question_hashes: Iterable[str]) -> tuple[int, ...]:
         """Which attempt, from 1, the next one is, for each of these questions of one clip."""
+        if self.wanted is not None:
+            return tuple(self.wanted[clip_index, hash].attempt for hash in question_hashes)
         return tuple(1 + self.attempts.get((clip_index, hash), 0) for hash in question_hashes)
+
+    def wanted_of(self, clip_indexes: Iterable[int]) -> Wanted | None:
+        """Of these clips, the rows that are deepened; None where none ever is."""
+        if self.wanted is None:
+            return None
+        indexes = {*clip_indexes}
+        return {key: given for key, given in self.wanted.items() if key[0] in indexes}
+
+    def wanted_from(self, clip_index: int | None) -> Wanted | None:
+        """The same of that clip and all behind it; None: of the whole video."""
+        return self.wanted_of(index for index, _ in self.wanted or () if index >= (clip_index or 0))
 
     @staticmethod
     def from_table(table: pa.Table) -> Iterator[PlannedVideo]:
@@ -70,6 +89,7 @@ class PlannedVideo:
                 breaks_off=row["breaks_off"],
                 part=row.get("part", 0),
                 num_parts=row.get("num_parts", 1),
+                wanted=wanted_of(row["wanted"]),
             )
 
     def to_row(self) -> dict[str, Any]:
@@ -79,7 +99,7 @@ class PlannedVideo:
             for (index, hash), number in sorted(self.attempts.items())
         ]
         return {
-            **_video_row(self.video),
+            **video_row(self.video),
             "access": self.video.access or None,
             "refusal": None if self.video.refusal is None else asdict(self.video.refusal),
             "question_hashes": list(self.question_hashes),
@@ -89,6 +109,7 @@ class PlannedVideo:
             "breaks_off": self.breaks_off,
             "part": self.part,
             "num_parts": self.num_parts,
+            "wanted": wanted_rows(self.wanted),
         }
 
 
@@ -166,6 +187,8 @@ class _Unit:
     failed_attempt      which attempt at the video the failure is, from 1
     video_clips         how many clips the video is expected to have; of scenes by the length of those before
     facts               what the file says of itself; None where it could not be opened
+    wanted              of these clips, or with a failure of those without frames, the rows that are deepened; None
+                        where the questions are asked for the first time
     """
 
     video: Video
@@ -178,6 +201,11 @@ class _Unit:
     failed_attempt: int = 1
     video_clips: float | None = None
     facts: VideoFacts | None = None
+    wanted: Wanted | None = None
+
+    def given(self, clip_index: int) -> dict[str, GivenAnswer]:
+        """By question_hash the first answers of one clip that are gone on from."""
+        return {hash: given for (index, hash), given in (self.wanted or {}).items() if index == clip_index}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +231,7 @@ class DecodedUnit(_Unit):
                 failed_attempt=row["failed_attempt"],
                 video_clips=row["video_clips"],
                 facts=None if row["facts"] is None else VideoFacts(**row["facts"]),
+                wanted=wanted_of(row["wanted"]),
             )
 
     def answered(self, clips: Iterable[AnsweredClip]) -> AnsweredUnit:
@@ -216,7 +245,7 @@ class DecodedUnit(_Unit):
 
     def to_row(self) -> dict[str, Any]:
         return {
-            **_video_row(self.video),
+            **video_row(self.video),
             "question_hashes": list(self.question_hashes),
             "attempts": list(self.attempts),
             "decoder": self.decoder,
@@ -237,6 +266,7 @@ class DecodedUnit(_Unit):
             "failed_attempt": self.failed_attempt,
             "video_clips": self.video_clips,
             "facts": None if self.facts is None else asdict(self.facts),
+            "wanted": wanted_rows(self.wanted),
         }
 
 
@@ -250,20 +280,6 @@ class AnsweredUnit(_Unit):
 def to_table(items: Iterable[PlannedVideo] | Iterable[DecodedUnit], schema: pa.Schema) -> pa.Table:
     """Rows in the schema of their boundary: PLANNED, PARTS or DECODED."""
     return pa.Table.from_pylist([item.to_row() for item in items], schema=schema)
-
-
-def video_of(row: Mapping[str, Any]) -> Video:
-    """The Video in a row of FOUND, PLANNED or DECODED, without its refusal."""
-    inputs = inputs_table(row["inputs"])
-    name = row["member_name"]
-    return Video(
-        uri=row["video_uri"],
-        version=row["video_version"],
-        size_bytes=row["video_size_bytes"],
-        inputs=inputs.to_pylist()[0] if inputs is not None else {},
-        member=None if name is None else Member(name=name, offset_bytes=row["member_offset_bytes"]),
-        access=row.get("access") or "",
-    )
 
 
 def _fps(pts_seconds: np.ndarray) -> float | None:
@@ -282,36 +298,6 @@ def clip_row(clip: DecodedClip | AnsweredClip, *, num_frames: int) -> dict[str, 
         "num_frames": num_frames,
         "decode_seconds": clip.decode_seconds,
         "bytes_read": clip.bytes_read,
-    }
-
-
-def inputs_bytes(inputs: Mapping[str, object]) -> bytes:
-    """A manifest row with its types: an Arrow IPC stream of one row; empty where the manifest has no other columns."""
-    if not inputs:
-        return b""
-    table = pa.Table.from_pylist([dict(inputs)])
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
-
-
-def inputs_table(data: bytes) -> pa.Table | None:
-    """The one-row table that `inputs_bytes` packed, or None."""
-    return pa.ipc.open_stream(data).read_all() if data else None
-
-
-def _video_row(video: Video) -> dict[str, Any]:
-    """A refusal is a column of PLANNED alone, as no later stage sees a refused video."""
-    member = video.member
-    return {
-        "video_uri": video.uri,
-        "video_id": video.video_id,
-        "video_version": video.version,
-        "video_size_bytes": video.size_bytes,
-        "member_name": member.name if member else None,
-        "member_offset_bytes": member.offset_bytes if member else None,
-        "inputs": inputs_bytes(video.inputs),
     }
 
 

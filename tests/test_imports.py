@@ -74,6 +74,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipelines.worker": {*WRITING, *DECODING, *REASONING},
     "pipelines.driver": {*WRITING, "pipelines.plan"},
     "pipelines.flow": RUNNING,
+    "pipelines.deepen": {*RUNNING, "pipelines.flow"},
     "pipelines.erase": WRITING,
     "pipelines.audit": {*WRITING, "pipelines.erase"},
     # Arrays in, numbers out.
@@ -82,14 +83,15 @@ ALLOWED: dict[str, set[str]] = {
     # Receipts of erasures say where the counts of seal records are too high.
     "pipelines.results": {*WRITING, "pipelines.erase", "pipelines.plan"},
     "pipelines.report": {*WRITING, "pipelines.results"},
-    "pipelines.lab": {*RUNNING, "pipelines.flow", "pipelines.audit", "pipelines.calibrate", "pipelines.erase",
+    "pipelines.lab": {*RUNNING, "pipelines.flow", "pipelines.deepen", "pipelines.audit", "pipelines.calibrate",
+                      "pipelines.erase",
                       "pipelines.results",
                       "pipelines.reason.engines.own", "pipelines.reason.engines.vllm"},
     "pipelines": set(),
     # The driver: a command that started Ray ends it.
-    "jobs": {"schemas", "pipelines.audit", "pipelines.certify", "pipelines.commit", "pipelines.driver",
-             "pipelines.erase", "pipelines.flow", "pipelines.plan", "pipelines.reason.engines", "pipelines.report",
-             "pipelines.results"},
+    "jobs": {"schemas", "pipelines.audit", "pipelines.certify", "pipelines.commit", "pipelines.deepen",
+             "pipelines.driver", "pipelines.erase", "pipelines.flow", "pipelines.plan", "pipelines.reason.engines",
+             "pipelines.report", "pipelines.results"},
     "jobs.lab": {"schemas", "jobs", "pipelines.failpoints", "pipelines.lab", "pipelines.report", "pipelines.results"},
     "jobs.cli": {"schemas", "jobs", "jobs.lab"},
     "jobs.framegate": {"jobs.cli", "pipelines.results"},

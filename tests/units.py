@@ -16,6 +16,7 @@ from framegate.pipelines.commit.records import record_config, record_plan
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.schemas.clip import Clip, Video
+from framegate.schemas.deepening import GivenAnswer
 from framegate.schemas.qa import Answer, Question, Verdict
 from framegate.schemas.unit import AnsweredClip, AnsweredUnit, Failure
 from tests.run_records import put_run
@@ -90,6 +91,45 @@ def make_unit(
     return AnsweredUnit(video=video, question_hashes=hashes, attempts=attempts, decoder="pyav-1", clips=clips)
 
 
+def make_deepened(
+    video: Video,
+    indexes: range,
+    *,
+    num_clips: int,
+    questions: tuple[Question, ...] = QUESTIONS[:2],
+    failing: bool = False,
+    attempt: int = 1,
+    second: str = "no",
+    num_tokens: int = 7,
+    threshold: float | None = 0.995,
+) -> AnsweredUnit:
+    """The rows of `make_unit`, thought about after the fact; with `failing` the last question of each clip has failed
+    again."""
+    unit = make_unit(video, indexes, num_clips=num_clips, questions=questions, failing=failing, attempt=attempt)
+    given = GivenAnswer(token_ids=(1, 2, 3), answer_first="yes", confidence=0.99, attempt=attempt)
+    wanted = {(index, question.hash): given for index in indexes for question in questions}
+
+    def think(answer: Answer) -> Answer:
+        return replace(
+            answer,
+            answer=second,
+            answer_bool=second == "yes",
+            answer_second=second,
+            answer_second_value=second,
+            confidence_second=0.75,
+            threshold=threshold,
+            verdict=Verdict(route="think", reason="unsure", confidence=0.99),
+            thinking=True,
+            thinking_text="let me see",
+            num_thinking_tokens=num_tokens,
+            finish_reason="answered",
+            thinking_seconds=0.0625,
+        )
+
+    clips = tuple(replace(clip, answers=tuple(map(think, clip.answers))) for clip in unit.clips)
+    return replace(unit, clips=clips, wanted=wanted)
+
+
 def make_undecoded(
     video: Video, clip_index: int | None, *, reason: str = "truncated", attempt: int = 1
 ) -> AnsweredUnit:
@@ -155,7 +195,11 @@ def units() -> Any:
     import types
 
     return types.SimpleNamespace(
-        make_unit=make_unit, make_undecoded=make_undecoded, make_video=make_video, QUESTIONS=QUESTIONS
+        make_unit=make_unit,
+        make_deepened=make_deepened,
+        make_undecoded=make_undecoded,
+        make_video=make_video,
+        QUESTIONS=QUESTIONS,
     )
 
 

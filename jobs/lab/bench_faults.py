@@ -37,7 +37,7 @@ def faults(
     ] = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Kill -9 a run, a seal and an erasure at every named place, give the command again, and compare the rows.
+    """Kill -9 a run, a deepening, a seal and an erasure at every named place, give the command again, compare the rows.
 
     A small archive is made (three films, two files that are none) and answered by a scripted engine; all else is real.
     Each fault happens in a process of its own: at the place, the process is [bold]killed[/bold], and the command given

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from framegate.pipelines.audit.keys import CLIP, FAILURE, RESULT, UNSEALED, KeySpool, Names, row_keys
+from framegate.pipelines.audit.keys import CLIP, DEEPENED, FAILURE, RESULT, UNSEALED, KeySpool, Names, row_keys
 from framegate.pipelines.commit.tombstones import erased_among
 from framegate.schemas.counts import SEALED_COUNTS, Counts
 
@@ -17,8 +17,9 @@ SUMMED: Final = tuple(name for name in SEALED_COUNTS if name != "num_clips")
 """The counts of a run that are summed over files. Two files may have rows of one clip, which counts once."""
 
 _KEY: Final = ("video_id", "clip_index", "question_hash", "run_id")
+_DEEPENED_BY: Final = "deepened_run_id"
 _COLUMNS: Final = {
-    RESULT: (*_KEY, "status", "thinking", "num_answer_tokens", "num_thinking_tokens"),
+    RESULT: (*_KEY, "status", "thinking", "num_answer_tokens", "num_thinking_tokens", _DEEPENED_BY),
     FAILURE: (*_KEY, "attempts"),
     UNSEALED: (*_KEY, "attempts"),
     CLIP: ("video_id", "clip_index", "clip_policy", "run_id"),
@@ -50,7 +51,26 @@ class Intake:
         config, number = self.configs.code(config_id), -1 if table == UNSEALED else self.files.code(file)
         self.spool.add_rows(row_keys(rows, table=table, config=config, file=number, run=run))
         self.num_rows[table] += rows.num_rows
-        return {} if table in (UNSEALED, CLIP) else _count(rows, table, run)
+        if table in (UNSEALED, CLIP):
+            return {}
+        counts = _count(rows, table, run)
+        if _DEEPENED_BY in rows.column_names:  # files of earlier versions lack it
+            for code, deepened in self._take_deepened(rows, config).items():
+                counts[code] = counts.get(code, Counts()).plus(deepened)
+        return counts
+
+    def _take_deepened(self, rows: pa.Table, config: int) -> dict[int, Counts]:
+        """The rows that were deepened, as those of the runs that did so."""
+        rows = rows.filter(rows.column(_DEEPENED_BY).is_valid())
+        if not rows.num_rows:
+            return {}
+        run = self.runs.codes(rows.column(_DEEPENED_BY))
+        self.spool.add_rows(row_keys(rows, table=DEEPENED, config=config, file=-1, run=run))
+        tokens = rows.column("num_thinking_tokens").to_numpy()
+        return {
+            int(code): Counts(num_deepened=int((run == code).sum()), num_deepened_tokens=int(tokens[run == code].sum()))
+            for code in np.unique(run)
+        }
 
     def num_erased(self, rows: pa.Table) -> int:
         """How many rows are of videos that were erased."""

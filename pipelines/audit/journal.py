@@ -1,4 +1,5 @@
-"""Unsealed units: each is whole, has a known name and holds rows of the video in its name. Open attempts are counted.
+"""Unsealed units, deepened ones among them: each is whole, has a known name and holds rows of the video in its name.
+Open attempts are counted.
 
 A unit may be sealed while the audit reads the journal, so that a missing one is not a finding.
 """
@@ -24,7 +25,8 @@ def check_journal(report: AuditReport, output: Output, intake: Intake, *, is_qui
     """Reads every unit whole; with `is_quick` only the columns that the other checks need."""
     below, check = OutputNames.of(output), report["journal"]
     num_missing = 0
-    for uri, data in output.store.read_present(info.uri for info in output.list("journal")):
+    listed = (info.uri for folder in ("journal", "deepened") for info in output.list(folder))
+    for uri, data in output.store.read_present(listed):
         name = below.name(uri)
         check.num_checked += 1
         match = JOURNAL_NAME.fullmatch(name)

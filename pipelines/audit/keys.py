@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 
 from framegate.schemas.keys import id_number, id_numbers, id_text
 
-RESULT, FAILURE, UNSEALED, CLIP = 0, 1, 2, 3
-TABLE_NAMES: Final = ("results", "failures", "the journal", "clips")
-"""The table that a row is in, by the numbers above."""
+RESULT, FAILURE, UNSEALED, CLIP, DEEPENED = 0, 1, 2, 3, 4
+TABLE_NAMES: Final = ("results", "failures", "the journal", "clips", "results, where it was deepened,")
+"""The table that a row is in, by the numbers above. A row that was deepened is one of the run that did so, too."""
 
 KEY_ROW: Final = np.dtype(
     [
@@ -77,7 +77,7 @@ def row_keys(found: pa.Table, *, table: int, config: int, file: int, run: np.nda
         rows["question"] = id_numbers(found.column("question_hash"))
         rows["has_question"] = found.column("question_hash").is_valid().to_numpy()
     rows["clip"] = pc.fill_null(found.column("clip_index"), _NO_CLIP).to_numpy()
-    if table not in (RESULT, CLIP):
+    if table not in (RESULT, CLIP, DEEPENED):
         rows["attempts"] = pc.fill_null(found.column("attempts"), 0).to_numpy()
     rows["run"], rows["table"], rows["config"], rows["file"] = run, table, config, file
     return rows
@@ -150,7 +150,7 @@ class KeySpool:
 
 def doubled(rows: np.ndarray) -> Iterator[tuple[np.void, np.void]]:
     """Each sealed row with the next one of the same key, where there is one. The attempts of an answer are 0."""
-    sealed = rows[rows["table"] != UNSEALED]
+    sealed = rows[(rows["table"] != UNSEALED) & (rows["table"] != DEEPENED)]
     names = ("attempts", "question", "has_question", "clip", "video", "config", "table")
     ordered = sealed[np.lexsort([sealed[name] for name in names])]
     if len(ordered):

@@ -158,20 +158,28 @@ def _difference_in_rows(config_id: str, told: Iterable[Counts], seals: Seals) ->
     removed: Counter[str] = Counter()
     for (id, _), numbers in seals.removed.items():
         removed.update(numbers if id == config_id else {})
-    return _difference(sealed, replace(sealed, num_answers=rows["results"], num_failures=rows["failures"]), removed)
+    found = replace(
+        sealed,
+        num_answers=rows["results"],
+        num_failures=rows["failures"],
+        num_deepened=sealed.num_deepened - removed["deepened"],
+    )
+    return _difference(sealed, found, removed)
 
 
 def _difference(sealed: Counts, found: Counts, removed: Mapping[str, int]) -> str:
     """What the records of seals say against what their files hold.
 
-    Of what erasures removed, answers and failures alone are known: where they removed any, tokens may be missing.
+    Of what erasures removed, answers, failures and deepened rows alone are known: where they removed any, tokens may be
+    missing.
     """
     told = [name for name in SUMMED if getattr(sealed, name) is not None]  # an older version does not tell them all
     missing = {name: getattr(sealed, name) - getattr(found, name) for name in told}
     missing["num_answers"] -= removed.get("answers", 0)
     missing["num_failures"] -= removed.get("failures", 0)
+    missing["num_deepened"] -= removed.get("deepened", 0)
     if removed and min(missing.values()) >= 0:
-        missing = {name: missing[name] for name in ("num_answers", "num_failures")}
+        missing = {name: missing[name] for name in ("num_answers", "num_failures", "num_deepened")}
     return "; ".join(
         f"{name} {getattr(sealed, name):,} but {getattr(sealed, name) - number:,} are accounted for"
         for name, number in missing.items()

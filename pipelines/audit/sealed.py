@@ -56,7 +56,7 @@ class Seals:
     unknown    of those: whose records cannot be read at all
     ahead      config_ids of which a seal without a record has written to a file
     found      by (config_id, run_id): the SUMMED counts of the rows in sealed files
-    removed    by the same: the answers and failures that erasures removed from them
+    removed    by the same: the answers, failures and deepened rows that erasures removed from them
     num_rows   by (config_id, table): rows in sealed files
     """
 

@@ -22,14 +22,15 @@ _ID: Final = "[0-9a-f]{16}"
 _UNIT: Final = r"\d{7,}-(?:\d{7,}-[0-9a-f]{12}|undecoded-\d+)"
 _TOGETHER: Final = rf"{TOGETHER}\d+-[0-9a-f]{{12}}"
 _RUN: Final = r"[^/]+"
-JOURNAL_NAME: Final = re.compile(rf"journal/config_id=({_ID})/({_ID})/{_UNIT}\.(?:arrow\.zst|parquet)")
+JOURNAL_NAME: Final = re.compile(rf"(?:journal|deepened)/config_id=({_ID})/({_ID})/{_UNIT}\.(?:arrow\.zst|parquet)")
 SEALED_NAME: Final = re.compile(rf"(results|failures|clips)/config_id=({_ID})/(?:[^/]+=[^/]*/)*(\d{{8,}})\.parquet")
 _NAMES: Final[dict[str, str]] = {
-    # Any object in these four is looked at by a check of its own, whatever it is called.
+    # Any object in these five is looked at by a check of its own, whatever it is called.
     "results": r".+\.parquet",
     "failures": r".+\.parquet",
     "clips": r".+\.parquet",
     "journal": r".+",
+    "deepened": r".+",
     "videos": r"\d{8,}(?:\.all)?\.parquet",
     "seals": rf"config_id={_ID}/(?:\d{{8,}}\.(?:plan\.parquet|json)|history\.json\.gz)",
     "attempts": rf"config_id={_ID}/{_ID}/(?:decode(?:-\d+-of-\d+)?|{_UNIT}|{_TOGETHER})/{_RUN}-\d{{4,}}",

@@ -73,9 +73,12 @@ def merge_files(files: FileWriter, plan: SealPlan, tombstones: frozenset[str], i
     aligned = [align(table, schema) for table in tables]
     kept = [without_erased(table, tombstones) for table in aligned]
     brought = files.bring(plan, target, schema, lambda _: list(merge_sorted(target.table, kept)))
-    removed = _sum(map(_runs, aligned))
-    removed.subtract(_sum(map(_runs, kept)))
+    removed = _left_out(aligned, kept, "run_id")
     which = {"results": "answers"}.get(target.table, target.table)
+    by_run = {run_id: {which: number} for run_id, number in sorted(removed.items())}
+    if target.table == "results":
+        for run_id, number in _left_out(aligned, kept, "deepened_run_id").items():
+            by_run.setdefault(run_id, {})["deepened"] = number
     return SealRecord(
         seal=plan.seal,
         files=(brought.file,),
@@ -84,7 +87,7 @@ def merge_files(files: FileWriter, plan: SealPlan, tombstones: frozenset[str], i
         num_duplicates=0,
         num_erased=sum(removed.values()),
         merged=tuple(brought.file for brought in marked),
-        removed={run_id: {which: number} for run_id, number in sorted(removed.items()) if number},
+        removed=by_run,
         answers=SealedAnswers(),
     )
 
@@ -113,9 +116,12 @@ def _rows(brought: Brought) -> pa.Table:
         return pq.ParquetFile(pa.BufferReader(brought.data), page_checksum_verification=True).read()
 
 
-def _runs(rows: pa.Table) -> Counter[str]:
-    return Counter(rows.column("run_id").to_pylist())
+def _left_out(all_rows: Iterable[pa.Table], kept: Iterable[pa.Table], column: str) -> dict[str, int]:
+    """By the run_ids in a column how many rows were left out, of those that lost any."""
+    removed = _count(all_rows, column)
+    removed.subtract(_count(kept, column))
+    return {run_id: number for run_id, number in removed.items() if number and run_id is not None}
 
 
-def _sum(counts: Iterable[Counter[str]]) -> Counter[str]:
-    return sum(counts, Counter())
+def _count(tables: Iterable[pa.Table], column: str) -> Counter[str | None]:
+    return sum((Counter(rows.column(column).to_pylist()) for rows in tables), Counter())

@@ -16,10 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from framegate.pipelines.commit.completion import Changes, Completions
 from framegate.pipelines.commit.growth import Mark, encode_marked, groups_of_last_seal, grow
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_log import FileName, SealLog, SealPlan
-from framegate.pipelines.commit.sealed_columns import Inputs, bring_up, sealed_schema
+from framegate.pipelines.commit.sealed_columns import SCHEMAS, Inputs, bring_up, sealed_schema
 from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.commit.sealed_parquet import counted_columns, take_sealed
 from framegate.pipelines.failpoints import reach
@@ -116,6 +117,40 @@ class FileWriter:
                 continue  # another sealer was first, or an erasure
             reach("seal.file")
             return Brought(self._describe(uri, new, new_mark), new, is_ours=True)
+
+    def complete(
+        self, plan: SealPlan, target: FileName, completions: Completions, inputs: Inputs
+    ) -> tuple[SealedFile, Changes]:
+        """Brings one file to the version in which its rows are completed, and marks it. The file has all of the
+        output's `inputs` then.
+
+        Returns the file that is there in the end, and what this seal has changed in it, whoever did it. Raises
+        SealedMeanwhile, StorageError.
+        """
+        uri = self.uri(target)
+        while True:
+            if (found := self._read(plan, target, uri, SCHEMAS[target.table])) is None:
+                continue
+            info, data = found
+            with one_of_ours(uri, cure="bring it back from a copy"):
+                mark = Mark.of(pq.read_metadata(pa.BufferReader(data)), number=target.number)
+                if mark.seal > plan.seal:
+                    raise SealedMeanwhile
+                if mark.seal == plan.seal:
+                    return self._describe(uri, data, mark), Changes.of(mark.completed)
+                there = pq.read_schema(pa.BufferReader(data))
+                wanted = sealed_schema(target.table, there, inputs)
+                schema = bring_up(target.table, there, wanted, partial(_column, data)).remove_metadata()
+                groups, changes = completions.complete(data, schema)
+                before = hashlib.sha256(data).hexdigest()
+                mark = Mark(seal=plan.seal, num_new_rows=0, sha256_before=before, completed=changes.runs)
+                new = encode_marked(groups, schema, mark)
+            try:
+                self._output.store.replace(uri, new, if_match=info.version)
+            except (VersionChanged, ObjectNotFound):
+                continue  # another sealer was first, or an erasure
+            reach("deepen.file")
+            return self._describe(uri, new, mark), changes
 
     def uri(self, target: FileName) -> str:
         return self._output.layout.sealed(target.table, self._config_id, target.partition, target.number)

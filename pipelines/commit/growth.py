@@ -16,7 +16,7 @@ which is no prefix of the next. So is one that gives the file columns that it la
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -34,6 +34,7 @@ MIN_LIVE_PARTS: Final = {"clips": 4}
 """By table, how many times as many living bytes as dead ones there are at least. Pictures are most of an output."""
 
 _KEY: Final = "framegate_seal"
+_COMPLETED_KEY: Final = "framegate_completed"
 _RESERVED: Final = -1
 
 
@@ -45,6 +46,8 @@ class Mark:
     sha256_sealed   of the version that the seal made, where an erasure has taken rows out of it since
     nonce           of a name that is reserved for a seal that has not written to it yet: no two reservations have the
                     same bytes, so that none is taken for another
+    completed       of a seal that completed rows: what has changed in the counts of runs, by run_id. A metadata key of
+                    its own, since earlier versions refuse a mark with more in it
     """
 
     seal: int
@@ -52,6 +55,7 @@ class Mark:
     sha256_before: str | None = None
     sha256_sealed: str | None = None
     nonce: str | None = None
+    completed: Mapping[str, Mapping[str, int]] | None = None
 
     @staticmethod
     def reservation(nonce: str) -> Mark:
@@ -66,8 +70,9 @@ class Mark:
         text = (metadata.metadata or {}).get(_KEY.encode())
         if text is None:
             return Mark(seal=number, num_new_rows=metadata.num_rows)
+        completed = (metadata.metadata or {}).get(_COMPLETED_KEY.encode())
         try:
-            return Mark(**json.loads(text))
+            return Mark(**json.loads(text), completed=None if completed is None else json.loads(completed))
         except TypeError as error:
             raise ValueError(f"its mark {text!r} is none of ours") from error
 
@@ -76,7 +81,10 @@ class Mark:
         return self.seal == _RESERVED
 
     def to_metadata(self) -> dict[str, str]:
-        return {_KEY: json.dumps({name: value for name, value in asdict(self).items() if value is not None})}
+        told = {name: value for name, value in asdict(self).items() if value is not None}
+        completed = told.pop("completed", None)
+        more = {} if completed is None else {_COMPLETED_KEY: json.dumps(completed, sort_keys=True)}
+        return {_KEY: json.dumps(told), **more}
 
 
 def encode_marked(row_groups: Iterable[pa.Table], schema: pa.Schema, mark: Mark) -> bytes:

@@ -14,6 +14,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from framegate.pipelines.commit.deepened_rows import DEEPENED_KIND
 from framegate.pipelines.commit.layout import UNIT_ENDING, Layout
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_format import encode_unit, parse_unit
@@ -56,15 +57,21 @@ class Receipt(Counts):
 
 def unit_uri(layout: Layout, unit: DecodedUnit | AnsweredUnit, config_id: str) -> str:
     """Where a unit is committed, the same before and after the engine and for every run that does the same work."""
+    folder = "journal" if unit.wanted is None else "deepened"
     if unit.failure is not None:
         return layout.undecoded(
-            config_id, unit.video.video_id, clip_index=unit.failed_clip_index, attempt=unit.failed_attempt
+            config_id,
+            unit.video.video_id,
+            clip_index=unit.failed_clip_index,
+            attempt=unit.failed_attempt,
+            folder=folder,
         )
     return layout.unit(
         config_id,
         unit.video.video_id,
         clip_indexes=[each.clip.index for each in unit.clips],
         questions=zip(unit.question_hashes, unit.attempts, strict=True),
+        folder=folder,
     )
 
 
@@ -76,9 +83,9 @@ def unit_name(output: Output, unit: DecodedUnit | AnsweredUnit, config_id: str) 
 def commit_unit(output: Output, unit: AnsweredUnit, facts: RunFacts, *, written_at: datetime) -> Receipt:
     """Writes one answered unit; the receipt is of what is stored. Raises StorageError, FramegateError."""
     table = journal_table(unit, facts, written_at=written_at)
-    reach("commit.before")
+    reach("commit.before" if unit.wanted is None else "deepen.committing")
     put = output.store.put_once(unit_uri(output.layout, unit, facts.config_id), encode_unit(table))
-    reach("commit.after")
+    reach("commit.after" if unit.wanted is None else "deepen.committed")
     # The bytes hold the run and the time: where the same ones are there, our request succeeded and its reply was lost.
     if not put.is_ours:
         known = read_receipt(output, unit, facts)
@@ -116,6 +123,7 @@ def receipt_of(table: pa.Table, unit: DecodedUnit | AnsweredUnit, *, created: bo
     """The receipt of one unit, from its rows in the JOURNAL schema."""
     rows = table.select(_RECEIPT_COLUMNS).to_pylist()
     answers = [row for row in rows if row["row_kind"] == "answer"]
+    deepened = [row for row in rows if row["row_kind"] == DEEPENED_KIND]
     failures = [row for row in rows if row["row_kind"] == "failure"]
     clips = {row["clip_index"]: row["decode_seconds"] or 0.0 for row in rows if row["question_hash"] is not None}
     last = next((clip.clip.index for clip in unit.clips if clip.is_last), None)
@@ -133,8 +141,10 @@ def receipt_of(table: pa.Table, unit: DecodedUnit | AnsweredUnit, *, created: bo
         num_thinking=sum(row["thinking"] for row in answers),
         num_answer_tokens=sum(row["num_answer_tokens"] for row in answers),
         num_thinking_tokens=sum(row["num_thinking_tokens"] for row in answers),
-        engine_seconds=sum(row["engine_seconds"] for row in answers),
+        num_deepened=len(deepened),
+        num_deepened_tokens=sum(row["num_thinking_tokens"] for row in deepened),
+        engine_seconds=sum(row["engine_seconds"] for row in (*answers, *deepened)),
         decode_seconds=sum(clips.values()),
         undecoded=any(row["stage"] == "decode" for row in failures),
-        failure_reason=worst if 2 * num_worst > len(answers) + len(failures) else None,
+        failure_reason=worst if 2 * num_worst > len(answers) + len(deepened) + len(failures) else None,
     )

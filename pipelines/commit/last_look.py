@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.runs import read_runs
+from framegate.pipelines.commit.runs import deepens, read_runs
 
 
 def last_look(output: Output, *, job: str | None = None) -> datetime | None:
@@ -13,6 +13,7 @@ def last_look(output: Output, *, job: str | None = None) -> datetime | None:
 
     Raises StorageError.
     """
-    runs = [run for run in read_runs(output).values() if run.get("num_videos_planned") is not None]
+    found = (run for run in read_runs(output).values() if not deepens(run))
+    runs = [run for run in found if run.get("num_videos_planned") is not None]
     times = [str(run["started_at"]) for run in runs if job is None or run.get("job") == job]
     return max(map(datetime.fromisoformat, times), default=None)

@@ -22,7 +22,8 @@ HISTORY: Final = "history"
 """A name that no run can have: what would be its plan holds those of all runs that are long over."""
 
 OWN_NAMES: Final = re.compile(
-    r"(?:results|failures|clips|journal|seals|attempts|calibrations)/config_id=|(?:plans|videos|indexes)/[^/]+\.parquet$"
+    r"(?:results|failures|clips|journal|deepened|seals|attempts|calibrations)/config_id=|"
+    r"(?:plans|videos|indexes)/[^/]+\.parquet$"
     r"|reports/[^/]+\.html$|(?:runs|leases|tombstones|questions)/[^/]+\.json(?:\.gz)?$"
     r"|(?:configs|adoptions)/[^/]+\.yaml$|erasures/.+\.json$"
     r"|layout\.json$"
@@ -42,6 +43,7 @@ class Layout:
     failures/config_id=<id>/[<partition>=<value>/]<seal>.parquet   sealed failures
     clips/config_id=<id>/[<partition>=<value>/]<seal>.parquet      sealed clips: a picture of each
     journal/config_id=<id>/<video_id>/<unit>.arrow.zst             one object per unit, until it is sealed
+    deepened/config_id=<id>/<video_id>/<unit>.arrow.zst            the same of rows that were deepened
     seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of, and to
                                                                    which files they go
     seals/config_id=<id>/<seal>.json                               what it wrote; it is complete
@@ -79,18 +81,26 @@ class Layout:
         *,
         clip_indexes: Iterable[int],
         questions: Iterable[tuple[str, int]],
+        folder: str = "journal",
     ) -> str:
-        """One object for one unit: clips first to last, and a digest of the (question_hash, attempt) asked of them."""
+        """One object for one unit: clips first to last, and a digest of the (question_hash, attempt) asked of them.
+
+        `folder`: journal, or deepened. A unit has another name in each, so that attempts at it are told apart.
+        """
         indexes = sorted(clip_indexes)
         text = "\n".join(f"{question_hash} {attempt}" for question_hash, attempt in sorted(questions))
+        if folder != "journal":
+            text = f"{folder}\n{text}"
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         name = f"{indexes[0]:07d}-{indexes[-1]:07d}-{digest}{UNIT_ENDING}"
-        return join(self.folder("journal", config_id), video_id, name)
+        return join(self.folder(folder, config_id), video_id, name)
 
-    def undecoded(self, config_id: str, video_id: str, *, clip_index: int | None, attempt: int) -> str:
+    def undecoded(
+        self, config_id: str, video_id: str, *, clip_index: int | None, attempt: int, folder: str = "journal"
+    ) -> str:
         """One object for a video without frames from a clip on, whatever the questions."""
         name = f"{clip_index or 0:07d}-undecoded-{attempt}{UNIT_ENDING}"
-        return join(self.folder("journal", config_id), video_id, name)
+        return join(self.folder(folder, config_id), video_id, name)
 
     def seal_plan(self, config_id: str, seal: int) -> str:
         return join(self.folder("seals", config_id), f"{seal:08d}.plan.parquet")
@@ -163,6 +173,6 @@ class Layout:
 
 
 FOLDERS: Final = (
-    "results", "failures", "clips", "videos", "journal", "seals", "attempts", "plans", "runs", "leases", "configs",
-    "adoptions", "questions", "indexes", "reports", "calibrations", "tombstones", "erasures",
+    "results", "failures", "clips", "videos", "journal", "deepened", "seals", "attempts", "plans", "runs", "leases",
+    "configs", "adoptions", "questions", "indexes", "reports", "calibrations", "tombstones", "erasures",
 )  # fmt: skip

@@ -32,6 +32,9 @@ STATES: Final[dict[str, str]] = {
 """Each state and its meaning. `dead` is in no record: readers find it."""
 
 ENDED: Final = ("complete", "stopped", "failed")
+RUN, DEEPEN = "run", "deepen"
+"""Which command a record is of. A deepening asks for no new answer: what is left, and which wordings count, the last
+run tells."""
 _BEGUN: Final = ".begun.json"
 
 
@@ -164,3 +167,8 @@ def _state_of_old(record: Mapping[str, Any] | None) -> dict[str, Any]:
     if record.get("is_complete", True):
         return {"state": "complete", "stop_code": None}
     return {"state": "failed", "stop_code": "incomplete"}
+
+
+def deepens(run: Mapping[str, Any]) -> bool:
+    """Whether it is the record of a deepening."""
+    return run.get("command") == DEEPEN

@@ -13,7 +13,9 @@ in it, or wake up in it much later:
     5. fold      the records of complete seals go into the history, and their plans and records as objects
                  (`pipelines.commit.seal_history`).
 
-To complete a seal is to do what is left of steps 2 to 4.
+To complete a seal is to do what is left of steps 2 to 4. Seals of two other kinds are numbered with these, and go the
+same way: one merges files (`pipelines.commit.compact`), and one completes rows of results with what `framegate deepen`
+found out (`pipelines.commit.completion`).
 
 How a file comes to its next version. It is read whole, with the version of its bytes. If it is marked n, another sealer
 was first, and its rows stand. If it is marked with a later number, seal n is recorded, and the sealer stops. Else the
@@ -56,7 +58,7 @@ sorted, and a plan depends on the journal from its first object on and on the fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Final
 
@@ -69,17 +71,20 @@ from framegate.pipelines.commit.migrate import choose_lacking, choose_outdated
 from framegate.pipelines.commit.open_files import OpenFiles
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
-from framegate.pipelines.commit.seal_log import JournalObject, SealLog, SealPlan, SealRecord, files_of
+from framegate.pipelines.commit.seal_log import SealLog, SealPlan, SealRecord, files_of
 from framegate.pipelines.commit.seal_outcome import Sealed
+from framegate.pipelines.commit.seal_remover import SealRemover
 from framegate.pipelines.commit.seal_writer import SealWriter, read_planned
 from framegate.pipelines.commit.sealed_columns import Inputs
 from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.commit.tombstones import read_tombstones
-from framegate.pipelines.failpoints import reach
 from framegate.schemas.errors import ObjectNotFound, StorageError
 from framegate.schemas.tables import JOURNAL
 
 DEFAULT_FILE_BYTES: Final = 128 * 2**20
+SEALED_FOLDERS: Final = ("journal", "deepened")
+"""In this order, so that a row is sealed before it is completed (`pipelines.commit.completion`)."""
+
 FOLD_FROM: Final = 4
 """So many complete seals with objects of their own are folded: readers ask for fewer than that, and for the history."""
 
@@ -87,7 +92,8 @@ FOLD_FROM: Final = 4
 def seal(
     output: Output, config_id: str, *, file_bytes: int = DEFAULT_FILE_BYTES, partition_by: Sequence[str] = ()
 ) -> Sealed:
-    """Seals everything in the journal of one config_id. On an empty journal it only completes what was begun.
+    """Seals everything in the journal of one config_id, and what is deepened. Where nothing is there it only completes
+    what was begun.
 
     `file_bytes` is the size at which a sealed file is full: a partition's last file is filled up before another one
     is begun. Small files that lack a column of the output get it, too (`pipelines.commit.migrate`). Any number of
@@ -96,12 +102,13 @@ def seal(
     """
     sealer = _Sealer(output, config_id)
     sealed = sealer.finish()
-    while not sealer.is_empty():
-        zoned = fix_partitioning(output, partition_by)
-        for record in sealer.seal_batches(file_bytes, zoned):
-            sealed = sealed.plus(record)
-        if sealer.is_through:
-            break
+    for folder in SEALED_FOLDERS:
+        while not sealer.is_empty(folder):
+            zoned = fix_partitioning(output, partition_by)
+            for record in sealer.seal_batches(folder, file_bytes, zoned):
+                sealed = sealed.plus(record)
+            if sealer.is_through:
+                break
     if sealed.num_units and (record := sealer.bring_up(file_bytes)) is not None:
         sealed = sealed.plus(record)
     sealer.fold()
@@ -146,9 +153,13 @@ class _Sealer:
 
     def __init__(self, output: Output, config_id: str) -> None:
         self._output = output
+        self._config_id = config_id
         self._log = SealLog(output, config_id)
-        self._journal = JournalReader(output.store, output.layout.folder("journal", config_id))
+        self._journals = {
+            folder: JournalReader(output.store, output.layout.folder(folder, config_id)) for folder in SEALED_FOLDERS
+        }
         self._writer = SealWriter(output, config_id)
+        self._remover = SealRemover(output.store, self._journals, self._writer.files)
         self.num_seals = 0
         self.is_through = False
         self._has_leftovers = False
@@ -177,21 +188,27 @@ class _Sealer:
         if self._has_leftovers or self.num_seals - self._log.num_folded >= FOLD_FROM:
             self._log.fold(self.num_seals)
 
-    def is_empty(self) -> bool:
-        return next(self._journal.list(), None) is None
+    def is_empty(self, folder: str) -> bool:
+        return next(self._journals[folder].list(), None) is None
 
-    def seal_batches(self, file_bytes: int, partition_by: tuple[str, ...]) -> Iterator[SealRecord]:
-        """Goes through the journal once, or until another sealer's plan shows that the listing is old."""
+    def seal_batches(self, folder: str, file_bytes: int, partition_by: tuple[str, ...]) -> Iterator[SealRecord]:
+        """Goes through the journal, or what is deepened, once, or until another sealer's plan shows that the listing is
+        old."""
+        self.is_through = False
         batches = read_batches(
-            self._journal,
-            self._journal.list(),
+            self._journals[folder],
+            self._journals[folder].list(),
             file_bytes=file_bytes,
             partition_by=partition_by,
             open_bytes=lambda: self._open_files(file_bytes).sizes,
             inputs=self._inputs,
         )
         for batch in batches:
-            plan, is_ours = self._propose(batch, file_bytes, partition_by)
+            try:
+                plan, is_ours = self._propose(folder, batch, file_bytes, partition_by)
+            except ObjectNotFound:  # a later seal has merged a file
+                yield self._complete_what_came()
+                return
             if not is_ours:
                 del batch
                 yield self._complete(plan, None)
@@ -222,28 +239,37 @@ class _Sealer:
         files = self._files_before(self.num_seals)
         try:
             ours = choose(self._output, files, seal=self.num_seals)
-        except ObjectNotFound:  # a later seal has merged the file, so that the next one has a plan, or is complete
-            if (record := self._complete_next()) is None:
-                raise
-            return record
+        except ObjectNotFound:  # a later seal has merged the file
+            return self._complete_what_came()
         return None if ours is None else self._complete(self._log.propose(ours), None)
 
-    def _complete_next(self) -> SealRecord | None:
-        """The seal that comes next, where others have proposed it; None where nobody has."""
+    def _complete_what_came(self) -> SealRecord:
+        """The seal that comes next, called where a file is gone: it has a plan by now, or is complete. Raises
+        ObjectNotFound where it is not."""
         if (plan := self._log.read_plan(self.num_seals)) is not None:
             return self._complete(plan, None)
-        if (record := self._log.read_folded(self.num_seals)) is not None:
-            self.num_seals = max(self.num_seals, self._log.num_folded)
+        if (record := self._log.read_folded(self.num_seals)) is None:
+            raise ObjectNotFound(
+                f"a sealed file of config_id {self._config_id} is gone, and no seal has merged it: bring it back from a"
+                " copy"
+            )
+        self.num_seals = max(self.num_seals, self._log.num_folded)
         return record
 
-    def _propose(self, batch: Batch, file_bytes: int, partition_by: tuple[str, ...]) -> tuple[SealPlan, bool]:
+    def _propose(
+        self, folder: str, batch: Batch, file_bytes: int, partition_by: tuple[str, ...]
+    ) -> tuple[SealPlan, bool]:
         """Step 1. Returns the first plan that was created, and whether it is ours."""
+        completes = None
+        if folder == "deepened":
+            completes = self._writer.choose_files(self.num_seals, batch.rows, self._files_before(self.num_seals))
         ours = SealPlan(
             seal=self.num_seals,
             objects=batch.objects,
             outputs=self._open_files(file_bytes).choose(batch.rows, partition_by, seal=self.num_seals),
             partition_by=partition_by,
             file_bytes=file_bytes,
+            completes=completes,
         )
         plan = self._log.propose(ours)
         return plan, plan is ours
@@ -265,8 +291,9 @@ class _Sealer:
         if record is None:
             record, is_ours = self._execute(plan, batch)
             if is_ours:
-                record, is_ours = self._log.add_record(record)  # step 3
-        self._delete(plan, record, is_ours)
+                place = "seal.recorded" if plan.completes is None else "deepen.recorded"
+                record, is_ours = self._log.add_record(record, place=place)  # step 3
+        self._remover.remove(plan, record, is_ours=is_ours)
         self.num_seals = plan.seal + 1
         return record
 
@@ -275,7 +302,7 @@ class _Sealer:
         tombstones = read_tombstones(self._output)  # after the plan: see above
         skipped: tuple[str, ...] = ()
         if batch is None and not plan.merges:
-            rows, skipped = read_planned(self._journal, plan, self._inputs)
+            rows, skipped = read_planned(self._journals[plan.folder], plan, self._inputs)
             if skipped and (record := self._log.read_record(plan.seal)) is not None:
                 return record, False
         else:
@@ -296,47 +323,3 @@ class _Sealer:
                     " from a copy"
                 ) from None
             return record, False
-
-    def _delete(self, plan: SealPlan, record: SealRecord, is_ours: bool) -> None:
-        """Step 4. The last object by name is deleted last: where it is missing, all of them are deleted."""
-        if plan.merges:
-            self._delete_merged(plan, is_ours)
-            return
-        skipped = set(record.skipped)
-        objects = [item for item in plan.objects if item.name not in skipped]
-        if not is_ours and objects:
-            if not self._exists(objects[-1].name):
-                return
-            objects = self._unchanged(objects)
-        names = [item.name for item in objects]
-        for some in (names[:-1], names[-1:]):
-            self._output.store.delete(self._deleting(some))
-
-    def _delete_merged(self, plan: SealPlan, is_ours: bool) -> None:
-        """Nobody writes to a merged file any more, so that it is deleted whatever it holds; the last one last."""
-        uris = [self._writer.files.uri(name) for name in plan.merges]
-        if is_ours or self._is_there(uris[-1]):
-            for some in (uris[:-1], uris[-1:]):
-                self._output.store.delete(some)
-
-    def _deleting(self, names: Iterable[str]) -> Iterator[str]:
-        for name in names:
-            yield self._journal.uri(name)
-            reach("seal.deleted")
-
-    def _exists(self, name: str) -> bool:
-        return self._is_there(self._journal.uri(name))
-
-    def _is_there(self, uri: str) -> bool:
-        try:
-            self._output.store.stat(uri)
-        except ObjectNotFound:
-            return False
-        return True
-
-    def _unchanged(self, objects: Sequence[JournalObject]) -> list[JournalObject]:
-        """Those with the planned bytes: an object that was created since under a planned name is not sealed yet."""
-        planned = set(objects)
-        listed = {name for name, _ in self._journal.list()}
-        names = [item.name for item in objects if item.name in listed]
-        return [item for item, _ in self._journal.read(names) if item in planned]

@@ -35,7 +35,7 @@ _PLAN: Final = pa.schema(
 
 @dataclass(frozen=True, kw_only=True, order=True, slots=True)
 class JournalObject:
-    """One object of a plan. `name` is relative to the journal of its config_id: `<video_id>/<unit>.parquet`."""
+    """One object of a plan. `name` is relative to the journal of its config_id: `<video_id>/<unit>.arrow.zst`."""
 
     name: str
     size_bytes: int
@@ -65,6 +65,7 @@ class SealPlan:
     partition_by   as the output's layout has it
     file_bytes     the size at which a file is full
     merges         instead of journal objects: files whose rows go into `outputs`, and that are deleted then
+    completes      where the objects are of deepened rows: the files that have the rows which they complete
     """
 
     seal: int
@@ -73,14 +74,21 @@ class SealPlan:
     partition_by: tuple[str, ...]
     file_bytes: int
     merges: tuple[FileName, ...] = ()
+    completes: tuple[FileName, ...] | None = None
+
+    @property
+    def folder(self) -> str:
+        """Where its objects lie."""
+        return "journal" if self.completes is None else "deepened"
 
     def to_bytes(self) -> bytes:
         """Parquet: one row per object, the rest in the schema's metadata."""
         about = {
-            "outputs": [[file.table, file.partition, file.number] for file in self.outputs],
+            "outputs": _documents(self.outputs),
             "partition_by": list(self.partition_by),
             "file_bytes": self.file_bytes,
-            "merges": [[file.table, file.partition, file.number] for file in self.merges],
+            "merges": _documents(self.merges),
+            "completes": None if self.completes is None else _documents(self.completes),
         }
         columns = {
             "name": [item.name for item in self.objects],
@@ -106,9 +114,14 @@ class SealPlan:
                 partition_by=tuple(about["partition_by"]),
                 file_bytes=about.get("file_bytes", 0),
                 merges=_file_names(about.get("merges", ()), seal),
+                completes=None if (names := about.get("completes")) is None else _file_names(names, seal),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise StorageError(f"{uri} is no plan of a seal ({error!r}); {NOT_OURS}") from error
+
+
+def _documents(files: Iterable[FileName]) -> list[list[Any]]:
+    return [[file.table, file.partition, file.number] for file in files]
 
 
 def _file_names(documents: Iterable[Sequence[Any]], seal: int) -> tuple[FileName, ...]:
@@ -222,7 +235,7 @@ class SealLog:
     def propose(self, plan: SealPlan) -> SealPlan:
         """Creates the plan of a seal. Returns the first that was created; `read_folded` then says whether it counts."""
         put = self._store.put_once(self._layout.seal_plan(self._config_id, plan.seal), plan.to_bytes())
-        reach("seal.planned")
+        reach("seal.planned" if plan.completes is None else "deepen.agreed")
         if put.is_ours:
             return plan
         agreed = self.read_plan(plan.seal)
@@ -230,10 +243,10 @@ class SealLog:
             raise StorageError(f"the plan of seal {plan.seal} of {self._config_id} is there and cannot be read")
         return agreed or plan
 
-    def add_record(self, record: SealRecord) -> tuple[SealRecord, bool]:
+    def add_record(self, record: SealRecord, *, place: str = "seal.recorded") -> tuple[SealRecord, bool]:
         """Creates the record of a seal. Returns the first that was created, and whether this call created it."""
         put = self._store.put_once(self._layout.seal_record(self._config_id, record.seal), record.to_bytes())
-        reach("seal.recorded")
+        reach(place)
         if (folded := self.read_folded(record.seal)) is not None:  # its name was free again
             self.delete_folded(record.seal)
             return folded, False

@@ -21,6 +21,7 @@ class Sealed:
     num_merged: int = 0
     num_answers: int = 0
     num_failures: int = 0
+    num_deepened: int = 0
     num_duplicates: int = 0
     num_erased: int = 0
     num_skipped: int = 0
@@ -35,6 +36,7 @@ class Sealed:
             "num_merged": len(record.merged),
             "num_answers": sum(file.num_new_rows for file in added if file.table == "results"),
             "num_failures": sum(file.num_new_rows for file in added if file.table == "failures"),
+            "num_deepened": sum(counts.num_deepened for counts in record.runs.values()),
             "num_duplicates": record.num_duplicates,
             "num_erased": record.num_erased,
             "num_skipped": len(record.skipped),

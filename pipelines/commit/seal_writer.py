@@ -6,12 +6,15 @@ This is step 2 of the protocol in `pipelines.commit.seal`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.batches import OBJECTS_AT_ONCE
+from framegate.pipelines.commit.completion import COMPLETED_TABLE, TOUCHED_BY, Changes, Completions, sum_changes
 from framegate.pipelines.commit.file_writer import FileWriter
 from framegate.pipelines.commit.journal_reader import JournalReader, compact, seal_rows
 from framegate.pipelines.commit.output import Output
@@ -24,6 +27,9 @@ from framegate.pipelines.commit.sealed_keys import KeyIndex, SealedKeys, key_col
 from framegate.pipelines.commit.sealed_parquet import count_runs, row_positions, sort_order
 from framegate.pipelines.commit.tombstones import without_erased
 from framegate.pipelines.commit.video_facts import learn_facts
+from framegate.pipelines.store import join
+from framegate.pipelines.store.parquet import read_parquet
+from framegate.schemas.counts import add_counts
 from framegate.schemas.tables import JOURNAL
 
 WRITTEN_IN_ORDER: Final = ("failures", "clips", "results")
@@ -74,17 +80,47 @@ class SealWriter:
                 files.append(file)
                 if table != "clips":
                     counted.append((table, to_count))
+        changes = self._complete(plan, rows, inputs, files)
         learn_facts(self._output, rows)
         return SealRecord(
             seal=plan.seal,
             files=tuple(sorted(files, key=lambda file: file.uri)),
-            runs=count_runs(counted),
+            runs=add_counts(count_runs(counted), changes.counts()),
             num_units=len(plan.objects) - len(skipped),
-            num_duplicates=_num_duplicates(rows, files),
+            num_duplicates=_num_duplicates(rows, files, changes),
             num_erased=num_read - rows.num_rows,
             skipped=skipped,
             answers=answers,
         )
+
+    def _complete(self, plan: SealPlan, rows: pa.Table, inputs: Inputs, files: list[SealedFile]) -> Changes:
+        """Completes rows in the files that the plan names, which are added to `files`."""
+        if plan.completes is None:
+            return Changes()
+        completions, each = Completions(rows), []
+        for target in plan.completes:
+            file, changes = self.files.complete(plan, target, completions, inputs)
+            files.append(file)
+            each.append(changes)
+        return sum_changes(each)
+
+    def choose_files(self, seal: int, rows: pa.Table, sealed: Iterable[SealedFile]) -> tuple[FileName, ...]:
+        """The files that have rows which deepened `rows` complete. Raises ObjectNotFound where a file has been merged
+        into another one since, StorageError."""
+        completions = Completions(rows)
+        of_table = (file for file in sealed if file.table == COMPLETED_TABLE)
+        chosen = (file for file in of_table if self._has_rows_of(completions, file, seal))
+        return tuple(
+            sorted(FileName(table=file.table, partition=file.partition, number=file.number) for file in chosen)
+        )
+
+    def _has_rows_of(self, completions: Completions, file: SealedFile, seal: int) -> bool:
+        """Most files are ruled out by their videos."""
+        if not self._sealed_keys.among(completions.keys, file.table, [file], before=seal).any():
+            return False
+        uri = join(self._output.root, file.uri)
+        touched = partial(_touches, completions)
+        return read_parquet(self._output.store, uri, touched)
 
     def _new_rows(
         self, seal: int, table: str, rows: pa.Table, sealed: Sequence[SealedFile]
@@ -102,10 +138,16 @@ class SealWriter:
         return of_table[first], answers
 
 
-def _num_duplicates(rows: pa.Table, files: Iterable[SealedFile]) -> int:
-    """Rows that no file got. Clips do not count: one that is asked again comes again, and is kept once."""
+def _num_duplicates(rows: pa.Table, files: Iterable[SealedFile], changes: Changes) -> int:
+    """Rows that no file got, and that completed none. Clips do not count: one that is asked again comes again, and is
+    kept once."""
     num_rows = rows.num_rows - len(row_positions("clips", rows))
-    return max(0, num_rows - sum(file.num_new_rows for file in files if file.table != "clips"))
+    return max(0, num_rows - sum(file.num_new_rows for file in files if file.table != "clips") - changes.num_rows)
+
+
+def _touches(completions: Completions, file: pq.ParquetFile) -> bool:
+    there = [name for name in TOUCHED_BY if name in file.schema_arrow.names]
+    return completions.touch(file.read(columns=there))
 
 
 def _in_order(table: str, rows: pa.Table, positions: np.ndarray) -> np.ndarray:

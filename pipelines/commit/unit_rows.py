@@ -1,6 +1,7 @@
 """An answered unit as the rows that are kept: a table in the JOURNAL schema, plus the manifest's columns.
 
-The unit is held to its contract before anything is written: every question of every clip is there once.
+The unit is held to its contract before anything is written: every question of every clip is there once. One that was
+deepened has rows of its own kind (`pipelines.commit.deepened_rows`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from framegate.pipelines.commit.deepened_rows import deepened_rows
 from framegate.schemas.clip import Clip, ClipLook
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.qa import Answer
@@ -62,6 +64,8 @@ def journal_table(unit: AnsweredUnit, facts: RunFacts, *, written_at: datetime) 
             rows.append(_clip(shared, columns, unit, clip, clip.look, facts))
     if unit.failure is not None:
         rows.append(_undecoded(shared, unit, unit.failure))
+    if unit.wanted is not None:
+        rows = [*deepened_rows(rows, unit.wanted, facts.question_ids, written_at=written_at)]
     return _append_inputs(pa.Table.from_pylist(rows, schema=JOURNAL), unit.video.inputs)
 
 
@@ -116,6 +120,7 @@ def _answer(
         "prompt_seconds": answer.prompt_seconds,
         "first_answer_seconds": max(0.0, answer.engine_seconds - answer.prompt_seconds - answer.thinking_seconds),
         "thinking_seconds": answer.thinking_seconds,
+        "answer_first_tokens": answer.first_token_ids,
         "threshold": answer.threshold,
         "audit_rank": answer.audit_rank,
         "audit_rate": answer.audit_rate,

@@ -94,6 +94,10 @@ class DecodeStage:
                 if failure.reason not in TRY_NEXT_DECODER:
                     break
         yield from unit.close()
+        first = clip_reader.next_index if has_opened else None
+        wanted = planned.wanted_from(first)
+        if wanted is not None and not wanted:
+            return  # of what has no frames nothing was to be deepened
         if failure is not None and (has_opened or not _is_told_by_first_part(planned, failure)):
             yield DecodedUnit(
                 video=video,
@@ -101,9 +105,10 @@ class DecodeStage:
                 attempts=(),
                 decoder=label,
                 failure=failure,
-                failed_clip_index=clip_reader.next_index if has_opened else None,
+                failed_clip_index=first,
                 failed_bytes_read=num_bytes,
                 failed_attempt=planned.undecoded_attempts + 1,
+                wanted=wanted,
             )
 
     def _tries(self, clip_reader: ClipReader) -> Iterator[tuple[str, str]]:
@@ -166,6 +171,7 @@ class _OpenUnit:
                 clips=tuple(self._clips),
                 video_clips=self.video_clips,
                 facts=self.facts,
+                wanted=self._planned.wanted_of(decoded.clip.index for decoded in self._clips),
             )
         self._clips = []
 

@@ -99,6 +99,32 @@ class Forecast:
         self._clips[place] = clips
 
 
+class KnownRows:
+    """The same where the rows are known: those that are deepened, and nothing else."""
+
+    def __init__(self, videos: pa.Table, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._left = _lengths(videos, "wanted")
+        self._is_expected = np.ones(videos.num_rows, bool)
+        self._speed = _Speed(clock)
+
+    def expect(self, is_expected: np.ndarray) -> None:
+        """These videos alone are this run's."""
+        self._is_expected = is_expected
+
+    def add(self, place: int, receipt: Receipt) -> None:
+        """A unit of the video at `place` is committed."""
+        rows = receipt.num_deepened + receipt.num_failures
+        self._left[place] = max(0, int(self._left[place]) - rows)
+        self._speed.add(rows)
+
+    def pace(self) -> Pace | None:
+        """None until something can be told from what was done."""
+        if (spent := self._speed.spent()) is None:
+            return None
+        rows, seconds = spent
+        return Pace(num_rows=rows, seconds=seconds, num_rows_left=float(self._left[self._is_expected].sum()))
+
+
 class _ClipsBySize:
     """How many clips a video of some size has, as those begun tell: a power of the size, fitted to bins of it.
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from framegate.pipelines.commit.liveness import this_process
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.runs import RUN
 from framegate.pipelines.commit.seal_log import SealLog
 from framegate.pipelines.commit.team import Team
 from framegate.pipelines.driver.phases import Phases
@@ -61,7 +62,9 @@ def stored_counts(output: Output, config_id: str, run_id: str, seen: Counts) -> 
     return replace(seen, **{name: getattr(sealed, name) for name in SEALED_COUNTS})
 
 
-def first_fields(run_id: str, job: Job, started_at: datetime, shard: Shard | None = None) -> dict[str, Any]:
+def first_fields(
+    run_id: str, job: Job, started_at: datetime, shard: Shard | None = None, *, command: str = RUN
+) -> dict[str, Any]:
     """Every field of a run's record, with what is known in its first second; the others are null until they are.
 
     What a run costs by the hour is kept, so that its cost is known however it ends.
@@ -74,6 +77,7 @@ def first_fields(run_id: str, job: Job, started_at: datetime, shard: Shard | Non
         **dict.fromkeys(("stop_code", "stop_reason")),
         "shard": None if shard is None else str(shard),
         "run_id": run_id,
+        "command": command,
         "state": "starting",
         "phase": Phase.STARTING.value,
         "job": job.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,14 +18,12 @@ from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.liveness import end_here
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import record_adoption, record_config, record_plan
-from framegate.pipelines.commit.runs import read_runs
+from framegate.pipelines.commit.runs import RUN, read_runs
 from framegate.pipelines.commit.seal import seal
-from framegate.pipelines.commit.team import Team
 from framegate.pipelines.commit.video_log import add_to_video_log, read_video_log
 from framegate.pipelines.driver.breaker import Breaker
 from framegate.pipelines.driver.heartbeat import RecordListener, RunRecord, beating
 from framegate.pipelines.driver.outcome import (
-    count_videos,
     end_fields,
     failure_fields,
     first_fields,
@@ -85,6 +83,7 @@ def begin(
     on_record: RecordListener | None = None,
     *,
     shard: Shard | None = None,
+    command: str = RUN,
 ) -> Iterator[Run]:
     """A run that has a record, which follows its phases, and a heartbeat as long as it lasts.
 
@@ -95,7 +94,7 @@ def begin(
     run_id, every_seconds = phases.latest.run_id, job.config.run.heartbeat_seconds
     output = Output.open(job.config.output)
     output.store.check_writable(job.config.output.uri)
-    facts = first_fields(run_id, job, started_at, shard)
+    facts = first_fields(run_id, job, started_at, shard, command=command)
     record = RunRecord(output, facts, every_seconds=every_seconds, on_record=on_record)
     record.create()
     record.measure_by(lambda: progress_fields(phases))
@@ -201,12 +200,25 @@ def learn_sealing_pace(run: Run, config_id: str) -> None:
         run.stopping.reserve_seconds = run.pace.reserve_seconds
 
 
-def report(run: Run, planned: Plan, team: Team, tally: Tally, phases: Phases, *, is_sealed: bool) -> RunSummary:
+def report(
+    run: Run,
+    planned: Plan,
+    count: Callable[[], dict[str, int]],
+    tally: Tally,
+    phases: Phases,
+    *,
+    is_sealed: bool,
+) -> RunSummary:
     """What came of the run, as storage has it after the seal; stores it as the run's record.
 
-    Where there is no time left to look, the counts are those of the receipts, and videos are not counted.
+    `count` tells what came of the videos. Where there is no time left to look, the counts are those of the receipts,
+    and videos are not counted.
     """
-    found = run.stopping.finish(lambda: _look(run, planned, team, tally), keep_seconds=PUT_SECONDS)
+
+    def look() -> tuple[dict[str, int], Counts]:
+        return count(), stored_counts(run.output, planned.config_id, run.run_id, tally.counts)
+
+    found = run.stopping.finish(look, keep_seconds=PUT_SECONDS)
     summary = RunSummary(
         run_id=run.run_id,
         config_id=planned.config_id,
@@ -223,8 +235,3 @@ def report(run: Run, planned: Plan, team: Team, tally: Tally, phases: Phases, *,
     )
     run.record.update(**end_fields(summary, planned), ended_at=now().isoformat())
     return summary
-
-
-def _look(run: Run, planned: Plan, team: Team, tally: Tally) -> tuple[dict[str, int], Counts]:
-    counts = stored_counts(run.output, planned.config_id, run.run_id, tally.counts)
-    return count_videos(planned, run.output, team), counts

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from framegate.pipelines.commit.journal import Receipt
-from framegate.pipelines.driver.forecast import Forecast
+from framegate.pipelines.driver.forecast import Forecast, KnownRows
+from framegate.pipelines.plan.parts import deepens
 from framegate.schemas.counts import Counts
 from framegate.schemas.keys import id_number, id_numbers
 from framegate.schemas.run import Pace
@@ -26,7 +27,11 @@ class Tally:
         self._order = np.argsort(numbers)
         self._videos = numbers[self._order]
         self._begun = np.zeros(len(self._videos), bool)
-        self._forecast = Forecast(videos, clips_by_size=clips_by_size, clock=clock)
+        self._forecast = (
+            KnownRows(videos, clock=clock)
+            if deepens(videos)
+            else Forecast(videos, clips_by_size=clips_by_size, clock=clock)
+        )
         self.num_begun = 0
         self.num_lost_races = 0
         self.counts = Counts()

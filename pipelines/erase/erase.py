@@ -208,10 +208,11 @@ class _Removal:
     def _journal_deletions(self, journal: Iterable[VideoObject]) -> Iterator[Replacement]:
         infos = {item.info.uri: item.info for item in journal}
         for uri, data in self._output.store.read_present(infos):
+            folder = "deepened" if "/deepened/config_id=" in uri else "journal"
             if data is not None:  # else it was sealed meanwhile, and the next search finds it in a table
                 rows = parse_unit(uri, data, ["row_kind", "run_id"])
                 yield Replacement(
-                    file=_below(uri, "journal"),
+                    file=_below(uri, folder),
                     version=infos[uri].version,
                     sha256_before=_sha256(data),
                     sha256_after=None,

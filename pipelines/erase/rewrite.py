@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from framegate.pipelines.commit.deepened_rows import DEEPENED_KIND
 from framegate.pipelines.commit.growth import Mark, encode_marked, groups_of_last_seal
 from framegate.pipelines.commit.plan_history import plan_of
 from framegate.pipelines.commit.run_history import HISTORY_ENDING, encode_history, parse_history
@@ -24,7 +25,7 @@ from framegate.pipelines.erase.targets import Targets, redact
 from framegate.pipelines.store.parquet import encode_parquet, one_of_ours
 from framegate.schemas.keys import uri_digest
 
-_COUNTED: Final = {"answer": "answers", "failure": "failures", "clip": "clips"}
+_COUNTED: Final = {"answer": "answers", "failure": "failures", "clip": "clips", DEEPENED_KIND: "deepened"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,9 @@ def without_rows(uri: str, data: bytes, targets: Targets) -> Rewritten | None:
             return None
         is_erased = pc.field("video_uri").isin(sorted(erased))
         names = file.schema_arrow.names
-        columns = [name for name in ("run_id", "stage", "question_hashes", "clip_policy") if name in names]
+        columns = [
+            name for name in ("run_id", "stage", "question_hashes", "clip_policy", "deepened_run_id") if name in names
+        ]
         removed = file.read(columns=[*columns, "video_uri"]).filter(is_erased)
         left = (file.read_row_group(number).filter(~is_erased) for number in range(file.num_row_groups))
         return Rewritten(
@@ -96,7 +99,8 @@ def _count_videos(uri: str, rows: pa.Table) -> dict[str, dict[str, int]]:
 
 
 def removed_by_run(uri: str, rows: pa.Table) -> dict[str, dict[str, int]]:
-    """By run_id, how many of `rows` are answers, failures and clips; of a plan, or of many of them: how many videos."""
+    """By run_id, how many of `rows` are answers, failures and clips, and how many the run has deepened; of a plan, or
+    of many of them: how many videos."""
     if "run_id" not in rows.column_names or "question_hashes" in rows.column_names:
         return _count_videos(uri, rows)
     run_ids = rows.column("run_id").to_pylist()
@@ -108,6 +112,9 @@ def removed_by_run(uri: str, rows: pa.Table) -> dict[str, dict[str, int]]:
     counted: dict[str, Counter[str]] = {}
     for run_id, word in zip(run_ids, words, strict=True):
         counted.setdefault(run_id, Counter(answers=0, failures=0))[word] += 1
+    if "deepened_run_id" in rows.column_names:
+        for run_id in filter(None, rows.column("deepened_run_id").to_pylist()):
+            counted.setdefault(run_id, Counter(answers=0, failures=0))["deepened"] += 1
     return {run_id: dict(counted[run_id]) for run_id in sorted(counted)}
 
 

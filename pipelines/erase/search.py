@@ -46,7 +46,8 @@ class MatchingFile:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoObject:
-    """An object of one video: a unit of the journal, or an attempt. Its name says the config_id and the video_id."""
+    """An object of one video: a unit of the journal, a deepened one, or an attempt. Its name says the config_id and the
+    video_id."""
 
     info: ObjectInfo
     config_id: str
@@ -80,7 +81,8 @@ class Matches:
 def find_matches(output: Output, targets: Targets) -> Matches:
     """Searches the whole output, fresh from storage. Raises StorageError."""
     # Journal objects are listed before tables are read: what a sealer moves in between is then found in a table.
-    journal = list(_objects(output.store, output.layout.folder("journal"), depth=1))
+    folders = [output.layout.folder(folder) for folder in ("journal", "deepened")]
+    journal = [item for folder in folders for item in _objects(output.store, folder, depth=1)]
     attempts = list(_attempts(output))
     files = _search_tables(output, targets)
     ids: dict[str, set[str]] = {}

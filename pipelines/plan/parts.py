@@ -44,3 +44,8 @@ def order_work(videos: pa.Table, *, num_workers: int, is_shared: bool) -> pa.Tab
 def has_parts(work: pa.Table) -> bool:
     """Whether any video of `work` (PARTS) was cut."""
     return bool((work.column("num_parts").to_numpy() > 1).any())
+
+
+def deepens(videos: pa.Table) -> bool:
+    """Whether rows of `videos` (PLANNED) are deepened, and nothing else is asked."""
+    return videos.column("wanted").null_count < videos.num_rows

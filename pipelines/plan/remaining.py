@@ -139,6 +139,7 @@ def _planned_rows(
         _lists("attempts", num_due, _keys("attempts", texts, *due)),
         pa.array(coverage.undecoded_attempts[videos], pa.int32()),
         pa.array(np.where(is_known, breaks_off, 0), pa.int32(), mask=~is_known),
+        pa.nulls(len(some), PLANNED.field("wanted").type),
     ]
     return pa.Table.from_arrays(columns, schema=PLANNED).combine_chunks().to_batches()
 

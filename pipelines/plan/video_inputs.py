@@ -16,7 +16,7 @@ from framegate.schemas.clip import VideoFacts
 from framegate.schemas.keys import id_numbers
 from framegate.schemas.start_time import WallClock
 from framegate.schemas.tables import FACT_NAMES, INPUT_PREFIX, VIDEO_STATES
-from framegate.schemas.unit import inputs_table
+from framegate.schemas.video_row import inputs_table
 
 
 def inputs_of(found: pa.Table) -> dict[str, pa.ChunkedArray]:

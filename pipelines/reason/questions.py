@@ -6,7 +6,7 @@ are answered or failed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,7 @@ from framegate.pipelines.reason.engines.failures import describe_failure, is_fat
 from framegate.pipelines.reason.engines.protocol import Engine
 from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, FinishedAsk, Strategy
 from framegate.schemas.clip import FrameBatch
+from framegate.schemas.deepening import GivenAnswer
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
 
@@ -23,7 +24,7 @@ from framegate.schemas.qa import Answer, Question
 class ClipRequest:
     """All questions that are open on one clip. `id` is the caller's, unique among the requests that are open.
 
-    `key` is as in ClipFrames.
+    `key` and `given` are as in ClipFrames.
     """
 
     id: str
@@ -31,6 +32,7 @@ class ClipRequest:
     clip_start_seconds: float
     questions: tuple[Question, ...]
     key: str = ""
+    given: Mapping[str, GivenAnswer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,11 @@ class QuestionRunner:
 
     def add(self, request: ClipRequest) -> None:
         clip = ClipFrames(
-            id=request.id, frames=request.frames, start_seconds=request.clip_start_seconds, key=request.key
+            id=request.id,
+            frames=request.frames,
+            start_seconds=request.clip_start_seconds,
+            key=request.key,
+            given=request.given,
         )
         for question in request.questions:
             self._num_open_questions += 1

@@ -87,6 +87,7 @@ class ReasonStage:
                 clip_start_seconds=clip.clip.start_seconds,
                 questions=questions,
                 key=clip_key(decoded.video.video_id, clip.clip.index),
+                given=decoded.given(clip.clip.index),
             )
             for place, clip in enumerate(decoded.clips)
         ]

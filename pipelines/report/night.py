@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from framegate.pipelines.commit.runs import deepens
 from framegate.pipelines.results.last_night import Night, find_night
 from framegate.schemas.errors import ConfigError
 
@@ -41,7 +42,7 @@ class Scope:
 
 def find_scope(runs: Iterable[_Run], *, run_id: str | None, compare: str | None) -> Scope:
     """Raises ConfigError where no run is recorded, or no run has one of the two ids."""
-    known = sorted(runs, key=_order)
+    known = sorted((run for run in runs if not deepens(run)), key=_order)
     night = _night_of(known, run_id, "--run") if run_id is not None else find_night(known)
     if night is None:
         raise ConfigError("no run is recorded in this output: run the job first")

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from framegate.pipelines.commit.liveness import state_of
-from framegate.pipelines.commit.runs import has_books
+from framegate.pipelines.commit.runs import deepens, has_books
 from framegate.pipelines.results.last_night import Night, find_night, sum_books
 from framegate.pipelines.results.last_run import began_at, describe_run, ended_at, say_span, say_time
 
@@ -53,7 +53,7 @@ def find_faults(runs: Sequence[Mapping[str, Any]], limits: Limits, now: datetime
         faults.append(f"shards {', '.join(night.missing)} have no run")
     if limits.max_age_seconds is not None:
         faults += _find_age(runs, limits.max_age_seconds, now)
-    counted = find_night(run for run in runs if has_books(run))
+    counted = find_night(run for run in runs if has_books(run) and not deepens(run))
     return [*faults, *(_find_shares(counted, limits) if counted is not None else [])]
 
 
@@ -64,7 +64,8 @@ def _is_well(run: Mapping[str, Any], now: datetime) -> bool:
 
 
 def _find_age(runs: Sequence[Mapping[str, Any]], max_seconds: float, now: datetime) -> list[str]:
-    well = [run for run in runs if run.get("stop_code") != "refused" and _is_well(run, now)]
+    asking = [run for run in runs if run.get("stop_code") != "refused" and not deepens(run)]
+    well = [run for run in asking if _is_well(run, now)]
     times = [began_at(run) if state_of(run, now) in AT_WORK else ended_at(run) for run in well]
     newest = max((time for time in times if time is not None), default=None)
     if newest is None:

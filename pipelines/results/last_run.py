@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from framegate.pipelines.commit.liveness import find_death
-from framegate.pipelines.commit.runs import ENDED
+from framegate.pipelines.commit.runs import ENDED, deepens
 
 STOPPED_BY: Mapping[str, str] = {
     "signal": "a signal",
@@ -29,7 +29,7 @@ def find_last(runs: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
 
 def describe_run(run: Mapping[str, Any], now: datetime) -> str:
     """One sentence without a full stop."""
-    name, since = f"run {run['run_id']}", began_at(run)
+    name, since = f"{'deepening' if deepens(run) else 'run'} {run['run_id']}", began_at(run)
     died = find_death(run, now)
     if died is not None:
         return f"{name} is dead: {died}; {_where(run)}{_far(run)}"
@@ -108,7 +108,8 @@ def say_books(run: Mapping[str, Any]) -> str:
     seconds = run.get("elapsed_seconds")
     if not said:
         return ""
-    return f": videos {', '.join(said)}" + (f", in {say_span(seconds)}" if seconds is not None else "")
+    rows = f"{(run.get('counts') or {}).get('num_deepened', 0):,} rows deepened; " if deepens(run) else ""
+    return f": {rows}videos {', '.join(said)}" + (f", in {say_span(seconds)}" if seconds is not None else "")
 
 
 def _time(text: Any) -> datetime | None:

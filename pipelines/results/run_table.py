@@ -9,6 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from framegate.pipelines.commit.liveness import state_of
+from framegate.pipelines.commit.runs import RUN
 from framegate.pipelines.results.opened import Opened
 from framegate.schemas.clock import now
 
@@ -19,13 +20,16 @@ _BOOKS: Final = (
 )  # fmt: skip
 _COUNTS: Final = (
     "num_clips", "num_answers", "num_unparsed", "num_failures", "num_thinking", "num_answer_tokens",
-    "num_thinking_tokens",
+    "num_thinking_tokens", "num_deepened", "num_deepened_tokens",
 )  # fmt: skip
 _SECONDS: Final = ("decode_seconds", "engine_seconds")
 _MONEY: Final = pa.schema([pa.field("cost", pa.float64()), pa.field("currency", pa.string())])
 SCHEMA: Final = pa.schema(
     [
-        *(pa.field(name, pa.string()) for name in ("run_id", "state", "phase", "stop_code", "stop_reason", "job")),
+        *(
+            pa.field(name, pa.string())
+            for name in ("run_id", "command", "state", "phase", "stop_code", "stop_reason", "job")
+        ),
         *(pa.field(name, pa.string()) for name in ("host", "shard", "config_id")),
         *(pa.field(name, _TIME) for name in ("started_at", "ended_at")),
         pa.field("elapsed_seconds", pa.float64()),
@@ -55,7 +59,13 @@ def _row(run: Mapping[str, Any], time: datetime) -> dict[str, Any]:
     counts = run.get("counts") or {}
     known = {name: run.get(name) for name in SCHEMA.names} | {name: counts.get(name) for name in (*_COUNTS, *_SECONDS)}
     times = {name: _time(known[name]) for name in ("started_at", "ended_at")}
-    return {**known, **times, "state": state_of(run, time), "cost": cost_of(run)}
+    return {
+        **known,
+        **times,
+        "command": run.get("command", RUN),
+        "state": state_of(run, time),
+        "cost": cost_of(run),
+    }
 
 
 def cost_of(run: Mapping[str, Any]) -> float | None:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from framegate.pipelines.commit.liveness import state_of
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.plan_history import read_plan
-from framegate.pipelines.commit.runs import has_books, read_runs
+from framegate.pipelines.commit.runs import RUN, deepens, has_books, read_runs
 from framegate.pipelines.plan.remaining import remaining_of_run
 from framegate.pipelines.results.last_night import find_night
 from framegate.pipelines.results.recorded_answers import count_recorded
@@ -97,7 +97,7 @@ def _read(
         num_erased = sum(1 for _ in output.list("tombstones"))
         answers = _count_answers(views, is_erased=num_erased > 0)
         failures = _by_reason(select(views, _FAILURES).to_pylist(), max_attempts)
-        units, videos = _count_units(info.uri for info in output.list("journal"))
+        units, videos = _count_units(info.uri for folder in ("journal", "deepened") for info in output.list(folder))
         attempts = Counter(_config_id_of(info.uri) for info in output.list("attempts"))
         runs = _runs_by_config(known)
         configs = {info.uri.rpartition("/")[2].removesuffix(".yaml") for info in output.list("configs")}
@@ -166,7 +166,8 @@ def _config_id_of(uri: str) -> str:
 def _num_left_of_last(output: Output, runs: Sequence[Mapping[str, Any]]) -> int | None:
     """Of the last run that made a plan, or of all such shards of its array. One that was refused, or failed before it,
     says nothing of what is left."""
-    night = find_night(run for run in runs if run.get("num_videos") is not None or has_books(run))
+    asking = (run for run in runs if not deepens(run))
+    night = find_night(run for run in asking if run.get("num_videos") is not None or has_books(run))
     if night is None:
         return None
     left = [_num_left(output, run) for run in night.runs]
@@ -214,6 +215,7 @@ def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
     parts = [record.get(f"num_videos_{name}") for name in ("answered", "failed")]
     return {
         "run_id": record["run_id"],
+        "command": record.get("command", RUN),
         "shard": record.get("shard"),
         "started_at": record.get("started_at"),
         "state": record["state"],
@@ -226,4 +228,6 @@ def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
         "think_rate": counts["num_thinking"] / num_answers if num_answers else None,
         "num_answer_tokens": counts.get("num_answer_tokens"),
         "num_thinking_tokens": counts.get("num_thinking_tokens"),
+        "num_deepened": counts.get("num_deepened", 0),
+        "num_deepened_tokens": counts.get("num_deepened_tokens", 0),
     }

@@ -12,7 +12,7 @@ from typing import Final
 from framegate.pipelines.results.opened import Opened
 
 # Under these two strategies `always` and `never` are the strategy's own words, and the gate would decide.
-_FREE: Final = """(confidence_first IS NOT NULL AND (gate_reason IN ('confident', 'unsure', 'audit')
+_FREE: Final = """(confidence_first IS NOT NULL AND (gate_reason IN ('confident', 'unsure', 'audit', 'asked')
             OR strategy = 'always_think' AND gate_reason = 'always'
             OR strategy = 'direct' AND gate_reason = 'never'))"""
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from framegate.pipelines.commit.runs import deepens
 from framegate.pipelines.commit.seal_log import SealRecord
 
 Runs = Sequence[Mapping[str, Any]]
@@ -76,5 +77,5 @@ def newest_of(order: Iterable[tuple[str, str]]) -> Asked:
 
 
 def _asked(run: Mapping[str, Any]) -> bool:
-    """Whether the run went as far as to ask; one that was refused did not."""
-    return bool(run.get("questions")) and run.get("stop_code") != "refused"
+    """Whether the run went as far as to ask; one that was refused did not, and a deepening asks nothing new."""
+    return bool(run.get("questions")) and run.get("stop_code") != "refused" and not deepens(run)

@@ -15,7 +15,7 @@ from framegate.schemas.clip import Member, Refusal, Video, make_video_id
 from framegate.schemas.escape import escape, escape_name, is_unicode
 from framegate.schemas.retries import NOT_FOUND
 from framegate.schemas.tables import FOUND
-from framegate.schemas.unit import video_of
+from framegate.schemas.video_row import video_of
 
 ABSENT: Final = "absent"
 """The version of an object that a list or manifest names and storage does not have. Planning puts the version in its

@@ -1,7 +1,7 @@
 """The inputs of a video: values from its manifest row and its side files.
 
 They are columns while all videos are looked at, and are packed row by row only for those with work left (see
-`schemas.unit.inputs_bytes`), because packing takes 5 microseconds and some hundred bytes a row.
+`schemas.video_row.inputs_bytes`), because packing takes 5 microseconds and some hundred bytes a row.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from framegate.schemas.tables import INPUT_PREFIX
-from framegate.schemas.unit import inputs_table
+from framegate.schemas.video_row import inputs_table
 
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 

@@ -133,6 +133,7 @@ def _given_up(planned: PlannedVideo, num_deaths: int) -> DecodedUnit:
         decoder="",
         failure=crash_failure("decode", num_deaths),
         failed_attempt=planned.undecoded_attempts + 1,
+        wanted=planned.wanted,
     )
 
 

@@ -1,5 +1,5 @@
-"""Commits, seals, foldings and erasures in any order, each of them dying between any two requests: every row, record
-and plan exactly once."""
+"""Commits, deepenings, seals, foldings and erasures in any order, each of them dying between any two requests: every
+row, record and plan exactly once."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ class MortalStore(Store):
 
 
 class Archive(RuleBasedStateMachine):
-    """What was committed is kept as sets of keys beside the output: `answered`, and `failed` with attempts."""
+    """What was committed is kept as sets of keys beside the output: `answered`, `deepened`, and `failed` with
+    attempts."""
 
     units: SimpleNamespace
     facts: RunFacts
@@ -101,6 +102,7 @@ class Archive(RuleBasedStateMachine):
         self.output = Output.at("memory://archive")
         self.answered: set[tuple] = set()
         self.failed: set[tuple] = set()
+        self.deepened: set[tuple] = set()
         self.erased: set[str] = set()
         self.maybe_erased: set[str] = set()
         self.runs: dict[str, str] = {}
@@ -129,6 +131,30 @@ class Archive(RuleBasedStateMachine):
                 self.failed.add((video.uri, clip, question.hash, attempt))
             else:
                 self.answered.add((video.uri, clip, question.hash))
+
+    @rule(
+        name=st.sampled_from(NAMES),
+        indexes=st.sampled_from(RANGES),
+        failing=st.booleans(),
+        attempt=st.integers(1, 2),
+        run=st.integers(1, 2),
+    )
+    def deepen(self, name: str, indexes: range, failing: bool, attempt: int, run: int) -> None:
+        """A deepening commits a unit of rows that are sealed; two of them, and late ones, the same rows."""
+        video, questions = self.units.make_video(name), self.units.QUESTIONS[:2]
+        keys = {(video.uri, clip, question.hash) for clip, question in itertools.product(indexes, questions)}
+        if not keys <= {row[:3] for row in self.sealed("results")}:
+            return
+        unit = self.units.make_deepened(video, indexes, num_clips=NUM_CLIPS, failing=failing, attempt=attempt + 5)
+        facts = replace(self.facts, run_id=f"deepening-{run}")
+        uri = unit_uri(self.output.layout, unit, facts.config_id)
+        is_there = uri.removeprefix("memory:/") in MemoryFileSystem.store
+        commit_unit(self.output, unit, facts, written_at=NOON)
+        if is_there:
+            return
+        failed = {key for key in keys if failing and key[2] == questions[-1].hash}
+        self.failed |= {(*key, attempt + 5) for key in failed}
+        self.deepened |= keys - failed
 
     @rule(requests=requests, file_bytes=st.sampled_from([4096, 2**20]))
     def seal(self, requests: int, file_bytes: int) -> None:
@@ -212,8 +238,23 @@ class Archive(RuleBasedStateMachine):
         """What was committed and not erased is sealed or still in the journal."""
         kept = {row[:3] for row in self.sealed("results")} | {row[:3] for row in self.journal("answer")}
         assert {key for key in self.answered if key[0] not in self.maybe_erased} <= kept
-        kept = set(self.sealed("failures")) | set(self.journal("failure"))
+        kept = set(self.sealed("failures")) | set(self.journal("failure")) | set(self.rows("deepened", "failure"))
         assert {key for key in self.failed if key[0] not in self.maybe_erased} <= kept
+
+    @invariant()
+    def each_row_is_as_before_or_as_after(self) -> None:
+        """What a deepening committed and nobody erased is in its row, or still waits."""
+        completed = set()
+        for row in self.full_rows("results"):
+            key = (row["video_uri"], row["clip_index"], row["question_hash"])
+            after = (row["thinking"], row["answer_second"], row["deepened_at"], row["num_thinking_tokens"])
+            assert after in ((False, None, None, 0), (True, "no", NOON, 7))
+            assert row["answer_first"] == "yes"
+            if row["thinking"]:
+                completed.add(key)
+        assert completed <= self.deepened
+        waiting = {row[:3] for row in self.rows("deepened", "deepened")}
+        assert {key for key in self.deepened if key[0] not in self.maybe_erased} <= completed | waiting
 
     @invariant()
     def no_record_and_no_plan_is_lost(self) -> None:
@@ -225,7 +266,7 @@ class Archive(RuleBasedStateMachine):
             assert {f"{name}.mp4" for name in NAMES} - self.maybe_erased <= set(planned)
 
     def assert_all_is_sealed(self) -> None:
-        assert self.journal("answer") == self.journal("failure") == []
+        assert self.journal("answer") == self.journal("failure") == self.rows("deepened") == []
         for table, known in (("results", self.answered), ("failures", self.failed)):
             sealed = [row[:3] if table == "results" else row for row in self.sealed(table)]
             expected = sorted(key for key in known if key[0] not in self.maybe_erased)
@@ -248,16 +289,15 @@ class Archive(RuleBasedStateMachine):
         return self.rows("journal", kind)
 
     def rows(self, folder: str, kind: str | None = None) -> list[tuple]:
-        found = []
-        for path, object in list(MemoryFileSystem.store.items()):
-            if path.split("/")[2] == folder:
-                rows = parse_unit(path, object.getvalue()).to_pylist()
-                found += [
-                    (row["video_uri"], row["clip_index"], row["question_hash"], row.get("attempts"))
-                    for row in rows
-                    if kind is None or row["row_kind"] == kind
-                ]
-        return found
+        return [
+            (row["video_uri"], row["clip_index"], row["question_hash"], row.get("attempts"))
+            for row in self.full_rows(folder)
+            if kind is None or row["row_kind"] == kind
+        ]
+
+    def full_rows(self, folder: str) -> list[dict]:
+        files = [(path, object) for path, object in MemoryFileSystem.store.items() if path.split("/")[2] == folder]
+        return [row for path, object in files for row in parse_unit(path, object.getvalue()).to_pylist()]
 
 
 def test_every_row_exactly_once(units: SimpleNamespace, facts: RunFacts, memory_root: str) -> None:

@@ -35,6 +35,15 @@ from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.schemas.job import load_job
 flow.run(load_job("job.yaml"), engine_factory=ScriptedEngine, in_process=True)
 """
+DEEPEN = """
+from framegate.pipelines.deepen import deepen
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.results.deepenable import Chosen, read_deepenable
+from framegate.schemas.job import load_job
+job, chosen = load_job("job.yaml"), Chosen(threshold=0.9999)
+select = lambda config_id: read_deepenable(job.config.output, config_id, chosen)
+deepen(job, select, threshold=0.9999, engine_factory=ScriptedEngine, in_process=True)
+"""
 QUESTIONS = [
     {"id": "door", "text": "Is it open?", "type": "choice", "options": ["open", "closed"]},
     {"id": "people", "text": "How many?", "type": "number"},
@@ -46,7 +55,8 @@ def outputs(
     tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path], model_folder: Path
 ) -> tuple[Path, ...]:
     """An output of which a run was killed as it committed its second unit; the same after the next run, and after
-    one video was erased; and that with its seals, runs and plans folded. A manifest of two videos, one that is none,
+    one video was erased; that with its seals, runs and plans folded; and one whose rows were deepened, which was killed
+    as it committed its first unit. A manifest of two videos, one that is none,
     and a tar shard of one."""
     folder = tmp_path_factory.mktemp("output")
     for number in range(2):
@@ -90,11 +100,14 @@ def outputs(
         row = dict(zip(PLAN.names, ("a" * 16, "gone.mp4", "1", ["b" * 16], known.stem), strict=True))
         record_plan(folded, f"night-{number}", pa.Table.from_pylist([row]))
     fold_old_runs(folded, now())
-    return folder / "killed", folder / "index", folder / "folded"
+    shutil.copytree(folder / "index", folder / "deepened")
+    (folder / "job.yaml").write_text(yaml.safe_dump({**adopting, "output": {**job["output"], "uri": "deepened"}}))
+    assert run(folder, DEEPEN, FRAMEGATE_FAIL_AT="deepen.committed:1") == -signal.SIGKILL
+    return folder / "killed", folder / "index", folder / "folded", folder / "deepened"
 
 
-def run(folder: Path, **environment: str) -> int:
+def run(folder: Path, script: str = RUN, **environment: str) -> int:
     # Not in the folder of the sources, but with what this process finds its modules by.
     paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-c", RUN]
+    command = [sys.executable, "-c", script]
     return subprocess.run(command, cwd=folder, env={**os.environ, **paths, **environment}).returncode

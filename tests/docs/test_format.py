@@ -30,6 +30,7 @@ KINDS = {
     "clips": r"clips/.+\.parquet",
     "videos": r"videos/\d{8}(?:\.all)?\.parquet",
     "journal": rf"journal/config_id={ID}/{ID}/.+\.arrow\.zst",
+    "deepened": rf"deepened/config_id={ID}/{ID}/.+\.arrow\.zst",
     "seal plan": rf"seals/config_id={ID}/\d{{8}}\.plan\.parquet",
     "seal record": rf"seals/config_id={ID}/\d{{8}}\.json",
     "seal history": rf"seals/config_id={ID}/history\.json\.gz",
@@ -51,6 +52,8 @@ KINDS = {
     "erasure receipt": r"erasures/[^/.]+\.json",
     "layout": r"layout\.json",
 }
+SAME_COLUMNS = ("results", "failures", "clips", "journal", "deepened")
+"""Kinds whose columns are told from the schemas."""
 INNER = {
     "certificate",
     "plan history metadata",
@@ -66,7 +69,7 @@ INNER = {
 
 @pytest.fixture(scope="module")
 def objects(outputs: tuple[Path, ...]) -> dict[str, list[Path]]:
-    """Every object of both outputs by its kind; one of no kind fails. Hidden files are none."""
+    """Every object of the outputs by its kind; one of no kind fails. Hidden files are none."""
     found: dict[str, list[Path]] = {}
     for root in outputs:
         for path in sorted(path for path in root.rglob("[!.]*") if path.is_file()):
@@ -78,7 +81,7 @@ def objects(outputs: tuple[Path, ...]) -> dict[str, list[Path]]:
 
 def test_every_kind_of_object_is_there_and_described(objects: dict[str, list[Path]]) -> None:
     assert set(objects) == set(KINDS)
-    assert set(DOCUMENTED) == (set(KINDS) - {"results", "failures", "clips"}) | INNER
+    assert set(DOCUMENTED) == (set(KINDS) - {"results", "failures", "clips", "deepened"}) | INNER
 
 
 def test_the_tree_of_the_page_names_every_kind() -> None:
@@ -121,7 +124,7 @@ def fields_of(kind: str, path: Path) -> dict[str, Any]:
     return yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("results", "failures", "clips", "journal")])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in SAME_COLUMNS])
 def test_each_object_has_the_fields_of_the_page(objects: dict[str, list[Path]], kind: str) -> None:
     for path in objects[kind]:
         assert set(fields_of(kind, path)) == set(DOCUMENTED[kind]), path
@@ -150,5 +153,5 @@ def test_tables_and_journal_have_the_columns_of_the_page(objects: dict[str, list
         for path in objects[kind]:
             assert set(fields_of(kind, path)) == set(schema.names)
     told = ({*RESULTS.names, *FAILURES.names, *CLIPS.names} - {"config_id"}) | set(DOCUMENTED["journal"])
-    for path in objects["journal"]:
+    for path in (*objects["journal"], *objects["deepened"]):
         assert set(fields_of("journal", path)) == told

@@ -1,4 +1,4 @@
-"""At every named place a run, a seal or an erasure may die or freeze: no row is lost, doubled or changed."""
+"""At every named place a run, a deepening, a seal or an erasure may die or freeze: no row is lost or doubled."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ LATER = [
     *list_faults(("put.before", "put.after"), numbers=(8, 20, 30), kinds=KINDS),
     *list_faults(("delete.before", "delete.after"), numbers=(4, 10), kinds=KINDS),
     *list_faults(("seal.planned", "seal.file", "seal.recorded", "seal.deleted"), numbers=(2,), kinds=KINDS),
+    *list_faults(("deepen.committed", "deepen.file", "deepen.deleted"), numbers=(3,), kinds=("killed",)),
 ]
 # Places at which a frozen process that wakes up again may write what others have written meanwhile: with all that kill,
 # these are tried each time. All of them: FRAMEGATE_FAULTS=1 pytest tests/faults, or framegate bench faults.
 WAKES_UP = ("put.before", "delete.before", "attempt.after", "reason.after", "commit.before", "seal.reserved",
-            "seal.file", "seal.recorded", "erase.noted", "erase.replaced")  # fmt: skip
+            "seal.file", "seal.recorded", "deepen.committing", "deepen.file", "erase.noted",
+            "erase.replaced")  # fmt: skip
 EVERY = os.environ.get("FRAMEGATE_FAULTS") == "1"
 TRIED = [fault for fault in [*list_faults(), *LATER] if EVERY or fault.kind == "killed" or fault.place in WAKES_UP]
 
@@ -47,6 +49,12 @@ def test_the_same_run_three_times_at_once_is_one_run(bench: Workbench) -> None:
 
 def test_an_undisturbed_run_has_all_rows(bench: Workbench) -> None:
     assert Counter(row.split()[0] for row in bench.rows.elements()) == {"results": 6 * 2, "failures": 2, "clips": 6}
+
+
+def test_an_undisturbed_deepening_completes_rows_and_has_no_other(bench: Workbench) -> None:
+    assert len([*bench.deepened.elements()]) == len([*bench.rows.elements()])
+    assert sum("('thinking', True)" in row for row in bench.deepened.elements()) == 6 * 2
+    assert not any("('thinking', True)" in row for row in bench.rows.elements())
 
 
 def test_without_the_variable_nothing_happens() -> None:

@@ -24,7 +24,8 @@ from framegate.schemas.config import InputConfig
 from framegate.schemas.qa import Question
 from framegate.schemas.read_back import ANSWERED_KEYS, FAILED_KEYS
 from framegate.schemas.tables import FOUND
-from framegate.schemas.unit import PlannedVideo, inputs_bytes, inputs_table
+from framegate.schemas.unit import PlannedVideo
+from framegate.schemas.video_row import inputs_bytes, inputs_table
 
 NAMES = st.text("abcdefghij_.0", min_size=1, max_size=5)
 

@@ -6,7 +6,7 @@ WITH weighed AS (
       WHEN (
         NOT confidence_first IS NULL
         AND (
-          gate_reason IN ('confident', 'unsure', 'audit')
+          gate_reason IN ('confident', 'unsure', 'audit', 'asked')
           OR strategy = 'always_think'
           AND gate_reason = 'always'
           OR strategy = 'direct'

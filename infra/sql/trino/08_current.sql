@@ -55,6 +55,7 @@ SELECT
   a."prompt_seconds",
   a."first_answer_seconds",
   a."thinking_seconds",
+  a."answer_first_tokens",
   a."threshold",
   a."audit_rank",
   a."audit_rate",
@@ -65,6 +66,8 @@ SELECT
   a."config_id",
   a."run_id",
   a."written_at",
+  a."deepened_at",
+  a."deepened_run_id",
   CASE WHEN NOT v."input_dock" IS NULL THEN v."input_dock" ELSE a."input_dock" END AS "input_dock",
   CONCAT(
     COALESCE(CAST(a.video_id AS VARCHAR), ''),

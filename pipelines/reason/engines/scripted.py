@@ -95,11 +95,18 @@ class ScriptedEngine:
         texts = running.ask.budget.forced_texts
         if running.course.forced:
             index = running.course.forced.popleft()
+            if index >= len(texts):  # the model's own token of before, which is given back to it
+                return self._given(running, index)
             return Token(index, texts[index].encode(), 0.0, entropy=0.0)
         token = next(running.tokens, None)
         if token is None:
             raise EngineError(f"the course goes on beyond its budget of {running.ask.budget.num_tokens} tokens")
         return token
+
+    def _given(self, running: _Running, token_id: int) -> Token:
+        """The script goes on behind a token that it wrote before; another one stands for a text of no bytes."""
+        written = next(running.tokens, None)
+        return written if written is not None and written.id == token_id else Token(token_id, b"", 0.0)
 
 
 class _Running(NamedTuple):

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from framegate.pipelines.reason.asking.prompt import PromptText
 from framegate.schemas.clip import FrameBatch
+from framegate.schemas.deepening import GivenAnswer
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
 
@@ -105,12 +106,14 @@ class ClipFrames:
 
     `id` is the caller's, and another one each time the clip is asked about. `key` stays the same; it is empty where the
     clip is of no archive.
+    `given` has, by question_hash, first answers that are there already and are gone on from.
     """
 
     id: str
     frames: FrameBatch
     start_seconds: float
     key: str = ""
+    given: Mapping[str, GivenAnswer] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

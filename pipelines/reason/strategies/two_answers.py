@@ -151,10 +151,19 @@ class TwoAnswerCourse:
     """The tokens of one question, what was found in them, and what was decided. `verdict` is there after the first
     answer, `finish_reason` when it is over."""
 
-    def __init__(self, question: Question, *, ruling: Ruling, max_answer_tokens: int, max_thinking_tokens: int) -> None:
+    def __init__(
+        self,
+        question: Question,
+        *,
+        ruling: Ruling,
+        max_answer_tokens: int,
+        max_thinking_tokens: int,
+        given: Sequence[int] = (),
+    ) -> None:
+        """`given`: tokens of the first answer that is there already; the engine writes them again, and goes on."""
         self.question = question
         self.token_ids: list[int] = []
-        self.forced: deque[int] = deque()
+        self.forced: deque[int] = deque(given)
         self.verdict: Verdict | None = None
         self.finish_reason: FinishReason | None = None
         self._ruling = ruling
@@ -236,6 +245,7 @@ class TwoAnswerCourse:
             threshold=self._ruling.threshold,
             audit_rank=self._ruling.audit_rank,
             audit_rate=self._ruling.audit_rate,
+            first_token_ids=None if self.num_thinking_tokens else tuple(self.token_ids),
         )
 
     def _watch_first_answer(self, box: Box | None, ends_turn: bool) -> None:

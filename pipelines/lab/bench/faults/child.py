@@ -1,23 +1,27 @@
 """The process of a command that may be killed: `python -m framegate.pipelines.lab.bench.faults.child SPEC`.
 
-SPEC is a JSON text: `job` (a job file's values), `action` (run or erase), `in_process` (without Ray), `uris` (to be
-erased). Exits with 0 where the command ended and nothing is left to do, and as `framegate run` does where a signal
-stopped it.
+SPEC is a JSON text: `job` (a job file's values), `action` (run, deepen or erase), `in_process` (without Ray), `uris`
+(to be erased). Exits with 0 where the command ended and nothing is left to do, and as `framegate run` does where a
+signal stopped it.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Any, Final
 
 from framegate.pipelines import flow
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.deepen import deepen
 from framegate.pipelines.erase.erase import erase
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.results.deepenable import Chosen, read_deepenable
 from framegate.schemas.errors import RunStopped
-from framegate.schemas.job import parse_job
-from framegate.schemas.run import Stop
+from framegate.schemas.job import Job, parse_job
+from framegate.schemas.run import RunSummary, Stop
+
+DEEPENED_TO: Final = 0.9995  # above what the scripted engine is sure of
 
 
 def carry_out(spec: dict[str, Any]) -> int:
@@ -27,10 +31,23 @@ def carry_out(spec: dict[str, Any]) -> int:
         erase(Output.open(job.config.output), spec["uris"])
         return 0
     try:
-        summary = flow.run(job, engine_factory=ScriptedEngine, in_process=spec["in_process"])
+        summary = _run(job, spec)
     except RunStopped as stopped:
         return _exit_code(stopped.stop)
     return _exit_code(summary.stop) if summary.stop is not None else int(not summary.is_complete)
+
+
+def _run(job: Job, spec: dict[str, Any]) -> RunSummary:
+    if spec["action"] == "run":
+        return flow.run(job, engine_factory=ScriptedEngine, in_process=spec["in_process"])
+    chosen = Chosen(threshold=DEEPENED_TO)
+    return deepen(
+        job,
+        lambda config_id: read_deepenable(job.config.output, config_id, chosen),
+        threshold=chosen.threshold,
+        engine_factory=ScriptedEngine,
+        in_process=spec["in_process"],
+    )
 
 
 def _exit_code(stop: Stop) -> int:

@@ -20,7 +20,7 @@ from framegate.pipelines.failpoints import DRIVER_SIGNALS, FAIL_AT, FAIL_ONCE, F
 from framegate.pipelines.lab.bench.faults.earlier_nights import CONFIG_ID
 from framegate.pipelines.lab.bench.faults.workbench import Ended, Fault, Verdict, Workbench, wait
 
-NOT_OF_A_RUN: Final = ("erase", "replace")
+NOT_OF_A_RUN: Final = ("erase", "replace")  # nor of a deepening
 NOISE: Final = ("Traceback", "infinite", "Exception ignored")
 MAX_STOP_SECONDS: Final = 25.0  # run.grace_seconds, by default
 
@@ -28,9 +28,9 @@ MAX_STOP_SECONDS: Final = 25.0  # run.grace_seconds, by default
 def list_signals(
     places: Sequence[str] = PLACES, *, numbers: Sequence[int] = (1,), kinds: Sequence[str] = ()
 ) -> list[Fault]:
-    """A fault for each signal at each place of a run."""
+    """A fault for each signal at each place of a run, or of a deepening."""
     return [
-        Fault(place=place, number=number, kind=kind, action="run")
+        Fault(place=place, number=number, kind=kind, action="deepen" if place.startswith("deepen") else "run")
         for kind in kinds or DRIVER_SIGNALS
         for place in places
         for number in numbers
@@ -54,18 +54,19 @@ def try_signals(bench: Workbench, faults: Sequence[Fault]) -> Iterator[Verdict]:
 def try_signal(bench: Workbench, fault: Fault) -> Verdict:
     """Runs with the signal, looks at what it left, and runs again."""
     began = time.monotonic()
-    output = bench.begin(f"{fault.kind}-{fault.place}-{fault.number}")
+    output = bench.begin(f"{fault.kind}-{fault.place}-{fault.number}", deepens=fault.action == "deepen")
     once = bench.folder / f"{output.name}.happened"
     faulty = {FAIL_AT: f"{fault.place}:{fault.number}", FAIL_WITH: fault.kind, FAIL_ONCE: str(once)}
-    ended = wait(bench.start("run", output, faulty))
+    ended = wait(bench.start(fault.action, output, faulty))
     happened = once.exists()
     seconds = time.time() - once.stat().st_mtime if happened else 0.0
     complaints = [*_of_the_end(fault, ended, output, happened=happened, seconds=seconds), *_of_the_books(output)]
-    again = wait(bench.start("run", output))
+    again = wait(bench.start(fault.action, output))
     if again.returncode:
         complaints.append(f"the next run ended with {again.returncode}: {again.stderr[-300:]}")
     quiet = Ended(ended.args, int(bool(complaints)), "", "; ".join(complaints))
-    return bench.judge(fault, quiet, output, bench.rows, began, happened, 2, 0)
+    expected = bench.deepened if fault.action == "deepen" else bench.rows
+    return bench.judge(fault, quiet, output, expected, began, happened, 2, 0)
 
 
 def _of_the_end(fault: Fault, ended: Ended, output: Path, *, happened: bool, seconds: float) -> Iterator[str]:

@@ -32,7 +32,7 @@ from framegate.pipelines.lab.bench.faults.small_archive import QUESTIONS, make_a
 KINDS = ("killed", "frozen")
 UNLIKE = (  # columns in which two runs may differ
     *("run_id", "written_at", "question_since", "decode_seconds", "engine_seconds"),
-    *("prompt_seconds", "first_answer_seconds", "thinking_seconds"),
+    *("prompt_seconds", "first_answer_seconds", "thinking_seconds", "deepened_at", "deepened_run_id"),
 )
 SEALED_TABLES = ("results", "failures", "clips")
 MAX_COMMANDS = 6  # after one that was killed; if it takes more, it does not end at all
@@ -44,7 +44,7 @@ Ended = subprocess.CompletedProcess[str]
 class Fault:
     """What happens to a process, and where: at its `number`-th time at `place`.
 
-    action   the command: run or erase
+    action   the command: run, deepen or erase
     kind     killed, frozen until another has done its work, raced: so many at once, or the signal that its driver gets
     """
 
@@ -88,9 +88,12 @@ class Workbench:
         if (ended := wait(self.start("run", whole))).returncode != 0:
             raise RuntimeError(f"the run that nobody disturbs failed: {ended.stderr[-2000:]}")
         self.rows = read_rows(whole)
+        self.deepened = self._deepen_all(whole)
 
-    def begin(self, name: str) -> Path:
-        """An output that holds nothing but the records of some nights."""
+    def begin(self, name: str, *, deepens: bool = False) -> Path:
+        """An output that holds nothing but the records of some nights, or what is to be deepened."""
+        if deepens:
+            return Path(shutil.copytree(self.folder / "undisturbed", self.folder / name))
         put_nights(Output.at(str(self.folder / name)))
         return self.folder / name
 
@@ -98,7 +101,10 @@ class Workbench:
         """Inject the fault into one command, and give the command again until it ends."""
         began = time.monotonic()
         output, expected = self.folder / f"{fault.kind}-{fault.place}-{fault.number}", self.rows
-        if fault.action == "erase":
+        if fault.action == "deepen":
+            self.begin(output.name, deepens=True)
+            expected = self.deepened
+        elif fault.action == "erase":
             shutil.copytree(self.folder / "undisturbed", output)
             expected = Counter({row: n for row, n in self.rows.items() if self._erased not in row})
         else:
@@ -148,6 +154,14 @@ class Workbench:
             complaint=ended.stderr[-500:] if ended.returncode else lost_nights,
             seconds=time.monotonic() - began,
         )
+
+    def _deepen_all(self, whole: Path) -> Counter[str]:
+        """The rows of the undisturbed run after a deepening that nobody disturbs either."""
+        output = self.folder / "deepened"
+        shutil.copytree(whole, output)
+        if (ended := wait(self.start("deepen", output))).returncode != 0:
+            raise RuntimeError(f"the deepening that nobody disturbs failed: {ended.stderr[-2000:]}")
+        return read_rows(output)
 
     def _kill(self, fault: Fault, output: Path, environment: dict[str, str]) -> tuple[Ended, int]:
         ended = wait(self.start(fault.action, output, environment))
@@ -218,13 +232,17 @@ def list_faults(
 ) -> list[Fault]:
     """A fault of each kind at each place with each number; the action is the command that reaches the place."""
     return [
-        Fault(
-            place=place, number=number, kind=kind, action="erase" if place.startswith(("erase", "replace")) else "run"
-        )
+        Fault(place=place, number=number, kind=kind, action=_action_at(place))
         for kind in kinds
         for place in places
         for number in numbers
     ]
+
+
+def _action_at(place: str) -> str:
+    if place.startswith("deepen"):
+        return "deepen"
+    return "erase" if place.startswith(("erase", "replace")) else "run"
 
 
 def try_all(bench: Workbench, faults: Sequence[Fault]) -> Iterator[Verdict]:

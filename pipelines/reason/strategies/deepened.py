@@ -1,0 +1,78 @@
+"""Go on from a first answer that is there: the model gets it back, and thinks. What `framegate deepen` asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from framegate.pipelines.reason.strategies.gated import judge
+from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, FinishedAsk
+from framegate.pipelines.reason.strategies.two_answers import Decide, FirstAnswer, Ruling, TwoAnswers
+from framegate.schemas.deepening import GivenAnswer
+from framegate.schemas.errors import FirstAnswerDiffers
+from framegate.schemas.qa import Answer, Question, Verdict
+
+ASKED = "asked"
+"""Why a row was thought about whose confidence would have let it go: a person asked for it."""
+
+
+def think_after(
+    first: FirstAnswer, confidence: float | None, *, known: float | None, threshold: float | None
+) -> Verdict:
+    """Think, for the reason that a gate with this threshold would have had; else as somebody asked for it.
+
+    The confidence is the `known` one, where there is one: what was measured when the answer was given.
+    """
+    if confidence is not None and known is not None:
+        confidence = known
+    if first != "box" or threshold is not None:
+        verdict = judge(first, confidence, 0.0 if threshold is None else threshold)
+        if verdict.route == "think":
+            return verdict
+    return Verdict(route="think", reason=ASKED, confidence=confidence)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deepened(TwoAnswers):
+    """Of each question at each clip the `given` first answer of its `ClipFrames` goes first. Its tokens are written
+    again one by one, as the model wrote them, so that all that follows is what an undisturbed sequence would have.
+
+    Where a row has no tokens, the question is asked from the start: the most probable tokens are the same ones. A first
+    answer that is another one all the same fails the question (FirstAnswerDiffers), and its row stays as it was.
+
+    `threshold`: the new one; None where rows were chosen in another way.
+    """
+
+    threshold: float | None
+
+    @property
+    def name(self) -> str:
+        return "gated"
+
+    @property
+    def decide(self) -> Decide:
+        return partial(think_after, known=None, threshold=self.threshold)
+
+    def begin(self, clip: ClipFrames, question: Question) -> Sequence[Ask]:
+        (ask,) = super().begin(clip, question)
+        make_course = partial(ask.make_course, given=_given(clip, question).token_ids or ())
+        return [replace(ask, make_course=make_course)]
+
+    def ruling(self, clip: ClipFrames, question: Question) -> Ruling:
+        known = _given(clip, question).confidence
+        return Ruling(decide=partial(think_after, known=known, threshold=self.threshold), threshold=self.threshold)
+
+    def after(self, finished: Sequence[FinishedAsk], num_open: int) -> Answer:
+        answer = super().after(finished, num_open)
+        given = _given(finished[0].ask.clip, answer.question)
+        if answer.answer_first != given.answer_first:
+            raise FirstAnswerDiffers(
+                f"the first answer was {given.answer_first!r}, and is {answer.answer_first!r} now that it was asked"
+                f" again of {answer.question.id}"
+            )
+        return answer
+
+
+def _given(clip: ClipFrames, question: Question) -> GivenAnswer:
+    return clip.given[question.hash]

@@ -1,0 +1,121 @@
+"""The rows that `framegate deepen` may take up: those of one config_id that were not thought about, as they are sealed.
+
+What chooses among them is a threshold, a condition in SQL, and names of questions; each that is given narrows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from framegate.pipelines.results.statements import check_statement
+from framegate.pipelines.results.view_sql import text_literal
+from framegate.pipelines.results.views import query
+from framegate.schemas.config import OutputConfig
+from framegate.schemas.deepening import DEEPENABLE
+from framegate.schemas.errors import ConfigError, QueryError
+
+WENT: Final = "(gate_reason IN ('confident', 'deferred') AND (confidence_first IS NULL OR confidence_first < {}))"
+"""What a threshold chooses: rows that were let go, and would stay with it."""
+
+_ROWS: Final = """
+    WITH chosen AS (
+        SELECT * FROM answers WHERE NOT thinking AND deepened_at IS NULL AND {conditions}
+    ), failed AS (
+        SELECT video_id, clip_index, question_hash, max(attempts) AS num_failures,
+            arg_max(reason, written_at) AS reason, max(written_at) AS failed_at
+        FROM failure_history WHERE question_hash IS NOT NULL GROUP BY ALL
+    )
+    SELECT video_id, video_uri, clip_index, question_id, question_hash, question, answer_type, question_options,
+        answer_first, confidence_first, gate_reason, answer_first_tokens,
+        coalesce(num_failures, 0)::INTEGER AS num_failures,
+        CASE WHEN failed_at > written_at THEN reason END AS failed_reason,
+        CASE WHEN failed_at > written_at THEN failed_at END AS failed_at
+    FROM chosen LEFT JOIN failed USING (video_id, clip_index, question_hash)
+    ORDER BY video_id, clip_index, question_hash"""
+
+_TOKENS: Final = """
+    SELECT question_hash, avg(num_thinking_tokens)::DOUBLE AS tokens FROM answers
+    WHERE thinking GROUP BY question_hash"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """
+    threshold   rows that were let go with a confidence below it; None: whatever their confidence
+    where       a condition over the columns of the view `answers`; None: all
+    questions   ids of questions; none: all
+    """
+
+    threshold: float | None
+    where: str | None = None
+    questions: tuple[str, ...] = ()
+
+    @property
+    def conditions(self) -> str:
+        """As SQL."""
+        parts = []
+        if self.threshold is not None:
+            parts.append(WENT.format(repr(float(self.threshold))))
+        if self.where is not None:
+            parts.append(f"(\n{self.where}\n)")
+        if self.questions:
+            parts.append(f"question_id IN ({', '.join(map(text_literal, self.questions))})")
+        return " AND ".join(parts) or "true"
+
+
+def check_chosen(chosen: Chosen) -> None:
+    """Raises QueryError where the condition is more, or less, than one condition."""
+    if chosen.where is None:
+        return
+    try:
+        check_statement(f"SELECT 1 FROM answers WHERE (\n{chosen.where}\n)")
+    except QueryError as error:
+        raise QueryError(f"--where {chosen.where!r} is no condition in SQL: {error}") from error
+    if not _is_one_expression(chosen.where):
+        raise QueryError(
+            f"--where {chosen.where!r} closes a bracket that it did not open: give one condition, such as"
+            " \"camera = 'north' AND confidence_first < 0.99\""
+        )
+
+
+def read_deepenable(config: OutputConfig, config_id: str, chosen: Chosen) -> pa.Table:
+    """The rows that are chosen, in DEEPENABLE, by video. Nothing is changed.
+
+    Raises ConfigError where no row is of a question that is named, or nothing is sealed under the config_id,
+    QueryError, StorageError.
+    """
+    check_chosen(chosen)
+    ask = partial(query, config.uri, config.storage_options, config_id=config_id)
+    if chosen.questions:
+        _check_questions(ask("SELECT DISTINCT question_id FROM answers ORDER BY 1"), chosen.questions)
+    return ask(_ROWS.format(conditions=chosen.conditions)).cast(DEEPENABLE)
+
+
+def read_mean_tokens(config: OutputConfig, config_id: str) -> dict[str, float]:
+    """By question_hash how many tokens the thoughts of its answers took on average, where there were any."""
+    rows = query(config.uri, config.storage_options, _TOKENS, config_id=config_id).to_pylist()
+    return {row["question_hash"]: row["tokens"] for row in rows}
+
+
+def _check_questions(known: pa.Table, wanted: tuple[str, ...]) -> None:
+    there = known.column("question_id").to_pylist()
+    if missing := [name for name in wanted if name not in there]:
+        raise ConfigError(
+            f"--question {missing[0]}: no answer here is of a question with that id; there are {', '.join(there)}"
+        )
+
+
+def _is_one_expression(text: str) -> bool:
+    """Whether each bracket that is closed was opened in the text, outside of literals and comments."""
+    encoded, depth = text.encode(), 0
+    for offset, kind in duckdb.tokenize(text):
+        if kind.name == "operator":
+            depth += {b"(": 1, b")": -1}.get(encoded[offset : offset + 1], 0)
+        if depth < 0:
+            return False
+    return depth == 0

@@ -1,0 +1,384 @@
+"""Rows are completed in place: a glob shows each as before or as after, whoever is killed, frozen or started twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from framegate.pipelines.audit.audit import audit
+from framegate.pipelines.commit.journal import commit_unit, read_receipt
+from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.seal import compact, finish_seals, migrate, seal
+from framegate.pipelines.commit.seal_log import SealLog
+from framegate.pipelines.commit.unit_format import parse_unit
+from framegate.pipelines.commit.unit_rows import RunFacts
+from framegate.pipelines.erase.erase import erase
+from framegate.pipelines.store import Store
+from framegate.pipelines.store.parquet import parse_parquet
+from framegate.schemas.counts import Counts
+from framegate.schemas.deepening import ADDED, GATE_COLUMN, REPLACED
+from framegate.schemas.unit import AnsweredUnit, Failure
+from tests.old_outputs import take_newer_columns_out
+from tests.watched_store import Killed, WatchedStore
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+LATER = NOON + timedelta(days=1)
+NAMES = "abc"
+Rows = dict[tuple[str, int, str], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class World:
+    """An output with sealed rows: of each video two clips, two questions."""
+
+    output: Output
+    units: SimpleNamespace
+    facts: RunFacts
+
+    @property
+    def deepening(self) -> RunFacts:
+        return replace(self.facts, run_id="deepening")
+
+    def answer(self, *names: str) -> None:
+        for name in names:
+            unit = self.units.make_unit(self.units.make_video(name), range(2), num_clips=2)
+            commit_unit(self.output, unit, self.facts, written_at=NOON)
+
+    def deepen(self, *names: str, **how: Any) -> None:
+        for name in names:
+            self.commit(self.units.make_deepened(self.units.make_video(name), range(2), num_clips=2, **how))
+
+    def commit(self, unit: AnsweredUnit, facts: RunFacts | None = None) -> None:
+        commit_unit(self.output, unit, facts or self.deepening, written_at=LATER)
+
+    def seal(self, store: Store | None = None, *, file_bytes: int = 2**20) -> None:
+        output = self.output if store is None else Output(store, self.output.layout)
+        seal(output, self.facts.config_id, file_bytes=file_bytes)
+
+    def rows(self, table: str = "results") -> Rows:
+        found: Rows = {}
+        for info in self.output.list(table):
+            for row in parse_parquet(info.uri, Store().read(info.uri)).to_pylist():
+                key = (row["video_uri"], row["clip_index"], row["question_hash"])
+                assert key not in found, f"{key} stands twice"
+                found[key] = row
+        return found
+
+    def findings(self) -> dict[str, list[str]]:
+        checks = audit(self.output).checks
+        return {check.name: check.findings for check in checks if check.num_findings and check.name != "planned"}
+
+    def waiting(self) -> list[str]:
+        return [info.uri for info in self.output.list("deepened")]
+
+    def counts(self) -> dict[str, Counts]:
+        sums: dict[str, Counts] = {}
+        for record in SealLog(self.output, self.facts.config_id).read_records():
+            for run_id, counts in record.runs.items():
+                sums[run_id] = sums.get(run_id, Counts()).plus(counts)
+        return sums
+
+
+@pytest.fixture
+def worlds(memory_root: str, units: SimpleNamespace, facts: RunFacts) -> Callable[[object], World]:
+    """Copies of an output with the rows of three videos, each in a file of its own."""
+    filled = World(Output.at(f"{memory_root}/filled"), units, facts)
+    for name in NAMES:
+        filled.answer(name)
+        filled.seal(file_bytes=4096)
+    objects = dict(Store().read_many([info.uri for info in Store().list(filled.output.root)]))
+
+    def make(name: object) -> World:
+        world = World(Output.at(f"{memory_root}/{name}"), units, facts)
+        for uri, data in objects.items():
+            Store().put_once(uri.replace("/filled/", f"/{name}/"), data)
+        return world
+
+    return make
+
+
+@pytest.fixture
+def world(worlds: Callable[[object], World]) -> World:
+    return worlds("world")
+
+
+def test_a_row_is_completed_in_place(world: World) -> None:
+    before = world.rows()
+    world.deepen("a")
+    assert world.rows() == before, "what waits for its seal is in no table"
+    world.seal()
+    after = world.rows()
+    assert after.keys() == before.keys()
+    assert world.waiting() == []
+    for key, row in after.items():
+        if key[0] != "a.mp4":
+            assert row == before[key]
+            continue
+        same = {*row} - {*REPLACED, *ADDED, GATE_COLUMN}
+        assert {name: row[name] for name in same} == {name: before[key][name] for name in same}
+        assert (row["answer"], row["answer_first"], row["answer_second"]) == ("no", "yes", "no")
+        assert (row["thinking"], row["thinking_text"], row["num_thinking_tokens"]) == (True, "let me see", 7)
+        assert (row["run_id"], row["deepened_run_id"]) == (world.facts.run_id, "deepening")
+        assert (row["written_at"], row["deepened_at"]) == (NOON, LATER)
+        assert (row["threshold"], row["gate_reason"]) == (0.995, "unsure")
+        assert row["answer_first_tokens"] is None
+        assert row["engine_seconds"] == 2 * before[key]["engine_seconds"]
+        assert row["thinking_seconds"] == 0.0625
+    assert world.findings() == {}
+
+
+def test_the_books_say_who_answered_and_who_deepened(world: World) -> None:
+    world.answer("d")
+    world.seal()
+    world.deepen("a", "d")
+    world.seal()
+    counts = world.counts()
+    assert counts["deepening"] == Counts(num_deepened=8, num_deepened_tokens=56)
+    first = counts[world.facts.run_id]
+    assert (first.num_answers, first.num_thinking, first.num_thinking_tokens) == (16, 8, 56)
+    assert (first.num_deepened, first.num_unparsed) == (0, 0)
+    assert world.findings() == {}
+
+
+def test_a_row_that_could_not_be_read_counts_no_more(world: World) -> None:
+    unit = world.units.make_unit(world.units.make_video("d"), range(1), num_clips=1, num_unparsed=1)
+    commit_unit(world.output, unit, world.facts, written_at=NOON)
+    world.seal()
+    assert world.counts()[world.facts.run_id].num_unparsed == 1
+    world.commit(world.units.make_deepened(world.units.make_video("d"), range(1), num_clips=1))
+    world.seal()
+    assert world.counts()[world.facts.run_id].num_unparsed == 0
+    assert world.findings() == {}
+
+
+def test_without_a_threshold_the_row_keeps_its_own(world: World) -> None:
+    world.commit(world.units.make_deepened(world.units.make_video("a"), range(2), num_clips=2, threshold=None))
+    world.seal()
+    assert {row["threshold"] for row in world.rows().values()} == {0.97}
+
+
+def test_the_first_that_completes_a_row_counts(world: World) -> None:
+    world.deepen("a", second="no")
+    world.seal()
+    once = world.rows()
+    world.deepen("a", second="yes", attempt=2, num_tokens=9)
+    world.seal()
+    assert world.rows() == once
+    assert world.counts()["deepening"].num_deepened == 4
+    records = SealLog(world.output, world.facts.config_id).read_records()
+    assert (records[-1].num_duplicates, records[-1].num_units) == (4, 1)
+    assert world.findings() == {}
+
+
+def test_of_two_that_wait_together_the_first_by_name_counts(world: World) -> None:
+    world.deepen("a", attempt=1, second="no")
+    world.deepen("a", attempt=2, second="yes")
+    first = parse_unit("first", Store().read(min(world.waiting()))).column("answer")[0].as_py()
+    world.seal()
+    assert {row["answer"] for key, row in world.rows().items() if key[0] == "a.mp4"} == {first}
+    assert world.counts()["deepening"].num_deepened == 4
+
+
+def test_what_failed_is_a_failure_and_its_row_stays(world: World) -> None:
+    before = world.rows()
+    world.deepen("a", failing=True, attempt=3)
+    world.seal()
+    failures = world.rows("failures")
+    assert {(row["attempts"], row["reason"], row["run_id"]) for row in failures.values()} == {
+        (3, "engine_error", "deepening")
+    }
+    assert len(failures) == 2
+    after = world.rows()
+    assert all(after[key] == before[key] for key in failures)
+    assert sum(row["thinking"] for row in after.values()) == 2
+    assert world.counts()["deepening"] == Counts(num_clips=2, num_failures=2, num_deepened=2, num_deepened_tokens=14)
+    assert world.findings() == {}
+
+
+def test_where_frames_are_missing_each_row_has_failed(world: World) -> None:
+    before = world.rows()
+    unit = world.units.make_deepened(world.units.make_video("a"), range(2), num_clips=2)
+    gone = Failure(stage="decode", reason="source_gone", message="it is gone")
+    world.commit(replace(unit, clips=(), attempts=(), failure=gone))
+    world.seal()
+    assert world.rows() == before
+    assert {row["reason"] for row in world.rows("failures").values()} == {"source_gone"}
+    assert len(world.rows("failures")) == 4
+    assert world.findings() == {}
+
+
+def test_a_row_of_before_the_columns_were_there_is_completed(
+    tmp_path: Path, units: SimpleNamespace, facts: RunFacts
+) -> None:
+    world = World(Output.at(str(tmp_path)), units, facts)
+    world.answer("a", "b")
+    world.seal()
+    take_newer_columns_out(world.output)
+    assert "deepened_at" not in next(iter(world.rows().values()))
+    world.deepen("a")
+    world.seal()
+    assert {(key[0], row["thinking"]) for key, row in world.rows().items()} == {("a.mp4", True), ("b.mp4", False)}
+    assert {row["prompt_seconds"] for row in world.rows().values()} == {None}, "what was not known stays so"
+
+
+def test_a_committed_unit_is_known_and_not_asked_again(world: World) -> None:
+    unit = world.units.make_deepened(world.units.make_video("a"), range(2), num_clips=2)
+    assert read_receipt(world.output, unit, world.deepening) is None
+    world.commit(unit)
+    receipt = read_receipt(world.output, unit, world.deepening)
+    assert receipt is not None
+    assert (receipt.num_deepened, receipt.num_deepened_tokens, receipt.num_answers) == (4, 28, 0)
+
+
+def test_rows_in_small_and_merged_files_are_completed(world: World) -> None:
+    world.deepen("a")
+    world.seal()
+    compact(world.output, world.facts.config_id)
+    world.deepen("b", "c")
+    world.seal()
+    compact(world.output, world.facts.config_id)
+    migrate(world.output, world.facts.config_id)
+    world.answer("d")
+    world.seal()
+    assert sum(row["thinking"] for row in world.rows().values()) == 12
+    assert world.counts()["deepening"].num_deepened == 12
+    assert world.findings() == {}
+
+
+@pytest.mark.parametrize("when", ["before", "waiting", "after"])
+def test_what_is_erased_is_not_deepened(world: World, when: str) -> None:
+    if when == "before":
+        erase(world.output, ["a.mp4"])
+    world.deepen("a", "b")
+    if when == "waiting":
+        erase(world.output, ["a.mp4"])
+        assert all(b"a.mp4" not in Store().read(uri) for uri in world.waiting())
+    world.seal()
+    if when == "after":
+        erase(world.output, ["a.mp4"])
+    assert {key[0] for key in world.rows()} == {"b.mp4", "c.mp4"}
+    assert world.waiting() == []
+    assert world.findings() == {}
+    assert audit(world.output, is_quick=True)["counts"].findings == []
+
+
+def every_request(worlds: Callable[[object], World], run: Callable[[World, int], bool]) -> None:
+    """Runs in a world of its own for each request, until there is none of that number."""
+    number = 0
+    while run(worlds(number), number):
+        number += 1
+    assert number > 10
+
+
+def assert_each_row_is_whole(world: World, before: Rows, after: Rows) -> None:
+    for key, row in world.rows().items():
+        assert row in (before[key], after[key])
+
+
+def test_a_sealer_that_dies_before_any_request_is_completed(worlds: Callable[[object], World]) -> None:
+    whole = worlds("whole")
+    before = whole.rows()
+    whole.deepen(*NAMES, failing=True)
+    whole.seal()
+    after, counts, failures = whole.rows(), whole.counts(), whole.rows("failures")
+
+    def run(world: World, number: int) -> bool:
+        def die(n: int) -> None:
+            if n == number:
+                raise Killed
+
+        world.deepen(*NAMES, failing=True)
+        try:
+            world.seal(WatchedStore(before=die))
+        except Killed:
+            assert_each_row_is_whole(world, before, after)
+            assert world.findings() == {}
+            if number % 2:
+                finish_seals(world.output, world.facts.config_id)
+                assert_each_row_is_whole(world, before, after)
+            world.seal()
+            assert (world.rows(), world.rows("failures"), world.counts()) == (after, failures, counts)
+            assert world.waiting() == []
+            assert world.findings() == {}
+            return True
+        return False
+
+    every_request(worlds, run)
+
+
+def test_a_sealer_frozen_anywhere_while_others_seal_erase_and_compact(worlds: Callable[[object], World]) -> None:
+    def run(world: World, number: int) -> bool:
+        world.deepen(*NAMES)
+
+        def others(n: int) -> None:
+            if n == number:
+                world.seal()
+                world.answer("d")
+                world.seal()
+                erase(world.output, ["b.mp4"])
+                compact(world.output, world.facts.config_id)
+                world.deepen("d", "a", attempt=2, second="yes")
+                world.seal()
+
+        store = WatchedStore(before=others)
+        world.seal(store)
+        if store.num_requests[0] <= number:
+            return False
+        assert {(key[0], row["answer"]) for key, row in world.rows().items()} == {
+            ("a.mp4", "no"), ("c.mp4", "no"), ("d.mp4", "yes"),
+        }, number  # fmt: skip
+        assert world.counts()["deepening"].num_deepened == 16, number
+        assert world.findings() == {}, number
+        assert world.waiting() == [], number
+        return True
+
+    every_request(worlds, run)
+
+
+def test_other_seals_frozen_anywhere_while_rows_are_completed(worlds: Callable[[object], World]) -> None:
+    def run(world: World, number: int) -> bool:
+        world.answer("d")
+
+        def others(n: int) -> None:
+            if n == number:
+                world.seal()
+                world.deepen(*NAMES, "d")
+                world.seal()
+
+        store = WatchedStore(before=others)
+        world.seal(store)
+        compact(Output(store, world.output.layout), world.facts.config_id)
+        if store.num_requests[0] <= number:
+            return False
+        world.seal()
+        assert {(key[0], row["answer"]) for key, row in world.rows().items()} == {(f"{n}.mp4", "no") for n in "abcd"}
+        assert world.findings() == {}, number
+        return True
+
+    every_request(worlds, run)
+
+
+def test_an_erasure_frozen_anywhere_while_rows_are_completed(worlds: Callable[[object], World]) -> None:
+    def run(world: World, number: int) -> bool:
+        world.deepen(*NAMES)
+
+        def others(n: int) -> None:
+            if n == number:
+                world.seal()
+
+        store = WatchedStore(before=others)
+        erase(Output(store, world.output.layout), ["b.mp4"])
+        if store.num_requests[0] <= number:
+            return False
+        world.seal()
+        assert {(key[0], row["answer"]) for key, row in world.rows().items()} == {("a.mp4", "no"), ("c.mp4", "no")}
+        assert world.findings() == {}, number
+        return True
+
+    every_request(worlds, run)

@@ -196,7 +196,7 @@ def count_rows(planned: pa.Table, after: pa.Table) -> dict[str, int]:
         for batch in after.select(["video_id", "clip_index", "question_hash", "num_failures"]).to_batches()
         for row in batch.to_pylist()
     }
-    counts = dict.fromkeys(("answered", "failed", "left"), 0)
+    counts: dict[str, int] = dict.fromkeys(("answered", "failed", "left"), 0)
     for video in planned.select(["video_id", "wanted"]).to_batches():
         for row in video.to_pylist():
             counts[_outcome(row, still)] += 1

@@ -141,7 +141,7 @@ def run(
         check(job, strategy, has_engine=engine_factory is not None, verbose=verbose)
         if engine_factory is None:
             engine_factory = make_engine_factory(job.config, strategy, job.questions)
-        choice = stopping.call(lambda: choose(job, strategy)).accepted(accept_new_config)
+        choice = stopping.call(partial(choose, job, strategy)).accepted(accept_new_config)
         strategy = stopping.call(partial(settle_threshold, job, choice.config_id, strategy))
         return _run(
             begun,

@@ -51,7 +51,7 @@ def allocate_labels(total: int, sizes: npt.ArrayLike, deviations: npt.ArrayLike,
     are fewer. Raises InputError where the least that each needs is more.
     """
     counts = np.asarray(sizes, np.int64)
-    weights = counts * np.maximum(as_floats(deviations, counts.size, "deviations"), 1e-9)
+    weights = counts.astype(np.float64) * np.maximum(as_floats(deviations, counts.size, "deviations"), 1e-9)
     least = np.minimum(counts, np.maximum(2, np.ceil(lowest_rate * counts - 1e-9).astype(np.int64)))
     if total < least.sum():
         raise InputError(f"{total} labels are too few for {int((counts > 0).sum())} strata; they need {least.sum()}")

@@ -61,8 +61,10 @@ def store(config: OutputConfig, findings: Findings) -> str:
 
 def _calibrate(config: OutputConfig, request: Request) -> Findings:
     output = Output.open(config)
-    named = {"config_id": request.config_id} if request.config_id else {"job": request.job}
-    with open_views(config.uri, config.storage_options, with_clips=False, **named) as views:
+    job = None if request.config_id else request.job
+    with open_views(
+        config.uri, config.storage_options, with_clips=False, config_id=request.config_id, job=job
+    ) as views:
         if views.config_id is None:
             raise ConfigError(
                 "the job has not run yet, so that there is nothing to calibrate; run it, or give --config-id"

@@ -6,16 +6,19 @@ from framegate.pipelines.reason.strategies.always_think import AlwaysThink
 from framegate.pipelines.reason.strategies.direct import Direct
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.reason.strategies.protocol import Strategy
-from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, StrategyConfig
+from framegate.schemas.config.gate import AlwaysThinkConfig, CertifiedThreshold, DirectConfig, StrategyConfig
 
 
 def make_strategy(part: StrategyConfig) -> Strategy:
     """What only an output can tell is settled later: see `plan.audit_rate` and `plan.certified_threshold`."""
-    budgets = {"max_answer_tokens": part.max_answer_tokens, "max_thinking_tokens": part.max_thinking_tokens}
+    answer, thinking = part.max_answer_tokens, part.max_thinking_tokens
     if isinstance(part, DirectConfig):
-        return Direct(**budgets)
+        return Direct(max_answer_tokens=answer, max_thinking_tokens=thinking)
     if isinstance(part, AlwaysThinkConfig):
-        return AlwaysThink(**budgets)
-    audit = None if part.audit.rate is None else part.audit.sample(part.audit.rate)
-    threshold = part.threshold if isinstance(part.threshold, float) else part.threshold.otherwise
-    return Gated(threshold=threshold, audit=audit, **budgets)
+        return AlwaysThink(max_answer_tokens=answer, max_thinking_tokens=thinking)
+    return Gated(
+        threshold=part.threshold.otherwise if isinstance(part.threshold, CertifiedThreshold) else part.threshold,
+        audit=None if part.audit.rate is None else part.audit.sample(part.audit.rate),
+        max_answer_tokens=answer,
+        max_thinking_tokens=thinking,
+    )

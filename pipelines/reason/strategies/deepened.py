@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from framegate.pipelines.reason.strategies.gated import judge
-from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, FinishedAsk
+from framegate.pipelines.reason.strategies.protocol import ClipFrames, FinishedAsk
 from framegate.pipelines.reason.strategies.two_answers import Decide, FirstAnswer, Ruling, TwoAnswers
 from framegate.schemas.deepening import GivenAnswer
 from framegate.schemas.errors import FirstAnswerDiffers
@@ -54,10 +54,8 @@ class Deepened(TwoAnswers):
     def decide(self) -> Decide:
         return partial(think_after, known=None, threshold=self.threshold)
 
-    def begin(self, clip: ClipFrames, question: Question) -> Sequence[Ask]:
-        (ask,) = super().begin(clip, question)
-        make_course = partial(ask.make_course, given=_given(clip, question).token_ids or ())
-        return [replace(ask, make_course=make_course)]
+    def given_tokens(self, clip: ClipFrames, question: Question) -> Sequence[int]:
+        return _given(clip, question).token_ids or ()
 
     def ruling(self, clip: ClipFrames, question: Question) -> Ruling:
         known = _given(clip, question).confidence

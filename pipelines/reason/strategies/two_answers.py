@@ -110,6 +110,7 @@ class TwoAnswers(ABC):
             ruling=self.ruling(clip, question),
             max_answer_tokens=self.max_answer_tokens,
             max_thinking_tokens=self.max_thinking_tokens,
+            given=self.given_tokens(clip, question),
         )
         suffix = suffix_after_video(question)
         return [Ask(clip=clip, question=question, suffix=suffix, make_course=make_course, budget=budget)]
@@ -118,6 +119,10 @@ class TwoAnswers(ABC):
         (one,) = finished
         assert isinstance(one.course, TwoAnswerCourse)
         return one.course.to_answer(one)
+
+    def given_tokens(self, clip: ClipFrames, question: Question) -> Sequence[int]:
+        """Of a first answer that is there already; none where the model writes it."""
+        return ()
 
     def ruling(self, clip: ClipFrames, question: Question) -> Ruling:
         """How this row is judged: by `decide` or by the question's own `think`."""

@@ -21,7 +21,7 @@ def calibrate(
     ] = 2000,
     bargain_repetitions: Annotated[
         int, typer.Option(min=0, max=100_000, help="Of BARGAIN, which takes longer; 0 leaves it out.")
-    ] = 200,
+    ] = 50,
     num_rows: Annotated[
         int, typer.Option("--archive", min=1000, max=10_000_000, help="Rows of each archive that is made.")
     ] = 20_000,

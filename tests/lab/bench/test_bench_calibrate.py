@@ -15,6 +15,7 @@ from framegate.jobs.cli import app
 from framegate.pipelines.lab.bench.calibrate import rivals, truth
 from framegate.pipelines.lab.bench.calibrate.goals import judge
 from framegate.pipelines.lab.bench.calibrate.measure import Setting, measure_world
+from framegate.pipelines.lab.bench.calibrate.run import measure_million
 from framegate.pipelines.lab.bench.calibrate.worlds import WORLDS, World, make_world
 
 SETTING = Setting(
@@ -129,3 +130,15 @@ def test_bargain_keeps_its_promise_and_says_what_it_called() -> None:
     assert np.array_equal(np.random.get_state()[1], state)
     assert (run.exits & world.differs).mean() <= 0.05
     assert 0 < run.num_choosing <= run.num_calls == (~run.exits).sum() < 3000
+
+
+def test_a_sample_is_smaller_than_its_archive() -> None:
+    result = CliRunner().invoke(app, ["bench", "calibrate", "--archive", "1000", "--sampled", "1000"])
+    assert result.exit_code == 1
+    assert "1000 rows are to be sampled of an archive of 1000; sample fewer" in str(result.exception or result.output)
+
+
+def test_archives_of_a_million_rows_have_claim_1() -> None:
+    figures = measure_million(replace(SETTING, repetitions=2), (0.01, 0.02))
+    assert [(row.rule, row.num_rows) for row in figures] == [("claim 1", 10**6)] * (2 * len(WORLDS))
+    assert all(row.num_sampled == 10_000 for row in figures)

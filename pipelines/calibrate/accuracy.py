@@ -60,10 +60,12 @@ def certify_accuracy(
 ) -> AccuracyCertificate:
     """The lowest threshold that claim 2 allows.
 
-    gain: of each row [second answer right] - [first answer right]: -1, 0 or 1, NaN where nobody labelled it; read where
-    the answers differ. rank: the order of the draw. With it the promise holds however often one looks while the sample
-    grows, and a sample that is a large part of the population counts for more; without it, for one look at all rows.
-    Raises InputError on levels, confidences and gains that cannot be, and on more rows than the population has.
+    differs: whether the answers are other ones at all, without the tolerance that claim 1 may allow: two numbers that
+    are close are not both right. gain: of each row [second answer right] - [first answer right]: -1, 0 or 1, NaN where
+    nobody labelled it; read where the answers differ. rank: the order of the draw. With it the promise holds however
+    often one looks while the sample grows, and a sample that is a large part of the population counts for more; without
+    it, for one look at all rows. Raises InputError on levels, confidences and gains that cannot be, and on more rows
+    than the population has.
     """
     check_levels(epsilon, delta)
     confidences = as_confidence(confidence)

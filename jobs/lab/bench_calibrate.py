@@ -51,8 +51,8 @@ def calibrate(
     A promise is broken where all of the archive loses more than the sample's certificate said, which may happen in 5 %
     of repetitions. exits is the share of rows that exit, without the audited ones; of best is what part that is of what
     full knowledge of the archive would let exit. Claim 1: of all rows at most epsilon differ. Claim 2: accuracy is at
-    most epsilon below thinking always. Claim 3: at most epsilon more answers are wrong than
-    when thinking always, as a figure that is asked for.
+    most epsilon below thinking always. Claim 3: of all answers at
+    most so many are wrong as when thinking always, and epsilon more.
 
     Others: BARGAIN is the package of its authors (pip install bargain==0.1.3; left out where it is not installed). SUPG
     and LOTUS are re-implemented from their papers. They promise something else, and are held to that: of the rows that

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import TableRow, make_console, print_table, write_json
 
+if TYPE_CHECKING:
+    from framegate.pipelines.lab.bench.calibrate.measure import RuleFigures
+
 DELTA = 0.05
 EPSILONS = (0.01, 0.02)
-SHARE_SAMPLED_OF_MILLION = 0.01
+HEADINGS = ("rule", "promise", "broken", "of", "95 % interval", "exits", "of best", "audited", "calls", "labels")
 
 
 def calibrate(
@@ -21,7 +24,7 @@ def calibrate(
     ] = 2000,
     bargain_repetitions: Annotated[
         int, typer.Option(min=0, max=100_000, help="Of BARGAIN, which takes longer; 0 leaves it out.")
-    ] = 200,
+    ] = 50,
     num_rows: Annotated[
         int, typer.Option("--archive", min=1000, max=10_000_000, help="Rows of each archive that is made.")
     ] = 20_000,
@@ -30,7 +33,7 @@ def calibrate(
     ] = 1500,
     num_labels: Annotated[
         int, typer.Option("--labels", min=100, max=1_000_000, help="Of these, rows that are labelled for claim 3.")
-    ] = 600,
+    ] = 1000,
     million: Annotated[
         bool, typer.Option(help="Also measure claim 1 on archives of a million rows, of which 1 % is audited.")
     ] = True,
@@ -48,7 +51,8 @@ def calibrate(
     A promise is broken where all of the archive loses more than the sample's certificate said, which may happen in 5 %
     of repetitions. exits is the share of rows that exit, without the audited ones; of best is what part that is of what
     full knowledge of the archive would let exit. Claim 1: of all rows at most epsilon differ. Claim 2: accuracy is at
-    most epsilon below thinking always. Claim 3: at most so many answers are wrong.
+    most epsilon below thinking always. Claim 3: of all answers at
+    most so many are wrong as when thinking always, and epsilon more.
 
     Others: BARGAIN is the package of its authors (pip install bargain==0.1.3; left out where it is not installed). SUPG
     and LOTUS are re-implemented from their papers. They promise something else, and are held to that: of the rows that
@@ -61,39 +65,25 @@ def calibrate(
       framegate bench calibrate --rows ./dock-output --repetitions 200
     """
     from framegate.pipelines.lab.bench.calibrate.bargain import INSTALL, is_installed
-    from framegate.pipelines.lab.bench.calibrate.goals import MILLION, judge
-    from framegate.pipelines.lab.bench.calibrate.measure import RuleFigures, Setting, measure_world
+    from framegate.pipelines.lab.bench.calibrate.goals import judge
+    from framegate.pipelines.lab.bench.calibrate.measure import Setting
     from framegate.pipelines.lab.bench.calibrate.recorded import read_world
-    from framegate.pipelines.lab.bench.calibrate.worlds import WORLDS, make_world
+    from framegate.pipelines.lab.bench.calibrate.run import measure_all, measure_million
 
     console = make_console()
-    recorded = [] if rows is None else [read_world(rows)]
+    recorded = None if rows is None else read_world(rows)
     if bargain_repetitions and not is_installed():
         console.print(f"BARGAIN is not installed, and its lines are left out: {INSTALL}")
+    setting = Setting(
+        epsilon=EPSILONS[0], delta=DELTA, num_sampled=num_sampled, num_labels=min(num_labels, num_sampled),
+        repetitions=repetitions, bargain_repetitions=bargain_repetitions, seed=seed,
+    )  # fmt: skip
     figures: list[RuleFigures] = []
-    for epsilon in EPSILONS:
-        setting = Setting(
-            epsilon=epsilon, delta=DELTA, num_sampled=num_sampled, num_labels=min(num_labels, num_sampled),
-            repetitions=repetitions, bargain_repetitions=bargain_repetitions, seed=seed,
-        )  # fmt: skip
-        for world in [*(make_world(name, num_rows, seed) for name in WORLDS), *recorded]:
-            found = list(measure_world(world, setting))
-            print_table(console, HEADINGS, [_line(row) for row in found], title=_title(found[0]))
-            figures += found
+    for found in measure_all(setting, EPSILONS, num_rows=num_rows, recorded=recorded):
+        print_table(console, HEADINGS, [_line(row) for row in found], title=_title(found[0]))
+        figures += found
     if million:
-        found = [
-            row
-            for epsilon in EPSILONS
-            for name in WORLDS
-            for row in measure_world(
-                make_world(name, MILLION, seed),
-                Setting(
-                    epsilon=epsilon, delta=DELTA, num_sampled=int(SHARE_SAMPLED_OF_MILLION * MILLION), num_labels=0,
-                    repetitions=repetitions, bargain_repetitions=0, seed=seed,
-                ),
-                only_claim_1=True,
-            )
-        ]  # fmt: skip
+        found = measure_million(setting, EPSILONS)
         print_table(console, ("archive", "epsilon", *HEADINGS), [_named(row) for row in found], title="A million rows")
         figures += found
     goals = [asdict(goal) for goal in judge(figures, DELTA)]
@@ -101,18 +91,15 @@ def calibrate(
     write_json(json_file, "bench calibrate", [asdict(row) for row in figures], header={"goals": goals})
 
 
-HEADINGS = ("rule", "promise", "broken", "of", "95 % interval", "exits", "of best", "audited", "calls", "labels")
-
-
-def _title(row) -> str:
+def _title(row: RuleFigures) -> str:
     return f"{row.world}, {row.num_rows:,} rows, epsilon {row.epsilon:.0%}: at best {row.best_exit_share:.1%} exit"
 
 
-def _named(row) -> TableRow:
+def _named(row: RuleFigures) -> TableRow:
     return {"archive": row.world, "epsilon": f"{row.epsilon:.0%}", **_line(row)}
 
 
-def _line(row) -> TableRow:
+def _line(row: RuleFigures) -> TableRow:
     return {
         "rule": row.rule,
         "promise": row.promise,

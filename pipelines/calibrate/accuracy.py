@@ -10,7 +10,7 @@ of D is at most epsilon, on -1 to 1 (`wealth.py`). A row that differs and has no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -60,10 +60,12 @@ def certify_accuracy(
 ) -> AccuracyCertificate:
     """The lowest threshold that claim 2 allows.
 
-    gain: of each row [second answer right] - [first answer right]: -1, 0 or 1, NaN where nobody labelled it; read where
-    the answers differ. rank: the order of the draw. With it the promise holds however often one looks while the sample
-    grows, and a sample that is a large part of the population counts for more; without it, for one look at all rows.
-    Raises InputError on levels, confidences and gains that cannot be, and on more rows than the population has.
+    differs: whether the answers are other ones at all, without the tolerance that claim 1 may allow: two numbers that
+    are close are not both right. gain: of each row [second answer right] - [first answer right]: -1, 0 or 1, NaN where
+    nobody labelled it; read where the answers differ. rank: the order of the draw. With it the promise holds however
+    often one looks while the sample grows, and a sample that is a large part of the population counts for more; without
+    it, for one look at all rows. Raises InputError on levels, confidences and gains that cannot be, and on more rows
+    than the population has.
     """
     check_levels(epsilon, delta)
     confidences = as_confidence(confidence)
@@ -146,13 +148,36 @@ def find_descent(
         nothing = np.zeros_like(losses)
         return descend(confidence, nothing, losses, bound=epsilon, largest=1.0, delta=delta)
     order = np.argsort(rank, kind="stable")
-    confidence, losses = confidence[order], losses[order]
-    steps = np.unique(confidence[(losses != 0) & ~np.isnan(confidence)])[::-1]
-    evidence: list[float] = []
-    for step in [2.0, *steps]:
+    return _descend_in_order(confidence[order], losses[order], epsilon, delta, population)
+
+
+def _descend_in_order(
+    confidence: Floats, losses: Floats, epsilon: float, delta: float, population: int | None
+) -> Descent:
+    """Rows are in the order of their draw, and looked at after each of them.
+
+    Where thinking does harm, wealth only grows. Without that it falls with the threshold, so that halving finds how far
+    down all tests pass; from there on they are made one by one.
+    """
+
+    def evidence(step: float, values: Floats) -> float:
         exiting: Bools = confidence >= step
-        path = log_wealth_path(np.where(exiting, losses, 0.0), bound=epsilon, largest=1.0, population=population)
-        evidence.append(float(path.max(initial=0.0)))
-        if evidence[-1] < -np.log(delta):
+        path = log_wealth_path(np.where(exiting, values, 0.0), bound=epsilon, largest=1.0, population=population)
+        return float(path.max(initial=0.0))
+
+    needed = -np.log(delta)
+    steps = [2.0, *np.unique(confidence[(losses != 0) & ~np.isnan(confidence)])[::-1]]
+    no_gains = np.maximum(losses, 0.0)
+    low, high = 0, len(steps) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if evidence(steps[middle], no_gains) >= needed else (low, middle - 1)
+    told = np.full(low, np.inf)
+    for step in steps[low:]:
+        told = np.append(told, evidence(step, losses))
+        if told[-1] < needed:
             break
-    return down_to_first_failure(confidence, steps[: len(evidence) - 1], np.array(evidence), delta=delta)
+    found = down_to_first_failure(confidence, np.array(steps[1 : told.size]), told, delta=delta)
+    if np.isfinite(found.log_evidence) or found.threshold is None:
+        return found
+    return replace(found, log_evidence=evidence(found.threshold, losses))

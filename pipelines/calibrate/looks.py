@@ -14,6 +14,8 @@ end.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -83,12 +85,12 @@ def certify_agreement_at_any_time(
         population=population,
         num_exits=int(exits.sum()),
         num_different=int((exits & different).sum()),
-        bound=0.0 if threshold is None else _smallest(lambda bound: keeps(threshold, bound), epsilon),
+        bound=0.0 if threshold is None else _smallest(partial(keeps, threshold), epsilon),
         num_missing=0 if low >= 0 else max(0, rows_without_loss(epsilon, 1.0, delta) - confidences.size),
     )
 
 
-def _smallest(keeps, largest: float) -> float:
+def _smallest(keeps: Callable[[float], bool], largest: float) -> float:
     """The smallest bound that passes, to a thousandth of the largest, which does."""
     low, high = 0.0, largest
     while high - low > largest / 1000:

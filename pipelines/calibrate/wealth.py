@@ -33,7 +33,7 @@ from framegate.pipelines.calibrate.audited import Floats
 FRACTIONS: Final = np.array([1 - 1e-6, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.12, 0.06, 0.03])
 """For losses of 0 and 1, f = 1 - q / m is the best fraction where a share q of them is 1. Small ones are for many rows,
 where a share close to m can be told from it. The largest is a hair below 1: rows without a loss count as much as in the
-binomial test, and one loss does not end the game. Twenty in even steps need 2 % fewer rows and twice the time."""
+binomial test, and one loss does not end the game. Twenty in even steps need 1 to 4 % fewer rows and twice the time."""
 
 
 def passes(log_wealth_now: float, delta: float) -> bool:

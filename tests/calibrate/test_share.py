@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from framegate.pipelines.calibrate.share import lower_bound, most_events, rows_needed, upper_bound
 from framegate.schemas.errors import InputError
@@ -90,9 +91,18 @@ def test_all_rows_leave_no_doubt_and_none_leave_all() -> None:
 
 
 def test_a_large_archive_is_like_independent_rows() -> None:
-    assert upper_bound(5, 1500, 0.05, population=10**9) == pytest.approx(upper_bound(5, 1500, 0.05), rel=1e-4)
+    assert upper_bound(5, 1500, 0.05, population=10**8) == pytest.approx(upper_bound(5, 1500, 0.05), rel=1e-4)
     assert upper_bound(5, 1500, 0.05, population=10**12) == upper_bound(5, 1500, 0.05)
     assert upper_bound(5, 1500, 0.05, population=3000) < 0.82 * upper_bound(5, 1500, 0.05)
+
+
+@pytest.mark.parametrize("population", [2000, 10**6, 10**8])
+def test_large_archives_against_scipy(population: int) -> None:
+    for k, n in [(0, 300), (5, 1500), (40, 2000)]:
+        bound = round(upper_bound(k, n, 0.05, population=population) * population)
+        at, above = stats.hypergeom.cdf(k, population, [bound, bound + 1], n)
+        assert at > 0.05 * (1 - 1e-5)
+        assert above <= 0.05 * (1 + 1e-5)
 
 
 def test_the_binomial_is_not_taken_where_it_would_fail() -> None:

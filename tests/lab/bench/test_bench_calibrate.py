@@ -8,14 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
+from framegate.jobs import log
 from framegate.jobs.cli import app
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.lab.bench.calibrate import rivals, truth
 from framegate.pipelines.lab.bench.calibrate.goals import judge
 from framegate.pipelines.lab.bench.calibrate.measure import Setting, measure_world
+from framegate.pipelines.lab.bench.calibrate.recorded import read_world
+from framegate.pipelines.lab.bench.calibrate.run import measure_million
 from framegate.pipelines.lab.bench.calibrate.worlds import WORLDS, World, make_world
+from framegate.pipelines.store import Store
+from framegate.pipelines.store.parquet import encode_parquet
+from framegate.schemas.errors import InputError
+from framegate.schemas.tables import RESULTS
+from tests.outputs import CONFIG_ID, answer_row, video
 
 SETTING = Setting(
     epsilon=0.02, delta=0.05, num_sampled=800, num_labels=400, repetitions=40, bargain_repetitions=0, seed=1
@@ -129,3 +139,39 @@ def test_bargain_keeps_its_promise_and_says_what_it_called() -> None:
     assert np.array_equal(np.random.get_state()[1], state)
     assert (run.exits & world.differs).mean() <= 0.05
     assert 0 < run.num_choosing <= run.num_calls == (~run.exits).sum() < 3000
+
+
+def test_a_sample_is_smaller_than_its_archive() -> None:
+    result = CliRunner().invoke(app, ["bench", "calibrate", "--archive", "1000", "--sampled", "1000"])
+    assert result.exit_code == log.EXIT_REFUSED
+    assert "1000 rows are to be sampled of an archive of 1000; sample fewer" in " ".join(result.output.split())
+
+
+def test_archives_of_a_million_rows_have_claim_1() -> None:
+    figures = measure_million(replace(SETTING, repetitions=2), (0.01, 0.02))
+    assert [(row.rule, row.num_rows) for row in figures] == [("claim 1", 10**6)] * (2 * len(WORLDS))
+    assert all(row.num_sampled == 10_000 for row in figures)
+
+
+def recorded_output(root: str, num_rows: int) -> None:
+    """Rows that thought, each tenth with another second answer, and as many that did not."""
+    both = [
+        answer_row(
+            **video(number // 100), clip_index=number % 100, question_hash="0" * 16, thinking=number < num_rows,
+            answer="yes", answer_first_value="no" if number % 10 == 0 else "yes", answer_second="yes",
+            confidence_first=number % 97 / 97,
+        )
+        for number in range(2 * num_rows)
+    ]  # fmt: skip
+    table = pa.Table.from_pylist(both, schema=RESULTS).sort_by("video_id")
+    Store().put_once(Output.at(root).layout.sealed("results", CONFIG_ID, "", 1), encode_parquet(table))
+
+
+def test_rows_of_an_output_are_an_archive(tmp_path: Path) -> None:
+    recorded_output(str(tmp_path / "index"), 1200)
+    world = read_world(str(tmp_path / "index"))
+    assert (world.num_rows, world.differs.sum(), world.first_right) == (1200, 120, None)
+    assert sorted(world.confidence) == sorted(number % 97 / 97 for number in range(1200))
+    recorded_output(str(tmp_path / "small"), 900)
+    with pytest.raises(InputError, match="900 rows with both answers; the benchmark needs 1000"):
+        read_world(str(tmp_path / "small"))

@@ -12,7 +12,7 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 
-from framegate.pipelines.results.statements import check_statement
+from framegate.pipelines.results.statements import check_statement, has_words
 from framegate.pipelines.results.view_sql import text_literal
 from framegate.pipelines.results.views import query
 from framegate.schemas.config import OutputConfig
@@ -69,6 +69,8 @@ def check_chosen(chosen: Chosen) -> None:
     """Raises QueryError where the condition is more, or less, than one condition."""
     if chosen.where is None:
         return
+    if not has_words(chosen.where):
+        raise QueryError("--where is empty: give a condition in SQL, such as \"answer = 'yes'\"")
     try:
         check_statement(f"SELECT 1 FROM answers WHERE (\n{chosen.where}\n)")
     except QueryError as error:

@@ -375,7 +375,7 @@ def test_without_a_choice_the_thresholds_are_those_that_the_job_has_by_now(at: C
         {"id": "count", "text": "How many?", "type": "number"},
     )
     own = [red, {**count, "threshold": 0.99}]
-    job, higher, other = at(0.5), at(0.97, questions=own), at(0.97, "other", questions=own)
+    job, higher, other = at(0.5), at(0.982, questions=own), at(0.982, "other", questions=own)
     run(job)
     run(other)
     assert plan(job, "job").num_rows == 0
@@ -383,7 +383,7 @@ def test_without_a_choice_the_thresholds_are_those_that_the_job_has_by_now(at: C
     told = [[{**row, "threshold": None} for row in rows(one)] for one in (job, other)]
     assert told[0] == told[1]
     thresholds = {(row["question_id"], row["threshold"]) for row in rows(job) if row["thinking"]}
-    assert thresholds == {("red", 0.97), ("count", 0.99)}
+    assert thresholds == {("red", 0.982), ("count", 0.99)}
 
 
 def test_a_threshold_that_is_given_counts_for_questions_with_one_of_their_own(at: Callable[..., Job]) -> None:

@@ -158,7 +158,7 @@ def deepen_job(
     """Deepen rows of a job, print what came of it, return the exit code. Raises FramegateError where it could not
     start. The arguments are those of `jobs.run.run_job`."""
     from framegate.pipelines import deepen
-    from framegate.pipelines.results.deepenable import read_deepenable
+    from framegate.pipelines.results.deepenable import read_audited, read_deepenable
 
     again = f"run 'framegate deepen {name}' with the same options again to go on"
     told = RecordFile(json_file, command="deepen")
@@ -170,6 +170,7 @@ def deepen_job(
                 job,
                 partial(read_deepenable, job.config.output, chosen=chosen),
                 threshold=threshold,
+                audited=partial(read_audited, job.config.output, chosen=chosen),
                 limit=limit,
                 retry_failed=retry_failed,
                 on_progress=display.update,

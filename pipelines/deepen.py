@@ -8,14 +8,16 @@ files anew that it completes rows of.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from framegate.pipelines.commit.journal import commit_deepened
 from framegate.pipelines.commit.runs import DEEPEN
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.driver.heartbeat import RecordListener
@@ -40,6 +42,7 @@ from framegate.pipelines.flow import check, choose, make_workers, work
 from framegate.pipelines.plan.certified_threshold import settle_threshold
 from framegate.pipelines.plan.config_choice import ConfigChoice
 from framegate.pipelines.plan.deepening import Deepening, plan_deepening
+from framegate.pipelines.plan.rejudged import rejudge
 from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.strategies.build import make_strategy
@@ -57,6 +60,9 @@ from framegate.schemas.tables import KEY_COLUMNS
 SelectRows = Callable[[str, Thresholds | None], pa.Table]
 """The rows of a config_id that are chosen, fresh from storage, in DEEPENABLE (`results.deepenable`): those that were
 let go below these thresholds, and whatever narrows them beside; None: whatever their confidence."""
+
+SelectAudited = Callable[[str, Thresholds], pa.Table]
+"""The rows, in RESULTS, that thought for the audit sample alone, and would think with these thresholds."""
 
 JOBS_OWN: Final = "job"
 NewThreshold = float | Literal["job"] | None
@@ -112,6 +118,7 @@ def deepen(
     select: SelectRows,
     *,
     threshold: NewThreshold,
+    audited: SelectAudited | None = None,
     limit: int | None = None,
     retry_failed: bool = False,
     run_id: str | None = None,
@@ -125,7 +132,8 @@ def deepen(
 ) -> RunSummary:
     """Thinks about the rows that `select` gives, and completes them in place. Stops as `flow.run` does.
 
-    All else is as in `flow.run`, and so is what is raised.
+    `audited`: rows that have thought already, for the audit sample alone: where the new threshold would not have let
+    them go, their second answer becomes the answer. All else is as in `flow.run`, and so is what is raised.
     """
     check_failpoint()
     gate = gate_of(job)
@@ -142,6 +150,7 @@ def deepen(
             choice,
             strategy_of(gate, thresholds),
             lambda: select(choice.config_id, thresholds),
+            lambda: _rejudge(choice.config_id, thresholds, audited),
             engine_factory,
             limit=limit,
             retry_failed=retry_failed,
@@ -156,6 +165,7 @@ def _deepen(
     choice: ConfigChoice,
     strategy: Deepened,
     select: Callable[[], pa.Table],
+    rejudge_audited: Callable[[], list[pa.Table]],
     engine_factory: EngineFactory | None,
     *,
     limit: int | None,
@@ -171,10 +181,13 @@ def _deepen(
     indexes = ShardIndexCache.of(job.config.output)
     rows = stopping.call(select)
     chosen = stopping.call(lambda: plan_deepening(job, choice, indexes, rows, limit=limit, retry_failed=retry_failed))
-    planned = chosen.plan
+    rejudged = stopping.call(rejudge_audited)
+    planned = replace(chosen.plan, notices=(*chosen.plan.notices, *_describe(rejudged)))
     question_since = record_intent(begun, planned, choice)
     indexes.keep()
     reach("deepen.planned")
+    for rows_of_video in rejudged:
+        commit_deepened(begun.output, config_id, rows_of_video)
 
     num_bytes = sum(info.size_bytes for info in begun.output.list("results", config_id)) if chosen.num_rows else 0
     learn_sealing_pace(begun, config_id, num_bytes=num_bytes)
@@ -222,6 +235,18 @@ def strategy_of(gate: Gated, thresholds: Thresholds | None) -> Deepened:
         max_answer_tokens=gate.max_answer_tokens,
         max_thinking_tokens=gate.max_thinking_tokens,
     )
+
+
+def _rejudge(config_id: str, thresholds: Thresholds | None, audited: SelectAudited | None) -> list[pa.Table]:
+    if thresholds is None or audited is None:
+        return []
+    return [*rejudge(audited(config_id, thresholds), thresholds)]
+
+
+def _describe(rejudged: list[pa.Table]) -> Iterator[str]:
+    if rejudged:
+        number = sum(rows.num_rows for rows in rejudged)
+        yield f"{number:,} rows of the audit sample had thought already: their second answer counts from now on"
 
 
 def seal_all(begun: Run, config_id: str) -> None:

@@ -38,6 +38,9 @@ class Thresholds:
     default: float
     of_question: Mapping[str, float] = field(default_factory=dict)
 
+    def of(self, question_hash: str) -> float:
+        return self.of_question.get(question_hash, self.default)
+
 
 Wanted = Mapping[tuple[int, str], GivenAnswer]
 """By (clip_index, question_hash): the rows of a video that are deepened."""

@@ -18,6 +18,7 @@ from framegate.pipelines.results.views import query
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.deepening import DEEPENABLE, Thresholds
 from framegate.schemas.errors import ConfigError, QueryError
+from framegate.schemas.tables import RESULTS
 
 _WENT: Final = "(gate_reason IN ('confident', 'deferred') AND (confidence_first IS NULL OR confidence_first < {}))"
 """What a threshold chooses: rows that were let go, and would stay with it."""
@@ -36,6 +37,11 @@ _ROWS: Final = """
         CASE WHEN failed_at > written_at THEN reason END AS failed_reason,
         CASE WHEN failed_at > written_at THEN failed_at END AS failed_at
     FROM chosen LEFT JOIN failed USING (video_id, clip_index, question_hash)
+    ORDER BY video_id, clip_index, question_hash"""
+
+_AUDITED: Final = """
+    SELECT {columns} FROM answers
+    WHERE gate_reason = 'audit' AND deepened_at IS NULL AND confidence_first < {threshold} AND {conditions}
     ORDER BY video_id, clip_index, question_hash"""
 
 _TOKENS: Final = """
@@ -94,6 +100,14 @@ def read_deepenable(config: OutputConfig, config_id: str, thresholds: Thresholds
     if chosen.questions:
         _check_questions(ask("SELECT DISTINCT question_id FROM answers ORDER BY 1"), chosen.questions)
     return ask(_ROWS.format(conditions=chosen.conditions(thresholds))).cast(DEEPENABLE)
+
+
+def read_audited(config: OutputConfig, config_id: str, thresholds: Thresholds, *, chosen: Chosen) -> pa.Table:
+    """The rows, in RESULTS, that thought for the audit sample alone, and would think with these thresholds. Raises what
+    `read_deepenable` does."""
+    columns = ", ".join(RESULTS.names)
+    sql = _AUDITED.format(columns=columns, threshold=_threshold_sql(thresholds), conditions=chosen.conditions(None))
+    return query(config.uri, config.storage_options, sql, config_id=config_id).cast(RESULTS)
 
 
 def read_mean_tokens(config: OutputConfig, config_id: str) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -21,10 +22,11 @@ from framegate.pipelines.erase.erase import erase
 from framegate.pipelines.plan.deepening import FAILED, GONE, NEVER, Deepening
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine, Written
 from framegate.pipelines.reason.strategies.protocol import Ask
-from framegate.pipelines.results.deepenable import Chosen, check_chosen, read_deepenable
+from framegate.pipelines.results.deepenable import Chosen, check_chosen, read_audited, read_deepenable
 from framegate.pipelines.results.status import read_status
 from framegate.pipelines.results.views import query
 from framegate.pipelines.store import Store
+from framegate.schemas.audit_sample import AuditSample, clip_key
 from framegate.schemas.clock import now
 from framegate.schemas.errors import ConfigError, QueryError, StorageError
 from framegate.schemas.job import Job
@@ -391,3 +393,51 @@ def test_a_threshold_that_is_given_counts_for_questions_with_one_of_their_own(at
     run(job)
     go_on(job)
     assert {row["threshold"] for row in rows(job) if row["thinking"]} == {0.99}
+
+
+def _salt_that_parts(found: list[dict[str, Any]]) -> str:
+    """One by which some rows on each side of 0.99 are audited, and some are not: ids differ from test to test."""
+    for number in itertools.count():
+        sample = AuditSample(rate=0.5, salt=str(number))
+        kinds = {
+            (
+                row["confidence_first"] < 0.99,
+                sample.rank_if_in(clip_key(row["video_id"], row["clip_index"]), row["question_hash"]) is None,
+            )
+            for row in found
+        }
+        if len(kinds) == 4:
+            return str(number)
+    raise AssertionError
+
+
+def test_audited_rows_take_their_second_answer_without_being_asked(at: Callable[..., Job]) -> None:
+    probe = at(0.5, "probe")
+    run(probe)
+    audit = {"rate": 0.5, "salt": _salt_that_parts(rows(probe))}
+    job = at(0.5, gate={"threshold": 0.5, "audit": audit})
+    higher = at(0.99, "higher", gate={"threshold": 0.99, "audit": audit})
+    run(job)
+    run(higher)
+    before = rows(job)
+    assert {row["gate_reason"] for row in before} == {"confident", "audit"}
+    audited = partial(read_audited, job.config.output, chosen=Chosen())
+    summary = go_on(job, audited=audited)
+    told = [[{**row, "threshold": None} for row in rows(one)] for one in (job, higher)]
+    assert told[0] == told[1]
+    assert {row["gate_reason"] for row in rows(job)} == {"confident", "audit", "unsure"}
+    changed = sum(row["gate_reason"] == "audit" and row["confidence_first"] < 0.99 for row in before)
+    assert any(f"{changed} rows of the audit sample" in notice for notice in summary.notices)
+    assert summary.counts.num_deepened == sum(not row["thinking"] and row["confidence_first"] < 0.99 for row in before)
+    assert findings(job) == {}
+    again = go_on(job, audited=audited)
+    assert (again.notices, again.counts.num_deepened) == ((), 0)
+    assert [{**row, "threshold": None} for row in rows(job)] == told[1]
+
+
+def test_audited_rows_stay_where_rows_are_chosen_in_another_way(at: Callable[..., Job]) -> None:
+    job = at(0.5, gate={"threshold": 0.5, "audit": {"rate": 1.0}})
+    run(job)
+    before = rows(job)
+    go_on(job, None, audited=partial(read_audited, job.config.output, chosen=Chosen(where="true")))
+    assert rows(job) == before

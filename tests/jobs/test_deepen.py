@@ -87,7 +87,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(framegate: Framegate
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--threshold", "2"), "2"),
+        (("--threshold", "2"), "less than or equal to 1"),
         (("--where", "camera ="), "--where 'camera =' is no condition in SQL"),
         (("--where", "no_such_column = 1"), "no_such_column"),
         (("--question", "doors"), "--question doors: no answer here is of a question with that id"),

@@ -32,6 +32,7 @@ from framegate.schemas.errors import FramegateError, RunStopped
 from framegate.schemas.escape import escape
 
 if TYPE_CHECKING:
+    from framegate.pipelines.deepen import NewThreshold
     from framegate.pipelines.plan.deepening import Deepening
     from framegate.pipelines.reason.engines.protocol import EngineFactory
     from framegate.pipelines.results.deepenable import Chosen
@@ -119,7 +120,7 @@ def deepen_command(asked: Asked) -> None:
     with libraries_logged(log, is_verbose=asked.verbose), refusals_logged(log), ray_ended(log) as ending:
         loaded = load_job(asked.job)
         deadline = read_deadline(asked.until, asked.span, timezone=loaded.config.run.timezone, now=now())
-        chosen = Chosen(threshold=_threshold(loaded, asked), where=asked.where, questions=tuple(asked.questions or ()))
+        chosen = Chosen(where=asked.where, questions=tuple(asked.questions or ()))
         check_chosen(chosen)
         if asked.dry_run:
             _tell_plan(loaded, chosen, asked)
@@ -127,6 +128,7 @@ def deepen_command(asked: Asked) -> None:
         code = deepen_job(
             loaded,
             chosen,
+            threshold=_threshold(asked),
             name=str(asked.job),
             limit=asked.limit,
             retry_failed=asked.retry_failed,
@@ -143,6 +145,7 @@ def deepen_job(
     job: Job,
     chosen: Chosen,
     *,
+    threshold: NewThreshold,
     name: str,
     limit: int | None = None,
     retry_failed: bool = False,
@@ -155,7 +158,7 @@ def deepen_job(
     """Deepen rows of a job, print what came of it, return the exit code. Raises FramegateError where it could not
     start. The arguments are those of `jobs.run.run_job`."""
     from framegate.pipelines import deepen
-    from framegate.pipelines.results.deepenable import read_deepenable
+    from framegate.pipelines.results.deepenable import read_audited, read_deepenable
 
     again = f"run 'framegate deepen {name}' with the same options again to go on"
     told = RecordFile(json_file, command="deepen")
@@ -165,8 +168,9 @@ def deepen_job(
         try:
             summary = deepen.deepen(
                 job,
-                lambda config_id: read_deepenable(job.config.output, config_id, chosen),
-                threshold=chosen.threshold,
+                partial(read_deepenable, job.config.output, chosen=chosen),
+                threshold=threshold,
+                audited=partial(read_audited, job.config.output, chosen=chosen),
                 limit=limit,
                 retry_failed=retry_failed,
                 on_progress=display.update,
@@ -212,14 +216,10 @@ def deepen_job(
     return say_end(display, end_of(summary, max_unparsed_share=job.config.failures.stop_unparsed_share, again=again))
 
 
-def _threshold(job: Job, asked: Asked) -> float | None:
-    """The one that is asked for; the job's own where nothing is chosen otherwise. Raises ConfigError."""
-    from framegate.pipelines.deepen import gate_of
-
-    gate = gate_of(job)
-    if asked.threshold is None and asked.where is None and not asked.questions:
-        return gate.threshold
-    return asked.threshold
+def _threshold(asked: Asked) -> NewThreshold:
+    """The one that is asked for; the job's own where nothing is chosen otherwise."""
+    is_chosen = asked.threshold is not None or asked.where is not None or asked.questions
+    return asked.threshold if is_chosen else "job"
 
 
 def _tell_plan(job: Job, chosen: Chosen, asked: Asked) -> None:
@@ -229,7 +229,8 @@ def _tell_plan(job: Job, chosen: Chosen, asked: Asked) -> None:
     with logged_each_minute("planning"):
         planned = deepen.plan(
             job,
-            lambda config_id: read_deepenable(job.config.output, config_id, chosen),
+            partial(read_deepenable, job.config.output, chosen=chosen),
+            threshold=_threshold(asked),
             limit=asked.limit,
             retry_failed=asked.retry_failed,
         )

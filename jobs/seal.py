@@ -15,8 +15,8 @@ from framegate.schemas.errors import ConfigError, FramegateError
 
 EXIT_BROKE_OFF = 1
 _SHOWN = (
-    "config_id", "num_seals", "num_units", "num_files", "num_answers", "num_failures", "num_duplicates", "num_erased",
-    "size_bytes",
+    "config_id", "num_seals", "num_units", "num_files", "num_answers", "num_failures", "num_deepened", "num_duplicates",
+    "num_erased", "size_bytes",
 )  # fmt: skip
 
 
@@ -28,7 +28,8 @@ def seal_command(
     ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Seal what the journal holds: committed units become sorted Parquet files in results and failures.
+    """Seal what the journal holds: committed units become sorted Parquet files in results and failures, and what a
+    deepening has committed completes its rows.
 
     A run does this at its end. Alone, it is for what a killed run left, or for the answers of one that is still at
     work. Several may run at once, beside runs too: no row is lost or doubled. With a job file, files come to its

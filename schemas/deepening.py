@@ -7,7 +7,7 @@ thinks, as if it had not been let go. Nothing is asked twice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
@@ -29,6 +29,17 @@ class GivenAnswer:
     answer_first: str | None
     confidence: float | None
     attempt: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """What first answers are held against: `of_question` by question_hash, all others `default`."""
+
+    default: float
+    of_question: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, question_hash: str) -> float:
+        return self.of_question.get(question_hash, self.default)
 
 
 Wanted = Mapping[tuple[int, str], GivenAnswer]
@@ -59,9 +70,8 @@ DEEPENED: Final = [
 
 REPLACED: Final = (
     "answer", "answer_letter", "answer_number", "answer_bool", "answer_second", "answer_second_value",
-    "confidence_second", "thinking",
-    "gate_reason", "thinking_text", "span_start_seconds", "span_end_seconds", "num_thinking_tokens", "finish_reason",
-    "status", ANSWER_FIRST_TOKENS.name, *(field.name for field in DEEPENED),
+    "confidence_second", "thinking", "gate_reason", "thinking_text", "span_start_seconds", "span_end_seconds",
+    "num_thinking_tokens", "finish_reason", "status", ANSWER_FIRST_TOKENS.name, *(field.name for field in DEEPENED),
 )  # fmt: skip
 """The columns of a row that have other values once it is deepened."""
 

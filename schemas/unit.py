@@ -68,12 +68,14 @@ class PlannedVideo:
         """Of these clips, the rows that are deepened; None where none ever is."""
         if self.wanted is None:
             return None
-        indexes = {*clip_indexes}
-        return {key: given for key, given in self.wanted.items() if key[0] in indexes}
+        keys = ((index, hash) for index in clip_indexes for hash in self.question_hashes)
+        return {key: self.wanted[key] for key in keys if key in self.wanted}
 
     def wanted_from(self, clip_index: int | None) -> Wanted | None:
         """The same of that clip and all behind it; None: of the whole video."""
-        return self.wanted_of(index for index, _ in self.wanted or () if index >= (clip_index or 0))
+        if self.wanted is None:
+            return None
+        return {key: given for key, given in self.wanted.items() if key[0] >= (clip_index or 0)}
 
     @staticmethod
     def from_table(table: pa.Table) -> Iterator[PlannedVideo]:

@@ -19,7 +19,19 @@ from framegate.schemas.errors import ConfigError
 if TYPE_CHECKING:
     from framegate.pipelines.lab.bench.faults.workbench import Verdict
 
-SHOWN = ("place", "number", "kind", "happened", "commands", "lost", "doubled", "changed", "findings", "seconds")
+SHOWN = (
+    "action",
+    "place",
+    "number",
+    "kind",
+    "happened",
+    "commands",
+    "lost",
+    "doubled",
+    "changed",
+    "findings",
+    "seconds",
+)
 
 
 def faults(
@@ -65,7 +77,7 @@ def faults(
       framegate bench faults --places seal.planned,seal.file --numbers 1,2,3
     """
     from framegate.pipelines.lab.bench.faults.signalled import list_signals, try_signals
-    from framegate.pipelines.lab.bench.faults.workbench import KINDS, Workbench, list_faults, try_all
+    from framegate.pipelines.lab.bench.faults.workbench import KINDS, Workbench, list_deepenings, list_faults, try_all
 
     chosen = choose_names("--places", places, PLACES)
     try:
@@ -77,7 +89,12 @@ def faults(
     if signals:
         listed, try_each, num_races = list_signals(chosen, numbers=times), try_signals, ()
     else:
-        listed, try_each = list_faults(chosen, numbers=times, kinds=("killed",) if with_ray else KINDS), try_all
+        kinds = ("killed",) if with_ray else KINDS
+        listed = [
+            *list_faults(chosen, numbers=times, kinds=kinds),
+            *list_deepenings(chosen, numbers=times, kinds=kinds),
+        ]
+        try_each = try_all
         num_races = (2,) if with_ray else (2, 4)
     columns = (TextColumn("{task.description:<40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with tempfile.TemporaryDirectory(prefix="framegate-faults-") as folder, Progress(*columns, console=console) as bars:
@@ -89,7 +106,7 @@ def faults(
             rows.append(_row(verdict))
             if fault in listed:
                 bars.update(bar, completed=listed.index(fault) + 1)
-            bars.update(bar, description=f"{fault.kind} {fault.place}:{fault.number}")
+            bars.update(bar, description=f"{fault.action} {fault.kind} {fault.place}:{fault.number}")
             if not verdict.is_good:
                 console.print(str(rows[-1]), markup=False)
     write_json(json_file, "bench faults", rows)

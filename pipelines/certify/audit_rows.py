@@ -23,7 +23,7 @@ from framegate.schemas.tables import INPUT_PREFIX
 
 _COVERED: Final = "audit_rate > 0"
 _DECIDED: Final = (
-    "strategy = 'gated' AND gate_reason IN ('confident', 'unsure', 'audit', 'no_box', 'empty_box', 'fallback')"
+    "strategy = 'gated' AND gate_reason IN ('confident', 'unsure', 'audit', 'asked', 'no_box', 'empty_box', 'fallback')"
 )
 _COUNTS: Final = """
     SELECT question_hash, any_value(question_id) AS question_id, {group} AS group_value,

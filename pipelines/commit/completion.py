@@ -48,18 +48,23 @@ _COUNTED: Final = ("num_thinking", "num_thinking_tokens", "num_unparsed", "num_d
 
 @dataclass
 class Changes:
-    """What has changed in the counts of a file's rows, by run_id: of the runs that answered them, and of those that
-    deepened them."""
+    """How many of a file's rows have changed, and what has in their counts, by run_id: of the runs that answered them,
+    and of those that deepened them."""
 
     runs: dict[str, dict[str, int]] = field(default_factory=dict)
+    num_rows: int = 0
 
     @staticmethod
-    def of(runs: Mapping[str, Mapping[str, int]] | None) -> Changes:
+    def of(told: Mapping[str, Any] | None) -> Changes:
         """As a mark has them."""
-        return Changes({run_id: dict(numbers) for run_id, numbers in (runs or {}).items()})
+        return Changes() if told is None else Changes(**told)
+
+    def to_mark(self) -> dict[str, Any]:
+        return {"runs": self.runs, "num_rows": self.num_rows}
 
     def add(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """One row, as it was and as it is. The columns are those of COUNTED_BY."""
+        self.num_rows += 1
         tokens = int(after["num_thinking_tokens"])
         self._add(
             before["run_id"],
@@ -67,7 +72,8 @@ class Changes:
             num_thinking_tokens=tokens - int(before["num_thinking_tokens"]),
             num_unparsed=int(after["status"] == "unparsed") - int(before["status"] == "unparsed"),
         )
-        self._add(after["deepened_run_id"], num_deepened=1, num_deepened_tokens=tokens)
+        if after["deepened_run_id"] is not None:
+            self._add(after["deepened_run_id"], num_deepened=1, num_deepened_tokens=tokens)
 
     def _add(self, run_id: str, **numbers: int) -> None:
         mine = self.runs.setdefault(run_id, dict.fromkeys(_COUNTED, 0))
@@ -78,12 +84,11 @@ class Changes:
         """As the record of a seal has them; some may be below 0."""
         return {run_id: Counts(**numbers) for run_id, numbers in sorted(self.runs.items())}
 
-    @property
-    def num_rows(self) -> int:
-        return sum(numbers["num_deepened"] for numbers in self.runs.values())
 
+TOUCHED_BY: Final = (*UNIQUE_BY[COMPLETED_TABLE], "thinking", "gate_reason", "deepened_at")
+AUDIT: Final = "audit"
+"""The `gate_reason` of a row that thought for the audit sample alone, and has its first answer as its answer."""
 
-TOUCHED_BY: Final = (*UNIQUE_BY[COMPLETED_TABLE], "thinking", "deepened_at")
 COUNTED_BY: Final = ("run_id", "deepened_run_id", "thinking", "num_thinking_tokens", "status")
 
 
@@ -144,9 +149,10 @@ class Completions:
 
 
 def is_final(rows: pa.Table) -> np.ndarray:
-    """For each row of results whether it was thought about, or deepened, already. Files of earlier versions do not have
-    the second column."""
-    thought = rows.column("thinking").to_numpy()
+    """For each row of results whether it was thought about, or deepened, already. One of the audit sample is not: its
+    second answer may come to count. Files of earlier versions do not say when a row was deepened."""
+    is_audited = pc.call_function("equal", [rows.column("gate_reason").cast(pa.string()), AUDIT]).to_numpy()
+    thought = rows.column("thinking").to_numpy() & ~is_audited
     return thought | rows.column("deepened_at").is_valid().to_numpy() if "deepened_at" in rows.column_names else thought
 
 
@@ -180,6 +186,7 @@ def sum_changes(each: Iterable[Changes]) -> Changes:
     """Of several files."""
     total = Changes()
     for changes in each:
+        total.num_rows += changes.num_rows
         for run_id, numbers in changes.runs.items():
             mine = total.runs.setdefault(run_id, dict.fromkeys(_COUNTED, 0))
             for name, number in numbers.items():

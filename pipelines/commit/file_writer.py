@@ -143,7 +143,7 @@ class FileWriter:
                 schema = bring_up(target.table, there, wanted, partial(_column, data)).remove_metadata()
                 groups, changes = completions.complete(data, schema)
                 before = hashlib.sha256(data).hexdigest()
-                mark = Mark(seal=plan.seal, num_new_rows=0, sha256_before=before, completed=changes.runs)
+                mark = Mark(seal=plan.seal, num_new_rows=0, sha256_before=before, completed=changes.to_mark())
                 new = encode_marked(groups, schema, mark)
             try:
                 self._output.store.replace(uri, new, if_match=info.version)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -46,8 +46,8 @@ class Mark:
     sha256_sealed   of the version that the seal made, where an erasure has taken rows out of it since
     nonce           of a name that is reserved for a seal that has not written to it yet: no two reservations have the
                     same bytes, so that none is taken for another
-    completed       of a seal that completed rows: what has changed in the counts of runs, by run_id. A metadata key of
-                    its own, since earlier versions refuse a mark with more in it
+    completed       of a seal that completed rows: what has changed (`commit.completion.Changes`). A metadata key of its
+                    own, since earlier versions refuse a mark with more in it
     """
 
     seal: int
@@ -55,7 +55,7 @@ class Mark:
     sha256_before: str | None = None
     sha256_sealed: str | None = None
     nonce: str | None = None
-    completed: Mapping[str, Mapping[str, int]] | None = None
+    completed: Mapping[str, Any] | None = None
 
     @staticmethod
     def reservation(nonce: str) -> Mark:

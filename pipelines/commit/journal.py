@@ -95,6 +95,22 @@ def commit_unit(output: Output, unit: AnsweredUnit, facts: RunFacts, *, written_
     return replace(receipt, unparsed_samples=_unparsed_samples(unit)) if receipt.num_unparsed else receipt
 
 
+def commit_deepened(output: Output, config_id: str, rows: pa.Table) -> None:
+    """Writes rows of one video (`commit.deepened_rows`), for which nothing was asked. The same ones are written once.
+
+    Raises StorageError.
+    """
+    keys = rows.select(["clip_index", "question_hash"]).to_pylist()
+    uri = output.layout.unit(
+        config_id,
+        rows.column("video_id")[0].as_py(),
+        clip_indexes=[key["clip_index"] for key in keys],
+        questions=[(f"{key['clip_index']} {key['question_hash']}", 0) for key in keys],
+        folder="deepened",
+    )
+    output.store.put_once(uri, encode_unit(rows))
+
+
 def _unparsed_samples(unit: AnsweredUnit) -> tuple[str, ...]:
     answers = (answer for clip in unit.clips for answer in clip.answers if answer.status == "unparsed")
     return tuple(_sample(answer) for answer in islice(answers, MAX_SAMPLES))

@@ -19,7 +19,7 @@ from framegate.pipelines.commit.liveness import end_here
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import record_adoption, record_config, record_plan
 from framegate.pipelines.commit.runs import RUN, read_runs
-from framegate.pipelines.commit.seal import seal
+from framegate.pipelines.commit.seal import SEALED_FOLDERS, seal
 from framegate.pipelines.commit.video_log import add_to_video_log, read_video_log
 from framegate.pipelines.driver.breaker import Breaker
 from framegate.pipelines.driver.heartbeat import RecordListener, RunRecord, beating
@@ -192,11 +192,15 @@ def seal_in_time(run: Run, config_id: str) -> bool:
     return sealed is not None
 
 
-def learn_sealing_pace(run: Run, config_id: str) -> None:
-    """From now on a run that has a deadline keeps as much time free before it as sealing takes, as far as is known."""
+def learn_sealing_pace(run: Run, config_id: str, *, num_bytes: int = 0) -> None:
+    """From now on a run that has a deadline keeps as much time free before it as sealing takes, as far as is known.
+
+    `num_bytes` are of files that it writes anew, at most.
+    """
+    run.pace.num_bytes = num_bytes
     if run.stopping.has_deadline:
         run.pace.learn_from(read_runs(run.output).values())
-        run.pace.num_units = sum(1 for _ in run.output.list("journal", config_id))
+        run.pace.num_units = sum(1 for folder in SEALED_FOLDERS for _ in run.output.list(folder, config_id))
         run.stopping.reserve_seconds = run.pace.reserve_seconds
 
 

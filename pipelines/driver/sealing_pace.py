@@ -1,9 +1,10 @@
 """How long sealing takes, learnt from seals: what a run keeps free of its time before a deadline.
 
-    reserve = FIXED_SECONDS + SAFETY * units that are not sealed * seconds per unit
+    reserve = FIXED_SECONDS + SAFETY * (units that are not sealed * seconds per unit + bytes / BYTES_PER_SECOND)
 
 Seconds per unit are the most that one of the last runs here took, or this run itself; DEFAULT_SECONDS_PER_UNIT
-before any did. FIXED_SECONDS is for ending the workers and for the record.
+before any did. FIXED_SECONDS is for ending the workers and for the record. The bytes are of files that a deepening
+writes anew, which takes that long whatever the number of units: it learns nothing for runs, and nothing of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final
 FIXED_SECONDS: Final = 15.0
 SAFETY: Final = 2.0
 DEFAULT_SECONDS_PER_UNIT: Final = 0.02  # many times what a local disk takes, for stores that answer slowly
+BYTES_PER_SECOND: Final = 5 * 2**20  # of sealed files that are read and written anew; 3.4 MB beside much other work
 MIN_UNITS: Final = 20  # fewer units take as long as starting to seal does, and say nothing of each
 NUM_RUNS: Final = 5
 
@@ -22,11 +24,12 @@ class SealingPace:
     """What is known of how long sealing takes. Any thread may read `reserve_seconds`.
 
     num_units   committed and not sealed, as far as this run knows
+    num_bytes   of sealed files that a deepening writes anew, at most; 0 of a run
     measured    seconds per unit of this run's own seals; None before one had enough units
     """
 
     def __init__(self) -> None:
-        self.num_units = 0
+        self.num_units = self.num_bytes = 0
         self.measured: float | None = None
         self._earlier: float | None = None
 
@@ -37,9 +40,10 @@ class SealingPace:
 
     def learn(self, num_units: int, seconds: float) -> None:
         """A seal of so many units took so long."""
-        if num_units >= MIN_UNITS:
+        if num_units >= MIN_UNITS and not self.num_bytes:
             self.measured = max(seconds / num_units, self.measured or 0.0)
 
     def reserve_seconds(self) -> float:
         known = [pace for pace in (self.measured, self._earlier) if pace is not None]
-        return FIXED_SECONDS + SAFETY * self.num_units * max(known, default=DEFAULT_SECONDS_PER_UNIT)
+        of_units = self.num_units * max(known, default=DEFAULT_SECONDS_PER_UNIT)
+        return FIXED_SECONDS + SAFETY * (of_units + self.num_bytes / BYTES_PER_SECOND)

@@ -6,14 +6,14 @@ need not stand in the bank any more: all that is asked stands in the row.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.plan.columns import read_columns
@@ -23,8 +23,9 @@ from framegate.pipelines.source.find import find_input
 from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.source.input_columns import pack_inputs
 from framegate.schemas.clock import now
-from framegate.schemas.deepening import ANSWER_FIRST_TOKENS
+from framegate.schemas.deepening import ANSWER_FIRST_TOKENS, WANTED
 from framegate.schemas.job import Job
+from framegate.schemas.keys import id_numbers, positions_among
 from framegate.schemas.qa import Question
 from framegate.schemas.retries import wait_after
 from framegate.schemas.run import Plan
@@ -67,80 +68,61 @@ def plan_deepening(
     limit: int | None,
     retry_failed: bool,
 ) -> Deepening:
-    """`rows` in DEEPENABLE, by video. At most `limit` videos. Raises FramegateError where the input cannot be found."""
+    """`rows` in DEEPENABLE. At most `limit` videos, in the order of the input. Raises FramegateError where the input
+    cannot be found."""
     output = Output.open(job.config.output)
     columns = read_columns(job.config, output, choice.config_id)
     found = find_input(job.config.input, indexes, types=columns.types, own=own_place(output))
     columns.check(found)
-    sorting = _Sorting(job, retry_failed=retry_failed)
-    kept = sorting.keep(rows)
     there = found.videos.filter(found.videos.column("refusal").is_null())
-    places = {video_id: place for place, video_id in enumerate(there.column("video_id").to_pylist())}
-    of_video: dict[str, list[dict[str, Any]]] = {}
-    for row in kept:
-        if row["video_id"] in places:
-            of_video.setdefault(row["video_id"], []).append(row)
-        else:
-            sorting.left_out[GONE] += 1
-    chosen = sorted(of_video, key=places.__getitem__)[:limit]
-    work = [row for video_id in chosen for row in of_video[video_id]]
+    questions = _questions(job, rows)
+    why_not = _why_not(job, rows, questions, there, retry_failed=retry_failed)
+    left_out = {reason: int((why_not == code).sum()) for code, reason in enumerate(LEFT_OUT, start=1)}
+    going = rows.filter(pa.array(why_not == 0))
+    places = _places(going, there)
+    all_videos = np.unique(places)
+    chosen = all_videos[:limit]
+    work = _in_order(going, places, chosen)
     plan = Plan(
         config_id=choice.config_id,
-        num_videos=len(of_video),
+        num_videos=len(all_videos),
         num_skipped=0,
         num_erased=0,
         num_settled=0,
-        videos=_planned(
-            there.take(pa.array([places[id] for id in chosen], pa.int64())), [of_video[id] for id in chosen]
-        ),
+        videos=_planned(there.take(pa.array(chosen)), work),
         changes=VIDEO_STATES.empty_table(),
-        questions=tuple(sorting.questions[hash] for hash in sorted({row["question_hash"] for row in work})),
+        questions=tuple(questions[hash] for hash in sorted(work.column("question_hash").unique().to_pylist())),
         columns={**columns.types.fixed, **found.columns},
-        notices=tuple(describe_left_out(sorting.left_out)),
+        notices=tuple(describe_left_out(left_out)),
         num_ignored_members=indexes.count_ignored(),
     )
+    counted = work.group_by("question_hash").aggregate([([], "count_all")]).to_pylist()
     return Deepening(
         plan=plan,
-        num_rows=len(work),
-        num_clips=len({(row["video_id"], row["clip_index"]) for row in work}),
-        num_without_tokens=sum(row[ANSWER_FIRST_TOKENS.name] is None for row in work),
-        by_question=Counter(row["question_hash"] for row in work),
-        left_out=dict(sorting.left_out),
+        num_rows=work.num_rows,
+        num_clips=work.group_by(["video_id", "clip_index"]).aggregate([]).num_rows,
+        num_without_tokens=work.column(ANSWER_FIRST_TOKENS.name).null_count,
+        by_question={row["question_hash"]: row["count_all"] for row in counted},
+        left_out={reason: number for reason, number in left_out.items() if number},
     )
 
 
 def describe_left_out(left_out: Mapping[str, int]) -> Iterator[str]:
     """A sentence for each reason why rows do not go on."""
     for reason, number in sorted(left_out.items()):
-        yield f"{number:,} rows {LEFT_OUT[reason]}; they stay as they are"
+        if number:
+            yield f"{number:,} rows {LEFT_OUT[reason]}; they stay as they are"
 
 
-class _Sorting:
-    """Tells rows that go on from others. `questions`: by hash, those of the bank, and those that rows alone know."""
-
-    def __init__(self, job: Job, *, retry_failed: bool) -> None:
-        self.questions = {question.hash: question for question in job.questions}
-        self.left_out: Counter[str] = Counter()
-        self._max_attempts = job.config.failures.max_attempts
-        self._retry_failed = retry_failed
-        self._now = now()
-
-    def keep(self, rows: pa.Table) -> Iterator[dict[str, Any]]:
-        for batch in rows.to_batches():
-            for row in batch.to_pylist():
-                if (reason := self._why_not(row)) is None:
-                    yield row
-                else:
-                    self.left_out[reason] += 1
-
-    def _why_not(self, row: Mapping[str, Any]) -> str | None:
-        known = self.questions.get(row["question_hash"])
-        if known is None:
-            self.questions[row["question_hash"]] = known = _question_of(row)
-        if known.think == "never":
-            return NEVER
-        is_due = self._retry_failed or _is_due(row, self._max_attempts, self._now)
-        return None if is_due else FAILED
+def _questions(job: Job, rows: pa.Table) -> dict[str, Question]:
+    """By hash, those of the bank, and those that rows alone know: all that is asked stands in them. Thresholds are told
+    beside: the one that a question has in the bank may not be what it is deepened to."""
+    known = {question.hash: replace(question, threshold=None) for question in job.questions}
+    hashes = rows.column("question_hash").combine_chunks().dictionary_encode()
+    firsts = np.unique(hashes.indices.to_numpy(), return_index=True)[1]
+    for row in rows.take(pa.array(firsts, pa.int64())).to_pylist():
+        known.setdefault(row["question_hash"], _question_of(row))
+    return known
 
 
 def _question_of(row: Mapping[str, Any]) -> Question:
@@ -153,41 +135,80 @@ def _question_of(row: Mapping[str, Any]) -> Question:
     )
 
 
+def _why_not(
+    job: Job, rows: pa.Table, questions: Mapping[str, Question], there: pa.Table, *, retry_failed: bool
+) -> np.ndarray:
+    """For each row 0 where it goes on, else the number of the reason, from 1, in order of LEFT_OUT."""
+    never = pa.array([hash for hash, question in questions.items() if question.think == "never"], pa.string())
+    is_never = pc.call_function("is_in", [rows.column("question_hash")], pc.SetLookupOptions(never)).to_numpy()
+    is_failed = np.zeros(rows.num_rows, bool)
+    if not retry_failed:
+        failed, time = np.flatnonzero(rows.column("failed_reason").is_valid().to_numpy()), now()
+        details = rows.select(["failed_reason", "num_failures", "failed_at"]).take(pa.array(failed)).to_pylist()
+        is_failed[failed] = [not _is_due(row, job.config.failures.max_attempts, time) for row in details]
+    is_gone = _places(rows, there) < 0
+    return np.select([is_never, is_failed, is_gone], [1, 2, 3], 0)
+
+
 def _is_due(row: Mapping[str, Any], max_attempts: int, time: datetime) -> bool:
     """As for what a run tries again: by the reason, how often it has failed, and how long ago."""
-    if row["failed_reason"] is None:
-        return True
     wait = wait_after(row["failed_reason"], row["num_failures"])
     return wait is not None and row["num_failures"] < max_attempts and row["failed_at"] + wait <= time
 
 
-def _planned(videos: pa.Table, rows: Iterable[list[dict[str, Any]]]) -> pa.Table:
-    """`videos` (FOUND) in PLANNED, each with its rows."""
+def _places(rows: pa.Table, videos: pa.Table) -> np.ndarray:
+    """For each row the place of its video; -1 where it is not among them."""
+    return positions_among(id_numbers(rows.column("video_id")), id_numbers(videos.column("video_id")))
+
+
+def _in_order(rows: pa.Table, places: np.ndarray, chosen: np.ndarray) -> pa.Table:
+    """The rows of the chosen videos, by video, clip and question."""
+    clips, hashes = rows.column("clip_index").to_numpy(), id_numbers(rows.column("question_hash"))
+    order = np.lexsort([hashes, clips, places])
+    return rows.take(pa.array(order[np.isin(places[order], chosen)]))
+
+
+def _planned(videos: pa.Table, rows: pa.Table) -> pa.Table:
+    """`videos` (FOUND) in PLANNED, each with its rows, which come in the same order."""
     videos = videos.set_column(FOUND.get_field_index("inputs"), FOUND.field("inputs"), pack_inputs(videos))
-    wanted = [[_wanted(row) for row in of_video] for of_video in rows]
-    hashes = [list(dict.fromkeys(one["question_hash"] for one in of_video)) for of_video in wanted]
-    empty: list[list[Any]] = [[] for _ in wanted]
+    rows, num_videos = rows.combine_chunks(), videos.num_rows
+    places = _places(rows, videos)
+    nothing = np.zeros(num_videos, np.int64)
     more = {
-        "question_hashes": hashes,
-        "done": empty,
-        "attempts": empty,
-        "undecoded_attempts": np.zeros(len(wanted), np.int32),
-        "breaks_off": [None] * len(wanted),
-        "wanted": wanted,
+        "question_hashes": _hashes(places, rows, num_videos),
+        "done": _lists("done", nothing, None),
+        "attempts": _lists("attempts", nothing, None),
+        "undecoded_attempts": pa.array(nothing, pa.int32()),
+        "breaks_off": pa.nulls(num_videos, pa.int32()),
+        "wanted": _lists("wanted", np.bincount(places, minlength=num_videos), _wanted(rows)),
     }
-    columns = [
-        *(videos.column(name) for name in FOUND.names),
-        *(pa.array(values, PLANNED.field(name).type) for name, values in more.items()),
-    ]
+    columns = [*(videos.column(name) for name in FOUND.names), *more.values()]
     return pa.Table.from_arrays(columns, schema=PLANNED).combine_chunks()
 
 
-def _wanted(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "clip_index": row["clip_index"],
-        "question_hash": row["question_hash"],
-        "token_ids": row[ANSWER_FIRST_TOKENS.name],
-        "answer_first": row["answer_first"],
-        "confidence": row["confidence_first"],
-        "attempt": row["num_failures"] + 1,
-    }
+def _wanted(rows: pa.Table) -> pa.Array:
+    """Rows of DEEPENABLE, without chunks, in WANTED."""
+    attempts = rows.column("num_failures").to_numpy() + 1
+    names = ("clip_index", "question_hash", ANSWER_FIRST_TOKENS.name, "answer_first", "confidence_first")
+    columns = [_one_chunk(rows.column(name)) for name in names]
+    return pa.StructArray.from_arrays([*columns, pa.array(attempts, pa.int32())], fields=list(WANTED))
+
+
+def _hashes(places: np.ndarray, rows: pa.Table, num_videos: int) -> pa.Array:
+    """For each video its questions, each once."""
+    words = _one_chunk(rows.column("question_hash")).dictionary_encode()
+    pairs = np.unique(np.stack([places, words.indices.to_numpy()]), axis=1)
+    hashes = words.dictionary.take(pa.array(pairs[1]))
+    return _lists("question_hashes", np.bincount(pairs[0], minlength=num_videos), hashes)
+
+
+def _lists(name: str, lengths: Sequence[int] | np.ndarray, values: pa.Array | None) -> pa.Array:
+    data_type = PLANNED.field(name).type
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    if values is None:
+        values = pa.array([], data_type.value_type)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values, type=data_type)
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)

@@ -12,14 +12,15 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 
-from framegate.pipelines.results.statements import check_statement
+from framegate.pipelines.results.statements import check_statement, has_words
 from framegate.pipelines.results.view_sql import text_literal
 from framegate.pipelines.results.views import query
 from framegate.schemas.config import OutputConfig
-from framegate.schemas.deepening import DEEPENABLE
+from framegate.schemas.deepening import DEEPENABLE, Thresholds
 from framegate.schemas.errors import ConfigError, QueryError
+from framegate.schemas.tables import RESULTS
 
-WENT: Final = "(gate_reason IN ('confident', 'deferred') AND (confidence_first IS NULL OR confidence_first < {}))"
+_WENT: Final = "(gate_reason IN ('confident', 'deferred') AND (confidence_first IS NULL OR confidence_first < {}))"
 """What a threshold chooses: rows that were let go, and would stay with it."""
 
 _ROWS: Final = """
@@ -38,6 +39,11 @@ _ROWS: Final = """
     FROM chosen LEFT JOIN failed USING (video_id, clip_index, question_hash)
     ORDER BY video_id, clip_index, question_hash"""
 
+_AUDITED: Final = """
+    SELECT {columns} FROM answers
+    WHERE gate_reason = 'audit' AND deepened_at IS NULL AND confidence_first < {threshold} AND {conditions}
+    ORDER BY video_id, clip_index, question_hash"""
+
 _TOKENS: Final = """
     SELECT question_hash, avg(num_thinking_tokens)::DOUBLE AS tokens FROM answers
     WHERE thinking GROUP BY question_hash"""
@@ -46,21 +52,18 @@ _TOKENS: Final = """
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
     """
-    threshold   rows that were let go with a confidence below it; None: whatever their confidence
     where       a condition over the columns of the view `answers`; None: all
     questions   ids of questions; none: all
     """
 
-    threshold: float | None
     where: str | None = None
     questions: tuple[str, ...] = ()
 
-    @property
-    def conditions(self) -> str:
-        """As SQL."""
+    def conditions(self, thresholds: Thresholds | None) -> str:
+        """As SQL, with rows that were let go below their threshold; None: whatever their confidence."""
         parts = []
-        if self.threshold is not None:
-            parts.append(WENT.format(repr(float(self.threshold))))
+        if thresholds is not None:
+            parts.append(_WENT.format(_threshold_sql(thresholds)))
         if self.where is not None:
             parts.append(f"(\n{self.where}\n)")
         if self.questions:
@@ -72,6 +75,8 @@ def check_chosen(chosen: Chosen) -> None:
     """Raises QueryError where the condition is more, or less, than one condition."""
     if chosen.where is None:
         return
+    if not has_words(chosen.where):
+        raise QueryError("--where is empty: give a condition in SQL, such as \"answer = 'yes'\"")
     try:
         check_statement(f"SELECT 1 FROM answers WHERE (\n{chosen.where}\n)")
     except QueryError as error:
@@ -83,8 +88,9 @@ def check_chosen(chosen: Chosen) -> None:
         )
 
 
-def read_deepenable(config: OutputConfig, config_id: str, chosen: Chosen) -> pa.Table:
-    """The rows that are chosen, in DEEPENABLE, by video. Nothing is changed.
+def read_deepenable(config: OutputConfig, config_id: str, thresholds: Thresholds | None, *, chosen: Chosen) -> pa.Table:
+    """The rows that are chosen, in DEEPENABLE, by video. `thresholds` and `chosen`, each that is given narrows. Nothing
+    is changed.
 
     Raises ConfigError where no row is of a question that is named, or nothing is sealed under the config_id,
     QueryError, StorageError.
@@ -93,7 +99,15 @@ def read_deepenable(config: OutputConfig, config_id: str, chosen: Chosen) -> pa.
     ask = partial(query, config.uri, config.storage_options, config_id=config_id)
     if chosen.questions:
         _check_questions(ask("SELECT DISTINCT question_id FROM answers ORDER BY 1"), chosen.questions)
-    return ask(_ROWS.format(conditions=chosen.conditions)).cast(DEEPENABLE)
+    return ask(_ROWS.format(conditions=chosen.conditions(thresholds))).cast(DEEPENABLE)
+
+
+def read_audited(config: OutputConfig, config_id: str, thresholds: Thresholds, *, chosen: Chosen) -> pa.Table:
+    """The rows, in RESULTS, that thought for the audit sample alone, and would think with these thresholds. Raises what
+    `read_deepenable` does."""
+    columns = ", ".join(RESULTS.names)
+    sql = _AUDITED.format(columns=columns, threshold=_threshold_sql(thresholds), conditions=chosen.conditions(None))
+    return query(config.uri, config.storage_options, sql, config_id=config_id).cast(RESULTS)
 
 
 def read_mean_tokens(config: OutputConfig, config_id: str) -> dict[str, float]:
@@ -108,6 +122,14 @@ def _check_questions(known: pa.Table, wanted: tuple[str, ...]) -> None:
         raise ConfigError(
             f"--question {missing[0]}: no answer here is of a question with that id; there are {', '.join(there)}"
         )
+
+
+def _threshold_sql(thresholds: Thresholds) -> str:
+    default = repr(float(thresholds.default))
+    others = "".join(
+        f" WHEN {text_literal(hash)} THEN {float(value)!r}" for hash, value in thresholds.of_question.items()
+    )
+    return f"(CASE question_hash{others} ELSE {default} END)" if others else default
 
 
 def _is_one_expression(text: str) -> bool:

@@ -59,13 +59,7 @@ def _row(run: Mapping[str, Any], time: datetime) -> dict[str, Any]:
     counts = run.get("counts") or {}
     known = {name: run.get(name) for name in SCHEMA.names} | {name: counts.get(name) for name in (*_COUNTS, *_SECONDS)}
     times = {name: _time(known[name]) for name in ("started_at", "ended_at")}
-    return {
-        **known,
-        **times,
-        "command": run.get("command", RUN),
-        "state": state_of(run, time),
-        "cost": cost_of(run),
-    }
+    return {**known, **times, "command": run.get("command", RUN), "state": state_of(run, time), "cost": cost_of(run)}
 
 
 def cost_of(run: Mapping[str, Any]) -> float | None:

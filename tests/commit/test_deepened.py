@@ -54,8 +54,8 @@ class World:
         for name in names:
             self.commit(self.units.make_deepened(self.units.make_video(name), range(2), num_clips=2, **how))
 
-    def commit(self, unit: AnsweredUnit, facts: RunFacts | None = None) -> None:
-        commit_unit(self.output, unit, facts or self.deepening, written_at=LATER)
+    def commit(self, unit: AnsweredUnit) -> None:
+        commit_unit(self.output, unit, self.deepening, written_at=LATER)
 
     def seal(self, store: Store | None = None, *, file_bytes: int = 2**20) -> None:
         output = self.output if store is None else Output(store, self.output.layout)
@@ -158,7 +158,7 @@ def test_a_row_that_could_not_be_read_counts_no_more(world: World) -> None:
 
 
 def test_without_a_threshold_the_row_keeps_its_own(world: World) -> None:
-    world.commit(world.units.make_deepened(world.units.make_video("a"), range(2), num_clips=2, threshold=None))
+    world.deepen("a", threshold=None)
     world.seal()
     assert {row["threshold"] for row in world.rows().values()} == {0.97}
 

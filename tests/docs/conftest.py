@@ -36,12 +36,13 @@ from framegate.schemas.job import load_job
 flow.run(load_job("job.yaml"), engine_factory=ScriptedEngine, in_process=True)
 """
 DEEPEN = """
+from functools import partial
 from framegate.pipelines.deepen import deepen
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.results.deepenable import Chosen, read_deepenable
 from framegate.schemas.job import load_job
-job, chosen = load_job("job.yaml"), Chosen(threshold=0.9999)
-select = lambda config_id: read_deepenable(job.config.output, config_id, chosen)
+job = load_job("job.yaml")
+select = partial(read_deepenable, job.config.output, chosen=Chosen())
 deepen(job, select, threshold=0.9999, engine_factory=ScriptedEngine, in_process=True)
 """
 QUESTIONS = [

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from framegate.pipelines.failpoints import FAIL_AT, FAIL_WITH, FAILPOINTS, check_failpoint
-from framegate.pipelines.lab.bench.faults.workbench import KINDS, Fault, Workbench, list_faults
+from framegate.pipelines.lab.bench.faults.workbench import KINDS, Fault, Workbench, list_deepenings, list_faults
 from framegate.schemas.errors import ConfigError
 
 # Late ones for the places that everything comes by: the first times are those of the start of a run.
@@ -26,8 +26,13 @@ LATER = [
 WAKES_UP = ("put.before", "delete.before", "attempt.after", "reason.after", "commit.before", "seal.reserved",
             "seal.file", "seal.recorded", "deepen.committing", "deepen.file", "erase.noted",
             "erase.replaced")  # fmt: skip
+# Where a deepening dies in what it shares with a run.
+BY_THE_WAY = ("replace.after", "attempt.after", "reason.after", "driver.drained")
 EVERY = os.environ.get("FRAMEGATE_FAULTS") == "1"
-TRIED = [fault for fault in [*list_faults(), *LATER] if EVERY or fault.kind == "killed" or fault.place in WAKES_UP]
+TRIED = [
+    *(fault for fault in [*list_faults(), *LATER] if EVERY or fault.kind == "killed" or fault.place in WAKES_UP),
+    *(list_deepenings(numbers=(1, 2, 5)) if EVERY else list_deepenings(BY_THE_WAY, kinds=("killed",))),
+]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +40,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     return Workbench(tmp_path_factory.mktemp("faults"), in_process=True)
 
 
-@pytest.mark.parametrize("fault", TRIED, ids=lambda fault: f"{fault.kind}-{fault.place}-{fault.number}")
+@pytest.mark.parametrize("fault", TRIED, ids=lambda fault: f"{fault.action}-{fault.kind}-{fault.place}-{fault.number}")
 def test_whatever_happens_the_rows_are_those_of_an_undisturbed_run(bench: Workbench, fault: Fault) -> None:
     verdict = bench.try_fault(fault)
     assert verdict.happened, "nothing comes by this place any more"

@@ -19,8 +19,8 @@ from framegate.jobs.cli import app
 ROOT = Path(__file__).resolve().parents[2]
 Framegate = Callable[..., Result]
 COMMANDS = [
-    ["demo"], ["plan"], ["probe"], ["run"], ["status"], ["query"], ["audit"], ["train", "dock"], ["eval", "dock"],
-    ["bench", "decode"],
+    ["demo"], ["plan"], ["probe"], ["run"], ["deepen"], ["status"], ["query"], ["audit"], ["train", "dock"],
+    ["eval", "dock"], ["bench", "decode"],
 ]  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def test_every_command_helps_with_examples(framegate: Framegate, command: list[s
 
 @pytest.mark.parametrize(
     "command",
-    [["plan"], ["probe"], ["run"], ["status"], ["query"], ["audit"], ["eval", "dock"], ["bench", "decode"]],
+    [["plan"], ["probe"], ["run"], ["deepen"], ["status"], ["query"], ["audit"], ["eval", "dock"], ["bench", "decode"]],
     ids=" ".join,
 )
 def test_commands_that_measure_write_json(framegate: Framegate, command: list[str]) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from framegate.pipelines.reason.strategies.gated import judge
+from framegate.pipelines.reason.strategies.gated import Gated, judge
 from framegate.pipelines.reason.strategies.protocol import ClipFrames, FinishedAsk
-from framegate.pipelines.reason.strategies.two_answers import Decide, FirstAnswer, Ruling, TwoAnswers
+from framegate.pipelines.reason.strategies.two_answers import FirstAnswer, Ruling, think_always
 from framegate.schemas.deepening import GivenAnswer
 from framegate.schemas.errors import FirstAnswerDiffers
 from framegate.schemas.qa import Answer, Question, Verdict
@@ -34,32 +34,25 @@ def think_after(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deepened(TwoAnswers):
+class Deepened(Gated):
     """Of each question at each clip the `given` first answer of its `ClipFrames` goes first. Its tokens are written
     again one by one, as the model wrote them, so that all that follows is what an undisturbed sequence would have.
 
     Where a row has no tokens, the question is asked from the start: the most probable tokens are the same ones. A first
     answer that is another one all the same fails the question (FirstAnswerDiffers), and its row stays as it was.
 
-    `threshold`: the new one; None where rows were chosen in another way.
+    The threshold is the new one; None where rows were chosen in another way. No row is audited: all of them think.
     """
 
-    threshold: float | None
-
-    @property
-    def name(self) -> str:
-        return "gated"
-
-    @property
-    def decide(self) -> Decide:
-        return partial(think_after, known=None, threshold=self.threshold)
+    def ruling(self, clip: ClipFrames, question: Question) -> Ruling:
+        if question.think == "always":
+            return Ruling(decide=think_always)
+        threshold = self.threshold_of(question)
+        known = _given(clip, question).confidence
+        return Ruling(decide=partial(think_after, known=known, threshold=threshold), threshold=threshold)
 
     def given_tokens(self, clip: ClipFrames, question: Question) -> Sequence[int]:
         return _given(clip, question).token_ids or ()
-
-    def ruling(self, clip: ClipFrames, question: Question) -> Ruling:
-        known = _given(clip, question).confidence
-        return Ruling(decide=partial(think_after, known=known, threshold=self.threshold), threshold=self.threshold)
 
     def after(self, finished: Sequence[FinishedAsk], num_open: int) -> Answer:
         answer = super().after(finished, num_open)

@@ -61,7 +61,7 @@ class Gated(TwoAnswers):
         """A clip without a key is in no audit sample."""
         if question.think != "auto":
             return super().ruling(clip, question)
-        threshold = self._threshold_of(question)
+        threshold = self.threshold_of(question)
         if threshold is None:
             raise EngineError(f"the threshold of '{question.id}' is not settled")
         audit = self.audit if clip.key else None
@@ -77,7 +77,8 @@ class Gated(TwoAnswers):
         """Known before the threshold is settled."""
         return question.think != "never"
 
-    def _threshold_of(self, question: Question) -> float | None:
+    def threshold_of(self, question: Question) -> float | None:
+        """What its first answers are held against; None: that is not settled."""
         if question.threshold is not None:
             return question.threshold
         return dict(self.by_question).get(question.hash, self.threshold)

@@ -81,6 +81,12 @@ def test_the_reason_is_the_gates_where_it_has_one(threshold: float | None, reaso
     assert (finished.answer.verdict.reason, finished.answer.answer) == (reason, "no")
 
 
+def test_a_question_that_is_always_thought_about_now_says_so() -> None:
+    given = given_of(first_of(lambda ask: SCRIPTS["another answer"]))
+    finished, _ = deepen(lambda ask: SCRIPTS["another answer"], given, replace(YES_NO, think="always"))
+    assert (finished.answer.verdict.reason, finished.answer.answer) == ("always", "no")
+
+
 @pytest.mark.parametrize("threshold", [None, 0.99])
 def test_a_row_without_a_box_is_thought_about_for_that_reason(threshold: float | None) -> None:
     script: list[Written] = [("I do not know.", -0.1)] * 8 + boxed("yes")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from typing import Any, Final
 
 from framegate.pipelines import flow
@@ -40,11 +41,10 @@ def carry_out(spec: dict[str, Any]) -> int:
 def _run(job: Job, spec: dict[str, Any]) -> RunSummary:
     if spec["action"] == "run":
         return flow.run(job, engine_factory=ScriptedEngine, in_process=spec["in_process"])
-    chosen = Chosen(threshold=DEEPENED_TO)
     return deepen(
         job,
-        lambda config_id: read_deepenable(job.config.output, config_id, chosen),
-        threshold=chosen.threshold,
+        partial(read_deepenable, job.config.output, chosen=Chosen()),
+        threshold=DEEPENED_TO,
         engine_factory=ScriptedEngine,
         in_process=spec["in_process"],
     )

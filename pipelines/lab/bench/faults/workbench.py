@@ -35,6 +35,11 @@ UNLIKE = (  # columns in which two runs may differ
     *("prompt_seconds", "first_answer_seconds", "thinking_seconds", "deepened_at", "deepened_run_id"),
 )
 SEALED_TABLES = ("results", "failures", "clips")
+SHARED_PLACES = (
+    *("put.", "replace.", "delete.", "decode.", "attempt.", "reason."),
+    *("driver.receipt", "driver.drained", "driver.sealed", "driver.recorded"),
+)
+"""How places begin that a run and a deepening come by."""
 MAX_COMMANDS = 6  # after one that was killed; if it takes more, it does not end at all
 TIMEOUT_SECONDS = 300
 Ended = subprocess.CompletedProcess[str]
@@ -100,7 +105,7 @@ class Workbench:
     def try_fault(self, fault: Fault) -> Verdict:
         """Inject the fault into one command, and give the command again until it ends."""
         began = time.monotonic()
-        output, expected = self.folder / f"{fault.kind}-{fault.place}-{fault.number}", self.rows
+        output, expected = self.folder / f"{fault.action}-{fault.kind}-{fault.place}-{fault.number}", self.rows
         if fault.action == "deepen":
             self.begin(output.name, deepens=True)
             expected = self.deepened
@@ -239,6 +244,19 @@ def list_faults(
     ]
 
 
+def list_deepenings(
+    places: Sequence[str] = PLACES, *, numbers: Sequence[int] = (1,), kinds: Sequence[str] = KINDS
+) -> list[Fault]:
+    """The same in a deepening, at places that it comes by beside its own."""
+    return [
+        Fault(place=place, number=number, kind=kind, action="deepen")
+        for kind in kinds
+        for place in places
+        for number in numbers
+        if place.startswith(SHARED_PLACES)
+    ]
+
+
 def _action_at(place: str) -> str:
     if place.startswith("deepen"):
         return "deepen"
@@ -247,9 +265,9 @@ def _action_at(place: str) -> str:
 
 def try_all(bench: Workbench, faults: Sequence[Fault]) -> Iterator[Verdict]:
     """The verdict on each fault. Once a place is not reached so often, greater numbers are skipped."""
-    unreached: set[tuple[str, str]] = set()
+    unreached: set[tuple[str, str, str]] = set()
     for fault in faults:
-        key = (fault.kind, fault.place)
+        key = (fault.action, fault.kind, fault.place)
         if key not in unreached:
             verdict = bench.try_fault(fault)
             if not verdict.happened:

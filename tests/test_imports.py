@@ -23,7 +23,7 @@ HOMES = {
     "jinja2": ("pipelines/report/", "pipelines/reason/models/"),
     "ray": ("pipelines/driver/", "pipelines/lab/"),
     "s3fs": ("pipelines/store/",),
-    "scipy": ("pipelines/calibrate/", "pipelines/lab/bench/calibrate/"),
+    "scipy": ("pipelines/calibrate/",),
     "transformers": ("pipelines/reason/models/", "pipelines/reason/engines/", "pipelines/lab/"),
     "vllm": ("pipelines/reason/engines/vllm/", "pipelines/lab/bench/engines/"),
 }

@@ -97,8 +97,7 @@ def test_a_budget_goes_where_most_changes_per_token() -> None:
     confidence = random.random(3000)
     rate = fit_change_rate(confidence, random.random(3000) < 0.8 * (1 - confidence))
     assert rate is not None
-    order = spending_order([0.2, 0.9, 0.2, NAN, 0.5], [100, 10, 50, 500, 100], rate)
-    assert order.tolist() == [3, 2, 1, 0, 4] or order.tolist() == [3, 2, 0, 1, 4]
+    assert list(spending_order([0.2, 0.9, 0.2, NAN, 0.5], [100, 2, 50, 500, 100], rate)) == [3, 1, 2, 0, 4]
     assert list(spending_order([0.2, 0.9, 0.1, NAN, 0.5], [100, 1, 50, 5, 1], None)) == [3, 2, 0, 4, 1]
     assert list(spending_order([0.9, 0.2], [0, 0], None)) == [1, 0]
 

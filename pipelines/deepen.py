@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -64,9 +64,8 @@ let go below these thresholds, and whatever narrows them beside; None: whatever 
 SelectAudited = Callable[[str, Thresholds], pa.Table]
 """The rows, in RESULTS, that thought for the audit sample alone, and would think with these thresholds."""
 
-JOBS_OWN: Final = "job"
 NewThreshold = float | Literal["job"] | None
-"""What rows are deepened to: a threshold for all questions; JOBS_OWN, those that the job has by now, certified ones and
+"""What rows are deepened to: a threshold for all questions; `job`, those that the job has by now, certified ones and
 those of single questions among them; None: rows are chosen in another way, and keep their own."""
 
 
@@ -92,7 +91,7 @@ def settle(job: Job, config_id: str, gate: Gated, threshold: NewThreshold) -> Th
     """What rows are held against. Raises ConfigError where the job's is not settled, StorageError."""
     if threshold is None:
         return None
-    if threshold != JOBS_OWN:
+    if not isinstance(threshold, str):
         return Thresholds(default=threshold)
     settled = settle_threshold(job, config_id, gate)
     assert isinstance(settled, Gated)

@@ -101,36 +101,43 @@ class Completions:
         rows = rows.filter(is_one).combine_chunks()
         self.keys = KeyIndex(key_columns(COMPLETED_TABLE, rows))
         self._rows = rows.take(pa.array(self.keys.first_rows()))
+        self._counted = self._rows.select(list(COUNTED_BY))
         columns = key_columns(COMPLETED_TABLE, self._rows)
         self._videos = np.unique(columns[0])
         keys = zip(*(column.tolist() for column in columns), strict=True)
         self._places = {key: place for place, key in enumerate(keys)}
 
-    def complete(self, data: bytes, schema: pa.Schema) -> tuple[list[pa.Table], Changes]:
-        """The row groups of a file with these bytes, completed, with the columns of `schema`; and what has changed.
+    def changes(self, data: bytes) -> Changes:
+        """What they change in a file with these bytes. Raises what pyarrow raises where the file is damaged."""
+        file, changes = _open(data), Changes()
+        there = [name for name in (*TOUCHED_BY, *COUNTED_BY) if name in file.schema_arrow.names]
+        for number in range(file.num_row_groups):
+            rows = file.read_row_group(number, columns=list(dict.fromkeys(there)))
+            old, new = self._matches(rows)
+            before, after = rows.take(pa.array(old)).to_pylist(), self._counted.take(pa.array(new)).to_pylist()
+            for one in zip(before, after, strict=True):
+                changes.add(*one)
+        return changes
+
+    def row_groups(self, data: bytes, schema: pa.Schema) -> Iterator[pa.Table]:
+        """The row groups of the same file, completed, with the columns of `schema`: one in memory at a time.
 
         The same arguments give the same rows. Raises what pyarrow raises where the file is damaged.
         """
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        new, changes = align(self._rows, schema), Changes()
-        groups = (align(file.read_row_group(number), schema) for number in range(file.num_row_groups))
-        completed = [self._complete_group(rows.combine_chunks(), new, changes) for rows in groups if rows.num_rows]
-        return [in_order(COMPLETED_TABLE, rows) for rows in completed], changes
+        file, new = _open(data), align(self._rows, schema)
+        for number in range(file.num_row_groups):
+            rows = align(file.read_row_group(number), schema).combine_chunks()
+            if rows.num_rows:
+                yield in_order(COMPLETED_TABLE, self._complete_group(rows, new))
 
     def touch(self, rows: pa.Table) -> bool:
         """Whether they complete any of these rows of results, which have the columns of TOUCHED_BY."""
         return bool(len(self._matches(rows)[0]))
 
-    def _complete_group(self, rows: pa.Table, new: pa.Table, changes: Changes) -> pa.Table:
+    def _complete_group(self, rows: pa.Table, new: pa.Table) -> pa.Table:
         here, there = self._matches(rows)
         if not len(here):
             return rows
-        before, after = (
-            table.select(list(COUNTED_BY)).take(pa.array(places)).to_pylist()
-            for table, places in ((rows, here), (new, there))
-        )
-        for one in zip(before, after, strict=True):
-            changes.add(*one)
         source = np.arange(rows.num_rows)
         source[here] = rows.num_rows + there
         for name, column in _new_columns(rows, new, here, there, source):
@@ -146,6 +153,10 @@ class Completions:
         keys = zip(*(column[candidates].tolist() for column in columns), strict=True)
         places = np.array([self._places.get(key, -1) for key in keys], np.int64)
         return candidates[places >= 0], places[places >= 0]
+
+
+def _open(data: bytes) -> pq.ParquetFile:
+    return pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
 
 
 def is_final(rows: pa.Table) -> np.ndarray:

@@ -141,10 +141,10 @@ class FileWriter:
                 there = pq.read_schema(pa.BufferReader(data))
                 wanted = sealed_schema(target.table, there, inputs)
                 schema = bring_up(target.table, there, wanted, partial(_column, data)).remove_metadata()
-                groups, changes = completions.complete(data, schema)
+                changes = completions.changes(data)
                 before = hashlib.sha256(data).hexdigest()
                 mark = Mark(seal=plan.seal, num_new_rows=0, sha256_before=before, completed=changes.to_mark())
-                new = encode_marked(groups, schema, mark)
+                new = encode_marked(completions.row_groups(data, schema), schema, mark)
             try:
                 self._output.store.replace(uri, new, if_match=info.version)
             except (VersionChanged, ObjectNotFound):

@@ -108,7 +108,9 @@ def commit_deepened(output: Output, config_id: str, rows: pa.Table) -> None:
         questions=[(f"{key['clip_index']} {key['question_hash']}", 0) for key in keys],
         folder="deepened",
     )
+    reach("deepen.committing")
     output.store.put_once(uri, encode_unit(rows))
+    reach("deepen.committed")
 
 
 def _unparsed_samples(unit: AnsweredUnit) -> tuple[str, ...]:

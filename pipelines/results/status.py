@@ -228,6 +228,5 @@ def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
         "think_rate": counts["num_thinking"] / num_answers if num_answers else None,
         "num_answer_tokens": counts.get("num_answer_tokens"),
         "num_thinking_tokens": counts.get("num_thinking_tokens"),
-        "num_deepened": counts.get("num_deepened", 0),
-        "num_deepened_tokens": counts.get("num_deepened_tokens", 0),
+        **{name: counts.get(name, 0) if counts else None for name in ("num_deepened", "num_deepened_tokens")},
     }

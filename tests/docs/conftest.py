@@ -39,11 +39,12 @@ DEEPEN = """
 from functools import partial
 from framegate.pipelines.deepen import deepen
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
-from framegate.pipelines.results.deepenable import Chosen, read_deepenable
+from framegate.pipelines.results.deepenable import Chosen, read_audited, read_deepenable
 from framegate.schemas.job import load_job
 job = load_job("job.yaml")
 select = partial(read_deepenable, job.config.output, chosen=Chosen())
-deepen(job, select, threshold=0.9999, engine_factory=ScriptedEngine, in_process=True)
+audited = partial(read_audited, job.config.output, chosen=Chosen())
+deepen(job, select, threshold=0.9999, audited=audited, engine_factory=ScriptedEngine, in_process=True)
 """
 QUESTIONS = [
     {"id": "door", "text": "Is it open?", "type": "choice", "options": ["open", "closed"]},
@@ -57,7 +58,7 @@ def outputs(
 ) -> tuple[Path, ...]:
     """An output of which a run was killed as it committed its second unit; the same after the next run, and after
     one video was erased; that with its seals, runs and plans folded; and one whose rows were deepened, which was killed
-    as it committed its first unit. A manifest of two videos, one that is none,
+    before it had completed any. A manifest of two videos, one that is none,
     and a tar shard of one."""
     folder = tmp_path_factory.mktemp("output")
     for number in range(2):
@@ -103,7 +104,7 @@ def outputs(
     fold_old_runs(folded, now())
     shutil.copytree(folder / "index", folder / "deepened")
     (folder / "job.yaml").write_text(yaml.safe_dump({**adopting, "output": {**job["output"], "uri": "deepened"}}))
-    assert run(folder, DEEPEN, FRAMEGATE_FAIL_AT="deepen.committed:1") == -signal.SIGKILL
+    assert run(folder, DEEPEN, FRAMEGATE_FAIL_AT="deepen.agreed:1") == -signal.SIGKILL
     return folder / "killed", folder / "index", folder / "folded", folder / "deepened"
 
 

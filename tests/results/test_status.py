@@ -16,7 +16,7 @@ from framegate.schemas.config import OutputConfig
 
 NO_COUNTS = dict.fromkeys(
     ("num_videos", "num_clips", "num_answers", "num_unparsed", "elapsed_seconds", "clips_per_second", "think_rate",
-     "num_answer_tokens", "num_thinking_tokens")
+     "num_answer_tokens", "num_thinking_tokens", "num_deepened", "num_deepened_tokens")
 )  # fmt: skip
 EXPECTED: dict[str, Any] = {
     "config_id": "a" * 16,
@@ -42,10 +42,18 @@ EXPECTED: dict[str, Any] = {
     "num_videos_erased": 0,
     "num_runs": 3,
     "runs": [
-        {"shard": None, "run_id": "run-3", "started_at": "2026-01-03T00:00:00+00:00", "state": "dead", **NO_COUNTS},
+        {
+            "shard": None,
+            "run_id": "run-3",
+            "command": "run",
+            "started_at": "2026-01-03T00:00:00+00:00",
+            "state": "dead",
+            **NO_COUNTS,
+        },
         {
             "shard": None,
             "run_id": "run-2",
+            "command": "run",
             "started_at": "2026-01-02T00:00:00+00:00",
             "state": "complete",
             "num_videos": 5,
@@ -57,6 +65,8 @@ EXPECTED: dict[str, Any] = {
             "think_rate": 0.5,
             "num_answer_tokens": 24,
             "num_thinking_tokens": 160,
+            "num_deepened": 0,
+            "num_deepened_tokens": 0,
         },
     ],
 }

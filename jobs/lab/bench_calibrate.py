@@ -34,9 +34,9 @@ def calibrate(
     num_labels: Annotated[
         int, typer.Option("--labels", min=100, max=1_000_000, help="Of these, rows that are labelled for claim 3.")
     ] = 1000,
-    million: Annotated[
-        bool, typer.Option(help="Also measure claim 1 on archives of a million rows, of which 1 % is audited.")
-    ] = True,
+    without_million: Annotated[
+        bool, typer.Option("--without-million", help="Leave out archives of a million rows, of which 1 % is audited.")
+    ] = False,
     rows: Annotated[
         str | None,
         typer.Option(
@@ -82,7 +82,7 @@ def calibrate(
     for found in measure_all(setting, EPSILONS, num_rows=num_rows, recorded=recorded):
         print_table(console, HEADINGS, [_line(row) for row in found], title=_title(found[0]))
         figures += found
-    if million:
+    if not without_million:
         found = measure_million(setting, EPSILONS)
         print_table(console, ("archive", "epsilon", *HEADINGS), [_named(row) for row in found], title="A million rows")
         figures += found

@@ -117,7 +117,7 @@ def test_the_command(tmp_path: Path) -> None:
     report = tmp_path / "calibrate.json"
     arguments = [
         "bench", "calibrate", "--repetitions", "3", "--archive", "2000", "--sampled", "700", "--labels", "300",
-        "--bargain-repetitions", "1", "--no-million", "--json", str(report),
+        "--bargain-repetitions", "1", "--without-million", "--json", str(report),
     ]  # fmt: skip
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output

@@ -10,7 +10,7 @@ import typer
 
 from framegate.jobs.options import JobFile, JsonFile, parse_share
 from framegate.jobs.printing import make_console, print_table, say, write_json
-from framegate.schemas.certificate import Certificate
+from framegate.schemas.certificate import Certificate, Claim
 from framegate.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,10 +20,16 @@ EXIT_NO_THRESHOLD = 1
 _COLUMNS = ("question", "threshold", "exits", "changed", "audited", "rows", "bound", "missing")
 
 
+ClaimName = Annotated[
+    Claim, typer.Option("--claim", help="What is promised: see docs/certificates.md. The last two need labels.")
+]
+
+
 def calibrate_command(
     job: JobFile,
+    claim: ClaimName = "agreement",
     epsilon: Annotated[
-        str, typer.Option(metavar="SHARE", help="At most so many rows would have another answer had they thought.")
+        str, typer.Option(metavar="SHARE", help="How much is lost at most, as a share of all rows.")
     ] = "1%",
     delta: Annotated[str, typer.Option(metavar="SHARE", help="The chance that this is wrong.")] = "5%",
     by: Annotated[
@@ -51,9 +57,11 @@ def calibrate_command(
 ) -> None:
     """Say which threshold the gate may have, by what thinking changed in the audit sample.
 
-    The claim: of all rows of this archive at most --epsilon would have another answer had they thought; it is wrong
-    with a chance of at most --delta. It is exact, needs no labels, and holds for any model and any video. Each question
-    has a threshold of its own beside the common one. What is found is kept in calibrations/ of the output, where
+    The claim agreement: of all rows of this archive at most --epsilon would have another answer had they thought; it
+    is wrong with a chance of at most --delta. It is exact, needs no labels, and holds for any model and any video.
+    accuracy: at most --epsilon fewer rows are right than if all had thought. error: at most --epsilon of all answers
+    are wrong. These two need labels (framegate label). Each question has a threshold of its own beside the common
+    one. What is found is kept in calibrations/ of the output, where
     gate.threshold: {certificate: latest} finds it. No model is loaded and nothing is asked.
 
     [bold]Exit codes[/bold]
@@ -81,8 +89,9 @@ def calibrate_command(
         job=Path(job).name,
         audit=loaded.config.gate.audit,
         config_id=config_id,
-        epsilon=_level("--epsilon", epsilon),
-        delta=_level("--delta", delta),
+        claim=claim,
+        epsilon=parse_level("--epsilon", epsilon),
+        delta=parse_level("--delta", delta),
         by=by,
         min_rate=parse_share("--min-rate", min_rate) or 0.0,
         tolerance=Tolerance(
@@ -122,22 +131,33 @@ def print_findings(findings: Findings) -> None:
     )
 
 
+_PROMISES = {
+    "agreement": "of the archive's rows exit with another answer than thinking gives",
+    "accuracy": "fewer of the archive's rows are right than if all had thought",
+    "error": "of the archive's answers are wrong",
+}
+
+
 def _describe(whole: Certificate) -> str:
     audited = f"{whole.num_rows:,} of {whole.population:,} rows were audited"
+    if whole.claim != "agreement":
+        audited += f", {whole.num_labels:,} of them have a label"
     if whole.threshold is None and whole.num_missing:
         return (
             f"no threshold can be certified: {audited}, which is {whole.num_missing:,} too few for epsilon"
             f" {whole.epsilon:.3g} and delta {whole.delta:.3g}"
         )
     if whole.threshold is None:
-        return (
-            f"no threshold can be certified: {audited}, and too many of the surest ones change when they think to"
-            f" promise epsilon {whole.epsilon:.3g}"
+        why = (
+            "too many of the surest ones change when they think"
+            if whole.claim == "agreement"
+            else "they do not show it"
         )
+        return f"no threshold can be certified: {audited}, and {why} to promise epsilon {whole.epsilon:.3g}"
     share = whole.num_exits / whole.num_rows
     return (
-        f"threshold {whole.threshold:.6g}: with probability {1 - whole.delta:.2%} at most {whole.bound:.2%} of the"
-        f" archive's rows exit with another answer than thinking gives (asked for: {whole.epsilon:.2%}). {audited};"
+        f"threshold {whole.threshold:.6g}: with probability {1 - whole.delta:.2%} at most {whole.bound:.2%}"
+        f" {_PROMISES[whole.claim]} (asked for: {whole.epsilon:.2%}). {audited};"
         f" {share:.1%} of them exit at it, of which {whole.num_different:,} change"
     )
 
@@ -162,7 +182,8 @@ def _together(made: tuple[Certificate, ...] | list[Certificate]) -> str:
     return f"all {len(made)} hold together with probability {1 - first.delta * first.num_together:.2%}"
 
 
-def _level(option: str, text: str) -> float:
+def parse_level(option: str, text: str) -> float:
+    """A share above 0 and below 1. Raises ConfigError."""
     share = parse_share(option, text)
     if share is None or not 0 < share < 1:
         raise ConfigError(f"{option} {text}: give a share above 0% and below 100%, such as 1% or 0.01")

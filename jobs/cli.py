@@ -21,6 +21,7 @@ from framegate.jobs.erase import erase_command
 from framegate.jobs.init import init
 from framegate.jobs.lab import bench, evaluate, train
 from framegate.jobs.lab.demo import demo
+from framegate.jobs.label import label_command
 from framegate.jobs.log import Log, refusals_logged
 from framegate.jobs.migrate import migrate_command
 from framegate.jobs.plan import plan
@@ -89,6 +90,7 @@ app.command()(sql)
 app.command()(views)
 app.command(name="report")(report_command)
 app.command(name="calibrate")(calibrate_command)
+app.command(name="label")(label_command)
 app.command()(audit)
 app.command(name="seal")(seal_command)
 app.command(name="compact")(compact_command)

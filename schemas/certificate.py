@@ -7,8 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 CALIBRATION_ID: Final = r"\d{8}T\d{6}Z-[0-9a-f]{6}"
-Claim = Literal["agreement"]
-"""agreement: of the rows it is about, at most `epsilon` would have another answer had they thought."""
+Claim = Literal["agreement", "accuracy", "error"]
+"""What at most `epsilon` is, of the rows that a certificate is about:
+
+    agreement   the share that would have another answer had they thought
+    accuracy    how much fewer of them are right than if all had thought
+    error       the share whose answer is wrong
+"""
+
+CLAIMS: Final[tuple[Claim, ...]] = ("agreement", "accuracy", "error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +28,7 @@ class Certificate:
     bound           the share of rows that exit and would change is at most this, with probability 1 - delta
     num_missing     rows that the sample is short of before any threshold could be certified
     num_together    so many certificates hold together with that probability: each is made at delta / num_together
+    num_labels      rows of the sample that a person has labelled, where the claim needs any
     """
 
     claim: Claim
@@ -36,6 +44,7 @@ class Certificate:
     bound: float
     num_missing: int
     num_together: int = 1
+    num_labels: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipelines.audit": {*WRITING, "pipelines.erase"},
     # Arrays in, numbers out.
     "pipelines.calibrate": {"schemas"},
-    "pipelines.certify": {*WRITING, "pipelines.calibrate", "pipelines.results"},
+    "pipelines.certify": {*WRITING, "pipelines.calibrate", "pipelines.reason.asking", "pipelines.results"},
     # Receipts of erasures say where the counts of seal records are too high.
     "pipelines.results": {*WRITING, "pipelines.erase", "pipelines.plan"},
     "pipelines.report": {*WRITING, "pipelines.results"},

@@ -15,6 +15,7 @@ from typing import Final
 from framegate.pipelines.audit.report import Check
 from framegate.pipelines.commit.calibrations import NAME as CALIBRATION_NAME
 from framegate.pipelines.commit.first_asked import NAME as FIRST_ASKED_NAME
+from framegate.pipelines.commit.labels import NAME as LABEL_NAME
 from framegate.pipelines.commit.layout import FOLDERS, TOGETHER
 from framegate.pipelines.commit.output import Output
 
@@ -43,6 +44,7 @@ _NAMES: Final[dict[str, str]] = {
     "indexes": r"[0-9a-f]{32}\.parquet",
     "reports": rf"{_RUN}\.html",
     "calibrations": CALIBRATION_NAME,
+    "labels": LABEL_NAME,
     "tombstones": r"[0-9a-f]{32}\.json",
     "erasures": r"[^/]+(?:/\d{6,}|\.begun)?\.json",
 }

@@ -35,9 +35,8 @@ _COUNTS: Final = """
     ORDER BY question_id, question_hash, group_value"""
 _SAMPLE: Final = """
     SELECT video_id, video_uri, clip_index, start_seconds, end_seconds, question_hash, question_id, question,
-        answer_type, {group} AS group_value, confidence_first, {differs} AS differs, audit_rank, num_answer_tokens,
-        num_thinking_tokens,
-        answer_first_value AS first_value, {second} AS second_value
+        question_options, answer_type, {group} AS group_value, confidence_first, {differs} AS differs, audit_rank,
+        num_answer_tokens, num_thinking_tokens, answer_first_value AS first_value, {second} AS second_value
     FROM current WHERE {decided} AND {rate} AND {covered} AND audit_rank < {lowest}
     ORDER BY audit_rank, question_hash"""
 
@@ -70,6 +69,11 @@ class AuditRows:
     def num_uncovered(self) -> int:
         """Rows that the gate decided about before rows were audited."""
         return sum(row["num_uncovered"] for row in self.counts)
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether rows were grouped, and any has a value."""
+        return any(row["group_value"] is not None for row in self.counts)
 
     def count_by(self, name: str) -> dict[Any, int]:
         """Rows of the archive by `question_hash` or `group_value`, without those of which none is covered."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,11 @@ from framegate.pipelines.calibrate.reliability import (
 )
 from framegate.pipelines.calibrate.strata import certify_strata
 from framegate.pipelines.certify.audit_rows import AuditRows
+from framegate.pipelines.certify.by_label import certify_by_labels
+from framegate.pipelines.certify.labelled_rows import label_rows
 from framegate.pipelines.commit.calibrations import make_calibration_id
-from framegate.schemas.certificate import Calibration, Certificate
+from framegate.schemas.certificate import Calibration, Certificate, Claim
+from framegate.schemas.label import Label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,18 +58,29 @@ class Findings:
 
 
 def calibrate(
-    found: AuditRows, *, config_id: str, epsilon: float, delta: float, look: int | None = None, at: datetime
+    found: AuditRows,
+    *,
+    config_id: str,
+    epsilon: float,
+    delta: float,
+    claim: Claim = "agreement",
+    labels: Mapping[tuple[str, int, str], Label] = MappingProxyType({}),
+    look: int | None = None,
+    at: datetime,
 ) -> Findings:
-    """Claim 1 of the archive and, beside it, of each question. Stores nothing.
+    """The claim of the archive and, beside it, of each question. Stores nothing.
 
-    look   counts from 1 where this is one of many looks that are to hold together: delta is divided among them
-    Raises InputError on levels that cannot be.
+    labels   by the key of a row; the claim agreement needs none
+    look     counts from 1 where this is one of many looks that are to hold together: delta is divided among them
+    Raises InputError on levels that cannot be, ConfigError where the claim cannot be made of this sample.
     """
     level = delta if look is None else delta_of_look(delta, look)
-    whole = _whole(found, epsilon, level)
-    ids = {row["question_hash"]: row["question_id"] for row in found.counts}
-    questions = _by(found, "question_hash", epsilon, level)
-    groups = _by(found, "group_value", epsilon, level) if "group_value" in _used(found) else []
+    groups: list[tuple[Any, AgreementCertificate, int]] = []
+    if claim == "agreement":
+        whole, questions = _whole(found, epsilon, level), _questions(found, epsilon, level)
+        groups = _by(found, "group_value", epsilon, level) if found.has_groups else []
+    else:
+        whole, questions = certify_by_labels(label_rows(found, labels), claim, epsilon=epsilon, delta=level)
     calibration = Calibration(
         calibration_id=make_calibration_id(at.astimezone(UTC)),
         config_id=config_id,
@@ -77,15 +92,17 @@ def calibrate(
         number_tolerance=found.tolerance.number_tolerance,
         span_overlap=found.tolerance.span_overlap,
         whole=whole,
-        questions=tuple(_certificate(each, ids[value], value, together) for value, each, together in questions),
+        questions=questions,
     )
     return _describe(
         found, calibration, [Group(value=v, certificate=_certificate(c, None, None, n)) for v, c, n in groups]
     )
 
 
-def _used(found: AuditRows) -> set[str]:
-    return {"group_value"} if any(row["group_value"] is not None for row in found.counts) else set()
+def _questions(found: AuditRows, epsilon: float, delta: float) -> tuple[Certificate, ...]:
+    ids = {row["question_hash"]: row["question_id"] for row in found.counts}
+    made = _by(found, "question_hash", epsilon, delta)
+    return tuple(_certificate(each, ids[value], value, together) for value, each, together in made)
 
 
 def _whole(found: AuditRows, epsilon: float, delta: float) -> Certificate:

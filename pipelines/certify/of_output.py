@@ -8,9 +8,11 @@ from typing import Final
 from framegate.pipelines.certify.audit_rows import read_audit_rows
 from framegate.pipelines.certify.calibrate import Findings, calibrate
 from framegate.pipelines.commit.calibrations import put_calibration, read_calibrations
+from framegate.pipelines.commit.labels import read_labels
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.results.agreement import STRICT, Tolerance
 from framegate.pipelines.results.views import open_views
+from framegate.schemas.certificate import Claim
 from framegate.schemas.clock import now
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.config.gate import AuditConfig
@@ -24,7 +26,7 @@ class Request:
     """What is to be certified.
 
     job          the job file's name; `config_id` in its place: that one
-    epsilon      of the rows at most this share would have another answer; `delta`: the chance that this is wrong
+    claim        what is promised; `epsilon`: how much is lost at most; `delta`: the chance that this is wrong
     by           a column of the manifest, whose values are certified as well
     min_rate     rows that were audited at a lower rate are left out
     every_night  one of many calibrations of this config_id that are to hold together
@@ -33,6 +35,7 @@ class Request:
     job: str | None
     audit: AuditConfig
     config_id: str | None = None
+    claim: Claim = "agreement"
     epsilon: float = 0.01
     delta: float = 0.05
     by: str | None = None
@@ -79,5 +82,12 @@ def _calibrate(config: OutputConfig, request: Request) -> Findings:
         )
         look = 1 + len(read_calibrations(output, views.config_id)) if request.every_night else None
         return calibrate(
-            found, config_id=views.config_id, epsilon=request.epsilon, delta=request.delta, look=look, at=now()
+            found,
+            config_id=views.config_id,
+            epsilon=request.epsilon,
+            delta=request.delta,
+            claim=request.claim,
+            labels={} if request.claim == "agreement" else read_labels(output, views.config_id),
+            look=look,
+            at=now(),
         )

@@ -22,7 +22,7 @@ HISTORY: Final = "history"
 """A name that no run can have: what would be its plan holds those of all runs that are long over."""
 
 OWN_NAMES: Final = re.compile(
-    r"(?:results|failures|clips|journal|deepened|seals|attempts|calibrations)/config_id=|"
+    r"(?:results|failures|clips|journal|deepened|seals|attempts|calibrations|labels)/config_id=|"
     r"(?:plans|videos|indexes)/[^/]+\.parquet$"
     r"|reports/[^/]+\.html$|(?:runs|leases|tombstones|questions)/[^/]+\.json(?:\.gz)?$"
     r"|(?:configs|adoptions)/[^/]+\.yaml$|erasures/.+\.json$"
@@ -56,6 +56,7 @@ class Layout:
     runs/<run_id>.json                                             how far a run is; how it ended
     runs/history.json.gz                                           the records of runs that are long over
     calibrations/config_id=<id>/<calibration_id>.json              which thresholds an audit sample certifies
+    labels/config_id=<id>/<video_id>/<label>.json                  what a person says is right (`commit.labels`)
     leases/<config_id>.json                                        which runs are at work on it
     configs/<config_id>.yaml                                       what the id stands for
     questions/<question_hash>-<time>.json                          a wording, and when a run first asked it
@@ -145,6 +146,9 @@ class Layout:
     def calibration(self, config_id: str, calibration_id: str) -> str:
         return join(self.folder("calibrations", config_id), f"{calibration_id}.json")
 
+    def label(self, config_id: str, video_id: str, name: str) -> str:
+        return join(self.folder("labels", config_id), video_id, name)
+
     def lease(self, config_id: str) -> str:
         return join(self.root, "leases", f"{config_id}.json")
 
@@ -174,5 +178,6 @@ class Layout:
 
 FOLDERS: Final = (
     "results", "failures", "clips", "videos", "journal", "deepened", "seals", "attempts", "plans", "runs", "leases",
-    "configs", "adoptions", "questions", "indexes", "reports", "calibrations", "tombstones", "erasures",
+    "configs", "adoptions", "questions", "indexes", "reports", "calibrations", "labels", "tombstones",
+    "erasures",
 )  # fmt: skip

@@ -4,9 +4,9 @@
                  no seal writes their rows
     2. finish    complete the seals that are under way, so that the names of their files are taken and a sealer that was
                  frozen in the middle cannot bring rows back
-    3. remove    delete journal objects, attempts and all reports; replace every file that holds the videos by one
-                 without them. No file is deleted. A replacement is recorded first, and made only if the file is still
-                 the version that was read
+    3. remove    delete journal objects, attempts, labels and all reports; replace every file that holds the videos by
+                 one without them. No file is deleted. A replacement is recorded first, and made only if the file is
+                 still the version that was read
     4. repeat    search and remove until a search finds nothing: a sealer may have added a file meanwhile
     5. receipt   record what was removed
 
@@ -149,6 +149,7 @@ class _Removal:
         self._log = log
         self._done: list[Replacement] = []
         self._attempts: set[str] = set()
+        self._labels: set[str] = set()
         self._indexes: set[str] = set()
         self._reports: set[str] = set()
 
@@ -188,6 +189,7 @@ class _Removal:
                 {"file": each.file, "rows_before": each.rows_before, "rows_after": each.rows_after} for each in done
             ),
             num_attempts=len(self._attempts),
+            num_labels=len(self._labels),
             num_indexes=len(self._indexes),
             num_reports=len(self._reports),
             not_reached=(*NOT_REACHED, SHARD_NOT_REACHED) if self._indexes else NOT_REACHED,
@@ -198,9 +200,10 @@ class _Removal:
             self._log.add(deletion)
             self._done.append(deletion)
             reach("erase.noted")
-        self._output.store.delete(item.info.uri for item in (*matches.journal, *matches.attempts))
+        self._output.store.delete(item.info.uri for item in (*matches.journal, *matches.attempts, *matches.labels))
         self._output.store.delete(info.uri for info in (*matches.indexes, *matches.reports))
         self._attempts |= {item.info.uri for item in matches.attempts}
+        self._labels |= {item.info.uri for item in matches.labels}
         self._indexes |= {info.uri for info in matches.indexes}
         self._reports |= {info.uri for info in matches.reports}
         reach("erase.swept")

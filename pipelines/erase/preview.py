@@ -13,7 +13,7 @@ from framegate.pipelines.erase.search import Matches, find_matches
 from framegate.pipelines.erase.targets import Targets
 from framegate.schemas.uris import public
 
-VIDEO_COLUMNS = ("video_uri", "results", "failures", "clips", "plans", "journal", "attempts")
+VIDEO_COLUMNS = ("video_uri", "results", "failures", "clips", "plans", "journal", "attempts", "labels")
 
 
 def as_stored(uri: str) -> str:
@@ -31,7 +31,7 @@ def find_videos_below(output: Output, prefix: str) -> list[str]:
 
 
 def count_by_video(uris: Iterable[str], matches: Matches) -> list[dict[str, Any]]:
-    """VIDEO_COLUMNS of each video: rows in each table, objects in journal and attempts."""
+    """VIDEO_COLUMNS of each video: rows in each table, objects in journal, attempts and labels."""
     return [_count(uri, matches) for uri in uris]
 
 
@@ -42,6 +42,7 @@ def _count(uri: str, matches: Matches) -> dict[str, Any]:
         counts[file.table] += sum(num_rows for (found, _), num_rows in file.rows.items() if found == uri)
     counts["journal"] = sum(each.video_id in ids for each in matches.journal)
     counts["attempts"] = sum(each.video_id in ids for each in matches.attempts)
+    counts["labels"] = sum(each.video_id in ids for each in matches.labels)
     return {"video_uri": uri, **{name: counts[name] for name in VIDEO_COLUMNS[1:]}}
 
 
@@ -52,6 +53,7 @@ def list_objects(matches: Matches) -> list[dict[str, Any]]:
     gone = [
         *(("delete", each.info, "journal", None) for each in matches.journal),
         *(("delete", each.info, "attempts", None) for each in matches.attempts),
+        *(("delete", each.info, "labels", None) for each in matches.labels),
         *(("delete", info, "indexes", None) for info in matches.indexes),
         *(("delete", info, "reports", None) for info in matches.reports),
     ]

@@ -72,7 +72,8 @@ class ErasureReceipt:
     videos       digests of the URIs that were erased
     rows         by config_id and table, how many rows were removed; under "" those of plans, which belong to runs
     objects      what was replaced or deleted with rows in it: file, rows_before, rows_after
-    num_attempts, num_indexes, num_reports   other objects that the process which completed the erasure deleted
+    num_attempts, num_labels, num_indexes, num_reports   other objects that the process which completed the erasure
+                                                         deleted
     not_reached  what an erasure of this output cannot remove, one sentence each
     """
 
@@ -85,7 +86,8 @@ class ErasureReceipt:
     num_attempts: int
     num_indexes: int
     not_reached: tuple[str, ...]
-    num_reports: int = 0  # missing in receipts of earlier versions
+    num_reports: int = 0  # missing in receipts of earlier versions, as is the next one
+    num_labels: int = 0
 
 
 def put_erasure_begun(output: Output, begun: ErasureBegun) -> ErasureBegun:

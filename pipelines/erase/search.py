@@ -46,8 +46,8 @@ class MatchingFile:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoObject:
-    """An object of one video: a unit of the journal, a deepened one, or an attempt. Its name says the config_id and the
-    video_id."""
+    """An object of one video: a unit of the journal, a deepened one, an attempt, or a label. Its name says the
+    config_id and the video_id."""
 
     info: ObjectInfo
     config_id: str
@@ -67,6 +67,7 @@ class Matches:
     files: tuple[MatchingFile, ...]
     journal: tuple[VideoObject, ...]
     attempts: tuple[VideoObject, ...]
+    labels: tuple[VideoObject, ...]
     indexes: tuple[ObjectInfo, ...]
     records: tuple[ObjectInfo, ...]
     reports: tuple[ObjectInfo, ...]
@@ -75,7 +76,8 @@ class Matches:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.files or self.journal or self.attempts or self.indexes or self.records or self.reports)
+        of_videos = self.files or self.journal or self.attempts or self.labels
+        return not (of_videos or self.indexes or self.records or self.reports)
 
 
 def find_matches(output: Output, targets: Targets) -> Matches:
@@ -84,6 +86,7 @@ def find_matches(output: Output, targets: Targets) -> Matches:
     folders = [output.layout.folder(folder) for folder in ("journal", "deepened")]
     journal = [item for folder in folders for item in _objects(output.store, folder, depth=1)]
     attempts = list(_attempts(output))
+    labels = list(_objects(output.store, output.layout.folder("labels"), depth=1))
     files = _search_tables(output, targets)
     ids: dict[str, set[str]] = {}
     for file in files:
@@ -97,6 +100,7 @@ def find_matches(output: Output, targets: Targets) -> Matches:
         files=tuple(files),
         journal=tuple(item for item in journal if item.video_id in found),
         attempts=tuple(item for item in attempts if item.video_id in found),
+        labels=tuple(item for item in labels if item.video_id in found),
         indexes=tuple(indexes),
         records=tuple(_search_records(output, targets)),
         reports=tuple(output.list("reports")),

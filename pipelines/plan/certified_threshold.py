@@ -55,8 +55,9 @@ def _find(output: Output, config_id: str, asked: CertifiedThreshold) -> Calibrat
         )
     if not any(_fitting([one.whole], asked)):
         raise ConfigError(
-            f"gate.threshold: the calibration {asked.certificate} promises epsilon {one.whole.epsilon:g} and delta"
-            f" {one.whole.delta:g}, and the job asks for {asked.epsilon:g} and {asked.delta:g}"
+            f"gate.threshold: the calibration {asked.certificate} promises {one.whole.claim} at epsilon"
+            f" {one.whole.epsilon:g} and delta {one.whole.delta:g}, and the job asks for {asked.claim} at"
+            f" {asked.epsilon:g} and {asked.delta:g}"
         )
     return one
 
@@ -64,7 +65,13 @@ def _find(output: Output, config_id: str, asked: CertifiedThreshold) -> Calibrat
 def _fitting(made: Iterable[Certificate], asked: CertifiedThreshold) -> Sequence[Certificate]:
     """Those that promise as much as is asked, or more; one of several at once by what all of them promise together."""
     spare = 1 + 1e-9  # of a division and a product of the same number
-    return [one for one in made if one.epsilon <= asked.epsilon and one.delta * one.num_together <= asked.delta * spare]
+    return [
+        one
+        for one in made
+        if one.claim == asked.claim
+        and one.epsilon <= asked.epsilon
+        and one.delta * one.num_together <= asked.delta * spare
+    ]
 
 
 def _threshold(

@@ -24,25 +24,27 @@ from framegate.schemas.escape import escape
 
 TEMPLATE = "page.html"
 STYLE = "page.css"
+UTC = ZoneInfo("UTC")
 
 
 def render_page(report: Report) -> str:
     """The page as text, to be stored as UTF-8."""
     zone = ZoneInfo(report.time_zone)
-    page = _environment(zone, report.cost.currency).get_template(TEMPLATE)
+    page = make_environment(zone, report.cost.currency).get_template(TEMPLATE)
     return page.render(
         report=report,
         charts=draw_all(report),
-        style=Markup(_read(STYLE)),
+        style=Markup(read_packaged(STYLE)),
         version=version("framegate"),
         min_rows=MIN_ROWS,
         max_lanes=MAX_LANES,
     )
 
 
-def _environment(zone: ZoneInfo, currency: str) -> Environment:
+def make_environment(zone: ZoneInfo = UTC, currency: str = "EUR") -> Environment:
+    """What templates are rendered with: everything is escaped."""
     environment = Environment(
-        loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, finalize=_printable,
+        loader=FunctionLoader(read_packaged), autoescape=True, undefined=StrictUndefined, finalize=_printable,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {
@@ -57,7 +59,8 @@ def _environment(zone: ZoneInfo, currency: str) -> Environment:
     return environment
 
 
-def _read(name: str) -> str:
+def read_packaged(name: str) -> str:
+    """A template or a style sheet."""
     return files("framegate.pipelines.report").joinpath(name).read_text(encoding="utf-8")
 
 

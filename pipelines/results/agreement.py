@@ -13,6 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+import duckdb
+import pyarrow as pa
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
@@ -49,6 +52,16 @@ def agrees_sql(tolerance: Tolerance = STRICT) -> str:
 def differs_sql(tolerance: Tolerance = STRICT) -> str:
     """SQL of whether a row that thought has another answer than its first one. Never null."""
     return f"({SECOND_VALUE} IS NOT NULL AND NOT coalesce({agrees_sql(tolerance)}, false))"
+
+
+def compare(rows: pa.Table, first: str, second: str, tolerance: Tolerance = STRICT) -> list[bool | None]:
+    """Whether two columns of answers are the same, row by row; None where one of them is null. `rows` has
+    `answer_type`, too."""
+    asked = rows.select(["answer_type", first, second]).append_column("place", pa.array(range(rows.num_rows)))
+    sql = f"SELECT CASE WHEN {first} IS NOT NULL AND {second} IS NOT NULL THEN {same_sql(first, second, tolerance)} END"
+    with duckdb.connect() as connection:
+        connection.register("asked", asked)
+        return [same for (same,) in connection.execute(f"{sql} FROM asked ORDER BY place").fetchall()]
 
 
 def _near(first: str, second: str, tolerance: float) -> str:

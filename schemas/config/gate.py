@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from framegate.schemas.audit_sample import AuditSample, AuditUnit
-from framegate.schemas.certificate import CALIBRATION_ID
+from framegate.schemas.certificate import CALIBRATION_ID, Claim
 from framegate.schemas.config.part import Part
 
 LATEST: Final = "latest"
@@ -75,9 +75,8 @@ class CertifiedThreshold(Part):
     """A threshold that `framegate calibrate` has certified, in place of a number. Changes no answer."""
 
     certificate: str = Field(description="`latest`, or the id of a calibration")
-    epsilon: float = Field(
-        default=0.01, gt=0, lt=1, description="of the rows at most this share may have another answer had they thought"
-    )
+    claim: Claim = Field(default="agreement", description="what is promised; the last two need labels")
+    epsilon: float = Field(default=0.01, gt=0, lt=1, description="at most so much is lost, by the claim")
     delta: float = Field(default=0.05, gt=0, lt=1, description="the chance that this is wrong is at most so high")
     per: Literal["archive", "question"] = Field(
         default="archive", description="`question`: each question has the threshold that is certified for it"

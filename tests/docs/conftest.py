@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -93,6 +94,12 @@ def outputs(
     store_report(OutputConfig(uri=str(folder / "index")), Request(), last)
     calibrate = ["calibrate", str(folder / "job.yaml"), "--config-id", known.stem, "--epsilon", "80%"]
     assert CliRunner().invoke(app, calibrate, catch_exceptions=False).exit_code == 0
+    label = ["label", str(folder / "job.yaml"), "--config-id", known.stem, "--claim", "error", "--most", "1"]
+    wanted = folder / "labels.jsonl"
+    assert CliRunner().invoke(app, [*label, "--out", str(wanted)], catch_exceptions=False).exit_code == 0
+    row = json.loads(wanted.read_text())
+    wanted.write_text(json.dumps(row | {"label": row["first_value"]}))
+    assert CliRunner().invoke(app, [*label, "--read", str(wanted), "--by", "anna"]).exit_code == 0
     shutil.copytree(folder / "index", folder / "folded")
     folded = Output.at(str(folder / "folded"))
     SealLog(folded, known.stem).fold(1)

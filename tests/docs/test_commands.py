@@ -40,7 +40,7 @@ def find_command(words: list[str]):
 def test_every_command_and_option_exists(page: str, line: str) -> None:
     words = shlex.split(line)
     command = find_command(words)
-    known = {option for parameter in command.params for option in parameter.opts}
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     assert {word for word in words if re.fullmatch(r"--?[a-z][a-z-]*", word)} <= known
 
 

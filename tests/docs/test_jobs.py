@@ -80,7 +80,7 @@ def keys_of(model: type[BaseModel], values: Any, path: tuple[str, ...] = ()) -> 
         if parts := parts_of(field.annotation):
             for part in parts:
                 yield from keys_of(part, there if isinstance(there, part) else None, here)
-        elif field.is_required() and here[0] in REQUIRED_PARTS:
+        elif field.is_required():
             yield ".".join(here), "required"
         else:
             default = field.get_default(call_default_factory=True) if values is None else there

@@ -1,0 +1,75 @@
+"""Labels of an output: one object for each, created once, below a folder of its video, which an erasure deletes.
+
+    labels/config_id=<id>/<video_id>/<clip>-<question_hash>-<time>-<digest>.json
+
+The name has the key of the row and when it was labelled; the digest is of the answer and of who gave it, so that the
+same label put twice is one object. Of several labels of a row the latest counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Final
+
+from framegate.pipelines.commit.output import Output
+from framegate.pipelines.store.parquet import NOT_OURS
+from framegate.schemas.errors import StorageError
+from framegate.schemas.label import Label
+
+NAME: Final = r"config_id=[0-9a-f]{16}/[0-9a-f]{16}/\d{7,}-[0-9a-f]{16}-\d{8}T\d{6}Z-[0-9a-f]{12}\.json"
+_STAMP: Final = "%Y%m%dT%H%M%SZ"
+_PARTS: Final = re.compile(r"([0-9a-f]{16})/(\d{7,})-([0-9a-f]{16})-(\d{8}T\d{6}Z)-[0-9a-f]{12}\.json$")
+_PUT_THREADS: Final = 16
+
+
+def put_labels(output: Output, config_id: str, labels: Iterable[Label]) -> int:
+    """Stores them; gives back how many were new. Raises StorageError."""
+
+    def put(label: Label) -> bool:
+        told = {"answer": label.answer, "labelled_by": label.labelled_by}
+        data = json.dumps(told, ensure_ascii=False, sort_keys=True).encode()
+        name = (
+            f"{label.clip_index:07d}-{label.question_hash}-{label.labelled_at.astimezone(UTC):{_STAMP}}"
+            f"-{hashlib.sha256(data).hexdigest()[:12]}.json"
+        )
+        return output.store.put_once(output.layout.label(config_id, label.video_id, name), data).created
+
+    with ThreadPoolExecutor(_PUT_THREADS) as threads:
+        return sum(threads.map(put, labels))
+
+
+def read_labels(output: Output, config_id: str) -> dict[tuple[str, int, str], Label]:
+    """The label that counts of each row that has any, by its key. Raises StorageError where one cannot be read."""
+    found: dict[tuple[str, int, str], Label] = {}
+    uris = sorted(info.uri for info in output.list("labels", config_id) if _PARTS.search(info.uri))
+    for uri, data in output.store.read_present(uris):
+        if data is None:  # erased meanwhile
+            continue
+        label = _parse(uri, data)
+        before = found.get(label.key)
+        if before is None or before.labelled_at <= label.labelled_at:
+            found[label.key] = label
+    return found
+
+
+def _parse(uri: str, data: bytes) -> Label:
+    parts = _PARTS.search(uri)
+    assert parts is not None
+    video_id, clip_index, question_hash, stamp = parts.groups()
+    try:
+        told = json.loads(data)
+        return Label(
+            video_id=video_id,
+            clip_index=int(clip_index),
+            question_hash=question_hash,
+            answer=told["answer"],
+            labelled_by=told["labelled_by"],
+            labelled_at=datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(f"{uri} is no label ({error!r}); {NOT_OURS}") from error

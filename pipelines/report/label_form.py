@@ -1,0 +1,39 @@
+"""A page of HTML on which a person says which of two answers is right. It loads nothing, and saves a file.
+
+As on the page of a report, every text is escaped, and a policy in the page's head forbids requests. Unlike that one it
+has a script, which writes the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from markupsafe import Markup
+
+from framegate.pipelines.report.links import link_to
+from framegate.pipelines.report.page import STYLE, make_environment, read_packaged
+
+TEMPLATE = "label_form.html"
+
+
+def render_label_form(rows: Sequence[Mapping[str, Any]], *, config_id: str, link: str | None) -> str:
+    """`rows` are those that are wanted (`certify.label_list`), `link` the job's template for links."""
+    shown = [
+        {
+            **row,
+            "place": place,
+            "link": link_to(row["video_uri"], row["start_seconds"], link),
+            "answers": list(dict.fromkeys(value for value in (row["first_value"], row["second_value"]) if value)),
+        }
+        for place, row in enumerate(rows)
+    ]
+    page = make_environment().get_template(TEMPLATE)
+    return page.render(
+        rows=shown,
+        num_rows=len(shown),
+        config_id=config_id,
+        style=Markup(read_packaged(STYLE)),
+        version=version("framegate"),
+    )

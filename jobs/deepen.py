@@ -48,6 +48,7 @@ _MEANINGS = {
     "num_never": "rows that are left out: their question is never thought about",
     "num_failed": "rows that are left out: they failed when they were deepened before (--retry-failed)",
     "num_gone": "rows that are left out: their video is gone, changed, or named by the input no more",
+    "num_audited": "rows of the audit sample beside: they have thought, and their second answer comes to count",
     "expected_thinking_tokens": "tokens to write, as thoughts about these questions took so far",
     "max_thinking_tokens": "tokens to write at most",
 }
@@ -224,13 +225,14 @@ def _threshold(asked: Asked) -> NewThreshold:
 
 def _tell_plan(job: Job, chosen: Chosen, asked: Asked) -> None:
     from framegate.pipelines import deepen
-    from framegate.pipelines.results.deepenable import read_deepenable, read_mean_tokens
+    from framegate.pipelines.results.deepenable import read_audited, read_deepenable, read_mean_tokens
 
     with logged_each_minute("planning"):
         planned = deepen.plan(
             job,
             partial(read_deepenable, job.config.output, chosen=chosen),
             threshold=_threshold(asked),
+            audited=partial(read_audited, job.config.output, chosen=chosen),
             limit=asked.limit,
             retry_failed=asked.retry_failed,
         )
@@ -258,6 +260,7 @@ def _plan_row(job: Job, planned: Deepening, means: Mapping[str, float]) -> dict[
         "num_videos": planned.plan.videos.num_rows,
         "num_without_tokens": planned.num_without_tokens,
         **{f"num_{reason}": planned.left_out.get(reason, 0) for reason in ("never", "failed", "gone")},
+        "num_audited": planned.num_audited,
         "expected_thinking_tokens": expected,
         "max_thinking_tokens": planned.num_rows * job.config.gate.max_thinking_tokens,
     }

@@ -74,6 +74,7 @@ def plan(
     select: SelectRows,
     *,
     threshold: NewThreshold,
+    audited: SelectAudited | None = None,
     limit: int | None = None,
     retry_failed: bool = False,
 ) -> Deepening:
@@ -84,7 +85,9 @@ def plan(
     thresholds = settle(job, choice.config_id, gate, threshold)
     indexes = ShardIndexCache.of(job.config.output)
     rows = select(choice.config_id, thresholds)
-    return plan_deepening(job, choice, indexes, rows, limit=limit, retry_failed=retry_failed)
+    planned = plan_deepening(job, choice, indexes, rows, limit=limit, retry_failed=retry_failed)
+    num_audited = sum(rows.num_rows for rows in _rejudge(choice.config_id, thresholds, audited))
+    return replace(planned, num_audited=num_audited)
 
 
 def settle(job: Job, config_id: str, gate: Gated, threshold: NewThreshold) -> Thresholds | None:

@@ -49,6 +49,7 @@ class Deepening:
     num_without_tokens  of these, rows of before tokens were kept, which are asked from the start
     by_question         of these, by question_hash
     left_out            by LEFT_OUT, rows that were chosen and do not go on
+    num_audited         rows that have thought already, for the audit sample, whose second answer comes to count
     """
 
     plan: Plan
@@ -57,6 +58,7 @@ class Deepening:
     num_without_tokens: int
     by_question: Mapping[str, int]
     left_out: Mapping[str, int] = field(default_factory=dict)
+    num_audited: int = 0
 
 
 def plan_deepening(

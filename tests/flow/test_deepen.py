@@ -422,11 +422,13 @@ def test_audited_rows_take_their_second_answer_without_being_asked(at: Callable[
     before = rows(job)
     assert {row["gate_reason"] for row in before} == {"confident", "audit"}
     audited = partial(read_audited, job.config.output, chosen=Chosen())
+    num_audited = deepen.plan(job, select(job), threshold=0.99, audited=audited).num_audited
     summary = go_on(job, audited=audited)
     told = [[{**row, "threshold": None} for row in rows(one)] for one in (job, higher)]
     assert told[0] == told[1]
     assert {row["gate_reason"] for row in rows(job)} == {"confident", "audit", "unsure"}
     changed = sum(row["gate_reason"] == "audit" and row["confidence_first"] < 0.99 for row in before)
+    assert num_audited == changed > 0
     assert any(f"{changed} rows of the audit sample" in notice for notice in summary.notices)
     assert summary.counts.num_deepened == sum(not row["thinking"] and row["confidence_first"] < 0.99 for row in before)
     assert findings(job) == {}

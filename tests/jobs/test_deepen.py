@@ -75,7 +75,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(framegate: Framegate
     before = {path: path.read_bytes() for path in (job_file.parent / "index").rglob("*") if path.is_file()}
     row = dry(framegate, job_file, "--threshold", "0.99")
     assert (row["num_rows"], row["num_clips"], row["num_videos"], row["num_without_tokens"]) == (4, 2, 2, 0)
-    assert (row["expected_thinking_tokens"], row["max_thinking_tokens"]) == (None, 4 * 1024)
+    assert (row["expected_thinking_tokens"], row["max_thinking_tokens"], row["num_audited"]) == (None, 4 * 1024, 0)
     everything = dry(framegate, job_file, "--where", "true")
     assert (everything["num_rows"], everything["num_never"], everything["num_gone"]) == (8, 4, 0)
     assert dry(framegate, job_file, "--question", "red", "--question", "count", "--limit", "1")["num_rows"] == 4

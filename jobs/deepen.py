@@ -25,10 +25,9 @@ from framegate.jobs.log import (
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed, takes_options
 from framegate.jobs.printing import make_console, print_table, say, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
-from framegate.jobs.run import For, RecordFile, Until, make_row, say_end
-from framegate.jobs.run_end import EXIT_INCOMPLETE, end_of, end_without_plan
+from framegate.jobs.run import For, RecordFile, Until, make_row, say_end, show_work
+from framegate.jobs.run_end import EXIT_INCOMPLETE, end_of
 from framegate.schemas.clock import now
-from framegate.schemas.errors import FramegateError, RunStopped
 from framegate.schemas.escape import escape
 
 if TYPE_CHECKING:
@@ -165,30 +164,27 @@ def deepen_job(
     told = RecordFile(json_file, command="deepen")
     display = display or ProgressDisplay(Console(stderr=True))
     display.price = display.price or partial(job.config.cost.describe_run, ray=job.config.ray)
-    with display:
-        try:
-            summary = deepen.deepen(
-                job,
-                partial(read_deepenable, job.config.output, chosen=chosen),
-                threshold=threshold,
-                audited=partial(read_audited, job.config.output, chosen=chosen),
-                limit=limit,
-                retry_failed=retry_failed,
-                on_progress=display.update,
-                on_phase=display.begin_phase,
-                on_record=told.write,
-                verbose=verbose,
-                engine_factory=engine_factory,
-                deadline=deadline,
-            )
-        except RunStopped as stopped:
-            return say_end(display, end_without_plan(stopped, again=again))
-        except FramegateError as error:
-            told.write_failure(error)
-            if not display.has_begun:
-                raise
-            display.log.say(f"{error}; {again}", is_error=True)
-            return EXIT_INCOMPLETE
+    summary = show_work(
+        lambda: deepen.deepen(
+            job,
+            partial(read_deepenable, job.config.output, chosen=chosen),
+            threshold=threshold,
+            audited=partial(read_audited, job.config.output, chosen=chosen),
+            limit=limit,
+            retry_failed=retry_failed,
+            on_progress=display.update,
+            on_phase=display.begin_phase,
+            on_record=told.write,
+            verbose=verbose,
+            engine_factory=engine_factory,
+            deadline=deadline,
+        ),
+        display,
+        told,
+        again=again,
+    )
+    if isinstance(summary, int):
+        return summary
     cost = job.config.cost.describe_run(summary.elapsed_seconds, job.config.ray)
     row = make_row(summary, cost)
     told.write(row)

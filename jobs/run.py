@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -146,29 +146,26 @@ def run_job(
     told = RecordFile(json_file)
     display = display or ProgressDisplay(Console(stderr=True))
     display.price = display.price or partial(job.config.cost.describe_run, ray=job.config.ray)
-    with display:
-        try:
-            summary = flow.run(
-                job,
-                limit=limit,
-                shard=shard,
-                retry_failed=retry_failed,
-                on_progress=display.update,
-                on_phase=display.begin_phase,
-                on_record=told.write,
-                verbose=verbose,
-                accept_new_config=accept_new_config,
-                engine_factory=engine_factory,
-                deadline=deadline,
-            )
-        except RunStopped as stopped:
-            return say_end(display, end_without_plan(stopped, again=again))
-        except FramegateError as error:
-            told.write_failure(error)
-            if not display.has_begun:
-                raise
-            display.log.say(f"{error}; {again}", is_error=True)
-            return EXIT_INCOMPLETE
+    summary = show_work(
+        lambda: flow.run(
+            job,
+            limit=limit,
+            shard=shard,
+            retry_failed=retry_failed,
+            on_progress=display.update,
+            on_phase=display.begin_phase,
+            on_record=told.write,
+            verbose=verbose,
+            accept_new_config=accept_new_config,
+            engine_factory=engine_factory,
+            deadline=deadline,
+        ),
+        display,
+        told,
+        again=again,
+    )
+    if isinstance(summary, int):
+        return summary
     cost = job.config.cost.describe_run(summary.elapsed_seconds, job.config.ray)
     row = make_row(summary, cost)
     told.write(row)
@@ -182,6 +179,26 @@ def run_job(
         say(f"{summary.num_lost_races:,} units were committed by another run of this job first; its rows stay")
     report_at_end(job, name, summary, display.log, deadline)
     return say_end(display, end_of(summary, max_unparsed_share=job.config.failures.stop_unparsed_share, again=again))
+
+
+def show_work(
+    work: Callable[[], RunSummary], display: ProgressDisplay, told: RecordFile, *, again: str
+) -> RunSummary | int:
+    """What `work` comes to while its progress is shown; the exit code where it was stopped or broke off.
+
+    `again` says how to go on. Raises FramegateError where it could not start.
+    """
+    with display:
+        try:
+            return work()
+        except RunStopped as stopped:
+            return say_end(display, end_without_plan(stopped, again=again))
+        except FramegateError as error:
+            told.write_failure(error)
+            if not display.has_begun:
+                raise
+            display.log.say(f"{error}; {again}", is_error=True)
+            return EXIT_INCOMPLETE
 
 
 def say_end(display: ProgressDisplay, end: RunEnd) -> int:

@@ -83,3 +83,15 @@ class Asked:
 @pytest.fixture
 def asked(tmp_path: Path) -> Asked:
     return Asked(tmp_path / "asked")
+
+
+@pytest.fixture
+def at(make_job: Callable[..., Job], tmp_path: Path) -> Callable[..., Job]:
+    """Jobs with a threshold, each with an output of its own."""
+
+    def make(threshold: float, name: str = "index", **parts: Any) -> Job:
+        parts = {"gate": {"threshold": threshold}, "output": {"uri": str(tmp_path / name)}, **parts}
+        parts["decode"] = {"sandbox": False}  # a process less for each run
+        return make_job(**parts)
+
+    return make

@@ -2,118 +2,40 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from framegate.pipelines import deepen, flow
-from framegate.pipelines.audit.audit import audit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.runs import read_runs
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.erase.erase import erase
-from framegate.pipelines.plan.deepening import FAILED, GONE, NEVER, Deepening
-from framegate.pipelines.reason.engines.scripted import ScriptedEngine, Written
-from framegate.pipelines.reason.strategies.protocol import Ask
-from framegate.pipelines.results.deepenable import Chosen, check_chosen, read_audited, read_deepenable
+from framegate.pipelines.plan.deepening import FAILED, GONE, NEVER
+from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.results.status import read_status
 from framegate.pipelines.results.views import query
 from framegate.pipelines.store import Store
-from framegate.schemas.audit_sample import AuditSample, clip_key
 from framegate.schemas.clock import now
-from framegate.schemas.errors import ConfigError, QueryError, StorageError
+from framegate.schemas.errors import ConfigError, StorageError
 from framegate.schemas.job import Job
 from framegate.schemas.retries import RETRY_AFTER
-from framegate.schemas.run import Deadline, RunSummary
-from tests.old_outputs import take_newer_columns_out
-
-CONFIDENCES = {("red", 0): 0.98, ("red", 2): 0.985, ("red", 4): 0.999, ("count", 0): 0.999, ("count", 2): 0.975}
-OTHERS = 0.95
-THOUGHT: list[Written] = [("<think>", -0.1), ("let me see", -0.2), ("</think>", -0.1)]
-UNLIKE = (
-    *("run_id", "written_at", "question_since", "decode_seconds", "engine_seconds", "prompt_seconds"),
-    *("first_answer_seconds", "thinking_seconds", "deepened_at", "deepened_run_id", "bytes_read"),
+from framegate.schemas.run import Deadline
+from tests.flow.deepening import (
+    THOUGHT,
+    box,
+    dies,
+    findings,
+    go_on,
+    ill,
+    plan,
+    rows,
+    run,
 )
-
-
-def box(content: str, confidence: float) -> list[Written]:
-    return [("\\boxed{", -0.01), (content, math.log(confidence)), ("}", -0.01)]
-
-
-def write(ask: Ask) -> Sequence[Written]:
-    """Sure or not by question and clip; thinking changes every second answer."""
-    second = int(ask.clip.start_seconds)
-    contents = ("yes", "no") if ask.question.type == "yes_no" else ("3", "4")
-    first = box(contents[0], CONFIDENCES.get((ask.question.id, second), OTHERS))
-    return [*first, *THOUGHT, *box(contents[1 if second else 0], 0.9)]
-
-
-def engine() -> ScriptedEngine:
-    return ScriptedEngine(write)
-
-
-def ill() -> ScriptedEngine:
-    """An engine on which one question fails."""
-
-    def script(ask: Ask) -> Sequence[Written]:
-        if ask.question.id == "count":
-            raise ValueError("ill")
-        return write(ask)
-
-    return ScriptedEngine(script)
-
-
-def run(job: Job, **options: Any) -> RunSummary:
-    return flow.run(job, **{"engine_factory": engine, "in_process": True, **options})
-
-
-def select(job: Job, **chosen: Any) -> deepen.SelectRows:
-    return partial(read_deepenable, job.config.output, chosen=Chosen(**chosen))
-
-
-def go_on(
-    job: Job, threshold: deepen.NewThreshold = 0.99, *, chosen: dict[str, Any] | None = None, **how: Any
-) -> RunSummary:
-    options = {"engine_factory": engine, "in_process": True, "threshold": threshold, **how}
-    return deepen.deepen(job, select(job, **(chosen or {})), **options)
-
-
-def plan(job: Job, threshold: deepen.NewThreshold = 0.99, **chosen: Any) -> Deepening:
-    return deepen.plan(job, select(job, **chosen), threshold=threshold)
-
-
-def rows(job: Job, *, of: str = "results") -> list[dict[str, Any]]:
-    sql = f"FROM read_parquet('{job.config.output.uri}/{of}/**/*.parquet', union_by_name = true)"
-    found = duckdb.sql(sql).to_arrow_table().to_pylist()
-    kept = [{name: value for name, value in row.items() if name not in UNLIKE} for row in found]
-    return sorted(kept, key=str)
-
-
-def dies(*_: Any) -> Any:
-    raise RuntimeError("killed")
-
-
-def findings(job: Job) -> dict[str, list[str]]:
-    return {check.name: check.findings for check in audit(Output.at(job.config.output.uri)).checks if check.findings}
-
-
-@pytest.fixture
-def at(make_job: Callable[..., Job], tmp_path: Path) -> Callable[..., Job]:
-    """Jobs with a threshold, each with an output of its own."""
-
-    def make(threshold: float, name: str = "index", **parts: Any) -> Job:
-        parts = {"gate": {"threshold": threshold}, "output": {"uri": str(tmp_path / name)}, **parts}
-        parts["decode"] = {"sandbox": False}  # a process less for each run
-        return make_job(**parts)
-
-    return make
+from tests.old_outputs import take_newer_columns_out
 
 
 def test_deepening_gives_the_output_of_a_run_with_that_threshold(at: Callable[..., Job]) -> None:
@@ -340,106 +262,3 @@ def test_a_question_nobody_asked_and_a_strategy_without_a_gate_are_refused(at: C
         plan(job, questions=("crate",))
     with pytest.raises(ConfigError, match="which has no gate"):
         plan(at(0.5, gate={"strategy": "direct"}))
-
-
-@pytest.mark.parametrize(
-    "where",
-    [
-        "",
-        "confidence_first <",
-        "true) OR (true",
-        "true); DROP TABLE answers; --",
-        "1 = 1; SELECT 2",
-        "'unclosed",
-        "(true",
-    ],
-)
-def test_what_is_no_condition_is_refused(where: str) -> None:
-    with pytest.raises(QueryError, match="--where"):
-        check_chosen(Chosen(where=where))
-
-
-@pytest.mark.parametrize("where", ["answer IN ('a)', 'b')", "true -- a comment", "(a = 1) OR (b = ')')"])
-def test_what_is_one_condition_is_not(where: str) -> None:
-    check_chosen(Chosen(where=where))
-
-
-def test_a_threshold_that_is_no_higher_finds_nothing(at: Callable[..., Job]) -> None:
-    job = at(0.5)
-    run(job)
-    assert plan(job, 0.5).num_rows == 0
-    assert plan(job, 0.5).left_out == {}
-
-
-def test_without_a_choice_the_thresholds_are_those_that_the_job_has_by_now(at: Callable[..., Job]) -> None:
-    red, count = (
-        {"id": "red", "text": "Is it red?", "type": "yes_no"},
-        {"id": "count", "text": "How many?", "type": "number"},
-    )
-    own = [red, {**count, "threshold": 0.99}]
-    job, higher, other = at(0.5), at(0.982, questions=own), at(0.982, "other", questions=own)
-    run(job)
-    run(other)
-    assert plan(job, "job").num_rows == 0
-    assert go_on(higher, "job").counts.num_deepened == sum(row["thinking"] for row in rows(other)) > 0
-    told = [[{**row, "threshold": None} for row in rows(one)] for one in (job, other)]
-    assert told[0] == told[1]
-    thresholds = {(row["question_id"], row["threshold"]) for row in rows(job) if row["thinking"]}
-    assert thresholds == {("red", 0.982), ("count", 0.99)}
-
-
-def test_a_threshold_that_is_given_counts_for_questions_with_one_of_their_own(at: Callable[..., Job]) -> None:
-    job = at(0.5, questions=[{"id": "red", "text": "Is it red?", "type": "yes_no", "threshold": 0.5}])
-    run(job)
-    go_on(job)
-    assert {row["threshold"] for row in rows(job) if row["thinking"]} == {0.99}
-
-
-def _salt_that_parts(found: list[dict[str, Any]]) -> str:
-    """One by which some rows on each side of 0.99 are audited, and some are not: ids differ from test to test."""
-    for number in itertools.count():
-        sample = AuditSample(rate=0.5, salt=str(number))
-        kinds = {
-            (
-                row["confidence_first"] < 0.99,
-                sample.rank_if_in(clip_key(row["video_id"], row["clip_index"]), row["question_hash"]) is None,
-            )
-            for row in found
-        }
-        if len(kinds) == 4:
-            return str(number)
-    raise AssertionError
-
-
-def test_audited_rows_take_their_second_answer_without_being_asked(at: Callable[..., Job]) -> None:
-    probe = at(0.5, "probe")
-    run(probe)
-    audit = {"rate": 0.5, "salt": _salt_that_parts(rows(probe))}
-    job = at(0.5, gate={"threshold": 0.5, "audit": audit})
-    higher = at(0.99, "higher", gate={"threshold": 0.99, "audit": audit})
-    run(job)
-    run(higher)
-    before = rows(job)
-    assert {row["gate_reason"] for row in before} == {"confident", "audit"}
-    audited = partial(read_audited, job.config.output, chosen=Chosen())
-    num_audited = deepen.plan(job, select(job), threshold=0.99, audited=audited).num_audited
-    summary = go_on(job, audited=audited)
-    told = [[{**row, "threshold": None} for row in rows(one)] for one in (job, higher)]
-    assert told[0] == told[1]
-    assert {row["gate_reason"] for row in rows(job)} == {"confident", "audit", "unsure"}
-    changed = sum(row["gate_reason"] == "audit" and row["confidence_first"] < 0.99 for row in before)
-    assert num_audited == changed > 0
-    assert any(f"{changed} rows of the audit sample" in notice for notice in summary.notices)
-    assert summary.counts.num_deepened == sum(not row["thinking"] and row["confidence_first"] < 0.99 for row in before)
-    assert findings(job) == {}
-    again = go_on(job, audited=audited)
-    assert (again.notices, again.counts.num_deepened) == ((), 0)
-    assert [{**row, "threshold": None} for row in rows(job)] == told[1]
-
-
-def test_audited_rows_stay_where_rows_are_chosen_in_another_way(at: Callable[..., Job]) -> None:
-    job = at(0.5, gate={"threshold": 0.5, "audit": {"rate": 1.0}})
-    run(job)
-    before = rows(job)
-    go_on(job, None, audited=partial(read_audited, job.config.output, chosen=Chosen(where="true")))
-    assert rows(job) == before

@@ -14,10 +14,7 @@ from framegate.jobs.target import TargetName, find_target
 from framegate.schemas.errors import ConfigError, FramegateError
 
 EXIT_BROKE_OFF = 1
-_SHOWN = (
-    "config_id", "num_seals", "num_units", "num_files", "num_answers", "num_failures", "num_deepened", "num_duplicates",
-    "num_erased", "size_bytes",
-)  # fmt: skip
+_COUNTED = ("seals", "units", "files", "answers", "failures", "deepened", "duplicates", "erased")
 
 
 def seal_command(
@@ -73,6 +70,14 @@ def seal_command(
     write_json(json_file, "seal", rows)
     sealed_rows = [row for row in rows if row["num_seals"]]
     if sealed_rows:
-        print_table(make_console(), _SHOWN, sealed_rows, title=found.config.uri)
+        shown = [
+            {
+                "config_id": row["config_id"],
+                **{name: row[f"num_{name}"] for name in _COUNTED},
+                "bytes": row["size_bytes"],
+            }
+            for row in sealed_rows
+        ]
+        print_table(make_console(), tuple(shown[0]), shown, title=found.config.uri)
     else:
         say(f"nothing waits to be sealed in {found.config.uri}")

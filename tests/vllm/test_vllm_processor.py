@@ -29,7 +29,7 @@ from framegate.pipelines.reason.engines.vllm.sequence import (
 )
 from framegate.pipelines.reason.strategies.always_think import AlwaysThink
 from framegate.pipelines.reason.strategies.protocol import Ask, FinishedAsk
-from framegate.pipelines.reason.strategies.two_answers import TwoAnswerCourse
+from framegate.pipelines.reason.strategies.two_answers import Ruling, TwoAnswerCourse, think_always
 from framegate.schemas.qa import Answer, Question
 from tests.asking import make_clip
 
@@ -207,7 +207,9 @@ def test_a_course_that_raises_ends_its_own_ask_alone():
     with state.published():
         processor = make_processor()
     state.running = {"0": begin_packed(pack(0)), "1": begin_packed(pack(1))}
-    state.running["0"].course = Raises(make_ask(0).question, decide=None, max_answer_tokens=1, max_thinking_tokens=1)
+    state.running["0"].course = Raises(
+        make_ask(0).question, ruling=Ruling(decide=think_always), max_answer_tokens=1, max_thinking_tokens=1
+    )
     batch, requests = Batch(processor, is_async=False), [Request(0), Request(1)]
     batch.step({"0", "1"}, requests, None, set())
     assert [row.key for row in processor.take_new_tokens()] == ["0", "1"]

@@ -43,10 +43,6 @@ class FixedLength:
         return self.real.name
 
     @property
-    def threshold(self) -> float | None:
-        return None
-
-    @property
     def needs(self) -> frozenset[Capability]:
         return self.real.needs
 

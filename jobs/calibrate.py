@@ -84,6 +84,8 @@ def calibrate_command(
     from framegate.pipelines.results.agreement import STRICT, Tolerance
     from framegate.schemas.job import load_job
 
+    if every_night and dry_run:
+        raise ConfigError("--every-night counts its looks by what is stored: leave --dry-run out")
     loaded = load_job(job)
     request = Request(
         job=Path(job).name,

@@ -19,6 +19,7 @@ from framegate.schemas.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from framegate.pipelines.certify.label_list import Wanted
+    from framegate.pipelines.certify.of_output import Request
     from framegate.schemas.job import Job
 
 FORMATS = (".csv", ".jsonl", ".html")
@@ -102,7 +103,7 @@ def label_command(
     say(f"written to {out}")
 
 
-def _take(job: Job, request: Any, path: Path, by: str, json_file: Path | None) -> None:
+def _take(job: Job, request: Request, path: Path, by: str, json_file: Path | None) -> None:
     from framegate.pipelines.certify.label_list import take_labels
     from framegate.schemas.clock import now
 

@@ -11,13 +11,15 @@ from typing import Any, Final
 from framegate.pipelines.certify.audit_rows import AuditRows, read_audit_rows
 from framegate.pipelines.certify.labelled_rows import label_rows
 from framegate.pipelines.certify.of_output import Request
-from framegate.pipelines.commit.labels import put_labels, read_labels
+from framegate.pipelines.commit.labels import delete_labels, put_labels, read_labels
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.reason.asking.answers import parse_answer
 from framegate.pipelines.results.view_sql import text_literal
 from framegate.pipelines.results.views import Views, open_views, select
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import ConfigError, InputError
+from framegate.schemas.keys import uri_digest
 from framegate.schemas.label import Label
 from framegate.schemas.qa import Question
 
@@ -84,7 +86,19 @@ def take_labels(
         raise InputError(
             f"nothing was stored, since {len(wrong):,} labels are wrong: {'; '.join(wrong[:MAX_TOLD])}{more}"
         )
-    return put_labels(Output.open(config), config_id, labels), num_empty
+    return _put(Output.open(config), config_id, labels, known), num_empty
+
+
+def _put(
+    output: Output, config_id: str, labels: Sequence[Label], known: Mapping[tuple[Any, ...], Mapping[str, Any]]
+) -> int:
+    """How many were new. An erasure sets its tombstones before it looks for labels, and here tombstones are looked at
+    after labels are put: one of the two takes away those of a video that is erased meanwhile."""
+    num_new = put_labels(output, config_id, labels)
+    erased = read_tombstones(output)
+    gone = {label.video_id for label in labels if uri_digest(known[label.key]["video_uri"]) in erased}
+    delete_labels(output, config_id, gone)
+    return num_new
 
 
 def _open(config: OutputConfig, request: Request) -> AbstractContextManager[Views]:

@@ -57,6 +57,13 @@ def read_labels(output: Output, config_id: str) -> dict[tuple[str, int, str], La
     return found
 
 
+def delete_labels(output: Output, config_id: str, video_ids: Iterable[str]) -> None:
+    """All labels of these videos. Raises StorageError."""
+    for video_id in video_ids:
+        folder = output.layout.label(config_id, video_id, "")
+        output.store.delete([info.uri for info in output.store.list(folder)])
+
+
 def _parse(uri: str, data: bytes) -> Label:
     parts = _PARTS.search(uri)
     assert parts is not None

@@ -9,8 +9,8 @@ think were measured. So for each question
 with a 95 % interval of the mean (normal, 1.96 x standard error). The rows that were measured are the first of these
 that are at least MIN_ROWS; where none are, there is no figure:
 
-    audited rows   of all nights under this config_id, those that thought for the audit sample alone: a uniform draw of
-                   the rows that exited
+    audited rows   where this night has any: of all nights under this config_id, those that thought for the audit sample
+                   alone, a uniform draw of the rows that exited
     this night     those that thought in it
     all nights     those that thought in any night under this config_id
     always_think   those of the same question and model under that strategy
@@ -51,7 +51,7 @@ _THOUGHT: Final = """
 _BY_QUESTION: Final = f"""
     SELECT question_id, question_hash, any_value(model) AS model, bool_or(strategy = 'gated') AS is_gated,
         count(*) FILTER (NOT thinking AND gate_reason = '{CONFIDENT}') AS num_exited,
-        count(*) FILTER (thinking) AS num_thinking,
+        count(*) FILTER (thinking) AS num_thinking, count(*) FILTER (gate_reason = 'audit') AS num_audited,
         sum(num_answer_tokens + num_thinking_tokens)::BIGINT AS spent_tokens, sum(engine_seconds) AS spent_seconds,
         avg(engine_seconds) FILTER (NOT thinking AND gate_reason = '{CONFIDENT}') AS exit_busy,
         var_samp(engine_seconds) FILTER (NOT thinking AND gate_reason = '{CONFIDENT}') AS exit_var
@@ -88,12 +88,13 @@ def _find_thought(rows: NightRows, found: Sequence[Mapping[str, Any]]) -> dict[s
     timed = "thinking_seconds" if "thinking_seconds" in columns else "NULL::DOUBLE"
     models = ", ".join(sorted({text_literal(row["model"]) for row in found})) or "NULL"
     means: dict[str, tuple[MeasuredOn, dict[str, Any]]] = {}
-    places: tuple[tuple[MeasuredOn, str, str], ...] = (
-        ("audited rows", "answers", f"config_id = {config} AND gate_reason = 'audit'"),
+    places: list[tuple[MeasuredOn, str, str]] = [
         ("this night", NIGHT, "true"),
         ("all nights", "answers", f"config_id = {config}"),
         ("always_think", "answers", f"strategy = 'always_think' AND model IN ({models})"),
-    )
+    ]
+    if any(row["num_audited"] for row in found):  # else rows of all nights would be read for nothing
+        places.insert(0, ("audited rows", "answers", f"config_id = {config} AND gate_reason = 'audit'"))
     for place, table, condition in places:
         open_ones = [row["question_hash"] for row in found if row["num_exited"] and row["question_hash"] not in means]
         if not open_ones:

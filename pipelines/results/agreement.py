@@ -78,7 +78,8 @@ def _overlap(first: str, second: str) -> str:
 
 def _ends(text: str) -> tuple[str, str]:
     pattern = r"'\[([^,]+),\s*([^\]]+)\]'"
-    return tuple(f"TRY_CAST(regexp_extract({text}, {pattern}, {n}) AS DOUBLE)" for n in (1, 2))  # type: ignore[return-value]
+    start, end = (f"TRY_CAST(regexp_extract({text}, {pattern}, {n}) AS DOUBLE)" for n in (1, 2))
+    return start, end
 
 
 def _words(text: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from framegate.pipelines.audit.audit import audit
+from framegate.pipelines.certify import label_list
 from framegate.pipelines.certify.label_list import list_wanted, take_labels
 from framegate.pipelines.certify.of_output import Request, calibrate_output
 from framegate.pipelines.commit.labels import put_labels, read_labels
@@ -156,6 +157,23 @@ def test_an_erasure_takes_labels_with_the_video(output: Output) -> None:
     assert {video_id for video_id, _, _ in left} == {row["video_id"] for row in rows if row["video_uri"] != gone}
     findings = {check.name: check.findings for check in audit(output).checks}
     assert (findings["erased"], findings["strays"]) == ([], [])
+
+
+def test_labels_of_a_video_that_is_erased_meanwhile_do_not_stay(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(output, Archive(num_films=4, questions=ONE))
+    rows = list_wanted(config(output), request(claim="error"), most=10_000).rows
+    gone = rows[0]["video_uri"]
+
+    def put_late(*given: Any) -> int:
+        erase(output, [gone])
+        return put_labels(*given)
+
+    monkeypatch.setattr(label_list, "put_labels", put_late)
+    take(output, [key(row, "yes") for row in rows])
+    left = {row["video_id"] for row in rows if row["video_uri"] != gone}
+    assert {video_id for video_id, _, _ in read_labels(output, CONFIG_ID)} == left
 
 
 def test_clips_that_were_sampled_whole_are_not_for_labels(output: Output) -> None:

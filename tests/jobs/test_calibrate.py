@@ -68,6 +68,7 @@ def test_too_few_rows_exit_with_1(framegate: Framegate, output: Output, tmp_path
     ("options", "said"),
     [
         (("--epsilon", "0%"), "--epsilon 0%: give a share above 0% and below 100%"),
+        (("--every-night", "--dry-run"), "--every-night counts its looks by what is stored"),
         (("--delta", "2"), "--delta 2: give a share from 0% to 100%"),
         (("--by", "site"), "'site' is no column of the manifests of this output; it has camera"),
         ((), "the job has not run yet"),

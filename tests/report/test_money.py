@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,8 @@ from tests.report.nights import LAST, answers_of, put_night
 from tests.run_records import put_run
 
 
-def report_of(output: Output, **values: object) -> Report:
-    return build_report(OutputConfig(uri=output.root), Request(**values))  # type: ignore[arg-type]
+def report_of(output: Output, **values: Any) -> Report:
+    return build_report(OutputConfig(uri=output.root), Request(**values))
 
 
 @pytest.fixture

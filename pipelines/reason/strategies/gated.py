@@ -81,4 +81,4 @@ class Gated(TwoAnswers):
         """What its first answers are held against; None: that is not settled."""
         if question.threshold is not None:
             return question.threshold
-        return dict(self.by_question).get(question.hash, self.threshold)
+        return next((one for question_hash, one in self.by_question if question_hash == question.hash), self.threshold)

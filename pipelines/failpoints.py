@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from typing import Final
 
 from framegate.schemas.errors import ConfigError
@@ -112,4 +113,5 @@ def _die_if_wanted(name: str, wanted: str) -> None:
     if with_ in DRIVER_SIGNALS:
         os.kill(int(os.environ.get(FAIL_DRIVER, os.getpid())), DRIVER_SIGNALS[with_])
     else:
-        os.kill(os.getpid(), SIGNALS[with_])
+        # To this thread, which stops or dies here; sent to the process, it may go on while another thread gets it.
+        signal.pthread_kill(threading.get_ident(), SIGNALS[with_])

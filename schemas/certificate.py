@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-CALIBRATION_ID: Final = r"\d{8}T\d{6}Z-[0-9a-f]{6}"
+CALIBRATION_ID: Final = r"\d{8}T\d{12}Z-[0-9a-f]{6}"  # of several within a second, the last is the latest
 Claim = Literal["agreement", "accuracy", "error"]
 """What at most `epsilon` is, of the rows that a certificate is about:
 

@@ -20,7 +20,7 @@ NAME: Final = rf"config_id=[0-9a-f]{{16}}/{CALIBRATION_ID}\.json"
 
 def make_calibration_id(at: datetime) -> str:
     """A new id. `at` is in UTC."""
-    return f"{at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    return f"{at:%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
 
 
 def put_calibration(output: Output, calibration: Calibration) -> str:

@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ DESCRIPTORS: Final = "/proc/self/fd/"
 """A file without a name is known by what /proc says of its descriptor: it goes with its process."""
 
 LOCK_FILE: Final = ".framegate-lock"  # never removed: another process may hold its lock
+LOCK_SECONDS: Final = 60.0
 
 _ANY_FOLDER: Final = 0  # of a descriptor; names that begin with a slash are not looked up in it
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
@@ -74,13 +76,33 @@ def put_in_place(source: str, path: str) -> None:
 
 @contextmanager
 def locked(folder: str) -> Iterator[None]:
-    """No other process that asks for this is in here with the same folder."""
+    """No other process that asks for this is in here with the same folder.
+
+    Raises StorageError where another has not gone out of it for LOCK_SECONDS: what is done in here takes milliseconds.
+    """
     descriptor = os.open(os.path.join(folder, LOCK_FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _wait_for_lock(descriptor, folder)
         yield
     finally:
         os.close(descriptor)
+
+
+def _wait_for_lock(descriptor: int, folder: str) -> None:
+    ends_at = time.monotonic() + LOCK_SECONDS
+    pause = 0.001
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= ends_at:
+                raise StorageError(
+                    f"cannot lock {folder}: another process has held {LOCK_FILE} for {LOCK_SECONDS:g} s, perhaps one"
+                    f" that is stopped or hangs; find it with `fuser {os.path.join(folder, LOCK_FILE)}`, let it go on"
+                    " or end it, and give the command again"
+                ) from None
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
 
 
 def _take_without_links(hidden: str, path: str, reason: OSError, *, is_alone: bool) -> bool:

@@ -89,7 +89,7 @@ class CertifiedThreshold(Part):
     @classmethod
     def _names_one(cls, text: str) -> str:
         if text != LATEST and not re.fullmatch(CALIBRATION_ID, text):
-            raise ValueError(f"'{text}' is neither `{LATEST}` nor the id of a calibration, as 20261130T081500Z-0a1b2c")
+            raise ValueError(f"'{text}' is neither `{LATEST}` nor the id of a calibration, as 20261130T081500123456Z-0a1b2c")
         return text
 
 

@@ -92,7 +92,7 @@ def test_the_tree_of_the_page_names_every_kind() -> None:
         "<config_id>": "a" * 16,
         "<video_id>": "b" * 16,
         "<hash>": "c" * 32,
-        "<calibration_id>": "20261130T081500Z-0a1b2c",
+        "<calibration_id>": "20261130T081500123456Z-0a1b2c",
         "<label>": f"0000001-{'d' * 16}-20261130T081500Z-{'e' * 12}",
         "<hash of URI>": "c" * 32,
         "<n>": "00000000",

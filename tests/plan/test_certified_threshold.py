@@ -62,7 +62,7 @@ def certificate(threshold: float | None, question: Question | None = None, **val
 
 def put(output: Output, number: int, whole: Certificate, *questions: Certificate, config_id: str = OURS) -> str:
     calibration = Calibration(
-        calibration_id=f"2026113{number}T081500Z-0a1b2c",
+        calibration_id=f"2026113{number}T081500000000Z-0a1b2c",
         config_id=config_id,
         made_at=f"2026-11-3{number}T08:15:00+00:00",
         audit_rate=0.01,
@@ -143,7 +143,7 @@ def test_one_that_is_named_is_held_to_the_config_id_and_the_promise(output: Outp
     ):
         settle(output, certificate=ours)
     with pytest.raises(ConfigError, match=rf"there is no calibration .*; the output has {ours}, {others}"):
-        settle(output, certificate="20250101T000000Z-000000")
+        settle(output, certificate="20250101T000000000000Z-000000")
 
 
 def test_a_threshold_that_is_a_number_reads_nothing(output: Output) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -114,3 +117,27 @@ def test_an_error_that_is_not_about_links_is_not_taken_for_one(tmp_path: Path, m
     with pytest.raises(StorageError, match="permission denied"):
         Store(single_writer=True).put_once(str(tmp_path / "a.bin"), b"first")
     assert names(tmp_path) == set()
+
+
+def test_a_stopped_process_with_the_lock_is_waited_for_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = (
+        "import os, signal, sys; from framegate.pipelines.store.file_names import locked\n"
+        "with locked(sys.argv[1]): print('held', flush=True); os.kill(os.getpid(), signal.SIGSTOP)"
+    )
+    stopped = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert stopped.stdout is not None and stopped.stdout.readline() == "held\n"
+        os.waitid(os.P_PID, stopped.pid, os.WSTOPPED | os.WNOWAIT)
+        monkeypatch.setattr(file_names, "LOCK_SECONDS", 0.2)
+        with pytest.raises(StorageError, match=rf"cannot lock {tmp_path}: .* has held .framegate-lock for 0.2 s"):
+            with file_names.locked(str(tmp_path)):
+                raise AssertionError("two are in here")
+        stopped.send_signal(signal.SIGCONT)
+        monkeypatch.setattr(file_names, "LOCK_SECONDS", 60)
+        with file_names.locked(str(tmp_path)):
+            assert stopped.wait(30) == 0
+    finally:
+        stopped.kill()
+        stopped.communicate()

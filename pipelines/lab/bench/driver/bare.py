@@ -11,6 +11,7 @@ import hashlib
 import json
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -26,9 +27,12 @@ from framegate.schemas.tables import RESULTS
 
 NUM_FRAMES: Final = 4
 TELL_SECONDS: Final = 0.5
-_TYPES: Final[dict[str, Any]] = {
-    "string": "yes", "int32": 1, "int64": 1, "double": 0.5, "bool": True, "timestamp[us, tz=UTC]": datetime.now(UTC),
-}  # fmt: skip
+_VALUES: Final[tuple[tuple[Callable[[pa.DataType], bool], Any], ...]] = (
+    (pa.types.is_string, "yes"),
+    (pa.types.is_integer, 1),
+    (pa.types.is_floating, 0.5),
+    (pa.types.is_boolean, True),
+)
 
 
 class Decode:
@@ -55,10 +59,22 @@ class Answer:
         for name, frames in zip(batch.column("film").to_pylist(), batch.column("frames"), strict=True):
             assert frames.as_buffer().size
             video_id = hashlib.sha256(name.encode()).hexdigest()[:16]
-            constant = {field.name: _TYPES.get(str(field.type), "c" * 16) for field in RESULTS}
+            constant = {field.name: _constant(field.type) for field in RESULTS}
             for question in QUESTIONS:
                 rows.append({**constant, "video_uri": name, "video_id": video_id, "question_id": question["id"]})
         return pa.Table.from_pylist(rows, schema=RESULTS)
+
+
+def _constant(kind: pa.DataType) -> Any:
+    """A value for a column of this type. Raises TypeError where there is none."""
+    if pa.types.is_list(kind):
+        return [_constant(kind.value_type)]
+    if pa.types.is_timestamp(kind):
+        return datetime.now(UTC)
+    for is_kind, value in _VALUES:
+        if is_kind(kind):
+            return value
+    raise TypeError(f"no value for a column of {kind}")
 
 
 def main() -> None:

@@ -156,7 +156,7 @@ class Workbench:
             num_doubled=(found - expected).total(),
             num_changed=num_changed,
             num_findings=report.num_findings,
-            complaint=ended.stderr[-500:] if ended.returncode else lost_nights,
+            complaint=f"ended with {ended.returncode}: {ended.stderr[-500:]}" if ended.returncode else lost_nights,
             seconds=time.monotonic() - began,
         )
 

@@ -25,18 +25,20 @@ from framegate.jobs.log import (
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed, takes_options
 from framegate.jobs.printing import make_console, print_table, say, write_json
 from framegate.jobs.progress import ProgressDisplay, duration
-from framegate.jobs.run import For, RecordFile, Until, make_row, say_end, show_work
-from framegate.jobs.run_end import EXIT_INCOMPLETE, end_of
+from framegate.jobs.run_end import EXIT_DEADLINE, EXIT_INCOMPLETE, end_of_deepening
+from framegate.jobs.run_work import For, RecordFile, Until, make_row, say_end, show_work
 from framegate.schemas.clock import now
+from framegate.schemas.config.gate import GatedConfig
 from framegate.schemas.escape import escape
 
 if TYPE_CHECKING:
     from framegate.pipelines.deepen import NewThreshold
+    from framegate.pipelines.driver.spending import Spending
     from framegate.pipelines.plan.deepening import Deepening
     from framegate.pipelines.reason.engines.protocol import EngineFactory
     from framegate.pipelines.results.deepenable import Chosen
     from framegate.schemas.job import Job
-    from framegate.schemas.run import Deadline
+    from framegate.schemas.run import Deadline, RunSummary, Shard
 
 _MEANINGS = {
     "config_id": "whose rows they are",
@@ -101,6 +103,10 @@ def deepen_command(asked: Asked) -> None:
 
     Lowering a threshold needs no model: ask answers_at(threshold) in framegate query.
 
+    gate.budget bounds a deepening, too. Under it, and under --until and --for, rows come in the order in which thinking
+    is expected to change most per token. A budget that is spent is no error: the exit code is 0, and what is left is
+    taken up the next time.
+
     [bold]Exit codes[/bold] are those of framegate run.
 
     [bold]Examples[/bold]
@@ -164,6 +170,7 @@ def deepen_job(
     told = RecordFile(json_file, command="deepen")
     display = display or ProgressDisplay(Console(stderr=True))
     display.price = display.price or partial(job.config.cost.describe_run, ray=job.config.ray)
+    is_bounded = deadline is not None or (isinstance(gate := job.config.gate, GatedConfig) and gate.budget is not None)
     summary = show_work(
         lambda: deepen.deepen(
             job,
@@ -178,13 +185,82 @@ def deepen_job(
             verbose=verbose,
             engine_factory=engine_factory,
             deadline=deadline,
+            spending=_spending(job) if is_bounded else None,
+        ),
+        display,
+        told,
+        again=again,
+    )
+    return summary if isinstance(summary, int) else _tell_end(job, summary, display, told, again=again)
+
+
+def think_after_run(
+    job: Job,
+    first: RunSummary,
+    *,
+    name: str,
+    limit: int | None,
+    shard: Shard | None,
+    retry_failed: bool,
+    told: RecordFile,
+    engine_factory: EngineFactory | None,
+    display: ProgressDisplay,
+    verbose: bool,
+    deadline: Deadline | None,
+) -> int:
+    """Take up what is deferred, after a run that has given all first answers, with what is left of its budget and its
+    time. Prints what came of it, returns the exit code: 0 also where not all could be taken up."""
+    from framegate.pipelines import deepen
+    from framegate.pipelines.results.deepenable import DEFERRED_ROWS, count_deferred, read_deepenable
+
+    if not count_deferred(job.config.output, first.config_id):
+        return 0
+    again = f"the next 'framegate run {name}' takes them up"
+    summary = show_work(
+        lambda: deepen.deepen(
+            job,
+            partial(read_deepenable, job.config.output, chosen=DEFERRED_ROWS),
+            threshold="job",
+            limit=limit,
+            retry_failed=retry_failed,
+            on_progress=display.update,
+            on_phase=display.begin_phase,
+            on_record=told.write,
+            verbose=verbose,
+            engine_factory=engine_factory,
+            deadline=deadline,
+            spending=_spending(job, shard=shard, engine_seconds=first.counts.engine_seconds),
         ),
         display,
         told,
         again=again,
     )
     if isinstance(summary, int):
-        return summary
+        return 0 if summary == EXIT_DEADLINE else summary
+    return _tell_end(job, summary, display, told, again=again, is_of_run=True)
+
+
+def _spending(job: Job, *, shard: Shard | None = None, engine_seconds: float = 0.0) -> Spending:
+    from framegate.pipelines.certify.thinking_worth import read_worth
+    from framegate.pipelines.driver.spending import Spending
+
+    config = job.config
+    return Spending(
+        read_worth=partial(read_worth, config.output, config.gate.audit), shard=shard, engine_seconds=engine_seconds
+    )
+
+
+def _tell_end(
+    job: Job,
+    summary: RunSummary,
+    display: ProgressDisplay,
+    told: RecordFile,
+    *,
+    again: str,
+    is_of_run: bool = False,
+) -> int:
+    from framegate.pipelines.results.deepenable import count_deferred
+
     cost = job.config.cost.describe_run(summary.elapsed_seconds, job.config.ray)
     row = make_row(summary, cost)
     told.write(row)
@@ -210,7 +286,9 @@ def deepen_job(
         say(f"cost: {cost}")
     for notice in summary.notices:
         say(f"note: {notice}")
-    return say_end(display, end_of(summary, max_unparsed_share=job.config.failures.stop_unparsed_share, again=again))
+    num_deferred = count_deferred(job.config.output, summary.config_id)
+    end = end_of_deepening(summary, num_deferred=num_deferred, again=again, is_of_run=is_of_run)
+    return say_end(display, end)
 
 
 def _threshold(asked: Asked) -> NewThreshold:

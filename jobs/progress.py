@@ -46,6 +46,7 @@ class ProgressDisplay:
         price: Price | None = None,
     ) -> None:
         self.price = price
+        self._console, self._every_seconds = console, every_seconds
         self._latest, self._told_at = Progress(phase=Phase.STARTING), time.monotonic()
         self.log = log or Log(stream=console.file)
         is_live = console.is_terminal and self.log.format is LogFormat.text
@@ -72,6 +73,10 @@ class ProgressDisplay:
         """The run came to its end, and `row` is all that is known of it."""
         if self._live is None:
             self.log.write("ended", describe_end(summary), **{k: v for k, v in row.items() if k not in _IN_EVERY_LINE})
+
+    def renewed(self) -> ProgressDisplay:
+        """Another one in its place, for what comes after the run that this one has shown."""
+        return ProgressDisplay(self._console, self.log, every_seconds=self._every_seconds, price=self.price)
 
     def __enter__(self) -> ProgressDisplay:
         (self._live or self._ticker).start()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,28 +10,20 @@ import typer
 from rich.console import Console
 
 from framegate.jobs.deadline import read_deadline
+from framegate.jobs.deepen import think_after_run
 from framegate.jobs.log import Log, LogFormat, LogFormatOption, Verbose, libraries_logged, ray_ended, refusals_logged
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed, ShardName, parse_shard
-from framegate.jobs.printing import make_console, print_table, say, write_json
+from framegate.jobs.printing import make_console, print_table, say
 from framegate.jobs.progress import ProgressDisplay, duration
 from framegate.jobs.report import report_at_end
-from framegate.jobs.run_end import EXIT_INCOMPLETE, RunEnd, end_of, end_without_plan
+from framegate.jobs.run_end import EXIT_INCOMPLETE, end_of
+from framegate.jobs.run_work import For, RecordFile, Until, make_row, say_end, show_work
 from framegate.schemas.clock import now
-from framegate.schemas.errors import FramegateError, RunStopped
 from framegate.schemas.run import Deadline, RunSummary, Shard
 
 if TYPE_CHECKING:
     from framegate.pipelines.reason.engines.protocol import EngineFactory
-    from framegate.schemas.config import Cost
     from framegate.schemas.job import Job
-
-Until = Annotated[
-    str | None,
-    typer.Option("--until", metavar="TIME", help="Be over by then: 06:00, in run.timezone.", show_default=False),
-]
-For = Annotated[
-    str | None, typer.Option("--for", metavar="TIME", help="Be over after so long: 4h, 90m.", show_default=False)
-]
 
 
 def run(
@@ -67,6 +57,11 @@ def run(
     Where the job has come to mean another config_id than those of its output, every video would be asked anew: that is
     refused, with what differs, until --accept-new-config says that it is meant.
 
+    Under gate.budget, and under a deadline unless the last runs show that the time is ample, all videos get their first
+    answers before any is thought about. What was to think is deferred, and then taken up, those first whose answers
+    thinking is expected to change most, until the budget is spent or the deadline near. The rest stays deferred, with
+    its first answers, and the next run takes it up.
+
     On a terminal one line shows how far it is. Else standard error has a line for each phase and one a minute, with the
     time, the run and its config_id; standard output has the summary alone. What Ray's workers log is kept where the run
     failed or a worker died, and with -v.
@@ -80,7 +75,7 @@ def run(
 
       2  could not start: nothing was done, the message says what to change
 
-      3  the deadline came before all was done: run it again to go on
+      3  the deadline came, or gate.budget was spent, before each video had its first answers: run it again to go on
 
       4  another run is at work, and run.second is refuse: nothing was done
 
@@ -177,74 +172,23 @@ def run_job(
         say(f"note: {notice}")
     if summary.num_lost_races:
         say(f"{summary.num_lost_races:,} units were committed by another run of this job first; its rows stay")
+    code = say_end(display, end_of(summary, max_unparsed_share=job.config.failures.stop_unparsed_share, again=again))
+    if summary.defers and code == 0:
+        code = think_after_run(
+            job,
+            summary,
+            name=name,
+            limit=limit,
+            shard=shard,
+            retry_failed=retry_failed,
+            told=RecordFile(json_file, before=[row]),
+            engine_factory=engine_factory,
+            display=display.renewed(),
+            verbose=verbose,
+            deadline=deadline,
+        )
     report_at_end(job, name, summary, display.log, deadline)
-    return say_end(display, end_of(summary, max_unparsed_share=job.config.failures.stop_unparsed_share, again=again))
-
-
-def show_work(
-    work: Callable[[], RunSummary], display: ProgressDisplay, told: RecordFile, *, again: str
-) -> RunSummary | int:
-    """What `work` comes to while its progress is shown; the exit code where it was stopped or broke off.
-
-    `again` says how to go on. Raises FramegateError where it could not start.
-    """
-    with display:
-        try:
-            return work()
-        except RunStopped as stopped:
-            return say_end(display, end_without_plan(stopped, again=again))
-        except FramegateError as error:
-            told.write_failure(error)
-            if not display.has_begun:
-                raise
-            display.log.say(f"{error}; {again}", is_error=True)
-            return EXIT_INCOMPLETE
-
-
-def say_end(display: ProgressDisplay, end: RunEnd) -> int:
-    """Says how a run ended, where there is something to say; its exit code."""
-    if end.is_error:
-        display.log.say(end.sentence, is_error=True)
-    elif end.sentence:
-        say(end.sentence)
-    return end.exit_code
-
-
-class RecordFile:
-    """The file of `run --json`: the run's record as it is now, with its counts beside the other figures."""
-
-    def __init__(self, path: Path | None, *, command: str = "run") -> None:
-        self._path = path
-        self._command = command
-        self._row: dict[str, Any] = {}
-
-    def write(self, fields: Mapping[str, Any]) -> None:
-        """Replaces the file. What `fields` do not tell stays as it was. Raises StorageError."""
-        self._row |= {name: value for name, value in fields.items() if name != "counts"} | (fields.get("counts") or {})
-        write_json(self._path, self._command, [self._row])
-
-    def write_failure(self, error: FramegateError) -> None:
-        """The run could not even store a record; where it could, the record tells of the failure already."""
-        if self._row.get("state") != "failed":
-            self.write({"state": "failed", "stop_code": "error", "stop_reason": str(error)})
-
-
-def make_row(summary: RunSummary, cost: Cost | None) -> dict[str, Any]:
-    """All that is known of a run that ended, as one row."""
-    values = asdict(summary)
-    counts = values.pop("counts")
-    values.pop("stop")
-    return {
-        **values,
-        "stop_code": summary.stop_code,
-        "stop_reason": summary.stop_reason,
-        **counts,
-        "think_rate": summary.counts.think_rate,
-        "is_complete": summary.is_complete,
-        "is_stopped": summary.is_stopped,
-        "cost": None if cost is None else round(cost.amount, 4),
-        "currency": None if cost is None else cost.currency,
-    }
+    return code
 
 
 def _print_summary(console: Console, job: Job, summary: RunSummary, row: dict[str, Any]) -> None:

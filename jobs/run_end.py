@@ -42,6 +42,20 @@ def end_of(summary: RunSummary, *, max_unparsed_share: float, again: str) -> Run
     return RunEnd(exit_code=0)
 
 
+def end_of_deepening(summary: RunSummary, *, num_deferred: int, again: str, is_of_run: bool = False) -> RunEnd:
+    """The end of a deepening. `num_deferred` answers are still to think.
+
+    One that has spent its budget did what it should. So did one that came to the deadline of a run which has all first
+    answers (`is_of_run`).
+    """
+    left = f"{num_deferred:,} answers stay deferred" if num_deferred else ""
+    stop = summary.stop
+    if stop is not None and (stop.code == "budget" or (stop.code == "deadline" and is_of_run)):
+        return RunEnd(exit_code=0, sentence="; ".join(filter(None, (stop.sentence, left, again))))
+    end = end_of(summary, max_unparsed_share=1.0, again=again)
+    return end if end.sentence or not left else RunEnd(exit_code=end.exit_code, sentence=f"{left}; {again}")
+
+
 def end_without_plan(stopped: RunStopped, *, again: str) -> RunEnd:
     """The end of a run that was stopped before it had a plan."""
     return _stopped(stopped.stop, "nothing planned yet", "nothing was begun", again)
@@ -51,7 +65,7 @@ def _stopped(stop: Stop, left: str, kept: str, again: str) -> RunEnd:
     if stop.code == "signal":
         code = EXIT_SIGNALLED + (stop.signal_number or 0)
         return RunEnd(exit_code=code, sentence=f"stopped by {stop.sentence} with {left}; {kept}; {again}")
-    if stop.code == "deadline":
+    if stop.code in ("deadline", "budget"):
         return RunEnd(exit_code=EXIT_DEADLINE, sentence=f"stopped: {stop.sentence}; {left}; {kept}; {again}")
     look = "look at the failures above" if stop.code == "breaker" else "change the prompt or the questions"
     return RunEnd(exit_code=EXIT_INCOMPLETE, sentence=f"stopped: {stop.sentence}; {look}; {again}", is_error=True)

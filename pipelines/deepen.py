@@ -34,6 +34,7 @@ from framegate.pipelines.driver.run import (
     seal_in_time,
 )
 from framegate.pipelines.driver.signals import heed_signals
+from framegate.pipelines.driver.spending import Spending
 from framegate.pipelines.driver.stopping import Stopping
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.driver.turn import take_turn
@@ -131,11 +132,13 @@ def deepen(
     in_process: bool = False,
     deadline: Deadline | None = None,
     verbose: bool = False,
+    spending: Spending | None = None,
 ) -> RunSummary:
     """Thinks about the rows that `select` gives, and completes them in place. Stops as `flow.run` does.
 
     `audited`: rows that have thought already, for the audit sample alone: where the new threshold would not have let
-    them go, their second answer becomes the answer. All else is as in `flow.run`, and so is what is raised.
+    them go, their second answer becomes the answer. `spending`: rows come in the order of spending, within the job's
+    budget. All else is as in `flow.run`, and so is what is raised.
     """
     check_failpoint()
     gate = gate_of(job)
@@ -158,6 +161,7 @@ def deepen(
             retry_failed=retry_failed,
             in_process=in_process,
             verbose=verbose,
+            spending=spending,
         )
 
 
@@ -174,15 +178,21 @@ def _deepen(
     retry_failed: bool,
     in_process: bool,
     verbose: bool,
+    spending: Spending | None,
 ) -> RunSummary:
     job, stopping, config_id = begun.job, begun.stopping, choice.config_id
-    team = take_turn(begun, config_id, None, stopping.check)
+    shard = None if spending is None else spending.shard
+    team = take_turn(begun, config_id, shard, stopping.check)
 
     phases.enter(Phase.PLANNING)
     stopping.call(lambda: seal_all(begun, config_id))
     indexes = ShardIndexCache.of(job.config.output)
     rows = stopping.call(select)
-    chosen = stopping.call(lambda: plan_deepening(job, choice, indexes, rows, limit=limit, retry_failed=retry_failed))
+    budget = None if spending is None else spending.budget_left(job)
+    arranged = None if spending is None else spending.arranging(begun, config_id, budget)
+    chosen = stopping.call(
+        lambda: plan_deepening(job, choice, indexes, rows, limit=limit, retry_failed=retry_failed, arrange=arranged)
+    )
     rejudged = stopping.call(rejudge_audited)
     planned = replace(chosen.plan, notices=(*chosen.plan.notices, *_describe(rejudged)))
     question_since = record_intent(begun, planned, choice)
@@ -205,7 +215,9 @@ def _deepen(
     mine = planned.videos.filter(pa.array(team.are_mine(id_numbers(planned.videos.column("video_id"))), pa.bool_()))
     tally.expect(mine)
     try:
-        receipts = work(begun, mine, *make, in_process=in_process, verbose=verbose)
+        receipts = work(
+            begun, mine, *make, in_process=in_process, verbose=verbose, budget=budget, keeps_order=spending is not None
+        )
         listen(receipts, tally, make_watchers(job.config.failures), phases, begun)
     except FramegateError:  # no worker died of it: their attempts do not count
         with suppress(StorageError):

@@ -13,17 +13,20 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 import pyarrow as pa
 
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.run_folding import fold_old_runs
+from framegate.pipelines.commit.runs import read_runs
 from framegate.pipelines.commit.team import Team
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.part import can_share
 from framegate.pipelines.decode.scan_sharing import LocalCutsBoard
 from framegate.pipelines.decode.stage import DecodeStage
+from framegate.pipelines.driver.budget import Budget
 from framegate.pipelines.driver.cluster import at_low_priority, check_gpus, end_process
 from framegate.pipelines.driver.hearing import hear_in_turn
 from framegate.pipelines.driver.heartbeat import RecordListener
@@ -53,6 +56,7 @@ from framegate.pipelines.plan.audit_rate import settle_audit_rate
 from framegate.pipelines.plan.certified_threshold import settle_threshold
 from framegate.pipelines.plan.checks import check_job
 from framegate.pipelines.plan.config_choice import ConfigChoice, choose_config
+from framegate.pipelines.plan.deferral import settle_deferral
 from framegate.pipelines.plan.identity import read_document, read_wording
 from framegate.pipelines.plan.parts import deepens, has_parts, order_work
 from framegate.pipelines.plan.plan import make_plan, make_policy
@@ -62,6 +66,7 @@ from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.stage import ReasonStage
 from framegate.pipelines.reason.strategies.build import make_strategy
+from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.worker.answer_worker import AnswerWorker
@@ -182,6 +187,8 @@ def _run(
     planned = stopping.call(lambda: make_plan(job, choice, indexes, limit=most, retry_failed=retry_failed))
     strategy = stopping.call(lambda: settle_audit_rate(job, planned, strategy))
     planned = take_shard(planned, shard, limit)
+    strategy = stopping.call(lambda: _settle_deferral(begun, planned, strategy))
+    budget = Budget.of_first_answers(job, shard)
     question_since = record_intent(begun, planned, choice)
     indexes.keep()
     reach("driver.planned")
@@ -199,7 +206,7 @@ def _run(
         with sealing_beside(job.config.output, planned.config_id, job.config.seal) as beside:
             for videos in find_rounds(begun, planned, team):
                 tally.expect(videos)
-                receipts = work(begun, videos, *make, in_process=in_process, verbose=verbose)
+                receipts = work(begun, videos, *make, in_process=in_process, verbose=verbose, budget=budget)
                 listen(beside.hear(receipts), tally, watchers, phases, begun)
     except FramegateError:  # no worker died of it: their attempts do not count
         with suppress(StorageError):
@@ -214,9 +221,18 @@ def _run(
 
     phases.enter(Phase.RECORDING)
     count = partial(count_videos, planned, begun.output, team)
-    summary = report(begun, planned, count, tally, phases, is_sealed=is_sealed)
+    defers = isinstance(strategy, Gated) and strategy.defers
+    summary = report(begun, planned, count, tally, phases, is_sealed=is_sealed, defers=defers)
     reach("driver.recorded")
     return summary
+
+
+def _settle_deferral(begun: Run, planned: Plan, strategy: Strategy) -> Strategy:
+    def read_records() -> list[Mapping[str, Any]]:
+        return [run for _, run in sorted(read_runs(begun.output).items())]
+
+    seconds_left = begun.stopping.deadline_seconds
+    return settle_deferral(begun.job, planned, strategy, seconds_left=seconds_left, read_runs=read_records)
 
 
 def work(
@@ -227,19 +243,32 @@ def work(
     *,
     in_process: bool,
     verbose: bool,
+    budget: Budget | None = None,
+    keeps_order: bool = False,
 ) -> Generator[Receipt]:
-    """One receipt for each unit as it is committed. Starts nothing where nothing is left to do."""
+    """One receipt for each unit as it is committed, until the `budget` is spent. Starts nothing where nothing is left
+    to do. `keeps_order`: videos are begun in the order in which they are given."""
     if videos.num_rows == 0:
         return
-    if in_process:
+    if in_process and budget is not None:
+        purse = budget.make_purse()
+        with budget.watching(purse.has_refused, begun.stopping):
+            receipts = run_in_process(videos, decode(), answer(purse=purse))
+            yield from budget.hear(hear_in_turn(receipts, begun.stopping))
+    elif in_process:
         yield from hear_in_turn(run_in_process(videos, decode(), answer()), begun.stopping)
     else:
         config = begun.job.config
         # Where frames are missing the part would tell of rows that other parts deepen.
         is_shared = can_share(config.clips) and not deepens(videos)
-        ordered = order_work(videos, num_workers=config.ray.decode_workers, is_shared=is_shared)
+        ordered = order_work(
+            videos, num_workers=config.ray.decode_workers, is_shared=is_shared, keeps_order=keeps_order
+        )
         board = LocalCutsBoard if config.clips.scenes and has_parts(ordered) else None
-        yield from run_on_ray(config.ray, ordered, decode, answer, begun.stopping, make_board=board, verbose=verbose)
+        receipts = run_on_ray(
+            config.ray, ordered, decode, answer, begun.stopping, make_board=board, budget=budget, verbose=verbose
+        )
+        yield from receipts if budget is None else budget.hear(receipts)
 
 
 def make_workers(

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 SEALED_COUNTS: Final = (
     "num_clips", "num_answers", "num_unparsed", "num_failures", "num_thinking", "num_answer_tokens",
-    "num_thinking_tokens", "num_deepened", "num_deepened_tokens",
+    "num_thinking_tokens", "num_deferred", "num_deepened", "num_deepened_tokens",
 )  # fmt: skip
 """The counts that the sealed tables tell of a run. Seconds are told by receipts alone."""
 
@@ -21,6 +21,7 @@ class Counts:
     num_unparsed   answers of which neither box could be read as the type asks; None where a record of an older version
                    does not tell
     num_thinking   answers that were thought about
+    num_deferred   answers that were to think and were let go, with their first answer, to think later
     num_deepened   rows that it thought about after the fact, which took `num_deepened_tokens`. All else that is counted
                    of such a row is counted for the run that answered it
     decode_seconds, engine_seconds   summed over processes; zero where they are not known
@@ -33,6 +34,7 @@ class Counts:
     num_thinking: int = 0
     num_answer_tokens: int = 0
     num_thinking_tokens: int = 0
+    num_deferred: int = 0
     num_deepened: int = 0
     num_deepened_tokens: int = 0
     decode_seconds: float = 0.0

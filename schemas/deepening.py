@@ -23,12 +23,14 @@ class GivenAnswer:
     answer_first   what stands in its first box
     confidence     of it, as the row has it; None where there was nothing to measure
     attempt        which attempt at this question of this clip the next one is, from 1
+    audit_rank     its place in the audit sample; None where it is not in it
     """
 
     token_ids: tuple[int, ...] | None
     answer_first: str | None
     confidence: float | None
     attempt: int = 1
+    audit_rank: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,7 @@ WANTED: Final = pa.struct(
         optional("answer_first", pa.string(), "what stands in its first box"),
         optional("confidence", pa.float64(), "of the first answer"),
         column("attempt", pa.int32(), "which attempt at it the next one is, from 1"),
+        optional("audit_rank", pa.float64(), "its place in the audit sample; null: it is not in it"),
     ]
 )
 """A row that is deepened, on its way from the plan to the engine."""
@@ -102,6 +105,7 @@ def wanted_of(rows: Iterable[Mapping[str, Any]] | None) -> dict[tuple[int, str],
             answer_first=row["answer_first"],
             confidence=row["confidence"],
             attempt=row["attempt"],
+            audit_rank=row["audit_rank"],
         )
         for row in rows
     }
@@ -121,6 +125,7 @@ DEEPENABLE: Final = pa.schema(
         optional("confidence_first", pa.float64(), "of the first answer"),
         column("gate_reason", pa.string(), "why the model did not think"),
         optional(ANSWER_FIRST_TOKENS.name, ANSWER_FIRST_TOKENS.type, "null: they were not kept"),
+        optional("audit_rank", pa.float64(), "its place in the audit sample; null: it is not in it"),
         column("num_failures", pa.int32(), "attempts at this question of this clip that have failed"),
         optional("failed_reason", pa.string(), "reason code of the last one since it was answered"),
         optional("failed_at", pa.timestamp("us", tz="UTC"), "when that was"),

@@ -10,7 +10,7 @@ from typing import Literal
 AnswerType = Literal["choice", "yes_no", "number", "text", "span"]
 ThinkPolicy = Literal["auto", "never", "always"]
 Route = Literal["exit", "think"]
-Status = Literal["answered", "unparsed", "out_of_range"]
+Status = Literal["answered", "unparsed", "out_of_range", "deferred"]
 
 ANSWER_TYPES: tuple[AnswerType, ...] = ("choice", "yes_no", "number", "text", "span")
 OPTION_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -55,7 +55,8 @@ class Answer:
 
     `answer` is what a person would say: the option's text, yes or no, the number, the text, or `[start, end]` in
     seconds of the *video*. It is None where neither box can be read (`status = "unparsed"`), or only as a span that
-    does not lie in the clip ("out_of_range"). `answer_first` and `answer_second` are the boxes' raw contents,
+    does not lie in the clip ("out_of_range"), or where there is no usable first answer and the row is to think later
+    ("deferred"). `answer_first` and `answer_second` are the boxes' raw contents,
     `answer_first_value` and `answer_second_value` are these read like `answer`. `answer_letter`, `answer_number` and
     `answer_bool` are the answer to a choice, number and yes_no question in a type of its own.
     Token counts: `num_prompt_tokens` includes `num_video_tokens`; `num_answer_tokens` is what was produced up to the

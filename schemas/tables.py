@@ -177,9 +177,7 @@ _ANSWER = [
     _optional("confidence_first", pa.float64(), "exp(mean log-probability) of the first answer's tokens"),
     _optional("confidence_second", pa.float64(), "the same of the second answer's tokens"),
     _column("thinking", pa.bool_(), "whether the model thought"),
-    _column(
-        "gate_reason", pa.string(), "why it did or did not: confident, unsure, audit, no_box, empty_box, fallback, ..."
-    ),
+    _column("gate_reason", pa.string(), "why it did or did not: confident, unsure, deferred, audit, no_box, ..."),
     _optional("thinking_text", pa.string(), "what it thought"),
     _optional("span_start_seconds", pa.float64(), "a span answer's start in seconds of the video"),
     _optional("span_end_seconds", pa.float64(), "a span answer's end in seconds of the video"),
@@ -191,7 +189,7 @@ _ANSWER = [
     _column(
         "status",
         pa.string(),
-        "answered, unparsed (no box can be read as its type) or out_of_range (a span outside)",
+        "answered, unparsed (no box can be read as its type), out_of_range (a span outside), deferred (no answer yet)",
     ),
     _column("engine_seconds", pa.float64(), "this question's share of the engine's busy time"),
     _optional("prompt_seconds", pa.float64(), "of these, before the first token: frames and question are read"),

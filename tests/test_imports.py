@@ -70,7 +70,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipelines.reason.engines.build": {*MODELS, "pipelines.reason.engines.own", "pipelines.reason.engines.vllm"},
     "pipelines.reason": {*ASKING, "pipelines.reason.engines"},
     "pipelines.commit": STORAGE,
-    "pipelines.plan": {*WRITING, *DECODING, *REASONING, "pipelines.source"},
+    "pipelines.plan": {*WRITING, *DECODING, *REASONING, "pipelines.calibrate", "pipelines.source"},
     "pipelines.worker": {*WRITING, *DECODING, *REASONING},
     "pipelines.driver": {*WRITING, "pipelines.plan"},
     "pipelines.flow": RUNNING,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from framegate.jobs.lab.bench_budget import budget
 from framegate.jobs.lab.bench_calibrate import calibrate
 from framegate.jobs.lab.bench_clips import clips
 from framegate.jobs.lab.bench_decode import decode
@@ -17,7 +18,7 @@ from framegate.jobs.lab.bench_seal import seal
 from framegate.jobs.lab.bench_start import start
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure parts of the program.")
-for command in (decode, engines, pipeline, driver, plan, query, seal, clips, start, calibrate, faults):
+for command in (decode, engines, pipeline, driver, plan, query, seal, clips, start, calibrate, budget, faults):
     app.command()(command)
 
 

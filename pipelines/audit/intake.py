@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from framegate.pipelines.audit.keys import CLIP, DEEPENED, FAILURE, RESULT, UNSEALED, KeySpool, Names, row_keys
 from framegate.pipelines.commit.tombstones import erased_among
 from framegate.schemas.counts import SEALED_COUNTS, Counts
+from framegate.schemas.gate_reason import DEFERRED
 
 SUMMED: Final = tuple(name for name in SEALED_COUNTS if name != "num_clips")
 """The counts of a run that are summed over files. Two files may have rows of one clip, which counts once."""
@@ -19,7 +20,7 @@ SUMMED: Final = tuple(name for name in SEALED_COUNTS if name != "num_clips")
 _KEY: Final = ("video_id", "clip_index", "question_hash", "run_id")
 _DEEPENED_BY: Final = "deepened_run_id"
 _COLUMNS: Final = {
-    RESULT: (*_KEY, "status", "thinking", "num_answer_tokens", "num_thinking_tokens", _DEEPENED_BY),
+    RESULT: (*_KEY, "status", "thinking", "num_answer_tokens", "num_thinking_tokens", "gate_reason", _DEEPENED_BY),
     FAILURE: (*_KEY, "attempts"),
     UNSEALED: (*_KEY, "attempts"),
     CLIP: ("video_id", "clip_index", "clip_policy", "run_id"),
@@ -97,6 +98,7 @@ def _count(rows: pa.Table, table: int, run: np.ndarray) -> dict[int, Counts]:
         "num_thinking": total(rows.column("thinking")),
         "num_answer_tokens": total(rows.column("num_answer_tokens")),
         "num_thinking_tokens": total(rows.column("num_thinking_tokens")),
+        "num_deferred": total(pc.call_function("equal", [rows.column("gate_reason"), DEFERRED])),
     }
     return {
         code: Counts(**{name: values[place] for name, values in sums.items()})

@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize
 
 from framegate.pipelines.calibrate.audited import Floats, Ints, as_bools, as_confidence, as_floats
 
@@ -43,6 +42,8 @@ def fit_change_rate(confidence: npt.ArrayLike, differs: npt.ArrayLike) -> Change
     different = as_bools(differs, confidences.size, "differs")[known]
     if different.sum() < MIN_DIFFERENT:
         return None
+    from scipy import optimize  # 0.3 s, which a run that spends by confidence alone need not wait for
+
     values, places, counts = np.unique(confidences[known], return_inverse=True, return_counts=True)
     shares = np.bincount(places, different) / counts
     fitted = optimize.isotonic_regression(shares, weights=counts.astype(np.float64), increasing=False)

@@ -3,6 +3,9 @@
 Rows may have been audited at several rates, as an archive grows. A row is in the sample where its rank is below the
 lowest of them, and its own rate is above 0: these are a uniform draw of all rows that the gate decided about since rows
 are audited. Which rows those are depends on hashes and rates alone, not on any answer.
+
+Where a row of the sample is deferred, its second answer is still to come. The sample then ends at the lowest rank of
+such rows: what lies below it is a uniform draw at a lower rate.
 """
 
 from __future__ import annotations
@@ -23,12 +26,14 @@ from framegate.schemas.tables import INPUT_PREFIX
 
 _COVERED: Final = "audit_rate > 0"
 _DECIDED: Final = (
-    "strategy = 'gated' AND gate_reason IN ('confident', 'unsure', 'audit', 'asked', 'no_box', 'empty_box', 'fallback')"
+    "strategy = 'gated' AND gate_reason IN"
+    " ('confident', 'unsure', 'deferred', 'audit', 'asked', 'no_box', 'empty_box', 'fallback')"
 )
 _COUNTS: Final = """
     SELECT question_hash, any_value(question_id) AS question_id, {group} AS group_value,
         count(*) FILTER ({covered}) AS num_rows, count(*) FILTER (NOT coalesce({covered}, false)) AS num_uncovered,
-        min(audit_rate) FILTER ({covered}) AS lowest_rate,
+        least(min(audit_rate) FILTER ({covered}), min(audit_rank) FILTER ({covered} AND gate_reason = 'deferred'))
+            AS lowest_rate,
         count(*) FILTER ({covered} AND NOT thinking AND gate_reason = 'confident') AS num_exited,
         max(threshold) AS threshold
     FROM current WHERE {decided} AND {rate} GROUP BY question_hash, group_value

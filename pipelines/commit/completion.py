@@ -41,9 +41,12 @@ from framegate.pipelines.commit.sealed_keys import UNIQUE_BY, KeyIndex, key_colu
 from framegate.pipelines.commit.sealed_parquet import in_order
 from framegate.schemas.counts import Counts
 from framegate.schemas.deepening import ADDED, GATE_COLUMN, REPLACED
+from framegate.schemas.gate_reason import AUDIT, DEFERRED
 
 COMPLETED_TABLE: Final = "results"
-_COUNTED: Final = ("num_thinking", "num_thinking_tokens", "num_unparsed", "num_deepened", "num_deepened_tokens")
+_COUNTED: Final = (
+    "num_thinking", "num_thinking_tokens", "num_unparsed", "num_deferred", "num_deepened", "num_deepened_tokens",
+)  # fmt: skip
 
 
 @dataclass
@@ -71,7 +74,12 @@ class Changes:
             num_thinking=int(after["thinking"]) - int(before["thinking"]),
             num_thinking_tokens=tokens - int(before["num_thinking_tokens"]),
             num_unparsed=int(after["status"] == "unparsed") - int(before["status"] == "unparsed"),
+            num_deferred=int(after["gate_reason"] == DEFERRED) - int(before["gate_reason"] == DEFERRED),
         )
+        # A row of the audit sample that a run has deepened stays that run's when its second answer comes to count.
+        if before.get("deepened_run_id") is not None:
+            old = int(before["num_thinking_tokens"])
+            self._add(before["deepened_run_id"], num_deepened=-1, num_deepened_tokens=-old)
         if after["deepened_run_id"] is not None:
             self._add(after["deepened_run_id"], num_deepened=1, num_deepened_tokens=tokens)
 
@@ -86,10 +94,8 @@ class Changes:
 
 
 TOUCHED_BY: Final = (*UNIQUE_BY[COMPLETED_TABLE], "thinking", "gate_reason", "deepened_at")
-AUDIT: Final = "audit"
-"""The `gate_reason` of a row that thought for the audit sample alone, and has its first answer as its answer."""
 
-COUNTED_BY: Final = ("run_id", "deepened_run_id", "thinking", "num_thinking_tokens", "status")
+COUNTED_BY: Final = ("run_id", "deepened_run_id", "thinking", "num_thinking_tokens", "status", "gate_reason")
 
 
 class Completions:
@@ -102,6 +108,7 @@ class Completions:
         self.keys = KeyIndex(key_columns(COMPLETED_TABLE, rows))
         self._rows = rows.take(pa.array(self.keys.first_rows()))
         self._counted = self._rows.select(list(COUNTED_BY))
+        self._is_audited = np.append(_is_audited(self._rows), False)  # the last one: of what has no place
         columns = key_columns(COMPLETED_TABLE, self._rows)
         self._videos = np.unique(columns[0])
         keys = zip(*(column.tolist() for column in columns), strict=True)
@@ -152,7 +159,9 @@ class Completions:
         candidates = np.flatnonzero(may_be)
         keys = zip(*(column[candidates].tolist() for column in columns), strict=True)
         places = np.array([self._places.get(key, -1) for key in keys], np.int64)
-        return candidates[places >= 0], places[places >= 0]
+        # A row that has thought for the sample is not completed by an object that has it do so once more.
+        is_matched = (places >= 0) & ~(_is_audited(rows)[candidates] & self._is_audited[places])
+        return candidates[is_matched], places[is_matched]
 
 
 def _open(data: bytes) -> pq.ParquetFile:
@@ -162,9 +171,14 @@ def _open(data: bytes) -> pq.ParquetFile:
 def is_final(rows: pa.Table) -> np.ndarray:
     """For each row of results whether it was thought about, or deepened, already. One of the audit sample is not: its
     second answer may come to count. Files of earlier versions do not say when a row was deepened."""
-    is_audited = pc.call_function("equal", [rows.column("gate_reason").cast(pa.string()), AUDIT]).to_numpy()
-    thought = rows.column("thinking").to_numpy() & ~is_audited
-    return thought | rows.column("deepened_at").is_valid().to_numpy() if "deepened_at" in rows.column_names else thought
+    is_done = rows.column("thinking").to_numpy()
+    if "deepened_at" in rows.column_names:
+        is_done = is_done | rows.column("deepened_at").is_valid().to_numpy()
+    return is_done & ~_is_audited(rows)
+
+
+def _is_audited(rows: pa.Table) -> np.ndarray:
+    return pc.call_function("equal", [rows.column("gate_reason").cast(pa.string()), AUDIT]).to_numpy()
 
 
 def _new_columns(

@@ -22,6 +22,7 @@ from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
 from framegate.pipelines.failpoints import reach
 from framegate.schemas.counts import Counts
 from framegate.schemas.errors import ObjectNotFound
+from framegate.schemas.gate_reason import DEFERRED
 from framegate.schemas.qa import Answer
 from framegate.schemas.unit import AnsweredUnit, DecodedUnit
 
@@ -30,7 +31,7 @@ SAMPLE_CHARACTERS: Final = 120
 
 _RECEIPT_COLUMNS = (
     "row_kind", "clip_index", "question_hash", "decode_seconds", "status", "thinking",
-    "num_answer_tokens", "num_thinking_tokens", "engine_seconds", "stage", "reason",
+    "num_answer_tokens", "num_thinking_tokens", "engine_seconds", "gate_reason", "stage", "reason",
 )  # fmt: skip
 
 
@@ -159,6 +160,7 @@ def receipt_of(table: pa.Table, unit: DecodedUnit | AnsweredUnit, *, created: bo
         num_thinking=sum(row["thinking"] for row in answers),
         num_answer_tokens=sum(row["num_answer_tokens"] for row in answers),
         num_thinking_tokens=sum(row["num_thinking_tokens"] for row in answers),
+        num_deferred=sum(row["gate_reason"] == DEFERRED for row in answers),
         num_deepened=len(deepened),
         num_deepened_tokens=sum(row["num_thinking_tokens"] for row in deepened),
         engine_seconds=sum(row["engine_seconds"] for row in (*answers, *deepened)),

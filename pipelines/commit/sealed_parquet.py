@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from framegate.pipelines.commit.sealed_columns import align
 from framegate.pipelines.store.parquet import encode_row_groups
 from framegate.schemas.counts import Counts
+from framegate.schemas.gate_reason import DEFERRED
 from framegate.schemas.keys import id_numbers
 
 ROW_KINDS: Final = {"results": "answer", "failures": "failure", "clips": "clip"}
@@ -48,10 +49,11 @@ _NOT_FILTERED: Final = (
 )  # texts of kilobytes, which statistics would hold twice per page
 _UNIT: Final = ("run_id", "video_id", "clip_index", "question_hash")
 _COUNTED_COLUMNS: Final = {
-    "results": (*_UNIT, "status", "thinking", "num_answer_tokens", "num_thinking_tokens"),
+    "results": (*_UNIT, "status", "thinking", "num_answer_tokens", "num_thinking_tokens", "gate_reason"),
     "failures": _UNIT,
     "clips": ("run_id",),
 }
+_COUNTED_VALUES: Final = {"status": "unparsed", "gate_reason": DEFERRED}
 
 
 def group_rows(table: str) -> int:
@@ -145,7 +147,7 @@ def count_runs(parts: Sequence[tuple[str, pa.Table]]) -> dict[str, Counts]:
         rows = pa.table({name: _number(name, found.column(name)) for name in _COUNTED_COLUMNS[table]})
         groups = rows.group_by("run_id", use_threads=False)
         if table == "results":
-            sums = groups.aggregate([([], "count_all"), *((name, "sum") for name in _COUNTED_COLUMNS[table][-4:])])
+            sums = groups.aggregate([([], "count_all"), *((name, "sum") for name in _COUNTED_COLUMNS[table][-5:])])
             names = [
                 "run_id",
                 "num_answers",
@@ -153,6 +155,7 @@ def count_runs(parts: Sequence[tuple[str, pa.Table]]) -> dict[str, Counts]:
                 "num_thinking",
                 "num_answer_tokens",
                 "num_thinking_tokens",
+                "num_deferred",
             ]
         else:
             sums, names = groups.aggregate([([], "count_all")]), ["run_id", "num_failures"]
@@ -177,9 +180,9 @@ def _number(name: str, column: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
         return pa.array(id_numbers(column))
     if name == "question_hash":  # all that counts is whether there is one
         return column.is_valid()
-    if name == "status":
-        is_unparsed = pc.call_function("equal", [pc.cast(column, pa.string()), "unparsed"])
-        return pc.cast(is_unparsed, pa.int64())
+    if name in _COUNTED_VALUES:
+        is_counted = pc.call_function("equal", [pc.cast(column, pa.string()), _COUNTED_VALUES[name]])
+        return pc.cast(is_counted, pa.int64())
     if name == "thinking":
         return pc.fill_null(pc.cast(column, pa.int64()), 0)
     return pc.cast(column, pa.string()) if name == "run_id" else pc.cast(column, pa.int64())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from typing import Protocol
 
@@ -21,15 +21,21 @@ class Decoding(Protocol):
 class Answering(Protocol):
     """`pipelines.worker.answer_worker.AnswerWorker` is one."""
 
-    def answer(self, unit: DecodedUnit) -> Receipt: ...
+    def answer_block(self, block: Sequence[DecodedUnit]) -> Sequence[Receipt]: ...
 
     def close(self) -> None: ...
 
 
 def run_in_process(videos: pa.Table, decoding: Decoding, answering: Answering) -> Generator[Receipt]:
-    """The receipts of all units of `videos` (PLANNED), as they are committed. Closes `answering` at the end."""
+    """The receipts of all units of `videos` (PLANNED), as they are committed, until one has none: the budget is spent.
+
+    Closes `answering` at the end.
+    """
     with closing(answering):
         for row in range(videos.num_rows):
             for planned in PlannedVideo.from_table(videos.slice(row, 1)):
                 for unit in decoding.decode(planned):
-                    yield answering.answer(unit)
+                    receipts = answering.answer_block([unit])
+                    if not receipts:
+                        return
+                    yield from receipts

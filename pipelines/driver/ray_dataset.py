@@ -20,10 +20,12 @@ from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.driver.block_stats import forget_block_stats
 from framegate.pipelines.driver.blocks import AnswerCalls, DecodeCalls, make_tasks, max_together, unpack
 from framegate.pipelines.driver.board import BoardOnRay
+from framegate.pipelines.driver.budget import Budget
 from framegate.pipelines.driver.cluster import Shares, list_workers, start_ray, unwrap, wait_for_end
 from framegate.pipelines.driver.data_helpers import is_one_machine, without_helpers
 from framegate.pipelines.driver.hearing import END_SECONDS, hear
 from framegate.pipelines.driver.own_note import own_note_left_out
+from framegate.pipelines.driver.purse import PurseOnRay
 from framegate.pipelines.driver.stopping import Stopping
 from framegate.schemas.config import RayConfig
 
@@ -40,12 +42,14 @@ def run_on_ray(
     stopping: Stopping,
     *,
     make_board: Callable[[], Any] | None = None,
+    budget: Budget | None = None,
     verbose: bool = False,
 ) -> Generator[Receipt]:
     """The receipts of all units of `videos` (PARTS), as they are committed, in any order, until the run should stop.
 
     `make_decode` and `make_answer` make the workers, each in a process of its own; those that decode share what
-    `make_board` makes, as their `board`. `verbose` shows what Ray logs.
+    `make_board` makes, as their `board`. Those that answer spend what is left of the `budget`. `verbose` shows what Ray
+    logs.
     Raises FramegateError.
     """
     if stopping.reason is not None:
@@ -56,24 +60,31 @@ def run_on_ray(
     board = make_board and BoardOnRay(make_board)
     if board is not None:
         make_decode = partial(make_decode, board=board)
+    purse = budget and PurseOnRay(budget.make_purse)
+    if purse is not None:
+        make_answer = partial(make_answer, purse=purse)
+    shared = [each for each in (board, purse) if each is not None]
     try:
-        with without_helpers() if is_one_machine() else nullcontext():
+        with (
+            without_helpers() if is_one_machine() else nullcontext(),
+            budget.watching(purse.has_refused, stopping) if budget and purse else nullcontext(),
+        ):
             receipts = _receipts(config, videos, make_decode, make_answer, shares)
-            yield from hear(receipts, stopping, lambda: _end_executions(before, board))
+            yield from hear(receipts, stopping, lambda: _end_executions(before, shared))
     finally:
-        if board is not None:
-            board.end()
+        for each in shared:
+            each.end()
 
 
-def _end_executions(before: Collection[threading.Thread], board: BoardOnRay | None) -> None:
+def _end_executions(before: Collection[threading.Thread], shared: Collection[BoardOnRay | PurseOnRay]) -> None:
     """Ends what Ray Data has begun since then and waits for the end of its workers, which are killed.
 
     What they have in hand is done by a later run. Without `force` Ray would let them finish it first.
     """
     from ray.data._internal.execution.streaming_executor import StreamingExecutor
 
-    if board is not None:
-        board.end()
+    for each in shared:
+        each.end()
     workers = list_workers()
     for thread in threading.enumerate():
         if isinstance(thread, StreamingExecutor) and thread not in before:

@@ -212,6 +212,7 @@ def report(
     phases: Phases,
     *,
     is_sealed: bool,
+    defers: bool = False,
 ) -> RunSummary:
     """What came of the run, as storage has it after the seal; stores it as the run's record.
 
@@ -236,6 +237,7 @@ def report(
         seal_seconds_per_unit=run.pace.measured,
         phase_seconds=phases.seconds(),
         notices=tuple(planned.notices),
+        defers=defers,
     )
     run.record.update(**end_fields(summary, planned), ended_at=now().isoformat())
     return summary

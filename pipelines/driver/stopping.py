@@ -36,6 +36,11 @@ class Stopping:
         return self._deadline is not None
 
     @property
+    def deadline_seconds(self) -> float | None:
+        """How long it is until the deadline, 0 at least; None where there is none."""
+        return None if self._deadline is None else max(0.0, (self._deadline.at - now()).total_seconds())
+
+    @property
     def reason(self) -> Stop | None:
         """Why the run should stop; None while it should not."""
         if self._stop is None and self._deadline is not None:

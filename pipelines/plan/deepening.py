@@ -6,7 +6,7 @@ need not stand in the bank any more: all that is asked stands in the row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -69,9 +69,13 @@ def plan_deepening(
     *,
     limit: int | None,
     retry_failed: bool,
+    arrange: Callable[[pa.Table], pa.Table] | None = None,
 ) -> Deepening:
-    """`rows` in DEEPENABLE. At most `limit` videos, in the order of the input. Raises FramegateError where the input
-    cannot be found."""
+    """`rows` in DEEPENABLE. At most `limit` videos, in the order of the input. `arrange` gives those of the rows that
+    go on which are taken up now; then videos come in the order in which these name them.
+
+    Raises FramegateError where the input cannot be found.
+    """
     output = Output.open(job.config.output)
     columns = read_columns(job.config, output, choice.config_id)
     found = find_input(job.config.input, indexes, types=columns.types, own=own_place(output))
@@ -81,8 +85,13 @@ def plan_deepening(
     why_not = _why_not(job, rows, questions, there, retry_failed=retry_failed)
     left_out = {reason: int((why_not == code).sum()) for code, reason in enumerate(LEFT_OUT, start=1)}
     going = rows.filter(pa.array(why_not == 0))
+    num_going = going.num_rows
+    if arrange is not None:
+        going = arrange(going)
     places = _places(going, there)
-    all_videos = np.unique(places)
+    all_videos, firsts = np.unique(places, return_index=True)
+    if arrange is not None:
+        all_videos = places[np.sort(firsts)]
     chosen = all_videos[:limit]
     work = _in_order(going, places, chosen)
     plan = Plan(
@@ -95,7 +104,7 @@ def plan_deepening(
         changes=VIDEO_STATES.empty_table(),
         questions=tuple(questions[hash] for hash in sorted(work.column("question_hash").unique().to_pylist())),
         columns={**columns.types.fixed, **found.columns},
-        notices=tuple(describe_left_out(left_out)),
+        notices=(*describe_left_out(left_out), *_describe_beyond(num_going - going.num_rows)),
         num_ignored_members=indexes.count_ignored(),
     )
     counted = work.group_by("question_hash").aggregate([([], "count_all")]).to_pylist()
@@ -114,6 +123,11 @@ def describe_left_out(left_out: Mapping[str, int]) -> Iterator[str]:
     for reason, number in sorted(left_out.items()):
         if number:
             yield f"{number:,} rows {LEFT_OUT[reason]}; they stay as they are"
+
+
+def _describe_beyond(num_rows: int) -> Iterator[str]:
+    if num_rows:
+        yield f"{num_rows:,} rows wait for another time: what there is to spend does not reach them, as thoughts went"
 
 
 def _questions(job: Job, rows: pa.Table) -> dict[str, Question]:
@@ -164,10 +178,13 @@ def _places(rows: pa.Table, videos: pa.Table) -> np.ndarray:
 
 
 def _in_order(rows: pa.Table, places: np.ndarray, chosen: np.ndarray) -> pa.Table:
-    """The rows of the chosen videos, by video, clip and question."""
+    """The rows of the chosen videos, by video in the order of these, by clip and question."""
     clips, hashes = rows.column("clip_index").to_numpy(), id_numbers(rows.column("question_hash"))
-    order = np.lexsort([hashes, clips, places])
-    return rows.take(pa.array(order[np.isin(places[order], chosen)]))
+    ranks = np.full(1 + max(places, default=0), -1)
+    ranks[chosen] = np.arange(len(chosen))
+    ranks = ranks[places]
+    order = np.lexsort([hashes, clips, ranks])
+    return rows.take(pa.array(order[ranks[order] >= 0]))
 
 
 def _planned(videos: pa.Table, rows: pa.Table) -> pa.Table:
@@ -193,7 +210,8 @@ def _wanted(rows: pa.Table) -> pa.Array:
     attempts = rows.column("num_failures").to_numpy() + 1
     names = ("clip_index", "question_hash", ANSWER_FIRST_TOKENS.name, "answer_first", "confidence_first")
     columns = [_one_chunk(rows.column(name)) for name in names]
-    return pa.StructArray.from_arrays([*columns, pa.array(attempts, pa.int32())], fields=list(WANTED))
+    audit_rank = _one_chunk(rows.column("audit_rank"))
+    return pa.StructArray.from_arrays([*columns, pa.array(attempts, pa.int32()), audit_rank], fields=list(WANTED))
 
 
 def _hashes(places: np.ndarray, rows: pa.Table, num_videos: int) -> pa.Array:

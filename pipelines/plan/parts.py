@@ -18,8 +18,9 @@ MAX_PARTS = 1000
 SMALL = 4  # what is this many times smaller than a part stays where it is: the order no longer matters
 
 
-def order_work(videos: pa.Table, *, num_workers: int, is_shared: bool) -> pa.Table:
-    """`videos` (PLANNED) as PARTS: what is larger than a part is cut where `is_shared`; large work comes first.
+def order_work(videos: pa.Table, *, num_workers: int, is_shared: bool, keeps_order: bool = False) -> pa.Table:
+    """`videos` (PLANNED) as PARTS: what is larger than a part is cut where `is_shared`; large work comes first, unless
+    the order is kept.
 
     A part is a share of all bytes by the number of workers. A whole archive of middling videos is cut nowhere.
     """
@@ -28,7 +29,7 @@ def order_work(videos: pa.Table, *, num_workers: int, is_shared: bool) -> pa.Tab
     part_bytes = max(1, min(MAX_PART_BYTES, max(MIN_PART_BYTES, int(sizes.sum()) // (PARTS_PER_WORKER * num_workers))))
     num_parts = np.clip(-(-sizes // part_bytes), 1, MAX_PARTS if is_shared and num_workers > 1 else 1)
     work = sizes / num_parts
-    large = np.flatnonzero(work * SMALL > part_bytes)
+    large = np.flatnonzero((work * SMALL > part_bytes) & (not keeps_order))
     large = large[np.argsort(-work[large], kind="stable")]
     is_small = np.ones(len(sizes), bool)
     is_small[large] = False

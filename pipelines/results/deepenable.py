@@ -20,8 +20,10 @@ from framegate.schemas.deepening import DEEPENABLE, Thresholds
 from framegate.schemas.errors import ConfigError, QueryError
 from framegate.schemas.tables import RESULTS
 
-_WENT: Final = "(gate_reason IN ('confident', 'deferred') AND (confidence_first IS NULL OR confidence_first < {}))"
-"""What a threshold chooses: rows that were let go, and would stay with it."""
+_WENT: Final = (
+    "(gate_reason = 'deferred' OR gate_reason = 'confident' AND (confidence_first IS NULL OR confidence_first < {}))"
+)
+"""What a threshold chooses: rows that were let go and would stay with it, and those that are to think in any case."""
 
 _ROWS: Final = """
     WITH chosen AS (
@@ -32,7 +34,7 @@ _ROWS: Final = """
         FROM failure_history WHERE question_hash IS NOT NULL GROUP BY ALL
     )
     SELECT video_id, video_uri, clip_index, question_id, question_hash, question, answer_type, question_options,
-        answer_first, confidence_first, gate_reason, answer_first_tokens,
+        answer_first, confidence_first, gate_reason, answer_first_tokens, audit_rank,
         coalesce(num_failures, 0)::INTEGER AS num_failures,
         CASE WHEN failed_at > written_at THEN reason END AS failed_reason,
         CASE WHEN failed_at > written_at THEN failed_at END AS failed_at
@@ -41,7 +43,7 @@ _ROWS: Final = """
 
 _AUDITED: Final = """
     SELECT {columns} FROM answers
-    WHERE gate_reason = 'audit' AND deepened_at IS NULL AND confidence_first < {threshold} AND {conditions}
+    WHERE gate_reason = 'audit' AND confidence_first < {threshold} AND {conditions}
     ORDER BY video_id, clip_index, question_hash"""
 
 _TOKENS: Final = """
@@ -69,6 +71,10 @@ class Chosen:
         if self.questions:
             parts.append(f"question_id IN ({', '.join(map(text_literal, self.questions))})")
         return " AND ".join(parts) or "true"
+
+
+DEFERRED_ROWS: Final = Chosen(where="gate_reason = 'deferred'")
+"""Those that a run has let go and that are to think, whatever the threshold is by now."""
 
 
 def check_chosen(chosen: Chosen) -> None:
@@ -114,6 +120,12 @@ def read_mean_tokens(config: OutputConfig, config_id: str) -> dict[str, float]:
     """By question_hash how many tokens the thoughts of its answers took on average, where there were any."""
     rows = query(config.uri, config.storage_options, _TOKENS, config_id=config_id).to_pylist()
     return {row["question_hash"]: row["tokens"] for row in rows}
+
+
+def count_deferred(config: OutputConfig, config_id: str) -> int:
+    """Sealed answers that are still to think. Raises StorageError."""
+    sql = f"SELECT count(*) AS number FROM answers WHERE {DEFERRED_ROWS.where}"
+    return query(config.uri, config.storage_options, sql, config_id=config_id).column("number")[0].as_py()
 
 
 def _check_questions(known: pa.Table, wanted: tuple[str, ...]) -> None:

@@ -77,4 +77,5 @@ def _figures(records: Sequence[SealRecord], num_rows: int) -> dict[str, Any] | N
         "think_rate": counts.num_thinking / counts.num_answers if counts.num_answers else None,
         "num_answer_tokens": counts.num_answer_tokens,
         "num_thinking_tokens": counts.num_thinking_tokens,
+        "num_deferred": counts.num_deferred,
     }

@@ -20,7 +20,7 @@ _BOOKS: Final = (
 )  # fmt: skip
 _COUNTS: Final = (
     "num_clips", "num_answers", "num_unparsed", "num_failures", "num_thinking", "num_answer_tokens",
-    "num_thinking_tokens", "num_deepened", "num_deepened_tokens",
+    "num_thinking_tokens", "num_deferred", "num_deepened", "num_deepened_tokens",
 )  # fmt: skip
 _SECONDS: Final = ("decode_seconds", "engine_seconds")
 _MONEY: Final = pa.schema([pa.field("cost", pa.float64()), pa.field("currency", pa.string())])

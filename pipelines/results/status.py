@@ -33,6 +33,7 @@ _ANSWERS = """
     WITH clips AS (
         SELECT config_id, video_id, clip_index, any_value(model) AS model, any_value(strategy) AS strategy,
             count(*) AS rows, count(*) FILTER (status = 'unparsed') AS unparsed, sum(thinking::int) AS thinking,
+            count(*) FILTER (gate_reason = 'deferred') AS deferred,
             sum(num_answer_tokens) AS answer_tokens, sum(num_thinking_tokens) AS thinking_tokens
         FROM answers WHERE config_id IN ({ids}) GROUP BY ALL
     ), questions AS (
@@ -43,7 +44,8 @@ _ANSWERS = """
         count(DISTINCT video_id) AS num_videos, count(*) AS num_clips, any_value(num_questions) AS num_questions,
         sum(rows)::bigint AS num_answers, sum(unparsed)::bigint AS num_unparsed,
         sum(thinking) / sum(rows) AS think_rate,
-        sum(answer_tokens)::bigint AS num_answer_tokens, sum(thinking_tokens)::bigint AS num_thinking_tokens
+        sum(answer_tokens)::bigint AS num_answer_tokens, sum(thinking_tokens)::bigint AS num_thinking_tokens,
+        sum(deferred)::bigint AS num_deferred
     FROM clips JOIN questions USING (config_id) GROUP BY config_id"""
 _FAILURES = """
     SELECT config_id, reason, attempts, count(*) AS num_rows FROM failures GROUP BY ALL"""
@@ -59,6 +61,7 @@ _NOTHING: Mapping[str, Any] = {
     "think_rate": None,
     "num_answer_tokens": 0,
     "num_thinking_tokens": 0,
+    "num_deferred": 0,
 }
 
 

@@ -12,13 +12,16 @@ from typing import Final
 from framegate.pipelines.results.opened import Opened
 
 # Under these two strategies `always` and `never` are the strategy's own words, and the gate would decide.
-_FREE: Final = """(confidence_first IS NOT NULL AND (gate_reason IN ('confident', 'unsure', 'audit', 'asked')
+_FREE: Final = """(confidence_first IS NOT NULL
+            AND (gate_reason IN ('confident', 'unsure', 'deferred', 'audit', 'asked')
             OR strategy = 'always_think' AND gate_reason = 'always'
             OR strategy = 'direct' AND gate_reason = 'never'))"""
 
 ANSWERS_AT: Final = """
     WITH weighed AS (
-        SELECT *, CASE WHEN {free} THEN confidence_first < {tau} ELSE thinking END AS would_think FROM current
+        SELECT *, CASE WHEN {free} THEN confidence_first < {tau} WHEN gate_reason = 'deferred' THEN true ELSE thinking
+            END AS would_think
+        FROM current
     ), told AS (
         SELECT *, CASE WHEN gate_reason = 'audit' AND would_think THEN coalesce(answer_second_value, answer)
             WHEN gate_reason = 'audit' OR would_think = thinking THEN answer

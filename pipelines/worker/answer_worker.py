@@ -21,6 +21,7 @@ from framegate.pipelines.reason.occupancy import Occupancy, Place
 from framegate.pipelines.worker.attempts import Attempt, Attempts, EndedAttempts, Work, crash_failure, timeout_failure
 from framegate.pipelines.worker.engine_admission import EngineAdmission
 from framegate.pipelines.worker.process_end import ProcessEnd
+from framegate.pipelines.worker.spending import Purse, wait_for_admission
 from framegate.schemas.clock import now
 from framegate.schemas.errors import EngineError, EngineTimeout
 from framegate.schemas.unit import AnsweredUnit, DecodedUnit
@@ -74,7 +75,7 @@ class AnswerWorker:
 
     `end_process` ends this process, with an error that says why; Ray then starts another one, which gets the blocks
     that this one has not given back. A worn process commits first what it has begun, and begins nothing new. Without it
-    nothing wears out, and EngineTimeout is raised.
+    nothing wears out, and EngineTimeout is raised. `purse` bounds what all workers of the run spend.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class AnswerWorker:
         facts: RunFacts,
         max_attempts: int,
         end_process: Callable[[BaseException], object] | None = None,
+        purse: Purse | None = None,
     ) -> None:
         self._stage = make_stage()
         self._admission = EngineAdmission()
@@ -94,18 +96,33 @@ class AnswerWorker:
         self._facts = facts
         # All units in a process die together: the first death may have been the fault of another one.
         self._max_deaths = max(max_attempts, 2)
+        self._purse = purse
         self._committing = ThreadPoolExecutor(COMMIT_THREADS, thread_name_prefix="commit")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """As Ray calls it: rows in DECODED, one block, to a table with the columns of Receipt."""
         receipts = self.answer_block([*DecodedUnit.from_table(batch)])
+        if not receipts:  # a table needs columns to be told of
+            return pa.table({"video_id": pa.array([], pa.string())})
         return pa.Table.from_pylist([asdict(receipt) for receipt in receipts])
 
-    def answer(self, unit: DecodedUnit) -> Receipt:
-        return self.answer_block([unit])[0]
-
     def answer_block(self, block: Sequence[DecodedUnit]) -> list[Receipt]:
-        """A receipt of each unit, committed now or before. Raises StorageError, and what the stage raises."""
+        """A receipt of each unit, committed now or before; none where the run has nothing left to spend on them.
+
+        Waits until its purse has enough for the block. Raises StorageError, and what the stage raises.
+        """
+        if self._purse is None:
+            return self._answer(block)
+        # Before anything is at the engine: what is there has taken already, so that nothing waits for what waits.
+        name, num_rows = str(self._work(block[0])), sum(map(_num_questions, block))
+        if not wait_for_admission(self._purse, name, num_rows):
+            return []
+        receipts = self._answer(block)
+        num_tokens = sum(receipt.num_thinking_tokens + receipt.num_deepened_tokens for receipt in receipts)
+        self._purse.settle(name, num_tokens, sum(receipt.engine_seconds for receipt in receipts))
+        return receipts
+
+    def _answer(self, block: Sequence[DecodedUnit]) -> list[Receipt]:
         with ExitStack() as here:
             units = [_Unit(unit, self._work(unit), here.enter_context(self._stage.occupancy.unit())) for unit in block]
             asked = [unit for unit in units if unit.decoded.failure is None]
@@ -131,7 +148,7 @@ class AnswerWorker:
 
     def _ask_beside_others(self, units: Sequence[_Unit]) -> tuple[list[Receipt], Attempt]:
         """Asks nothing where an earlier attempt died: each unit must then be alone."""
-        num_questions = sum(len(unit.decoded.clips) * len(unit.decoded.question_hashes) for unit in units)
+        num_questions = sum(_num_questions(unit.decoded) for unit in units)
         max_questions = self._stage.num_questions_wanted()
         with ExitStack() as admitted:
             admitted.enter_context(self._admission.shared(num_questions, max_questions))
@@ -210,3 +227,8 @@ class AnswerWorker:
     def _commit(self, unit: _Unit, answered: AnsweredUnit) -> Receipt:
         unit.set_place("leaving")
         return commit_unit(self._attempts.output, answered, self._facts, written_at=now())
+
+
+def _num_questions(unit: DecodedUnit) -> int:
+    """Questions of clips that it asks."""
+    return len(unit.clips) * len(unit.question_hashes)

@@ -20,6 +20,7 @@ from framegate.schemas.certificate import CALIBRATION_ID, Claim
 from framegate.schemas.config.part import Part
 
 LATEST: Final = "latest"
+Defer = Literal["auto", "always", "never"]
 _Threshold = Annotated[float, Field(ge=0, le=1, description="exit at this confidence or above; per model")]
 _UnusedThreshold = Annotated[float, Field(ge=0, le=1, description="gated's; accepted here, and without effect")]
 _AnswerTokens = Annotated[int, Field(ge=1, le=4096, description="at most, for one answer")]
@@ -49,6 +50,22 @@ class AuditConfig(Part):
     def sample(self, rate: float) -> AuditSample:
         """The sample of that share of rows."""
         return AuditSample(rate=rate, unit=self.unit, salt=self.salt)
+
+
+class BudgetConfig(Part):
+    """What one run, or one deepening, may spend on thinking. Rows that it leaves keep their first answer."""
+
+    thinking_tokens: int | None = Field(default=None, ge=1, description="tokens after first answers, of all rows")
+    engine_hours: float | None = Field(
+        default=None, gt=0, le=1e6, description="in its place: hours in which engines worked, first answers included"
+    )
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> BudgetConfig:
+        if (self.thinking_tokens is None) == (self.engine_hours is None):
+            given = "neither" if self.thinking_tokens is None else "both"
+            raise ValueError(f"give thinking_tokens or engine_hours, got {given}")
+        return self
 
 
 class DirectConfig(Part):
@@ -89,7 +106,9 @@ class CertifiedThreshold(Part):
     @classmethod
     def _names_one(cls, text: str) -> str:
         if text != LATEST and not re.fullmatch(CALIBRATION_ID, text):
-            raise ValueError(f"'{text}' is neither `{LATEST}` nor the id of a calibration, as 20261130T081500123456Z-0a1b2c")
+            raise ValueError(
+                f"'{text}' is neither `{LATEST}` nor the id of a calibration, as 20261130T081500123456Z-0a1b2c"
+            )
         return text
 
 
@@ -114,6 +133,17 @@ class GatedConfig(Part):
     max_answer_tokens: _AnswerTokens = 64
     max_thinking_tokens: _ThinkingTokens = 1024
     audit: AuditConfig = Field(default_factory=AuditConfig)
+    budget: BudgetConfig | None = Field(default=None, description="of each run; none: as much as it takes")
+    defer: Defer = Field(
+        default="auto",
+        description="first answers to all, then thoughts where they change most; `auto`: under a budget or a deadline",
+    )
+
+    @model_validator(mode="after")
+    def _defers_under_a_budget(self) -> GatedConfig:
+        if self.budget is not None and self.defer == "never":
+            raise ValueError("defer: never lets rows think at once, which keeps to no budget; leave out one of the two")
+        return self
 
 
 STRATEGY_NAMES: Final = ("direct", "always_think", "gated")

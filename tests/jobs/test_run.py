@@ -17,7 +17,8 @@ from rich.console import Console
 from typer.testing import Result
 
 from framegate.jobs.progress import ProgressDisplay, Shown, describe, duration
-from framegate.jobs.run import EXIT_INCOMPLETE, run_job
+from framegate.jobs.run import run_job
+from framegate.jobs.run_end import EXIT_INCOMPLETE
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.schemas.config import Cost
 from framegate.schemas.counts import Counts

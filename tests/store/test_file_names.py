@@ -128,12 +128,13 @@ def test_a_stopped_process_with_the_lock_is_waited_for_and_named(
     )
     stopped = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
-        assert stopped.stdout is not None and stopped.stdout.readline() == "held\n"
+        assert stopped.stdout is not None
+        assert stopped.stdout.readline() == "held\n"
         os.waitid(os.P_PID, stopped.pid, os.WSTOPPED | os.WNOWAIT)
         monkeypatch.setattr(file_names, "LOCK_SECONDS", 0.2)
-        with pytest.raises(StorageError, match=rf"cannot lock {tmp_path}: .* has held .framegate-lock for 0.2 s"):
-            with file_names.locked(str(tmp_path)):
-                raise AssertionError("two are in here")
+        told = rf"cannot lock {tmp_path}: .* has held .framegate-lock for 0.2 s"
+        with pytest.raises(StorageError, match=told), file_names.locked(str(tmp_path)):
+            raise AssertionError("two are in here")
         stopped.send_signal(signal.SIGCONT)
         monkeypatch.setattr(file_names, "LOCK_SECONDS", 60)
         with file_names.locked(str(tmp_path)):

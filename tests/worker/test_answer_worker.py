@@ -424,7 +424,7 @@ def test_a_worn_process_commits_what_it_has_begun_begins_nothing_new_and_then_en
     threads = ThreadPoolExecutor(3)
     slow = threads.submit(worker.answer, make_decoded("slow"))
     assert stage.has_begun.wait(20)
-    worker.answer(make_decoded("first"))
+    worker.answer_block([make_decoded("first")])
     wait_for(lambda: worker._admission._is_closed)
     new = threads.submit(worker.answer, make_decoded("new"))
     time.sleep(0.1)

@@ -6,7 +6,7 @@ WITH weighed AS (
       WHEN (
         NOT confidence_first IS NULL
         AND (
-          gate_reason IN ('confident', 'unsure', 'audit', 'asked')
+          gate_reason IN ('confident', 'unsure', 'deferred', 'audit', 'asked')
           OR strategy = 'always_think'
           AND gate_reason = 'always'
           OR strategy = 'direct'
@@ -14,6 +14,8 @@ WITH weighed AS (
         )
       )
       THEN confidence_first < 0.97
+      WHEN gate_reason = 'deferred'
+      THEN TRUE
       ELSE thinking
     END AS would_think
   FROM current

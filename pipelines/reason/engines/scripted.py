@@ -34,6 +34,10 @@ def say_yes(ask: Ask) -> Sequence[Written]:
     return [("\\boxed{", -0.001), (content, -0.001), ("}", -0.001)]
 
 
+FIRST_ID = 64
+"""Of a script's tokens. Those below it are forced texts: a script has the same tokens whatever may be forced on it."""
+
+
 class ScriptedEngine:
     """Satisfies `engines.protocol.Engine`; each step moves every open ask one token on.
 
@@ -70,7 +74,7 @@ class ScriptedEngine:
         except Exception as error:
             self._failed.append(fail(ask, error))
             return
-        tokens = islice(_as_tokens(written, first_id=len(ask.budget.forced_texts)), ask.budget.num_tokens)
+        tokens = islice(_as_tokens(written, first_id=FIRST_ID), ask.budget.num_tokens)
         self._running.append(_Running(ask, course, tokens))
 
     def step(self) -> list[FinishedAsk]:

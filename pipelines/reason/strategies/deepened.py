@@ -18,16 +18,18 @@ ASKED = "asked"
 
 
 def think_after(
-    first: FirstAnswer, confidence: float | None, *, known: float | None, threshold: float | None
+    first: FirstAnswer, confidence: float | None, *, given: GivenAnswer, threshold: float | None
 ) -> Verdict:
     """Think, for the reason that a gate with this threshold would have had; else as somebody asked for it.
 
-    The confidence is the `known` one, where there is one: what was measured when the answer was given.
+    The confidence is the `given` one, where there is one: what was measured when the answer was given. A row of the
+    audit sample that is sure enough thinks for the sample alone.
     """
-    if confidence is not None and known is not None:
-        confidence = known
+    if confidence is not None and given.confidence is not None:
+        confidence = given.confidence
     if first != "box" or threshold is not None:
-        verdict = judge(first, confidence, 0.0 if threshold is None else threshold)
+        is_audited = given.audit_rank is not None
+        verdict = judge(first, confidence, 0.0 if threshold is None else threshold, is_audited=is_audited)
         if verdict.route == "think":
             return verdict
     return Verdict(route="think", reason=ASKED, confidence=confidence)
@@ -41,15 +43,15 @@ class Deepened(Gated):
     Where a row has no tokens, the question is asked from the start: the most probable tokens are the same ones. A first
     answer that is another one all the same fails the question (FirstAnswerDiffers), and its row stays as it was.
 
-    The threshold is the new one; None where rows were chosen in another way. No row is audited: all of them think.
+    The threshold is the new one; None where rows were chosen in another way. All of them think.
     """
 
     def ruling(self, clip: ClipFrames, question: Question) -> Ruling:
         if question.think == "always":
             return Ruling(decide=think_always)
         threshold = self.threshold_of(question)
-        known = _given(clip, question).confidence
-        return Ruling(decide=partial(think_after, known=known, threshold=threshold), threshold=threshold)
+        given = _given(clip, question)
+        return Ruling(decide=partial(think_after, given=given, threshold=threshold), threshold=threshold)
 
     def given_tokens(self, clip: ClipFrames, question: Question) -> Sequence[int]:
         return _given(clip, question).token_ids or ()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from framegate.pipelines.reason.strategies.protocol import ClipFrames
-from framegate.pipelines.reason.strategies.two_answers import AUDIT, Decide, FirstAnswer, Ruling, TwoAnswers
+from framegate.pipelines.reason.strategies.two_answers import Decide, FirstAnswer, Ruling, TwoAnswers
 from framegate.schemas.audit_sample import AuditSample
 from framegate.schemas.errors import EngineError
+from framegate.schemas.gate_reason import AUDIT, DEFERRED
 from framegate.schemas.qa import Question, Verdict
 
 
@@ -34,18 +35,28 @@ def judge(first: FirstAnswer, confidence: float | None, threshold: float, *, is_
     return Verdict(route="think", reason="unsure", confidence=confidence)
 
 
+def defer(first: FirstAnswer, confidence: float | None, *, decide: Decide) -> Verdict:
+    """Exit where `decide` would think, and say so."""
+    verdict = decide(first, confidence)
+    if verdict.route == "exit":
+        return verdict
+    return Verdict(route="exit", reason=DEFERRED, confidence=verdict.confidence)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Gated(TwoAnswers):
     """`threshold` is of questions that have none of their own, nor one by their hash in `by_question`. None: it is not
     settled yet, and no such question can be judged.
 
     Neither it nor `audit` is part of `document`. They decide whether to think and are columns of each row; a row that
-    was answered under others stays as it was.
+    was answered under others stays as it was. `defers`: no row thinks; those that would are let go as deferred, of the
+    audit sample and of questions with `think: always`, too.
     """
 
     threshold: float | None
     audit: AuditSample | None = None
     by_question: tuple[tuple[str, float], ...] = ()
+    defers: bool = False
 
     @property
     def name(self) -> str:
@@ -59,6 +70,10 @@ class Gated(TwoAnswers):
 
     def ruling(self, clip: ClipFrames, question: Question) -> Ruling:
         """A clip without a key is in no audit sample."""
+        ruling = self._ruling(clip, question)
+        return replace(ruling, decide=partial(defer, decide=ruling.decide)) if self.defers else ruling
+
+    def _ruling(self, clip: ClipFrames, question: Question) -> Ruling:
         if question.think != "auto":
             return super().ruling(clip, question)
         threshold = self.threshold_of(question)
@@ -75,7 +90,7 @@ class Gated(TwoAnswers):
 
     def _may_think(self, question: Question) -> bool:
         """Known before the threshold is settled."""
-        return question.think != "never"
+        return question.think != "never" and not self.defers
 
     def threshold_of(self, question: Question) -> float | None:
         """What its first answers are held against; None: that is not settled."""

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from framegate.pipelines.reason.asking.answers import ParsedAnswer, answer_region, parse_answer
 from framegate.pipelines.reason.asking.box import Box, BoxFinder, is_fallback
@@ -33,7 +33,8 @@ from framegate.pipelines.reason.strategies.protocol import (
     Token,
     TokenBudget,
 )
-from framegate.schemas.qa import Answer, Question, Verdict
+from framegate.schemas.gate_reason import AUDIT, DEFERRED
+from framegate.schemas.qa import Answer, Question, Status, Verdict
 
 FirstAnswer = Literal[
     "box",  # a closed box with at least one token in it
@@ -56,6 +57,7 @@ Decide = Callable[[FirstAnswer, float | None], Verdict]
     audit       confidence >= threshold, and the row is in the audit sample
     always      the strategy or the question asks for thinking whatever the confidence
     never       the strategy or the question forbids thinking
+    deferred    the row would think, and the run lets it go: it gives first answers to all rows before any thinks
 """
 
 
@@ -67,10 +69,6 @@ def exit_always(first: FirstAnswer, confidence: float | None) -> Verdict:
 def think_always(first: FirstAnswer, confidence: float | None) -> Verdict:
     """Always think, however sure the first answer is."""
     return Verdict(route="think", reason="always", confidence=confidence)
-
-
-AUDIT: Final = "audit"
-"""The reason of a verdict: the row thinks for the audit sample alone, and its first answer is its answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,7 +240,7 @@ class TwoAnswerCourse:
             num_answer_tokens=self._num_answer_tokens,
             num_thinking_tokens=self.num_thinking_tokens,
             finish_reason=self.finish_reason,
-            status="answered" if parsed else "unparsed" if is_unparsed else "out_of_range",
+            status=self._status(parsed, is_unparsed=is_unparsed),
             engine_seconds=finished.engine_seconds,
             prompt_seconds=finished.prompt_seconds,
             thinking_seconds=finished.thinking_seconds,
@@ -291,6 +289,14 @@ class TwoAnswerCourse:
             self.forced.extend(closing)
             self._num_tokens_when_closed = len(self.token_ids) + len(closing)
             self._finder.restart()
+
+    def _status(self, parsed: ParsedAnswer | None, *, is_unparsed: bool) -> Status:
+        assert self.verdict is not None
+        if parsed is not None:
+            return "answered"
+        if self.verdict.reason == DEFERRED:
+            return "deferred"
+        return "unparsed" if is_unparsed else "out_of_range"
 
     def _measure(self, box: Box | None) -> float | None:
         if box is None:

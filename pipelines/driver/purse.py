@@ -1,0 +1,125 @@
+"""What a run may still spend on thinking: each unit takes what it may need, and brings back what it did not.
+
+A unit is let in where its need fits into what is left beside the needs of all that are at work. Where it does not fit,
+it waits; once nothing else is at work it is let in as long as anything is left. So what is spent goes beyond the budget
+by less than one unit, however many workers there are, and none of it is spent on work that is then thrown away.
+
+The need of a unit in tokens is the most that its rows can write. In seconds of the engine it is what its rows take at
+the most that any row took so far.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from framegate.schemas.run import Admission
+
+CALL_TIMEOUT_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """One of the two, above 0. `row_tokens`: what a row writes at most after its first answer."""
+
+    thinking_tokens: int | None = None
+    engine_seconds: float | None = None
+    row_tokens: int = 0
+
+
+class LocalPurse:
+    """The purse itself. Any thread may call it."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self._lock = threading.Lock()
+        self._rows: dict[str, int] = {}
+        self._row_seconds = 0.0
+        self._num_tokens, self._engine_seconds = 0, 0.0
+        self._has_refused = False
+
+    def take(self, unit: str, num_rows: int) -> Admission:
+        """May this unit be asked? One that was granted before, and whose worker died since, is granted again."""
+        with self._lock:
+            if unit in self._rows:
+                return "granted"
+            if self._fits(num_rows) or (not self._rows and not self._is_spent()):
+                self._rows[unit] = num_rows
+                return "granted"
+            if self._rows:
+                return "wait"
+            self._has_refused = True
+            return "refused"
+
+    def settle(self, unit: str, num_tokens: int, engine_seconds: float) -> None:
+        """The unit is done, and took so much."""
+        with self._lock:
+            num_rows = self._rows.pop(unit, 0)
+            self._num_tokens += num_tokens
+            self._engine_seconds += engine_seconds
+            if num_rows:
+                self._row_seconds = max(self._row_seconds, engine_seconds / num_rows)
+
+    def has_refused(self) -> bool:
+        """Whether the budget is spent and a unit was turned away."""
+        with self._lock:
+            return self._has_refused
+
+    def spent(self) -> tuple[int, float]:
+        """Thinking tokens and seconds of the engine."""
+        with self._lock:
+            return self._num_tokens, self._engine_seconds
+
+    def _fits(self, num_rows: int) -> bool:
+        num_together = num_rows + sum(self._rows.values())
+        if self.limit.thinking_tokens is not None:
+            return self._num_tokens + num_together * self.limit.row_tokens <= self.limit.thinking_tokens
+        assert self.limit.engine_seconds is not None
+        # Until a row has told what it takes, one unit tells.
+        needed = num_together * self._row_seconds
+        return self._row_seconds > 0 and self._engine_seconds + needed <= self.limit.engine_seconds
+
+    def _is_spent(self) -> bool:
+        if self.limit.thinking_tokens is not None:
+            return self._num_tokens >= self.limit.thinking_tokens
+        assert self.limit.engine_seconds is not None
+        return self._engine_seconds >= self.limit.engine_seconds
+
+
+class PurseOnRay:
+    """A LocalPurse in an actor of its own, shared by all workers. Where that is lost, nothing more is spent."""
+
+    def __init__(self, make: Callable[[], LocalPurse]) -> None:
+        """Needs a cluster. The actor ends with `end`, or with the process that made this."""
+        import ray
+
+        self._has_ended = False
+        self._actor: Any = ray.remote(num_cpus=0)(LocalPurse).remote(make().limit)
+
+    def take(self, unit: str, num_rows: int) -> Admission:
+        return self._call("take", unit, num_rows, lost="refused")
+
+    def settle(self, unit: str, num_tokens: int, engine_seconds: float) -> None:
+        self._call("settle", unit, num_tokens, engine_seconds, lost=None)
+
+    def has_refused(self) -> bool:
+        return not self._has_ended and self._call("has_refused", lost=True)
+
+    def end(self) -> None:
+        """Ends the actor, once, and waits for nothing."""
+        import ray
+
+        if not self._has_ended:
+            self._has_ended = True
+            ray.kill(self._actor)
+
+    def _call(self, method: str, *arguments: Any, lost: Any) -> Any:
+        import ray
+        from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError
+
+        try:
+            return ray.get(getattr(self._actor, method).remote(*arguments), timeout=CALL_TIMEOUT_SECONDS)
+        except (ActorDiedError, ActorUnavailableError, GetTimeoutError):
+            return lost

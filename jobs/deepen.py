@@ -29,6 +29,7 @@ from framegate.jobs.run_end import EXIT_DEADLINE, EXIT_INCOMPLETE, end_of_deepen
 from framegate.jobs.run_work import For, RecordFile, Until, make_row, say_end, show_work
 from framegate.schemas.clock import now
 from framegate.schemas.config.gate import GatedConfig
+from framegate.schemas.counts import Counts
 from framegate.schemas.escape import escape
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from framegate.pipelines.results.deepenable import Chosen
     from framegate.schemas.job import Job
     from framegate.schemas.run import Deadline, RunSummary, Shard
+
+NOTHING = Counts()
 
 _MEANINGS = {
     "config_id": "whose rows they are",
@@ -229,7 +232,7 @@ def think_after_run(
             verbose=verbose,
             engine_factory=engine_factory,
             deadline=deadline,
-            spending=_spending(job, shard=shard, engine_seconds=first.counts.engine_seconds),
+            spending=_spending(job, shard=shard, spent=first.counts),
         ),
         display,
         told,
@@ -240,13 +243,17 @@ def think_after_run(
     return _tell_end(job, summary, display, told, again=again, is_of_run=True)
 
 
-def _spending(job: Job, *, shard: Shard | None = None, engine_seconds: float = 0.0) -> Spending:
+def _spending(job: Job, *, shard: Shard | None = None, spent: Counts = NOTHING) -> Spending:
+    """`spent`: what of the budget is spent already."""
     from framegate.pipelines.certify.thinking_worth import read_worth
     from framegate.pipelines.driver.spending import Spending
 
     config = job.config
     return Spending(
-        read_worth=partial(read_worth, config.output, config.gate.audit), shard=shard, engine_seconds=engine_seconds
+        read_worth=partial(read_worth, config.output, config.gate.audit),
+        shard=shard,
+        num_tokens=spent.num_thinking_tokens,
+        engine_seconds=spent.engine_seconds,
     )
 
 

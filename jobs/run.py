@@ -57,10 +57,10 @@ def run(
     Where the job has come to mean another config_id than those of its output, every video would be asked anew: that is
     refused, with what differs, until --accept-new-config says that it is meant.
 
-    Under gate.budget, and under a deadline unless the last runs show that the time is ample, all videos get their first
-    answers before any is thought about. What was to think is deferred, and then taken up, those first whose answers
-    thinking is expected to change most, until the budget is spent or the deadline near. The rest stays deferred, with
-    its first answers, and the next run takes it up.
+    Under gate.budget, --until and --for only rows so unsure think that what is left lasts for a first answer to every
+    row. The others that were to think are deferred, and taken up at the end, those first whose answers thinking is
+    expected to change most, until the budget is spent or the deadline near. The rest stays deferred, with its first
+    answers, and the next run takes it up.
 
     On a terminal one line shows how far it is. Else standard error has a line for each phase and one a minute, with the
     time, the run and its config_id; standard output has the summary alone. What Ray's workers log is kept where the run
@@ -181,7 +181,7 @@ def run_job(
             limit=limit,
             shard=shard,
             retry_failed=retry_failed,
-            told=RecordFile(json_file, before=[row]),
+            told=told.another(),
             engine_factory=engine_factory,
             display=display.renewed(),
             verbose=verbose,

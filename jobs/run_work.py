@@ -71,6 +71,10 @@ class RecordFile:
         self._row |= {name: value for name, value in fields.items() if name != "counts"} | (fields.get("counts") or {})
         write_json(self._path, self._command, [*self._before, self._row])
 
+    def another(self) -> RecordFile:
+        """For the record of a run that comes after this one: both stand in the file."""
+        return RecordFile(self._path, command=self._command, before=[*self._before, self._row])
+
     def write_failure(self, error: FramegateError) -> None:
         """The run could not even store a record; where it could, the record tells of the failure already."""
         if self._row.get("state") != "failed":

@@ -13,14 +13,12 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 import pyarrow as pa
 
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.run_folding import fold_old_runs
-from framegate.pipelines.commit.runs import read_runs
 from framegate.pipelines.commit.team import Team
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.part import can_share
@@ -28,6 +26,7 @@ from framegate.pipelines.decode.scan_sharing import LocalCutsBoard
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.driver.budget import Budget
 from framegate.pipelines.driver.cluster import at_low_priority, check_gpus, end_process
+from framegate.pipelines.driver.first_answers import budget_of_first_answers, defer_all
 from framegate.pipelines.driver.hearing import hear_in_turn
 from framegate.pipelines.driver.heartbeat import RecordListener
 from framegate.pipelines.driver.in_process import run_in_process
@@ -56,7 +55,6 @@ from framegate.pipelines.plan.audit_rate import settle_audit_rate
 from framegate.pipelines.plan.certified_threshold import settle_threshold
 from framegate.pipelines.plan.checks import check_job
 from framegate.pipelines.plan.config_choice import ConfigChoice, choose_config
-from framegate.pipelines.plan.deferral import settle_deferral
 from framegate.pipelines.plan.identity import read_document, read_wording
 from framegate.pipelines.plan.parts import deepens, has_parts, order_work
 from framegate.pipelines.plan.plan import make_plan, make_policy
@@ -187,8 +185,8 @@ def _run(
     planned = stopping.call(lambda: make_plan(job, choice, indexes, limit=most, retry_failed=retry_failed))
     strategy = stopping.call(lambda: settle_audit_rate(job, planned, strategy))
     planned = take_shard(planned, shard, limit)
-    strategy = stopping.call(lambda: _settle_deferral(begun, planned, strategy))
-    budget = Budget.of_first_answers(job, shard)
+    strategy = defer_all(job, strategy)
+    budget = stopping.call(lambda: budget_of_first_answers(begun, planned, strategy, shard))
     question_since = record_intent(begun, planned, choice)
     indexes.keep()
     reach("driver.planned")
@@ -221,18 +219,10 @@ def _run(
 
     phases.enter(Phase.RECORDING)
     count = partial(count_videos, planned, begun.output, team)
-    defers = isinstance(strategy, Gated) and strategy.defers
+    defers = (budget is not None and budget.course is not None) or (isinstance(strategy, Gated) and strategy.defers)
     summary = report(begun, planned, count, tally, phases, is_sealed=is_sealed, defers=defers)
     reach("driver.recorded")
     return summary
-
-
-def _settle_deferral(begun: Run, planned: Plan, strategy: Strategy) -> Strategy:
-    def read_records() -> list[Mapping[str, Any]]:
-        return [run for _, run in sorted(read_runs(begun.output).items())]
-
-    seconds_left = begun.stopping.deadline_seconds
-    return settle_deferral(begun.job, planned, strategy, seconds_left=seconds_left, read_runs=read_records)
 
 
 def work(
@@ -251,10 +241,9 @@ def work(
     if videos.num_rows == 0:
         return
     if in_process and budget is not None:
-        purse = budget.make_purse()
-        with budget.watching(purse.has_refused, begun.stopping):
-            receipts = run_in_process(videos, decode(), answer(purse=purse))
-            yield from budget.hear(hear_in_turn(receipts, begun.stopping))
+        purse = budget.purse_maker()()
+        with budget.watching(purse, begun.stopping):
+            yield from hear_in_turn(run_in_process(videos, decode(), answer(purse=purse)), begun.stopping)
     elif in_process:
         yield from hear_in_turn(run_in_process(videos, decode(), answer()), begun.stopping)
     else:
@@ -265,10 +254,9 @@ def work(
             videos, num_workers=config.ray.decode_workers, is_shared=is_shared, keeps_order=keeps_order
         )
         board = LocalCutsBoard if config.clips.scenes and has_parts(ordered) else None
-        receipts = run_on_ray(
+        yield from run_on_ray(
             config.ray, ordered, decode, answer, begun.stopping, make_board=board, budget=budget, verbose=verbose
         )
-        yield from receipts if budget is None else budget.hear(receipts)
 
 
 def make_workers(

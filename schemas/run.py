@@ -139,11 +139,6 @@ class Stop:
 INTERRUPTED: Final = Stop(code="signal", sentence="signal SIGINT", signal_number=signal.SIGINT)
 
 
-Admission = Literal["granted", "wait", "refused"]
-"""Of a unit, by what the run may still spend: it is asked, waits for others to bring back what they did not need, or is
-left, as all is spent."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Deadline:
     """When a run has to be over, in UTC, and how that was given."""
@@ -168,8 +163,8 @@ class RunSummary:
     counts holds what this run stored, as storage has it after sealing. `num_lost_races` units were committed by another
     run while this one worked on them; their rows are that run's. `stop` is why it ended early, if it did.
     `is_sealed` is False where there was no time left to seal it all. `seal_seconds_per_unit` is what
-    a unit took to seal, where the run sealed enough of them to tell. `defers`: rows that were to think were let go, as
-    first answers come first. `phase_seconds` is how long the run was in each
+    a unit took to seal, where the run sealed enough of them to tell. `defers`: rows that are to
+    think may have been let go, as first answers come first. `phase_seconds` is how long the run was in each
     Phase, up to the moment in which this was made. `notices` are those of the plan.
     """
 

@@ -72,7 +72,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipelines.commit": STORAGE,
     "pipelines.plan": {*WRITING, *DECODING, *REASONING, "pipelines.calibrate", "pipelines.source"},
     "pipelines.worker": {*WRITING, *DECODING, *REASONING},
-    "pipelines.driver": {*WRITING, "pipelines.plan"},
+    "pipelines.driver": {*WRITING, "pipelines.plan", "pipelines.reason.strategies"},
     "pipelines.flow": RUNNING,
     "pipelines.deepen": {*RUNNING, "pipelines.flow"},
     "pipelines.erase": WRITING,

@@ -49,7 +49,9 @@ def faults(
     ] = False,
     json_file: JsonFile = None,
 ) -> None:
-    """Kill -9 a run, a deepening, a seal and an erasure at every named place, give the command again, compare the rows.
+    """Kill -9 runs, deepenings, seals and erasures at every named place, give the command again, compare the rows.
+
+    Beside a plain run there is one with a budget, which defers rows and takes them up over several nights.
 
     A small archive is made (three films, two files that are none) and answered by a scripted engine; all else is real.
     Each fault happens in a process of its own: at the place, the process is [bold]killed[/bold], and the command given
@@ -77,7 +79,14 @@ def faults(
       framegate bench faults --places seal.planned,seal.file --numbers 1,2,3
     """
     from framegate.pipelines.lab.bench.faults.signalled import list_signals, try_signals
-    from framegate.pipelines.lab.bench.faults.workbench import KINDS, Workbench, list_deepenings, list_faults, try_all
+    from framegate.pipelines.lab.bench.faults.workbench import (
+        KINDS,
+        Workbench,
+        list_deepenings,
+        list_faults,
+        list_spendings,
+        try_all,
+    )
 
     chosen = choose_names("--places", places, PLACES)
     try:
@@ -93,6 +102,7 @@ def faults(
         listed = [
             *list_faults(chosen, numbers=times, kinds=kinds),
             *list_deepenings(chosen, numbers=times, kinds=kinds),
+            *list_spendings(chosen, numbers=times),
         ]
         try_each = try_all
         num_races = (2,) if with_ray else (2, 4)

@@ -1,91 +1,65 @@
-"""What a run may spend by `gate.budget`: what is left of it, and the stop of the run once it is spent."""
+"""What a run may spend by `gate.budget` and by its deadline: what is left of it, and the stop once it is spent."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Final
 
-from framegate.pipelines.commit.journal import Receipt
+from framegate.pipelines.driver.pacemaker import Course, Pacemaker
 from framegate.pipelines.driver.purse import Limit, LocalPurse
 from framegate.pipelines.driver.stopping import TICK_SECONDS, Stopping
 from framegate.schemas.config.cost import SECONDS_PER_HOUR
 from framegate.schemas.config.gate import GatedConfig
 from framegate.schemas.job import Job
 from framegate.schemas.run import Shard, Stop
+from framegate.schemas.spending import Purse
 
 CLOSING_TOKENS: Final = 16  # of the text that ends a thought which takes too long, at most
 
 
 class Budget:
-    """The limit of a run, and what it has spent of it over all its rounds."""
+    """The limits of a run. `limit`: None where its deadline alone bounds it; `said`: the limit in words; `course`: None
+    where all that is asked thinks."""
 
-    def __init__(self, limit: Limit, said: str) -> None:
-        """`said`: the limit in words."""
-        self._limit, self.said = limit, said
-        self.num_tokens, self.engine_seconds = 0, 0.0
+    def __init__(self, limit: Limit | None, said: str = "", course: Course | None = None) -> None:
+        self.limit, self.said, self.course = limit, said, course
 
     @staticmethod
-    def of(job: Job, shard: Shard | None) -> Budget | None:
-        """The job's, of which the runs of an array have equal parts; None where there is none."""
+    def of(
+        job: Job, shard: Shard | None, *, num_tokens: int = 0, engine_seconds: float = 0.0, course: Course | None = None
+    ) -> Budget | None:
+        """The job's, of which the runs of an array have equal parts, less what is spent already; None where neither it
+        nor a `course` bounds the run."""
         gate, parts = job.config.gate, 1 if shard is None else shard.of
         config = gate.budget if isinstance(gate, GatedConfig) else None
         if config is None:
-            return None
+            return None if course is None else Budget(None, course=course)
         share = "" if parts == 1 else f", one of {parts} parts of gate.budget,"
         if config.thinking_tokens is not None:
             row_tokens = gate.max_thinking_tokens + gate.max_answer_tokens + CLOSING_TOKENS
             tokens = max(1, config.thinking_tokens // parts)
-            return Budget(Limit(thinking_tokens=tokens, row_tokens=row_tokens), f"{tokens:,} thinking tokens{share}")
+            limit = Limit(thinking_tokens=max(0, tokens - num_tokens), row_tokens=row_tokens)
+            return Budget(limit, f"{tokens:,} thinking tokens{share}", course)
         assert config.engine_hours is not None
         hours = config.engine_hours / parts
-        return Budget(Limit(engine_seconds=hours * SECONDS_PER_HOUR), f"{hours:g} engine hours{share}")
+        limit = Limit(engine_seconds=max(0.0, hours * SECONDS_PER_HOUR - engine_seconds))
+        return Budget(limit, f"{hours:g} engine hours{share}", course)
 
-    @staticmethod
-    def of_first_answers(job: Job, shard: Shard | None) -> Budget | None:
-        """What first answers spend of it: the engine's time alone, as nothing is thought about."""
-        budget = Budget.of(job, shard)
-        return None if budget is None or budget.seconds_left is None else budget
+    def purse_maker(self) -> Callable[[], Purse]:
+        """What makes the purse of a round: what rounds before it have spent is spent anew. Picklable."""
+        return partial(_make_purse, self.limit, self.course)
 
-    @property
-    def tokens_left(self) -> int | None:
-        """None where tokens are not what is bounded."""
-        return None if self._limit.thinking_tokens is None else max(0, self._limit.thinking_tokens - self.num_tokens)
-
-    @property
-    def seconds_left(self) -> float | None:
-        """None where the engine's time is not what is bounded."""
-        limit = self._limit.engine_seconds
-        return None if limit is None else max(0.0, limit - self.engine_seconds)
-
-    def spend(self, *, num_tokens: int, engine_seconds: float) -> None:
-        self.num_tokens += num_tokens
-        self.engine_seconds += engine_seconds
-
-    def hear(self, receipts: Generator[Receipt]) -> Generator[Receipt]:
-        """The same receipts; what they took is spent."""
-        try:
-            for receipt in receipts:
-                num_tokens = receipt.num_thinking_tokens + receipt.num_deepened_tokens
-                self.spend(num_tokens=num_tokens, engine_seconds=receipt.engine_seconds)
-                yield receipt
-        finally:
-            receipts.close()
-
-    def make_purse(self) -> LocalPurse:
-        """With what is left."""
-        return LocalPurse(replace(self._limit, thinking_tokens=self.tokens_left, engine_seconds=self.seconds_left))
+    def watching(self, purse: Purse, stopping: Stopping) -> AbstractContextManager[None]:
+        """Inside of it the run is told to stop soon after the purse has turned a unit away."""
+        return nullcontext() if self.limit is None else self._watching(purse, stopping)
 
     @contextmanager
-    def watching(self, has_refused: Callable[[], bool], stopping: Stopping) -> Iterator[None]:
-        """Inside of it the run is told to stop soon after a purse has turned a unit away."""
+    def _watching(self, purse: Purse, stopping: Stopping) -> Iterator[None]:
         is_over = threading.Event()
-        watch = threading.Thread(
-            target=partial(self._watch, has_refused, stopping, is_over), name="budget", daemon=True
-        )
+        watch = threading.Thread(target=self._watch, args=(purse, stopping, is_over), name="budget", daemon=True)
         watch.start()
         try:
             yield
@@ -93,10 +67,18 @@ class Budget:
             is_over.set()
             watch.join()
 
-    def _watch(self, has_refused: Callable[[], bool], stopping: Stopping, is_over: threading.Event) -> None:
+    def _watch(self, purse: Purse, stopping: Stopping, is_over: threading.Event) -> None:
         was_last = False
         while not was_last:
             was_last = is_over.wait(TICK_SECONDS)
-            if has_refused():
+            if purse.has_refused():
                 stopping.ask(Stop(code="budget", sentence=f"its budget of {self.said} is spent"))
                 return
+
+
+def _make_purse(limit: Limit | None, course: Course | None) -> Purse:
+    purse = None if limit is None else LocalPurse(limit)
+    if course is not None:
+        return Pacemaker(course, purse)
+    assert purse is not None
+    return purse

@@ -11,18 +11,18 @@ the most that any row took so far.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from framegate.schemas.run import Admission
+from framegate.schemas.spending import Admission, Grant, Purse, RowCost
 
 CALL_TIMEOUT_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """One of the two, above 0. `row_tokens`: what a row writes at most after its first answer."""
+    """One of the two, 0 or more. `row_tokens`: what a row writes at most after its first answer."""
 
     thinking_tokens: int | None = None
     engine_seconds: float | None = None
@@ -30,7 +30,7 @@ class Limit:
 
 
 class LocalPurse:
-    """The purse itself. Any thread may call it."""
+    """The purse itself."""
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
@@ -41,29 +41,26 @@ class LocalPurse:
         self._has_refused = False
 
     def take(self, unit: str, num_rows: int) -> Admission:
-        """May this unit be asked? One that was granted before, and whose worker died since, is granted again."""
         with self._lock:
             if unit in self._rows:
-                return "granted"
+                return Grant()
             if self._fits(num_rows) or (not self._rows and not self._is_spent()):
                 self._rows[unit] = num_rows
-                return "granted"
+                return Grant()
             if self._rows:
                 return "wait"
             self._has_refused = True
             return "refused"
 
-    def settle(self, unit: str, num_tokens: int, engine_seconds: float) -> None:
-        """The unit is done, and took so much."""
+    def settle(self, unit: str, rows: Sequence[RowCost]) -> None:
+        seconds = [row.first_seconds + row.think_seconds for row in rows]
         with self._lock:
-            num_rows = self._rows.pop(unit, 0)
-            self._num_tokens += num_tokens
-            self._engine_seconds += engine_seconds
-            if num_rows:
-                self._row_seconds = max(self._row_seconds, engine_seconds / num_rows)
+            self._rows.pop(unit, None)
+            self._num_tokens += sum(row.thinking_tokens for row in rows)
+            self._engine_seconds += sum(seconds)
+            self._row_seconds = max(self._row_seconds, *seconds, 0.0)
 
     def has_refused(self) -> bool:
-        """Whether the budget is spent and a unit was turned away."""
         with self._lock:
             return self._has_refused
 
@@ -71,6 +68,14 @@ class LocalPurse:
         """Thinking tokens and seconds of the engine."""
         with self._lock:
             return self._num_tokens, self._engine_seconds
+
+    def fits_now(self, unit: str, num_rows: int) -> bool:
+        """Takes what the unit may need, where that fits beside all that are at work; else nothing."""
+        with self._lock:
+            if unit not in self._rows and not self._fits(num_rows):
+                return False
+            self._rows[unit] = num_rows
+            return True
 
     def _fits(self, num_rows: int) -> bool:
         num_together = num_rows + sum(self._rows.values())
@@ -89,20 +94,20 @@ class LocalPurse:
 
 
 class PurseOnRay:
-    """A LocalPurse in an actor of its own, shared by all workers. Where that is lost, nothing more is spent."""
+    """A purse in an actor of its own, shared by all workers. Where that is lost, nothing more is spent."""
 
-    def __init__(self, make: Callable[[], LocalPurse]) -> None:
-        """Needs a cluster. The actor ends with `end`, or with the process that made this."""
+    def __init__(self, make: Callable[[], Purse]) -> None:
+        """Needs a cluster. `make` is called in the actor, which ends with `end`, or with the process that made this."""
         import ray
 
         self._has_ended = False
-        self._actor: Any = ray.remote(num_cpus=0)(LocalPurse).remote(make().limit)
+        self._actor: Any = ray.remote(num_cpus=0)(Kept).remote(make)
 
     def take(self, unit: str, num_rows: int) -> Admission:
         return self._call("take", unit, num_rows, lost="refused")
 
-    def settle(self, unit: str, num_tokens: int, engine_seconds: float) -> None:
-        self._call("settle", unit, num_tokens, engine_seconds, lost=None)
+    def settle(self, unit: str, rows: Sequence[RowCost]) -> None:
+        self._call("settle", unit, [*rows], lost=None)
 
     def has_refused(self) -> bool:
         return not self._has_ended and self._call("has_refused", lost=True)
@@ -123,3 +128,19 @@ class PurseOnRay:
             return ray.get(getattr(self._actor, method).remote(*arguments), timeout=CALL_TIMEOUT_SECONDS)
         except (ActorDiedError, ActorUnavailableError, GetTimeoutError):
             return lost
+
+
+class Kept:
+    """A purse that is made where it is kept: one with a lock cannot travel."""
+
+    def __init__(self, make: Callable[[], Purse]) -> None:
+        self._purse = make()
+
+    def take(self, unit: str, num_rows: int) -> Admission:
+        return self._purse.take(unit, num_rows)
+
+    def settle(self, unit: str, rows: Sequence[RowCost]) -> None:
+        self._purse.settle(unit, rows)
+
+    def has_refused(self) -> bool:
+        return self._purse.has_refused()

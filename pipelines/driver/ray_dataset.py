@@ -48,7 +48,7 @@ def run_on_ray(
     """The receipts of all units of `videos` (PARTS), as they are committed, in any order, until the run should stop.
 
     `make_decode` and `make_answer` make the workers, each in a process of its own; those that decode share what
-    `make_board` makes, as their `board`. Those that answer spend what is left of the `budget`. `verbose` shows what Ray
+    `make_board` makes, as their `board`. Those that answer spend of the `budget`. `verbose` shows what Ray
     logs.
     Raises FramegateError.
     """
@@ -60,14 +60,14 @@ def run_on_ray(
     board = make_board and BoardOnRay(make_board)
     if board is not None:
         make_decode = partial(make_decode, board=board)
-    purse = budget and PurseOnRay(budget.make_purse)
+    purse = budget and PurseOnRay(budget.purse_maker())
     if purse is not None:
         make_answer = partial(make_answer, purse=purse)
     shared = [each for each in (board, purse) if each is not None]
     try:
         with (
             without_helpers() if is_one_machine() else nullcontext(),
-            budget.watching(purse.has_refused, stopping) if budget and purse else nullcontext(),
+            budget.watching(purse, stopping) if budget and purse else nullcontext(),
         ):
             receipts = _receipts(config, videos, make_decode, make_answer, shares)
             yield from hear(receipts, stopping, lambda: _end_executions(before, shared))

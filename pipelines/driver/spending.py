@@ -20,19 +20,17 @@ class Spending:
     """
     read_worth      what is known of thinking
     shard           one of several runs that share the budget, and the rows by their videos; None: this one alone
-    engine_seconds  of the budget, spent already
+    num_tokens, engine_seconds   of the budget, spent already
     """
 
     read_worth: ReadWorth
     shard: Shard | None = None
+    num_tokens: int = 0
     engine_seconds: float = 0.0
 
     def budget_left(self, job: Job) -> Budget | None:
         """None where the job has none."""
-        budget = Budget.of(job, self.shard)
-        if budget is not None:
-            budget.spend(num_tokens=0, engine_seconds=self.engine_seconds)
-        return budget
+        return Budget.of(job, self.shard, num_tokens=self.num_tokens, engine_seconds=self.engine_seconds)
 
     def arranging(self, run: Run, config_id: str, budget: Budget | None) -> Callable[[pa.Table], pa.Table]:
         """What takes, of rows in DEEPENABLE, those of this run that are within reach, in the order of spending."""
@@ -47,10 +45,10 @@ class Spending:
 
 def _reach(run: Run, budget: Budget | None) -> Reach:
     """The engines have the time to the deadline each."""
+    limit = None if budget is None else budget.limit
     seconds = []
-    if budget is not None and budget.seconds_left is not None:
-        seconds.append(budget.seconds_left)
+    if limit is not None and limit.engine_seconds is not None:
+        seconds.append(limit.engine_seconds)
     if (until := run.stopping.deadline_seconds) is not None:
         seconds.append(until * run.job.config.ray.reason_actors.max)
-    tokens = None if budget is None else budget.tokens_left
-    return Reach(tokens=tokens, engine_seconds=min(seconds, default=None))
+    return Reach(tokens=None if limit is None else limit.thinking_tokens, engine_seconds=min(seconds, default=None))

@@ -24,7 +24,7 @@ from framegate.schemas.qa import Answer, Question
 class ClipRequest:
     """All questions that are open on one clip. `id` is the caller's, unique among the requests that are open.
 
-    `key` and `given` are as in ClipFrames.
+    `key`, `given` and `think_below` are as in ClipFrames.
     """
 
     id: str
@@ -33,6 +33,7 @@ class ClipRequest:
     questions: tuple[Question, ...]
     key: str = ""
     given: Mapping[str, GivenAnswer] = field(default_factory=dict)
+    think_below: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,7 @@ class QuestionRunner:
             start_seconds=request.clip_start_seconds,
             key=request.key,
             given=request.given,
+            think_below=request.think_below,
         )
         for question in request.questions:
             self._num_open_questions += 1

@@ -53,9 +53,12 @@ class ReasonStage:
         """
         return _answered(decoded, self._ask(decoded).result())
 
-    def answer_each(self, units: Sequence[DecodedUnit]) -> Iterator[tuple[int, AnsweredUnit]]:
-        """`answer` of several units at once: each with its place among them, as it is answered."""
-        asked = {self._ask(decoded): place for place, decoded in enumerate(units)}
+    def answer_each(
+        self, units: Sequence[DecodedUnit], *, think_below: float | None = None
+    ) -> Iterator[tuple[int, AnsweredUnit]]:
+        """`answer` of several units at once: each with its place among them, as it is answered. `think_below` bounds
+        who may think, as in `schemas.spending.Grant`."""
+        asked = {self._ask(decoded, think_below): place for place, decoded in enumerate(units)}
         for future in as_completed(asked):
             place = asked[future]
             yield place, _answered(units[place], future.result())
@@ -73,11 +76,13 @@ class ReasonStage:
         """Ends the engine's thread."""
         self._engine.close()
 
-    def _ask(self, decoded: DecodedUnit) -> Future[list[Finished]]:
+    def _ask(self, decoded: DecodedUnit, think_below: float | None = None) -> Future[list[Finished]]:
         questions = tuple(self._bank[question_hash] for question_hash in decoded.question_hashes)
-        return self._engine.ask(self._requests(decoded, questions))
+        return self._engine.ask(self._requests(decoded, questions, think_below))
 
-    def _requests(self, decoded: DecodedUnit, questions: tuple[Question, ...]) -> list[ClipRequest]:
+    def _requests(
+        self, decoded: DecodedUnit, questions: tuple[Question, ...], think_below: float | None
+    ) -> list[ClipRequest]:
         """Named `<unit>/<place of the clip>`."""
         number = next(self._unit_numbers)
         return [
@@ -88,6 +93,7 @@ class ReasonStage:
                 questions=questions,
                 key=clip_key(decoded.video.video_id, clip.clip.index),
                 given=decoded.given(clip.clip.index),
+                think_below=think_below,
             )
             for place, clip in enumerate(decoded.clips)
         ]

@@ -21,9 +21,10 @@ from framegate.pipelines.reason.occupancy import Occupancy, Place
 from framegate.pipelines.worker.attempts import Attempt, Attempts, EndedAttempts, Work, crash_failure, timeout_failure
 from framegate.pipelines.worker.engine_admission import EngineAdmission
 from framegate.pipelines.worker.process_end import ProcessEnd
-from framegate.pipelines.worker.spending import Purse, wait_for_admission
+from framegate.pipelines.worker.spending import cost_of, wait_for_grant
 from framegate.schemas.clock import now
 from framegate.schemas.errors import EngineError, EngineTimeout
+from framegate.schemas.spending import Purse, RowCost
 from framegate.schemas.unit import AnsweredUnit, DecodedUnit
 
 COMMIT_THREADS: Final = 16  # a commit waits for storage most of the time
@@ -38,8 +39,11 @@ class AnsweringStage(Protocol):
     @property
     def occupancy(self) -> Occupancy: ...
 
-    def answer_each(self, units: Sequence[DecodedUnit]) -> Iterator[tuple[int, AnsweredUnit]]:
-        """Asks about all of them at once; each with its place among them as it is answered."""
+    def answer_each(
+        self, units: Sequence[DecodedUnit], *, think_below: float | None = None
+    ) -> Iterator[tuple[int, AnsweredUnit]]:
+        """Asks about all of them at once; each with its place among them as it is answered. `think_below` bounds who
+        may think, as in `schemas.spending.Grant`."""
         ...
 
     def num_questions_wanted(self) -> int | None:
@@ -55,11 +59,13 @@ class AnsweringStage(Protocol):
 
 @dataclass(frozen=True)
 class _Unit:
-    """A unit that is here, and how to tell where it is."""
+    """A unit that is here, how to tell where it is, who may think, and what its answers took."""
 
     decoded: DecodedUnit
     work: Work
     set_place: SetPlace
+    think_below: float | None
+    costs: list[RowCost]
 
 
 class AnswerWorker:
@@ -112,19 +118,23 @@ class AnswerWorker:
         Waits until its purse has enough for the block. Raises StorageError, and what the stage raises.
         """
         if self._purse is None:
-            return self._answer(block)
+            return self._answer(block, None, [])
         # Before anything is at the engine: what is there has taken already, so that nothing waits for what waits.
         name, num_rows = str(self._work(block[0])), sum(map(_num_questions, block))
-        if not wait_for_admission(self._purse, name, num_rows):
+        grant = wait_for_grant(self._purse, name, num_rows)
+        if grant is None:
             return []
-        receipts = self._answer(block)
-        num_tokens = sum(receipt.num_thinking_tokens + receipt.num_deepened_tokens for receipt in receipts)
-        self._purse.settle(name, num_tokens, sum(receipt.engine_seconds for receipt in receipts))
+        costs: list[RowCost] = []
+        receipts = self._answer(block, grant.think_below, costs)
+        self._purse.settle(name, costs)
         return receipts
 
-    def _answer(self, block: Sequence[DecodedUnit]) -> list[Receipt]:
+    def _answer(self, block: Sequence[DecodedUnit], think_below: float | None, costs: list[RowCost]) -> list[Receipt]:
         with ExitStack() as here:
-            units = [_Unit(unit, self._work(unit), here.enter_context(self._stage.occupancy.unit())) for unit in block]
+            units = [
+                _Unit(unit, self._work(unit), here.enter_context(self._stage.occupancy.unit()), think_below, costs)
+                for unit in block
+            ]
             asked = [unit for unit in units if unit.decoded.failure is None]
             fresh = [unit for unit in asked if not self._attempts.has_died(unit.work)]
             receipts = [self._commit(unit, unit.decoded.answered(())) for unit in units if unit.decoded.failure]
@@ -219,8 +229,10 @@ class AnswerWorker:
         for unit in units:
             reach("reason.before")
             unit.set_place("asked")
-        for place, answered in self._stage.answer_each([unit.decoded for unit in units]):
+        bound = {} if units[0].think_below is None else {"think_below": units[0].think_below}
+        for place, answered in self._stage.answer_each([unit.decoded for unit in units], **bound):
             reach("reason.after")
+            units[place].costs.extend(cost_of(answer) for clip in answered.clips for answer in clip.answers)
             units[place].set_place("leaving")
             yield units[place], answered
 

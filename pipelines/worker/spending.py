@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import Final, Protocol
+from typing import Final
 
-from framegate.schemas.run import Admission
+from framegate.schemas.qa import Answer
+from framegate.schemas.spending import Grant, Purse, RowCost
 
 WAIT_SECONDS: Final = 0.2
 
 
-class Purse(Protocol):
-    """`pipelines.driver.purse.LocalPurse` is one. Shared by all workers of a run."""
-
-    def take(self, unit: str, num_rows: int) -> Admission: ...
-
-    def settle(self, unit: str, num_tokens: int, engine_seconds: float) -> None: ...
-
-
-def wait_for_admission(purse: Purse, unit: str, num_rows: int) -> bool:
-    """False where the budget is spent. May wait for others as long as they take."""
+def wait_for_grant(purse: Purse, unit: str, num_rows: int) -> Grant | None:
+    """None where all is spent. May wait for others as long as they take."""
     while (said := purse.take(unit, num_rows)) == "wait":
         time.sleep(WAIT_SECONDS)
-    return said == "granted"
+    return None if said == "refused" else said
+
+
+def cost_of(answer: Answer) -> RowCost:
+    return RowCost(
+        confidence=answer.confidence_first,
+        first_seconds=answer.engine_seconds - answer.thinking_seconds,
+        think_seconds=answer.thinking_seconds,
+        thinking_tokens=answer.num_thinking_tokens,
+    )

@@ -136,13 +136,13 @@ class GatedConfig(Part):
     budget: BudgetConfig | None = Field(default=None, description="of each run; none: as much as it takes")
     defer: Defer = Field(
         default="auto",
-        description="first answers to all, then thoughts where they change most; `auto`: under a budget or a deadline",
+        description="under a budget or a deadline: `auto` thinks at a pace, `always` after all first answers",
     )
 
     @model_validator(mode="after")
     def _defers_under_a_budget(self) -> GatedConfig:
         if self.budget is not None and self.defer == "never":
-            raise ValueError("defer: never lets rows think at once, which keeps to no budget; leave out one of the two")
+            raise ValueError("defer: never lets all rows think, which keeps to no budget; leave out one of the two")
         return self
 
 

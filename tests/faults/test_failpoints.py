@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from framegate.pipelines.failpoints import FAIL_AT, FAIL_WITH, FAILPOINTS, check_failpoint
-from framegate.pipelines.lab.bench.faults.workbench import KINDS, Fault, Workbench, list_deepenings, list_faults
+from framegate.pipelines.lab.bench.faults.workbench import (
+    KINDS,
+    Fault,
+    Workbench,
+    list_deepenings,
+    list_faults,
+    list_spendings,
+)
 from framegate.schemas.errors import ConfigError
 
 # Late ones for the places that everything comes by: the first times are those of the start of a run.
@@ -28,10 +35,13 @@ WAKES_UP = ("put.before", "delete.before", "attempt.after", "reason.after", "com
             "erase.replaced")  # fmt: skip
 # Where a deepening dies in what it shares with a run.
 BY_THE_WAY = ("replace.after", "attempt.after", "reason.after", "driver.drained")
+# Where a run with a budget dies: with first answers alone, while it takes up what it deferred, and in between.
+WHILE_SPENDING = ("driver.sealed", "driver.recorded", "deepen.planned", "deepen.committed", "deepen.file")
 EVERY = os.environ.get("FRAMEGATE_FAULTS") == "1"
 TRIED = [
     *(fault for fault in [*list_faults(), *LATER] if EVERY or fault.kind == "killed" or fault.place in WAKES_UP),
     *(list_deepenings(numbers=(1, 2, 5)) if EVERY else list_deepenings(BY_THE_WAY, kinds=("killed",))),
+    *(list_spendings(numbers=(1, 2)) if EVERY else list_spendings(WHILE_SPENDING)),
 ]
 
 

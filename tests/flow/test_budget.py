@@ -37,7 +37,7 @@ MOST = 4
 
 
 def budget(tokens: int, **gate: Any) -> dict[str, Any]:
-    return {"threshold": 0.99, "budget": {"thinking_tokens": tokens}, **gate}
+    return {"threshold": 0.99, "budget": {"thinking_tokens": tokens}, "defer": "always", **gate}
 
 
 def think(job: Job, first: RunSummary | None = None, *, shard: Shard | None = None, **how: Any) -> RunSummary:
@@ -45,6 +45,7 @@ def think(job: Job, first: RunSummary | None = None, *, shard: Shard | None = No
     spending = Spending(
         read_worth=partial(read_worth, job.config.output, job.config.gate.audit),
         shard=shard,
+        num_tokens=0 if first is None else first.counts.num_thinking_tokens,
         engine_seconds=0.0 if first is None else first.counts.engine_seconds,
     )
     options = {"engine_factory": engine, "in_process": True, "threshold": "job", "spending": spending, **how}
@@ -130,7 +131,7 @@ def no_box_for_red(ask: Ask) -> Sequence[Written]:
 def test_rows_without_a_first_answer_have_none_until_they_have_thought(at: Callable[..., Job]) -> None:
     engine = partial(ScriptedEngine, no_box_for_red)
     gate = {"max_answer_tokens": 8, "threshold": 0.99}
-    job, other = at(0.99, gate={**gate, "budget": {"thinking_tokens": 9_999}}), at(0.99, "other", gate=gate)
+    job, other = at(0.99, gate={**gate, "defer": "always"}), at(0.99, "other", gate=gate)
     first = run(job, engine_factory=engine)
     run(other, engine_factory=engine)
     assert (first.counts.num_unparsed, first.counts.num_deferred, first.stop) == (0, 6, None)
@@ -147,7 +148,7 @@ def test_the_audit_sample_comes_first_and_ends_as_in_a_run_that_thinks_at_once(a
         {"id": "red", "text": "Is it red?", "type": "yes_no"},
         {"id": "count", "text": "How many?", "type": "number", "think": "always"},
     ]
-    job = at(0.5, gate={"threshold": 0.5, "budget": {"thinking_tokens": 9_999}, **audit}, questions=asked)
+    job = at(0.5, gate={"threshold": 0.5, "defer": "always", **audit}, questions=asked)
     other = at(0.5, "other", gate={"threshold": 0.5, **audit}, questions=asked)
     first = run(job)
     run(other)
@@ -206,19 +207,34 @@ def test_always_defers_and_never_does_not(at: Callable[..., Job]) -> None:
     assert run(job).counts.num_deferred == UNSURE
     soon = Deadline(at=now() + timedelta(hours=1), said="--for 1h")
     other = at(0.99, "other", gate={"threshold": 0.99, "defer": "never"})
-    assert run(other, deadline=soon).counts.num_deferred == 0
+    first = run(other, deadline=soon)
+    assert (first.defers, first.counts.num_deferred) == (False, 0)
 
 
-def test_under_a_deadline_it_defers_until_the_last_runs_show_that_the_time_is_ample(
-    at: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("framegate.pipelines.plan.price.MIN_ROWS", 4)
-    job = at(0.99, input={"videos": at(0.99).config.input.videos})
+def test_at_a_pace_rows_think_at_once_where_there_is_enough(at: Callable[..., Job]) -> None:
+    job, other = at(0.99, gate=budget(1_000_000, defer="auto")), at(0.99, "other")
+    first = run(job)
+    run(other)
+    assert (first.defers, first.counts.num_deferred, first.counts.num_thinking) == (True, 0, UNSURE)
+    assert told(job) == told(other)
     soon = Deadline(at=now() + timedelta(hours=1), said="--for 1h")
-    first = run(job, deadline=soon, limit=3)  # two of the files are no videos
-    assert first.defers, "nobody knows how long it takes"
-    assert not run(job, limit=1).defers, "without a deadline there is no hurry"
-    assert not run(job, deadline=soon).defers, "an hour is ample for what took seconds"
+    third = at(0.99, "third")
+    first = run(third, deadline=soon)
+    assert (first.defers, first.counts.num_deferred) == (True, 0)
+    assert told(third) == told(other)
+
+
+def test_at_a_pace_a_budget_is_never_gone_beyond_and_what_is_left_is_spent_at_the_end(at: Callable[..., Job]) -> None:
+    """The most that a row may write is far more than it does, so that the budget has no room for a unit of six rows."""
+    job, other = at(0.99, gate=budget(1_500, defer="auto")), at(0.99, "other")
+    first = run(job)
+    run(other)
+    assert first.is_complete
+    assert first.counts.num_deferred > 0
+    assert first.counts.num_deferred + first.counts.num_thinking == UNSURE
+    assert first.counts.num_thinking_tokens <= 1_500
+    think(job, first)
+    assert told(job) == told(other)
     assert findings(job) == {}
 
 
@@ -229,9 +245,10 @@ class TimedEngine(ScriptedEngine):
         return [replace(finished, engine_seconds=3600.0) for finished in super().step()]
 
 
-def test_engine_hours_bound_first_answers_too(at: Callable[..., Job]) -> None:
+@pytest.mark.parametrize("defer", ["auto", "always"])
+def test_engine_hours_bound_first_answers_too(at: Callable[..., Job], defer: str) -> None:
     engine = partial(TimedEngine, write)
-    job = at(0.99, gate={"threshold": 0.99, "budget": {"engine_hours": 2}})
+    job = at(0.99, gate={"threshold": 0.99, "budget": {"engine_hours": 2}, "defer": defer})
     first = run(job, engine_factory=engine)
     assert (first.stop_code, first.counts.num_clips) == ("budget", 3)
     assert first.num_videos_left == 2
@@ -241,7 +258,9 @@ def test_engine_hours_bound_first_answers_too(at: Callable[..., Job]) -> None:
     while run(job, engine_factory=engine).stop is not None:
         nights += 1
     assert nights == 2, "a video each night, and for the third one nothing is left over to be refused"
-    more = at(0.99, gate={"threshold": 0.99, "budget": {"engine_hours": 3}})
+    if defer == "auto":
+        return
+    more = at(0.99, gate={"threshold": 0.99, "budget": {"engine_hours": 3}, "defer": defer})
     think(more, run(more, engine_factory=engine), engine_factory=engine)
     assert 0 < num_deferred(more) < UNSURE
     think(more, None, engine_factory=engine)

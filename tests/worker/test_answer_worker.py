@@ -422,11 +422,11 @@ def test_a_worn_process_commits_what_it_has_begun_begins_nothing_new_and_then_en
         make_stage=lambda: stage, attempts=attempts, facts=facts, max_attempts=1, end_process=quick_end.append
     )
     threads = ThreadPoolExecutor(3)
-    slow = threads.submit(worker.answer, make_decoded("slow"))
+    slow = threads.submit(worker.answer_block, [make_decoded("slow")])
     assert stage.has_begun.wait(20)
     worker.answer_block([make_decoded("first")])
     wait_for(lambda: worker._admission._is_closed)
-    new = threads.submit(worker.answer, make_decoded("new"))
+    new = threads.submit(worker.answer_block, [make_decoded("new")])
     time.sleep(0.1)
     assert quick_end == [], "it ended with a unit in hand"
     stage.release.set()

@@ -35,10 +35,14 @@ def judge(first: FirstAnswer, confidence: float | None, threshold: float, *, is_
     return Verdict(route="think", reason="unsure", confidence=confidence)
 
 
-def defer(first: FirstAnswer, confidence: float | None, *, decide: Decide) -> Verdict:
-    """Exit where `decide` would think, and say so."""
+def defer(first: FirstAnswer, confidence: float | None, *, decide: Decide, below: float) -> Verdict:
+    """Exit where `decide` would think and the confidence is not `below`, and say so. Whatever is not a matter of
+    confidence thinks, the audit sample too, unless nothing does: `below` is 0."""
     verdict = decide(first, confidence)
     if verdict.route == "exit":
+        return verdict
+    is_unsure = verdict.reason == "unsure" and verdict.confidence is not None
+    if below > 0 and not (is_unsure and verdict.confidence >= below):
         return verdict
     return Verdict(route="exit", reason=DEFERRED, confidence=verdict.confidence)
 
@@ -71,7 +75,8 @@ class Gated(TwoAnswers):
     def ruling(self, clip: ClipFrames, question: Question) -> Ruling:
         """A clip without a key is in no audit sample."""
         ruling = self._ruling(clip, question)
-        return replace(ruling, decide=partial(defer, decide=ruling.decide)) if self.defers else ruling
+        below = 0.0 if self.defers else clip.think_below
+        return ruling if below is None else replace(ruling, decide=partial(defer, decide=ruling.decide, below=below))
 
     def _ruling(self, clip: ClipFrames, question: Question) -> Ruling:
         if question.think != "auto":

@@ -107,6 +107,7 @@ class ClipFrames:
     `id` is the caller's, and another one each time the clip is asked about. `key` stays the same; it is empty where the
     clip is of no archive.
     `given` has, by question_hash, first answers that are there already and are gone on from.
+    `think_below` bounds who may think, as in `schemas.spending.Grant`.
     """
 
     id: str
@@ -114,6 +115,7 @@ class ClipFrames:
     start_seconds: float
     key: str = ""
     given: Mapping[str, GivenAnswer] = field(default_factory=dict)
+    think_below: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from framegate.pipelines.audit.audit import audit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.failpoints import FAIL_AT, FAIL_ONCE, FAIL_WITH, PLACES
+from framegate.pipelines.lab.bench.faults.child import DEEPENED_TO
 from framegate.pipelines.lab.bench.faults.earlier_nights import find_lost_nights, put_nights
 from framegate.pipelines.lab.bench.faults.small_archive import QUESTIONS, make_archive, make_model
 
@@ -40,6 +41,8 @@ SHARED_PLACES = (
     *("driver.receipt", "driver.drained", "driver.sealed", "driver.recorded"),
 )
 """How places begin that a run and a deepening come by."""
+SPENT = {"threshold": DEEPENED_TO, "budget": {"thinking_tokens": 5}}
+"""Of a run that defers: a thought takes one token here, and there are 12, so that it takes several nights."""
 MAX_COMMANDS = 6  # after one that was killed; if it takes more, it does not end at all
 TIMEOUT_SECONDS = 300
 Ended = subprocess.CompletedProcess[str]
@@ -49,7 +52,7 @@ Ended = subprocess.CompletedProcess[str]
 class Fault:
     """What happens to a process, and where: at its `number`-th time at `place`.
 
-    action   the command: run, deepen or erase
+    action   the command: run, deepen, spend (a run with a budget) or erase
     kind     killed, frozen until another has done its work, raced: so many at once, or the signal that its driver gets
     """
 
@@ -108,6 +111,9 @@ class Workbench:
         output, expected = self.folder / f"{fault.action}-{fault.kind}-{fault.place}-{fault.number}", self.rows
         if fault.action == "deepen":
             self.begin(output.name, deepens=True)
+            expected = self.deepened
+        elif fault.action == "spend":
+            self.begin(output.name)
             expected = self.deepened
         elif fault.action == "erase":
             shutil.copytree(self.folder / "undisturbed", output)
@@ -202,6 +208,7 @@ class Workbench:
                 "frames": {"fps": 2, "max_frames": 4},
                 "questions": QUESTIONS,
                 "model": {"name": str(self._model)},
+                **({"gate": SPENT} if action == "spend" else {}),
                 # Several seals, and several units of a video: more places to die at.
                 "output": {"uri": str(output), "file_bytes": 4096},
                 "ray": {"decode_workers": 2},
@@ -254,6 +261,16 @@ def list_deepenings(
         for place in places
         for number in numbers
         if place.startswith(SHARED_PLACES)
+    ]
+
+
+def list_spendings(places: Sequence[str] = PLACES, *, numbers: Sequence[int] = (1,)) -> list[Fault]:
+    """Kills of a run with a budget, while it gives first answers and while it takes up deferred rows."""
+    return [
+        Fault(place=place, number=number, kind="killed", action="spend")
+        for place in places
+        for number in numbers
+        if not place.startswith("erase")
     ]
 
 

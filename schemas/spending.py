@@ -1,0 +1,47 @@
+"""What workers and whoever keeps a run's budget tell each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+
+class RowCost(NamedTuple):
+    """What one answer took. `confidence` is that of its first answer; None: it had none."""
+
+    confidence: float | None
+    first_seconds: float
+    think_seconds: float
+    thinking_tokens: int
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A unit may be asked.
+
+    think_below   rows whose confidence is below it think where the gate would have them think, and others are deferred;
+                  0: none thinks; None: as the gate has it
+    """
+
+    think_below: float | None = None
+
+
+Admission = Grant | Literal["wait", "refused"]
+"""Of a unit: it is asked, waits for others to bring back what they did not need, or is left, as all is spent."""
+
+
+class Purse(Protocol):
+    """Keeps what a run may spend, for all its workers. Any thread may call it."""
+
+    def take(self, unit: str, num_rows: int) -> Admission:
+        """May this unit be asked? One that was let in, and whose worker died since, is let in again."""
+        ...
+
+    def settle(self, unit: str, rows: Sequence[RowCost]) -> None:
+        """The unit is done, and its answers took so much."""
+        ...
+
+    def has_refused(self) -> bool:
+        """Whether all is spent and a unit was turned away."""
+        ...

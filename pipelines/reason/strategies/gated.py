@@ -41,8 +41,8 @@ def defer(first: FirstAnswer, confidence: float | None, *, decide: Decide, below
     verdict = decide(first, confidence)
     if verdict.route == "exit":
         return verdict
-    is_unsure = verdict.reason == "unsure" and verdict.confidence is not None
-    if below > 0 and not (is_unsure and verdict.confidence >= below):
+    unsure = verdict.confidence if verdict.reason == "unsure" else None
+    if below > 0 and (unsure is None or unsure < below):
         return verdict
     return Verdict(route="exit", reason=DEFERRED, confidence=verdict.confidence)
 

@@ -196,7 +196,8 @@ def _summarise(row: Mapping[str, Any]) -> list[str]:
     ]
     return [
         f"left: {left} videos; waiting for a seal: {row['num_units_not_sealed']:,} units",
-        f"answers: {row['num_answers']:,}, of them unparsed: {row['num_unparsed']:,}{share}",
+        f"answers: {row['num_answers']:,}, of them unparsed: {row['num_unparsed']:,}{share}"
+        + (f", deferred: {row['num_deferred']:,}" if row["num_deferred"] else ""),
         f"failures that stand: {row['num_failures']:,}" + (f": {', '.join(reasons)}" if reasons else ""),
     ]
 

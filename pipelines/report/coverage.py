@@ -21,13 +21,14 @@ MAX_CAMERAS: Final = 40
 _CAMERAS: Final = """
     WITH stored AS (
         SELECT video_id, any_value({answers}) AS camera, count(*) AS num_rows,
-            count(*) FILTER (clip_is_last) AS num_last
+            count(*) FILTER (clip_is_last) AS num_last, count(*) FILTER (gate_reason = 'deferred') AS num_deferred
         FROM answers WHERE config_id = {config} AND question_hash IN ({bank}) GROUP BY video_id
     ), failed AS (
         SELECT video_id, any_value(camera) AS camera, count(*) AS num_failed FROM {failures} GROUP BY video_id
     ), there AS (
         SELECT video_id, coalesce(stored.camera, failed.camera, videos_here.camera) AS camera,
             coalesce(num_rows, 0) AS num_rows, coalesce(num_failed, 0) AS num_failed,
+            num_deferred,
             coalesce(num_rows % {size} = 0 AND num_last >= {size}, false) AS is_whole
         FROM (SELECT video_id, any_value({videos}) AS camera FROM videos WHERE {is_here} GROUP BY video_id)
             AS videos_here
@@ -36,7 +37,8 @@ _CAMERAS: Final = """
     SELECT camera, count(*) FILTER (num_rows > 0 AND is_whole AND num_failed = 0) AS num_complete,
         count(*) FILTER (num_rows > 0 AND NOT (is_whole AND num_failed = 0)) AS num_partial,
         count(*) FILTER (num_rows = 0 AND num_failed > 0) AS num_failed,
-        count(*) FILTER (num_rows = 0 AND num_failed = 0) AS num_missing
+        count(*) FILTER (num_rows = 0 AND num_failed = 0) AS num_missing,
+        coalesce(sum(num_deferred), 0)::BIGINT AS num_deferred
     FROM there GROUP BY camera"""
 _NIGHT: Final = f"""
     SELECT camera, count(*) AS num_clips, sum(seconds) / 3600 AS clip_hours
@@ -58,10 +60,16 @@ def find_coverage(rows: NightRows, scope: Scope) -> Coverage:
         size=max(1, len(bank)),
     )
     tonight = {row["camera"]: row for row in rows.ask(_NIGHT)}
-    cameras = sorted((_camera(row, tonight) for row in rows.ask(sql)), key=_urgency)
+    found = rows.ask(sql)
+    cameras = sorted((_camera(row, tonight) for row in found), key=_urgency)
     listed, more = cameras[:MAX_CAMERAS], cameras[MAX_CAMERAS:]
     hidden = [camera for camera in more if camera.num_complete < camera.num_videos]
-    return Coverage(by=rows.by, cameras=(*listed, *hidden), num_more=len(more) - len(hidden))
+    return Coverage(
+        by=rows.by,
+        cameras=(*listed, *hidden),
+        num_more=len(more) - len(hidden),
+        num_deferred=sum(row["num_deferred"] for row in found),
+    )
 
 
 def _is_here(rows: NightRows) -> str:
@@ -72,6 +80,7 @@ def _is_here(rows: NightRows) -> str:
 
 def _camera(row: Mapping[str, Any], tonight: Mapping[str | None, Mapping[str, Any]]) -> Camera:
     seen = tonight.get(row["camera"], {"num_clips": 0, "clip_hours": 0.0})
+    row = {name: value for name, value in row.items() if name != "num_deferred"}
     return Camera(**row, num_clips=seen["num_clips"], clip_hours=seen["clip_hours"])
 
 

@@ -142,11 +142,16 @@ class Camera:
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """`by` is the column that tells cameras apart; None: the folder that a video lies in."""
+    """`by` is the column that tells cameras apart; None: the folder that a video lies in.
+
+    num_more       cameras that are complete and not listed
+    num_deferred   answers that are first ones, and are to be thought about later
+    """
 
     by: str | None
     cameras: tuple[Camera, ...]
-    num_more: int  # cameras that are complete and not listed
+    num_more: int
+    num_deferred: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -20,6 +21,7 @@ _AT_WORK: Final = ("starting", "running")
 _BAD_STOPS: Final = ("breaker", "unparsed")
 _STOPPED: Final = {
     "deadline": "stopped by its deadline",
+    "budget": "stopped by its budget",
     "signal": "stopped by a signal",
     "limit": "stopped by --limit",
     "breaker": "stopped as too much failed",
@@ -59,6 +61,16 @@ def judge_cost(cost: Cost, saving: Saving) -> Verdict:
 
 def judge_coverage(coverage: Coverage) -> Verdict:
     question = "Is it complete?"
+    found = _judge_videos(question, coverage)
+    if not coverage.num_deferred:
+        return found
+    deferred = (
+        "1 answer is a first one" if coverage.num_deferred == 1 else f"{coverage.num_deferred:,} answers are first ones"
+    )
+    return replace(found, sentence=f"{found.sentence} {deferred}, to be thought about when there is a budget for it.")
+
+
+def _judge_videos(question: str, coverage: Coverage) -> Verdict:
     cameras = coverage.cameras
     complete, total = sum(each.num_complete for each in cameras), sum(each.num_videos for each in cameras)
     if not total:

@@ -15,6 +15,7 @@ from framegate.pipelines.commit.runs import ENDED, deepens
 STOPPED_BY: Mapping[str, str] = {
     "signal": "a signal",
     "deadline": "its deadline",
+    "budget": "its budget",
     "breaker": "the circuit breaker",
     "unparsed": "too many unparsed answers",
     "limit": "--limit",

@@ -17,6 +17,7 @@ from framegate.pipelines.commit.runs import read_runs
 from framegate.pipelines.driver.spending import Spending
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine, Written
 from framegate.pipelines.reason.strategies.protocol import Ask, FinishedAsk
+from framegate.pipelines.report.build import Request, build_report
 from framegate.pipelines.results.deepenable import DEFERRED_ROWS, Chosen, count_deferred, read_audited, read_deepenable
 from framegate.pipelines.results.status import read_status
 from framegate.pipelines.results.views import query
@@ -181,6 +182,14 @@ def test_the_books_tell_what_is_deferred(at: Callable[..., Job]) -> None:
     assert (status["num_videos_left"], status["num_unparsed"]) == (0, 0)
     shown = query(job.config.output.uri, {}, "SELECT num_deferred FROM runs WHERE command = 'run'")
     assert shown.column("num_deferred").to_pylist() == [UNSURE]
+
+
+def test_a_report_counts_them(at: Callable[..., Job]) -> None:
+    job = at(0.99, gate=budget(1))
+    first = run(job)
+    summary = think(job, first)
+    made = build_report(job.config.output, Request(job="job.yaml", run_id=first.run_id))
+    assert made.coverage.num_deferred == UNSURE - summary.counts.num_deepened
 
 
 def test_other_thresholds_are_told_of_deferred_rows(at: Callable[..., Job]) -> None:

@@ -9,9 +9,7 @@ import pytest
 from framegate.pipelines.report.figures import Camera, Coverage
 from framegate.pipelines.report.verdict import judge_coverage
 
-NORTH = Camera(
-    camera="north", num_complete=4, num_partial=0, num_failed=0, num_missing=0, num_clips=9, clip_hours=0.5
-)
+NORTH = Camera(camera="north", num_complete=4, num_partial=0, num_failed=0, num_missing=0, num_clips=9, clip_hours=0.5)
 COVERAGE = Coverage(by="camera", cameras=(NORTH,), num_more=0)
 
 

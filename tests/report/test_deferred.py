@@ -16,15 +16,11 @@ COVERAGE = Coverage(by="camera", cameras=(NORTH,), num_more=0)
 @pytest.mark.parametrize(
     ("number", "said"),
     [
-        (0, "Yes: all 4 videos are complete."),
-        (1, "Yes: all 4 videos are complete. 1 answer is a first one, to be thought about when there is a budget for it."),
-        (
-            1234,
-            "Yes: all 4 videos are complete. 1,234 answers are first ones, to be thought about when there is a budget"
-            " for it.",
-        ),
+        (0, ""),
+        (1, " 1 answer is a first one, to be thought about when there is a budget for it."),
+        (1234, " 1,234 answers are first ones, to be thought about when there is a budget for it."),
     ],
-)  # fmt: skip
+)
 def test_deferred_answers_are_said_and_a_night_is_complete_with_them(number: int, said: str) -> None:
     verdict = judge_coverage(replace(COVERAGE, num_deferred=number))
-    assert (verdict.level, verdict.sentence) == ("well", said)
+    assert (verdict.level, verdict.sentence) == ("well", f"Yes: all 4 videos are complete.{said}")

@@ -18,13 +18,9 @@ class RowCost(NamedTuple):
 
 @dataclass(frozen=True)
 class Grant:
-    """A unit may be asked.
+    """A unit may be asked. `thinks`: False where no row of it may think."""
 
-    think_below   rows whose confidence is below it think where the gate would have them think, and others are deferred;
-                  0: none thinks; None: as the gate has it
-    """
-
-    think_below: float | None = None
+    thinks: bool = True
 
 
 Admission = Grant | Literal["wait", "refused"]
@@ -36,6 +32,11 @@ class Purse(Protocol):
 
     def take(self, unit: str, num_rows: int) -> Admission:
         """May this unit be asked? One that was let in, and whose worker died since, is let in again."""
+        ...
+
+    def pace(self) -> float | None:
+        """Of what is asked now, rows whose confidence is below it think where the gate would have them think. Others are
+        deferred. None: as the gate has it."""
         ...
 
     def settle(self, unit: str, rows: Sequence[RowCost]) -> None:

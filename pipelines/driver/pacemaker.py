@@ -1,6 +1,6 @@
 """Thinking at once, at a pace that leaves a first answer to every row and keeps to the budget.
 
-Of each unit that is to be asked the pacemaker says below which confidence its rows may think; the others are deferred.
+Of what is asked now the pacemaker says below which confidence rows may think; the others are deferred.
 It reckons from what answers took so far:
 
     to come    rows that are expected, less those that are done
@@ -65,13 +65,15 @@ class Pacemaker:
         with self._lock:
             if self._began_at is None:
                 self._began_at = self._clock()
-            below = self._bound()
         if self._purse is None:
-            return Grant(below)
+            return Grant()
         if self._purse.limit.thinking_tokens is not None:
-            return Grant(below if self._purse.fits_now(unit, num_rows) else 0.0)
-        said = self._purse.take(unit, num_rows)
-        return Grant(below) if isinstance(said, Grant) else said
+            return Grant(thinks=self._purse.fits_now(unit, num_rows))
+        return self._purse.take(unit, num_rows)
+
+    def pace(self) -> float | None:
+        with self._lock:
+            return self._bound()
 
     def settle(self, unit: str, rows: Sequence[RowCost]) -> None:
         if self._purse is not None:

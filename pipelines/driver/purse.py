@@ -52,6 +52,9 @@ class LocalPurse:
             self._has_refused = True
             return "refused"
 
+    def pace(self) -> None:
+        """All that is let in thinks."""
+
     def settle(self, unit: str, rows: Sequence[RowCost]) -> None:
         seconds = [row.first_seconds + row.think_seconds for row in rows]
         with self._lock:
@@ -106,6 +109,9 @@ class PurseOnRay:
     def take(self, unit: str, num_rows: int) -> Admission:
         return self._call("take", unit, num_rows, lost="refused")
 
+    def pace(self) -> float | None:
+        return self._call("pace", lost=0.0)
+
     def settle(self, unit: str, rows: Sequence[RowCost]) -> None:
         self._call("settle", unit, [*rows], lost=None)
 
@@ -138,6 +144,9 @@ class Kept:
 
     def take(self, unit: str, num_rows: int) -> Admission:
         return self._purse.take(unit, num_rows)
+
+    def pace(self) -> float | None:
+        return self._purse.pace()
 
     def settle(self, unit: str, rows: Sequence[RowCost]) -> None:
         self._purse.settle(unit, rows)

@@ -57,7 +57,7 @@ class ReasonStage:
         self, units: Sequence[DecodedUnit], *, think_below: float | None = None
     ) -> Iterator[tuple[int, AnsweredUnit]]:
         """`answer` of several units at once: each with its place among them, as it is answered. `think_below` bounds
-        who may think, as in `schemas.spending.Grant`."""
+        who may think, as in ClipFrames."""
         asked = {self._ask(decoded, think_below): place for place, decoded in enumerate(units)}
         for future in as_completed(asked):
             place = asked[future]

@@ -43,7 +43,7 @@ class AnsweringStage(Protocol):
         self, units: Sequence[DecodedUnit], *, think_below: float | None = None
     ) -> Iterator[tuple[int, AnsweredUnit]]:
         """Asks about all of them at once; each with its place among them as it is answered. `think_below` bounds who
-        may think, as in `schemas.spending.Grant`."""
+        may think, as in ClipFrames."""
         ...
 
     def num_questions_wanted(self) -> int | None:
@@ -59,12 +59,12 @@ class AnsweringStage(Protocol):
 
 @dataclass(frozen=True)
 class _Unit:
-    """A unit that is here, how to tell where it is, who may think, and what its answers took."""
+    """A unit that is here, how to tell where it is, whether its rows may think, and what its answers took."""
 
     decoded: DecodedUnit
     work: Work
     set_place: SetPlace
-    think_below: float | None
+    thinks: bool
     costs: list[RowCost]
 
 
@@ -118,21 +118,21 @@ class AnswerWorker:
         Waits until its purse has enough for the block. Raises StorageError, and what the stage raises.
         """
         if self._purse is None:
-            return self._answer(block, None, [])
+            return self._answer(block, True, [])
         # Before anything is at the engine: what is there has taken already, so that nothing waits for what waits.
         name, num_rows = str(self._work(block[0])), sum(map(_num_questions, block))
         grant = wait_for_grant(self._purse, name, num_rows)
         if grant is None:
             return []
         costs: list[RowCost] = []
-        receipts = self._answer(block, grant.think_below, costs)
+        receipts = self._answer(block, grant.thinks, costs)
         self._purse.settle(name, costs)
         return receipts
 
-    def _answer(self, block: Sequence[DecodedUnit], think_below: float | None, costs: list[RowCost]) -> list[Receipt]:
+    def _answer(self, block: Sequence[DecodedUnit], thinks: bool, costs: list[RowCost]) -> list[Receipt]:
         with ExitStack() as here:
             units = [
-                _Unit(unit, self._work(unit), here.enter_context(self._stage.occupancy.unit()), think_below, costs)
+                _Unit(unit, self._work(unit), here.enter_context(self._stage.occupancy.unit()), thinks, costs)
                 for unit in block
             ]
             asked = [unit for unit in units if unit.decoded.failure is None]
@@ -229,7 +229,9 @@ class AnswerWorker:
         for unit in units:
             reach("reason.before")
             unit.set_place("asked")
-        bound = {} if units[0].think_below is None else {"think_below": units[0].think_below}
+        # Asked now and not when the units came: many wait here, and the pace may be another one by then.
+        below = 0.0 if not units[0].thinks else None if self._purse is None else self._purse.pace()
+        bound = {} if below is None else {"think_below": below}
         for place, answered in self._stage.answer_each([unit.decoded for unit in units], **bound):
             reach("reason.after")
             units[place].costs.extend(cost_of(answer) for clip in answered.clips for answer in clip.answers)

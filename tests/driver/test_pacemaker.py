@@ -22,6 +22,11 @@ class Clock:
         return self.now
 
 
+def bound(pacemaker: Pacemaker, said: Grant) -> float:
+    pace = pacemaker.pace()
+    return 0.0 if not said.thinks else 2.0 if pace is None else pace
+
+
 def answer(pacemaker: Pacemaker, clock: Clock, confidences: np.ndarray, threshold: float = 0.9, over_at: float = 1e9):
     """One row after the other on one engine; (has an answer, thought) of each."""
     answered, thought = [], []
@@ -30,7 +35,7 @@ def answer(pacemaker: Pacemaker, clock: Clock, confidences: np.ndarray, threshol
         if said == "refused" or clock.now >= over_at:
             break
         assert isinstance(said, Grant)
-        below = threshold if said.think_below is None else min(threshold, said.think_below)
+        below = min(threshold, bound(pacemaker, said))
         thinks = bool(confidence < below)
         clock.now += FIRST + THINK * thinks
         pacemaker.settle(
@@ -83,11 +88,11 @@ def test_before_some_rows_are_seen_the_gate_decides_alone() -> None:
     purse = LocalPurse(Limit(thinking_tokens=10_000, row_tokens=TOKENS))
     pacemaker = Pacemaker(Course(num_rows=10_000), purse)
     for number in range(MIN_SEEN):
-        assert pacemaker.take(str(number), 1) == Grant(None)
+        assert pacemaker.take(str(number), 1) == Grant()
+        assert pacemaker.pace() is None
         pacemaker.settle(str(number), [RowCost(0.5, FIRST, THINK, TOKENS)])
-    said = pacemaker.take("another", 1)
-    assert isinstance(said, Grant)
-    assert said.think_below is not None
+    assert pacemaker.take("another", 1) == Grant()
+    assert pacemaker.pace() is not None
 
 
 @given(
@@ -101,8 +106,7 @@ def test_tokens_never_go_over_whatever_rows_write(limit, rows, num_rows) -> None
     for number, (confidence, tokens) in enumerate(rows):
         said = pacemaker.take(str(number), 1)
         assert isinstance(said, Grant)
-        may_think = said.think_below is None or (-1.0 if confidence is None else confidence) < said.think_below
-        spent = tokens if may_think and said.think_below != 0 else 0
+        spent = tokens if (-1.0 if confidence is None else confidence) < bound(pacemaker, said) and said.thinks else 0
         pacemaker.settle(str(number), [RowCost(confidence, 0.0, 0.0, spent)])
     assert purse.spent()[0] <= limit
     assert not pacemaker.has_refused()

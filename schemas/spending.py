@@ -35,7 +35,7 @@ class Purse(Protocol):
         ...
 
     def pace(self) -> float | None:
-        """Of what is asked now, rows whose confidence is below it think where the gate would have them think. Others are
+        """Below which confidence rows may think of what is asked now, where the gate would have them think. Others are
         deferred. None: as the gate has it."""
         ...
 

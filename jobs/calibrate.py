@@ -10,7 +10,8 @@ import typer
 
 from framegate.jobs.options import JobFile, JsonFile, parse_share
 from framegate.jobs.printing import make_console, print_table, say, write_json
-from framegate.schemas.certificate import Certificate, Claim
+from framegate.jobs.promise import ClaimName, ConfigId, Delta, Epsilon, QuestionIds, request_of
+from framegate.schemas.certificate import Certificate, Scope
 from framegate.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,26 +21,29 @@ EXIT_NO_THRESHOLD = 1
 _COLUMNS = ("question", "threshold", "exits", "changed", "audited", "rows", "bound", "missing")
 
 
-ClaimName = Annotated[
-    Claim, typer.Option("--claim", help="What is promised: see docs/certificates.md. The last two need labels.")
-]
-
-
 def calibrate_command(
     job: JobFile,
     claim: ClaimName = "agreement",
-    epsilon: Annotated[
-        str, typer.Option(metavar="SHARE", help="How much is lost at most, as a share of all rows.")
-    ] = "1%",
-    delta: Annotated[str, typer.Option(metavar="SHARE", help="The chance that this is wrong.")] = "5%",
+    questions: QuestionIds = None,
+    epsilon: Epsilon = "1%",
+    delta: Delta = "5%",
+    scope: Annotated[
+        Scope,
+        typer.Option(
+            "--scope", help="Of the rows that are there, or of a video to come that is drawn like those of the sample."
+        ),
+    ] = "archive",
+    draws: Annotated[
+        int,
+        typer.Option(
+            "--draws", min=1, max=1000, metavar="N", help="--scope future: so often one row of each video is drawn."
+        ),
+    ] = 1,
     by: Annotated[
         str | None,
         typer.Option(metavar="COLUMN", help="Also by the values of this column of the manifest.", show_default=False),
     ] = None,
-    config_id: Annotated[
-        str | None,
-        typer.Option("--config-id", metavar="ID", help="Of this one.", show_default="the job's last run's"),
-    ] = None,
+    config_id: ConfigId = None,
     min_rate: Annotated[
         str, typer.Option("--min-rate", metavar="SHARE", help="Leave out rows that were audited at a lower rate.")
     ] = "0%",
@@ -60,9 +64,11 @@ def calibrate_command(
     The claim agreement: of all rows of this archive at most --epsilon would have another answer had they thought; it
     is wrong with a chance of at most --delta. It is exact, needs no labels, and holds for any model and any video.
     accuracy: at most --epsilon fewer rows are right than if all had thought. error: at most --epsilon of all answers
-    are wrong. These two need labels (framegate label). Each question has a threshold of its own beside the common
-    one. What is found is kept in calibrations/ of the output, where
-    gate.threshold: {certificate: latest} finds it. No model is loaded and nothing is asked.
+    are wrong. precision, of yes/no questions: at most --epsilon of the rows answered with yes are not. recall: at most
+    --epsilon of the rows that are yes are not answered so. These four need labels (framegate label). Each question has
+    a threshold of its own beside the common one. --scope future promises the same of videos to come, on average, if
+    they are drawn like those of the sample: it needs some hundred videos. What is found is kept in calibrations/ of the
+    output, where gate.threshold: {certificate: latest} finds it. No model is loaded and nothing is asked.
 
     [bold]Exit codes[/bold]
 
@@ -79,21 +85,28 @@ def calibrate_command(
       framegate calibrate job.yaml --epsilon 0.5% --by camera
 
       framegate calibrate job.yaml --every-night --json calibration.json
+
+      framegate calibrate job.yaml --claim precision --question person --epsilon 10%
+
+      framegate calibrate job.yaml --scope future
     """
-    from framegate.pipelines.certify.of_output import Request, calibrate_output, store
+    from framegate.pipelines.certify.of_output import calibrate_output, store
     from framegate.pipelines.results.agreement import STRICT, Tolerance
     from framegate.schemas.job import load_job
 
     if every_night and dry_run:
         raise ConfigError("--every-night counts its looks by what is stored: leave --dry-run out")
     loaded = load_job(job)
-    request = Request(
-        job=Path(job).name,
-        audit=loaded.config.gate.audit,
-        config_id=config_id,
+    request = request_of(
+        loaded,
+        Path(job),
         claim=claim,
-        epsilon=parse_level("--epsilon", epsilon),
-        delta=parse_level("--delta", delta),
+        questions=questions,
+        config_id=config_id,
+        epsilon=epsilon,
+        delta=delta,
+        scope=scope,
+        num_draws=draws,
         by=by,
         min_rate=parse_share("--min-rate", min_rate) or 0.0,
         tolerance=Tolerance(
@@ -137,31 +150,41 @@ _PROMISES = {
     "agreement": "of the archive's rows exit with another answer than thinking gives",
     "accuracy": "fewer of the archive's rows are right than if all had thought",
     "error": "of the archive's answers are wrong",
+    "precision": "of the rows answered with yes are not",
+    "recall": "of the rows that are yes are not answered so",
 }
+_OF_VIDEOS = "of a video to come, on average over such videos, exits with another answer than thinking gives"
 
 
 def _describe(whole: Certificate) -> str:
-    audited = f"{whole.num_rows:,} of {whole.population:,} rows were audited"
-    if whole.claim != "agreement":
-        audited += f", {whole.num_labels:,} of them have a label"
-    if whole.threshold is None and whole.num_missing:
-        return (
-            f"no threshold can be certified: {audited}, which is {whole.num_missing:,} too few for epsilon"
-            f" {whole.epsilon:.3g} and delta {whole.delta:.3g}"
-        )
     if whole.threshold is None:
-        why = (
-            "too many of the surest ones change when they think"
-            if whole.claim == "agreement"
-            else "they do not show it"
-        )
-        return f"no threshold can be certified: {audited}, and {why} to promise epsilon {whole.epsilon:.3g}"
+        return f"no threshold can be certified: {_seen(whole)}{_why_none(whole)}"
     share = whole.num_exits / whole.num_rows
+    promise = _PROMISES[whole.claim] if whole.scope == "archive" else _OF_VIDEOS
+    of = f" of '{whole.question_id}'" if whole.question_id is not None else ""
     return (
-        f"threshold {whole.threshold:.6g}: with probability {1 - whole.delta:.2%} at most {whole.bound:.2%}"
-        f" {_PROMISES[whole.claim]} (asked for: {whole.epsilon:.2%}). {audited};"
+        f"threshold {whole.threshold:.6g}{of}: with probability {1 - whole.delta:.2%} at most {whole.bound:.2%}"
+        f" {promise} (asked for: {whole.epsilon:.2%}). {_seen(whole)};"
         f" {share:.1%} of them exit at it, of which {whole.num_different:,} change"
     )
+
+
+def _seen(whole: Certificate) -> str:
+    audited = f"{whole.num_rows:,} of {whole.population:,} rows were audited"
+    if whole.scope == "future":
+        audited += f", of {whole.num_videos:,} videos"
+    if whole.claim != "agreement":
+        audited += f", {whole.num_labels:,} of them have a label"
+    return audited
+
+
+def _why_none(whole: Certificate) -> str:
+    if whole.num_missing:
+        unit = " videos" if whole.scope == "future" else ""
+        levels = f"epsilon {whole.epsilon:.3g} and delta {whole.delta:.3g}"
+        return f", which is {whole.num_missing:,}{unit} too few for {levels}"
+    why = "too many of the surest ones change when they think" if whole.claim == "agreement" else "they do not show it"
+    return f", and {why} to promise epsilon {whole.epsilon:.3g}"
 
 
 def _row(name: str | None, made: Certificate, head: str = "question") -> dict[str, object]:
@@ -182,11 +205,3 @@ def _together(made: tuple[Certificate, ...] | list[Certificate]) -> str:
         return "none"
     first = made[0]
     return f"all {len(made)} hold together with probability {1 - first.delta * first.num_together:.2%}"
-
-
-def parse_level(option: str, text: str) -> float:
-    """A share above 0 and below 1. Raises ConfigError."""
-    share = parse_share(option, text)
-    if share is None or not 0 < share < 1:
-        raise ConfigError(f"{option} {text}: give a share above 0% and below 100%, such as 1% or 0.01")
-    return share

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from framegate.jobs.calibrate import ClaimName, parse_level
 from framegate.jobs.options import JobFile, JsonFile
 from framegate.jobs.printing import csv_cell, make_console, print_table, say, to_json, write_json
+from framegate.jobs.promise import ClaimName, ConfigId, Delta, Epsilon, QuestionIds, request_of
 from framegate.jobs.row_sinks import check_free, open_sink
 from framegate.schemas.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from framegate.pipelines.certify.label_list import Wanted
-    from framegate.pipelines.certify.of_output import Request
+    from framegate.pipelines.certify.request import Request
     from framegate.schemas.job import Job
 
 FORMATS = (".csv", ".jsonl", ".html")
@@ -29,6 +29,13 @@ _SHOWN = ("question_id", "video_uri", "start_seconds", "first_value", "second_va
 def label_command(
     job: JobFile,
     claim: ClaimName = "accuracy",
+    questions: QuestionIds = None,
+    spread: Annotated[
+        bool,
+        typer.Option(
+            "--spread", help="In place of a claim's rows: those that tell most of how often answers are right."
+        ),
+    ] = False,
     most: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="At most so many rows.")] = 50,
     out: Annotated[
         Path | None,
@@ -46,20 +53,17 @@ def label_command(
         ),
     ] = None,
     by: Annotated[str | None, typer.Option(metavar="NAME", help="--read: who says so.", show_default=False)] = None,
-    config_id: Annotated[
-        str | None,
-        typer.Option("--config-id", metavar="ID", help="Of this one.", show_default="the job's last run's"),
-    ] = None,
-    epsilon: Annotated[
-        str, typer.Option(metavar="SHARE", help="As for calibrate: rows that cannot matter are left out.")
-    ] = "1%",
-    delta: Annotated[str, typer.Option(metavar="SHARE", help="As for calibrate.")] = "5%",
+    config_id: ConfigId = None,
+    epsilon: Epsilon = "1%",
+    delta: Delta = "5%",
     json_file: JsonFile = None,
 ) -> None:
     """List the audited rows that a person should look at, most useful first, or read back what people say is right.
 
-    For the claim accuracy these are rows whose two answers differ; for error the first rows of the audit, whatever
-    their answers. A page (.html) shows the frames and saves a file of labels. Fill in the column label of a .csv or
+    For the claim accuracy these are rows whose two answers differ, as long as a label can still matter at --epsilon and
+    --delta; for error the first rows of the audit, whatever their answers; for precision the first that an answer says
+    yes to; for recall the first of yes/no questions. --spread lists those by which a report can best say how many
+    answers are right. A page (.html) shows the frames and saves a file of labels. Fill in the column label of a .csv or
     .jsonl, or save the page's file, and give it to --read. Labels lie below labels/ of the output; the latest of a row
     counts; rows without one are left open. A file in which one label is wrong is not stored at all.
 
@@ -70,9 +74,12 @@ def label_command(
       framegate label job.yaml --read labels.csv --by anna
 
       framegate label job.yaml --claim error --most 300 --out labels.csv
+
+      framegate label job.yaml --claim precision --question person --most 200 --out labels.html
+
+      framegate label job.yaml --spread --most 200 --out labels.html
     """
     from framegate.pipelines.certify.label_list import list_wanted
-    from framegate.pipelines.certify.of_output import Request
     from framegate.schemas.job import load_job
 
     if read is not None and (out is not None or by is None or not by.strip()):
@@ -80,19 +87,20 @@ def label_command(
     if out is not None and out.suffix not in FORMATS:
         raise ConfigError(f"--out {out}: the name must end in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
     loaded = load_job(job)
-    request = Request(
-        job=Path(job).name,
-        audit=loaded.config.gate.audit,
+    request = request_of(
+        loaded,
+        Path(job),
+        claim="error" if spread else claim,
+        questions=questions,
         config_id=config_id,
-        claim=claim,
-        epsilon=parse_level("--epsilon", epsilon),
-        delta=parse_level("--delta", delta),
+        epsilon=epsilon,
+        delta=delta,
     )
     if read is not None:
         _take(loaded, request, read, str(by).strip(), json_file)
         return
     check_free(out, is_forced=force)
-    wanted = list_wanted(loaded.config.output, request, most=most)
+    wanted = list_wanted(loaded.config.output, request, most=most, is_spread=spread)
     say(f"{len(wanted.rows):,} rows to label; {wanted.num_labels:,} of {wanted.num_rows:,} audited rows have a label")
     write_json(json_file, "label", [_exported(row) for row in wanted.rows])
     if out is None:

@@ -7,21 +7,31 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 CALIBRATION_ID: Final = r"\d{8}T\d{12}Z-[0-9a-f]{6}"  # of several within a second, the last is the latest
-Claim = Literal["agreement", "accuracy", "error"]
+Claim = Literal["agreement", "accuracy", "error", "precision", "recall"]
 """What at most `epsilon` is, of the rows that a certificate is about:
 
     agreement   the share that would have another answer had they thought
     accuracy    how much fewer of them are right than if all had thought
     error       the share whose answer is wrong
+    precision   of a yes/no question: of the rows that are answered with yes, the share that is not
+    recall      of a yes/no question: of the rows that are yes, the share that is not answered so
 """
 
-CLAIMS: Final[tuple[Claim, ...]] = ("agreement", "accuracy", "error")
+CLAIMS: Final[tuple[Claim, ...]] = ("agreement", "accuracy", "error", "precision", "recall")
+YES_NO_CLAIMS: Final[tuple[Claim, ...]] = ("precision", "recall")
+
+Scope = Literal["archive", "future"]
+"""What a certificate is about: `archive`, the rows that were there; `future`, a video to come that is drawn like those
+of the sample, on average over such videos. The second is made of the claim agreement alone."""
+
+SCOPES: Final[tuple[Scope, ...]] = ("archive", "future")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
     """One claim about the rows of an archive, or of one question in it, that holds with probability 1 - delta.
 
+    question_id     null: all rows; of the claims about yes and no, those of all yes/no questions that were chosen
     threshold       rows whose first answer is at least as sure may exit; None: none may
     num_rows        rows of the sample; `population`: rows that they were drawn from
     num_exits       rows of the sample that exit at the threshold; `num_different`: those that change when they think
@@ -29,6 +39,7 @@ class Certificate:
     num_missing     rows that the sample is short of before any threshold could be certified
     num_together    so many certificates hold together with that probability: each is made at delta / num_together
     num_labels      rows of the sample that a person has labelled, where the claim needs any
+    num_videos      videos that have a row in the sample, where the scope is `future`; `num_missing` is of videos then
     """
 
     claim: Claim
@@ -45,6 +56,8 @@ class Certificate:
     num_missing: int
     num_together: int = 1
     num_labels: int = 0
+    scope: Scope = "archive"
+    num_videos: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
+
+MIN_LABELS: Final = 10
+"""Labels of one question that count, below which nothing is estimated of how many of its answers are right."""
 
 
 @dataclass(frozen=True, kw_only=True)

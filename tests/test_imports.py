@@ -82,7 +82,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipelines.certify": {*WRITING, "pipelines.calibrate", "pipelines.reason.asking", "pipelines.results"},
     # Receipts of erasures say where the counts of seal records are too high.
     "pipelines.results": {*WRITING, "pipelines.erase", "pipelines.plan"},
-    "pipelines.report": {*WRITING, "pipelines.results"},
+    "pipelines.report": {*WRITING, "pipelines.certify", "pipelines.results"},
     "pipelines.lab": {*RUNNING, "pipelines.flow", "pipelines.deepen", "pipelines.audit", "pipelines.calibrate",
                       "pipelines.erase",
                       "pipelines.results",

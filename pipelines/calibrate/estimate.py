@@ -8,18 +8,20 @@ that bad predictions are not used (PPI++, Angelopoulos, Duchi and Zrnic 2023; st
 predictions that are the same for all rows it is the stratified mean of the labels.
 
 The interval is asymptotic (Student's t over clusters): deviations are summed within each cluster, such as a video,
-since its rows go together. It describes; to choose a threshold by it would promise nothing: `labelled.py` is for that.
+since its rows go together. Of a share, which lies between 0 and 1 and often near one of them, the interval is the exact
+binomial one of as many rows as would deviate as much (`estimate_share`). It describes; to choose a threshold by it
+would promise nothing: `labelled.py` is for that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 from framegate.pipelines.calibrate.audited import Floats, Ints, as_floats, codes_of
 from framegate.schemas.errors import InputError
@@ -79,6 +81,57 @@ def estimate_mean(
         num_labelled=int((~np.isnan(values)).sum()),
         num_clusters=num_clusters,
     )
+
+
+def estimate_share(
+    labels: npt.ArrayLike,
+    predictions: npt.ArrayLike,
+    *,
+    strata: npt.ArrayLike | None = None,
+    clusters: Sequence[Any] | npt.NDArray[Any] | None = None,
+    level: float = 0.95,
+) -> MeanEstimate:
+    """As `estimate_mean`, where a label is 0 or 1, with an interval that holds near 0 and 1 as well.
+
+    The estimate's variance is that of a share of so many independent rows (Korn and Graubard 1998); the interval is
+    theirs by Clopper and Pearson. A stratum whose labels are all alike shows no deviation, and yet may have some: each
+    is taken to deviate at least as half a label more of either kind would make it.
+    """
+    found = estimate_mean(labels, predictions, strata=strata, clusters=clusters, level=level)
+    values = np.asarray(labels, np.float64)
+    seen = ~np.isnan(values)
+    groups = np.arange(values.size) if clusters is None else codes_of(clusters, values.size, "clusters")[1]
+    num_seen_groups = int(np.unique(groups[seen]).size)
+    share = float(np.clip(found.mean, 0.0, 1.0))
+    if num_seen_groups < 2:
+        return replace(found, mean=share, low=float("nan"), high=float("nan"))
+    numbers = np.zeros(values.size, np.int64) if strata is None else np.asarray(strata, np.int64)
+    rows = _rows_alike(values, numbers, share, found.standard_error**2)
+    tails = stats.t.ppf((1 + level) / 2, np.array([max(found.num_labelled - 1, 1), num_seen_groups - 1]))
+    low, high = _binomial_ends(share, rows * float(tails[0] / tails[1]) ** 2, level)
+    return replace(found, mean=share, low=low, high=high)
+
+
+def _rows_alike(values: Floats, numbers: Ints, share: float, variance: float) -> float:
+    """So many independent rows would have a share with this variance; no more than where each stratum deviates at least
+    as half a label more of either kind makes it."""
+    smoothed = least = 0.0
+    for number in np.unique(numbers):
+        rows = numbers == number
+        seen = values[rows & ~np.isnan(values)]
+        weight, mean = rows.sum() / values.size, (seen.sum() + 0.5) / (seen.size + 1)
+        smoothed += weight * mean
+        least += weight**2 * mean * (1 - mean) / seen.size
+    most = smoothed * (1 - smoothed) / least
+    return float(min(most, share * (1 - share) / variance)) if variance > 0 and 0 < share < 1 else float(most)
+
+
+def _binomial_ends(share: float, num_rows: float, level: float) -> tuple[float, float]:
+    """Clopper and Pearson's interval; numbers of rows may be fractions."""
+    events, tail = share * num_rows, (1 - level) / 2
+    low = float(special.betaincinv(events, num_rows - events + 1, tail)) if events > 0 else 0.0
+    high = float(special.betaincinv(events + 1, num_rows - events, 1 - tail)) if events < num_rows else 1.0
+    return low, high
 
 
 def _correct(values: Floats, guesses: Floats, numbers: Ints) -> tuple[Floats, Floats, Floats]:

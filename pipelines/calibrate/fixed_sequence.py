@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from framegate.pipelines.calibrate.audited import Floats, lowest_above
-from framegate.pipelines.calibrate.wealth import log_factors, log_mean
+from framegate.pipelines.calibrate.wealth import log_factors, log_mean, log_wealth_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +53,36 @@ def descend(
     wealths = np.column_stack([top, top[:, None] + np.cumsum(steps, axis=1)[:, ends]])
     evidence = log_mean(wealths)
     return down_to_first_failure(confidence, confidence[changing][ends], evidence, delta=delta)
+
+
+def descend_in_order(
+    confidence: Floats,
+    thinking: Floats,
+    exiting: Floats,
+    *,
+    bound: float,
+    largest: float,
+    delta: float,
+    population: int | None,
+) -> Descent:
+    """As `descend`, of rows in the order of their draw, which are looked at after each of them.
+
+    A test passes where its wealth ever came to 1 / delta (Ville's inequality): however many rows there are when one
+    looks, and for whatever reason there are not more, the promise holds. population: see `log_wealth_path`.
+    """
+    changing = (thinking != exiting) & ~np.isnan(confidence)
+    steps = np.unique(confidence[changing])[::-1]
+
+    def evidence(values: Floats) -> float:
+        path = log_wealth_path(values, bound=bound, largest=largest, population=population)
+        return float(path.max(initial=0.0))
+
+    told = [evidence(thinking)]
+    for step in steps:
+        if told[-1] < -math.log(delta):
+            break
+        told.append(evidence(np.where(confidence >= step, exiting, thinking)))
+    return down_to_first_failure(confidence, steps[: len(told) - 1], np.array(told), delta=delta)
 
 
 def down_to_first_failure(confidence: Floats, steps: Floats, evidence: Floats, *, delta: float) -> Descent:

@@ -6,8 +6,10 @@ come, on average over videos, at most a share epsilon of its rows would have ano
 
 One row is drawn of each video. Its loss at a threshold is 1 with the probability that the promise is about, and the
 losses of different videos are independent: the exact binomial bound holds, and claim 1's proof with it. That leaves
-most rows unread. Several draws can be averaged: the wealth of each (`wealth.py`) is at least 1 / delta too seldom, and
-so is their mean, however they depend on each other (an average of e-values is an e-value, Vovk and Wang 2021).
+most rows unread. Where a part of each video's rows is known, as of an audit, the draw is from these: a uniform one of
+all its rows, since each is as likely to be among them. Several draws can be averaged: the wealth of each (`wealth.py`)
+is at least 1 / delta too seldom, and so is their mean, however they depend on each other (an average of e-values is an
+e-value, Vovk and Wang 2021).
 """
 
 from __future__ import annotations
@@ -28,13 +30,20 @@ from framegate.schemas.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class FutureCertificate:
-    """As AgreementCertificate, about videos to come. num_missing: videos that the sample is short of."""
+    """As AgreementCertificate, about videos to come.
+
+    num_exits, num_different: of all sampled rows. bound: of the share that is promised about; with several draws that
+    is epsilon, since a bet says no more than that it is below. num_missing: videos that the sample is short of.
+    """
 
     epsilon: float
     delta: float
     threshold: float | None
     num_videos: int
     num_rows: int
+    num_exits: int
+    num_different: int
+    bound: float
     num_draws: int
     num_missing: int
 
@@ -64,16 +73,21 @@ def certify_future(
     drawn = _draw(codes, len(names), num_draws, np.random.default_rng(seed))
     if num_draws == 1:
         found = certify_agreement(confidences[drawn[0]], different[drawn[0]], epsilon=epsilon, delta=delta)
-        threshold, needed = found.threshold, rows_needed(0, epsilon, delta)
+        threshold, bound, needed = found.threshold, found.bound, rows_needed(0, epsilon, delta)
     else:
         threshold = _averaged(confidences, different, drawn, epsilon, delta)
+        bound = 0.0 if threshold is None else epsilon
         needed = rows_without_loss(epsilon, 1.0, delta)
+    exits = confidences >= (2.0 if threshold is None else threshold)
     return FutureCertificate(
         epsilon=epsilon,
         delta=delta,
         threshold=threshold,
         num_videos=len(names),
         num_rows=confidences.size,
+        num_exits=int(exits.sum()),
+        num_different=int((exits & different).sum()),
+        bound=bound,
         num_draws=num_draws,
         num_missing=max(0, needed - len(names)),
     )

@@ -16,6 +16,10 @@ which has the same mean, and at most the value low + (high - low) / LOWEST_RATE.
 rows, labels are drawn independently, or so many of each stratum. Then E[product of factors] is at most the product of
 E[factors], since each factor falls where its own row gets a label (negative association, Joag-Dev and Proschan 1983);
 over the draw of rows, `wealth.py` has the proof. None of these falls as t grows: `fixed_sequence.py`, from 1 down.
+
+Precision and recall can also be tested row by row, in the order of the draw (`rank`). Then a row without a label counts
+as the worst that it may be, and the promise holds whenever one stops to label. Precision needs no label of a row that
+neither answer says yes to.
 """
 
 from __future__ import annotations
@@ -26,8 +30,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from framegate.pipelines.calibrate.audited import Bools, Floats, as_bools, as_confidence, as_floats
-from framegate.pipelines.calibrate.fixed_sequence import Descent, descend, down_to_first_failure
+from framegate.pipelines.calibrate.audited import Bools, Floats, Ints, as_bools, as_confidence, as_floats
+from framegate.pipelines.calibrate.fixed_sequence import Descent, descend, descend_in_order, down_to_first_failure
 from framegate.pipelines.calibrate.share import check_levels, most_events
 from framegate.schemas.errors import InputError
 
@@ -97,17 +101,19 @@ def certify_precision(
     precision: float,
     delta: float,
     rates: npt.ArrayLike | None = None,
+    rank: npt.ArrayLike | None = None,
+    population: int | None = None,
 ) -> LabelledCertificate:
     """The lowest threshold at which, of the rows that the gate answers with yes, at least so many are yes.
 
     yes_first, yes_second: whether each answer is yes; an answer that cannot be read is not. truth: 1, 0, or NaN where a
-    row has no label. rates: as in `certify_error`.
+    row has no label. rates: as in `certify_error`. rank: the order of the draw, in place of rates; rows without a label
+    count as the worst then, and the promise holds however many there are when one looks; population: rows that they
+    were drawn from.
     """
-    rows = _yes_no(confidence, yes_first, yes_second, truth, rates, target=precision, delta=delta)
-    false_yes = np.where(rows.has_label, (1 - rows.truth) * rows.weights, 0.0)
-    thinking, exiting = (np.where(yes, precision - 1 + false_yes, 0.0) for yes in (rows.seconds, rows.firsts))
-    largest = precision - 1 + 1 / rows.lowest_rate
-    found = descend(rows.confidence, thinking, exiting, bound=0.0, largest=largest, delta=delta)
+    rows = _yes_no(confidence, yes_first, yes_second, truth, rates, rank, population, target=precision, delta=delta)
+    thinking, exiting = (np.where(yes, precision - 1 + rows.no, 0.0) for yes in (rows.seconds, rows.firsts))
+    found = _descend(rows, thinking, exiting, largest=precision - 1 + 1 / rows.lowest_rate, delta=delta)
     return _certificate("precision", precision, delta, found, rows.is_labelled, "betting")
 
 
@@ -120,34 +126,38 @@ def certify_recall(
     recall: float,
     delta: float,
     rates: npt.ArrayLike | None = None,
+    rank: npt.ArrayLike | None = None,
+    population: int | None = None,
 ) -> LabelledCertificate:
     """The lowest threshold at which, of the rows that are yes, the gate answers at least so many with yes.
 
     See `certify_precision`.
     """
-    rows = _yes_no(confidence, yes_first, yes_second, truth, rates, target=recall, delta=delta)
-    is_yes = np.where(rows.has_label, rows.truth * rows.weights, 0.0)
-    not_yes = np.where(rows.has_label, (1 - rows.truth) * rows.weights, 0.0)
-    said_yes, said_no = recall - 1 + (1 - recall) * not_yes, recall * is_yes
+    rows = _yes_no(confidence, yes_first, yes_second, truth, rates, rank, population, target=recall, delta=delta)
+    said_yes, said_no = recall - 1 + (1 - recall) * rows.no, recall * rows.yes
     thinking, exiting = (np.where(yes, said_yes, said_no) for yes in (rows.seconds, rows.firsts))
-    found = descend(
-        rows.confidence, thinking, exiting, bound=0.0, largest=max(recall, 1 - recall) / rows.lowest_rate, delta=delta
-    )
+    found = _descend(rows, thinking, exiting, largest=max(recall, 1 - recall) / rows.lowest_rate, delta=delta)
     return _certificate("recall", recall, delta, found, rows.is_labelled, "betting")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _YesNo:
-    """Rows of a yes/no question. Without rates: only those with a label, each of weight 1."""
+    """Rows of a yes/no question: without rates and ranks only those with a label.
+
+    yes, no: the weight of a row where the truth is this, 0 where it is the other one. Of a row without a label both are
+    0 with rates, since labels stand for it, and 1 in the order of ranks, where the worse of them counts.
+    population: None also where rows have no order.
+    """
 
     confidence: Floats
     firsts: Bools
     seconds: Bools
-    truth: Floats
-    has_label: Bools
-    weights: Floats
+    yes: Floats
+    no: Floats
     lowest_rate: float
     is_labelled: Bools
+    is_in_order: bool
+    population: int | None
 
 
 def _yes_no(
@@ -156,6 +166,8 @@ def _yes_no(
     yes_second: npt.ArrayLike,
     truth: npt.ArrayLike,
     rates: npt.ArrayLike | None,
+    rank: npt.ArrayLike | None,
+    population: int | None,
     *,
     target: float,
     delta: float,
@@ -166,17 +178,45 @@ def _yes_no(
     seconds = as_bools(yes_second, confidences.size, "yes_second")
     truths = _as_marks(truth, confidences.size, "truth")
     has_label = ~np.isnan(truths)
-    kept = has_label if rates is None else np.ones_like(has_label)
-    weights = np.ones(confidences.size) if rates is None else _weights(rates, has_label)
+    if rates is not None and rank is not None:
+        raise InputError("give the rates of labels or the order of the draw, not both")
+    if population is not None and confidences.size > population:
+        raise InputError(
+            f"{confidences.size} rows were sampled of an archive of {population}; a sample has each row once"
+        )
+    kept, weights = _kept(has_label, rates, None if rank is None else as_floats(rank, confidences.size, "rank"))
+    unknown = 0.0 if rank is None else 1.0
     return _YesNo(
         confidence=confidences[kept],
         firsts=firsts[kept],
         seconds=seconds[kept],
-        truth=np.where(has_label, truths, 0.0)[kept],
-        has_label=has_label[kept],
-        weights=weights[kept],
+        yes=np.where(has_label, truths * weights, unknown)[kept],
+        no=np.where(has_label, (1 - truths) * weights, unknown)[kept],
         lowest_rate=1.0 if rates is None else LOWEST_RATE,
         is_labelled=has_label,
+        is_in_order=rank is not None,
+        population=population,
+    )
+
+
+def _kept(has_label: Bools, rates: npt.ArrayLike | None, ranks: Floats | None) -> tuple[Ints, Floats]:
+    """Places of the rows that a test looks at, in order, and the weight of each row's label. In the order of ranks none
+    behind the last label could help."""
+    if ranks is not None:
+        order = np.argsort(ranks, kind="stable")
+        labelled = np.flatnonzero(has_label[order])
+        return order[: int(labelled[-1]) + 1 if labelled.size else 0], np.ones(has_label.size)
+    if rates is not None:
+        return np.arange(has_label.size), _weights(rates, has_label)
+    return np.flatnonzero(has_label), np.ones(has_label.size)
+
+
+def _descend(rows: _YesNo, thinking: Floats, exiting: Floats, *, largest: float, delta: float) -> Descent:
+    """Tests of a mean of at most 0."""
+    if not rows.is_in_order:
+        return descend(rows.confidence, thinking, exiting, bound=0.0, largest=largest, delta=delta)
+    return descend_in_order(
+        rows.confidence, thinking, exiting, bound=0.0, largest=largest, delta=delta, population=rows.population
     )
 
 

@@ -10,12 +10,13 @@ such rows: what lies below it is a uniform draw at a lower rate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from framegate.pipelines.results.agreement import SECOND_VALUE, STRICT, Tolerance, differs_sql
 from framegate.pipelines.results.kept_rows import list_columns, quote_name
@@ -30,7 +31,8 @@ _DECIDED: Final = (
     " ('confident', 'unsure', 'deferred', 'audit', 'asked', 'no_box', 'empty_box', 'fallback')"
 )
 _COUNTS: Final = """
-    SELECT question_hash, any_value(question_id) AS question_id, {group} AS group_value,
+    SELECT question_hash, any_value(question_id) AS question_id, any_value(answer_type) AS answer_type,
+        {group} AS group_value,
         count(*) FILTER ({covered}) AS num_rows, count(*) FILTER (NOT coalesce({covered}, false)) AS num_uncovered,
         least(min(audit_rate) FILTER ({covered}), min(audit_rank) FILTER ({covered} AND gate_reason = 'deferred'))
             AS lowest_rate,
@@ -41,7 +43,8 @@ _COUNTS: Final = """
 _SAMPLE: Final = """
     SELECT video_id, video_uri, clip_index, start_seconds, end_seconds, question_hash, question_id, question,
         question_options, answer_type, {group} AS group_value, confidence_first, {differs} AS differs, audit_rank,
-        num_answer_tokens, num_thinking_tokens, answer_first_value AS first_value, {second} AS second_value
+        num_answer_tokens, num_thinking_tokens, answer_first_value AS first_value, {second} AS second_value,
+        answer, written_at
     FROM current WHERE {decided} AND {rate} AND {covered} AND audit_rank < {lowest}
     ORDER BY audit_rank, question_hash"""
 
@@ -80,6 +83,12 @@ class AuditRows:
         """Whether rows were grouped, and any has a value."""
         return any(row["group_value"] is not None for row in self.counts)
 
+    def of_questions(self, hashes: Collection[str]) -> AuditRows:
+        """Those of some questions alone."""
+        among = pc.field("question_hash").isin(list(hashes))
+        counts = [row for row in self.counts if row["question_hash"] in hashes]
+        return replace(self, rows=self.rows.filter(among), counts=counts)
+
     def count_by(self, name: str) -> dict[Any, int]:
         """Rows of the archive by `question_hash` or `group_value`, without those of which none is covered."""
         found: dict[Any, int] = {}
@@ -102,6 +111,27 @@ def read_audit_rows(
     Raises ConfigError where no row was audited, where rows were drawn by another unit or salt than the ones named, or
     `by` is no column; StorageError.
     """
+    found = find_audit_rows(views, unit=unit, salt=salt, by=by, min_rate=min_rate, tolerance=tolerance)
+    if found is None:
+        raise ConfigError(
+            "no row of this config_id was audited, so that nothing can be said of what the gate loses; set gate.audit"
+            " in the job, such as {rate: 0.01}, and run it"
+        )
+    _check_ranks(found.rows, found.sample)
+    return found
+
+
+def find_audit_rows(
+    views: Views,
+    *,
+    unit: AuditUnit = "row",
+    salt: str = "",
+    by: str | None = None,
+    min_rate: float = 0.0,
+    tolerance: Tolerance = STRICT,
+) -> AuditRows | None:
+    """As `read_audit_rows`; None where no row was audited. Whether rows were drawn by that unit and salt is not looked
+    at, which is enough for what describes and promises nothing."""
     group = "NULL" if by is None else _column(views, by)
     terms = {
         "group": group,
@@ -114,13 +144,9 @@ def read_audit_rows(
     counts = select(views, _COUNTS.format(**terms)).to_pylist()
     lowest = min((row["lowest_rate"] for row in counts if row["lowest_rate"]), default=None)
     if lowest is None:
-        raise ConfigError(
-            "no row of this config_id was audited, so that nothing can be said of what the gate loses; set gate.audit"
-            " in the job, such as {rate: 0.01}, and run it"
-        )
+        return None
     rows = select(views, _SAMPLE.format(**terms, lowest=repr(lowest)))
     sample = AuditSample(rate=lowest, unit=unit, salt=salt)
-    _check_ranks(rows, sample)
     return AuditRows(rows=rows, counts=counts, sample=sample, tolerance=tolerance)
 
 

@@ -1,29 +1,28 @@
-"""Certificates that need labels: of the whole sample, and of each question with delta divided among them."""
+"""The claims accuracy and error, which need labels: of the whole sample, and of each question with delta divided."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 
 from framegate.pipelines.calibrate.accuracy import certify_accuracy
 from framegate.pipelines.calibrate.labelled import certify_error
 from framegate.pipelines.certify.labelled_rows import LabelledRows
+from framegate.pipelines.certify.made import Made
 from framegate.schemas.certificate import Certificate, Claim
 from framegate.schemas.errors import ConfigError
 
 
-def certify_by_labels(
-    labelled: LabelledRows, claim: Claim, *, epsilon: float, delta: float
-) -> tuple[Certificate, tuple[Certificate, ...]]:
-    """The certificate of the archive, and one of each question; these hold together.
+def certify_by_label(
+    labelled: LabelledRows, claim: Claim, questions: Mapping[str, str], *, epsilon: float, delta: float
+) -> Made:
+    """The certificate of the archive, and one of each of these questions (ids by hashes).
 
     Raises ConfigError where clips were sampled and not rows, or the claim has no label to stand on.
     """
     found = labelled.found
-    if found.sample.unit != "row":
-        raise ConfigError(
-            f"the claim {claim} is made of rows that were drawn one by one, and gate.audit.unit is {found.sample.unit};"
-            " calibrate the claim agreement, or audit by row"
-        )
+    check_unit(labelled, claim)
     if claim == "error" and not labelled.num_leading:
         raise ConfigError(
             "no label can be used for the claim error: it needs those of the first rows in the order of the audit;"
@@ -31,15 +30,23 @@ def certify_by_labels(
         )
     everything = np.ones(found.rows.num_rows, bool)
     whole = _certify(labelled, claim, everything, None, None, epsilon, delta, found.population, 1)
-    populations = found.count_by("question_hash")
-    ids = {row["question_hash"]: row["question_id"] for row in found.counts}
+    populations = found.of_questions(questions).count_by("question_hash")
     hashes = np.array(found.rows.column("question_hash").to_pylist(), object)
     level = delta / max(len(populations), 1)
-    questions = tuple(
-        _certify(labelled, claim, hashes == one, ids[one], one, epsilon, level, number, len(populations))
+    of_questions = [
+        _certify(labelled, claim, hashes == one, questions[one], one, epsilon, level, number, len(populations))
         for one, number in populations.items()
-    )
-    return whole, questions
+    ]
+    return Made(whole=whole, questions=of_questions)
+
+
+def check_unit(labelled: LabelledRows, claim: Claim) -> None:
+    """Raises ConfigError where clips were sampled and not rows."""
+    if (unit := labelled.found.sample.unit) != "row":
+        raise ConfigError(
+            f"the claim {claim} is made of rows that were drawn one by one, and gate.audit.unit is {unit}; calibrate"
+            " the claim agreement, or audit by row"
+        )
 
 
 def _certify(

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from framegate.pipelines.certify.audit_rows import AuditRows, read_audit_rows
-from framegate.pipelines.certify.labelled_rows import label_rows
-from framegate.pipelines.certify.of_output import Request
+import pyarrow as pa
+
+from framegate.pipelines.certify.labelled_rows import LabelledRows, label_rows
+from framegate.pipelines.certify.request import Request, choose_questions, open_asked, read_asked
+from framegate.pipelines.certify.spread import spread_wanted
 from framegate.pipelines.commit.labels import delete_labels, put_labels, read_labels
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.tombstones import read_tombstones
 from framegate.pipelines.reason.asking.answers import parse_answer
 from framegate.pipelines.results.view_sql import text_literal
-from framegate.pipelines.results.views import Views, open_views, select
+from framegate.pipelines.results.views import Views, select
 from framegate.schemas.config import OutputConfig
-from framegate.schemas.errors import ConfigError, InputError
+from framegate.schemas.errors import InputError
 from framegate.schemas.keys import uri_digest
 from framegate.schemas.label import Label
 from framegate.schemas.qa import Question
@@ -43,19 +44,26 @@ class Wanted:
     num_rows: int
 
 
-def list_wanted(config: OutputConfig, request: Request, *, most: int) -> Wanted:
-    """At most so many rows that the claim of the request needs labels of, most useful first.
+def list_wanted(config: OutputConfig, request: Request, *, most: int, is_spread: bool = False) -> Wanted:
+    """At most so many rows that the claim of the request needs labels of, most useful first; of the questions that it
+    names, where it names any. `is_spread`: in place of a claim's, those that tell most of how often answers are right.
 
-    Raises ConfigError where there is no audited row, StorageError.
+    Raises ConfigError where there is no audited row, or the claim cannot be made of such questions; StorageError.
     """
-    with _open(config, request) as views:
-        config_id = _config_id(views)
-        found = _read(views, request)
+    with open_asked(config, request, with_clips=True) as (views, config_id):
+        found = read_asked(views, request)
+        found = found.of_questions(choose_questions(found, request))
         labelled = label_rows(found, read_labels(Output.open(config), config_id))
-        wanted = labelled.wanted(request.claim, epsilon=request.epsilon, delta=request.delta, most=most).to_pylist()
+        wanted = _wanted(labelled, request, most, is_spread).to_pylist()
         pictures = _thumbnails(views, {row["video_id"] for row in wanted})
         rows = [{**row, "thumbnail": pictures.get((row["video_id"], row["clip_index"]))} for row in wanted]
         return Wanted(config_id=config_id, rows=rows, num_labels=labelled.num_labels, num_rows=found.rows.num_rows)
+
+
+def _wanted(labelled: LabelledRows, request: Request, most: int, is_spread: bool) -> pa.Table:
+    if is_spread:
+        return labelled.listed(spread_wanted(labelled, most))
+    return labelled.listed(labelled.wanted(request.claim, epsilon=request.epsilon, delta=request.delta)[:most])
 
 
 def take_labels(
@@ -66,8 +74,8 @@ def take_labels(
     `given` are rows with KEY and LABEL. All of them are stored or, where one is wrong, none. Raises InputError,
     ConfigError, StorageError.
     """
-    with _open(config, request) as views:
-        config_id, found = _config_id(views), _read(views, request)
+    with open_asked(config, request) as (views, config_id):
+        found = read_asked(views, request)
     known = {tuple(row[name] for name in KEY): row for row in found.rows.to_pylist()}
     labels: list[Label] = []
     wrong: list[str] = []
@@ -99,27 +107,6 @@ def _put(
     gone = {label.video_id for label in labels if uri_digest(known[label.key]["video_uri"]) in erased}
     delete_labels(output, config_id, gone)
     return num_new
-
-
-def _open(config: OutputConfig, request: Request) -> AbstractContextManager[Views]:
-    job = None if request.config_id else request.job
-    return open_views(config.uri, config.storage_options, config_id=request.config_id, job=job)
-
-
-def _config_id(views: Views) -> str:
-    if views.config_id is None:
-        raise ConfigError("the job has not run yet, so that there is nothing to label; run it, or give --config-id")
-    return views.config_id
-
-
-def _read(views: Views, request: Request) -> AuditRows:
-    return read_audit_rows(
-        views,
-        unit=request.audit.unit,
-        salt=request.audit.salt,
-        min_rate=request.min_rate,
-        tolerance=request.tolerance,
-    )
 
 
 def _thumbnails(views: Views, video_ids: set[str]) -> dict[tuple[str, int], bytes]:

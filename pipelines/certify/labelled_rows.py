@@ -3,11 +3,13 @@
 accuracy   rows whose answers differ; of the others both are right, or neither
 error      the first rows in the order of the audit's rank, whatever their answers: these are a uniform draw. Rows
            with a label behind the first one without are left out, since others may have been labelled for a reason
+precision  rows that one of the two answers says yes to, in the order of the rank
+recall     all rows of yes/no questions, in the order of the rank
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from framegate.pipelines.calibrate.accuracy import labels_wanted
+from framegate.pipelines.calibrate.audited import Ints
 from framegate.pipelines.certify.audit_rows import AuditRows
 from framegate.pipelines.results.agreement import STRICT, compare
 from framegate.schemas.certificate import Claim
@@ -28,11 +31,16 @@ LISTED: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledRows:
-    """The sample with its labels. Arrays have one value for each row: 1, 0, or NaN where there is no label."""
+    """The sample with its labels. Arrays have one value for each row: 1, 0, or NaN where there is no label.
+
+    `final_right` is of the answer that stands in the row.
+    """
 
     found: AuditRows
     first_right: np.ndarray
     second_right: np.ndarray
+    final_right: np.ndarray
+    is_yes: np.ndarray
 
     @property
     def differs(self) -> np.ndarray:
@@ -45,6 +53,16 @@ class LabelledRows:
         return self.second_right - self.first_right
 
     @property
+    def first_says_yes(self) -> np.ndarray:
+        """bool (n,)"""
+        return _is_yes(self.found.rows.column("first_value").to_pylist())
+
+    @property
+    def second_says_yes(self) -> np.ndarray:
+        """bool (n,): a second answer that cannot be read leaves the first."""
+        return _is_yes(_second_or_first(self.found.rows))
+
+    @property
     def num_labels(self) -> int:
         return int((~np.isnan(self.first_right)).sum())
 
@@ -54,13 +72,18 @@ class LabelledRows:
         missing = np.flatnonzero(np.isnan(self.first_right))
         return int(missing[0]) if missing.size else len(self.first_right)
 
-    def wanted(self, claim: Claim, *, epsilon: float, delta: float, most: int) -> pa.Table:
-        """The rows that a person should look at next, most useful first: the columns of LISTED."""
+    def wanted(self, claim: Claim, *, epsilon: float, delta: float) -> Ints:
+        """Places of the rows that a person should look at next, most useful first."""
+        is_open = np.isnan(self.first_right)
         if claim == "accuracy":
-            places = labels_wanted(self.found.confidence, self.differs, self.gain, epsilon=epsilon, delta=delta)
-        else:
-            places = np.flatnonzero(np.isnan(self.first_right))
-        return self.found.rows.select(list(LISTED)).take(pa.array(places[:most]))
+            return labels_wanted(self.found.confidence, self.differs, self.gain, epsilon=epsilon, delta=delta)
+        if claim == "precision":
+            is_open &= self.first_says_yes | self.second_says_yes
+        return np.flatnonzero(is_open)
+
+    def listed(self, places: Ints) -> pa.Table:
+        """These rows with the columns of LISTED."""
+        return self.found.rows.select(list(LISTED)).take(pa.array(places))
 
 
 def label_rows(found: AuditRows, labels: Mapping[tuple[str, int, str], Label]) -> LabelledRows:
@@ -69,12 +92,7 @@ def label_rows(found: AuditRows, labels: Mapping[tuple[str, int, str], Label]) -
     keys = zip(*(found.rows.column(name).to_pylist() for name in names), strict=True)
     told = [labels[key].answer if key in labels else None for key in keys]
     rows = found.rows.append_column("label", pa.array(told, pa.string()))
-    second = pa.array(
-        [there if there is not None else first for first, there in zip(
-            rows.column("first_value").to_pylist(), rows.column("second_value").to_pylist(), strict=True
-        )],
-        pa.string(),
-    )  # fmt: skip
+    second = pa.array(_second_or_first(rows), pa.string())
     rows = rows.set_column(rows.schema.get_field_index("second_value"), "second_value", second)
     has_label = np.array([text is not None for text in told], bool)
 
@@ -82,7 +100,22 @@ def label_rows(found: AuditRows, labels: Mapping[tuple[str, int, str], Label]) -
         same = np.array([one is True for one in compare(rows, name, "label", found.tolerance)], np.float64)
         return np.where(has_label, same, np.nan)
 
-    return LabelledRows(found=found, first_right=right("first_value"), second_right=right("second_value"))
+    return LabelledRows(
+        found=found,
+        first_right=right("first_value"),
+        second_right=right("second_value"),
+        final_right=right("answer"),
+        is_yes=np.where(has_label, _is_yes(told), np.nan),
+    )
+
+
+def _second_or_first(rows: pa.Table) -> list[str | None]:
+    columns = (rows.column(name).to_pylist() for name in ("first_value", "second_value"))
+    return [first if second is None else second for first, second in zip(*columns, strict=True)]
+
+
+def _is_yes(values: Sequence[str | None]) -> np.ndarray:
+    return np.array([value is not None and value.strip().lower() == "yes" for value in values], bool)
 
 
 def _differs(rows: pa.Table) -> np.ndarray:

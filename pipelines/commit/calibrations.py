@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -31,13 +32,24 @@ def put_calibration(output: Output, calibration: Calibration) -> str:
     return uri
 
 
-def read_calibrations(output: Output, config_id: str | None = None) -> list[Calibration]:
-    """The oldest first; of all config_ids, or of one. Raises StorageError where one of them cannot be read."""
+def read_calibrations(
+    output: Output, config_id: str | None = None, *, on_damaged: Callable[[StorageError], None] | None = None
+) -> list[Calibration]:
+    """The oldest first; of all config_ids, or of one. Raises StorageError where one of them cannot be read, unless
+    `on_damaged` is told of it."""
     uris = sorted(
         (info.uri for info in output.list("calibrations", config_id) if info.uri.endswith(".json")),
         key=lambda uri: uri.rpartition("/")[2],
     )
-    return [_parse(uri, data) for uri, data in output.store.read_many(uris)]
+    found: list[Calibration] = []
+    for uri, data in output.store.read_many(uris):
+        try:
+            found.append(_parse(uri, data))
+        except StorageError as error:
+            if on_damaged is None:
+                raise
+            on_damaged(error)
+    return found
 
 
 def _parse(uri: str, data: bytes) -> Calibration:

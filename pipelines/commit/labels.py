@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Final
@@ -23,7 +23,9 @@ from framegate.schemas.label import Label
 
 NAME: Final = r"config_id=[0-9a-f]{16}/[0-9a-f]{16}/\d{7,}-[0-9a-f]{16}-\d{8}T\d{6}Z-[0-9a-f]{12}\.json"
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
-_PARTS: Final = re.compile(r"([0-9a-f]{16})/(\d{7,})-([0-9a-f]{16})-(\d{8}T\d{6}Z)-[0-9a-f]{12}\.json$")
+_PARTS: Final = re.compile(
+    r"config_id=([0-9a-f]{16})/([0-9a-f]{16})/(\d{7,})-([0-9a-f]{16})-(\d{8}T\d{6}Z)-[0-9a-f]{12}\.json$"
+)
 _PUT_THREADS: Final = 16
 
 
@@ -45,16 +47,26 @@ def put_labels(output: Output, config_id: str, labels: Iterable[Label]) -> int:
 
 def read_labels(output: Output, config_id: str) -> dict[tuple[str, int, str], Label]:
     """The label that counts of each row that has any, by its key. Raises StorageError where one cannot be read."""
-    found: dict[tuple[str, int, str], Label] = {}
+    return {label.key: label for _, label in list_labels(output, config_id)}
+
+
+def list_labels(
+    output: Output, config_id: str | None = None, *, on_damaged: Callable[[StorageError], None] | None = None
+) -> Iterator[tuple[str, Label]]:
+    """Every label with its config_id, of all or of one; of several labels of a row the one that counts comes last.
+
+    Raises StorageError where one cannot be read, unless `on_damaged` is told of it.
+    """
     uris = sorted(info.uri for info in output.list("labels", config_id) if _PARTS.search(info.uri))
     for uri, data in output.store.read_present(uris):
         if data is None:  # erased meanwhile
             continue
-        label = _parse(uri, data)
-        before = found.get(label.key)
-        if before is None or before.labelled_at <= label.labelled_at:
-            found[label.key] = label
-    return found
+        try:
+            yield _parse(uri, data)
+        except StorageError as error:
+            if on_damaged is None:
+                raise
+            on_damaged(error)
 
 
 def delete_labels(output: Output, config_id: str, video_ids: Iterable[str]) -> None:
@@ -64,13 +76,15 @@ def delete_labels(output: Output, config_id: str, video_ids: Iterable[str]) -> N
         output.store.delete([info.uri for info in output.store.list(folder)])
 
 
-def _parse(uri: str, data: bytes) -> Label:
+def _parse(uri: str, data: bytes) -> tuple[str, Label]:
     parts = _PARTS.search(uri)
     assert parts is not None
-    video_id, clip_index, question_hash, stamp = parts.groups()
+    config_id, video_id, clip_index, question_hash, stamp = parts.groups()
     try:
         told = json.loads(data)
-        return Label(
+        if not isinstance(told["answer"], str) or not isinstance(told["labelled_by"], str):
+            raise TypeError("answer and labelled_by are texts")
+        return config_id, Label(
             video_id=video_id,
             clip_index=int(clip_index),
             question_hash=question_hash,

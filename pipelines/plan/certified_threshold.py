@@ -9,7 +9,7 @@ from framegate.pipelines.commit.calibrations import read_calibrations
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.reason.strategies.protocol import Strategy
-from framegate.schemas.certificate import Calibration, Certificate
+from framegate.schemas.certificate import YES_NO_CLAIMS, Calibration, Certificate
 from framegate.schemas.config.gate import LATEST, CertifiedThreshold, GatedConfig
 from framegate.schemas.errors import ConfigError
 from framegate.schemas.job import Job
@@ -55,8 +55,8 @@ def _find(output: Output, config_id: str, asked: CertifiedThreshold) -> Calibrat
         )
     if not any(_fitting([one.whole], asked)):
         raise ConfigError(
-            f"gate.threshold: the calibration {asked.certificate} promises {one.whole.claim} at epsilon"
-            f" {one.whole.epsilon:g} and delta {one.whole.delta:g}, and the job asks for {asked.claim} at"
+            f"gate.threshold: the calibration {asked.certificate} promises {_promise(one.whole)} at epsilon"
+            f" {one.whole.epsilon:g} and delta {one.whole.delta:g}, and the job asks for {_promise(asked)} at"
             f" {asked.epsilon:g} and {asked.delta:g}"
         )
     return one
@@ -68,10 +68,14 @@ def _fitting(made: Iterable[Certificate], asked: CertifiedThreshold) -> Sequence
     return [
         one
         for one in made
-        if one.claim == asked.claim
+        if (one.claim, one.scope) == (asked.claim, asked.scope)
         and one.epsilon <= asked.epsilon
         and one.delta * one.num_together <= asked.delta * spare
     ]
+
+
+def _promise(of: Certificate | CertifiedThreshold) -> str:
+    return of.claim if of.scope == "archive" else f"{of.claim} of videos to come"
 
 
 def _threshold(
@@ -82,8 +86,14 @@ def _threshold(
     if asked.otherwise is not None:
         return asked.otherwise
     where = f"config_id {config_id}" if question is None else f"question '{question.id}' under config_id {config_id}"
+    if question is not None and asked.claim in YES_NO_CLAIMS and question.type != "yes_no":
+        raise ConfigError(
+            f"gate.threshold: the claim {asked.claim} is about yes/no questions, and '{question.id}' is of type"
+            f" {question.type}; give gate.threshold.otherwise for it, or a threshold of its own in the question bank"
+        )
     why = "no calibration" if made is None else "the calibration lets nothing exit"
     raise ConfigError(
-        f"gate.threshold: no threshold is certified of {where} at epsilon {asked.epsilon:g} and delta {asked.delta:g}"
-        f" ({why}); run framegate calibrate, or give gate.threshold.otherwise for the time until then"
+        f"gate.threshold: no threshold is certified of {where} for {_promise(asked)} at epsilon {asked.epsilon:g} and"
+        f" delta {asked.delta:g} ({why}); run framegate calibrate, or give gate.threshold.otherwise for the time until"
+        " then"
     )

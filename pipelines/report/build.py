@@ -24,6 +24,7 @@ from framegate.pipelines.report.rows import NightRows, read_rows
 from framegate.pipelines.report.saving import find_saving
 from framegate.pipelines.report.timeline import find_timeline
 from framegate.pipelines.report.trust import find_trust
+from framegate.pipelines.report.truth import Truth, find_truth
 from framegate.pipelines.report.verdict import judge_attention, judge_cost, judge_coverage, judge_end, judge_trust
 from framegate.pipelines.results.views import open_views
 from framegate.schemas.clock import now
@@ -77,11 +78,12 @@ def _build(config: OutputConfig, request: Request) -> Report:
     with open_views(config.uri, config.storage_options) as views:
         scope = find_scope(_of_job(read_runs(output), request.job), run_id=request.run_id, compare=request.compare)
         rows = read_rows(views, scope, by=request.by)
-        return _find_all(rows, scope, request, config.uri, num_erased, request.time_zone or _zone_of(output))
+        truth = find_truth(output, config, scope.config_id)
+        return _find_all(rows, truth, scope, request, config.uri, num_erased, request.time_zone or _zone_of(output))
 
 
 def _find_all(
-    rows: NightRows, scope: Scope, request: Request, output_uri: str, num_erased: int, time_zone: str
+    rows: NightRows, truth: Truth, scope: Scope, request: Request, output_uri: str, num_erased: int, time_zone: str
 ) -> Report:
     at, zone = now(), ZoneInfo(time_zone)
     ended, saving = find_ended(rows, scope, at), find_saving(rows)
@@ -100,7 +102,7 @@ def _find_all(
             judge_end(ended, zone),
             judge_cost(cost, saving),
             judge_coverage(coverage),
-            judge_trust(trust),
+            judge_trust(trust, truth),
             judge_attention(attention),
         ),
         ended=ended,
@@ -108,6 +110,7 @@ def _find_all(
         saving=saving,
         coverage=coverage,
         trust=trust,
+        truth=truth,
         attention=attention,
         timeline=find_timeline(rows),
         comparison=find_comparison(rows, scope, is_asked=request.compare is not None),

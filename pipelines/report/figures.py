@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from framegate.pipelines.report.truth import Truth
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -330,6 +332,7 @@ class Report:
     saving: Saving
     coverage: Coverage
     trust: Trust
+    truth: Truth
     attention: Attention
     timeline: Timeline
     comparison: Comparison | None

@@ -16,6 +16,8 @@ from framegate.pipelines.report.links import link_to
 from framegate.pipelines.report.page import STYLE, make_environment, read_packaged
 
 TEMPLATE = "label_form.html"
+MAX_CHOICES = 8
+"""Options of a question, up to which each can be chosen; another one is written."""
 
 
 def render_label_form(rows: Sequence[Mapping[str, Any]], *, config_id: str, link: str | None) -> str:
@@ -25,7 +27,7 @@ def render_label_form(rows: Sequence[Mapping[str, Any]], *, config_id: str, link
             **row,
             "place": place,
             "link": link_to(row["video_uri"], row["start_seconds"], link),
-            "answers": list(dict.fromkeys(value for value in (row["first_value"], row["second_value"]) if value)),
+            "answers": _answers(row),
         }
         for place, row in enumerate(rows)
     ]
@@ -37,3 +39,10 @@ def render_label_form(rows: Sequence[Mapping[str, Any]], *, config_id: str, link
         style=Markup(read_packaged(STYLE)),
         version=version("framegate"),
     )
+
+
+def _answers(row: Mapping[str, Any]) -> list[str]:
+    """What can be chosen: both answers, and all others that there are, of yes and no, or of few options."""
+    options = list(row["question_options"] or ())
+    others = ["yes", "no"] if row["answer_type"] == "yes_no" else options if len(options) <= MAX_CHOICES else []
+    return list(dict.fromkeys(value for value in (row["first_value"], row["second_value"], *others) if value))

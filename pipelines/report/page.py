@@ -21,6 +21,7 @@ from framegate.pipelines.report.drawings import MAX_LANES, draw_all
 from framegate.pipelines.report.figures import Report
 from framegate.pipelines.report.saving import MIN_ROWS
 from framegate.schemas.escape import escape
+from framegate.schemas.label import MIN_LABELS
 
 TEMPLATE = "page.html"
 STYLE = "page.css"
@@ -37,6 +38,7 @@ def render_page(report: Report) -> str:
         style=Markup(read_packaged(STYLE)),
         version=version("framegate"),
         min_rows=MIN_ROWS,
+        min_labels=MIN_LABELS,
         max_lanes=MAX_LANES,
     )
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from framegate.pipelines.report.figures import Attention, Cost, Coverage, Ended, Saving, Trust, Verdict
 from framegate.pipelines.report.saving import MIN_ROWS
 from framegate.pipelines.report.say import say_interval, say_length, say_money, say_number, say_share, say_time
+from framegate.pipelines.report.truth import Truth
 
 MANY: Final = 0.1
 """A share of unparsed answers, or of videos without answers, above which somebody must act."""
@@ -90,7 +91,7 @@ def _judge_videos(question: str, coverage: Coverage) -> Verdict:
     return _verdict(question, level, sentence, "complete")
 
 
-def judge_trust(trust: Trust) -> Verdict:
+def judge_trust(trust: Trust, truth: Truth) -> Verdict:
     question = "Is it still right?"
     rows = sum(each.num_rows for each in trust.questions)
     if not rows:
@@ -100,10 +101,24 @@ def judge_trust(trust: Trust) -> Verdict:
     said = [f"answers have shifted in {_names(drifted)}"] if drifted else []
     said += [f"{say_share(unread)} of the answers cannot be used"] if unread > FEW else []
     if said:
-        return _verdict(question, "act" if unread > MANY else "look", f"Look: {' and '.join(said)}.", "right")
+        sentence = f"Look: {' and '.join(said)}{_by_labels(truth)}."
+        return _verdict(question, "act" if unread > MANY else "look", sentence, "right")
     against = "; no question has drifted" if any(each.drift is not None for each in trust.questions) else ""
     nothing = "all answers could be read" if not unread else f"{say_share(unread)} of the answers cannot be used"
-    return _verdict(question, "well", f"As far as answers tell: {nothing}{against}.", "right")
+    sentence = f"As far as answers tell: {nothing}{against}{_by_labels(truth)}."
+    return _verdict(question, "well", sentence, "right")
+
+
+def _by_labels(truth: Truth) -> str:
+    """The question that is answered worst by its labels; nothing where no question has enough of them."""
+    known = [(each.share, each.question_id) for each in truth.questions if each.share is not None]
+    if not known:
+        return ""
+    share, question_id = min(known, key=lambda each: each[0].mean)
+    interval = f"{say_share(share.low)} to {say_share(share.high)}"
+    return f"; by labels {say_share(share.mean)} ({interval}) of the answers to {question_id} are right" + (
+        ", the least" if len(known) > 1 else ""
+    )
 
 
 def judge_attention(attention: Attention) -> Verdict:

@@ -10,9 +10,11 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 
+from framegate.pipelines.results.calibration_table import create_calibrations
 from framegate.pipelines.results.clip_table import create_clips
 from framegate.pipelines.results.current import Records, create_current, find_current
 from framegate.pipelines.results.events import create_events
+from framegate.pipelines.results.label_table import create_labels
 from framegate.pipelines.results.opened import Opened
 from framegate.pipelines.results.questions import create_questions
 from framegate.pipelines.results.run_table import create_runs, of_config
@@ -110,6 +112,8 @@ MAKERS: Final[dict[str, Maker]] = {
         needs=(),
         make=lambda making: create_runs(making.opened, of_config(making.records.runs, making.opened.config_id)),
     ),
+    "calibrations": Maker(needs=(), make=lambda making: create_calibrations(making.opened)),
+    "labels": Maker(needs=("answers",), make=lambda making: create_labels(making.opened, lambda: making.known_videos)),
     "current": Maker(needs=("answers",), make=_make_current),
     "questions": Maker(needs=("answers",), make=lambda making: create_questions(making.opened, making.current)),
     "events": Maker(needs=("current",), make=lambda making: create_events(making.opened, making.records.time_zone)),
@@ -118,5 +122,8 @@ MAKERS: Final[dict[str, Maker]] = {
 }
 """`events` is a macro of that name as well, and `answers_at` is one alone."""
 
-VIEW_NAMES: Final = frozenset(MAKERS)
+YIELDING: Final = frozenset({"calibrations", "labels"})
+"""Views that a person's own file or event of that name takes the place of: they came later than such names."""
+
+VIEW_NAMES: Final = frozenset(MAKERS) - YIELDING
 """What no event of rules can be called."""

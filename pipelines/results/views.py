@@ -20,7 +20,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -122,7 +122,7 @@ class Views(Opened):
     def comment(self) -> None:
         """Makes all views and stores the meanings of all columns, which takes some 15 ms."""
         self.make_all()
-        comment_all(self)
+        comment_all(self, self.makers)
 
 
 @contextmanager
@@ -168,7 +168,8 @@ def open_views(
             raise ConfigError(f"a setting of the query is refused: {one_sentence(error)}") from error
         create_tables(connection, views.files, views.output.store, terms.files)
         _set(connection, _LOCKS)
-        yield views
+        hidden = {name.lower() for name in terms.files}
+        yield replace(views, makers={name: made for name, made in views.makers.items() if name not in hidden})
 
 
 def _set(connection: duckdb.DuckDBPyConnection, settings: Mapping[str, str]) -> None:

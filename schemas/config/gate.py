@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from framegate.schemas.audit_sample import AuditSample, AuditUnit
-from framegate.schemas.certificate import CALIBRATION_ID, Claim
+from framegate.schemas.certificate import CALIBRATION_ID, YES_NO_CLAIMS, Claim, Scope
 from framegate.schemas.config.part import Part
 
 LATEST: Final = "latest"
@@ -92,7 +92,10 @@ class CertifiedThreshold(Part):
     """A threshold that `framegate calibrate` has certified, in place of a number. Changes no answer."""
 
     certificate: str = Field(description="`latest`, or the id of a calibration")
-    claim: Claim = Field(default="agreement", description="what is promised; the last two need labels")
+    claim: Claim = Field(default="agreement", description="what is promised; all but `agreement` need labels")
+    scope: Scope = Field(
+        default="archive", description="of the rows that are there, or `future`: of videos to come that are drawn alike"
+    )
     epsilon: float = Field(default=0.01, gt=0, lt=1, description="at most so much is lost, by the claim")
     delta: float = Field(default=0.05, gt=0, lt=1, description="the chance that this is wrong is at most so high")
     per: Literal["archive", "question"] = Field(
@@ -110,6 +113,16 @@ class CertifiedThreshold(Part):
                 f"'{text}' is neither `{LATEST}` nor the id of a calibration, as 20261130T081500123456Z-0a1b2c"
             )
         return text
+
+    @model_validator(mode="after")
+    def _is_promised(self) -> CertifiedThreshold:
+        if self.claim in YES_NO_CLAIMS and self.per != "question":
+            raise ValueError(
+                f"the claim {self.claim} is about yes/no questions; say per: question, and otherwise: for the others"
+            )
+        if self.scope == "future" and self.claim != "agreement":
+            raise ValueError(f"scope: future is there for the claim agreement, not for {self.claim}")
+        return self
 
 
 THRESHOLD_KINDS: Final = ("a number", "a certificate")

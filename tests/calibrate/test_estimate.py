@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from framegate.pipelines.calibrate.estimate import estimate_mean
+from framegate.pipelines.calibrate.estimate import estimate_mean, estimate_share
+from framegate.pipelines.calibrate.share import lower_bound
 from framegate.schemas.errors import InputError
 
 
@@ -81,3 +82,46 @@ def test_what_cannot_be_estimated() -> None:
     one = estimate_mean([1.0, 0.0], np.zeros(2), clusters=["a", "a"])
     assert one.mean == 0.5
     assert np.isnan([one.low, one.high]).all()
+
+
+def test_of_rows_that_are_alike_the_interval_is_the_exact_one() -> None:
+    found = estimate_share(np.ones(50), np.full(50, 0.5))
+    assert (found.mean, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(lower_bound(50, 50, 0.025))
+    some = estimate_share(np.r_[np.ones(90), np.zeros(10)], np.full(100, 0.5))
+    assert (some.low, some.high) == pytest.approx((0.824, 0.951), abs=0.004)  # Clopper and Pearson's of 90 in 100
+
+
+def test_a_stratum_of_a_few_labels_that_are_alike_is_not_taken_to_be_known() -> None:
+    """Nine rows in ten lie in a stratum of ten labels, all right: that could be 70 %."""
+    labels = np.r_[np.ones(10), np.full(890, np.nan), np.arange(100) % 2]
+    found = estimate_share(labels, np.full(1000, 0.5), strata=np.repeat([0, 1], [900, 100]))
+    assert found.mean == pytest.approx(0.95)
+    assert found.low < 0.8
+    assert estimate_mean(labels, np.full(1000, 0.5), strata=np.repeat([0, 1], [900, 100])).low > 0.9
+
+
+@pytest.mark.parametrize(("share", "num_labels"), [(0.98, 60), (0.98, 300), (0.9, 120), (0.5, 60)])
+def test_intervals_of_a_share_cover_near_its_ends(share: float, num_labels: int) -> None:
+    """Videos of 1 to 15 rows, some of which are answered worse; predictions that tell a part of it."""
+    random = np.random.default_rng(int(1000 * share) + num_labels)
+    covered = 0
+    for _ in range(300):
+        sizes = random.integers(1, 16, 120)
+        videos = np.repeat(np.arange(120), sizes)
+        chances = np.where(random.random(120) < 0.2, max(0.0, 1 - 3 * (1 - share)), 1 - (1 - share) * 0.5)
+        right = (random.random(videos.size) < chances[videos]).astype(float)
+        guesses = np.clip(chances[videos] + random.normal(0, 0.05, videos.size), 0, 1)
+        has_label = np.isin(np.arange(videos.size), random.choice(videos.size, num_labels, replace=False))
+        found = estimate_share(np.where(has_label, right, np.nan), guesses, clusters=videos)
+        mean = 0.2 * max(0.0, 1 - 3 * (1 - share)) + 0.8 * (1 - (1 - share) * 0.5)
+        covered += found.low <= mean <= found.high
+        assert 0 <= found.low <= found.mean <= found.high <= 1
+    assert covered / 300 >= 0.92
+
+
+def test_labels_of_one_cluster_give_no_interval() -> None:
+    labels = np.r_[np.ones(5), np.full(5, np.nan)]
+    found = estimate_share(labels, np.full(10, 0.5), clusters=np.repeat([0, 1], 5))
+    assert found.mean == 1.0
+    assert np.isnan([found.low, found.high]).all()

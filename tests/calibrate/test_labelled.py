@@ -19,7 +19,7 @@ from framegate.pipelines.calibrate.labelled import (
 )
 from framegate.pipelines.calibrate.neyman import allocate_labels, guessed_deviations, label_strata
 from framegate.pipelines.calibrate.share import upper_bound
-from framegate.pipelines.calibrate.wealth import log_factors, log_wealth
+from framegate.pipelines.calibrate.wealth import log_factors, log_wealth, log_wealth_path
 from framegate.schemas.errors import InputError
 
 NAN = float("nan")
@@ -73,6 +73,105 @@ def test_precision_and_recall_are_tested_down_to_the_first_failure(rows, target:
         found = certify(confidence, yes_first == 1, yes_second == 1, truth, **{figure: target}, delta=0.3)
         assert found.threshold == down(confidence, passes)
         assert (found.figure, found.target) == (figure, target)
+
+
+def worst_losses(figure: str, target: float, yes, truth):
+    """Of rows in which nobody knows the truth, the larger of the two."""
+    kinds = [np.full(truth.size, value) for value in (0.0, 1.0)]
+    known = [np.where(np.isnan(truth), kind, truth) for kind in kinds]
+    if figure == "precision":
+        return np.max([yes * (target - each) for each in known], axis=0)
+    return np.max([each * (target - yes) for each in known], axis=0)
+
+
+@given(
+    st.lists(st.tuples(ROW, st.sampled_from([0.0, 1.0, NAN])), max_size=40),
+    st.sampled_from([0.6, 0.8]),
+    st.one_of(st.none(), st.integers(0, 30)),
+    st.randoms(use_true_random=False),
+)
+def test_in_the_order_of_the_draw_the_unknown_is_the_worst(rows, target: float, more: int | None, random) -> None:
+    confidence, yes_first, yes_second = (np.array([row[place] for row, _ in rows], np.float64) for place in range(3))
+    truth = np.array([value for _, value in rows], np.float64)
+    rank = np.array([random.random() for _ in rows])
+    order = np.argsort(rank)
+    population = None if more is None else len(rows) + more
+    last = int(np.flatnonzero(~np.isnan(truth[order]))[-1]) + 1 if (~np.isnan(truth)).any() else 0
+    for figure, certify in (("precision", certify_precision), ("recall", certify_recall)):
+
+        def passes(t: float, figure: str = figure) -> bool:
+            yes = np.where(confidence >= t, yes_first, yes_second)
+            losses = worst_losses(figure, target, yes, truth)[order][:last]
+            largest = target if figure == "precision" else max(target, 1 - target)
+            path = log_wealth_path(losses, bound=0.0, largest=largest, population=population)
+            return path.max(initial=0.0) >= math.log(1 / 0.3)
+
+        found = certify(
+            confidence, yes_first == 1, yes_second == 1, truth, **{figure: target}, delta=0.3, rank=rank,
+            population=population,
+        )  # fmt: skip
+        assert found.threshold == down(confidence[order][:last], passes)
+
+
+@given(st.lists(st.tuples(ROW, st.sampled_from([0.0, 1.0, NAN])), max_size=40), st.data())
+def test_a_label_never_raises_the_threshold_of_precision_and_recall(rows, data: st.DataObject) -> None:
+    confidence, yes_first, yes_second = (np.array([row[place] for row, _ in rows], np.float64) for place in range(3))
+    truth = np.array([value for _, value in rows], np.float64)
+    told = np.where(np.isnan(truth), data.draw(st.sampled_from([0.0, 1.0])), truth)
+    for name, certify in (("precision", certify_precision), ("recall", certify_recall)):
+        before, after = (
+            certify(
+                confidence, yes_first == 1, yes_second == 1, each, **{name: 0.6}, delta=0.4, rank=np.arange(len(rows))
+            )
+            for each in (truth, told)
+        )
+        assert before.threshold is None or (after.threshold is not None and after.threshold <= before.threshold)
+
+
+def test_precision_needs_no_label_of_what_nobody_answers_with_yes() -> None:
+    random = np.random.default_rng(4)
+    said, confidence = random.random(600) < 0.3, random.random(600)
+    truth = np.where(said, 1.0, NAN)
+    found = certify_precision(confidence, said, said, truth, precision=0.9, delta=0.05, rank=np.arange(600))
+    assert (found.threshold, found.num_labelled) == (confidence[: np.flatnonzero(said)[-1] + 1].min(), said.sum())
+
+
+def yes_no_archive(random, size: int = 3000):
+    """Second answers are right but for 4 %; first ones are wrong the more often the lower their confidence."""
+    truth = random.random(size) < 0.4
+    confidence = random.random(size)
+    second = truth ^ (random.random(size) < 0.04)
+    first = truth ^ (random.random(size) < 0.03 + 0.5 * (1 - confidence) ** 2)
+    return confidence, first, second, truth.astype(float)
+
+
+@pytest.mark.parametrize(("name", "target"), [("precision", 0.85), ("recall", 0.85)])
+def test_the_promise_of_yes_and_no_holds_however_one_stops(name: str, target: float) -> None:
+    """Whoever looks after each hundred labels, and stops once a threshold pleases, breaks it in at most delta."""
+    random = np.random.default_rng(17)
+    confidence, first, second, truth = yes_no_archive(random)
+    certify = certify_precision if name == "precision" else certify_recall
+    order = np.argsort(-confidence)
+    answers = np.array([np.where(confidence >= t, first, second) for t in confidence[order]])
+    right = (answers * truth).sum(axis=1)
+    figures = right / (answers.sum(axis=1) if name == "precision" else truth.sum())
+    broken = certified = 0
+    for _ in range(120):
+        rows = random.choice(confidence.size, 900, replace=False)
+        lowest = 2.0
+        for number in (150, 300, 500, 700, 900):
+            told = np.where(np.arange(900) < number, truth[rows], NAN)
+            found = certify(
+                confidence[rows], first[rows], second[rows], told, **{name: target}, delta=0.1, rank=np.arange(900),
+                population=confidence.size,
+            )  # fmt: skip
+            lowest = min(lowest, 2.0 if found.threshold is None else found.threshold)
+        if lowest < 2:
+            certified += 1
+            broken += figures[np.flatnonzero(confidence[order] >= lowest)[-1]] < target
+    assert figures.min() < target < figures[0]
+    assert certified > 60
+    assert broken / 120 <= 0.1 + 3 * math.sqrt(0.09 / 120)
 
 
 @given(
@@ -186,6 +285,14 @@ def test_weighted_labels_of_yes_and_no(certify) -> None:
         (lambda: certify_error([0.5], [1.0], [0.0], alpha=0.1, delta=0.1, rates=[NAN]), "rate of labels is nan"),
         (lambda: certify_error([0.5], [1.0], [0.0], alpha=0, delta=0.1), "epsilon is 0"),
         (lambda: certify_recall([0.5], [True], [True], [2.0], recall=0.9, delta=0.1), "truth is 2"),
+        (
+            lambda: certify_recall([0.5], [True], [True], [1.0], recall=0.9, delta=0.1, rates=[1.0], rank=[0.1]),
+            "the rates of labels or the order of the draw, not both",
+        ),
+        (
+            lambda: certify_precision([0.5], [True], [True], [1.0], precision=0.9, delta=0.1, rank=[0.1], population=0),
+            "1 rows were sampled of an archive of 0",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(call, says: str) -> None:

@@ -35,6 +35,8 @@ def test_one_row_of_each_video_is_the_exact_test() -> None:
     found = certify_future(video, confidence, differs, epsilon=0.02, delta=0.05)
     assert found.threshold == certify_agreement(confidence, differs, epsilon=0.02, delta=0.05).threshold
     assert (found.num_videos, found.num_rows, found.num_missing) == (400, 400, 0)
+    same = certify_agreement(confidence, differs, epsilon=0.02, delta=0.05)
+    assert (found.bound, found.num_exits, found.num_different) == (same.bound, same.num_exits, same.num_different)
 
 
 def test_many_rows_of_few_videos_are_few() -> None:
@@ -60,6 +62,31 @@ def test_the_promise_holds_for_videos_to_come(num_draws: int) -> None:
     assert certified > 140
     assert broken / 150 <= 0.1 + 3 * math.sqrt(0.09 / 150)
     assert rows_broken > broken  # rows of a video are not independent draws of the future
+
+
+@pytest.mark.parametrize("num_draws", [1, 10])
+def test_the_promise_holds_where_a_part_of_each_video_is_audited(num_draws: int) -> None:
+    """Long videos are the worse ones. It is about videos that have an audited row, each as often as it has one."""
+    random = np.random.default_rng(12)
+    lengths, hard, rate = np.array([4, 60]), np.array([0.0, 0.12]), 0.05
+    chances = 1 - (1 - rate) ** lengths
+    weights = chances / chances.sum()
+    broken = certified = 0
+    for repeat in range(150):
+        kinds = random.integers(0, 2, 900)
+        video = np.repeat(np.arange(900), lengths[kinds])
+        is_hard = hard[kinds][video]
+        confidence = random.random(video.size)
+        differs = random.random(video.size) < is_hard * (1 - confidence)
+        rows = random.random(video.size) < rate
+        found = certify_future(
+            video[rows], confidence[rows], differs[rows], epsilon=0.03, delta=0.1, num_draws=num_draws, seed=repeat
+        )
+        if found.threshold is not None:
+            certified += 1
+            broken += weights @ hard * (1 - found.threshold) ** 2 / 2 > 0.03
+    assert certified > 100
+    assert broken / 150 <= 0.1 + 3 * math.sqrt(0.09 / 150)
 
 
 def test_a_threshold_of_several_draws_falls_with_their_number_of_rows() -> None:

@@ -26,7 +26,8 @@ HALF = AuditSample(rate=0.5, salt="framegate")
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """`changed` is the share of rows that thinking changes at the lowest confidence; it falls to 0 at the highest."""
+    """`changed` is the share of rows that thinking changes at the lowest confidence; it falls to 0 at the highest.
+    `says`: every first answer. `more`: other columns."""
 
     num_films: int = 40
     num_clips: int = 25
@@ -37,6 +38,8 @@ class Archive:
     seed: int = 1
     rate_in_rows: float | None = -1.0
     cameras: tuple[str, ...] = ("north", "south")
+    says: str = "yes"
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         rng = np.random.default_rng(self.seed)
@@ -47,7 +50,7 @@ class Archive:
                 for question in self.questions:
                     confidence = round(float(rng.uniform(0.5, 1)), 6)
                     changes = bool(rng.uniform() < self.changed[question.id] * (1 - confidence) / 0.5)
-                    yield film.row(clip, question, "yes") | self._gated(film, clip, question, confidence, changes)
+                    yield film.row(clip, question, self.says) | self._gated(film, clip, question, confidence, changes)
 
     def _gated(self, film: Film, clip: int, question: Question, confidence: float, changes: bool) -> dict[str, Any]:
         rank = self.sample.rank_if_in(clip_key(film.video_id, clip), question.hash)
@@ -56,11 +59,12 @@ class Archive:
             rank = None
         is_unsure = confidence < THRESHOLD
         thinks = is_unsure or rank is not None
-        second = ("no" if changes else "yes") if thinks else None
+        other = "no" if self.says == "yes" else "yes"
+        second = (other if changes else self.says) if thinks else None
         return {
-            "answer": second if is_unsure else "yes",
-            "answer_first": "yes",
-            "answer_first_value": "yes",
+            "answer": second if is_unsure else self.says,
+            "answer_first": self.says,
+            "answer_first_value": self.says,
             "answer_second": second,
             "answer_second_value": second,
             "confidence_first": confidence,
@@ -70,6 +74,7 @@ class Archive:
             "threshold": THRESHOLD,
             "audit_rank": rank,
             "audit_rate": rate,
+            **self.more,
         }
 
 

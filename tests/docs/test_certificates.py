@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from framegate.pipelines.calibrate.labelled import certify_precision, certify_recall
 from framegate.pipelines.calibrate.looks import delta_of_look
 from framegate.pipelines.calibrate.share import rows_needed
 from framegate.pipelines.calibrate.wealth import FRACTIONS, log_wealth_of_counts, passes
@@ -22,6 +23,23 @@ def test_rows_that_claim_1_needs() -> None:
     for row in table:
         epsilon = float(row[0].removesuffix(" %")) / 100
         assert [number(cell) for cell in row[1:]] == [rows_needed(k, epsilon, 0.05) for k in (0, 1, 2, 3, 5)]
+
+
+def test_yes_answers_that_precision_needs() -> None:
+    table = [row for row in rows(section(PAGE, "Claim 3: error, precision and recall, with labels")) if "%" in row[0]]
+    assert [row[0] for row in table] == ["90 %", "95 %", "99 %"]
+    for row in table:
+        target = float(row[0].removesuffix(" %")) / 100
+        for wrong, cell in zip((0, 1, 2, 3, 5), row[1:], strict=True):
+            for num_rows, is_enough in ((number(cell) - 1, False), (number(cell), True)):
+                truth = np.r_[np.zeros(wrong), np.ones(num_rows - wrong)]
+                said = np.ones(num_rows, np.bool_)
+                for certify, name in ((certify_precision, "precision"), (certify_recall, "recall")):
+                    arrays = (said, said, truth) if name == "precision" else (truth == 1, truth == 1, np.ones(num_rows))
+                    found = certify(
+                        np.full(num_rows, 0.9), *arrays, **{name: target}, delta=0.05, rank=np.arange(num_rows)
+                    )
+                    assert (found.threshold is not None) is is_enough, (name, target, wrong)
 
 
 def test_rows_that_looks_need() -> None:

@@ -64,6 +64,44 @@ def test_too_few_rows_exit_with_1(framegate: Framegate, output: Output, tmp_path
     assert "too few for epsilon 0.01 and delta 0.05" in result.output
 
 
+def test_videos_to_come_are_certified_by_their_number(framegate: Framegate, output: Output, tmp_path: Path) -> None:
+    put(output, Archive(num_films=400, num_clips=4))
+    command = ("calibrate", str(write_job(tmp_path)), "--config-id", CONFIG_ID, "--scope", "future")
+    result = framegate(*command, "--epsilon", "5%", "--draws", "5")
+    assert result.exit_code == 0, result.output
+    [kept] = read_calibrations(output, CONFIG_ID)
+    assert (kept.whole.scope, kept.whole.num_videos > 300) == ("future", True)
+    assert "of a video to come, on average over such videos" in " ".join(result.output.split())
+    assert f"rows were audited, of {kept.whole.num_videos} videos" in " ".join(result.output.split())
+    few = framegate(*command, "--epsilon", "0.1%")
+    assert few.exit_code == 1
+    assert f"which is {kept.whole.num_videos * -1 + 2995:,} videos too few" in " ".join(few.output.split())
+
+
+def test_precision_of_a_question_by_labels(framegate: Framegate, output: Output, tmp_path: Path) -> None:
+    put(output, Archive(num_films=60))
+    job, path = str(write_job(tmp_path)), tmp_path / "labels.jsonl"
+    named = (job, "--config-id", CONFIG_ID, "--claim", "precision", "--question", "black_seen")
+    without = framegate("calibrate", *named, "--epsilon", "10%")
+    assert without.exit_code == 2
+    assert "framegate label --claim precision lists the rows" in " ".join(without.output.split())
+    assert framegate("label", *named, "--most", "400", "--out", str(path)).exit_code == 0
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {row["question_id"] for row in rows} == {"black_seen"}
+    path.write_text("".join(json.dumps(row | {"label": row["second_value"]}) + "\n" for row in rows))
+    read = framegate("label", job, "--config-id", CONFIG_ID, "--read", str(path), "--by", "anna")
+    assert f"{len(rows)} labels stored" in read.output
+    result = framegate("calibrate", *named, "--epsilon", "10%")
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.output.split())
+    [kept] = read_calibrations(output, CONFIG_ID)
+    assert (
+        f"threshold {kept.whole.threshold:.6g} of 'black_seen': with probability 95.00% at most 10.00% of the rows"
+        in told
+    )
+    assert f"{len(rows)} of them have a label" in told
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -71,6 +109,11 @@ def test_too_few_rows_exit_with_1(framegate: Framegate, output: Output, tmp_path
         (("--every-night", "--dry-run"), "--every-night counts its looks by what is stored"),
         (("--delta", "2"), "--delta 2: give a share from 0% to 100%"),
         (("--by", "site"), "'site' is no column of the manifests of this output; it has camera"),
+        (("--question", "people"), "--question people: no row of such a question was audited"),
+        (("--claim", "recall", "--question", "first_colour"), "the claim recall is about yes/no questions"),
+        (("--claim", "error", "--scope", "future"), "the scope future is there for the claim agreement"),
+        (("--draws", "5"), "5 draws of a row of each video are for the scope future alone"),
+        (("--claim", "error", "--by", "camera"), "groups of rows are certified for the claim agreement"),
         ((), "the job has not run yet"),
     ],
 )
@@ -81,4 +124,4 @@ def test_what_is_wrong_is_one_sentence(
     named = ("--config-id", CONFIG_ID) if options else ()
     result = framegate("calibrate", str(write_job(tmp_path)), *named, *options)
     assert result.exit_code == 2
-    assert said in result.output
+    assert said in " ".join(result.output.split())

@@ -78,6 +78,26 @@ def test_a_page_shows_both_answers_and_loads_nothing(
     assert "https://" not in page
 
 
+def test_a_spread_list_is_of_all_confidences(label: Callable[..., Result], output: Output, tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    result = label("--spread", "--most", "60", "--out", str(path))
+    assert result.exit_code == 0, result.output
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 60
+    assert len({round(float(row["confidence_first"]), 1) for row in rows}) == 6
+    assert {row["first_value"] == row["second_value"] for row in rows} == {True, False}
+
+
+def test_a_page_offers_yes_and_no_where_both_answers_are_the_same(
+    label: Callable[..., Result], output: Output, tmp_path: Path
+) -> None:
+    path = tmp_path / "labels.html"
+    assert label("--claim", "recall", "--out", str(path), "--most", "9").exit_code == 0
+    page = path.read_text()
+    assert page.count('value="yes"') == page.count('value="no"') == 9
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

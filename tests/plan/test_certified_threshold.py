@@ -119,6 +119,30 @@ def test_certificates_at_once_promise_what_all_of_them_do(output: Output) -> Non
     assert settle(output, per="question", otherwise=0.97).by_question == ((Q.hash, 0.97), (N.hash, 0.7))
 
 
+def test_one_of_videos_to_come_is_not_one_of_the_archive(output: Output) -> None:
+    put(output, 0, certificate(0.9))
+    future = put(output, 1, certificate(0.8, scope="future", num_videos=400))
+    assert settle(output).threshold == 0.9
+    assert settle(output, scope="future").threshold == 0.8
+    with pytest.raises(ConfigError, match=r"promises agreement of videos to come at epsilon .* asks for agreement at"):
+        settle(output, certificate=future)
+    with pytest.raises(
+        ConfigError, match=r"no threshold is certified of .* for agreement of videos to come at epsilon"
+    ):
+        settle(output, scope="future", epsilon=0.001)
+
+
+def test_precision_is_of_yes_no_questions_and_others_have_the_other_threshold(output: Output) -> None:
+    claim = {"claim": "precision", "epsilon": 0.1}
+    put(output, 0, certificate(0.85, Q, **claim), certificate(0.85, Q, **claim))
+    gate = settle(output, **claim, per="question", otherwise=0.97)
+    assert gate.by_question == ((Q.hash, 0.85), (N.hash, 0.97))
+    with pytest.raises(ConfigError, match=r"the claim precision is about yes/no questions, and 'n' is of type number"):
+        settle(output, **claim, per="question")
+    with pytest.raises(ConfigError, match=r"of question 'q' .* for recall at epsilon"):
+        settle(output, claim="recall", epsilon=0.1, per="question")
+
+
 def test_one_that_lets_nothing_exit_gives_no_threshold(output: Output) -> None:
     put(output, 0, certificate(None))
     with pytest.raises(ConfigError, match=r"the calibration lets nothing exit.*gate\.threshold\.otherwise"):
@@ -166,6 +190,15 @@ def _minimal(output: Output) -> dict[str, Any]:
         ),
         ({}, "gate.threshold.certificate is missing"),
         ({"certificate": "latest", "epsilon": 0}, "gate.threshold.epsilon: input should be greater than 0, got 0"),
+        (
+            {"certificate": "latest", "claim": "recall"},
+            "the claim recall is about yes/no questions; say per: question, and otherwise: for the others",
+        ),
+        (
+            {"certificate": "latest", "claim": "error", "scope": "future"},
+            "scope: future is there for the claim agreement, not for error",
+        ),
+        ({"certificate": "latest", "scope": "past"}, "gate.threshold.scope: input should be 'archive' or 'future'"),
         (1.5, "gate.threshold: input should be less than or equal to 1, got 1.5"),
         ([0.5], "gate.threshold: input should be a valid number"),
     ],

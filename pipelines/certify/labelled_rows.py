@@ -33,7 +33,8 @@ LISTED: Final = (
 class LabelledRows:
     """The sample with its labels. Arrays have one value for each row: 1, 0, or NaN where there is no label.
 
-    `final_right` is of the answer that stands in the row.
+    `final_right` is of the answer that stands in the row. `differs`, bool: the answers are other ones, without the
+    tolerance that the agreement claim may allow.
     """
 
     found: AuditRows
@@ -41,11 +42,7 @@ class LabelledRows:
     second_right: np.ndarray
     final_right: np.ndarray
     is_yes: np.ndarray
-
-    @property
-    def differs(self) -> np.ndarray:
-        """bool (n,): the answers are other ones, without the tolerance that the agreement claim may allow."""
-        return _differs(self.found.rows)
+    differs: np.ndarray
 
     @property
     def gain(self) -> np.ndarray:
@@ -106,6 +103,7 @@ def label_rows(found: AuditRows, labels: Mapping[tuple[str, int, str], Label]) -
         second_right=right("second_value"),
         final_right=right("answer"),
         is_yes=np.where(has_label, _is_yes(told), np.nan),
+        differs=_differs(found.rows),
     )
 
 

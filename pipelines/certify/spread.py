@@ -38,9 +38,9 @@ def spread_wanted(labelled: LabelledRows, most: int) -> Ints:
 def _strata(labelled: LabelledRows) -> Ints:
     """As a report will have them: of each question by itself, numbered on."""
     hashes = np.array(labelled.found.rows.column("question_hash").to_pylist(), object)
-    strata = np.zeros(hashes.size, np.int64)
+    confidence, strata = labelled.found.confidence, np.zeros(hashes.size, np.int64)
     for number, one in enumerate(sorted(set(hashes))):
         among = hashes == one
-        inside = label_strata(labelled.found.confidence[among], ~labelled.differs[among])
+        inside = label_strata(confidence[among], ~labelled.differs[among])
         strata[among] = number * _NUM_STRATA + inside
     return strata

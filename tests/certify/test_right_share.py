@@ -196,16 +196,15 @@ def in_memory(rows: list[dict[str, Any]], sample: AuditSample) -> AuditRows:
 def test_the_interval_covers_over_many_samples(kind: str) -> None:
     """Audits of one archive, each by a salt of its own. `both`: a spread list, and the surest rows that differ."""
     covered = told = 0
-    for number in range(150):
+    for number in range(60):
         sample = AuditSample(rate=0.5, salt=f"salt {number}")
         archive = Archive(num_films=20, num_clips=20, questions=(BLACK,), changed={"black_seen": 0.9}, sample=sample)
         found = in_memory([*archive.rows()], sample)
         empty = label_rows(found, {})
         places = np.arange(80) if kind == "first" else spread_wanted(empty, 80)
         if kind == "both":
-            places = np.union1d(
-                places, labels_wanted(found.confidence, found.differs, empty.gain, epsilon=0.1, delta=0.1)
-            )
+            surest = labels_wanted(found.confidence, empty.differs, empty.gain, epsilon=0.1, delta=0.1)
+            places = np.union1d(places, surest)
         rows = found.rows.take(pa.array(places)).to_pylist()
         labels = [
             Label(video_id=row["video_id"], clip_index=row["clip_index"], question_hash=BLACK.hash,
@@ -218,5 +217,5 @@ def test_the_interval_covers_over_many_samples(kind: str) -> None:
         if share.share is not None:
             told += 1
             covered += share.share.low <= truth <= share.share.high
-    assert told == 150
-    assert covered >= 0.93 * 150
+    assert told == 60
+    assert covered >= 54

@@ -11,7 +11,7 @@ import typer
 from framegate.jobs.options import JobFile, JsonFile, parse_share
 from framegate.jobs.printing import make_console, print_table, say, write_json
 from framegate.jobs.promise import ClaimName, ConfigId, Delta, Epsilon, QuestionIds, request_of
-from framegate.schemas.certificate import Certificate, Scope
+from framegate.schemas.certificate import VIDEO, Certificate, Scope
 from framegate.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,10 +33,17 @@ def calibrate_command(
             "--scope", help="Of the rows that are there, or of a video to come that is drawn like those of the sample."
         ),
     ] = "archive",
+    unit: Annotated[
+        str,
+        typer.Option(
+            metavar="COLUMN",
+            help="--scope future: what is to come, a video, or a value of this column of the manifest.",
+        ),
+    ] = VIDEO,
     draws: Annotated[
         int,
         typer.Option(
-            "--draws", min=1, max=1000, metavar="N", help="--scope future: so often one row of each video is drawn."
+            "--draws", min=1, max=1000, metavar="N", help="--scope future: so often one row of each unit is drawn."
         ),
     ] = 1,
     by: Annotated[
@@ -67,7 +74,8 @@ def calibrate_command(
     are wrong. precision, of yes/no questions: at most --epsilon of the rows answered with yes are not. recall: at most
     --epsilon of the rows that are yes are not answered so. These four need labels (framegate label). Each question has
     a threshold of its own beside the common one. --scope future promises the same of videos to come, on average, if
-    they are drawn like those of the sample: it needs some hundred videos. What is found is kept in calibrations/ of the
+    they are drawn like those of the sample: it needs some hundred videos; with --unit camera of cameras to come, some
+    hundred cameras. What is found is kept in calibrations/ of the
     output, where gate.threshold: {certificate: latest} finds it. No model is loaded and nothing is asked.
 
     [bold]Exit codes[/bold]
@@ -106,6 +114,7 @@ def calibrate_command(
         epsilon=epsilon,
         delta=delta,
         scope=scope,
+        unit=unit,
         num_draws=draws,
         by=by,
         min_rate=parse_share("--min-rate", min_rate) or 0.0,
@@ -153,14 +162,16 @@ _PROMISES = {
     "precision": "of the rows answered with yes are not",
     "recall": "of the rows that are yes are not answered so",
 }
-_OF_VIDEOS = "of a video to come, on average over such videos, exits with another answer than thinking gives"
+_TO_COME = (
+    "of a {unit} to come, on average over all like those of the sample, exits with another answer than thinking gives"
+)
 
 
 def _describe(whole: Certificate) -> str:
     if whole.threshold is None:
         return f"no threshold can be certified: {_seen(whole)}{_why_none(whole)}"
     share = whole.num_exits / whole.num_rows
-    promise = _PROMISES[whole.claim] if whole.scope == "archive" else _OF_VIDEOS
+    promise = _PROMISES[whole.claim] if whole.scope == "archive" else _TO_COME.format(unit=whole.unit)
     of = f" of '{whole.question_id}'" if whole.question_id is not None else ""
     return (
         f"threshold {whole.threshold:.6g}{of}: with probability {1 - whole.delta:.2%} at most {whole.bound:.2%}"
@@ -172,7 +183,7 @@ def _describe(whole: Certificate) -> str:
 def _seen(whole: Certificate) -> str:
     audited = f"{whole.num_rows:,} of {whole.population:,} rows were audited"
     if whole.scope == "future":
-        audited += f", of {whole.num_videos:,} videos"
+        audited += f", of {whole.num_units:,} units ({whole.unit})"
     if whole.claim != "agreement":
         audited += f", {whole.num_labels:,} of them have a label"
     return audited
@@ -180,7 +191,7 @@ def _seen(whole: Certificate) -> str:
 
 def _why_none(whole: Certificate) -> str:
     if whole.num_missing:
-        unit = " videos" if whole.scope == "future" else ""
+        unit = " units" if whole.scope == "future" else ""
         levels = f"epsilon {whole.epsilon:.3g} and delta {whole.delta:.3g}"
         return f", which is {whole.num_missing:,}{unit} too few for {levels}"
     why = "too many of the surest ones change when they think" if whole.claim == "agreement" else "they do not show it"

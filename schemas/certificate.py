@@ -22,9 +22,11 @@ YES_NO_CLAIMS: Final[tuple[Claim, ...]] = ("precision", "recall")
 
 Scope = Literal["archive", "future"]
 """What a certificate is about: `archive`, the rows that were there; `future`, a video to come that is drawn like those
-of the sample, on average over such videos. The second is made of the claim agreement alone."""
+of the sample, on average over such videos; or a camera to come, where that is the unit. The second is made of the claim
+agreement alone."""
 
-SCOPES: Final[tuple[Scope, ...]] = ("archive", "future")
+VIDEO: Final = "video"
+"""The unit of a certificate of what is to come, unless a column of the manifest is, such as `camera`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,8 @@ class Certificate:
     num_missing     rows that the sample is short of before any threshold could be certified
     num_together    so many certificates hold together with that probability: each is made at delta / num_together
     num_labels      rows of the sample that a person has labelled, where the claim needs any
-    num_videos      videos that have a row in the sample, where the scope is `future`; `num_missing` is of videos then
+    unit            where the scope is `future`: `video`, or the column of the manifest each value of which is one unit
+    num_units       units that have a row in the sample, where the scope is `future`; `num_missing` is of units then
     """
 
     claim: Claim
@@ -57,7 +60,8 @@ class Certificate:
     num_together: int = 1
     num_labels: int = 0
     scope: Scope = "archive"
-    num_videos: int = 0
+    unit: str | None = None
+    num_units: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

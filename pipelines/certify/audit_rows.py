@@ -42,7 +42,8 @@ _COUNTS: Final = """
     ORDER BY question_id, question_hash, group_value"""
 _SAMPLE: Final = """
     SELECT video_id, video_uri, clip_index, start_seconds, end_seconds, question_hash, question_id, question,
-        question_options, answer_type, {group} AS group_value, confidence_first, {differs} AS differs, audit_rank,
+        question_options, answer_type, {group} AS group_value,
+        {unit} AS unit_value, confidence_first, {differs} AS differs, audit_rank,
         num_answer_tokens, num_thinking_tokens, answer_first_value AS first_value, {second} AS second_value,
         answer, written_at
     FROM current WHERE {decided} AND {rate} AND {covered} AND audit_rank < {lowest}
@@ -103,15 +104,19 @@ def read_audit_rows(
     unit: AuditUnit,
     salt: str,
     by: str | None = None,
+    unit_column: str | None = None,
     min_rate: float = 0.0,
     tolerance: Tolerance = STRICT,
 ) -> AuditRows:
-    """`by`: a column of the manifest that tells groups apart. Rows that were audited below `min_rate` are left out.
+    """`by`: a column of the manifest that tells groups apart; `unit_column`: one that tells units apart, else videos
+    are. Rows that were audited below `min_rate` are left out.
 
     Raises ConfigError where no row was audited, where rows were drawn by another unit or salt than the ones named, or
-    `by` is no column; StorageError.
+    `by` or `unit_column` is no column; StorageError.
     """
-    found = find_audit_rows(views, unit=unit, salt=salt, by=by, min_rate=min_rate, tolerance=tolerance)
+    found = find_audit_rows(
+        views, unit=unit, salt=salt, by=by, unit_column=unit_column, min_rate=min_rate, tolerance=tolerance
+    )
     if found is None:
         raise ConfigError(
             "no row of this config_id was audited, so that nothing can be said of what the gate loses; set gate.audit"
@@ -127,6 +132,7 @@ def find_audit_rows(
     unit: AuditUnit = "row",
     salt: str = "",
     by: str | None = None,
+    unit_column: str | None = None,
     min_rate: float = 0.0,
     tolerance: Tolerance = STRICT,
 ) -> AuditRows | None:
@@ -135,6 +141,7 @@ def find_audit_rows(
     group = "NULL" if by is None else _column(views, by)
     terms = {
         "group": group,
+        "unit": "video_id" if unit_column is None else _column(views, unit_column),
         "decided": _DECIDED,
         "covered": _COVERED,
         "rate": "true" if not min_rate else f"coalesce(audit_rate >= {min_rate!r}, false)",

@@ -97,7 +97,9 @@ def _certify(
 ) -> Made:
     epsilon = request.epsilon
     if request.scope == "future":
-        return certify_to_come(found, questions, epsilon=epsilon, delta=delta, num_draws=request.num_draws)
+        return certify_to_come(
+            found, questions, unit=request.unit, epsilon=epsilon, delta=delta, num_draws=request.num_draws
+        )
     if request.claim == "agreement":
         return certify_by_agreement(found, questions, epsilon=epsilon, delta=delta)
     labelled = label_rows(found, labels)

@@ -19,7 +19,7 @@ import pyarrow as pa
 from framegate.pipelines.calibrate.accuracy import labels_wanted
 from framegate.pipelines.calibrate.audited import Ints
 from framegate.pipelines.certify.audit_rows import AuditRows
-from framegate.pipelines.results.agreement import STRICT, compare
+from framegate.pipelines.results.agreement import STRICT, compare_all
 from framegate.schemas.certificate import Claim
 from framegate.schemas.label import Label
 
@@ -88,22 +88,21 @@ def label_rows(found: AuditRows, labels: Mapping[tuple[str, int, str], Label]) -
     names = ("video_id", "clip_index", "question_hash")
     keys = zip(*(found.rows.column(name).to_pylist() for name in names), strict=True)
     told = [labels[key].answer if key in labels else None for key in keys]
-    rows = found.rows.append_column("label", pa.array(told, pa.string()))
-    second = pa.array(_second_or_first(rows), pa.string())
-    rows = rows.set_column(rows.schema.get_field_index("second_value"), "second_value", second)
     has_label = np.array([text is not None for text in told], bool)
-
-    def right(name: str) -> np.ndarray:
-        same = np.array([one is True for one in compare(rows, name, "label", found.tolerance)], np.float64)
-        return np.where(has_label, same, np.nan)
-
+    rows = found.rows.append_column("label", pa.array(told, pa.string()))
+    rows = rows.append_column("second", pa.array(_second_or_first(found.rows), pa.string()))
+    answers = ("first_value", "second", "answer")
+    pairs = [(name, "label", found.tolerance) for name in answers]
+    *right, same = compare_all(rows, [*pairs, ("first_value", "second_value", STRICT)])
+    first, second, final = (np.where(has_label, [one is True for one in each], np.nan) for each in right)
+    has_second = [value is not None for value in rows.column("second_value").to_pylist()]
     return LabelledRows(
         found=found,
-        first_right=right("first_value"),
-        second_right=right("second_value"),
-        final_right=right("answer"),
+        first_right=first,
+        second_right=second,
+        final_right=final,
         is_yes=np.where(has_label, _is_yes(told), np.nan),
-        differs=_differs(found.rows),
+        differs=np.array([is_there and one is not True for is_there, one in zip(has_second, same, strict=True)], bool),
     )
 
 
@@ -114,9 +113,3 @@ def _second_or_first(rows: pa.Table) -> list[str | None]:
 
 def _is_yes(values: Sequence[str | None]) -> np.ndarray:
     return np.array([value is not None and value.strip().lower() == "yes" for value in values], bool)
-
-
-def _differs(rows: pa.Table) -> np.ndarray:
-    second = [value is not None for value in rows.column("second_value").to_pylist()]
-    same = compare(rows, "first_value", "second_value", STRICT)
-    return np.array([is_there and one is not True for is_there, one in zip(second, same, strict=True)], bool)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from framegate.pipelines.certify.audit_rows import AuditRows, read_audit_rows
 from framegate.pipelines.results.agreement import STRICT, Tolerance
 from framegate.pipelines.results.views import Views, open_views
-from framegate.schemas.certificate import YES_NO_CLAIMS, Claim, Scope
+from framegate.schemas.certificate import VIDEO, YES_NO_CLAIMS, Claim, Scope
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.config.gate import AuditConfig
 from framegate.schemas.errors import ConfigError
@@ -26,7 +26,8 @@ class Request:
     by           a column of the manifest, whose values are certified as well
     min_rate     rows that were audited at a lower rate are left out
     every_night  one of many calibrations of this config_id that are to hold together
-    num_draws    of one row of each video, where the scope is `future`
+    unit         what is to come, where the scope is `future`: `video`, or a column of the manifest, such as `camera`
+    num_draws    of one row of each unit, where the scope is `future`
     """
 
     job: str | None
@@ -41,6 +42,7 @@ class Request:
     min_rate: float = 0.0
     tolerance: Tolerance = STRICT
     every_night: bool = False
+    unit: str = VIDEO
     num_draws: int = 1
 
     def check(self) -> None:
@@ -52,11 +54,13 @@ class Request:
             )
         if self.scope == "future" and self.audit.unit != "row":
             raise ConfigError(
-                "the scope future draws one row of each video, and gate.audit.unit is clip: rows of a clip were audited"
-                " together; audit by row"
+                f"the scope future draws one row of each {self.unit}, and gate.audit.unit is clip: rows of a clip were"
+                " audited together; audit by row"
             )
         if self.scope != "future" and self.num_draws != 1:
             raise ConfigError(f"{self.num_draws} draws of a row of each video are for the scope future alone")
+        if self.scope != "future" and self.unit != VIDEO:
+            raise ConfigError(f"the unit {self.unit} is for the scope future alone")
         if self.by is not None and self.claim != "agreement":
             raise ConfigError(f"groups of rows are certified for the claim agreement, not for {self.claim}")
 
@@ -86,6 +90,7 @@ def read_asked(views: Views, request: Request) -> AuditRows:
         unit=request.audit.unit,
         salt=request.audit.salt,
         by=request.by,
+        unit_column=None if request.unit == VIDEO else request.unit,
         min_rate=request.min_rate,
         tolerance=request.tolerance,
     )

@@ -1,4 +1,5 @@
-"""The claim agreement of videos to come: the unit is the video, of which one audited row is drawn at random.
+"""The claim agreement of videos to come: the unit is the video, of which one audited row is drawn at random. Or cameras
+to come: then the unit is the camera, or what else a column of the manifest tells apart.
 
 The draw is fixed: by SEED and the order of the sample's rows, which is that of their ranks. Nobody can try another one
 until it pleases.
@@ -20,7 +21,7 @@ SEED: Final = 0
 
 
 def certify_to_come(
-    found: AuditRows, questions: Mapping[str, str], *, epsilon: float, delta: float, num_draws: int
+    found: AuditRows, questions: Mapping[str, str], *, unit: str, epsilon: float, delta: float, num_draws: int
 ) -> Made:
     """`questions`: the id of each question that gets a certificate of its own, by its hash. Rows were drawn one by
     one."""
@@ -30,7 +31,16 @@ def certify_to_come(
 
     def certify(rows: AuditRows, among: np.ndarray, population: int, together: int, one: str | None) -> Certificate:
         return _certify(
-            rows, among, population, together, one, questions, epsilon=epsilon, delta=delta, num_draws=num_draws
+            rows,
+            among,
+            population,
+            together,
+            one,
+            questions,
+            unit=unit,
+            epsilon=epsilon,
+            delta=delta,
+            num_draws=num_draws,
         )
 
     of_questions = _values(chosen, "question_hash")
@@ -59,12 +69,15 @@ def _certify(
     question_hash: str | None,
     questions: Mapping[str, str],
     *,
+    unit: str,
     epsilon: float,
     delta: float,
     num_draws: int,
 ) -> Certificate:
+    units = _values(rows, "unit_value")
+    among = among & np.array([value is not None for value in units], bool)  # a row of no camera is of none to come
     made = certify_future(
-        _values(rows, "video_id")[among],
+        units[among],
         rows.confidence[among],
         rows.differs[among],
         epsilon=epsilon,
@@ -75,6 +88,7 @@ def _certify(
     return Certificate(
         claim="agreement",
         scope="future",
+        unit=unit,
         question_id=None if question_hash is None else questions[question_hash],
         question_hash=question_hash,
         epsilon=made.epsilon,
@@ -87,5 +101,5 @@ def _certify(
         bound=made.bound,
         num_missing=made.num_missing,
         num_together=num_together,
-        num_videos=made.num_videos,
+        num_units=made.num_videos,
     )

@@ -69,13 +69,14 @@ def _fitting(made: Iterable[Certificate], asked: CertifiedThreshold) -> Sequence
         one
         for one in made
         if (one.claim, one.scope) == (asked.claim, asked.scope)
+        and (asked.scope == "archive" or one.unit == asked.unit)
         and one.epsilon <= asked.epsilon
         and one.delta * one.num_together <= asked.delta * spare
     ]
 
 
 def _promise(of: Certificate | CertifiedThreshold) -> str:
-    return of.claim if of.scope == "archive" else f"{of.claim} of videos to come"
+    return of.claim if of.scope == "archive" else f"{of.claim} of a {of.unit} to come"
 
 
 def _threshold(

@@ -10,6 +10,7 @@ A second answer that cannot be read changes nothing: the first one is the answer
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,11 +58,22 @@ def differs_sql(tolerance: Tolerance = STRICT) -> str:
 def compare(rows: pa.Table, first: str, second: str, tolerance: Tolerance = STRICT) -> list[bool | None]:
     """Whether two columns of answers are the same, row by row; None where one of them is null. `rows` has
     `answer_type`, too."""
-    asked = rows.select(["answer_type", first, second]).append_column("place", pa.array(range(rows.num_rows)))
-    sql = f"SELECT CASE WHEN {first} IS NOT NULL AND {second} IS NOT NULL THEN {same_sql(first, second, tolerance)} END"
+    [same] = compare_all(rows, [(first, second, tolerance)])
+    return same
+
+
+def compare_all(rows: pa.Table, pairs: Sequence[tuple[str, str, Tolerance]]) -> list[list[bool | None]]:
+    """`compare` of several pairs of columns, in one statement."""
+    names = dict.fromkeys(name for first, second, _ in pairs for name in (first, second))
+    asked = rows.select(["answer_type", *names]).append_column("place", pa.array(range(rows.num_rows)))
+    found = ", ".join(
+        f"CASE WHEN {first} IS NOT NULL AND {second} IS NOT NULL THEN {same_sql(first, second, tolerance)} END"
+        for first, second, tolerance in pairs
+    )
     with duckdb.connect() as connection:
         connection.register("asked", asked)
-        return [same for (same,) in connection.execute(f"{sql} FROM asked ORDER BY place").fetchall()]
+        told = connection.execute(f"SELECT {found} FROM asked ORDER BY place").fetchall()
+    return [[row[number] for row in told] for number in range(len(pairs))]
 
 
 def _near(first: str, second: str, tolerance: float) -> str:

@@ -17,13 +17,13 @@ SCHEMA: Final = pa.schema(
     [
         *(pa.field(name, pa.string()) for name in ("calibration_id", "config_id")),
         pa.field("made_at", pa.timestamp("us", tz="UTC")),
-        *(pa.field(name, pa.string()) for name in ("claim", "scope", "question_id", "question_hash")),
+        *(pa.field(name, pa.string()) for name in ("claim", "scope", "unit", "question_id", "question_hash")),
         *(pa.field(name, pa.float64()) for name in ("epsilon", "delta")),
         pa.field("num_together", pa.int64()),
         pa.field("threshold", pa.float64()),
         *(
             pa.field(name, pa.int64())
-            for name in ("num_rows", "population", "num_videos", "num_exits", "num_different", "num_labels")
+            for name in ("num_rows", "population", "num_units", "num_exits", "num_different", "num_labels")
         ),
         pa.field("bound", pa.float64()),
         pa.field("num_missing", pa.int64()),
@@ -39,12 +39,13 @@ SCHEMA: Final = pa.schema(
 MEANINGS: Final = {
     "made_at": "when it was made",
     "claim": "what epsilon bounds: agreement, accuracy, error, precision or recall",
-    "scope": "archive: of the rows that were there; future: of videos to come",
+    "scope": "archive: of the rows that were there; future: of what is to come",
+    "unit": "of what is to come: video, or the column of the manifest that tells units apart",
     "question_id": "the question it is about; null: all rows",
     "question_hash": "the same by its hash",
     "threshold": "rows whose first answer is at least as sure may exit; null: none may",
     "delta": "the chance that this one certificate is wrong",
-    "is_latest": "no later one has this config_id, claim, scope and question",
+    "is_latest": "no later one has this config_id, claim, scope, unit and question",
 }
 
 
@@ -65,7 +66,7 @@ def _rows(made: Sequence[Calibration]) -> list[dict[str, Any]]:
 
 
 def _about(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in ("config_id", "claim", "scope", "question_hash"))
+    return tuple(row[name] for name in ("config_id", "claim", "scope", "unit", "question_hash"))
 
 
 def _of_calibration(calibration: Calibration) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from framegate.schemas.audit_sample import AuditSample, AuditUnit
-from framegate.schemas.certificate import CALIBRATION_ID, YES_NO_CLAIMS, Claim, Scope
+from framegate.schemas.certificate import CALIBRATION_ID, VIDEO, YES_NO_CLAIMS, Claim, Scope
 from framegate.schemas.config.part import Part
 
 LATEST: Final = "latest"
@@ -96,6 +96,11 @@ class CertifiedThreshold(Part):
     scope: Scope = Field(
         default="archive", description="of the rows that are there, or `future`: of videos to come that are drawn alike"
     )
+    unit: str = Field(
+        default=VIDEO,
+        min_length=1,
+        description="with `scope: future`, what is to come: `video`, or the column of the calibration's `--unit`",
+    )
     epsilon: float = Field(default=0.01, gt=0, lt=1, description="at most so much is lost, by the claim")
     delta: float = Field(default=0.05, gt=0, lt=1, description="the chance that this is wrong is at most so high")
     per: Literal["archive", "question"] = Field(
@@ -122,6 +127,8 @@ class CertifiedThreshold(Part):
             )
         if self.scope == "future" and self.claim != "agreement":
             raise ValueError(f"scope: future is there for the claim agreement, not for {self.claim}")
+        if self.scope != "future" and self.unit != VIDEO:
+            raise ValueError(f"unit: {self.unit} is for scope: future; of the archive the rows are what is certified")
         return self
 
 

@@ -50,7 +50,7 @@ def test_it_is_what_the_mathematics_says_of_the_audited_rows(output: Output, num
     )  # fmt: skip
     whole = made.whole
     assert expected.threshold is not None
-    assert (whole.threshold, whole.num_videos, whole.num_rows) == (
+    assert (whole.threshold, whole.num_units, whole.num_rows) == (
         expected.threshold, len({row["video_id"] for row in audited}), len(audited),
     )  # fmt: skip
     assert (whole.scope, whole.claim, whole.population, whole.bound) == (
@@ -77,9 +77,32 @@ def test_each_question_and_camera_has_its_own(output: Output) -> None:
     black, colour = found.calibration.questions
     assert (black.question_id, black.delta, black.num_together) == ("black_seen", 0.025, 2)
     assert {black.scope, colour.scope} == {"future"}
-    assert black.num_videos > 300
+    assert black.num_units > 300
     assert [(group.value, group.certificate.num_together) for group in found.groups] == [("north", 2), ("south", 2)]
-    assert sum(group.certificate.num_videos for group in found.groups) == found.calibration.whole.num_videos
+    assert sum(group.certificate.num_units for group in found.groups) == found.calibration.whole.num_units
+
+
+def test_cameras_to_come_need_as_many_cameras(output: Output) -> None:
+    many = tuple(f"camera-{number}" for number in range(200))
+    rows = put(output, replace(MANY, cameras=many))
+    whole = certify(output, unit="camera", epsilon=0.1).whole
+    audited = sorted((row for row in rows if row["audit_rank"] is not None),
+                     key=lambda row: (row["audit_rank"], row["question_hash"]))  # fmt: skip
+    films = {row["video_id"]: int(row["video_id"], 16) for row in audited}
+    expected = certify_future(
+        [many[films[row["video_id"]] % 200] for row in audited],
+        np.array([row["confidence_first"] for row in audited]),
+        np.array([row["answer_second_value"] == "no" for row in audited]),
+        epsilon=0.1, delta=0.05, seed=SEED,
+    )  # fmt: skip
+    assert (whole.threshold, whole.unit, whole.num_units) == (expected.threshold, "camera", 200)
+    assert whole.threshold is not None
+    few = certify(output, unit="camera", epsilon=0.01).whole
+    assert (few.threshold, few.num_missing) == (None, rows_needed(0, 0.01, 0.05) - 200)
+    with pytest.raises(ConfigError, match="'site' is no column of the manifests"):
+        certify(output, unit="site")
+    with pytest.raises(ConfigError, match="the unit camera is for the scope future alone"):
+        certify(output, unit="camera", scope="archive")
 
 
 def test_it_is_kept_with_its_scope_and_older_ones_are_of_the_archive(output: Output) -> None:
@@ -88,13 +111,13 @@ def test_it_is_kept_with_its_scope_and_older_ones_are_of_the_archive(output: Out
     request = Request(job=None, config_id=CONFIG_ID, audit=AuditConfig(rate=0.5), scope="future", epsilon=0.05)
     store(config, calibrate_output(config, request))
     [kept] = read_calibrations(output)
-    assert (kept.whole.scope, kept.whole.num_videos > 300) == ("future", True)
+    assert (kept.whole.scope, kept.whole.num_units > 300) == ("future", True)
     document = kept.to_document()
     for each in (document["whole"], *document["questions"]):
-        del each["scope"], each["num_videos"]
+        del each["scope"], each["unit"], each["num_units"]
     older = Calibration.from_document(document)
-    assert (older.whole.scope, older.whole.num_videos) == ("archive", 0)
-    assert replace(older.whole, scope="future", num_videos=kept.whole.num_videos) == kept.whole
+    assert (older.whole.scope, older.whole.num_units) == ("archive", 0)
+    assert replace(older.whole, scope="future", unit="video", num_units=kept.whole.num_units) == kept.whole
 
 
 def test_clips_that_were_audited_whole_are_refused(output: Output) -> None:

@@ -59,3 +59,5 @@ def test_what_else_it_says_in_numbers() -> None:
     assert "over twelve fractions" in PAGE.replace("\n", " ")
     assert rows_needed(0, 0.01, 0.05) == 299
     assert "299 at least for ε = 1 %" in PAGE
+    assert rows_needed(0, 0.02, 0.05) == 149
+    assert "149 at\nleast for ε = 2 %, 299 for 1 %" in PAGES["docs/gate.md"]

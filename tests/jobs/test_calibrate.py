@@ -70,12 +70,12 @@ def test_videos_to_come_are_certified_by_their_number(framegate: Framegate, outp
     result = framegate(*command, "--epsilon", "5%", "--draws", "5")
     assert result.exit_code == 0, result.output
     [kept] = read_calibrations(output, CONFIG_ID)
-    assert (kept.whole.scope, kept.whole.num_videos > 300) == ("future", True)
-    assert "of a video to come, on average over such videos" in " ".join(result.output.split())
-    assert f"rows were audited, of {kept.whole.num_videos} videos" in " ".join(result.output.split())
+    assert (kept.whole.scope, kept.whole.num_units > 300) == ("future", True)
+    assert "of a video to come, on average over all like those of the sample" in " ".join(result.output.split())
+    assert f"rows were audited, of {kept.whole.num_units} units (video)" in " ".join(result.output.split())
     few = framegate(*command, "--epsilon", "0.1%")
     assert few.exit_code == 1
-    assert f"which is {kept.whole.num_videos * -1 + 2995:,} videos too few" in " ".join(few.output.split())
+    assert f"which is {kept.whole.num_units * -1 + 2995:,} units too few" in " ".join(few.output.split())
 
 
 def test_precision_of_a_question_by_labels(framegate: Framegate, output: Output, tmp_path: Path) -> None:

@@ -121,13 +121,16 @@ def test_certificates_at_once_promise_what_all_of_them_do(output: Output) -> Non
 
 def test_one_of_videos_to_come_is_not_one_of_the_archive(output: Output) -> None:
     put(output, 0, certificate(0.9))
-    future = put(output, 1, certificate(0.8, scope="future", num_videos=400))
+    future = put(output, 1, certificate(0.8, scope="future", unit="video", num_units=400))
     assert settle(output).threshold == 0.9
     assert settle(output, scope="future").threshold == 0.8
-    with pytest.raises(ConfigError, match=r"promises agreement of videos to come at epsilon .* asks for agreement at"):
+    put(output, 2, certificate(0.7, scope="future", unit="camera", num_units=400))
+    assert settle(output, scope="future").threshold == 0.8
+    assert settle(output, scope="future", unit="camera").threshold == 0.7
+    with pytest.raises(ConfigError, match=r"promises agreement of a video to come at epsilon .* asks for agreement at"):
         settle(output, certificate=future)
     with pytest.raises(
-        ConfigError, match=r"no threshold is certified of .* for agreement of videos to come at epsilon"
+        ConfigError, match=r"no threshold is certified of .* for agreement of a video to come at epsilon"
     ):
         settle(output, scope="future", epsilon=0.001)
 
@@ -198,6 +201,7 @@ def _minimal(output: Output) -> dict[str, Any]:
             {"certificate": "latest", "claim": "error", "scope": "future"},
             "scope: future is there for the claim agreement, not for error",
         ),
+        ({"certificate": "latest", "unit": "camera"}, "unit: camera is for scope: future"),
         ({"certificate": "latest", "scope": "past"}, "gate.threshold.scope: input should be 'archive' or 'future'"),
         (1.5, "gate.threshold: input should be less than or equal to 1, got 1.5"),
         ([0.5], "gate.threshold: input should be a valid number"),

@@ -8,12 +8,14 @@ from html.parser import HTMLParser
 import pytest
 
 from framegate.pipelines.audit.night_pages import HEAD_BYTES
+from framegate.pipelines.certify.right_share import ConfidencePart, RightShare
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.report.build import Request, build_report
 from framegate.pipelines.report.figures import Report
 from framegate.pipelines.report.links import link_to
 from framegate.pipelines.report.page import render_page
 from framegate.pipelines.report.say import say_length, say_money, say_number, say_second, say_share
+from framegate.pipelines.report.truth import Truth
 from framegate.schemas.config import OutputConfig
 from tests.report.nights import EVENING, HOSTILE, LAST, Night, put_night
 
@@ -80,6 +82,21 @@ def hostile_everywhere(report: Report, text: str) -> Report:
         trust=replace(
             report.trust,
             questions=tuple(replace(each, question_id=text, text=text) for each in report.trust.questions),
+        ),
+        truth=Truth(
+            num_labels=1,
+            questions=(
+                RightShare(
+                    question_id=text,
+                    share=None,
+                    num_rows=1,
+                    num_labels=1,
+                    num_counted=1,
+                    num_videos=1,
+                    until=None,
+                    parts=(ConfidencePart(low=0.5, high=1.0, num_rows=1, num_labels=1, num_right=1),),
+                ),
+            ),
         ),
         timeline=replace(report.timeline, labels=(text,), events=(event,)),
         attention=attention,

@@ -163,7 +163,8 @@ _PROMISES = {
     "recall": "of the rows that are yes are not answered so",
 }
 _TO_COME = (
-    "of a {unit} to come, on average over all like those of the sample, exits with another answer than thinking gives"
+    "of the rows of a {unit} to come, on average over all like those of the sample, exit with another answer than"
+    " thinking gives"
 )
 
 

@@ -109,7 +109,7 @@ def _of_question(question_id: str, rows: _Rows) -> RightShare:
     has_label = ~np.isnan(rows.right)
     sessions = np.unique(rows.given[has_label])[-MAX_SESSIONS:]
     frames = [_Frame.of(rows.among(rows.written <= at), at) for at in sessions]
-    best = max(frames, key=lambda frame: (frame.num_counted, frame.until), default=None)
+    best = max(reversed(frames), key=lambda frame: frame.num_counted, default=None)  # of equal ones the latest
     return RightShare(
         question_id=question_id,
         share=None if best is None else best.share(),
@@ -117,7 +117,7 @@ def _of_question(question_id: str, rows: _Rows) -> RightShare:
         num_labels=int(has_label.sum()),
         num_counted=0 if best is None else best.num_counted,
         num_videos=0 if best is None else best.num_videos,
-        until=None if best is None else best.until.astype(datetime).replace(tzinfo=UTC),
+        until=None if best is None else datetime.fromisoformat(str(best.until)).replace(tzinfo=UTC),
         parts=_parts(rows),
     )
 

@@ -35,7 +35,7 @@ from tests.outputs import NOON as WRITTEN
 
 NOON = datetime(2026, 11, 30, 12, tzinfo=UTC)
 DOOR = Question(id="door_open", text="Is the door open?", type="yes_no")
-BOTH = {"questions": (BLACK, DOOR), "changed": {"black_seen": 0.4, "door_open": 0.2}}
+BOTH: dict[str, Any] = {"questions": (BLACK, DOOR), "changed": {"black_seen": 0.4, "door_open": 0.2}}
 
 
 @pytest.fixture
@@ -51,9 +51,17 @@ def shares(output: Output) -> list[RightShare]:
 
 
 def wanted(output: Output, most: int = 100_000, *, is_spread: bool = False, **values: Any) -> list[dict[str, Any]]:
-    given = {"job": None, "config_id": CONFIG_ID, "audit": AuditConfig(rate=0.5), "claim": "error", "epsilon": 0.02}
+    given: dict[str, Any] = {
+        "job": None,
+        "config_id": CONFIG_ID,
+        "audit": AuditConfig(rate=0.5),
+        "claim": "error",
+        "epsilon": 0.02,
+    }
     request = Request(**{**given, **values})
-    return [*list_wanted(OutputConfig(uri=output.root), request, most=most, is_spread=is_spread).rows]  # type: ignore
+    return [
+        dict(row) for row in list_wanted(OutputConfig(uri=output.root), request, most=most, is_spread=is_spread).rows
+    ]
 
 
 def take(output: Output, rows: list[dict[str, Any]], *, at: datetime = NOON, truth: str | None = None) -> None:
@@ -196,7 +204,7 @@ def in_memory(rows: list[dict[str, Any]], sample: AuditSample) -> AuditRows:
 def test_the_interval_covers_over_many_samples(kind: str) -> None:
     """Audits of one archive, each by a salt of its own. `both`: a spread list, and the surest rows that differ."""
     covered = told = 0
-    for number in range(60):
+    for number in range(50):
         sample = AuditSample(rate=0.5, salt=f"salt {number}")
         archive = Archive(num_films=20, num_clips=20, questions=(BLACK,), changed={"black_seen": 0.9}, sample=sample)
         found = in_memory([*archive.rows()], sample)
@@ -217,5 +225,5 @@ def test_the_interval_covers_over_many_samples(kind: str) -> None:
         if share.share is not None:
             told += 1
             covered += share.share.low <= truth <= share.share.high
-    assert told == 60
-    assert covered >= 54
+    assert told == 50
+    assert covered >= 45

@@ -32,7 +32,13 @@ def output(tmp_path: Path) -> Output:
 
 
 def certify(output: Output, **values: Any) -> Calibration:
-    given = {"job": None, "config_id": CONFIG_ID, "audit": AuditConfig(rate=0.5), "scope": "future", "epsilon": 0.05}
+    given: dict[str, Any] = {
+        "job": None,
+        "config_id": CONFIG_ID,
+        "audit": AuditConfig(rate=0.5),
+        "scope": "future",
+        "epsilon": 0.05,
+    }
     return calibrate_output(OutputConfig(uri=output.root), Request(**{**given, **values})).calibration
 
 

@@ -71,7 +71,9 @@ def test_videos_to_come_are_certified_by_their_number(framegate: Framegate, outp
     assert result.exit_code == 0, result.output
     [kept] = read_calibrations(output, CONFIG_ID)
     assert (kept.whole.scope, kept.whole.num_units > 300) == ("future", True)
-    assert "of a video to come, on average over all like those of the sample" in " ".join(result.output.split())
+    assert "of the rows of a video to come, on average over all like those of the sample" in " ".join(
+        result.output.split()
+    )
     assert f"rows were audited, of {kept.whole.num_units} units (video)" in " ".join(result.output.split())
     few = framegate(*command, "--epsilon", "0.1%")
     assert few.exit_code == 1

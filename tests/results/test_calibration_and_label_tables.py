@@ -50,7 +50,8 @@ def calibrated(tmp_path: Path) -> Output:
     """An output that was calibrated three times: twice for agreement, once for videos to come."""
     output = make_output(tmp_path)
     put(output, Archive())
-    for values in ({}, {"epsilon": 0.05}, {"scope": "future", "epsilon": 0.2}):
+    changes: list[dict[str, Any]] = [{}, {"epsilon": 0.05}, {"scope": "future", "epsilon": 0.2}]
+    for values in changes:
         request = Request(job=None, config_id=CONFIG_ID, audit=AuditConfig(rate=0.5), **values)
         store(OutputConfig(uri=output.root), calibrate_output(OutputConfig(uri=output.root), request))
     return output

@@ -84,7 +84,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipelines.results": {*WRITING, "pipelines.erase", "pipelines.plan"},
     "pipelines.report": {*WRITING, "pipelines.certify", "pipelines.results"},
     "pipelines.lab": {*RUNNING, "pipelines.flow", "pipelines.deepen", "pipelines.audit", "pipelines.calibrate",
-                      "pipelines.erase",
+                      "pipelines.certify", "pipelines.erase",
                       "pipelines.results",
                       "pipelines.reason.engines.own", "pipelines.reason.engines.vllm"},
     "pipelines": set(),

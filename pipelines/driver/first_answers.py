@@ -44,5 +44,6 @@ def budget_of_first_answers(run: Run, planned: Plan, strategy: Strategy, shard: 
         return None
     over_at = None if seconds_left is None else time.time() + seconds_left - run.stopping.reserve_seconds()
     # With nothing left to ask there is still what earlier runs have deferred, which a run with a budget takes up.
-    num_rows = forecast(run.job, planned, strategy).estimated_rows if planned.videos.num_rows else 0
+    has_work = planned.videos.num_rows > 0 and run.stopping.reason is None
+    num_rows = forecast(run.job, planned, strategy).estimated_rows if has_work else 0
     return Budget.of(run.job, shard, course=Course(num_rows=num_rows, over_at=over_at))

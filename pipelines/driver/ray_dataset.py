@@ -9,6 +9,7 @@ here.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Collection, Generator
 from contextlib import nullcontext
 from functools import partial
@@ -64,6 +65,8 @@ def run_on_ray(
     if purse is not None:
         make_answer = partial(make_answer, purse=purse)
     shared = [each for each in (board, purse) if each is not None]
+    # Of work that is one block, where several actors are asked for: nothing that anybody could mend.
+    warnings.filterwarnings("ignore", r"The minimum number of concurrent actors for 'MapBatches", UserWarning)
     try:
         with (
             without_helpers() if is_one_machine() else nullcontext(),

@@ -231,5 +231,8 @@ def _run_row(record: Mapping[str, Any]) -> dict[str, Any]:
         "think_rate": counts["num_thinking"] / num_answers if num_answers else None,
         "num_answer_tokens": counts.get("num_answer_tokens"),
         "num_thinking_tokens": counts.get("num_thinking_tokens"),
-        **{name: counts.get(name, 0) if counts else None for name in ("num_deepened", "num_deepened_tokens")},
+        **{
+            name: counts.get(name, 0) if counts else None
+            for name in ("num_deferred", "num_deepened", "num_deepened_tokens")
+        },
     }

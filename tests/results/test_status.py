@@ -16,7 +16,7 @@ from framegate.schemas.config import OutputConfig
 
 NO_COUNTS = dict.fromkeys(
     ("num_videos", "num_clips", "num_answers", "num_unparsed", "elapsed_seconds", "clips_per_second", "think_rate",
-     "num_answer_tokens", "num_thinking_tokens", "num_deepened", "num_deepened_tokens")
+     "num_answer_tokens", "num_thinking_tokens", "num_deferred", "num_deepened", "num_deepened_tokens")
 )  # fmt: skip
 EXPECTED: dict[str, Any] = {
     "config_id": "a" * 16,
@@ -31,6 +31,7 @@ EXPECTED: dict[str, Any] = {
     "think_rate": 0.5,
     "num_answer_tokens": 24,
     "num_thinking_tokens": 160,
+    "num_deferred": 0,
     "num_failures": 3,
     "failures": [
         {"reason": "not_video", "num_failures": 2, "num_retried": 0, "num_given_up": 2},
@@ -65,6 +66,7 @@ EXPECTED: dict[str, Any] = {
             "think_rate": 0.5,
             "num_answer_tokens": 24,
             "num_thinking_tokens": 160,
+            "num_deferred": 0,
             "num_deepened": 0,
             "num_deepened_tokens": 0,
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +12,13 @@ from rich.console import Console
 
 from framegate.jobs.deadline import read_deadline
 from framegate.jobs.deepen import think_after_run
+from framegate.jobs.drift import FailOn, FailOnOption, check_fail_on, end_by_drift, say_found_drift
 from framegate.jobs.log import Log, LogFormat, LogFormatOption, Verbose, libraries_logged, ray_ended, refusals_logged
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed, ShardName, parse_shard
 from framegate.jobs.printing import make_console, print_table, say
 from framegate.jobs.progress import ProgressDisplay, duration
 from framegate.jobs.report import report_at_end
-from framegate.jobs.run_end import EXIT_INCOMPLETE, end_of
+from framegate.jobs.run_end import EXIT_INCOMPLETE, RunEnd, end_of
 from framegate.jobs.run_work import For, RecordFile, Until, make_row, say_end, show_work
 from framegate.schemas.clock import now
 from framegate.schemas.run import Deadline, RunSummary, Shard
@@ -40,6 +42,7 @@ def run(
         bool,
         typer.Option("--accept-new-config", help="Begin a config_id that is new in an output which has others."),
     ] = False,
+    fail_on: FailOnOption = None,
 ) -> None:
     """Do a job: ask every question of every clip and keep the answers. What is done already is not done again.
 
@@ -79,6 +82,8 @@ def run(
 
       4  another run is at work, and run.second is refuse: nothing was done
 
+      5  --fail-on drift: all is done, and the night has drifted from those before it
+
       129, 130, 143  stopped by SIGHUP, SIGINT (Ctrl-C), SIGTERM: run it again to go on
 
     [bold]Examples[/bold]
@@ -109,6 +114,7 @@ def run(
             verbose=verbose,
             deadline=read_deadline(until, span, timezone=loaded.config.run.timezone, now=now()),
             accept_new_config=accept_new_config,
+            fail_on=fail_on or (),
         )
         ending.keep = verbose or code == EXIT_INCOMPLETE
     raise typer.Exit(code)
@@ -127,15 +133,17 @@ def run_job(
     verbose: bool = False,
     deadline: Deadline | None = None,
     accept_new_config: bool = False,
+    fail_on: Collection[FailOn] = (),
 ) -> int:
     """Run a job, print its summary, return the exit code. Raises FramegateError where the run could not start.
 
     `name` is the job file, named in the sentence that says how to go on. `engine_factory` replaces the engine that the
     job names, `display` what shows its progress. `verbose` shows what Ray logs. `deadline` is when the run has to be
-    over.
+    over. `fail_on` is what ends a run otherwise that would end with 0.
     """
     from framegate.pipelines import flow
 
+    check_fail_on(fail_on, job.config.drift)
     console = make_console()
     again = f"run 'framegate run {name}' again to go on"
     told = RecordFile(json_file)
@@ -172,6 +180,7 @@ def run_job(
         say(f"note: {notice}")
     if summary.num_lost_races:
         say(f"{summary.num_lost_races:,} units were committed by another run of this job first; its rows stay")
+    say_found_drift(summary, is_asked=FailOn.drift in fail_on)
     code = say_end(display, end_of(summary, max_unparsed_share=job.config.failures.stop_unparsed_share, again=again))
     if summary.defers and code == 0:
         code = think_after_run(
@@ -188,7 +197,7 @@ def run_job(
             deadline=deadline,
         )
     report_at_end(job, name, summary, display.log, deadline)
-    return code
+    return say_end(display, end_by_drift(RunEnd(exit_code=code), summary, fail_on))
 
 
 def _print_summary(console: Console, job: Job, summary: RunSummary, row: dict[str, Any]) -> None:

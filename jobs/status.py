@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,8 +40,8 @@ _SHOWN_RUN = {
 
 
 _HEAD = (
-    "last_run", "run_id", "config_id", "state", "estimated_end", "shards", "odd_shards", "cost", "cost_of_all_runs",
-    "currency",
+    "last_run", "run_id", "config_id", "state", "estimated_end", "shards", "odd_shards", "drift_run_id", "drift",
+    "cost", "cost_of_all_runs", "currency",
 )  # fmt: skip
 EXIT_NOT_OK = 1
 _Limit = str | None
@@ -74,8 +75,8 @@ def status(
     what is left, unparsed and failed, and one row per config_id, that is for each set of model, prompt, clips, frames
     and strategy that wrote there. Videos left are those of the last run that made a plan, as it ended; of one that was
     killed or is at work, those that miss something. A failure is retried by a later run unless its reason is for ever,
-    or it has failed failures.max_attempts times (of the job, where one is given). Changes nothing, and may be asked
-    while a job runs.
+    or it has failed failures.max_attempts times (of the job, where one is given). Alarms of drift are those of the last
+    run that looked for any. Changes nothing, and may be asked while a job runs.
 
     --check reads the records of runs alone. With a job file it is about the runs of that file.
 
@@ -165,8 +166,30 @@ def _head(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "estimated_end": estimate_night_end(night),
         "shards": {**shards, **dict.fromkeys(night.missing)} if night.is_array else None,
         "odd_shards": name_shards(night, at),
+        **_drifted(runs, night.last.get("config_id")),
         **_spent(runs, night.runs),
     }
+
+
+def _drifted(runs: Iterable[Mapping[str, Any]], config_id: str | None) -> dict[str, Any]:
+    """The alarms of the last run under this config_id that looked for drift; null where none did."""
+    from framegate.pipelines.results.drift_table import last_compared
+    from framegate.schemas.drift import alarms_of, rows_of
+
+    run = last_compared([run for run in runs if run.get("config_id") == config_id])
+    if run is None:
+        return dict.fromkeys(("drift_run_id", "drift"))
+    return {"drift_run_id": run["run_id"], "drift": [asdict(row) for row in alarms_of(rows_of(run))]}
+
+
+def _say_drifted(header: Mapping[str, Any]) -> list[str]:
+    """Lines about its alarms, and which run they are of where that is not the last one."""
+    from framegate.schemas.drift import rows_of, say_drift
+
+    lines = say_drift(rows_of(header))
+    if lines and header["drift_run_id"] != header["run_id"]:
+        lines[0] += f" of run {header['drift_run_id']}"
+    return lines
 
 
 def _spent(runs: Iterable[Mapping[str, Any]], last: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -208,6 +231,7 @@ def _print(console: Console, header: Mapping[str, Any], rows: list[dict[str, Any
         last = "-" if header["cost"] is None else f"{header['cost']:,.2f}"
         lines.append(f"cost: {last} {header['currency']}; of all runs: {header['cost_of_all_runs']:,.2f}")
     lines += [line for row in rows if row["config_id"] == header["config_id"] for line in _summarise(row)]
+    lines += _say_drifted(header)
     for line in lines:
         console.print(escape(line), highlight=False, soft_wrap=True, markup=False)
     if not rows:

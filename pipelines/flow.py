@@ -24,6 +24,7 @@ from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.part import can_share
 from framegate.pipelines.decode.scan_sharing import LocalCutsBoard
 from framegate.pipelines.decode.stage import DecodeStage
+from framegate.pipelines.drift.judge import judge_night
 from framegate.pipelines.driver.budget import Budget
 from framegate.pipelines.driver.cluster import at_low_priority, check_gpus, end_process
 from framegate.pipelines.driver.first_answers import budget_of_first_answers, defer_all
@@ -220,7 +221,11 @@ def _run(
     phases.enter(Phase.RECORDING)
     count = partial(count_videos, planned, begun.output, team)
     defers = (budget is not None and budget.course is not None) or (isinstance(strategy, Gated) and strategy.defers)
-    summary = report(begun, planned, count, tally, phases, is_sealed=is_sealed, defers=defers)
+    drift = partial(judge_night, job, planned.questions, run_id=begun.run_id, shard=shard)
+    find_drift = drift if job.config.drift.on_end else None
+    summary = report(
+        begun, planned, count, tally, phases, is_sealed=is_sealed, defers=defers, find_drift=find_drift
+    )
     reach("driver.recorded")
     return summary
 

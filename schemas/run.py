@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from framegate.schemas.counts import Counts
+from framegate.schemas.drift import DriftRow
 from framegate.schemas.qa import Question
 
 if TYPE_CHECKING:
@@ -165,7 +166,8 @@ class RunSummary:
     `is_sealed` is False where there was no time left to seal it all. `seal_seconds_per_unit` is what
     a unit took to seal, where the run sealed enough of them to tell. `defers`: rows that are to
     think may have been let go, as first answers come first. `phase_seconds` is how long the run was in each
-    Phase, up to the moment in which this was made. `notices` are those of the plan.
+    Phase, up to the moment in which this was made. `notices` are those of the plan. `drift` is what was compared with
+    the nights before, None where nothing was, as `drift_note` says; `drift_look` counts such comparisons.
     """
 
     run_id: str
@@ -186,6 +188,9 @@ class RunSummary:
     phase_seconds: Mapping[str, float] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     defers: bool = False
+    drift: tuple[DriftRow, ...] | None = None
+    drift_look: int | None = None
+    drift_note: str | None = None
 
     @property
     def is_stopped(self) -> bool:

@@ -73,7 +73,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipelines.plan": {*WRITING, *DECODING, *REASONING, "pipelines.calibrate", "pipelines.source"},
     "pipelines.worker": {*WRITING, *DECODING, *REASONING},
     "pipelines.driver": {*WRITING, "pipelines.plan", "pipelines.reason.strategies"},
-    "pipelines.flow": RUNNING,
+    "pipelines.flow": {*RUNNING, "pipelines.drift"},
     "pipelines.deepen": {*RUNNING, "pipelines.flow"},
     "pipelines.erase": WRITING,
     "pipelines.audit": {*WRITING, "pipelines.erase"},
@@ -82,6 +82,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipelines.certify": {*WRITING, "pipelines.calibrate", "pipelines.reason.asking", "pipelines.results"},
     # Receipts of erasures say where the counts of seal records are too high.
     "pipelines.results": {*WRITING, "pipelines.erase", "pipelines.plan"},
+    "pipelines.drift": {*WRITING, "pipelines.calibrate", "pipelines.results"},
     "pipelines.report": {*WRITING, "pipelines.certify", "pipelines.results"},
     "pipelines.lab": {*RUNNING, "pipelines.flow", "pipelines.deepen", "pipelines.audit", "pipelines.calibrate",
                       "pipelines.certify", "pipelines.erase",

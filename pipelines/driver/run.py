@@ -22,6 +22,7 @@ from framegate.pipelines.commit.runs import RUN, read_runs
 from framegate.pipelines.commit.seal import SEALED_FOLDERS, seal
 from framegate.pipelines.commit.video_log import add_to_video_log, read_video_log
 from framegate.pipelines.driver.breaker import Breaker
+from framegate.pipelines.driver.drift import FindDrift, look_for_drift
 from framegate.pipelines.driver.heartbeat import RecordListener, RunRecord, beating
 from framegate.pipelines.driver.outcome import (
     end_fields,
@@ -213,17 +214,22 @@ def report(
     *,
     is_sealed: bool,
     defers: bool = False,
+    find_drift: FindDrift | None = None,
 ) -> RunSummary:
     """What came of the run, as storage has it after the seal; stores it as the run's record.
 
     `count` tells what came of the videos. Where there is no time left to look, the counts are those of the receipts,
-    and videos are not counted.
+    and videos are not counted. `find_drift` is asked where the run is complete.
     """
 
     def look() -> tuple[dict[str, int], Counts]:
         return count(), stored_counts(run.output, planned.config_id, run.run_id, tally.counts)
 
     found = run.stopping.finish(look, keep_seconds=PUT_SECONDS)
+    stop = run.stopping.reason
+    drift = look_for_drift(find_drift, run.stopping, planned, found, is_sealed=is_sealed)
+    if (asked := run.stopping.reason) is not None and asked.code == "signal":  # a deadline stops no run that is done
+        stop = asked
     summary = RunSummary(
         run_id=run.run_id,
         config_id=planned.config_id,
@@ -232,12 +238,15 @@ def report(
         elapsed_seconds=run.elapsed_seconds,
         num_videos_gone=planned.num_gone,
         num_lost_races=tally.num_lost_races,
-        stop=run.stopping.reason,
+        stop=stop,
         is_sealed=is_sealed,
         seal_seconds_per_unit=run.pace.measured,
         phase_seconds=phases.seconds(),
         notices=tuple(planned.notices),
         defers=defers,
+        drift=drift.rows,
+        drift_look=drift.look,
+        drift_note=drift.note,
     )
     run.record.update(**end_fields(summary, planned), ended_at=now().isoformat())
     return summary

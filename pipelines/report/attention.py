@@ -1,4 +1,4 @@
-"""What needs a person: failures that stand, videos that are given up, and rows to look at."""
+"""What needs a person: failures that stand, videos that are given up, what has drifted, and rows to look at."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from framegate.pipelines.report.links import link_to
 from framegate.pipelines.report.night import Scope
 from framegate.pipelines.report.rows import FAILED, NIGHT, NightRows
 from framegate.pipelines.results.view_sql import text_literal
+from framegate.schemas.drift import DriftRow, alarms_of
 from framegate.schemas.errors import REASON_MEANINGS
 from framegate.schemas.retries import wait_after
 
@@ -55,8 +56,11 @@ _JPEG: Final = b"\xff\xd8\xff"
 _SECOND: Final = 1e-3  # two clips of one index that begin so near each other are the same
 
 
-def find_attention(rows: NightRows, scope: Scope, *, max_attempts: int, link: str | None) -> Attention:
-    """`max_attempts` is the job's, `link` its template for links. Raises StorageError."""
+def find_attention(
+    rows: NightRows, scope: Scope, drift: Iterable[DriftRow] | None, *, max_attempts: int, link: str | None
+) -> Attention:
+    """`drift` is what the night's record has of it, `max_attempts` is the job's, `link` its template for links. Raises
+    StorageError."""
     runs = ", ".join(text_literal(run["run_id"]) for run in scope.night.runs)
     failed = rows.ask(_FAILURES.format(runs=runs))
     given_up = _given_up(rows, failed, max_attempts)
@@ -67,6 +71,7 @@ def find_attention(rows: NightRows, scope: Scope, *, max_attempts: int, link: st
         failures=tuple(_by_reason(failed, max_attempts)),
         given_up=tuple(GivenUp(**{field.name: row[field.name] for field in fields(GivenUp)}) for row in given_up),
         num_given_up=given_up[0]["total"] if given_up else 0,
+        drift=alarms_of(drift),
         rows=tuple(_to_see(why, row, link, thumbnails) for why, row in chosen),
         has_thumbnails=has_clips,
     )

@@ -26,9 +26,11 @@ from framegate.pipelines.report.timeline import find_timeline
 from framegate.pipelines.report.trust import find_trust
 from framegate.pipelines.report.truth import Truth, find_truth
 from framegate.pipelines.report.verdict import judge_attention, judge_cost, judge_coverage, judge_end, judge_trust
+from framegate.pipelines.results.drift_table import last_compared
 from framegate.pipelines.results.views import open_views
 from framegate.schemas.clock import now
 from framegate.schemas.config import CostConfig, FailuresConfig, OutputConfig, RayConfig
+from framegate.schemas.drift import DriftRow, rows_of
 from framegate.schemas.errors import ObjectNotFound, VersionChanged
 
 MAX_TRIES: Final = 3  # where a seal or an erasure replaces a file that is read
@@ -88,8 +90,9 @@ def _find_all(
     at, zone = now(), ZoneInfo(time_zone)
     ended, saving = find_ended(rows, scope, at), find_saving(rows)
     cost = find_cost(rows, scope, ended, saving, request.cost, request.ray)
-    coverage, trust = find_coverage(rows, scope), find_trust(rows)
-    attention = find_attention(rows, scope, max_attempts=request.max_attempts, link=request.link)
+    drift = _find_drift(scope) if request.compare is None else None
+    coverage, trust = find_coverage(rows, scope), find_trust(rows, drift)
+    attention = find_attention(rows, scope, drift, max_attempts=request.max_attempts, link=request.link)
     return Report(
         output_uri=output_uri,
         job=scope.night.last.get("job"),
@@ -115,6 +118,12 @@ def _find_all(
         timeline=find_timeline(rows),
         comparison=find_comparison(rows, scope, is_asked=request.compare is not None),
     )
+
+
+def _find_drift(scope: Scope) -> tuple[DriftRow, ...] | None:
+    """What the night's runs found of drift, as their last one that looked has it; None where none did."""
+    run = last_compared(scope.answered.runs)
+    return None if run is None else rows_of(run)
 
 
 def _of_job(runs: Mapping[str, Mapping[str, Any]], job: str | None) -> Iterable[Mapping[str, Any]]:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from framegate.pipelines.report.truth import Truth
+from framegate.schemas.drift import DriftRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +163,7 @@ class QuestionTrust:
 
     drift          total variation distance between the shares of its answers now and in the earlier night, from 0 to 1
     drift_by_chance  what that distance would be on average if nothing had changed
+    has_drifted    the run says so in its record; where it has not looked, the distance is more than by chance
     """
 
     question_id: str
@@ -206,6 +208,9 @@ class ReliabilityBin:
 
 @dataclass(frozen=True, kw_only=True)
 class Trust:
+    """`is_compared`: the night's own run has looked for drift, and `has_drifted` of each question is what it found."""
+
+    is_compared: bool
     questions: tuple[QuestionTrust, ...]
     confidence: tuple[ConfidenceBin, ...]
     threshold: float | None
@@ -269,6 +274,7 @@ class Attention:
     failures: tuple[FailureReason, ...]
     given_up: tuple[GivenUp, ...]
     num_given_up: int
+    drift: tuple[DriftRow, ...]  # alarms, the largest change first
     rows: tuple[RowToSee, ...]
     has_thumbnails: bool  # the output has rows of clips: earlier versions left none
 

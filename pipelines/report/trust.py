@@ -8,19 +8,23 @@ Nobody labels a night, so that all of this is told from the answers themselves:
                   the differences, 0 where they are the same and 1 where no answer occurs in both
 
 Two samples of the same archive differ by chance, too: by `drift_by_chance` on average (from the normal distribution,
-|p - q| has the mean sqrt(2/pi) x sqrt(p (1 - p) (1/n + 1/m))). A question has drifted where its distance is more than
-twice that, and more than MIN_DRIFT.
+|p - q| has the mean sqrt(2/pi) x sqrt(p (1 - p) (1/n + 1/m))).
+
+A question has drifted where the run's own record says so (`pipelines.drift`): an exact test against many nights, which
+counts videos and not rows. Only where the run has not looked, or another night was asked to be compared with, it has
+drifted where its distance is more than twice `drift_by_chance`, and more than MIN_DRIFT.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from framegate.pipelines.report.figures import ConfidenceBin, Estimate, QuestionTrust, ReliabilityBin, Trust
 from framegate.pipelines.report.rows import EARLIER, NIGHT, NightRows
+from framegate.schemas.drift import DriftRow, alarms_of
 
 MIN_DRIFT: Final = 0.05
 MIN_ROWS: Final = 30
@@ -59,18 +63,21 @@ _WHOLE: Final = f"""
     FROM {NIGHT}"""
 
 
-def find_trust(rows: NightRows) -> Trust:
-    """Raises StorageError."""
+def find_trust(rows: NightRows, drift: Iterable[DriftRow] | None = None) -> Trust:
+    """`drift` is what the night's record has of it; None: it says nothing. Raises StorageError."""
+    drifted = None if drift is None else {row.question_id for row in alarms_of(drift)}
     now, earlier = (rows.ask(_QUESTIONS.format(table=table)) for table in (NIGHT, EARLIER))
     before = {row["question_hash"]: row for row in earlier}
     values, values_before = (_values(rows, table) for table in (NIGHT, EARLIER))
     return Trust(
+        is_compared=drift is not None,
         questions=tuple(
             _question(
                 row,
                 before.get(row["question_hash"], {}),
                 values.get(row["question_hash"], Counter()),
                 values_before.get(row["question_hash"], Counter()),
+                drifted,
             )
             for row in now
         ),
@@ -111,7 +118,11 @@ def _values(rows: NightRows, table: str) -> dict[str, Counter[str | None]]:
 
 
 def _question(
-    row: Mapping[str, Any], before: Mapping[str, Any], now: Counter[str | None], earlier: Counter[str | None]
+    row: Mapping[str, Any],
+    before: Mapping[str, Any],
+    now: Counter[str | None],
+    earlier: Counter[str | None],
+    drifted: Collection[str | None] | None,
 ) -> QuestionTrust:
     drift = measure_drift(now, earlier) if row["answer_type"] in _COUNTED_TYPES else None
     distance, by_chance = drift or (None, None)
@@ -123,8 +134,12 @@ def _question(
         earlier_unparsed_share=before.get("unparsed_share"),
         drift=distance,
         drift_by_chance=by_chance,
-        has_drifted=drift is not None and drift[0] > max(MIN_DRIFT, 2 * drift[1]),
+        has_drifted=row["question_id"] in drifted if drifted is not None else _is_more_than_chance(drift),
     )
+
+
+def _is_more_than_chance(drift: tuple[float, float] | None) -> bool:
+    return drift is not None and drift[0] > max(MIN_DRIFT, 2 * drift[1])
 
 
 def _confidence(rows: NightRows) -> tuple[ConfidenceBin, ...]:

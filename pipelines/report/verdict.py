@@ -103,7 +103,8 @@ def judge_trust(trust: Trust, truth: Truth) -> Verdict:
     if said:
         sentence = f"Look: {' and '.join(said)}{_by_labels(truth)}."
         return _verdict(question, "act" if unread > MANY else "look", sentence, "right")
-    against = "; no question has drifted" if any(each.drift is not None for each in trust.questions) else ""
+    has_looked = trust.is_compared or any(each.drift is not None for each in trust.questions)
+    against = "; no question has drifted" if has_looked else ""
     nothing = "all answers could be read" if not unread else f"{say_share(unread)} of the answers cannot be used"
     sentence = f"As far as answers tell: {nothing}{against}{_by_labels(truth)}."
     return _verdict(question, "well", sentence, "right")
@@ -127,11 +128,13 @@ def judge_attention(attention: Attention) -> Verdict:
     counted = (
         (attention.num_given_up, "video is given up", "videos are given up"),
         (retried, "failure will be tried again", "failures will be tried again"),
+        (len(attention.drift), "figure has drifted", "figures have drifted"),
         (len(attention.rows), "row is worth a look", "rows are worth a look"),
     )
     said = [f"{number:,} {one if number == 1 else more}" for number, one, more in counted if number]
     sentence = f"{', '.join(said)}." if said else "Nothing."
-    return _verdict(question, "look" if attention.num_given_up else "well", sentence[0].upper() + sentence[1:], "needs")
+    level = "look" if attention.num_given_up or attention.drift else "well"
+    return _verdict(question, level, sentence[0].upper() + sentence[1:], "needs")
 
 
 def _names(names: Iterable[str]) -> str:

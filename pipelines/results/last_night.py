@@ -7,7 +7,7 @@ that began at most MAX_HOURS before the last run of all. A shard that was starte
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -64,6 +64,15 @@ def find_night(runs: Iterable[Mapping[str, Any]]) -> Night | None:
         runs=tuple(of_shard[number] for number in sorted(of_shard)),
         missing=tuple(f"{number}/{of}" for number in range(1, of + 1) if number not in of_shard),
     )
+
+
+def list_nights(runs: Iterable[Mapping[str, Any]]) -> Iterator[Night]:
+    """All nights, the last one first. Of shards that ran twice in one night the earlier run is in none."""
+    left = [*runs]
+    while (night := find_night(left)) is not None:
+        yield night
+        first = min(map(_began, night.runs))
+        left = [run for run in left if _began(run) < first]
 
 
 def describe_night(night: Night, now: datetime) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import Final
 
-from framegate.pipelines.results import calibration_table, current, events, label_table, questions
+from framegate.pipelines.results import calibration_table, current, drift_table, events, label_table, questions
 from framegate.pipelines.results.opened import Opened
 from framegate.pipelines.results.view_makers import FOLDERS
 from framegate.pipelines.results.view_sql import comment, quoted, text_literal
@@ -13,6 +13,7 @@ from framegate.schemas.tables import meaning
 
 _OWN: Final[Mapping[str, Mapping[str, str]]] = {
     "current": current.DERIVED,
+    "drift": drift_table.MEANINGS,
     "events": events.MEANINGS,
     "questions": questions.MEANINGS,
     "wide": {},

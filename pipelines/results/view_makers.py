@@ -13,6 +13,7 @@ import pyarrow as pa
 from framegate.pipelines.results.calibration_table import create_calibrations
 from framegate.pipelines.results.clip_table import create_clips
 from framegate.pipelines.results.current import Records, create_current, find_current
+from framegate.pipelines.results.drift_table import create_drift
 from framegate.pipelines.results.events import create_events
 from framegate.pipelines.results.label_table import create_labels
 from framegate.pipelines.results.opened import Opened
@@ -111,6 +112,10 @@ MAKERS: Final[dict[str, Maker]] = {
     "runs": Maker(
         needs=(),
         make=lambda making: create_runs(making.opened, of_config(making.records.runs, making.opened.config_id)),
+    ),
+    "drift": Maker(
+        needs=(),
+        make=lambda making: create_drift(making.opened, of_config(making.records.runs, making.opened.config_id)),
     ),
     "calibrations": Maker(needs=(), make=lambda making: create_calibrations(making.opened)),
     "labels": Maker(needs=("answers",), make=lambda making: create_labels(making.opened, lambda: making.known_videos)),

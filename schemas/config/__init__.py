@@ -5,6 +5,7 @@ Defaults stand in these files and nowhere else. `schemas.job` reads the files th
 
 from framegate.schemas.config.cost import Cost, CostConfig
 from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.config.drift import DriftConfig
 from framegate.schemas.config.engine import EngineConfig
 from framegate.schemas.config.failures import FailuresConfig
 from framegate.schemas.config.gate import AlwaysThinkConfig, DirectConfig, GatedConfig, StrategyConfig
@@ -36,6 +37,7 @@ __all__ = [
     "CostConfig",
     "DecodeConfig",
     "DirectConfig",
+    "DriftConfig",
     "EngineConfig",
     "FailuresConfig",
     "FramesConfig",

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from framegate.schemas.config.cost import CostConfig
 from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesConfig
+from framegate.schemas.config.drift import DriftConfig
 from framegate.schemas.config.engine import EngineConfig
 from framegate.schemas.config.failures import FailuresConfig
 from framegate.schemas.config.gate import GatedConfig, StrategyConfig
@@ -45,6 +46,7 @@ class RunConfig(Part):
     run: NightConfig = NightConfig()
     seal: SealConfig = SealConfig()
     report: ReportConfig = ReportConfig()
+    drift: DriftConfig = DriftConfig()
     cost: CostConfig = CostConfig()
 
     @model_validator(mode="after")

@@ -27,7 +27,7 @@ class DriftRow:
     """One share that was compared, as means over videos: each counts once, whatever its length.
 
     question_id          None: of whole videos
-    by, value            the manifest's column, without `input_`, and its value; None: all videos
+    input, value         the manifest's column, without `input_`, and its value; None: all videos
     detail               of `confidence` the bound, of `answer` the answer, of `failure` the reason; else None
     before, now          the means; `low` and `high` bound `now - before`, wrong together with a chance of `delta`
     num_nights           that `now` is made of: this night alone, or the last three together
@@ -35,7 +35,7 @@ class DriftRow:
     """
 
     question_id: str | None
-    by: str | None
+    input: str | None
     value: str | None
     measure: Measure
     detail: str | None
@@ -58,7 +58,7 @@ class DriftRow:
     @property
     def sentence(self) -> str:
         """Without a full stop."""
-        where = f" at {self.by}={self.value}" if self.by else ""
+        where = f" at {self.input}={self.value}" if self.input else ""
         about = f"{self.question_id}{where}: {self.what}" if self.question_id else f"{self.what}{where}"
         nights = "this night" if self.num_nights == 1 else f"the last {self.num_nights} nights"
         return (

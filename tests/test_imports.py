@@ -85,7 +85,7 @@ ALLOWED: dict[str, set[str]] = {
     "pipelines.drift": {*WRITING, "pipelines.calibrate", "pipelines.results"},
     "pipelines.report": {*WRITING, "pipelines.certify", "pipelines.results"},
     "pipelines.lab": {*RUNNING, "pipelines.flow", "pipelines.deepen", "pipelines.audit", "pipelines.calibrate",
-                      "pipelines.certify", "pipelines.erase",
+                      "pipelines.certify", "pipelines.drift", "pipelines.erase",
                       "pipelines.results",
                       "pipelines.reason.engines.own", "pipelines.reason.engines.vllm"},
     "pipelines": set(),

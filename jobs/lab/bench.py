@@ -8,6 +8,7 @@ from framegate.jobs.lab.bench_budget import budget
 from framegate.jobs.lab.bench_calibrate import calibrate
 from framegate.jobs.lab.bench_clips import clips
 from framegate.jobs.lab.bench_decode import decode
+from framegate.jobs.lab.bench_drift import drift
 from framegate.jobs.lab.bench_driver import driver
 from framegate.jobs.lab.bench_engines import engines
 from framegate.jobs.lab.bench_faults import faults
@@ -18,7 +19,7 @@ from framegate.jobs.lab.bench_seal import seal
 from framegate.jobs.lab.bench_start import start
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure parts of the program.")
-for command in (decode, engines, pipeline, driver, plan, query, seal, clips, start, calibrate, budget, faults):
+for command in (decode, engines, pipeline, driver, plan, query, drift, seal, clips, start, calibrate, budget, faults):
     app.command()(command)
 
 

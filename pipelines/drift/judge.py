@@ -127,7 +127,7 @@ def _is_worth_it(each: _Comparison, min_change: float) -> bool:
     """Whether its interval is reckoned: it may alarm, or it is a figure of all videos. An interval holds the change
     that was seen, so that a smaller one than `min_change` never alarms."""
     is_anything = each.before.total > 0 or each.now.total > 0
-    return abs(each.change) > min_change or (each.key.by is None and is_anything)
+    return abs(each.change) > min_change or (each.key.input is None and is_anything)
 
 
 def _row(each: _Comparison, names: dict[str, str], low: float, high: float, min_change: float) -> DriftRow:
@@ -136,7 +136,7 @@ def _row(each: _Comparison, names: dict[str, str], low: float, high: float, min_
     has_risen, has_fallen = low > min_change, high < -min_change
     return DriftRow(
         question_id=None if key.question_hash is None else names[key.question_hash],
-        by=key.by,
+        input=key.input,
         value=key.value,
         measure=key.measure,
         detail=key.detail,
@@ -157,11 +157,11 @@ def _one_each(rows: Iterable[DriftRow]) -> list[DriftRow]:
     """Of each series the comparison that alarms most, else that of this night alone."""
     best: dict[tuple[object, ...], DriftRow] = {}
     for row in rows:
-        key = (row.question_id, row.by, row.value, row.measure, row.detail)
+        key = (row.question_id, row.input, row.value, row.measure, row.detail)
         there = best.get(key)
         if there is None or (row.alarm and (not there.alarm or _least(row) > _least(there))):
             best[key] = row
-    return [row for row in best.values() if row.alarm or row.by is None]
+    return [row for row in best.values() if row.alarm or row.input is None]
 
 
 def _least(row: DriftRow) -> float:
@@ -171,7 +171,7 @@ def _least(row: DriftRow) -> float:
 
 def _kept(rows: Iterable[DriftRow]) -> tuple[DriftRow, ...]:
     """As a record has them. Rows of all videos stand before those of a value, where both say the same."""
-    alarms = sorted((row for row in rows if row.alarm), key=lambda row: (-_least(row), row.by or ""))
+    alarms = sorted((row for row in rows if row.alarm), key=lambda row: (-_least(row), row.input or ""))
     quiet = sorted((row for row in rows if not row.alarm), key=lambda row: -abs(row.now - row.before))
     return (*alarms[:MAX_ALARMS], *quiet[:MAX_QUIET])
 

@@ -60,7 +60,7 @@ class SeriesKey(NamedTuple):
     """What one series is about; the fields are those of DriftRow, but for the question's hash."""
 
     question_hash: str | None
-    by: str | None
+    input: str | None
     value: str | None
     measure: Measure
     detail: str | None

@@ -21,7 +21,7 @@ SCHEMA: Final = pa.schema(
         optional("started_at", pa.timestamp("us", tz="UTC"), "when the run began"),
         column("drift_look", pa.int64(), "which comparison of the output it was, from 1"),
         optional("question_id", pa.string(), "the question; null: whole videos"),
-        optional("by", pa.string(), "the manifest's column, without input_; null: all videos"),
+        optional("input", pa.string(), "the manifest's column, without input_; null: all videos"),
         optional("value", pa.string(), "its value"),
         column("measure", pa.string(), "think, confidence, answer, unreadable, audit or failure"),
         optional("detail", pa.string(), "of confidence the bound, of answer the answer, of failure the reason"),

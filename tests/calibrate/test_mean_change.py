@@ -161,4 +161,4 @@ def test_a_million_videos_do_not_alarm_about_a_tenth_of_a_percent() -> None:
     now[:, 0], now[:, STEPS] = [699_000, 600_000], [301_000, 400_000]
     low, high = change_intervals(before, now, np.full(2, 1e-6))
     assert (low[0] <= 0.001, high[0] >= 0.001, low[0] > 0.05) == (True, True, False)
-    assert 0.075 < low[1] <= 0.1 <= high[1] < 0.125
+    assert 0.075 < low[1] <= 0.1 <= high[1] < 0.13

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import re
@@ -15,6 +16,7 @@ import yaml
 from framegate.pipelines.commit.layout import UNIT_ENDING
 from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.schemas.certificate import CALIBRATION_ID
+from framegate.schemas.drift import DriftRow
 from framegate.schemas.tables import CLIPS, FAILURES, INPUT_PREFIX, RESULTS
 from tests.docs.pages import PAGES, code_blocks, rows, section
 
@@ -63,6 +65,7 @@ INNER = {
     "seal record files",
     "seal record runs",
     "run record counts",
+    "run record drift",
     "run record heartbeat",
     "index metadata",
 }
@@ -144,6 +147,7 @@ def test_what_lies_inside_of_objects_is_described(objects: dict[str, list[Path]]
         record = json.loads(path.read_text())
         assert set(record["counts"]) == set(DOCUMENTED["run record counts"])
         assert set(record["heartbeat"]) == set(DOCUMENTED["run record heartbeat"])
+    assert [field.name for field in dataclasses.fields(DriftRow)] == DOCUMENTED["run record drift"]
     for kind, key in (("seal plan", b"framegate"), ("plan history", b"framegate"), ("index", b"framegate_shard")):
         for path in objects[kind]:
             about = json.loads((pq.read_schema(path).metadata or {})[key])

@@ -52,7 +52,7 @@ def test_nights_that_are_alike_have_rows_and_no_alarm(nights: Nights) -> None:
     assert found.rows is not None
     assert (found.look, found.note, alarms(found)) == (1, None, set())
     assert 10 < len(found.rows) <= MAX_QUIET
-    assert {row.by for row in found.rows} == {None}
+    assert {row.input for row in found.rows} == {None}
     think = next(row for row in found.rows if row.measure == "think" and row.question_id == "door")
     share = 8 / 15 / 3  # of every second video of 15 one row in three
     assert (think.before, think.now) == (pytest.approx(share), pytest.approx(share))
@@ -93,7 +93,7 @@ def test_an_alarm_says_how_much_and_goes_once_the_nights_before_have_it(nights: 
     yes = at_north(said("yes"), "anyone")
     nights.add(yes)
     alarm = next(row for row in alarms_of(judge(nights, runs=3).rows) if row.value == "north")
-    assert (alarm.by, alarm.before, alarm.now) == ("camera", 0.0, 1.0)
+    assert (alarm.input, alarm.before, alarm.now) == ("camera", 0.0, 1.0)
     assert 0.05 < alarm.low < 1.0 == alarm.high
     assert alarm.sentence.startswith('anyone at camera=north: answer "yes", 0.0% before and 100.0% now, a change of +')
     for _ in range(6):
@@ -219,10 +219,10 @@ def test_columns_are_those_of_the_job_and_what_is_missing_is_said(nights: Nights
     for _ in range(4):
         nights.add()
     nights.add(at_north({"answer": "yes"}, "anyone"))
-    assert {row.by for row in alarms_of(judge(nights, by=[]).rows)} == {None}
+    assert {row.input for row in alarms_of(judge(nights, by=[]).rows)} == {None}
     found = judge(nights, by=["camera", "dock"])
     assert found.note == "drift.by names dock, which no manifest of this output has; it has camera"
-    assert {row.by for row in alarms_of(found.rows)} == {None, "camera"}
+    assert {row.input for row in alarms_of(found.rows)} == {None, "camera"}
 
 
 def test_each_night_and_each_shard_pay_for_their_own_look(nights: Nights) -> None:

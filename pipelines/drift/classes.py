@@ -75,13 +75,13 @@ def _name_stretches() -> Iterator[str]:
     yield f"{EDGES[-1]} or more"
 
 
-def class_join(classes: Classes, answer: str) -> tuple[str, str]:
+def class_join(classes: Classes, answer: str, number: str) -> tuple[str, str]:
     """SQL of a join, and of the number of a row's class with it; null where it is of none. The row has `question_hash`
-    and `answer_type`; `answer` is its column."""
-    reached = " + ".join(f"(TRY_CAST({answer} AS DOUBLE) >= {edge})::INT" for edge in EDGES)
+    and `answer_type`; `answer` is its column, and `number` the one of a number's value, null of other types."""
+    reached = " + ".join(f"({number} >= {edge})::INT" for edge in EDGES)
     spelled = [f"({text_literal(hash)}, {text_literal(text)}, {number})" for hash, text, number in classes.spelled]
     listed = ", ".join(spelled) or "(NULL::VARCHAR, NULL::VARCHAR, NULL::INT)"
-    word = f"CASE WHEN answer_type = 'text' THEN lower(trim({answer})) ELSE {answer} END"
+    word = f"CASE answer_type WHEN 'number' THEN NULL WHEN 'text' THEN lower(trim({answer})) ELSE {answer} END"
     join = (
         f"LEFT JOIN (VALUES {listed}) AS spelled (of_question, spelling, spelled_class)"
         f" ON of_question = question_hash AND spelling = {word}"

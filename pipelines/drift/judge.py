@@ -2,13 +2,12 @@
 
 The levels. A look at one night takes 6 delta / (pi^2 j^2), where j is its number. Each kind of measure takes an equal
 part of that, and so does each comparison of a kind: whatever depends on what, all intervals of all nights that there
-will ever be hold together with probability 1 - delta. Which comparisons there are follows from the questions, and from
-how many videos each value has, and from no answer.
+will ever be hold together with probability 1 - delta. How many comparisons there may be follows from the questions, and
+from how many videos each value has, and from no answer; one that then has too few videos takes its part all the same.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -107,8 +106,6 @@ def make_rows(table: SeriesTable, questions: Iterable[Question], *, delta: float
 
 
 def _compare(table: SeriesTable, delta: float) -> list[_Comparison]:
-    found = [*table.sides()]
-    num_of_measure = Counter(key.measure for key, *_ in found)
     compared = table.spans.compared
     return [
         _Comparison(
@@ -117,9 +114,9 @@ def _compare(table: SeriesTable, delta: float) -> list[_Comparison]:
             num_nights_before=len(compared.places(window)[1]),
             before=before,
             now=now,
-            delta=delta / len(MEASURES) / num_of_measure[key.measure],
+            delta=delta / len(MEASURES) / table.num_comparisons[key.measure],
         )
-        for key, window, before, now in found
+        for key, window, before, now in table.sides()
     ]
 
 

@@ -110,9 +110,13 @@ class Spans:
 
 @dataclass
 class SeriesTable:
-    """Counts of each series by span and level, as they are gathered."""
+    """Counts of each series by span and level, as they are gathered.
+
+    num_comparisons  of each measure: how many there may be, whatever was answered
+    """
 
     spans: Spans
+    num_comparisons: Mapping[Measure, int] = field(default_factory=dict)
     counts: dict[SeriesKey, Floats] = field(default_factory=dict)
     totals: dict[SeriesKey, Floats] = field(default_factory=dict)
 
@@ -138,21 +142,35 @@ class SeriesTable:
 
 def read_series(shares: VideoShares, compared: Compared, questions: Iterable[Question]) -> SeriesTable:
     """All series of all videos, and of each value of each column. Raises StorageError."""
-    table = SeriesTable(Spans.of(compared))
-    hashes = [question.hash for question in questions]
-    _add_group(table, shares, hashes, None, "NULL::VARCHAR", "true")
+    table, num_groups = SeriesTable(Spans.of(compared)), 1
+    _add_group(table, shares, None, "NULL::VARCHAR", "true")
     for number, column in enumerate(shares.by):
         name = f"by_{number}"
         values = [row["value"] for row in shares.ask(_VALUES.format(column=name))]
         if values:
             is_ours = f"{name} IN ({', '.join(map(text_literal, values))})"
-            _add_group(table, shares, hashes, column, name, is_ours)
+            _add_group(table, shares, column, name, is_ours)
+            num_groups += len(values)
+    of_group = _count_series(shares, len([*questions]))
+    table.num_comparisons = {
+        measure: number * num_groups * len(compared.windows) for measure, number in of_group.items()
+    }
     return table
 
 
-def _add_group(
-    table: SeriesTable, shares: VideoShares, hashes: Iterable[str], column: str | None, value: str, is_ours: str
-) -> None:
+def _count_series(shares: VideoShares, num_questions: int) -> dict[Measure, int]:
+    """Of each measure, of one group of videos."""
+    return {
+        "think": num_questions,
+        "confidence": num_questions * len(BOUNDS),
+        "answer": sum(map(len, shares.classes.names.values())),
+        "unreadable": num_questions,
+        "audit": num_questions,
+        "failure": len(REASON_MEANINGS),
+    }
+
+
+def _add_group(table: SeriesTable, shares: VideoShares, column: str | None, value: str, is_ours: str) -> None:
     how = {"span": table.spans.sql, "value": value, "is_ours": is_ours}
     for row in shares.ask(_OF_SHARES.format(**how)):
         measure, detail = _COLUMNS[row["name"]]

@@ -49,7 +49,7 @@ _SHARES: Final = """
             THEN coalesce(confidence_first < of_now, thinking AND deepened_at IS NULL)::INT END) AS think,
         {below},
         avg(is_unreadable::INT) AS unreadable,
-        avg({differs}::INT) FILTER (audit_rank < least_rate) AS audit,
+        avg(CASE WHEN audit_rank < least_rate THEN {differs}::INT END) AS audit,
         count(*) FILTER ({in_mix}) AS num_said
     FROM ({rows}) LEFT JOIN drift_policy USING (question_hash) GROUP BY place, question_hash, video_id"""
 _SAID: Final = """
@@ -144,6 +144,7 @@ class _Rows:
                 confidence_first, threshold, thinking, deepened_at, audit_rank, audit_rate, answer, answer_first_value,
                 answer_second_value, answer_second, gate_reason,
                 CASE WHEN {_FIRST} THEN answer_first_value ELSE answer END AS night_answer,
+                CASE WHEN answer_type = 'number' THEN TRY_CAST(night_answer AS DOUBLE) END AS night_number,
                 CASE WHEN {_FIRST} THEN answer_first_value IS NULL ELSE status <> 'answered' END AS is_unreadable
             FROM answers
             WHERE config_id = {self._config_id} AND run_id IN ({self._run_ids}) AND question_hash IN ({hashes})"""
@@ -159,7 +160,7 @@ class _Rows:
         in_mix = _in_mix(text_place)
         shares = _SHARES.format(rows=self.sql, groups=groups, below=below, differs=differs_sql(), in_mix=in_mix)
         keep_rows(self._views, SHARES, shares)
-        join, class_number = class_join(classes, "night_answer")
+        join, class_number = class_join(classes, "night_answer", "night_number")
         said = _SAID.format(rows=self.sql, join=join, class_number=class_number, in_mix=in_mix)
         keep_rows(self._views, SAID, said)
         self._keep_failures(groups)

@@ -98,7 +98,8 @@ def judge_trust(trust: Trust, truth: Truth) -> Verdict:
         return _verdict(question, "look", "Nothing was answered.", "right")
     unread = sum(each.num_rows * (each.unparsed_share + each.out_of_range_share) for each in trust.questions) / rows
     drifted = [each.question_id for each in trust.questions if each.has_drifted]
-    said = [f"answers have shifted in {_names(drifted)}"] if drifted else []
+    what = "drift in" if trust.is_compared else "answers have shifted in"
+    said = [f"{what} {_names(drifted)}"] if drifted else []
     said += [f"{say_share(unread)} of the answers cannot be used"] if unread > FEW else []
     if said:
         sentence = f"Look: {' and '.join(said)}{_by_labels(truth)}."

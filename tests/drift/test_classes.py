@@ -17,8 +17,8 @@ CLASSES = find_classes([DOOR, ANYONE, PEOPLE, COLOUR, WHEN], {COLOUR.hash: ["red
 
 
 def class_of(question: Question, answer: str) -> str | None:
-    join, number = class_join(CLASSES, "answer")
-    rows = "SELECT ? AS question_hash, ? AS answer_type, ? AS answer"
+    join, number = class_join(CLASSES, "answer", "value")
+    rows = "SELECT ? AS question_hash, ? AS answer_type, ? AS answer, TRY_CAST(answer AS DOUBLE) AS value"
     found = duckdb.execute(f"SELECT {number} FROM ({rows}) {join}", [question.hash, question.type, answer]).fetchall()
     [(place,)] = found
     return None if place is None else CLASSES.names[question.hash][place]
@@ -64,6 +64,7 @@ def test_texts_are_the_frequent_ones_of_enough_videos() -> None:
 
 
 def test_no_class_at_all_is_no_error() -> None:
-    join, number = class_join(find_classes([WHEN], {}), "answer")
-    sql = f"SELECT {number} FROM (SELECT 'h' AS question_hash, 'span' AS answer_type, 'x' AS answer) {join}"
+    join, number = class_join(find_classes([WHEN], {}), "answer", "value")
+    row = "SELECT 'h' AS question_hash, 'span' AS answer_type, 'x' AS answer, NULL::DOUBLE AS value"
+    sql = f"SELECT {number} FROM ({row}) {join}"
     assert duckdb.sql(sql).fetchall() == [(None,)]

@@ -57,6 +57,40 @@ def test_erased_videos_are_counted_without_a_name(framegate: Framegate, output: 
     assert "2 videos were erased" in framegate("status", output).stdout
 
 
+def test_alarms_of_drift_are_said_and_those_of_an_earlier_run_with_its_name(
+    framegate: Framegate, output: str, tmp_path: Path
+) -> None:
+    row = {
+        "question_id": "door", "input": "camera", "value": "north", "measure": "think", "detail": None, "before": 0.1,
+        "now": 0.6, "low": 0.2, "high": 0.7, "delta": 1e-6, "num_videos_before": 90, "num_videos": 12,
+        "num_nights_before": 9, "num_nights": 1, "alarm": True,
+    }  # fmt: skip
+    alarms = [{**row, "value": f"camera {number}"} for number in range(9)]
+    fields = {"state": "complete", "config_id": "a" * 16, "started_at": "2027-01-01T01:00:00+00:00"}
+    put_run(Output.at(output), "run-7", **fields, drift=[*alarms, {**row, "alarm": False}], drift_look=4)
+    told = tmp_path / "status.json"
+    result = framegate("status", output, "--json", str(told))
+    assert "drift: 9 alarms\n" in result.stdout
+    assert "drift: door at camera=camera 7: rows that the gate is unsure of" in result.stdout
+    assert "camera 8" not in result.stdout
+    assert "drift: and 1 more" in result.stdout
+    header = json.loads(told.read_text())["header"]
+    assert (header["drift_run_id"], len(header["drift"]), header["drift"][0]) == ("run-7", 9, alarms[0])
+
+    later = {**fields, "started_at": "2027-01-02T01:00:00+00:00"}
+    put_run(Output.at(output), "run-8", **later, drift=None, drift_look=None)
+    assert "drift: 9 alarms of run run-7\n" in framegate("status", output).stdout
+    put_run(Output.at(output), "run-9", **{**later, "started_at": "2027-01-03T01:00:00+00:00"}, drift=[], drift_look=5)
+    assert "drift:" not in framegate("status", output).stdout
+
+
+def test_records_of_earlier_versions_say_nothing_of_drift(framegate: Framegate, output: str, tmp_path: Path) -> None:
+    told = tmp_path / "status.json"
+    assert "drift:" not in framegate("status", output, "--json", str(told)).stdout
+    header = json.loads(told.read_text())["header"]
+    assert (header["drift_run_id"], header["drift"]) == (None, None)
+
+
 def test_an_output_that_is_there_and_empty_says_so(framegate: Framegate, tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     assert "holds nothing yet" in framegate("status", str(tmp_path / "index")).stdout

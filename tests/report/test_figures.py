@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any, Final
 
 import pytest
 
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.report.build import Request, build_report
 from framegate.pipelines.report.figures import Report
+from framegate.pipelines.report.page import render_page
 from framegate.schemas.config import CostConfig, FailuresConfig, OutputConfig, RayConfig
 from framegate.schemas.errors import ConfigError, ObjectNotFound
 from tests.report.nights import (
@@ -139,6 +141,58 @@ def test_answers_that_shift_are_seen(index: Output) -> None:
         next(each for each in report.verdicts if each.anchor == "right").sentence
         == "Look: answers have shifted in load."
     )
+
+
+DRIFTED: Final = {
+    "question_id": "person", "input": "camera", "value": "north", "measure": "think", "detail": None,
+    "before": 0.1, "now": 0.6, "low": 0.2, "high": 0.7, "delta": 1e-6, "num_videos_before": 90, "num_videos": 12,
+    "num_nights_before": 9, "num_nights": 1, "alarm": True,
+}  # fmt: skip
+QUIET: Final = {**DRIFTED, "question_id": "load", "input": None, "value": None, "low": -0.3, "alarm": False}
+
+
+def drifting(index: Output, drift: Any) -> Report:
+    """A night whose answers to `load` are others, and whose record says something else."""
+    fields = {"drift": drift, "drift_look": 3}
+    night = Night(
+        run_id="20261129T220000Z-cccccc", began=EVENING + timedelta(days=1), videos=range(70, 90), fields=fields
+    )
+    rows = answers_of(night)
+    for row in rows:
+        if row["question_id"] == "load" and row["clip_index"] < 2:
+            row |= {"answer": "nothing", "answer_letter": "B"}
+    put_night(index, 2, night, rows=rows)
+    return build(index)
+
+
+def test_what_the_run_found_of_drift_counts_and_not_the_distance_of_two_nights(index: Output) -> None:
+    report = drifting(index, [DRIFTED, QUIET])
+    assert [each.question_id for each in report.trust.questions if each.has_drifted] == ["person"]
+    assert next(each for each in report.trust.questions if each.question_id == "load").drift == pytest.approx(0.4)
+    sentences = {each.anchor: each for each in report.verdicts}
+    assert sentences["right"].sentence == "Look: drift in person."
+    assert "1 figure has drifted" in sentences["needs"].sentence
+    assert sentences["needs"].level == "look"
+    assert [(row.question_id, row.value) for row in report.attention.drift] == [("person", "north")]
+    page = render_page(report)
+    assert "What has drifted: 1" in page
+    assert "camera=north" in page
+    assert "+20.0 to +70.0 %" in page
+
+
+def test_a_run_that_found_none_has_none(index: Output) -> None:
+    report = drifting(index, [QUIET])
+    assert not [each for each in report.trust.questions if each.has_drifted]
+    assert "no question has drifted" in next(each for each in report.verdicts if each.anchor == "right").sentence
+    assert "What has drifted" not in render_page(report)
+
+
+def test_a_night_that_was_asked_to_be_compared_with_is(index: Output) -> None:
+    """The record is about the nights before it, and not about that one."""
+    drifting(index, [DRIFTED])
+    report = build(index, compare=FIRST.run_id)
+    assert [each.question_id for each in report.trust.questions if each.has_drifted] == ["load"]
+    assert report.attention.drift == ()
 
 
 def test_letters_of_older_rows_and_words_of_today_are_the_same_answers(index: Output) -> None:

@@ -238,8 +238,8 @@ def test_connect_gives_the_views_of_python(output: Output) -> None:
 
 def test_every_view_is_there_in_an_output_of_no_answers(output: Output) -> None:
     note_run(output, "run-1", [BLACK], 1)
-    views = ("answers", "current", "failures", "failure_history", "runs", "questions", "videos", "events", "wide",
-             "answers_at(0.5)", "events(5)")  # fmt: skip
+    views = ("answers", "current", "failures", "failure_history", "runs", "drift", "questions", "videos", "events",
+             "wide", "answers_at(0.5)", "events(5)")  # fmt: skip
     with open_views(output.root, {}) as opened:
         for view in views:
             assert select(opened, f"SELECT * FROM {view}").num_rows == (view == "runs"), view

@@ -1,9 +1,9 @@
 """Of each video of the nights that are compared, its shares: what they are made of is read once, and kept as tables.
 
-A row counts as its night left it. One that was deepened since has its first answer, and has not thought; one that
-thought for the audit sample alone has its first answer already. Whether the gate is unsure of a row is asked at the
-threshold of now, so that another threshold is no drift. Answers whose confidence lies between two thresholds of these
-nights are left out of the mix: one night thought about them, and another one did not.
+What was done to a row, and not seen in its video, is no drift. One that thought for the audit sample alone has its
+first answer as its answer. Whether the gate is unsure of a row is asked at the threshold of now. Where these nights
+have treated rows to one question differently, all rows to it count by their first answers, which no gate has touched:
+where they had other thresholds, where rows were deferred under a budget, or where some were deepened since.
 """
 
 from __future__ import annotations
@@ -37,25 +37,28 @@ TOUCHED: Final = "drift_touched"
 BOUNDS: Final = (0.5, 0.8, 0.9, 0.97, 0.99)
 """Of confidences, the same for all questions: bounds that the answers themselves had chosen would not be fair."""
 
-_FIRST: Final = "deepened_at IS NOT NULL"
 _POLICY: Final = """
     SELECT question_hash, max(threshold) FILTER (place = 0 AND deepened_at IS NULL) AS of_now,
-        min(threshold) FILTER (deepened_at IS NULL) AS lowest, max(threshold) FILTER (deepened_at IS NULL) AS highest,
+        coalesce(min(threshold) <> max(threshold), false)
+            OR bool_or(deepened_at IS NOT NULL OR gate_reason = 'deferred') AS by_first,
         min(audit_rate) FILTER (audit_rate > 0) AS least_rate
     FROM ({rows}) GROUP BY question_hash"""
+_JUDGED: Final = """
+    SELECT *, CASE WHEN by_first THEN answer_first_value ELSE answer END AS night_answer,
+        CASE WHEN answer_type = 'number' THEN TRY_CAST(night_answer AS DOUBLE) END AS night_number,
+        CASE WHEN by_first THEN answer_first_value IS NULL ELSE status <> 'answered' END AS is_unreadable
+    FROM ({rows}) JOIN drift_policy USING (question_hash)"""
 _SHARES: Final = """
     SELECT place, question_hash, video_id, {groups}
-        avg(CASE WHEN of_now IS NOT NULL
-            THEN coalesce(confidence_first < of_now, thinking AND deepened_at IS NULL)::INT END) AS think,
+        avg(CASE WHEN of_now IS NOT NULL THEN coalesce(confidence_first < of_now, true)::INT END) AS think,
         {below},
         avg(is_unreadable::INT) AS unreadable,
         avg(CASE WHEN audit_rank < least_rate THEN {differs}::INT END) AS audit,
         count(*) FILTER ({in_mix}) AS num_said
-    FROM ({rows}) LEFT JOIN drift_policy USING (question_hash) GROUP BY place, question_hash, video_id"""
+    FROM ({rows}) GROUP BY place, question_hash, video_id"""
 _SAID: Final = """
     SELECT place, question_hash, video_id, class, count(*) AS num_rows
-    FROM (SELECT *, {class_number} AS class FROM ({rows}) LEFT JOIN drift_policy USING (question_hash) {join}
-        WHERE {in_mix})
+    FROM (SELECT place, question_hash, video_id, {class_number} AS class FROM ({rows}) {join} WHERE {in_mix})
     WHERE class IS NOT NULL GROUP BY ALL"""
 _FAILED: Final = """
     SELECT DISTINCT {place} AS place, video_id, reason, {groups} true AS is_failure
@@ -107,7 +110,7 @@ def read_shares(
     text_place = len(compared.nights) - 1 if len(compared.nights) > 2 else None
     texts: dict[str, list[str]] = {}
     if text_place is not None and any(question.type == "text" for question in questions):
-        found = select(views, texts_sql(f"SELECT * FROM ({rows.sql}) WHERE place = {text_place}"))
+        found = select(views, texts_sql(f"SELECT * FROM ({rows.judged}) WHERE place = {text_place}"))
         texts = texts_by_question(found.to_pylist())
     classes = find_classes(questions, texts)
     rows.keep(classes, text_place)
@@ -142,26 +145,24 @@ class _Rows:
         self.sql = f"""
             SELECT {self._place} AS place, question_hash, answer_type, video_id, {self._inputs("answers")}
                 confidence_first, threshold, thinking, deepened_at, audit_rank, audit_rate, answer, answer_first_value,
-                answer_second_value, answer_second, gate_reason,
-                CASE WHEN {_FIRST} THEN answer_first_value ELSE answer END AS night_answer,
-                CASE WHEN answer_type = 'number' THEN TRY_CAST(night_answer AS DOUBLE) END AS night_number,
-                CASE WHEN {_FIRST} THEN answer_first_value IS NULL ELSE status <> 'answered' END AS is_unreadable
+                answer_second_value, answer_second, gate_reason, status
             FROM answers
             WHERE config_id = {self._config_id} AND run_id IN ({self._run_ids}) AND question_hash IN ({hashes})"""
+        self.judged = _JUDGED.format(rows=self.sql)
+        keep_rows(views, "drift_policy", _POLICY.format(rows=self.sql))
 
     def keep(self, classes: Classes, text_place: int | None) -> None:
         """Makes the tables."""
-        keep_rows(self._views, "drift_policy", _POLICY.format(rows=self.sql))
         groups = "".join(f"any_value({name}) AS {name}, " for name in self._names)
         below = ", ".join(
             f"avg(coalesce(confidence_first < {bound}, true)::INT) AS below_{place}"
             for place, bound in enumerate(BOUNDS)
         )
         in_mix = _in_mix(text_place)
-        shares = _SHARES.format(rows=self.sql, groups=groups, below=below, differs=differs_sql(), in_mix=in_mix)
+        shares = _SHARES.format(rows=self.judged, groups=groups, below=below, differs=differs_sql(), in_mix=in_mix)
         keep_rows(self._views, SHARES, shares)
         join, class_number = class_join(classes, "night_answer", "night_number")
-        said = _SAID.format(rows=self.sql, join=join, class_number=class_number, in_mix=in_mix)
+        said = _SAID.format(rows=self.judged, join=join, class_number=class_number, in_mix=in_mix)
         keep_rows(self._views, SAID, said)
         self._keep_failures(groups)
 
@@ -206,6 +207,5 @@ class _Rows:
 
 
 def _in_mix(text_place: int | None) -> str:
-    is_between = "coalesce(confidence_first >= lowest AND confidence_first < highest, false)"
     is_chosen_by = "false" if text_place is None else f"(answer_type = 'text' AND place = {text_place})"
-    return f"night_answer IS NOT NULL AND answer_type <> 'span' AND NOT {is_between} AND NOT {is_chosen_by}"
+    return f"night_answer IS NOT NULL AND answer_type <> 'span' AND NOT {is_chosen_by}"

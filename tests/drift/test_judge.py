@@ -175,6 +175,40 @@ def test_another_threshold_is_no_drift(nights: Nights) -> None:
     assert {row.now for row in found.rows if row.measure == "think"} == set()  # nobody is unsure at 0.5, nor was
 
 
+def deferred(row: Mapping[str, Any]) -> dict[str, Any]:
+    """As a run under a budget leaves an unsure row; one without a usable first answer has none at all."""
+    usable = row["question_id"] != "people"
+    return {
+        "thinking": False,
+        "gate_reason": "deferred",
+        "answer": row["answer_first_value"] if usable else None,
+        "status": "answered" if usable else "deferred",
+        "answer_second_value": None,
+        "answer_second": None,
+    }
+
+
+@pytest.mark.parametrize("which", ["now", "before"])
+def test_rows_that_wait_for_their_thoughts_are_no_drift(nights: Nights, which: str) -> None:
+    """The others thought about their unsure rows, and thinking changed them."""
+
+    def changed_by_thinking(row: dict[str, Any]) -> Mapping[str, Any] | None:
+        changed = {"anyone": "yes", "people": "50"}.get(row["question_id"])
+        return {"answer": changed} if row["thinking"] and changed else None
+
+    def waiting(row: dict[str, Any]) -> Mapping[str, Any] | None:
+        return deferred(row) if row["thinking"] else None
+
+    for _ in range(4):
+        nights.add(waiting if which == "before" else changed_by_thinking, num_videos=40)
+    nights.add(waiting if which == "now" else changed_by_thinking, num_videos=40)
+    found = judge(nights, min_change=0.0)
+    assert alarms(found) == set()
+    assert found.rows is not None
+    for row in found.rows:
+        assert row.before == pytest.approx(row.now), row
+
+
 def test_thinking_that_changes_more_of_the_audited_rows_is_told(nights: Nights) -> None:
     def all_audited(row: dict[str, Any]) -> Mapping[str, Any] | None:
         return None if row["thinking"] else audited(row)

@@ -28,7 +28,7 @@ def test_it_is_on_and_looks_by_camera_where_there_is_one() -> None:
 @pytest.mark.parametrize(
     ("drift", "said"),
     [
-        ({"run": 5}, r"unknown key 'run'; did you mean 'runs'\?"),
+        ({"run": 5}, r"drift\.run is not a known key; did you mean drift\.runs\?"),
         ({"runs": 0}, "drift.runs"),
         ({"runs": 101}, "drift.runs"),
         ({"delta": 0}, "drift.delta"),

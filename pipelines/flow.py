@@ -223,9 +223,7 @@ def _run(
     defers = (budget is not None and budget.course is not None) or (isinstance(strategy, Gated) and strategy.defers)
     drift = partial(judge_night, job, planned.questions, run_id=begun.run_id, shard=shard)
     find_drift = drift if job.config.drift.on_end else None
-    summary = report(
-        begun, planned, count, tally, phases, is_sealed=is_sealed, defers=defers, find_drift=find_drift
-    )
+    summary = report(begun, planned, count, tally, phases, is_sealed=is_sealed, defers=defers, find_drift=find_drift)
     reach("driver.recorded")
     return summary
 

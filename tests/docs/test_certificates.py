@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import stats
 
 from framegate.pipelines.calibrate.labelled import certify_precision, certify_recall
 from framegate.pipelines.calibrate.looks import delta_of_look
+from framegate.pipelines.calibrate.mean_change import LEVELS, STEPS, change_intervals, delta_of_night, levels_of
 from framegate.pipelines.calibrate.share import rows_needed
 from framegate.pipelines.calibrate.wealth import FRACTIONS, log_wealth_of_counts, passes
 from tests.docs.pages import PAGES, rows, section
@@ -61,3 +63,30 @@ def test_what_else_it_says_in_numbers() -> None:
     assert "299 at least for ε = 1 %" in PAGE
     assert rows_needed(0, 0.02, 0.05) == 149
     assert "149 at\nleast for ε = 2 %, 299 for 1 %" in PAGES["docs/gate.md"]
+
+
+def shares(mean: float, num_videos: int) -> np.ndarray:
+    """How many videos have which share: all or nothing at the ends, else widely spread (Beta of 4 x mean)."""
+    if mean in (0, 1):
+        return levels_of(np.full(num_videos, float(mean)))
+    edges = (np.arange(LEVELS + 1) - 0.5) / STEPS
+    return np.diff(stats.beta.cdf(np.clip(edges, 0, 1), 4 * mean, 4 * (1 - mean))) * num_videos
+
+
+def test_videos_that_an_alarm_of_drift_needs() -> None:
+    """Of five questions at ten cameras in the thirtieth night: `answer` has some five classes of each."""
+    delta = delta_of_night(0.01, 30) / 6 / (5 * 5 * 11 * 2)
+    table = rows(section(PAGES["docs/gate.md"], "Drift").replace("\n  |", "\n|"))[-3:]
+    assert [row[0].split(",")[0] for row in table] == ["0 % becomes 100 %", "30 % becomes 60 %", "30 % becomes 50 %"]
+    for row, (before, now) in zip(table, ((0, 1), (0.3, 0.6), (0.3, 0.5)), strict=True):
+        for cell, num_nights in zip(row[1:], (1, 3), strict=True):
+            enough, fewer = number(cell), 0.6 * number(cell)
+            least = [
+                change_intervals(
+                    shares(before, round(10 * size))[None],
+                    shares(now, round(num_nights * size))[None],
+                    np.array([delta]),
+                )[0][0]
+                for size in (enough, fewer)
+            ]
+            assert least[0] > 0.05 > least[1], row

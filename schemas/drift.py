@@ -86,7 +86,8 @@ _FIELDS: Final = tuple(field.name for field in fields(DriftRow))
 def rows_of(record: Mapping[str, Any]) -> tuple[DriftRow, ...]:
     """The rows in a run's record; none in one of an earlier version."""
     told: Iterable[Mapping[str, Any]] = record.get("drift") or ()
-    return tuple(DriftRow(**{name: row.get(name) for name in _FIELDS}) for row in told)
+    each: Iterable[dict[str, Any]] = ({name: row.get(name) for name in _FIELDS} for row in told)
+    return tuple(DriftRow(**values) for values in each)
 
 
 def alarms_of(rows: Iterable[DriftRow] | None) -> tuple[DriftRow, ...]:

@@ -22,12 +22,13 @@ def test_each_fault_is_a_row_and_what_is_never_reached_is_passed_over(tmp_path: 
     assert invoke("--places", "seal.recorded", "--numbers", "1,99,100", "--json", str(file)) == 0
     told = json.loads(file.read_text())
     assert told["command"] == "bench faults"
-    faults = [(row["kind"], row["place"], row["number"]) for row in told["rows"]]
+    faults = [(row["action"], row["kind"], row["place"], row["number"]) for row in told["rows"]]
     assert faults == [
-        ("raced", "everywhere", 2),
-        ("raced", "everywhere", 4),
-        ("killed", "seal.recorded", 1),
-        ("frozen", "seal.recorded", 1),
+        ("run", "raced", "everywhere", 2),
+        ("run", "raced", "everywhere", 4),
+        ("run", "killed", "seal.recorded", 1),
+        ("run", "frozen", "seal.recorded", 1),
+        ("spend", "killed", "seal.recorded", 1),
     ]
     assert all(row["happened"] and row["is_good"] and row["lost"] == row["doubled"] == 0 for row in told["rows"])
 

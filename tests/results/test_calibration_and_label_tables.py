@@ -211,6 +211,6 @@ def test_what_is_json_is_not_among_the_exported_views(calibrated: Output) -> Non
     exported = {
         name for name, _ in export_views(describe_output(calibrated.root, {}, threshold=0.9, rules=None), "duckdb")
     }
-    assert {*MAKERS} - exported == {"runs", "calibrations", "labels"}
+    assert {*MAKERS} - exported == {"runs", "drift", "calibrations", "labels"}
     page = (Path(__file__).resolve().parents[2] / "docs" / "output.md").read_text(encoding="utf-8")
-    assert "The views `runs`, `calibrations` and `labels` are not among them" in page
+    assert "The views `runs`, `drift`, `calibrations` and `labels` are not among them" in page

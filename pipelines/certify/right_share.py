@@ -6,7 +6,7 @@ order, up to the first one without a label, are a uniform draw of the stratum: o
 behind may have been given for a reason. A stratum in which fewer than MIN_IN_STRATUM count is joined with another.
 
 Rows that are written after people labelled come in between, and none of them has a label. So the estimate is about the
-rows that were there when labels were given: of the last MAX_SESSIONS times, the one by which most labels count.
+rows that were there when labels were given: of the last MAX_OCCASIONS times, the one by which most labels count.
 
 Rows of a video go together: deviations are summed by video. That thinking came to the same answer, and how sure the
 first one was, is a guess at whether it is right, and helps as far as labels bear it out (`calibrate.estimate`).
@@ -30,7 +30,7 @@ from framegate.pipelines.certify.labelled_rows import LabelledRows, label_rows
 from framegate.schemas.label import MIN_LABELS, Label
 
 MIN_IN_STRATUM: Final = 2
-MAX_SESSIONS: Final = 10
+MAX_OCCASIONS: Final = 10
 EDGES: Final = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0)
 _FIRST_SAME: Final = NUM_DECILES + 1  # strata from this number on are of rows whose answers are the same
 
@@ -107,8 +107,8 @@ class _Rows:
 
 def _of_question(question_id: str, rows: _Rows) -> RightShare:
     has_label = ~np.isnan(rows.right)
-    sessions = np.unique(rows.given[has_label])[-MAX_SESSIONS:]
-    frames = [_Frame.of(rows.among(rows.written <= at), at) for at in sessions]
+    occasions = np.unique(rows.given[has_label])[-MAX_OCCASIONS:]
+    frames = [_Frame.of(rows.among(rows.written <= at), at) for at in occasions]
     best = max(reversed(frames), key=lambda frame: frame.num_counted, default=None)  # of equal ones the latest
     return RightShare(
         question_id=question_id,

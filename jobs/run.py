@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from framegate.jobs.deadline import read_deadline
-from framegate.jobs.deepen import think_after_run
+from framegate.jobs.deepen_work import think_after_run
 from framegate.jobs.drift import FailOn, FailOnOption, check_fail_on, end_by_drift, say_found_drift
 from framegate.jobs.log import Log, LogFormat, LogFormatOption, Verbose, libraries_logged, ray_ended, refusals_logged
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed, ShardName, parse_shard

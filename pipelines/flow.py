@@ -129,7 +129,8 @@ def run(
     after each committed unit, `on_phase` as each phase of the run begins, `on_record` with the run's record whenever
     that changes, each heartbeat included. `engine_factory` and `strategy` take the places of the job's own.
     `in_process` does without Ray: one unit after the other, here, which is enough to try a job out or to watch it die.
-    `verbose` shows what Ray logs. The run stops in time to be over, seal included, by the `deadline`.
+    `verbose` shows what Ray logs. The run stops in time to be over, seal included, by the `deadline`. What it
+    has deferred waits for `deepen.deepen`, which `framegate run` calls next.
     `accept_new_config` begins a config_id that is new in an output which has others; it is refused otherwise.
 
     Raises AnotherRun where one is at work and this one is not to run beside it, RunStopped where it was to stop before
@@ -220,7 +221,7 @@ def _run(
 
     phases.enter(Phase.RECORDING)
     count = partial(count_videos, planned, begun.output, team)
-    defers = (budget is not None and budget.course is not None) or (isinstance(strategy, Gated) and strategy.defers)
+    defers = (budget is not None and budget.horizon is not None) or (isinstance(strategy, Gated) and strategy.defers)
     drift = partial(judge_night, job, planned.questions, run_id=begun.run_id, shard=shard)
     find_drift = drift if job.config.drift.on_end else None
     summary = report(begun, planned, count, tally, phases, is_sealed=is_sealed, defers=defers, find_drift=find_drift)
@@ -244,9 +245,10 @@ def work(
     if videos.num_rows == 0:
         return
     if in_process and budget is not None:
-        purse = budget.purse_maker()()
-        with budget.watching(purse, begun.stopping):
-            yield from hear_in_turn(run_in_process(videos, decode(), answer(purse=purse)), begun.stopping)
+        ledger = budget.ledger_maker()()
+        with budget.watching(ledger, begun.stopping):
+            receipts = run_in_process(videos, decode(), answer(ledger=ledger))
+            yield from budget.hear(hear_in_turn(receipts, begun.stopping))
     elif in_process:
         yield from hear_in_turn(run_in_process(videos, decode(), answer()), begun.stopping)
     else:
@@ -257,9 +259,10 @@ def work(
             videos, num_workers=config.ray.decode_workers, is_shared=is_shared, keeps_order=keeps_order
         )
         board = LocalCutsBoard if config.clips.scenes and has_parts(ordered) else None
-        yield from run_on_ray(
+        receipts = run_on_ray(
             config.ray, ordered, decode, answer, begun.stopping, make_board=board, budget=budget, verbose=verbose
         )
+        yield from receipts if budget is None else budget.hear(receipts)
 
 
 def make_workers(

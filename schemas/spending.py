@@ -18,19 +18,27 @@ class RowCost(NamedTuple):
 
 @dataclass(frozen=True)
 class Grant:
-    """A unit may be asked. `thinks`: False where no row of it may think."""
+    """A unit may be asked.
+
+    thinks     False where no row of it may think
+    is_paced   whether the ledger has a `pace`, to be asked for when the unit is
+    """
 
     thinks: bool = True
+    is_paced: bool = False
 
 
 Admission = Grant | Literal["wait", "refused"]
 """Of a unit: it is asked, waits for others to bring back what they did not need, or is left, as all is spent."""
 
 
-class Purse(Protocol):
+Refusal = Literal["spent", "lost"]
+
+
+class Ledger(Protocol):
     """Keeps what a run may spend, for all its workers. Any thread may call it."""
 
-    def take(self, unit: str, num_rows: int) -> Admission:
+    def reserve(self, unit: str, num_rows: int) -> Admission:
         """May this unit be asked? One that was let in, and whose worker died since, is let in again."""
         ...
 
@@ -43,6 +51,6 @@ class Purse(Protocol):
         """The unit is done, and its answers took so much."""
         ...
 
-    def has_refused(self) -> bool:
-        """Whether all is spent and a unit was turned away."""
+    def refusal(self) -> Refusal | None:
+        """Why it has turned a unit away: all is `spent`, or what keeps the ledger was `lost`; None: it has not."""
         ...

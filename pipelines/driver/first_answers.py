@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 
 from framegate.pipelines.driver.budget import Budget
-from framegate.pipelines.driver.pacemaker import Course
+from framegate.pipelines.driver.pacemaker import Horizon
 from framegate.pipelines.driver.run import Run
 from framegate.pipelines.plan.forecast import forecast
 from framegate.pipelines.reason.strategies.gated import Gated
@@ -46,4 +46,4 @@ def budget_of_first_answers(run: Run, planned: Plan, strategy: Strategy, shard: 
     # With nothing left to ask there is still what earlier runs have deferred, which a run with a budget takes up.
     has_work = planned.videos.num_rows > 0 and run.stopping.reason is None
     num_rows = forecast(run.job, planned, strategy).estimated_rows if has_work else 0
-    return Budget.of(run.job, shard, course=Course(num_rows=num_rows, over_at=over_at))
+    return Budget.of(run.job, shard, horizon=Horizon(num_rows=num_rows, over_at=over_at))

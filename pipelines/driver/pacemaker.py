@@ -22,8 +22,8 @@ from typing import Final
 
 import numpy as np
 
-from framegate.pipelines.driver.purse import LocalPurse
-from framegate.schemas.spending import Admission, Grant, RowCost
+from framegate.pipelines.driver.ledger import LocalLedger
+from framegate.schemas.spending import Admission, Grant, Refusal, RowCost
 
 MIN_SEEN: Final = 20
 """Answers, before which a pace is not known, and rows think as the gate has it."""
@@ -36,7 +36,7 @@ MIN_TO_COME: Final = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course:
+class Horizon:
     """
     num_rows      expected of the run
     over_at       of `clock`, when the run has to be over; None: it has no deadline
@@ -47,13 +47,13 @@ class Course:
 
 
 class Pacemaker:
-    """A purse that lets every unit in as long as first answers are paid for."""
+    """A ledger that lets every unit in as long as first answers are paid for."""
 
     def __init__(
-        self, course: Course, purse: LocalPurse | None = None, *, clock: Callable[[], float] = time.time
+        self, horizon: Horizon, ledger: LocalLedger | None = None, *, clock: Callable[[], float] = time.time
     ) -> None:
-        """`purse`: with the budget; None: the deadline alone bounds it. `clock` is that of `over_at`."""
-        self._course, self._purse, self._clock = course, purse, clock
+        """`ledger`: with the budget; None: the deadline alone bounds it. `clock` is that of `over_at`."""
+        self._horizon, self._ledger, self._clock = horizon, ledger, clock
         self._lock = threading.Lock()
         self._random = random.Random(0)
         self._began_at: float | None = None
@@ -61,29 +61,30 @@ class Pacemaker:
         self._num_seen = self._num_thought = self._num_tokens = 0
         self._first_seconds = self._think_seconds = 0.0
 
-    def take(self, unit: str, num_rows: int) -> Admission:
+    def reserve(self, unit: str, num_rows: int) -> Admission:
         with self._lock:
             if self._began_at is None:
                 self._began_at = self._clock()
-        if self._purse is None:
-            return Grant()
-        if self._purse.limit.thinking_tokens is not None:
-            return Grant(thinks=self._purse.fits_now(unit, num_rows))
-        return self._purse.take(unit, num_rows)
+        if self._ledger is None:
+            return Grant(is_paced=True)
+        if self._ledger.limit.thinking_tokens is not None:
+            return Grant(thinks=self._ledger.reserve_if_it_fits(unit, num_rows), is_paced=True)
+        said = self._ledger.reserve(unit, num_rows)
+        return Grant(is_paced=True) if isinstance(said, Grant) else said
 
     def pace(self) -> float | None:
         with self._lock:
             return self._bound()
 
     def settle(self, unit: str, rows: Sequence[RowCost]) -> None:
-        if self._purse is not None:
-            self._purse.settle(unit, rows)
+        if self._ledger is not None:
+            self._ledger.settle(unit, rows)
         with self._lock:
             for row in rows:
                 self._see(row)
 
-    def has_refused(self) -> bool:
-        return self._purse is not None and self._purse.has_refused()
+    def refusal(self) -> Refusal | None:
+        return None if self._ledger is None else self._ledger.refusal()
 
     def _see(self, row: RowCost) -> None:
         self._num_seen += 1
@@ -111,21 +112,21 @@ class Pacemaker:
 
     def _shares(self) -> list[float]:
         """By each bound, what share of the rows to come may think."""
-        to_come = max(self._course.num_rows - self._num_seen, MIN_TO_COME * self._num_seen, 1.0)
+        to_come = max(self._horizon.num_rows - self._num_seen, MIN_TO_COME * self._num_seen, 1.0)
         mean_first = self._first_seconds / self._num_seen
         mean_think = self._think_seconds / self._num_thought
         shares = []
-        limit = None if self._purse is None else self._purse.limit
+        limit = None if self._ledger is None else self._ledger.limit
         if limit is not None and limit.thinking_tokens is not None:
             mean_tokens = self._num_tokens / self._num_thought
             shares.append((limit.thinking_tokens - self._num_tokens) / (to_come * mean_tokens))
         if limit is not None and limit.engine_seconds is not None:
             spent = self._first_seconds + self._think_seconds
             shares.append(_share(limit.engine_seconds - spent - to_come * mean_first, to_come * mean_think))
-        if self._course.over_at is not None and self._began_at is not None:
+        if self._horizon.over_at is not None and self._began_at is not None:
             now = self._clock()
             speed = (self._first_seconds + self._think_seconds) / max(now - self._began_at, 1e-3)
-            spare = speed * max(0.0, self._course.over_at - now) - to_come * mean_first
+            spare = speed * max(0.0, self._horizon.over_at - now) - to_come * mean_first
             shares.append(_share(spare, to_come * mean_think))
         return shares
 

@@ -25,8 +25,8 @@ from framegate.pipelines.driver.budget import Budget
 from framegate.pipelines.driver.cluster import Shares, list_workers, start_ray, unwrap, wait_for_end
 from framegate.pipelines.driver.data_helpers import is_one_machine, without_helpers
 from framegate.pipelines.driver.hearing import END_SECONDS, hear
+from framegate.pipelines.driver.ledger import LedgerOnRay
 from framegate.pipelines.driver.own_note import own_note_left_out
-from framegate.pipelines.driver.purse import PurseOnRay
 from framegate.pipelines.driver.stopping import Stopping
 from framegate.schemas.config import RayConfig
 
@@ -61,16 +61,16 @@ def run_on_ray(
     board = make_board and BoardOnRay(make_board)
     if board is not None:
         make_decode = partial(make_decode, board=board)
-    purse = budget and PurseOnRay(budget.purse_maker())
-    if purse is not None:
-        make_answer = partial(make_answer, purse=purse)
-    shared = [each for each in (board, purse) if each is not None]
+    ledger = budget and LedgerOnRay(budget.ledger_maker(), is_bounded=budget.limit is not None)
+    if ledger is not None:
+        make_answer = partial(make_answer, ledger=ledger)
+    shared = [each for each in (board, ledger) if each is not None]
     # Of work that is one block, where several actors are asked for: nothing that anybody could mend.
     warnings.filterwarnings("ignore", r"The minimum number of concurrent actors for 'MapBatches", UserWarning)
     try:
         with (
             without_helpers() if is_one_machine() else nullcontext(),
-            budget.watching(purse, stopping) if budget and purse else nullcontext(),
+            budget.watching(ledger, stopping) if budget and ledger else nullcontext(),
         ):
             receipts = _receipts(config, videos, make_decode, make_answer, shares)
             yield from hear(receipts, stopping, lambda: _end_executions(before, shared))
@@ -79,7 +79,7 @@ def run_on_ray(
             each.end()
 
 
-def _end_executions(before: Collection[threading.Thread], shared: Collection[BoardOnRay | PurseOnRay]) -> None:
+def _end_executions(before: Collection[threading.Thread], shared: Collection[BoardOnRay | LedgerOnRay]) -> None:
     """Ends what Ray Data has begun since then and waits for the end of its workers, which are killed.
 
     What they have in hand is done by a later run. Without `force` Ray would let them finish it first.

@@ -24,7 +24,7 @@ from framegate.pipelines.worker.process_end import ProcessEnd
 from framegate.pipelines.worker.spending import cost_of, wait_for_grant
 from framegate.schemas.clock import now
 from framegate.schemas.errors import EngineError, EngineTimeout
-from framegate.schemas.spending import Purse, RowCost
+from framegate.schemas.spending import Grant, Ledger, RowCost
 from framegate.schemas.unit import AnsweredUnit, DecodedUnit
 
 COMMIT_THREADS: Final = 16  # a commit waits for storage most of the time
@@ -59,12 +59,12 @@ class AnsweringStage(Protocol):
 
 @dataclass(frozen=True)
 class _Unit:
-    """A unit that is here, how to tell where it is, whether its rows may think, and what its answers took."""
+    """A unit that is here, how to tell where it is, what it may spend, and what its answers took."""
 
     decoded: DecodedUnit
     work: Work
     set_place: SetPlace
-    thinks: bool
+    grant: Grant
     costs: list[RowCost]
 
 
@@ -81,7 +81,7 @@ class AnswerWorker:
 
     `end_process` ends this process, with an error that says why; Ray then starts another one, which gets the blocks
     that this one has not given back. A worn process commits first what it has begun, and begins nothing new. Without it
-    nothing wears out, and EngineTimeout is raised. `purse` bounds what all workers of the run spend.
+    nothing wears out, and EngineTimeout is raised. `ledger` bounds what all workers of the run spend.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class AnswerWorker:
         facts: RunFacts,
         max_attempts: int,
         end_process: Callable[[BaseException], object] | None = None,
-        purse: Purse | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self._stage = make_stage()
         self._admission = EngineAdmission()
@@ -102,7 +102,7 @@ class AnswerWorker:
         self._facts = facts
         # All units in a process die together: the first death may have been the fault of another one.
         self._max_deaths = max(max_attempts, 2)
-        self._purse = purse
+        self._ledger = ledger
         self._committing = ThreadPoolExecutor(COMMIT_THREADS, thread_name_prefix="commit")
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -115,24 +115,24 @@ class AnswerWorker:
     def answer_block(self, block: Sequence[DecodedUnit]) -> list[Receipt]:
         """A receipt of each unit, committed now or before; none where the run has nothing left to spend on them.
 
-        Waits until its purse has enough for the block. Raises StorageError, and what the stage raises.
+        Waits until its ledger has enough for the block. Raises StorageError, and what the stage raises.
         """
-        if self._purse is None:
-            return self._answer(block, True, [])
+        if self._ledger is None:
+            return self._answer(block, Grant(), [])
         # Before anything is at the engine: what is there has taken already, so that nothing waits for what waits.
         name, num_rows = str(self._work(block[0])), sum(map(_num_questions, block))
-        grant = wait_for_grant(self._purse, name, num_rows)
+        grant = wait_for_grant(self._ledger, name, num_rows)
         if grant is None:
             return []
         costs: list[RowCost] = []
-        receipts = self._answer(block, grant.thinks, costs)
-        self._purse.settle(name, costs)
+        receipts = self._answer(block, grant, costs)
+        self._ledger.settle(name, costs)
         return receipts
 
-    def _answer(self, block: Sequence[DecodedUnit], thinks: bool, costs: list[RowCost]) -> list[Receipt]:
+    def _answer(self, block: Sequence[DecodedUnit], grant: Grant, costs: list[RowCost]) -> list[Receipt]:
         with ExitStack() as here:
             units = [
-                _Unit(unit, self._work(unit), here.enter_context(self._stage.occupancy.unit()), thinks, costs)
+                _Unit(unit, self._work(unit), here.enter_context(self._stage.occupancy.unit()), grant, costs)
                 for unit in block
             ]
             asked = [unit for unit in units if unit.decoded.failure is None]
@@ -229,14 +229,19 @@ class AnswerWorker:
         for unit in units:
             reach("reason.before")
             unit.set_place("asked")
-        # Asked now and not when the units came: many wait here, and the pace may be another one by then.
-        below = 0.0 if not units[0].thinks else None if self._purse is None else self._purse.pace()
-        bound = {} if below is None else {"think_below": below}
+        bound = self._bound(units[0].grant)
         for place, answered in self._stage.answer_each([unit.decoded for unit in units], **bound):
             reach("reason.after")
             units[place].costs.extend(cost_of(answer) for clip in answered.clips for answer in clip.answers)
             units[place].set_place("leaving")
             yield units[place], answered
+
+    def _bound(self, grant: Grant) -> dict[str, float]:
+        """Who may think. Asked for now and not when the units came: many wait here, and the pace changes."""
+        if not grant.thinks:
+            return {"think_below": 0.0}
+        below = self._ledger.pace() if grant.is_paced and self._ledger is not None else None
+        return {} if below is None else {"think_below": below}
 
     def _commit(self, unit: _Unit, answered: AnsweredUnit) -> Receipt:
         unit.set_place("leaving")

@@ -6,14 +6,14 @@ import time
 from typing import Final
 
 from framegate.schemas.qa import Answer
-from framegate.schemas.spending import Grant, Purse, RowCost
+from framegate.schemas.spending import Grant, Ledger, RowCost
 
 WAIT_SECONDS: Final = 0.2
 
 
-def wait_for_grant(purse: Purse, unit: str, num_rows: int) -> Grant | None:
+def wait_for_grant(ledger: Ledger, unit: str, num_rows: int) -> Grant | None:
     """None where all is spent. May wait for others as long as they take."""
-    while (said := purse.take(unit, num_rows)) == "wait":
+    while (said := ledger.reserve(unit, num_rows)) == "wait":
         time.sleep(WAIT_SECONDS)
     return None if said == "refused" else said
 

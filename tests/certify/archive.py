@@ -80,7 +80,13 @@ class Archive:
 
 def put(output: Output, archive: Archive, *, number: int = 0, config_id: str = CONFIG_ID) -> list[dict[str, Any]]:
     """Its rows as one sealed file, as seal `number` would have begun it."""
-    rows = list(archive.rows())
+    return put_rows(output, list(archive.rows()), number=number, config_id=config_id)
+
+
+def put_rows(
+    output: Output, rows: list[dict[str, Any]], *, number: int = 0, config_id: str = CONFIG_ID
+) -> list[dict[str, Any]]:
+    """The same of any rows."""
     schema = pa.schema([*RESULTS, pa.field("input_camera", pa.string())])
     kept = [{name: row.get(name) for name in schema.names} for row in rows]
     data = encode_parquet(pa.Table.from_pylist(kept, schema=schema).sort_by("video_id"))

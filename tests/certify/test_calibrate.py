@@ -19,7 +19,7 @@ from framegate.schemas.audit_sample import AuditSample, clip_key
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.config.gate import AuditConfig
 from framegate.schemas.errors import ConfigError
-from tests.certify.archive import Archive, make_output, put
+from tests.certify.archive import Archive, make_output, put, put_rows
 from tests.outputs import CONFIG_ID
 
 AUDIT = AuditConfig(rate=0.5)
@@ -160,3 +160,15 @@ def test_ranks_are_those_of_the_rows(output: Output) -> None:
     sample = Archive().sample
     for row in sampled(rows):
         assert row["audit_rank"] == sample.rank(clip_key(row["video_id"], row["clip_index"]), row["question_hash"])
+
+
+def test_where_a_row_of_the_sample_is_deferred_the_sample_ends_at_its_rank(output: Output) -> None:
+    rows = [*Archive().rows()]
+    ranks = sorted(row["audit_rank"] for row in rows if row["audit_rank"] is not None)
+    open_at = ranks[len(ranks) // 4]
+    first = {"thinking": False, "gate_reason": "deferred", "answer_second": None, "answer_second_value": None}
+    put_rows(output, [row | (first if row["audit_rank"] == open_at else {}) for row in rows])
+    found = find(output)
+    assert found.calibration.audit_rate == open_at
+    assert found.calibration.whole.num_rows == sum(rank < open_at for rank in ranks)
+    assert found.calibration.whole.population == len(rows)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framegate.pipelines.driver.pacemaker import MIN_SEEN, Course, Pacemaker
-from framegate.pipelines.driver.purse import Limit, LocalPurse
+from framegate.pipelines.driver.ledger import Limit, LocalLedger
+from framegate.pipelines.driver.pacemaker import MIN_SEEN, Horizon, Pacemaker
 from framegate.schemas.spending import Grant, RowCost
 
 FIRST, THINK, TOKENS = 1.0, 4.0, 40
@@ -31,7 +31,7 @@ def answer(pacemaker: Pacemaker, clock: Clock, confidences: np.ndarray, threshol
     """One row after the other on one engine; (has an answer, thought) of each."""
     answered, thought = [], []
     for number, confidence in enumerate(confidences):
-        said = pacemaker.take(str(number), 1)
+        said = pacemaker.reserve(str(number), 1)
         if said == "refused" or clock.now >= over_at:
             break
         assert isinstance(said, Grant)
@@ -51,7 +51,7 @@ def answer(pacemaker: Pacemaker, clock: Clock, confidences: np.ndarray, threshol
 def test_a_deadline_leaves_a_first_answer_to_all_and_is_used(share: float) -> None:
     confidences, clock = np.random.default_rng(0).random(2000), Clock()
     over_at = 2000 * (FIRST + share * 0.9 * THINK)
-    pacemaker = Pacemaker(Course(num_rows=2000, over_at=over_at), clock=clock)
+    pacemaker = Pacemaker(Horizon(num_rows=2000, over_at=over_at), clock=clock)
     answered, thought = answer(pacemaker, clock, confidences, over_at=over_at)
     assert len(answered) >= 1990
     assert clock.now == pytest.approx(over_at, rel=0.05)
@@ -61,8 +61,8 @@ def test_a_deadline_leaves_a_first_answer_to_all_and_is_used(share: float) -> No
 
 def test_a_budget_of_tokens_lasts_for_the_whole_run() -> None:
     confidences, clock = np.random.default_rng(1).random(2000), Clock()
-    purse = LocalPurse(Limit(thinking_tokens=400 * TOKENS, row_tokens=2 * TOKENS))
-    _, thought = answer(Pacemaker(Course(num_rows=2000), purse, clock=clock), clock, confidences)
+    ledger = LocalLedger(Limit(thinking_tokens=400 * TOKENS, row_tokens=2 * TOKENS))
+    _, thought = answer(Pacemaker(Horizon(num_rows=2000), ledger, clock=clock), clock, confidences)
     assert len(thought) == 2000
     assert 380 <= thought.sum() <= 400
     assert thought[1500:].sum() > 60, "a fifth of the last rows, too"
@@ -70,28 +70,28 @@ def test_a_budget_of_tokens_lasts_for_the_whole_run() -> None:
 
 def test_a_budget_of_the_engine_is_kept_for_first_answers() -> None:
     confidences, clock = np.random.default_rng(2).random(2000), Clock()
-    purse = LocalPurse(Limit(engine_seconds=2000 * FIRST + 300 * THINK))
-    answered, thought = answer(Pacemaker(Course(num_rows=2000), purse, clock=clock), clock, confidences)
+    ledger = LocalLedger(Limit(engine_seconds=2000 * FIRST + 300 * THINK))
+    answered, thought = answer(Pacemaker(Horizon(num_rows=2000), ledger, clock=clock), clock, confidences)
     assert len(answered) >= 1990
     assert 290 <= thought.sum() <= 310
 
 
 def test_an_estimate_that_is_too_low_spends_early_and_still_keeps_to_the_budget() -> None:
     confidences, clock = np.random.default_rng(3).random(2000), Clock()
-    purse = LocalPurse(Limit(thinking_tokens=400 * TOKENS, row_tokens=TOKENS))
-    _, thought = answer(Pacemaker(Course(num_rows=200), purse, clock=clock), clock, confidences)
+    ledger = LocalLedger(Limit(thinking_tokens=400 * TOKENS, row_tokens=TOKENS))
+    _, thought = answer(Pacemaker(Horizon(num_rows=200), ledger, clock=clock), clock, confidences)
     assert len(thought) == 2000
     assert 390 <= thought.sum() <= 400
 
 
 def test_before_some_rows_are_seen_the_gate_decides_alone() -> None:
-    purse = LocalPurse(Limit(thinking_tokens=10_000, row_tokens=TOKENS))
-    pacemaker = Pacemaker(Course(num_rows=10_000), purse)
+    ledger = LocalLedger(Limit(thinking_tokens=10_000, row_tokens=TOKENS))
+    pacemaker = Pacemaker(Horizon(num_rows=10_000), ledger)
     for number in range(MIN_SEEN):
-        assert pacemaker.take(str(number), 1) == Grant()
+        assert pacemaker.reserve(str(number), 1) == Grant(is_paced=True)
         assert pacemaker.pace() is None
         pacemaker.settle(str(number), [RowCost(0.5, FIRST, THINK, TOKENS)])
-    assert pacemaker.take("another", 1) == Grant()
+    assert pacemaker.reserve("another", 1) == Grant(is_paced=True)
     assert pacemaker.pace() is not None
 
 
@@ -101,12 +101,12 @@ def test_before_some_rows_are_seen_the_gate_decides_alone() -> None:
     num_rows=st.integers(0, 100),
 )
 def test_tokens_never_go_over_whatever_rows_write(limit, rows, num_rows) -> None:
-    purse = LocalPurse(Limit(thinking_tokens=limit, row_tokens=10))
-    pacemaker = Pacemaker(Course(num_rows=num_rows), purse)
+    ledger = LocalLedger(Limit(thinking_tokens=limit, row_tokens=10))
+    pacemaker = Pacemaker(Horizon(num_rows=num_rows), ledger)
     for number, (confidence, tokens) in enumerate(rows):
-        said = pacemaker.take(str(number), 1)
+        said = pacemaker.reserve(str(number), 1)
         assert isinstance(said, Grant)
         spent = tokens if (-1.0 if confidence is None else confidence) < bound(pacemaker, said) and said.thinks else 0
         pacemaker.settle(str(number), [RowCost(confidence, 0.0, 0.0, spent)])
-    assert purse.spent()[0] <= limit
-    assert not pacemaker.has_refused()
+    assert ledger.spent()[0] <= limit
+    assert pacemaker.refusal() is None

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from typer.testing import Result
 
-from framegate.jobs.deepen import deepen_job
+from framegate.jobs.deepen_work import deepen_job
 from framegate.pipelines import flow
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine, Written
 from framegate.pipelines.reason.strategies.protocol import Ask

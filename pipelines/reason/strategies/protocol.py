@@ -107,7 +107,7 @@ class ClipFrames:
     `id` is the caller's, and another one each time the clip is asked about. `key` stays the same; it is empty where the
     clip is of no archive.
     `given` has, by question_hash, first answers that are there already and are gone on from.
-    `think_below` bounds who may think, as `pace` of `schemas.spending.Purse`; 0: none does.
+    `think_below` bounds who may think, as `pace` of `schemas.spending.Ledger`; 0: none does.
     """
 
     id: str

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from framegate.schemas.spending import Admission, Grant, Purse, RowCost
+from framegate.schemas.spending import Admission, Grant, Ledger, Refusal, RowCost
 
 CALL_TIMEOUT_SECONDS: Final = 30.0
 
@@ -28,9 +28,18 @@ class Limit:
     engine_seconds: float | None = None
     row_tokens: int = 0
 
+    def less(self, num_tokens: int, engine_seconds: float) -> Limit:
+        """What is left of it when so much is spent."""
+        tokens, seconds = self.thinking_tokens, self.engine_seconds
+        return replace(
+            self,
+            thinking_tokens=None if tokens is None else max(0, tokens - num_tokens),
+            engine_seconds=None if seconds is None else max(0.0, seconds - engine_seconds),
+        )
 
-class LocalPurse:
-    """The purse itself."""
+
+class LocalLedger:
+    """The ledger itself."""
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
@@ -40,7 +49,7 @@ class LocalPurse:
         self._num_tokens, self._engine_seconds = 0, 0.0
         self._has_refused = False
 
-    def take(self, unit: str, num_rows: int) -> Admission:
+    def reserve(self, unit: str, num_rows: int) -> Admission:
         with self._lock:
             if unit in self._rows:
                 return Grant()
@@ -63,16 +72,16 @@ class LocalPurse:
             self._engine_seconds += sum(seconds)
             self._row_seconds = max(self._row_seconds, *seconds, 0.0)
 
-    def has_refused(self) -> bool:
+    def refusal(self) -> Refusal | None:
         with self._lock:
-            return self._has_refused
+            return "spent" if self._has_refused else None
 
     def spent(self) -> tuple[int, float]:
         """Thinking tokens and seconds of the engine."""
         with self._lock:
             return self._num_tokens, self._engine_seconds
 
-    def fits_now(self, unit: str, num_rows: int) -> bool:
+    def reserve_if_it_fits(self, unit: str, num_rows: int) -> bool:
         """Takes what the unit may need, where that fits beside all that are at work; else nothing."""
         with self._lock:
             if unit not in self._rows and not self._fits(num_rows):
@@ -96,27 +105,31 @@ class LocalPurse:
         return self._engine_seconds >= self.limit.engine_seconds
 
 
-class PurseOnRay:
-    """A purse in an actor of its own, shared by all workers. Where that is lost, nothing more is spent."""
+class LedgerOnRay:
+    """A ledger in an actor of its own, shared by all workers.
 
-    def __init__(self, make: Callable[[], Purse]) -> None:
+    Where the actor is lost, nothing more is let in that it bounds; with no bound but the deadline all is let in.
+    """
+
+    def __init__(self, make: Callable[[], Ledger], *, is_bounded: bool) -> None:
         """Needs a cluster. `make` is called in the actor, which ends with `end`, or with the process that made this."""
         import ray
 
         self._has_ended = False
+        self._is_bounded = is_bounded
         self._actor: Any = ray.remote(num_cpus=0)(Kept).remote(make)
 
-    def take(self, unit: str, num_rows: int) -> Admission:
-        return self._call("take", unit, num_rows, lost="refused")
+    def reserve(self, unit: str, num_rows: int) -> Admission:
+        return self._call("reserve", unit, num_rows, late="wait", lost="refused" if self._is_bounded else Grant())
 
     def pace(self) -> float | None:
-        return self._call("pace", lost=0.0)
+        return self._call("pace", late=0.0, lost=0.0 if self._is_bounded else None)
 
     def settle(self, unit: str, rows: Sequence[RowCost]) -> None:
-        self._call("settle", unit, [*rows], lost=None)
+        self._call("settle", unit, [*rows], late=None, lost=None)
 
-    def has_refused(self) -> bool:
-        return not self._has_ended and self._call("has_refused", lost=True)
+    def refusal(self) -> Refusal | None:
+        return None if self._has_ended else self._call("refusal", late=None, lost="lost")
 
     def end(self) -> None:
         """Ends the actor, once, and waits for nothing."""
@@ -126,30 +139,33 @@ class PurseOnRay:
             self._has_ended = True
             ray.kill(self._actor)
 
-    def _call(self, method: str, *arguments: Any, lost: Any) -> Any:
+    def _call(self, method: str, *arguments: Any, late: Any, lost: Any) -> Any:
+        """`late`: what it comes to where the actor does not answer in time; it still does what it was asked to."""
         import ray
         from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError
 
         try:
             return ray.get(getattr(self._actor, method).remote(*arguments), timeout=CALL_TIMEOUT_SECONDS)
-        except (ActorDiedError, ActorUnavailableError, GetTimeoutError):
+        except GetTimeoutError:
+            return late
+        except (ActorDiedError, ActorUnavailableError):  # the latter in the moment before the former is known
             return lost
 
 
 class Kept:
-    """A purse that is made where it is kept: one with a lock cannot travel."""
+    """A ledger that is made where it is kept: one with a lock cannot travel."""
 
-    def __init__(self, make: Callable[[], Purse]) -> None:
-        self._purse = make()
+    def __init__(self, make: Callable[[], Ledger]) -> None:
+        self._ledger = make()
 
-    def take(self, unit: str, num_rows: int) -> Admission:
-        return self._purse.take(unit, num_rows)
+    def reserve(self, unit: str, num_rows: int) -> Admission:
+        return self._ledger.reserve(unit, num_rows)
 
     def pace(self) -> float | None:
-        return self._purse.pace()
+        return self._ledger.pace()
 
     def settle(self, unit: str, rows: Sequence[RowCost]) -> None:
-        self._purse.settle(unit, rows)
+        self._ledger.settle(unit, rows)
 
-    def has_refused(self) -> bool:
-        return self._purse.has_refused()
+    def refusal(self) -> Refusal | None:
+        return self._ledger.refusal()

@@ -25,7 +25,7 @@ from framegate.pipelines.reason.engines.scripted import ScriptedEngine, Written
 from framegate.pipelines.reason.strategies.protocol import Ask
 from framegate.pipelines.report.build import Request, build_report
 from framegate.pipelines.results.views import query
-from framegate.schemas.clock import now
+from framegate.schemas.clock import CLOCK_OFFSET, now
 from framegate.schemas.drift import alarms_of
 from framegate.schemas.errors import ConfigError, StorageError
 from framegate.schemas.job import Job, load_job
@@ -231,15 +231,17 @@ def test_deepening_is_no_drift_and_looks_for_none(archive: Archive) -> None:
     assert not alarms_of(summary.drift)
 
 
-def test_shards_of_a_night_look_each_for_itself(archive: Archive) -> None:
-    def both() -> list[RunSummary]:
+def test_shards_of_a_night_look_each_for_itself(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    def both(night: int) -> list[RunSummary]:
+        # A day apart: else the second shard of the night before stands beside the first one of this night.
+        monkeypatch.setenv(CLOCK_OFFSET, str(night * 86_400))
         return [archive.run(shard=Shard(number=number, of=2)) for number in (1, 2)]
 
-    for _ in range(3):
+    for night in range(3):
         archive.grow()
-        both()
+        both(night)
     archive.grow(north="other")
-    first, last = both()
+    first, last = both(3)
     assert last.drift is not None
     [north] = [row for row in alarms_of(last.drift) if (row.value, row.measure) == ("north", "answer")]
     assert north.num_videos == VIDEOS_A_NIGHT  # of both shards, the first of which is complete

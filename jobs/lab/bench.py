@@ -6,6 +6,7 @@ import typer
 
 from framegate.jobs.lab.bench_budget import budget
 from framegate.jobs.lab.bench_calibrate import calibrate
+from framegate.jobs.lab.bench_certificate import certificate
 from framegate.jobs.lab.bench_clips import clips
 from framegate.jobs.lab.bench_decode import decode
 from framegate.jobs.lab.bench_drift import drift
@@ -19,7 +20,22 @@ from framegate.jobs.lab.bench_seal import seal
 from framegate.jobs.lab.bench_start import start
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure parts of the program.")
-for command in (decode, engines, pipeline, driver, plan, query, drift, seal, clips, start, calibrate, budget, faults):
+for command in (
+    decode,
+    engines,
+    pipeline,
+    driver,
+    plan,
+    query,
+    drift,
+    seal,
+    clips,
+    start,
+    calibrate,
+    certificate,
+    budget,
+    faults,
+):
     app.command()(command)
 
 

@@ -135,7 +135,7 @@ def make_demo(folder: Path, *, num_clips: int, seed: int = DEMO_SEED) -> DemoFil
         for number, (name, scene) in enumerate(scenes.items()):
             dock, taken = f"dock-{number % NUM_DOCKS + 1}", MORNING + number // NUM_DOCKS * BETWEEN_CLIPS
             rows.writerow([str((videos / name).resolve()), dock, taken.isoformat(), len(scene), scene.num_swaps()])
-    _write(folder / "questions.yaml", _yaml([_question_mapping(entry.question) for entry in BANK]))
+    _write(folder / "questions.yaml", _yaml([question_mapping(entry.question) for entry in BANK]))
     jobs = {}
     for strategy in STRATEGIES:
         jobs[strategy] = folder / f"{strategy}.yaml"
@@ -177,7 +177,8 @@ def score_rows(rows: Iterable[Mapping[str, Any]], scenes: Mapping[str, Scene]) -
     return scored
 
 
-def _question_mapping(question: Question) -> dict[str, object]:
+def question_mapping(question: Question) -> dict[str, object]:
+    """The question as an entry of a question bank."""
     mapping: dict[str, object] = {"id": question.id, "text": question.text, "type": question.type}
     if question.options:
         mapping["options"] = list(question.options)

@@ -67,24 +67,24 @@ def confirm(
     seed: int,
     epsilon: float,
     delta: float,
+    in_process: bool = False,
 ) -> list[Confirmation]:
     """Certifies a threshold from about `num_audited` rows of an archive of `num_clips` clips, for it and for videos to
     come, and then has every row of `num_clips` other clips think. Raises FramegateError."""
-    archive = run_audited(folder / "archive", questions, num_audited=num_audited, num_clips=num_clips, seed=seed)
+    archive = make_audited(folder / "archive", questions, num_audited=num_audited, num_clips=num_clips, seed=seed)
+    check_complete(flow.run(archive, in_process=in_process))
     made = [certify(archive, scope, epsilon=epsilon, delta=delta) for scope in SCOPES]
     make_films(folder / "others", num_clips=num_clips, seed=seed + 1)
     others = make_job(folder / "others", questions, {"strategy": "always_think"}, name="index")
-    check_complete(flow.run(others))
+    check_complete(flow.run(others, in_process=in_process))
     return [look(others, certificate) for certificate in made]
 
 
-def run_audited(folder: Path, questions: Sequence[Question], *, num_audited: int, num_clips: int, seed: int) -> Job:
-    """A run in which the gate lets every row go, so that those that think are the audit sample alone."""
+def make_audited(folder: Path, questions: Sequence[Question], *, num_audited: int, num_clips: int, seed: int) -> Job:
+    """A job in which the gate lets every row go, so that those that think are the audit sample alone."""
     make_films(folder, num_clips=num_clips, seed=seed)
     rate = min(1.0, num_audited / (num_clips * len(questions)))
-    job = make_job(folder, questions, {"strategy": "gated", "threshold": 0.0, "audit": {"rate": rate}}, name="index")
-    check_complete(flow.run(job))
-    return job
+    return make_job(folder, questions, {"strategy": "gated", "threshold": 0.0, "audit": {"rate": rate}}, name="index")
 
 
 def certify(job: Job, scope: Scope, *, epsilon: float, delta: float) -> Certificate:

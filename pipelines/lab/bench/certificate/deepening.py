@@ -20,9 +20,13 @@ from framegate.schemas.qa import Question
 
 Key = tuple[str, int, str]
 UNLIKE: Final = (  # columns in which two runs over the same videos differ
-    *("config_id", "run_id", "written_at", "question_since", "engine_seconds", "prompt_seconds"),
+    *("config_id", "run_id", "written_at", "question_since", "decode_seconds", "engine_seconds", "prompt_seconds"),
     *("first_answer_seconds", "thinking_seconds", "deepened_at", "deepened_run_id"),
+    "threshold",  # of a row that was sure enough: the one that let it go
 )
+ROUNDED: Final = 5
+"""Decimals of confidences. Rows are computed together with others each time, and float32 sums them in another order:
+tokens are the same, and their probabilities but for rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,14 @@ class Comparison:
 
 
 def compare(
-    folder: Path, questions: Sequence[Question], *, num_clips: int, seed: int, low: float, high: float
+    folder: Path,
+    questions: Sequence[Question],
+    *,
+    num_clips: int,
+    seed: int,
+    low: float,
+    high: float,
+    in_process: bool = False,
 ) -> Comparison:
     """Runs at `low` and deepens to `high`; runs at `high`. The model computes in float32, in which both ways of
     reading a clip give the same tokens. Raises FramegateError."""
@@ -55,10 +66,10 @@ def compare(
         make_job(folder, questions, {"strategy": "gated", "threshold": at}, name=name, dtype="float32")
         for at, name in ((low, "deepened"), (high, "undisturbed"))
     )
-    check_complete(flow.run(undisturbed))
-    check_complete(flow.run(job))
+    check_complete(flow.run(undisturbed, in_process=in_process))
+    check_complete(flow.run(job, in_process=in_process))
     select = partial(read_deepenable, job.config.output, chosen=Chosen())
-    deepened = deepen(job, select, threshold=high)
+    deepened = deepen(job, select, threshold=high, in_process=in_process)
     check_complete(deepened)
     ours, wanted = _rows(job), _rows(undisturbed)
     return Comparison(
@@ -80,6 +91,10 @@ def _rows(job: Job) -> dict[Key, list[dict[str, Any]]]:
     rows = query(job.config.output.uri, {}, "FROM answers").to_pylist()
     by_key: dict[Key, list[dict[str, Any]]] = {}
     for row in rows:
-        kept = {name: value for name, value in row.items() if name not in UNLIKE}
+        kept = {name: _rounded(value) for name, value in row.items() if name not in UNLIKE}
         by_key.setdefault((row["video_id"], row["clip_index"], row["question_hash"]), []).append(kept)
     return by_key
+
+
+def _rounded(value: object) -> object:
+    return round(value, ROUNDED) if isinstance(value, float) else value

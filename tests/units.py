@@ -130,6 +130,28 @@ def make_deepened(
     return replace(unit, clips=clips, wanted=wanted)
 
 
+def make_audited(video: Video, indexes: range, *, num_clips: int) -> AnsweredUnit:
+    """The rows of `make_unit`, which thought for the audit sample: the first answer counts, the second is another."""
+    unit = make_unit(video, indexes, num_clips=num_clips)
+
+    def audit(answer: Answer) -> Answer:
+        return replace(
+            answer,
+            answer_second="no",
+            answer_second_value="no",
+            confidence_second=0.75,
+            verdict=Verdict(route="think", reason="audit", confidence=0.99),
+            thinking=True,
+            thinking_text="let me see",
+            num_thinking_tokens=7,
+            finish_reason="answered",
+            thinking_seconds=0.0625,
+            audit_rank=0.125,
+        )
+
+    return replace(unit, clips=tuple(replace(clip, answers=tuple(map(audit, clip.answers))) for clip in unit.clips))
+
+
 def make_undecoded(
     video: Video, clip_index: int | None, *, reason: str = "truncated", attempt: int = 1
 ) -> AnsweredUnit:
@@ -197,6 +219,7 @@ def units() -> Any:
     return types.SimpleNamespace(
         make_unit=make_unit,
         make_deepened=make_deepened,
+        make_audited=make_audited,
         make_undecoded=make_undecoded,
         make_video=make_video,
         QUESTIONS=QUESTIONS,

@@ -1,4 +1,4 @@
-"""Commits, deepenings, seals, foldings and erasures in any order, each of them dying between any two requests: every
+"""Commits, deepenings, audits, seals, foldings and erasures in any order, each dying between any two requests: every
 row, record and plan exactly once."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from framegate.pipelines.commit.journal import commit_unit, unit_uri
+from framegate.pipelines.commit.journal import commit_deepened, commit_unit, unit_uri
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.plan_history import read_plan, read_plans
 from framegate.pipelines.commit.records import PLAN, record_plan
@@ -28,11 +28,15 @@ from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.driver.heartbeat import RunRecord
 from framegate.pipelines.erase.erase import complete_erasures, erase
+from framegate.pipelines.plan.rejudged import rejudge
 from framegate.pipelines.store import ObjectInfo, Put, Store
+from framegate.schemas.deepening import Thresholds
+from framegate.schemas.tables import RESULTS
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LONG_AFTER = datetime(2030, 1, 1, tzinfo=UTC)
 NAMES = "abc"
+AUDITED = "d"  # of this one all rows are in the audit sample
 NUM_CLIPS = 3
 RANGES = [range(a, b) for a, b in itertools.combinations(range(NUM_CLIPS + 1), 2)]
 NEVER = 10**9
@@ -90,8 +94,8 @@ class MortalStore(Store):
 
 
 class Archive(RuleBasedStateMachine):
-    """What was committed is kept as sets of keys beside the output: `answered`, `deepened`, and `failed` with
-    attempts."""
+    """What was committed is kept as sets of keys beside the output: `answered`, `deepened`, `rejudged` (audited rows
+    whose second answer is to count), and `failed` with attempts."""
 
     units: SimpleNamespace
     facts: RunFacts
@@ -103,6 +107,7 @@ class Archive(RuleBasedStateMachine):
         self.answered: set[tuple] = set()
         self.failed: set[tuple] = set()
         self.deepened: set[tuple] = set()
+        self.rejudged: set[tuple] = set()
         self.erased: set[str] = set()
         self.maybe_erased: set[str] = set()
         self.runs: dict[str, str] = {}
@@ -156,6 +161,28 @@ class Archive(RuleBasedStateMachine):
         self.failed |= {(*key, attempt + 5) for key in failed}
         self.deepened |= keys - failed
 
+    @rule(indexes=st.sampled_from(RANGES))
+    def commit_audited(self, indexes: range) -> None:
+        unit = self.units.make_audited(self.units.make_video(AUDITED), indexes, num_clips=NUM_CLIPS)
+        commit_unit(self.output, unit, self.facts, written_at=NOON)
+        self.answered |= {
+            (unit.video.uri, clip, question.hash)
+            for clip, question in itertools.product(indexes, self.units.QUESTIONS[:2])
+        }
+
+    @rule(threshold=st.sampled_from([0.98, 0.995]))
+    def rejudge(self, threshold: float) -> None:
+        """A deepening lets second answers of audited rows count that are sealed and below its threshold; two of them,
+        and late ones, the same rows."""
+        sealed = [row for row in self.full_rows("results") if row["video_uri"] == f"{AUDITED}.mp4"]
+        chosen = [row for row in sealed if row["gate_reason"] == "audit" and row["confidence_first"] < threshold]
+        rows = pa.Table.from_pylist(chosen, schema=RESULTS)
+        for rejudged in rejudge(rows, Thresholds(default=threshold)):
+            commit_deepened(self.output, self.facts.config_id, rejudged)
+            self.rejudged |= {
+                (row["video_uri"], row["clip_index"], row["question_hash"]) for row in rejudged.to_pylist()
+            }
+
     @rule(requests=requests, file_bytes=st.sampled_from([4096, 2**20]))
     def seal(self, requests: int, file_bytes: int) -> None:
         try:
@@ -207,7 +234,7 @@ class Archive(RuleBasedStateMachine):
         except Killed:
             return
 
-    @rule(name=st.sampled_from(NAMES), requests=requests)
+    @rule(name=st.sampled_from([*NAMES, AUDITED]), requests=requests)
     def erase(self, name: str, requests: int) -> None:
         uri = f"{name}.mp4"
         self.maybe_erased.add(uri)
@@ -244,16 +271,24 @@ class Archive(RuleBasedStateMachine):
     @invariant()
     def each_row_is_as_before_or_as_after(self) -> None:
         """What a deepening committed and nobody erased is in its row, or still waits."""
-        completed = set()
+        completed, counted = set(), set()
         for row in self.full_rows("results"):
             key = (row["video_uri"], row["clip_index"], row["question_hash"])
+            if row["video_uri"] == f"{AUDITED}.mp4":
+                after = (row["gate_reason"], row["answer"], row["answer_bool"], row["threshold"])
+                assert after in (("audit", "yes", True, 0.97), ("unsure", "no", False, 0.995))
+                assert (row["thinking"], row["answer_first"], row["answer_second"]) == (True, "yes", "no")
+                counted |= {key} if row["gate_reason"] == "unsure" else set()
+                continue
             after = (row["thinking"], row["answer_second"], row["deepened_at"], row["num_thinking_tokens"])
             assert after in ((False, None, None, 0), (True, "no", NOON, 7))
             assert row["answer_first"] == "yes"
             if row["thinking"]:
                 completed.add(key)
         assert completed <= self.deepened
+        assert counted <= self.rejudged
         waiting = {row[:3] for row in self.rows("deepened", "deepened")}
+        assert {key for key in self.rejudged if key[0] not in self.maybe_erased} <= counted | waiting
         assert {key for key in self.deepened if key[0] not in self.maybe_erased} <= completed | waiting
 
     @invariant()

@@ -173,7 +173,8 @@ class Archive(RuleBasedStateMachine):
     @rule(threshold=st.sampled_from([0.98, 0.995]))
     def rejudge(self, threshold: float) -> None:
         """A deepening lets second answers of audited rows count that are sealed and below its threshold; two of them,
-        and late ones, the same rows."""
+        and late ones, the same rows. It begins with a seal."""
+        seal(self.output, self.facts.config_id)
         sealed = [row for row in self.full_rows("results") if row["video_uri"] == f"{AUDITED}.mp4"]
         chosen = [row for row in sealed if row["gate_reason"] == "audit" and row["confidence_first"] < threshold]
         rows = pa.Table.from_pylist(chosen, schema=RESULTS)

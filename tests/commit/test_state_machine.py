@@ -161,7 +161,6 @@ class Archive(RuleBasedStateMachine):
         self.failed |= {(*key, attempt + 5) for key in failed}
         self.deepened |= keys - failed
 
-    @rule(indexes=st.sampled_from(RANGES))
     def commit_audited(self, indexes: range) -> None:
         unit = self.units.make_audited(self.units.make_video(AUDITED), indexes, num_clips=NUM_CLIPS)
         commit_unit(self.output, unit, self.facts, written_at=NOON)
@@ -170,10 +169,11 @@ class Archive(RuleBasedStateMachine):
             for clip, question in itertools.product(indexes, self.units.QUESTIONS[:2])
         }
 
-    @rule(threshold=st.sampled_from([0.98, 0.995]))
-    def rejudge(self, threshold: float) -> None:
+    @rule(indexes=st.sampled_from(RANGES), threshold=st.sampled_from([0.98, 0.995, 0.995]))
+    def rejudge(self, indexes: range, threshold: float) -> None:
         """A deepening lets second answers of audited rows count that are sealed and below its threshold; two of them,
         and late ones, the same rows. It begins with a seal."""
+        self.commit_audited(indexes)
         seal(self.output, self.facts.config_id)
         sealed = [row for row in self.full_rows("results") if row["video_uri"] == f"{AUDITED}.mp4"]
         chosen = [row for row in sealed if row["gate_reason"] == "audit" and row["confidence_first"] < threshold]

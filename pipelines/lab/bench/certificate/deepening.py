@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ UNLIKE: Final = (  # columns in which two runs over the same videos differ
     *("first_answer_seconds", "thinking_seconds", "deepened_at", "deepened_run_id"),
     "threshold",  # of a row that was sure enough: the one that let it go
 )
-ROUNDED: Final = 5
-"""Decimals of confidences. Rows are computed together with others each time, and float32 sums them in another order:
+TOLERANCE: Final = 1e-4
+"""Of confidences. Rows are computed together with others each time, and float32 sums them in another order:
 tokens are the same, and their probabilities but for rounding."""
 
 
@@ -82,7 +83,7 @@ def compare(
             name
             for key in ours.keys() & wanted.keys()
             for name, value in wanted[key][0].items()
-            if ours[key][0][name] != value
+            if not _is_same(ours[key][0][name], value)
         ),
     )
 
@@ -91,10 +92,12 @@ def _rows(job: Job) -> dict[Key, list[dict[str, Any]]]:
     rows = query(job.config.output.uri, {}, "FROM answers").to_pylist()
     by_key: dict[Key, list[dict[str, Any]]] = {}
     for row in rows:
-        kept = {name: _rounded(value) for name, value in row.items() if name not in UNLIKE}
+        kept = {name: value for name, value in row.items() if name not in UNLIKE}
         by_key.setdefault((row["video_id"], row["clip_index"], row["question_hash"]), []).append(kept)
     return by_key
 
 
-def _rounded(value: object) -> object:
-    return round(value, ROUNDED) if isinstance(value, float) else value
+def _is_same(value: object, other: object) -> bool:
+    if isinstance(value, float) and isinstance(other, float):
+        return math.isclose(value, other, rel_tol=0, abs_tol=TOLERANCE)
+    return value == other

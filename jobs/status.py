@@ -66,6 +66,10 @@ def status(
     max_left: Annotated[
         _Limit, typer.Option(metavar="SHARE", help="--check: of the last run's videos.", show_default=False)
     ] = None,
+    max_drift: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="--check: alarms of drift of the last run.", show_default=False),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """What the last run did or is at, what is left, and what an output holds.
@@ -102,7 +106,13 @@ def status(
     from framegate.schemas.config import FailuresConfig
     from framegate.schemas.job import load_job
 
-    given = {"--max-age": max_age, "--max-failed": max_failed, "--max-unparsed": max_unparsed, "--max-left": max_left}
+    given: dict[str, object] = {
+        "--max-age": max_age,
+        "--max-failed": max_failed,
+        "--max-unparsed": max_unparsed,
+        "--max-left": max_left,
+        "--max-drift": max_drift,
+    }
     if not check and (names := [name for name, value in given.items() if value is not None]):
         raise ConfigError(f"{names[0]} is a limit of --check: give --check too")
     limits = Limits(
@@ -110,6 +120,7 @@ def status(
         max_failed=parse_share("--max-failed", max_failed),
         max_unparsed=parse_share("--max-unparsed", max_unparsed),
         max_left=parse_share("--max-left", max_left),
+        max_drift=max_drift,
     )
     found = find_target(target)
     if check:

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from framegate.pipelines.commit.liveness import state_of
 from framegate.pipelines.commit.runs import deepens, has_books
+from framegate.pipelines.results.drift_table import last_compared
 from framegate.pipelines.results.last_night import Night, find_night, sum_books
 from framegate.pipelines.results.last_run import began_at, describe_run, ended_at, say_span, say_time
+from framegate.schemas.drift import alarms_of, rows_of
 
 AT_WORK: Final = ("starting", "running")
 BAD_STOPS: Final = ("breaker", "unparsed")
@@ -28,12 +30,14 @@ class Limits:
     max_failed        share of failed ones among the videos that the last run decoded or tried to
     max_unparsed      share of unparsed ones among its answers
     max_left          share of the videos of its plan that it left
+    max_drift         alarms of the last run that looked for drift, under the config_id of the last run
     """
 
     max_age_seconds: float | None = None
     max_failed: float | None = None
     max_unparsed: float | None = None
     max_left: float | None = None
+    max_drift: int | None = None
 
 
 def find_faults(runs: Sequence[Mapping[str, Any]], limits: Limits, now: datetime) -> list[str]:
@@ -53,6 +57,8 @@ def find_faults(runs: Sequence[Mapping[str, Any]], limits: Limits, now: datetime
         faults.append(f"shards {', '.join(night.missing)} have no run")
     if limits.max_age_seconds is not None:
         faults += _find_age(runs, limits.max_age_seconds, now)
+    if limits.max_drift is not None:
+        faults += _find_drift(runs, night.last.get("config_id"), limits.max_drift)
     counted = find_night(run for run in runs if has_books(run) and not deepens(run))
     return [*faults, *(_find_shares(counted, limits) if counted is not None else [])]
 
@@ -76,6 +82,17 @@ def _find_age(runs: Sequence[Mapping[str, Any]], max_seconds: float, now: dateti
     return [
         f"no run has ended well for {say_span(seconds)}, since {say_time(newest)};"
         f" --max-age allows {say_span(max_seconds)}"
+    ]
+
+
+def _find_drift(runs: Sequence[Mapping[str, Any]], config_id: str | None, most: int) -> list[str]:
+    run = last_compared([run for run in runs if run.get("config_id") == config_id])
+    alarms = [] if run is None else alarms_of(rows_of(run))
+    if run is None or len(alarms) <= most:
+        return []
+    return [
+        f"{len(alarms):,} {'alarm' if len(alarms) == 1 else 'alarms'} of drift in run {run['run_id']}, the first:"
+        f" {alarms[0].sentence}; --max-drift allows {most:,}"
     ]
 
 

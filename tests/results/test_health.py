@@ -122,6 +122,27 @@ def test_the_age_counts_from_the_last_good_end_or_the_start_of_a_run_at_work() -
     assert faults(run("failed"), max_age_seconds=60)[-1] == "no run has ended well yet"
 
 
+def drifted(run_id: str, *alarms: bool, **fields: Any) -> dict[str, Any]:
+    row = {
+        "question_id": None, "input": "camera", "value": "north", "measure": "failure", "detail": "truncated",
+        "before": 0.01, "now": 0.6, "low": 0.2, "high": 0.8, "delta": 1e-6, "num_videos_before": 1000,
+        "num_videos": 20, "num_nights_before": 10, "num_nights": 3,
+    }
+    return run("complete", run_id=run_id, drift=[{**row, "alarm": alarm} for alarm in alarms], **fields)
+
+
+def test_alarms_of_drift_are_those_of_the_last_run_that_looked() -> None:
+    before = drifted("before", True, True, hours_ago=48, drift_look=1)
+    last = drifted("last", True, False, hours_ago=24, drift_look=2)
+    assert faults(before, last, run("complete"), max_drift=1) == []
+    [fault] = faults(before, last, run("complete"), max_drift=0)
+    assert fault.startswith("1 alarm of drift in run last, the first: ")
+    assert fault.endswith("; --max-drift allows 0")
+    assert faults(last, run("complete", config_id="another"), max_drift=0) == []
+    assert faults(run("complete"), max_drift=0) == []
+    assert faults(before, last) == []
+
+
 def test_shares_are_those_of_the_last_run_with_books() -> None:
     at_work = run("running", hours_ago=0)
     ended = run("complete", **BOOKS)

@@ -104,7 +104,9 @@ class DecodeConfig(Part):
     Seconds count while the decoder works, not while it waits for storage or for the next question.
     """
 
-    sandbox: bool = Field(default=True, description="decode in a confined process of its own; false: for debugging")
+    sandbox: bool | Literal["weak"] = Field(
+        default=True, description="decode in a confined process; weak: also where that keeps less; false: for debugging"
+    )
     open_seconds: float = Field(default=60.0, gt=0, le=86_400, description="to open a file and find its first frame")
     frame_seconds: float = Field(default=60.0, gt=0, le=86_400, description="from one decoded frame to the next")
     video_seconds: float = Field(default=21_600.0, gt=0, le=864_000, description="for one video as a whole")

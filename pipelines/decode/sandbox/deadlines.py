@@ -39,8 +39,8 @@ class FixedDeadline:
 
 
 class VideoDeadlines:
-    """The limits of one video. Counts the time that the parent spends waiting for the child, and no other: what it spends
-    in storage meanwhile, `served` counts.
+    """The limits of one video. Counts the time that the parent spends waiting for the child, and no other: `served`
+    counts what it spends in storage meanwhile.
 
     `progress` gives a value that changes whenever the decoder makes progress. It is asked at least every
     `slice_seconds`, so that the limit between frames fires at most one slice late.

@@ -21,8 +21,9 @@ MECHANISMS: Final[dict[str, str]] = {
 }
 """By name, in the order in which they come into force, what each does."""
 
-# Each of these keeps the promise alone. Landlock does not: UDP and sockets that have a path are open to it.
-_KEEPERS: Final = ("seccomp", "namespaces")
+# Keeps the promise alone. The others together do not: a socket to the host of a virtual machine (AF_VSOCK) can be made
+# in any network namespace, and Landlock knows TCP alone.
+_KEEPER: Final = "seccomp"
 
 
 class Confinement(NamedTuple):
@@ -37,14 +38,14 @@ class Confinement(NamedTuple):
 
 
 def check_promise(confinement: Confinement) -> None:
-    """Raises SandboxError, one sentence, where the promise is not kept."""
-    if any(name in confinement.in_force for name in _KEEPERS):
+    """Raises SandboxError, one sentence, where the machine cannot keep the promise."""
+    if _KEEPER in confinement.in_force:
         return
-    why = " and ".join(f"{name} is not to be had ({confinement.missing.get(name, 'unknown')})" for name in _KEEPERS)
     raise SandboxError(
-        "decoders cannot be confined on this machine so that they reach no file, no network and no environment: "
-        f"{why}; let containers use seccomp filters or user namespaces, or accept a weaker sandbox for videos that you "
-        "trust with decode.sandbox: weak"
+        "decoders cannot be confined on this machine so that they reach no file, no network and no environment: seccomp "
+        f"is not to be had ({confinement.missing.get(_KEEPER, 'unknown')}); run where containers may use seccomp filters, "
+        "or set decode.sandbox: weak to decode videos that you trust behind what there is "
+        f"({describe(confinement.in_force)})"
     )
 
 

@@ -36,10 +36,11 @@ class Served:
     def add_bytes(self, num_bytes: int) -> None:
         """Before they are fetched. Raises DecodeTimeout."""
         self._num_bytes += max(num_bytes, REQUEST_BYTES)
-        if self._num_bytes > READ_ROUNDS * self._size_bytes + SPARE_BYTES:
+        limit_bytes = READ_ROUNDS * self._size_bytes + SPARE_BYTES
+        if self._num_bytes > limit_bytes:
             raise DecodeTimeout(
-                f"The decoder read the file of {self._size_bytes:,} bytes over and over, more than {READ_ROUNDS} times, "
-                "without giving what it was asked for."
+                f"The decoder asked for more than {limit_bytes:,} bytes of a file of {self._size_bytes:,}, over and "
+                "over, without giving what it was asked for."
             )
 
     def add_seconds(self, seconds: float) -> None:

@@ -104,7 +104,7 @@ def _load(offset: int) -> bytes:
 
 
 def _check(condition: _Only) -> list[bytes]:
-    """Refuses unless the condition holds, then goes on. Of an int the lower 32 bits count, as they do for the kernel."""
+    """Refuses unless the condition holds, then goes on. Of an int the lower 32 bits count, as for the kernel."""
     words = (16, 20) if condition.is_pointer else (16,)
     code = []
     for word in words:

@@ -82,7 +82,8 @@ def main_stream(container: InputContainer, limits: DecodeConfig) -> VideoStream:
             f"The file holds {len(container.streams)} streams; at most {limits.max_streams} are allowed "
             "(decode.max_streams)."
         )
-    streams = [stream for stream in container.streams.video if not stream.disposition & _PICTURES]
+    videos = container.streams.video
+    streams = [stream for stream in videos if not stream.disposition & _PICTURES and not _is_item(stream)]
     if not streams:
         raise NoVideoStream("The file holds no video stream, only sound, subtitles, data or a cover picture.")
     known = [stream for stream in streams if stream.codec_context is not None]
@@ -96,6 +97,11 @@ def main_stream(container: InputContainer, limits: DecodeConfig) -> VideoStream:
         )
     _check_total(container, stream, limits)
     return stream
+
+
+def _is_item(stream: VideoStream) -> bool:
+    """Whether it is a picture that lies beside the tracks of a movie file, as in HEIF: it has no time of its own."""
+    return stream.frames == 1 and stream.duration is None and stream.time_base == 1
 
 
 def keep_only(container: InputContainer, stream: VideoStream) -> None:

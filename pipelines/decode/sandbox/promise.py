@@ -42,10 +42,10 @@ def check_promise(confinement: Confinement) -> None:
     if _KEEPER in confinement.in_force:
         return
     raise SandboxError(
-        "decoders cannot be confined on this machine so that they reach no file, no network and no environment: seccomp "
-        f"is not to be had ({confinement.missing.get(_KEEPER, 'unknown')}); run where containers may use seccomp filters, "
-        "or set decode.sandbox: weak to decode videos that you trust behind what there is "
-        f"({describe(confinement.in_force)})"
+        "decoders cannot be confined on this machine so that they reach no file, no network and no environment: "
+        f"{_KEEPER} is not to be had ({confinement.missing.get(_KEEPER, 'unknown')}); run where containers may use "
+        "seccomp filters, or set decode.sandbox: weak to decode videos that you trust behind what there is: "
+        f"{describe(confinement.in_force)}"
     )
 
 

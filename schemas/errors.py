@@ -11,7 +11,7 @@
     ├── VideoError              one video cannot be decoded; becomes a row in failures, the run goes on
     │   └── one subclass for each reason code below
     ├── AnotherRun              another run is at work where this one would; exit code 4
-    ├── SandboxError            no decoder process can be started or confined here: ends the run, says nothing of any video
+    ├── SandboxError            no decoder process can be started or confined here: ends the run, marks no video
     ├── RunStopped              a signal or a deadline came before the run had a plan; nothing of it is committed
     ├── EngineError             a model cannot be loaded, or failed on one clip
     │   ├── EngineTimeout       a step of the engine did not come back: its process ends

@@ -155,7 +155,7 @@ def run(
     heeding = heed_signals(stopping, grace_seconds=job.config.run.grace_seconds)
     with heeding, begin(job, phases, stopping, on_record, shard=shard) as begun:
         has_engine = engine_factory is not None
-        begun.record.update(**check(job, strategy, has_engine=has_engine, in_process=in_process, verbose=verbose))
+        begun.record.note(**check(job, strategy, has_engine=has_engine, in_process=in_process, verbose=verbose))
         if engine_factory is None:
             engine_factory = make_engine_factory(job.config, strategy, job.questions)
         choice = stopping.call(partial(choose, job, strategy)).accepted(accept_new_config)

@@ -77,11 +77,7 @@ def main_stream(container: InputContainer, limits: DecodeConfig) -> VideoStream:
 
     Raises NoVideoStream, UnsupportedCodec, VideoTooLarge.
     """
-    if len(container.streams) > limits.max_streams:
-        raise VideoTooLarge(
-            f"The file holds {len(container.streams)} streams; at most {limits.max_streams} are allowed "
-            "(decode.max_streams)."
-        )
+    _check_streams(container, limits)
     videos = container.streams.video
     streams = [stream for stream in videos if not stream.disposition & _PICTURES and not _is_item(stream)]
     if not streams:
@@ -146,6 +142,7 @@ def read_header(
 ) -> VideoHeader:
     """`display_size` is (height, width). Raises VideoTooLarge, and what `file` raises."""
     check_duration(duration_seconds, limits)
+    _check_streams(container, limits)  # of a transport stream some may have come since
     height, width = display_size
     return VideoHeader(
         container=kind,
@@ -174,6 +171,14 @@ def decode_error(file: RangeFile, error: FFmpegError | str) -> VideoError:
     if is_cut_short(file):
         return TruncatedVideo(f"The file ends before its index or its frames do ({detail}).")
     return DecodeFailed(f"The file cannot be decoded ({detail}).")
+
+
+def _check_streams(container: InputContainer, limits: DecodeConfig) -> None:
+    if len(container.streams) > limits.max_streams:
+        raise VideoTooLarge(
+            f"The file holds {len(container.streams)} streams; at most {limits.max_streams} are allowed "
+            "(decode.max_streams)."
+        )
 
 
 def _check_total(container: InputContainer, stream: VideoStream, limits: DecodeConfig) -> None:

@@ -91,6 +91,15 @@ def read_file(path):
         return file.read(100)
 
 
+def read_memory_of_parent():
+    """Eight bytes from where this process has its own C library."""
+    buffer, here = ctypes.create_string_buffer(8), ctypes.cast(LIBC.getpid, ctypes.c_void_p).value
+    local, remote = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 8), (ctypes.c_size_t * 2)(here, 8)
+    ctypes.set_errno(0)
+    result = LIBC.process_vm_readv(os.getppid(), local, ctypes.c_ulong(1), remote, ctypes.c_ulong(1), ctypes.c_ulong(0))
+    return result if result != -1 else errno.errorcode[ctypes.get_errno()]
+
+
 def connect(family, kind):
     socket.socket(family, kind).close()
     return "made"
@@ -143,7 +152,7 @@ def ignore_and_sleep():
 ORDERS = {
     function.__name__: function
     for function in (
-        call, i386, environment, read_file, connect, start_threads, open_many, close_many, grow_frames, raise_limit,
-        hoard_memory, ignore_and_sleep,
+        call, i386, environment, read_file, read_memory_of_parent, connect, start_threads, open_many, close_many,
+        grow_frames, raise_limit, hoard_memory, ignore_and_sleep,
     )
 }  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from framegate.pipelines.decode.sandbox import served
 from framegate.schemas.errors import DecoderCrash, DecodeTimeout, VideoError
 from tests.decode.sandbox.sources import MATROSKA, Bytes
 from tests.security.scripted_child import OPENED, opened, scripted
@@ -84,6 +85,12 @@ ENDLESS = [
 ]  # fmt: skip
 
 
+@pytest.fixture
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if small files had less to spare, so that little is read until there is enough."""
+    monkeypatch.setattr(served, "SPARE_BYTES", 1 << 20)
+
+
 @pytest.mark.parametrize(("header", "words"), HEADERS)
 def test_a_header_beyond_the_limits_of_the_parent_is_a_crash(header: dict[str, Any], words: str) -> None:
     with scripted(opened(**header)) as sandbox, pytest.raises(DecoderCrash, match=f"cannot be right .*{words}"):
@@ -114,12 +121,13 @@ def test_an_answer_to_a_read_that_lies_is_a_crash(answer: dict[str, Any], second
         assert sandbox.pid is None
 
 
+@pytest.mark.usefixtures("small_limits")
 @pytest.mark.parametrize(("then", "limits", "words"), ENDLESS)
 def test_reading_and_talking_without_end_are_ended(then: str, limits: dict[str, Any], words: str) -> None:
-    source = Bytes(MATROSKA + bytes(2 << 20))
+    source = Bytes(MATROSKA + bytes(1 << 20))
     with scripted(then=then, **limits) as sandbox, pytest.raises(DecodeTimeout, match=words):
         sandbox.open("pyav", source)
-    assert source.bytes_read <= 9 * source.size_bytes + (64 << 20)
+    assert source.bytes_read <= 8 * source.size_bytes + (1 << 20)
 
 
 def test_slow_storage_is_no_way_to_keep_the_parent_for_ever() -> None:
@@ -135,12 +143,13 @@ def test_slow_storage_is_no_way_to_keep_the_parent_for_ever() -> None:
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.usefixtures("small_limits")
 def test_each_request_of_the_parent_may_read_anew() -> None:
     """What a plan needs is not cut: clips that overlap read the same bytes again and again."""
-    read = "hear()\nfor _ in range(20):\n    say({'kind': 'fetch', 'start': 0, 'end': 1 << 20})\n    hear()\n"
+    read = "hear()\nfor _ in range(5):\n    say({'kind': 'fetch', 'start': 0, 'end': 1 << 20})\n    hear()\n"
     answers = "".join(f"{read}say({answer!r})\n" for answer in (OPENED, *[{**_FRAME, "num_frames": 0}] * 4))
     source = Bytes(MATROSKA + bytes(1 << 20))
     with scripted(then=f"{answers}time.sleep(3600)") as sandbox, sandbox.open("pyav", source) as reader:
         for _ in range(4):
             assert len(reader.read([1.0], height=4, width=6).frames_THWC) == 0
-    assert source.bytes_read == 5 * 20 << 20
+    assert source.bytes_read == 5 * 5 << 20

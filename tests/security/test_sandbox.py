@@ -198,6 +198,7 @@ ORDERS = [
     pytest.param(["read_file", "/proc/1/environ"], "EPERM", id="read-the-environment-of-the-first-process"),
     pytest.param(["read_file", "/proc/{parent}/cmdline"], "EPERM", id="read-the-command-line-of-the-parent"),
     pytest.param(["read_file", "/proc/self/environ"], "EPERM", id="read-what-it-was-started-with"),
+    pytest.param(["read_memory_of_parent"], "EPERM", id="read-the-memory-of-the-parent-by-libc"),
     pytest.param(["environment"], "[]", id="look-into-ones-own-environment"),
     pytest.param(["connect", 1, 1], "EPERM", id="make-a-unix-socket-by-python"),
     pytest.param(["connect", 40, 1], "EPERM", id="make-a-vsock-socket-by-python"),

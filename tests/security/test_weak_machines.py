@@ -94,7 +94,7 @@ def test_without_seccomp_nothing_is_decoded_and_no_video_is_marked(
         pytest.param([], ["read_file", "/etc/passwd"], "ENOENT", id="files-are-gone-with-the-root"),
         pytest.param([], ["read_file", "/proc/{parent}/environ"], "ENOENT", id="the-parents-environment-is-gone"),
         pytest.param([], ["call", 101, 16, "parent", 0, 0], "EPERM", id="the-parent-cannot-be-traced"),
-        pytest.param([], ["call", 310, "parent", "@", 1, "@", 1, 0], "EPERM", id="the-parent-cannot-be-read"),
+        pytest.param([], ["read_memory_of_parent"], "EPERM", id="the-parent-cannot-be-read"),
         pytest.param([], ["call", 165, "none", "/", "tmpfs", 0, None], "EPERM", id="nothing-can-be-mounted"),
         pytest.param(["namespaces"], ["read_file", "/etc/passwd"], "EACCES", id="landlock-alone-keeps-files"),
         pytest.param(
@@ -190,7 +190,6 @@ def test_a_real_machine_without_landlock_probes_and_says_what_is_in_force(
         pytest.param((SECCOMP,), True, "refused: ", None, id="strict-without-seccomp"),
         pytest.param((SECCOMP, LANDLOCK, UNSHARE), "weak", "answers ", {"rlimits"}, id="weak-with-nothing"),
         pytest.param((LANDLOCK, UNSHARE), True, "answers ", {"rlimits", "seccomp"}, id="strict-with-seccomp-alone"),
-        pytest.param((SECCOMP, LANDLOCK, UNSHARE), False, "answers ", set(), id="off-with-nothing"),
     ],
 )
 def test_a_run_is_refused_before_work_or_its_record_says_what_was_in_force(

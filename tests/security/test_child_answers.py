@@ -149,7 +149,8 @@ def test_each_request_of_the_parent_may_read_anew() -> None:
     read = "hear()\nfor _ in range(5):\n    say({'kind': 'fetch', 'start': 0, 'end': 1 << 20})\n    hear()\n"
     answers = "".join(f"{read}say({answer!r})\n" for answer in (OPENED, *[{**_FRAME, "num_frames": 0}] * 4))
     source = Bytes(MATROSKA + bytes(1 << 20))
-    with scripted(then=f"{answers}time.sleep(3600)") as sandbox, sandbox.open("pyav", source) as reader:
+    end = "hear()\nsay({'kind': 'closed'})\nhear()"
+    with scripted(then=f"{answers}{end}") as sandbox, sandbox.open("pyav", source) as reader:
         for _ in range(4):
             assert len(reader.read([1.0], height=4, width=6).frames_THWC) == 0
     assert source.bytes_read == 5 * 5 << 20

@@ -44,8 +44,10 @@ ForJob = Annotated[
     ),
 ]
 
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also say what confines decoders on this machine.")]
 
-def probe(uris: Uris, job: ForJob = None, json_file: JsonFile = None) -> None:
+
+def probe(uris: Uris, job: ForJob = None, json_file: JsonFile = None, verbose: Verbose = False) -> None:
     """What the decoder sees: container, codec, size, clips, frames, tokens, bytes. Changes nothing.
 
     Verdict is ok, or the reason code that the failures table would show; a video that cannot be decoded is a row like
@@ -58,15 +60,18 @@ def probe(uris: Uris, job: ForJob = None, json_file: JsonFile = None) -> None:
 
       framegate probe --job job.yaml "s3://archive/shard-{0000..0009}.tar" --json probe.json
     """
-    from framegate.pipelines.plan.probe import probe_uris
+    from framegate.pipelines.plan.probe import describe_sandbox, probe_uris
     from framegate.schemas.job import load_job
 
-    rows = [asdict(video) for video in probe_uris(uris, None if job is None else load_job(job).config)]
+    config = None if job is None else load_job(job).config
+    rows = [asdict(video) for video in probe_uris(uris, config)]
     write_json(json_file, "probe", rows)
     console = make_console()
     shown = [{**row, "shown": f"{row['width']}x{row['height']}" if row["codec"] else None} for row in rows]
     table = [{"uri": row["uri"], **{name: row[key] for key, name in _COLUMNS.items()}} for row in shown]
     print_table(console, ["uri", *_COLUMNS.values()], table)
+    if verbose:
+        console.print(f"sandbox: {describe_sandbox(config)}", highlight=False, markup=False, soft_wrap=True)
     for row in rows:
         if row["message"]:
             sentence = escape(f"{row['uri']}: {row['message']}")

@@ -22,11 +22,13 @@ from framegate.pipelines.commit.run_folding import fold_old_runs
 from framegate.pipelines.commit.team import Team
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.decode.part import can_share
+from framegate.pipelines.decode.sandbox.sandbox import measure_isolation
 from framegate.pipelines.decode.scan_sharing import LocalCutsBoard
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.drift.judge import judge_night
 from framegate.pipelines.driver.budget import Budget
-from framegate.pipelines.driver.cluster import at_low_priority, check_gpus, end_process
+from framegate.pipelines.driver.cluster import at_low_priority, check_gpus, end_process, named_cluster
+from framegate.pipelines.driver.confined_nodes import measure_on_nodes
 from framegate.pipelines.driver.first_answers import budget_of_first_answers, defer_all
 from framegate.pipelines.driver.hearing import hear_in_turn
 from framegate.pipelines.driver.heartbeat import RecordListener
@@ -90,12 +92,21 @@ def plan(job: Job, *, limit: int | None = None, retry_failed: bool = False, stra
     return make_plan(job, choice, ShardIndexCache.of(job.config.output), limit=limit, retry_failed=retry_failed)
 
 
-def check(job: Job, strategy: Strategy, *, has_engine: bool = False, verbose: bool = False) -> None:
+def check(
+    job: Job, strategy: Strategy, *, has_engine: bool = False, in_process: bool = False, verbose: bool = False
+) -> dict[str, list[str]]:
     """Raises FramegateError, one sentence, for what `run` refuses; changes nothing. `has_engine`: the job's own is not
-    used."""
+    used. Gives back what is known by then for a run's record: what confines decoders, unless they run elsewhere."""
     check_job(job, strategy, has_engine=has_engine)
     if not has_engine:
         check_gpus(job.config.ray, verbose=verbose)
+    is_here = in_process or named_cluster(job.config.ray) is None
+    return {"sandbox": list(confine(job))} if is_here else {}
+
+
+def confine(job: Job) -> tuple[str, ...]:
+    """What confines decoders on the machine on which it is called. Raises SandboxError where that is not enough."""
+    return measure_isolation(job.config.decode, job.config.frames.decoders)
 
 
 def choose(job: Job, strategy: Strategy) -> ConfigChoice:
@@ -143,7 +154,8 @@ def run(
     stopping = Stopping(deadline)
     heeding = heed_signals(stopping, grace_seconds=job.config.run.grace_seconds)
     with heeding, begin(job, phases, stopping, on_record, shard=shard) as begun:
-        check(job, strategy, has_engine=engine_factory is not None, verbose=verbose)
+        has_engine = engine_factory is not None
+        begun.record.note(**check(job, strategy, has_engine=has_engine, in_process=in_process, verbose=verbose))
         if engine_factory is None:
             engine_factory = make_engine_factory(job.config, strategy, job.questions)
         choice = stopping.call(partial(choose, job, strategy)).accepted(accept_new_config)
@@ -260,9 +272,23 @@ def work(
         )
         board = LocalCutsBoard if config.clips.scenes and has_parts(ordered) else None
         receipts = run_on_ray(
-            config.ray, ordered, decode, answer, begun.stopping, make_board=board, budget=budget, verbose=verbose
+            config.ray,
+            ordered,
+            decode,
+            answer,
+            begun.stopping,
+            hear_nodes=partial(_hear_nodes, begun),
+            make_board=board,
+            budget=budget,
+            verbose=verbose,
         )
         yield from receipts if budget is None else budget.hear(receipts)
+
+
+def _hear_nodes(begun: Run) -> None:
+    """Where decoders run on other machines: what confines them there. Raises SandboxError where that is not enough."""
+    if begun.record.fields["sandbox"] is None:
+        begun.record.update(sandbox=list(measure_on_nodes(partial(confine, begun.job))))
 
 
 def make_workers(

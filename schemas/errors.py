@@ -11,7 +11,7 @@
     ├── VideoError              one video cannot be decoded; becomes a row in failures, the run goes on
     │   └── one subclass for each reason code below
     ├── AnotherRun              another run is at work where this one would; exit code 4
-    ├── SandboxError            no decoder process can be started here: ends the run, says nothing of any video
+    ├── SandboxError            no decoder process can be started or confined here: ends the run, marks no video
     ├── RunStopped              a signal or a deadline came before the run had a plan; nothing of it is committed
     ├── EngineError             a model cannot be loaded, or failed on one clip
     │   ├── EngineTimeout       a step of the engine did not come back: its process ends
@@ -78,7 +78,7 @@ class AnotherRun(FramegateError):
 
 
 class SandboxError(FramegateError):
-    """The process that decoders run in cannot be started on this machine."""
+    """The process that decoders run in cannot be started on this machine, or cannot be confined."""
 
 
 class RunStopped(FramegateError):
@@ -216,7 +216,7 @@ def video_error(reason: str, message: str) -> VideoError:
 
 REASON_MEANINGS: Final[dict[str, str]] = {
     "empty": "the object has no bytes",
-    "not_video": "the content is no known video container",
+    "not_video": "the content is no known video container, or it is a picture in one",
     "playlist": "the content is a playlist that would make a decoder open other files or addresses",
     "no_video_stream": "the container holds no video stream, only sound, subtitles or a cover picture",
     "truncated": "the file ends before its index or before the frames that were asked for",
@@ -224,7 +224,7 @@ REASON_MEANINGS: Final[dict[str, str]] = {
     "unsupported_codec": "no decoder here knows the codec",
     "decode_error": "the decoder gave up on the data",
     "times_restart": "time stamps begin again at a place of a large file that was not looked at when it was opened",
-    "decode_timeout": "the decoder did not answer in time",
+    "decode_timeout": "the decoder did not answer in time, or read the file over and over",
     "decoder_crash": "the decoder's process died",
     "memory_limit": "decoding or answering needs more memory than it may have",
     "source_changed": "the object is not the one that was planned: its version changed",

@@ -70,7 +70,7 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None, verbose: bool =
     Raises ConfigError where the cluster has fewer GPUs than the smallest actor pool needs, FramegateError where the
     cluster cannot be reached.
     """
-    named = _named_cluster(config)
+    named = named_cluster(config)
     _set_environment(config, verbose=verbose)
     import ray
     import ray.data
@@ -111,7 +111,7 @@ def _why_not_started(error: Exception) -> str:
 
 def _set_environment(config: RayConfig, *, verbose: bool) -> None:
     """Before Ray is imported. Of a cluster that is joined nothing is changed."""
-    if _named_cluster(config) is not None:
+    if named_cluster(config) is not None:
         return
     # Ray gives a process with a fraction of a CPU one thread; a model on the CPU may have what the others leave.
     threads = max(1, (os.cpu_count() or 1) // config.reason_actors.max)
@@ -205,7 +205,7 @@ def end_process(error: BaseException) -> None:
     os._exit(EXIT_FATAL)
 
 
-def _named_cluster(config: RayConfig) -> str | None:
+def named_cluster(config: RayConfig) -> str | None:
     """The address of a running cluster, or None where one is started here."""
     return config.address or os.environ.get("RAY_ADDRESS") or None
 
@@ -215,7 +215,7 @@ def check_gpus(config: RayConfig, *, verbose: bool = False) -> None:
 
     Of a cluster nothing is known before it is joined.
     """
-    if config.gpus_per_actor == 0 or _named_cluster(config) is not None:
+    if config.gpus_per_actor == 0 or named_cluster(config) is not None:
         return
     _set_environment(config, verbose=verbose)
     import ray

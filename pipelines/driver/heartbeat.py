@@ -55,6 +55,11 @@ class RunRecord:
         """From now on each heartbeat stores the fields that `measure` gives. It is called from another thread."""
         self._measure = measure
 
+    def note(self, **fields: Any) -> None:
+        """Changes fields, which are stored with what comes next."""
+        with self._lock:
+            self._fields |= fields
+
     def update(self, **fields: Any) -> None:
         """Changes fields and stores the record. Raises StorageError."""
         with self._lock:

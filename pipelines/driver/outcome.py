@@ -74,7 +74,7 @@ def first_fields(
         **dict.fromkeys(field.name for field in fields(RunSummary) if field.name != "stop"),
         **dict.fromkeys(("ended_at", "questions", "num_videos", "num_videos_begun", "is_complete")),
         "seconds_left": None,
-        **dict.fromkeys(("stop_code", "stop_reason")),
+        **dict.fromkeys(("stop_code", "stop_reason", "sandbox")),
         "shard": None if shard is None else str(shard),
         "run_id": run_id,
         "command": command,

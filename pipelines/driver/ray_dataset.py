@@ -42,6 +42,7 @@ def run_on_ray(
     make_answer: partial[Any],
     stopping: Stopping,
     *,
+    hear_nodes: Callable[[], None] | None = None,
     make_board: Callable[[], Any] | None = None,
     budget: Budget | None = None,
     verbose: bool = False,
@@ -49,14 +50,16 @@ def run_on_ray(
     """The receipts of all units of `videos` (PARTS), as they are committed, in any order, until the run should stop.
 
     `make_decode` and `make_answer` make the workers, each in a process of its own; those that decode share what
-    `make_board` makes, as their `board`. Those that answer spend of the `budget`. `verbose` shows what Ray
-    logs.
+    `make_board` makes, as their `board`. Those that answer spend of the `budget`. `hear_nodes` is called once Ray is
+    there. `verbose` shows what Ray logs.
     Raises FramegateError.
     """
     if stopping.reason is not None:
         return
     with nullcontext() if verbose else own_note_left_out():
         shares = start_ray(config, verbose=verbose)
+    if hear_nodes is not None:
+        hear_nodes()
     before = set(threading.enumerate())
     board = make_board and BoardOnRay(make_board)
     if board is not None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from framegate.pipelines.decode.estimate import Probed, probe_videos
 from framegate.pipelines.decode.policy import Policy
+from framegate.pipelines.decode.sandbox.promise import describe
+from framegate.pipelines.decode.sandbox.sandbox import measure_isolation
 from framegate.pipelines.plan.plan import make_policy
 from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.source.found import to_videos
@@ -62,6 +64,12 @@ def probe_uris(uris: Sequence[str], config: RunConfig | None) -> list[ProbedVide
         )
     )
     return [_describe(video, next(outcomes) if error is None else error) for video, error in found]
+
+
+def describe_sandbox(config: RunConfig | None) -> str:
+    """What confines decoders on this machine, in a sentence. Raises SandboxError where that is not enough."""
+    decode, frames = (DecodeConfig(), FramesConfig()) if config is None else (config.decode, config.frames)
+    return describe(measure_isolation(decode, frames.decoders))
 
 
 def _find(uri: str, storage_options: Mapping[str, object]) -> Iterator[tuple[Video, StorageError | None]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from framegate.schemas.config.part import Part
 
@@ -104,7 +104,9 @@ class DecodeConfig(Part):
     Seconds count while the decoder works, not while it waits for storage or for the next question.
     """
 
-    sandbox: bool = Field(default=True, description="decode in a confined process of its own; false: for debugging")
+    sandbox: bool | Literal["weak"] = Field(
+        default=True, description="decode in a confined process; weak: also where that keeps less; false: for debugging"
+    )
     open_seconds: float = Field(default=60.0, gt=0, le=86_400, description="to open a file and find its first frame")
     frame_seconds: float = Field(default=60.0, gt=0, le=86_400, description="from one decoded frame to the next")
     video_seconds: float = Field(default=21_600.0, gt=0, le=864_000, description="for one video as a whole")
@@ -115,3 +117,10 @@ class DecodeConfig(Part):
     max_total_pixels: float = Field(default=1e14, gt=0, description="pixels × frames; a day of 4K at 30 fps is 2e13")
     max_duration_seconds: float = Field(default=31 * 86_400.0, gt=0, description="as the header announces it")
     max_streams: int = Field(default=64, ge=1, le=10_000, description="of all kinds in one file")
+
+    @field_validator("sandbox", mode="before")
+    @classmethod
+    def _one_of_three(cls, value: Any) -> Any:
+        if isinstance(value, bool) or value == "weak":
+            return value
+        raise ValueError(f"{value!r} is none of: true, false, weak")

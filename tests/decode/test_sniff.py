@@ -6,7 +6,8 @@ import pytest
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.cut_short import is_cut_short
-from framegate.pipelines.decode.readers.sniff import DEMUXERS, HEAD_BYTES, sniff
+from framegate.pipelines.decode.readers.reader import sniff_file
+from framegate.pipelines.decode.readers.sniff import DEMUXERS, HEAD_BYTES
 from framegate.schemas.errors import EmptyVideo, NotAVideo, Playlist, VideoError
 
 CONTAINERS = [
@@ -55,20 +56,20 @@ REFUSED = [
 
 @pytest.mark.parametrize(("container", "head"), CONTAINERS)
 def test_video_containers_are_let_through(container: str, head: bytes) -> None:
-    assert sniff(head) == container
+    assert sniff_file(RangeFile.of(head)) == container
     assert container in DEMUXERS
 
 
 @pytest.mark.parametrize(("error", "reason", "head"), REFUSED)
 def test_anything_else_is_refused_with_its_reason(error: type[VideoError], reason: str, head: bytes) -> None:
     with pytest.raises(error) as caught:
-        sniff(head)
+        sniff_file(RangeFile.of(head))
     assert caught.value.reason == reason
 
 
 def test_a_refusal_says_what_the_file_is_and_what_is_allowed() -> None:
     with pytest.raises(NotAVideo, match=r"PNG image.*MP4/MOV, Matroska/WebM"):
-        sniff(b"\x89PNG\r\n\x1a\n" + bytes(40))
+        sniff_file(RangeFile.of(b"\x89PNG\r\n\x1a\n" + bytes(40)))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])

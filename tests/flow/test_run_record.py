@@ -52,6 +52,8 @@ def test_it_is_told_step_by_step_and_stored_each_time(make_job: Callable[..., Jo
     ]
     first, _, _, planned, _, _, sealing, _, last = (step[2] for step in told)
     assert (first["config_id"], first["pid"], first["job"]) == (None, os.getpid(), "the job")
+    assert "seccomp" in planned["sandbox"]
+    assert first["sandbox"] is None
     assert (planned["num_videos"], planned["config_id"]) == (5, last["config_id"])
     assert sealing["num_videos_begun"] == 5
     assert json.loads(json.dumps(last)) == record_of(job)

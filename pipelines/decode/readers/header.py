@@ -77,12 +77,9 @@ def main_stream(container: InputContainer, limits: DecodeConfig) -> VideoStream:
 
     Raises NoVideoStream, UnsupportedCodec, VideoTooLarge.
     """
-    if len(container.streams) > limits.max_streams:
-        raise VideoTooLarge(
-            f"The file holds {len(container.streams)} streams; at most {limits.max_streams} are allowed "
-            "(decode.max_streams)."
-        )
-    streams = [stream for stream in container.streams.video if not stream.disposition & _PICTURES]
+    _check_streams(container, limits)
+    videos = container.streams.video
+    streams = [stream for stream in videos if not stream.disposition & _PICTURES and not _is_item(stream)]
     if not streams:
         raise NoVideoStream("The file holds no video stream, only sound, subtitles, data or a cover picture.")
     known = [stream for stream in streams if stream.codec_context is not None]
@@ -96,6 +93,11 @@ def main_stream(container: InputContainer, limits: DecodeConfig) -> VideoStream:
         )
     _check_total(container, stream, limits)
     return stream
+
+
+def _is_item(stream: VideoStream) -> bool:
+    """Whether it is a picture that lies beside the tracks of a movie file, as in HEIF: it has no time of its own."""
+    return stream.frames == 1 and stream.duration is None and stream.time_base == 1
 
 
 def keep_only(container: InputContainer, stream: VideoStream) -> None:
@@ -140,6 +142,7 @@ def read_header(
 ) -> VideoHeader:
     """`display_size` is (height, width). Raises VideoTooLarge, and what `file` raises."""
     check_duration(duration_seconds, limits)
+    _check_streams(container, limits)  # of a transport stream some may have come since
     height, width = display_size
     return VideoHeader(
         container=kind,
@@ -168,6 +171,14 @@ def decode_error(file: RangeFile, error: FFmpegError | str) -> VideoError:
     if is_cut_short(file):
         return TruncatedVideo(f"The file ends before its index or its frames do ({detail}).")
     return DecodeFailed(f"The file cannot be decoded ({detail}).")
+
+
+def _check_streams(container: InputContainer, limits: DecodeConfig) -> None:
+    if len(container.streams) > limits.max_streams:
+        raise VideoTooLarge(
+            f"The file holds {len(container.streams)} streams; at most {limits.max_streams} are allowed "
+            "(decode.max_streams)."
+        )
 
 
 def _check_total(container: InputContainer, stream: VideoStream, limits: DecodeConfig) -> None:

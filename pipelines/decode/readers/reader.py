@@ -17,6 +17,7 @@ import numpy as np
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.gaps import Gap
 from framegate.pipelines.decode.readers.sniff import HEAD_BYTES, sniff
+from framegate.pipelines.decode.readers.still_pictures import refuse_picture
 from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import ConfigError
 
@@ -151,7 +152,11 @@ def open_reader(name: str, file: RangeFile, limits: DecodeConfig | None = None) 
 def sniff_file(file: RangeFile) -> str:
     """The container of an open file. Raises EmptyVideo, Playlist, NotAVideo."""
     file.seek(0)
-    return sniff(file.read(HEAD_BYTES))
+    container = sniff(file.read(HEAD_BYTES))
+    if container == "iso_bmff":
+        refuse_picture(file)
+    file.seek(0)
+    return container
 
 
 def reader_class(name: str) -> Callable[..., Reader]:

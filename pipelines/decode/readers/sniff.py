@@ -31,19 +31,6 @@ ALLOWED = "MP4/MOV, Matroska/WebM, AVI, MPEG-TS/PS, FLV, Ogg or MXF"
 ISO_BMFF_BOXES = frozenset(
     b"ftyp styp moov moof mdat wide free skip pnot sidx ssix prft emsg pdin uuid udta meta junk".split()
 )
-_ISO_BMFF_IMAGE_BRANDS = {
-    b"heic",
-    b"heix",
-    b"heim",
-    b"heis",
-    b"hevc",
-    b"hevx",
-    b"mif1",
-    b"msf1",
-    b"avif",
-    b"avis",
-    b"crx ",
-}
 _MXF_KEY = bytes.fromhex("060e2b34020501010d010201")  # of a partition
 _PLAYLISTS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
     ("an HLS playlist", re.compile(rb"#EXT(M3U|INF|-X-)")),
@@ -75,7 +62,7 @@ _OTHERS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
 def sniff(head: bytes) -> str:
     """The container (a key of `DEMUXERS`) of a file with these first `HEAD_BYTES`, or all its bytes if fewer.
 
-    Raises EmptyVideo, Playlist or NotAVideo.
+    Raises EmptyVideo, Playlist or NotAVideo. What looks like a movie may be a picture still: see `still_pictures`.
     """
     if not head:
         raise EmptyVideo("The file is empty (0 bytes); a video is expected.")
@@ -100,10 +87,6 @@ def sniff(head: bytes) -> str:
 
 def _container_of(head: bytes) -> str | None:
     if head[4:8] in ISO_BMFF_BOXES and (head[0] < 0x20 or head[4:8] == b"mdat"):  # below 512 MiB, which no text is
-        if head[4:8] == b"ftyp" and head[8:12] in _ISO_BMFF_IMAGE_BRANDS:
-            raise NotAVideo(
-                f"The file is a HEIF, AVIF or raw image ({head[8:12].decode()}); a video must be {ALLOWED}."
-            )
         return "iso_bmff"
     if head.startswith(b"\x1a\x45\xdf\xa3"):
         return "matroska"

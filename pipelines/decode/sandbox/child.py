@@ -53,8 +53,8 @@ def main(told: Mapping[str, Any]) -> None:
         wire.send(connection, {"kind": "refused", "message": str(error)})
         return
     frames = MappedFrames(told["frames"])
-    isolation = confine(life_pipe=told["life_pipe"], memory_bytes=limits.memory_mib << 20)
-    wire.send(connection, {"kind": "ready", "isolation": isolation})
+    confinement = confine(life_pipe=told["life_pipe"], memory_bytes=limits.memory_mib << 20, without=told["without"])
+    wire.send(connection, {"kind": "ready", **confinement._asdict()})
     _Server(connection, frames, limits, classes).serve()
 
 

@@ -39,7 +39,8 @@ class FixedDeadline:
 
 
 class VideoDeadlines:
-    """The limits of one video. Counts the time that the parent spends waiting for the child, and no other.
+    """The limits of one video. Counts the time that the parent spends waiting for the child, and no other: `served`
+    counts what it spends in storage meanwhile.
 
     `progress` gives a value that changes whenever the decoder makes progress. It is asked at least every
     `slice_seconds`, so that the limit between frames fires at most one slice late.
@@ -53,7 +54,7 @@ class VideoDeadlines:
 
     @property
     def slice_seconds(self) -> float:
-        return min(1.0, self._limits.open_seconds / 8, self._limits.frame_seconds / 8, self._limits.video_seconds / 8)
+        return min(0.25, self._limits.open_seconds / 8, self._limits.frame_seconds / 8, self._limits.video_seconds / 8)
 
     def begin(self, step: Literal["open", "frame"], *, num_frames: int = 1) -> None:
         """A new request. In it, `num_frames` frames are decoded without a report of progress in between."""

@@ -22,6 +22,9 @@ from framegate.schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, V
 
 END_SECONDS = 2.0  # for a process that was told to end, or whose socket has closed
 LAST_WORDS_BYTES = 4096
+# A decoder of one video takes one, decord some more. The kernel's own limit (RLIMIT_NPROC) counts all processes of a
+# user on the machine together, and none of root's.
+MAX_THREADS = 64
 COMMAND = (
     "import json, sys; told = json.loads(sys.argv[1]); sys.path[:] = told['sys_path']; "
     "from framegate.pipelines.decode.sandbox.child import main; main(told)"
@@ -99,6 +102,13 @@ class ChildProcess:
             return None
         return (resident - shared) * os.sysconf("SC_PAGE_SIZE")
 
+    def _count_threads(self) -> int:
+        """0 where the system does not say."""
+        try:
+            return os.stat(f"/proc/{self.pid}/task").st_nlink - 2
+        except OSError:
+            return 0
+
     def send(self, message: wire.Message, payload: bytes = b"", *, deadline: Deadline) -> None:
         """Only inside of `talking`, like `receive`."""
         wire.send(self._connection, message, payload, wait=lambda event: self._wait(event, deadline))
@@ -144,6 +154,8 @@ class ChildProcess:
             ready = [descriptor for descriptor, _ in self._poll.poll(slice_seconds * 1000)]
             # What goes beyond the slice is our own delay: this process was not given a core.
             deadline.spend(min(time.monotonic() - started, slice_seconds))
+            if self._count_threads() > MAX_THREADS:
+                raise DecoderCrash(f"The decoder started more than {MAX_THREADS} threads.")
             if self._words in ready:
                 self._listen()
             if self._connection.fileno() in ready:

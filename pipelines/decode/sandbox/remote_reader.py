@@ -5,25 +5,24 @@ Every answer is checked before it is used.
 
 from __future__ import annotations
 
-import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from framegate.pipelines.decode.readers.blocks import MAX_FETCH_BYTES
-from framegate.pipelines.decode.readers.creation_time import CREATED_BETWEEN
-from framegate.pipelines.decode.readers.gaps import MAX_GAPS, Gap
 from framegate.pipelines.decode.readers.reader import Selection, Source, VideoHeader
 from framegate.pipelines.decode.sandbox import wire
+from framegate.pipelines.decode.sandbox.answers import MAX_SIDE_PIXELS, check_times, take_error, take_header
 from framegate.pipelines.decode.sandbox.deadlines import FixedDeadline, VideoDeadlines
 from framegate.pipelines.decode.sandbox.frames_file import room_bytes
 from framegate.pipelines.decode.sandbox.process import ChildProcess
+from framegate.pipelines.decode.sandbox.served import Served
 from framegate.schemas.config import DecodeConfig
-from framegate.schemas.errors import DecoderCrash, MemoryLimit, StorageError, VideoError, video_error
+from framegate.schemas.errors import DecoderCrash, MemoryLimit, StorageError, VideoError
 
 CLOSE_SECONDS = 10.0
-MAX_SIDE_PIXELS = 1 << 20
 _MAX_WHOLE = 1 << 53
 
 T = TypeVar("T")
@@ -41,11 +40,17 @@ class SandboxedReader:
         """Raises VideoError, StorageError."""
         self._child = child
         self._source = source
+        self._limits = limits
+        self._served = Served(limits, size_bytes=source.size_bytes)
         self._deadlines = VideoDeadlines(limits, child.frames.progress)
         self._is_closed = False
         self._source_error: Exception | None = None
         request = {"kind": "open", "decoder": decoder, "size_bytes": source.size_bytes}
-        self.header, self._tells_progress = self._ask(request, b"", "opened", _take_header)
+
+        def take(answer: wire.Message) -> tuple[VideoHeader, bool]:
+            return take_header(answer, limits), wire.take_truth(answer, "tells_progress")
+
+        self.header, self._tells_progress = self._ask(request, b"", "opened", take)
 
     def read(
         self, times_seconds: Sequence[float], *, height: int, width: int, out: np.ndarray | None = None
@@ -73,8 +78,7 @@ class SandboxedReader:
                 out[:num_frames] if out is not None and direct else np.empty((num_frames, *shape[1:]), np.uint8)
             )
             pts_seconds = self._child.frames.copy_out(frames_THWC, num_asked=len(times))
-            if not np.isfinite(pts_seconds).all() or (np.diff(pts_seconds) <= 0).any():
-                raise wire.Malformed("the times of the frames do not ascend")
+            check_times(pts_seconds, self._limits)
             if out is not None and not direct:
                 out[:num_frames] = frames_THWC
                 frames_THWC = out[:num_frames]
@@ -94,7 +98,8 @@ class SandboxedReader:
 
         def take(answer: wire.Message) -> int | None:
             num_bytes = wire.take_whole(answer, "num_bytes", at_least=0, at_most=_MAX_WHOLE)
-            return num_bytes if wire.take_truth(answer, "is_known") else None
+            # An index may tell of more than the file holds, where that is cut short.
+            return min(num_bytes, self._source.size_bytes) if wire.take_truth(answer, "is_known") else None
 
         self._check_usable()
         self._deadlines.begin("frame")
@@ -125,6 +130,7 @@ class SandboxedReader:
     def _ask(self, request: wire.Message, payload: bytes, kind: str, take: Callable[[wire.Message], T]) -> T:
         """The answer, which must be of `kind`, converted by `take`. Until it comes, the child is served bytes."""
         failure: Exception | None = None
+        self._served.begin()
         with self._child.talking():
             self._child.send(request, payload, deadline=self._deadlines)
             while True:
@@ -136,7 +142,7 @@ class SandboxedReader:
                     failure = self._serve(answer)
                     continue
                 if failure is None and answer_kind == "error":
-                    failure = video_error(wire.take_text(answer, "reason"), wire.take_text(answer, "message"))
+                    failure = take_error(answer)
                 elif failure is None or answer_kind != "aborted":
                     raise wire.Malformed(f"{answer_kind!r} is no answer to {request['kind']!r}")
                 break
@@ -153,10 +159,13 @@ class SandboxedReader:
             raise self._source_error
 
     def _serve(self, request: wire.Message) -> Exception | None:
-        """Sends the bytes that are asked for; the error, where there are none to send."""
+        """Sends the bytes that are asked for; the error, where there are none to send. Raises DecodeTimeout where the
+        decoder has had enough of them."""
         size_bytes = self._source.size_bytes
         start = wire.take_whole(request, "start", at_least=0, at_most=size_bytes)
         end = wire.take_whole(request, "end", at_least=start, at_most=min(size_bytes, start + MAX_FETCH_BYTES))
+        self._served.add_bytes(end - start)
+        began_seconds = time.monotonic()
         try:
             data = self._source.read(start, end)
             if len(data) != end - start:
@@ -165,45 +174,6 @@ class SandboxedReader:
             self._source_error = error
             self._child.send({"kind": "abort"}, deadline=self._deadlines)
             return error
+        self._served.add_seconds(time.monotonic() - began_seconds)
         self._child.send({"kind": "bytes"}, data, deadline=self._deadlines)
         return None
-
-
-def _take_header(answer: wire.Message) -> tuple[VideoHeader, bool]:
-    fields = answer.get("header")
-    if not isinstance(fields, dict) or fields.keys() != {field.name for field in dataclasses.fields(VideoHeader)}:
-        raise wire.Malformed("the header has not the fields of a header")
-    side = {"at_least": 1, "at_most": MAX_SIDE_PIXELS}
-    fps = None if fields["fps"] is None else wire.take_number(fields, "fps", at_least=0, at_most=1e9)
-    created_seconds = (
-        None if fields["created_seconds"] is None else wire.take_number(fields, "created_seconds", **CREATED_BETWEEN)
-    )
-    header = VideoHeader(
-        container=wire.take_text(fields, "container"),
-        codec=wire.take_text(fields, "codec"),
-        display_height=wire.take_whole(fields, "display_height", **side),
-        display_width=wire.take_whole(fields, "display_width", **side),
-        duration_seconds=wire.take_number(fields, "duration_seconds", at_least=0, at_most=1e12),
-        fps=fps,
-        num_streams=wire.take_whole(fields, "num_streams", at_least=0, at_most=_MAX_WHOLE),
-        is_cut_short=wire.take_truth(fields, "is_cut_short"),
-        gaps=_take_gaps(fields["gaps"]),
-        rotation=wire.take_whole(fields, "rotation", at_least=0, at_most=359),
-        created_seconds=created_seconds,
-    )
-    return header, wire.take_truth(answer, "tells_progress")
-
-
-def _take_gaps(value: object) -> tuple[Gap, ...]:
-    if not isinstance(value, list) or len(value) > MAX_GAPS:
-        raise wire.Malformed(f"the gaps are no list of at most {MAX_GAPS}")
-    gaps: list[Gap] = []
-    for pair in value:
-        if not isinstance(pair, list) or len(pair) != 2:
-            raise wire.Malformed("a gap is no pair")
-        sides = {"after": pair[0], "before": pair[1]}
-        after, before = (wire.take_number(sides, name, at_least=-1e12, at_most=1e13) for name in sides)
-        if after >= before or (gaps and after < gaps[-1][1]):
-            raise wire.Malformed("the gaps do not ascend")
-        gaps.append((after, before))
-    return tuple(gaps)

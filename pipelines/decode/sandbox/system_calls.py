@@ -2,7 +2,8 @@
 
 It is an allow list, so calls that later kernels add are refused, too. A refused call fails with an error code and does
 not kill the process: EPERM, or ENOSYS where a call is so new that a C library has an older way (such as clone3, whose
-flags lie in memory, where filters cannot look).
+flags lie in memory, where filters cannot look). For the same reason there is no newfstatat: it takes a path, whatever
+its flags say, and no filter sees that the path is empty.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ FIRST_NEW_CALL = 424
 _FREE: Final[dict[str, tuple[int | None, int | None]]] = {
     # bytes through descriptors that are open already
     "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67), "pwrite64": (18, 68),
-    "lseek": (8, 62), "fstat": (5, 80), "close": (3, 57), "sendto": (44, 206), "recvfrom": (45, 207),
+    "lseek": (8, 62), "fstat": (5, 80), "close": (3, 57), "recvfrom": (45, 207),
     "poll": (7, None), "ppoll": (271, 73), "select": (23, None), "pselect6": (270, 72),
     # memory
     "mmap": (9, 222), "munmap": (11, 215), "mprotect": (10, 226), "mremap": (25, 216),
@@ -37,32 +38,32 @@ _FREE: Final[dict[str, tuple[int | None, int | None]]] = {
     "getpid": (39, 172), "getppid": (110, 173), "getuid": (102, 174), "geteuid": (107, 175), "getgid": (104, 176),
     "getegid": (108, 177), "getrusage": (98, 165), "sysinfo": (99, 179), "uname": (63, 160), "getrandom": (318, 278),
 }  # fmt: skip
-_CLONE_THREAD = 0x10000
-_AT_EMPTY_PATH = 0x1000
+# The flags by which glibc and musl make a thread, exactly: others would make a process, or a namespace.
+_THREAD_FLAGS = (0x3D0F00, 0x7D0F00)
 _PR_SET_NAME = 15
 _F_DUPFD_CLOEXEC = 1030
 _RLIMIT_CPU = 0
 
 
 class _Only(NamedTuple):
-    """A call is let through if its argument is one of the values or, as a flag, has all of `bits`."""
+    """A call is let through if its argument, a C int, is one of the values; a pointer must be null."""
 
     argument: int
-    values: tuple[int, ...] = ()
-    bits: int = 0
+    values: tuple[int, ...] = (0,)
+    is_pointer: bool = False
 
 
 def _bound(pid: int) -> dict[str, tuple[int, int, tuple[_Only, ...]]]:
     """name: (number on x86_64, on aarch64, all of what must hold) for the process `pid`."""
     return {
-        "clone": (56, 220, (_Only(0, bits=_CLONE_THREAD),)),  # threads, no processes
+        "clone": (56, 220, (_Only(0, values=_THREAD_FLAGS),)),
+        "sendto": (44, 206, (_Only(4, is_pointer=True),)),  # to the parent, and to no other address
         "kill": (62, 129, (_Only(0, values=(pid,)),)),
         "tgkill": (234, 131, (_Only(0, values=(pid,)),)),
-        "newfstatat": (262, 79, (_Only(3, bits=_AT_EMPTY_PATH),)),  # fstat of newer C libraries
         "prctl": (157, 167, (_Only(0, values=(_PR_SET_NAME,)),)),  # threads are given names
         # The life pipe's flags cannot be changed back. mmap takes a duplicate of its descriptor.
         "fcntl": (72, 25, (_Only(1, values=(_F_DUPFD_CLOEXEC, fcntl.F_GETFD, fcntl.F_GETFL)),)),
-        "prlimit64": (302, 261, (_Only(0, values=(0,)), _Only(1, values=(_RLIMIT_CPU,)))),  # renewed for each video
+        "prlimit64": (302, 261, (_Only(0), _Only(1, values=(_RLIMIT_CPU,)))),  # renewed for each video
     }
 
 
@@ -84,7 +85,7 @@ def build_filter(machine: str, pid: int) -> bytes:
     return b"".join(code)
 
 
-_LOAD_WORD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD_WORD, _JUMP_EQUAL, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 
 
 def _op(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
@@ -103,11 +104,11 @@ def _load(offset: int) -> bytes:
 
 
 def _check(condition: _Only) -> list[bytes]:
-    """Refuses unless the condition holds, then goes on. The lower 32 bits of an argument: all of these are ints."""
-    load = _load(16 + 8 * condition.argument)
-    if condition.bits:
-        tests = [_op(_JUMP_BITS, condition.bits, 1, 0)]
-    else:
+    """Refuses unless the condition holds, then goes on. Of an int the lower 32 bits count, as for the kernel."""
+    words = (16, 20) if condition.is_pointer else (16,)
+    code = []
+    for word in words:
         left = len(condition.values)
         tests = [_op(_JUMP_EQUAL, value, left - index, 0) for index, value in enumerate(condition.values)]
-    return [load, *tests, _refuse(errno.EPERM)]
+        code += [_load(word + 8 * condition.argument), *tests, _refuse(errno.EPERM)]
+    return code

@@ -24,6 +24,7 @@ from framegate.schemas.errors import (
 )
 from tests.decode.sandbox.sources import Bytes
 
+READY = {"kind": "ready", "in_force": ["seccomp"], "missing": {}}
 OPENED = {
     "kind": "opened",
     "tells_progress": True,
@@ -83,7 +84,7 @@ def test_frames_that_were_taken_away_are_no_answer() -> None:
     ],
 )
 def test_an_answer_that_makes_no_sense_is_a_crash(answer: bytes) -> None:
-    said = framed({"kind": "ready", "isolation": []}) + framed(OPENED) + answer
+    said = framed(READY) + framed(OPENED) + answer
     script = f"import json, os, sys, time; os.write(json.loads(sys.argv[1])['socket'], {said!r}); time.sleep(3600)"
     start = partial(ChildProcess, command=script)
     with Sandbox(DecodeConfig(), start_process=start) as sandbox, sandbox.open("pyav", Bytes()) as reader:
@@ -99,7 +100,7 @@ def test_an_answer_that_makes_no_sense_is_a_crash(answer: bytes) -> None:
 )  # fmt: skip
 def test_gaps_that_make_no_sense_are_a_crash(gaps: object) -> None:
     opened = {**OPENED, "header": {**OPENED["header"], "gaps": gaps}}
-    said = framed({"kind": "ready", "isolation": []}) + framed(opened)
+    said = framed(READY) + framed(opened)
     script = f"import json, os, sys, time; os.write(json.loads(sys.argv[1])['socket'], {said!r}); time.sleep(3600)"
     start = partial(ChildProcess, command=script)
     with (

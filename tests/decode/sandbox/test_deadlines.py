@@ -65,7 +65,7 @@ def test_slow_storage_is_not_the_decoders_fault(make_sandbox: Callable[..., Sand
             time.sleep(1.5)
             return super().read(start, end)
 
-    sandbox = make_sandbox("Plain", open_seconds=1.2, video_seconds=1.2)
+    sandbox = make_sandbox("Plain", open_seconds=1.2, video_seconds=2.5)
     assert sandbox.open("Plain", Slow()).header.codec == "grey"
 
 

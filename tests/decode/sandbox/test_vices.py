@@ -69,7 +69,7 @@ def test_times_that_do_not_ascend_are_no_answer(make_sandbox: Callable[..., Sand
 def test_who_reads_the_file_over_and_over_without_a_frame_hangs(make_sandbox: Callable[..., Sandbox]) -> None:
     source = Bytes(MATROSKA + bytes(20 << 20))  # more than a RangeFile keeps
     reader = make_sandbox("ReadsForever", frame_seconds=0.3).open("ReadsForever", source)
-    with pytest.raises(DecodeTimeout, match="no frame"):
+    with pytest.raises(DecodeTimeout, match=r"no frame|over and over"):  # whichever comes first
         reader.read([1.0], height=4, width=6)
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from framegate.pipelines.reason.models.config_keys import used_settings
 from framegate.pipelines.reason.models.model_files import ModelFiles
-from framegate.pipelines.reason.models.settings import used_settings
 from framegate.schemas.errors import EngineError
 
 

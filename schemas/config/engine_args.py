@@ -7,7 +7,6 @@ would import, open or fetch. Values are plain: numbers, words, and lists of them
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -117,7 +116,7 @@ def _check_value(name: str, value: Any) -> None:
     for item in items:
         if isinstance(item, str) and not word.fullmatch(item):
             raise ValueError(f"{name} takes a word of letters, digits, _ and -, got {_short(item)}")
-        if isinstance(item, int | float) and not (math.isfinite(item) and abs(item) < _LARGEST):
+        if isinstance(item, int | float) and not abs(item) < _LARGEST:  # nor is NaN
             raise ValueError(f"{name} takes a number below 2^53, got {_short(item)}")
         if item is not None and not isinstance(item, str | int | float):
             raise ValueError(f"{name} takes a number, a word or a list of them, got {type(item).__name__}")

@@ -31,8 +31,8 @@ def _try(task: dict[str, Any]) -> dict[str, str]:
         # As engines encode a question in which an added token stands: see `text_encoder`.
         document = {**json.loads(whole.to_str()), "added_tokens": [], "post_processor": None}
         plain = Tokenizer.from_str(json.dumps(document))
-    except Exception as error:
-        return {"wrong": f"cannot be loaded: {str(error).strip().partition(chr(10))[0][:200]}"}
+    except BaseException as error:  # panics of the library are no Exception
+        return {"wrong": f"cannot be loaded: {_first_line(error)}"}
     largest = max(whole.get_vocab(with_added_tokens=True).values(), default=-1)
     if largest >= task["vocab_size"]:
         return {"wrong": f"has the token id {largest}, and the model's vocab_size is {task['vocab_size']}"}
@@ -40,11 +40,17 @@ def _try(task: dict[str, Any]) -> dict[str, str]:
         for tokenizer in (whole, plain):
             try:
                 num_tokens = len(tokenizer.encode(text, add_special_tokens=False).ids)
-            except Exception as error:
-                return {"wrong": f"cannot encode {text[:40]!r}: {str(error).strip().partition(chr(10))[0][:200]}"}
+            except BaseException as error:
+                return {"wrong": f"cannot encode {text[:40]!r}: {_first_line(error)}"}
             if num_tokens > len(text.encode()):
                 return {"wrong": f"makes {num_tokens} tokens of the {len(text.encode())} bytes of {text[:40]!r}"}
     return {}
+
+
+def _first_line(error: BaseException) -> str:
+    """Printable, and of at most 200 characters."""
+    line = str(error).strip().partition("\n")[0][:200]
+    return line if line.isprintable() else ascii(line)[:200]
 
 
 def _load(task: dict[str, Any]) -> Any:

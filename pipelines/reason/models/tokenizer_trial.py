@@ -75,5 +75,4 @@ def _try(
     except (ValueError, AttributeError):
         if ended.returncode < 0 or "memory allocation" in ended.stderr:
             return late
-        said = ended.stderr.strip().rpartition("\n")[2][:200]
-        return f"cannot be tried out: {said or f'its process ended with {ended.returncode}'}"
+        return f"cannot be tried out: its process ended with {ended.returncode}"

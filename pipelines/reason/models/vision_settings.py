@@ -1,4 +1,7 @@
-"""What of a checkpoint's processors is used: sizes and names that vLLM wants to see before it starts. Pixels are ours."""
+"""What of a checkpoint's processors is used: sizes and names that vLLM wants to see before it starts.
+
+No pixel goes through them: patches are ours.
+"""
 
 from __future__ import annotations
 

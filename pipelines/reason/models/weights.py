@@ -78,7 +78,8 @@ def check_weights(files: ModelFiles, used: Mapping[str, Any]) -> dict[str, str]:
         for tensor, file in _weight_map(files, index).items():
             if places.get(tensor) != file:
                 raise EngineError(
-                    f"the {INDEX} of model '{files.name}' looks for the tensor {tensor[:100]} in {file}, where it is not"
+                    f"the {INDEX} of model '{files.name}' says that {file} holds the tensor {tensor[:100]}, which is"
+                    " not there"
                 )
     _check_layers(files.name, tensors, used)
     _check_vocabulary(files.name, tensors, used)

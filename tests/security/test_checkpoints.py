@@ -5,6 +5,7 @@ Each is refused in one sentence before anything is loaded, or what it brings is 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import pytest
 import torch
 import yaml
@@ -580,3 +582,45 @@ def test_a_clean_folder_that_somebody_changed_is_made_anew(real: Path) -> None:
     assert make_clean_folder(str(real)) == clean
     assert json.loads((clean / "config.json").read_text())["model_type"] == "qwen3_vl"
     assert not (clean / "evil.safetensors").exists()
+
+
+@pytest.fixture
+def hub(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The hub's cache with one model: its snapshot, of links to blobs that are named by their content."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    model = tmp_path / "hub" / "models--org--model"
+    snapshot = model / "snapshots" / ("c" * 40)
+    for made in (snapshot, model / "blobs", model / "refs"):
+        made.mkdir(parents=True)
+    (model / "refs" / "main").write_text("c" * 40)
+    for path in folder.iterdir():
+        name = hashlib.sha256(path.read_bytes()).hexdigest()
+        shutil.copy(path, model / "blobs" / name)
+        (snapshot / path.name).symlink_to(Path("..") / ".." / "blobs" / name)
+    return snapshot
+
+
+def test_a_model_in_the_hubs_cache_is_loaded_by_the_bytes_that_its_names_promise(hub: Path) -> None:
+    assert refusal(hub) is None
+    check_model("org/model", None, TEXTS)
+    assert (make_clean_folder("org/model") / WEIGHTS).resolve() == (hub / WEIGHTS).resolve()
+    (hub / WEIGHTS).resolve().write_bytes(safetensors(fill=b"\1"))
+    with pytest.raises(EngineError, match=r"is not what the hub's cache says it is"):
+        make_clean_folder("org/model")
+
+
+def test_a_snapshot_that_links_out_of_the_hubs_cache_is_refused(hub: Path, folder: Path) -> None:
+    (hub / WEIGHTS).unlink()
+    (hub / WEIGHTS).symlink_to(folder / WEIGHTS)
+    for ask in (lambda: check_model("org/model", None, TEXTS), lambda: fingerprint_model("org/model")):
+        with pytest.raises(EngineError, match=OUT):
+            ask()
+
+
+@pytest.mark.parametrize("revision", ["../../../etc/passwd", "/etc/passwd", "a/../b", "main\0x", "", "a b", "-x"])
+def test_a_revision_that_is_a_path_is_refused_before_the_cache_is_looked_at(revision: str, opened: list[str]) -> None:
+    opened.clear()
+    with pytest.raises(EngineError, match=r"must be a branch, a tag or a commit"):
+        check_model("org/model", revision, TEXTS)
+    assert opened == []

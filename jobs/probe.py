@@ -52,7 +52,7 @@ def probe(uris: Uris, job: ForJob = None, json_file: JsonFile = None, verbose: V
 
     Verdict is ok, or the reason code that the failures table would show; a video that cannot be decoded is a row like
     any other, and no error of the command. Where clips are scenes, videos are scanned whole. Exit code 2 if the job
-    file is wrong.
+    file is wrong, or its model is none that can be run.
 
     [bold]Examples[/bold]
 
@@ -63,8 +63,9 @@ def probe(uris: Uris, job: ForJob = None, json_file: JsonFile = None, verbose: V
     from framegate.pipelines.plan.probe import describe_sandbox, probe_uris
     from framegate.schemas.job import load_job
 
-    config = None if job is None else load_job(job).config
-    rows = [asdict(video) for video in probe_uris(uris, config)]
+    loaded = None if job is None else load_job(job)
+    config, questions = (None, ()) if loaded is None else (loaded.config, loaded.questions)
+    rows = [asdict(video) for video in probe_uris(uris, config, questions)]
     write_json(json_file, "probe", rows)
     console = make_console()
     shown = [{**row, "shown": f"{row['width']}x{row['height']}" if row["codec"] else None} for row in rows]

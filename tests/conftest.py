@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import sys
@@ -17,6 +16,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from framegate.pipelines.lab.bench.s3_server import s3_server
 from framegate.schemas.config import RayConfig
+from tests.model_folders import make_model_folder
 from tests.s3_faults import S3Faults
 
 pytest_plugins = ["tests.outputs", "tests.units"]
@@ -142,9 +142,4 @@ def make_video() -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that make a folder a checkpoint to the driver; a scripted engine needs no more."""
-    folder = tmp_path_factory.mktemp("model") / "scripted"
-    folder.mkdir()
-    vision = {"patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2}
-    (folder / "config.json").write_text(json.dumps({"model_type": "qwen2_5_vl", "vision_config": vision}))
-    (folder / "model.safetensors").write_bytes(b"no weights")
-    return folder
+    return make_model_folder(tmp_path_factory.mktemp("model") / "scripted")

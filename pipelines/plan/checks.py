@@ -9,6 +9,7 @@ from __future__ import annotations
 from framegate.pipelines.commit.migrate import check_is_migrated
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import check_partitioning
+from framegate.pipelines.plan.model_check import check_job_model
 from framegate.pipelines.plan.plan import make_policy
 from framegate.pipelines.reason.engines.build import check_engine, check_requirements
 from framegate.pipelines.reason.strategies.protocol import Strategy
@@ -23,6 +24,7 @@ def check_job(job: Job, strategy: Strategy, *, has_engine: bool) -> None:
     if not has_engine:
         check_engine(config.model.engine, strategy)
         check_requirements(config)
+        check_job_model(config, job.questions)
     output = Output.open(config.output)
     output.store.check_reachable(output.root)
     check_partitioning(output, config.output.partition_by, config.input.time_zone)

@@ -6,12 +6,11 @@ They counted names, commits, whole files of settings and the versions of decoder
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
+from fnmatch import fnmatch
 from typing import Any, Final
 
 from framegate.pipelines.decode.readers.reader import decoder_version
-from framegate.pipelines.reason.models.packaged import model_folder
-from framegate.pipelines.reason.models.vision_grid import locate_file
+from framegate.pipelines.reason.models.model_files import ModelFiles, open_regular
 from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.schemas.config import RunConfig, answer_document, config_id
 
@@ -39,15 +38,17 @@ def older_config_id(config: RunConfig, strategy: Strategy, wording: str) -> str:
 
 
 def _older_fingerprint(config: RunConfig) -> str:
-    folder = locate_file(config.model.name, "config.json", config.model.revision).parent
-    return folder.name if model_folder(config.model.name) is None else _hash_folder(folder)
+    files = ModelFiles(config.model.name, config.model.revision)
+    return files.folder.name if files.is_hub else _hash_folder(files)
 
 
-def _hash_folder(folder: Path) -> str:
+def _hash_folder(files: ModelFiles) -> str:
     digest = hashlib.sha256()
-    for path in sorted({path for pattern in _PATTERNS for path in folder.glob(pattern)}):
-        digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
-        with path.open("rb") as file:
+    for name in files.names():
+        if not any(fnmatch(name, pattern) for pattern in _PATTERNS) or (path := files.here(name)) is None:
+            continue
+        digest.update(f"{name}\0{path.stat().st_size}\0".encode())
+        with open_regular(path) as file:
             while block := file.read(_BLOCK_BYTES):
                 digest.update(block)
     return digest.hexdigest()[:16]

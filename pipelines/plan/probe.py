@@ -9,12 +9,14 @@ from framegate.pipelines.decode.estimate import Probed, probe_videos
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.sandbox.promise import describe
 from framegate.pipelines.decode.sandbox.sandbox import measure_isolation
+from framegate.pipelines.plan.model_check import check_job_model
 from framegate.pipelines.plan.plan import make_policy
 from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.source.found import to_videos
 from framegate.schemas.clip import Video
 from framegate.schemas.config import ClipsConfig, DecodeConfig, FramesConfig, InputConfig, RunConfig
 from framegate.schemas.errors import InputError, StorageError, VideoError
+from framegate.schemas.qa import Question
 from framegate.schemas.uris import public
 
 OK = "ok"
@@ -45,11 +47,14 @@ class ProbedVideo:
     bytes_to_read: int | None = None
 
 
-def probe_uris(uris: Sequence[str], config: RunConfig | None) -> list[ProbedVideo]:
-    """One for each video, in the order of `uris`. Raises ConfigError.
+def probe_uris(uris: Sequence[str], config: RunConfig | None, questions: Sequence[Question] = ()) -> list[ProbedVideo]:
+    """One for each video, in the order of `uris`. Raises ConfigError, and EngineError for a model that a run refuses.
 
-    `config` is the job whose clips, frames, limits and storage options count; without it the defaults do.
+    `config` is the job whose clips, frames, limits and storage options count; without it the defaults do. `questions`
+    are the job's.
     """
+    if config is not None:
+        check_job_model(config, questions)
     storage_options = {} if config is None else config.input.storage_options
     found = [item for uri in uris for item in _find(uri, storage_options)]
     outcomes = iter(

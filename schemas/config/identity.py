@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from framegate.schemas.config.engine_args import ENGINE_ARGS_OF_THE_MACHINE
+from framegate.schemas.config.engine_args import ENGINE_ARGS_OF_ANSWERS
 from framegate.schemas.config.run import RunConfig
 
 SCHEMA_VERSION: Final = 2
@@ -35,12 +35,9 @@ def answer_document(
 
     Left out on purpose: questions (each has its own hash); names of models, folders and commits (the same files give
     the same answers); batch sizes, storage, Ray and the sandbox (they change where and when, not what). Included: dtype
-    and engine (they change logits), and engine_args except those that are known to concern the machine alone:
-    quantization and kv_cache_dtype change logits, and so may arguments of a later vLLM.
+    and engine (they change logits), and those engine_args that change logits, such as quantization.
     """
-    engine_args = {
-        name: value for name, value in config.model.engine_args.items() if name not in ENGINE_ARGS_OF_THE_MACHINE
-    }
+    engine_args = {name: value for name, value in config.model.engine_args.items() if name in ENGINE_ARGS_OF_ANSWERS}
     frames = {name: value for name, value in config.frames.document().items() if name != "decoder"}  # told below
     return {
         "schema_version": SCHEMA_VERSION,

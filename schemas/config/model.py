@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from framegate.schemas.config.engine_args import check_engine_args
 from framegate.schemas.config.part import Part
 
 
@@ -20,7 +21,7 @@ class ModelConfig(Part):
     dtype: Literal["bfloat16", "float16", "float32"] = Field(default="bfloat16", description="of the weights")
     engine: Literal["transformers", "vllm"] = Field(default="transformers", description="what runs the model")
     engine_args: dict[str, Any] = Field(
-        default={}, description="vllm: arguments of its LLM, such as tensor_parallel_size"
+        default={}, description="vllm: arguments of its LLM, such as tensor_parallel_size; two lists say which"
     )
 
     @model_validator(mode="after")
@@ -29,6 +30,10 @@ class ModelConfig(Part):
             raise ValueError(
                 f"engine_args are vLLM's, and the engine is {self.engine}: leave them out, or say engine: vllm"
             )
+        try:
+            check_engine_args(self.engine_args)
+        except ValueError as error:
+            raise ValueError(f"engine_args: {error}") from None
         return self
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
 from collections.abc import Callable, Iterable
@@ -11,6 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 from framegate.pipelines.audit.report import CHECKS
+from framegate.schemas.config.engine_args import ENGINE_ARGS_OF_ANSWERS, ENGINE_ARGS_OF_THE_MACHINE, REFUSED
 from framegate.schemas.config.reference import Key, list_keys
 from framegate.schemas.errors import REASON_MEANINGS
 from framegate.schemas.retries import RETRY_AFTER, STOPS_RUN
@@ -50,6 +52,22 @@ def keys() -> str:
     return "".join(sections)
 
 
+def engine_args() -> str:
+    """Two columns: a line has one of each, as long as there are."""
+    columns = (sorted(ENGINE_ARGS_OF_ANSWERS), sorted(ENGINE_ARGS_OF_THE_MACHINE))
+    return _table(
+        ("changes answers: part of config_id", "where and how fast: not part of it"),
+        (tuple(f"`{name}`" if name else "" for name in pair) for pair in itertools.zip_longest(*columns, fillvalue="")),
+    )
+
+
+def refused_engine_args() -> str:
+    reasons: dict[str, list[str]] = {}
+    for name, reason in REFUSED.items():
+        reasons.setdefault(reason, []).append(f"`{name}`")
+    return _table(("refused", "because"), ((", ".join(names), reason) for reason, names in reasons.items()))
+
+
 def _key_row(key: Key) -> tuple[str, ...]:
     return (f"`{key.name}`", key.type, _code(key.default), key.allowed, key.meaning)
 
@@ -65,6 +83,8 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "reasons": reasons,
     "checks": checks,
     "keys": keys,
+    "engine_args": engine_args,
+    "refused_engine_args": refused_engine_args,
 }
 MARKED: Final = re.compile(r"(?<=<!-- table: )(\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
 

@@ -17,6 +17,7 @@ from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.store import Store
 from framegate.schemas.errors import EngineError, StorageError
 from framegate.schemas.job import load_job
+from tests.model_folders import make_model_folder
 
 Framegate = Callable[..., Result]
 
@@ -45,11 +46,9 @@ def write_job(tmp_path: Path, model_folder: Path, make_video: Callable[..., Path
 
 @pytest.fixture
 def quantized(tmp_path: Path, model_folder: Path) -> str:
-    folder = tmp_path / "quantized"
-    folder.mkdir()
+    folder = make_model_folder(tmp_path / "quantized")
     config = json.loads((model_folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "awq"}}))
-    (folder / "model.safetensors").write_bytes(b"no weights")
     return str(folder)
 
 

@@ -124,9 +124,20 @@ def test_the_age_counts_from_the_last_good_end_or_the_start_of_a_run_at_work() -
 
 def drifted(run_id: str, *alarms: bool, **fields: Any) -> dict[str, Any]:
     row = {
-        "question_id": None, "input": "camera", "value": "north", "measure": "failure", "detail": "truncated",
-        "before": 0.01, "now": 0.6, "low": 0.2, "high": 0.8, "delta": 1e-6, "num_videos_before": 1000,
-        "num_videos": 20, "num_nights_before": 10, "num_nights": 3,
+        "question_id": None,
+        "input": "camera",
+        "value": "north",
+        "measure": "failure",
+        "detail": "truncated",
+        "before": 0.01,
+        "now": 0.6,
+        "low": 0.2,
+        "high": 0.8,
+        "delta": 1e-6,
+        "num_videos_before": 1000,
+        "num_videos": 20,
+        "num_nights_before": 10,
+        "num_nights": 3,
     }
     return run("complete", run_id=run_id, drift=[{**row, "alarm": alarm} for alarm in alarms], **fields)
 

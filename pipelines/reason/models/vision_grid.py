@@ -5,16 +5,11 @@ Read from the checkpoint's configuration, without torch, so that a driver can as
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError
-
-from framegate.pipelines.reason.models.families import find_family
-from framegate.pipelines.reason.models.packaged import PACKAGED, model_folder
+from framegate.pipelines.reason.models.config_keys import used_settings
+from framegate.pipelines.reason.models.model_files import ModelFiles
 from framegate.schemas.errors import EngineError
 
 
@@ -34,14 +29,13 @@ class VisionGrid:
 
 def read_vision_grid(name: str, revision: str | None = None) -> VisionGrid:
     """Of a checkpoint folder or hub name. Raises EngineError in one sentence for a model that cannot run here."""
-    config = read_config(name, revision)
+    used, _ = used_settings(read_config(name, revision), name)
     try:
-        find_family(config.get("model_type", "unknown"), name)
-        vision = config["vision_config"]
+        vision = used["vision_config"]
         return VisionGrid(
             patch=vision["patch_size"], merge=vision["spatial_merge_size"], temporal_patch=vision["temporal_patch_size"]
         )
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise EngineError(f"model '{name}' is no video model: its config.json has no {error}") from error
 
 
@@ -58,33 +52,4 @@ def check_not_quantized(name: str, revision: str | None = None) -> None:
 
 def read_config(name: str, revision: str | None = None) -> dict[str, Any]:
     """The config.json of a checkpoint folder or hub name. Raises EngineError."""
-    path = locate_file(name, "config.json", revision)
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise EngineError(f"the config.json of model '{name}' is no JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise EngineError(f"the config.json of model '{name}' holds no mapping")
-    return config
-
-
-def locate_file(name: str, file: str, revision: str | None = None) -> Path:
-    """The local path of one file of a checkpoint folder or of a hub model, fetched where it is not cached.
-
-    The folder of a hub file is named after its commit. Raises EngineError where there is no such model.
-    """
-    folder = model_folder(name)
-    if folder is not None:
-        if not (folder / file).is_file():
-            raise EngineError(f"model folder '{name}' holds no {file}: it is not a complete checkpoint")
-        return folder / file
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise EngineError(
-            f"model '{name}' is not a folder; give a checkpoint folder, a hub name such as org/name, or one that comes"
-            f" with the package: {', '.join(PACKAGED)}"
-        )
-    try:
-        return Path(hf_hub_download(name, file, revision=revision))
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise EngineError(f"model '{name}' is neither a folder nor found on the hub: {reason}") from error
+    return ModelFiles(name, revision).config()

@@ -1,7 +1,8 @@
 """A Qwen-VL checkpoint, loaded from a folder or by hub name, and what the engine does with it: lay out a clip, see a
 video, run a clip's prefix, run rows.
 
-Loaded by `from_pretrained`, from safetensors only; no code of the checkpoint is run.
+Loaded by `from_pretrained` from a folder of ours, which holds what of the checkpoint is used: safetensors, settings and
+the tokenizer (`models.clean_folder`). No code of the checkpoint is run.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Any, cast
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from framegate.pipelines.reason.asking.prompt import PromptText
@@ -23,6 +23,7 @@ from framegate.pipelines.reason.engines.own.packed import pack_linears, quick_dt
 from framegate.pipelines.reason.engines.own.prefill import TextPass
 from framegate.pipelines.reason.engines.own.text_model import Deepstack, TextModel
 from framegate.pipelines.reason.engines.own.vision_attention import replace_attention
+from framegate.pipelines.reason.models.clean_folder import make_clean_folder
 from framegate.pipelines.reason.models.clip_prefix import (
     ClipPrefix,
     PrefixLength,
@@ -31,7 +32,6 @@ from framegate.pipelines.reason.models.clip_prefix import (
     measure_prefix,
 )
 from framegate.pipelines.reason.models.families import find_family
-from framegate.pipelines.reason.models.packaged import model_folder
 from framegate.pipelines.reason.models.preprocess import VideoPatches
 from framegate.pipelines.reason.models.text_encoder import TextEncoder
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
@@ -59,20 +59,26 @@ class Checkpoint:
         grid = read_vision_grid(name, revision)
         self.device = torch.device(device)
         transformers.logging.disable_progress_bar()
-        where = str(model_folder(name) or name)
-        source: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+        where = str(make_clean_folder(name, revision))
+        source: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
         try:
-            model = AutoModelForImageTextToText.from_pretrained(
+            model, loading = AutoModelForImageTextToText.from_pretrained(
                 where,
                 dtype=getattr(torch, dtype),
                 use_safetensors=True,
                 attn_implementation="sdpa",
+                output_loading_info=True,
                 **source,
             )
             self.tokenizer = AutoTokenizer.from_pretrained(where, **source)
             self._encoder = TextEncoder(self.tokenizer)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            raise EngineError(f"model '{name}' cannot be loaded: {_first_line(error)}") from error
+        except EngineError:
+            raise
+        except Exception as error:  # whatever a library raises for a setting that it does not know
+            said = _first_line(error).replace(where, name)
+            raise EngineError(f"model '{name}' cannot be loaded: {said}") from error
+        if missing := sorted(loading["missing_keys"]):  # they would be drawn at random
+            raise EngineError(f"the weights of model '{name}' lack {len(missing)} tensors, among them {missing[0]}")
         if self.device.type == "cpu" and dtype == "bfloat16" and quick_dtype() != dtype:
             _log.warning("this processor has no kernels for bfloat16: model.dtype: float32 is several times as fast")
         loaded = cast(Any, model).to(self.device).eval()
@@ -182,4 +188,4 @@ class Checkpoint:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,53 +1,20 @@
 """What vLLM is built with: the job's engine_args, our own, and defaults for the rest.
 
-Refused in the job: what another part of it says (`model.*`, `frames.*`), what would change prompts or probabilities
-unseen, and what vLLM cannot combine with a logits processor. Everything else that vLLM's EngineArgs know is passed on
-as it is: parallel sizes, memory, quantization, scheduling. `schemas.config` says which of those make another
-configuration. Free of vLLM: names and values only.
+`schemas.config.engine_args` lists those that a job may give; of them, this vLLM's EngineArgs may know fewer. What is
+given is passed on as it is. Free of vLLM: names and values only.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from framegate.pipelines.reason.models.vision_grid import VisionGrid
 from framegate.pipelines.reason.strategies.protocol import TokenBudget
 from framegate.schemas.config import FramesConfig
+from framegate.schemas.config.engine_args import check_engine_args
 from framegate.schemas.errors import EngineError
-
-_MODEL = "the job says it as model.name, model.revision and model.dtype"
-_FRAMES = "frames reach vLLM as the job's `frames` makes them"
-_PROMPT = "it changes what a prompt holds"
-_LOGITS = "it changes the tokens and probabilities that strategies read"
-_ACTORS = "one engine runs per actor: use ray.reason_actors"
-REFUSED: Mapping[str, str] = MappingProxyType(
-    dict.fromkeys(("model", "tokenizer", "dtype", "revision", "tokenizer_revision", "code_revision"), _MODEL)
-    | dict.fromkeys(("model_weights", "hf_config_path", "hf_overrides", "config_format", "tokenizer_mode"), _MODEL)
-    | dict.fromkeys(("limit_mm_per_prompt", "mm_processor_kwargs", "media_io_kwargs"), _FRAMES)
-    | dict.fromkeys(("mm_device_do_normalize", "video_pruning_rate", "video_pruning_method"), _FRAMES)
-    | dict.fromkeys(("enable_prompt_embeds", "enable_mm_embeds", "language_model_only", "mm_encoder_only"), _PROMPT)
-    | dict.fromkeys(("runner", "convert", "skip_tokenizer_init", "model_class_overrides", "model_impl"), _PROMPT)
-    | dict.fromkeys(("logits_processors", "logprobs_mode", "max_logprobs", "generation_config"), _LOGITS)
-    | dict.fromkeys(
-        ("override_generation_config", "reasoning_config", "watermark_config", "enable_trace_replay"), _LOGITS
-    )
-    | dict.fromkeys(
-        ("speculative_config", "spec_method", "spec_model", "spec_tokens"),
-        "vLLM runs no logits processor, and so no strategy, beside speculative decoding",
-    )
-    | dict.fromkeys(("data_parallel_size", "data_parallel_rank", "data_parallel_backend"), _ACTORS)
-    | {
-        "trust_remote_code": "no code from a checkpoint is run",
-        "hf_token": "a job file is no place for secrets: set HF_TOKEN in the environment",
-        "seed": "answers are greedy",
-        "enable_prefix_caching": "the questions of a clip share its prefix",
-        "allowed_local_media_path": _FRAMES,
-        "allowed_media_domains": _FRAMES,
-    }
-)
 
 _QUESTION_TOKENS = 1024  # room for a question, options included, however short those of a bank are
 _MAX_QUESTION_TOKENS = 8192  # longer ones may not fit: memory must hold one sequence of the longest kind
@@ -56,14 +23,16 @@ _CPU_SEQUENCES = 32
 
 
 def check_arguments(given: Mapping[str, Any], known: Collection[str]) -> None:
-    """Raises EngineError for the first name that is refused or that vLLM's EngineArgs do not know."""
+    """Raises EngineError for the first argument that vLLM's EngineArgs do not know, or that a job may not give."""
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise EngineError(f"model.engine_args: this vLLM knows no argument '{name}'{hint}")
-        if name in REFUSED:
-            raise EngineError(f"model.engine_args: '{name}' cannot be set here: {REFUSED[name]}")
+    try:
+        check_engine_args(given)
+    except ValueError as error:
+        raise EngineError(f"model.engine_args: {error}") from None
 
 
 def count_context_tokens(

@@ -31,10 +31,9 @@ def import_vllm() -> None:
     declare_torchvision_operators()
 
 
-def build_llm(
-    where: str, *, revision: str | None, dtype: str, arguments: Mapping[str, Any], architectures: Sequence[str]
-) -> Any:
-    """vLLM's LLMEngine, weights loaded. `architectures` are looked at in this process. Raises EngineError."""
+def build_llm(where: str, *, name: str, dtype: str, arguments: Mapping[str, Any], architectures: Sequence[str]) -> Any:
+    """vLLM's LLMEngine, weights loaded. `where` is the clean folder of the model `name`, `architectures` are looked at
+    in this process. Raises EngineError."""
     from vllm.engine.arg_utils import EngineArgs
     from vllm.v1.engine.llm_engine import LLMEngine
 
@@ -45,8 +44,7 @@ def build_llm(
         return LLMEngine.from_engine_args(
             EngineArgs(
                 model=where,
-                revision=revision,
-                tokenizer_revision=revision,
+                load_format="safetensors",
                 dtype=dtype,
                 seed=0,
                 trust_remote_code=False,
@@ -59,7 +57,7 @@ def build_llm(
             )
         )
     except Exception as error:
-        raise EngineError(f"vLLM cannot run '{where}': {_one_line(error)}") from error
+        raise EngineError(f"vLLM cannot run '{name}': {_one_line(error).replace(where, name)}") from error
 
 
 def _register_models(architectures: Sequence[str]) -> None:

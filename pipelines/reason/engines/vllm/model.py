@@ -23,9 +23,9 @@ from framegate.pipelines.reason.engines.vllm.arguments import check_arguments, c
 from framegate.pipelines.reason.engines.vllm.driver_state import DriverState
 from framegate.pipelines.reason.engines.vllm.loading import build_llm, count_key_value_bytes, import_vllm
 from framegate.pipelines.reason.engines.vllm.sequence import Encoded, RunningAsk, begin, pack_course
+from framegate.pipelines.reason.models.clean_folder import make_clean_folder
 from framegate.pipelines.reason.models.clip_prefix import PromptFormat
 from framegate.pipelines.reason.models.families import find_family
-from framegate.pipelines.reason.models.packaged import model_folder
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
 from framegate.pipelines.reason.strategies.protocol import Course
 from framegate.schemas.errors import EngineError
@@ -69,11 +69,11 @@ class VllmModel:
         from framegate.pipelines.reason.engines.vllm.tokens import load_tokens
 
         check_arguments(engine_args, [field.name for field in fields(EngineArgs) if not field.name.startswith("_")])
-        where = str(model_folder(name) or name)
-        config = AutoConfig.from_pretrained(where, revision=revision, trust_remote_code=False)
+        where = str(make_clean_folder(name, revision))
+        config = AutoConfig.from_pretrained(where, trust_remote_code=False, local_files_only=True)
         text = config.get_text_config()
         self.dtype: torch.dtype = getattr(torch, dtype)
-        encode, self.tokens = load_tokens(where, revision, num_ids=text.vocab_size)
+        encode, self.tokens = load_tokens(where, name, num_ids=text.vocab_size)
         self.format = PromptFormat(
             family=find_family(config.model_type, name),
             grid=self.grid,
@@ -97,7 +97,7 @@ class VllmModel:
         with self._state.published():
             self._llm: Any = build_llm(
                 where,
-                revision=revision,
+                name=name,
                 dtype=dtype,
                 arguments=arguments,
                 # vLLM looks at a model class in a process of its own, where torchvision may be of no use.

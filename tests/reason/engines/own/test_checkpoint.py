@@ -18,7 +18,7 @@ def test_weights_that_could_run_code_are_not_read(copied):
 def test_weights_that_were_cut_short_are_refused_in_one_sentence(copied):
     [weights] = copied.glob("*.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1000])
-    with pytest.raises(EngineError, match="cannot be loaded") as raised:
+    with pytest.raises(EngineError, match="bytes of tensors where its header says") as raised:
         Checkpoint(str(copied), revision=None, dtype="float32", device="cpu")
     assert "\n" not in str(raised.value)
 

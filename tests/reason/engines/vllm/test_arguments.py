@@ -8,7 +8,6 @@ import pytest
 
 from framegate.pipelines.reason.engines.build import build_engine
 from framegate.pipelines.reason.engines.vllm.arguments import (
-    REFUSED,
     check_arguments,
     complete_arguments,
     count_context_tokens,
@@ -16,7 +15,7 @@ from framegate.pipelines.reason.engines.vllm.arguments import (
 from framegate.pipelines.reason.models.vision_grid import VisionGrid
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.schemas.config import FramesConfig, RunConfig
-from framegate.schemas.config.engine_args import ENGINE_ARGS_OF_THE_MACHINE
+from framegate.schemas.config.engine_args import ENGINE_ARGS_OF_ANSWERS, ENGINE_ARGS_OF_THE_MACHINE, REFUSED
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Question
 
@@ -55,8 +54,9 @@ def test_what_is_set_elsewhere_is_refused_and_says_where(name, words):
         check_arguments({name: 1}, KNOWN)
 
 
-def test_no_argument_is_both_refused_and_passed_over_in_the_configuration():
-    assert set(REFUSED) & ENGINE_ARGS_OF_THE_MACHINE == set()
+def test_each_argument_stands_in_one_list():
+    assert set(REFUSED) & (ENGINE_ARGS_OF_THE_MACHINE | ENGINE_ARGS_OF_ANSWERS) == set()
+    assert set() == ENGINE_ARGS_OF_THE_MACHINE & ENGINE_ARGS_OF_ANSWERS
 
 
 def test_what_the_job_gives_wins_over_defaults():

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -68,7 +68,7 @@ class Log:
                 "message": message,
                 **values,
             }
-            line = hide(dump_json(record))
+            line = dump_json(_hidden(record))
         else:
             line = f"{at} {self.run_id or '-'} {self.config_id or '-'} {event}: {message}"
             line = escape_block(hide(line), indent=CONTINUED) if event == LIBRARY else escape(hide(line))
@@ -85,6 +85,15 @@ class Log:
     def _write(self, line: str) -> None:
         with self._lock:
             typer.echo(line, file=self._stream or sys.stderr)
+
+
+def _hidden(value: Any) -> Any:
+    """The value with no signature of a URL in any text of it."""
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, Mapping):
+        return {name: _hidden(inner) for name, inner in value.items()}
+    return [_hidden(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 class Ticker:

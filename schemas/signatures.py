@@ -25,25 +25,26 @@ _COMPANION: Final = re.compile(
     re.IGNORECASE,
 )
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-# In JSON a slash may have a backslash before it, and & and = may be written by their numbers.
-_MARK: Final = re.compile(r":\\?/\\?/")
-_URL: Final = re.compile(r"[a-z][a-z0-9+.-]{0,30}:\\?/\\?/[^\s'\"<>`|^]*", re.IGNORECASE)
-_AND: Final = re.compile(r"(&amp;|\\u0026|[&;])")
-_IS: Final = re.compile(r"=|\\u003d")
-_TRAILING: Final = ".,;:!)]}"
+# In JSON a slash may have backslashes before it, and & and = may be written by their numbers.
+_MARK: Final = re.compile(r":\\*/\\*/")
+_URL: Final = re.compile(r"[a-z][a-z0-9+.-]{0,30}:\\*/\\*/[^\s'\"<>`|^]*", re.IGNORECASE)
+_AND: Final = re.compile(r"(&amp;|\\+u0026|[&;])")
+_IS: Final = re.compile(r"=|\\+u003d")
+_TRAILING: Final = ".,;:!)]}\\"
 
 # `user:password@`, and `user@` of a web address; not the container of `abfs://container@account`. A password may hold a
 # slash: what follows the colon is then no port, and an @ comes later.
 _PASSWORD: Final = re.compile(
-    r"https?:\\?/\\?/[^/?#@\s]*@|:\\?/\\?/(?:[^/?#@\s]*:[^/?#@\s]*@|[^/?#@:\[\s]*:(?!\d*(?:[/?#\s]|$))[^@\s]{0,200}@)",
+    r"https?:\\*/\\*/[^/?#@\s]*@|:\\*/\\*/(?:[^/?#@\s]*:[^/?#@\s]*@|[^/?#@:\[\s]*:(?!\d*(?:[/?#\s]|$))[^@\s]{0,200}@)",
     re.IGNORECASE,
 )
 
 # Beside any URL, or in one whose characters are encoded: a name that can mean nothing else, and its value.
 _PAIR: Final = re.compile(
-    r"\b(x-(?:amz|goog|oss|cos|obs)-(?:signature|credential|security-token)|awsaccesskeyid|ossaccesskeyid|googleaccessid"
+    r"(?:\b|(?<=%3f)|(?<=%26)|(?<=%253f)|(?<=%2526)|(?<=u0026))"
+    r"(x-(?:amz|goog|oss|cos|obs)-(?:signature|credential|security-token)|awsaccesskeyid|ossaccesskeyid|googleaccessid"
     r"|signature|sig|(?:access|id|refresh|auth|security)[-_]?token|token|client[-_]secret|api[-_]?key|key-pair-id"
-    r"|password|passwd)(=|%3d|%253d)(?!\.\.\.)(?:(?!%26|%2526)[^\s&'\"<>`;,)\\])+",
+    r"|password|passwd)(=|%3d|%253d|\\+u003d)(?!\.\.\.)(?:(?!%26|%2526)[^\s&'\"<>`;,)\\])+",
     re.IGNORECASE,
 )
 _LONG: Final = 20  # characters of a value in a message that may be a secret, whatever it is called

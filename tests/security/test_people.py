@@ -35,6 +35,7 @@ from framegate.pipelines.source.find import find_input
 from framegate.schemas.config import InputConfig
 from framegate.schemas.errors import InputError
 from framegate.schemas.escape import as_file_name, escape
+from framegate.schemas.job import load_job
 from framegate.schemas.qa import Question
 from framegate.schemas.signatures import hide, holds_password, holds_signature, strip
 from framegate.schemas.unit import Failure
@@ -405,6 +406,33 @@ def test_a_defect_shows_a_harmless_traceback_without_secrets() -> None:
     shown = done.stderr.split("KeyError", 2)[-1]
     assert CANARY not in shown
     assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("a\u2028output: {uri: stolen}\u2028#", id="separator-ends-a-comment"),
+        pytest.param("a\noutput: {uri: stolen}\n#", id="newline-ends-a-comment"),
+        pytest.param("a\x1b[2J\x85b", id="control-character-is-no-yaml"),
+        pytest.param('"]\u2029output: {uri: stolen}', id="quote-ends-a-list"),
+    ],
+)
+@pytest.mark.parametrize("place", ["name", "column"])
+def test_a_first_job_is_the_one_that_was_asked_for_whatever_is_called_how(
+    tmp_path: Path, name: str, place: str
+) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    (folder / (f"{name.replace('/', '_')}.mp4" if place == "name" else "a.mp4")).write_text("no video")
+    if place == "column":
+        with (folder / "m.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([["uri", name], ["a.mp4", "x"]])
+    job = tmp_path / "job.yaml"
+    result = run("init", str(folder), "--out", str(job), "--output", str(tmp_path / "index"))
+    assert result.exit_code == 0, result.output
+    assert load_job(job).config.output.uri == str(tmp_path / "index")
+    assert is_harmless(job.read_text())
+    assert is_harmless(result.output)
 
 
 # --- formulas ---

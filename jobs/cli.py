@@ -10,10 +10,10 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Annotated, Any
 
 import typer
@@ -75,9 +75,9 @@ def _usage_errors_escaped() -> Iterator[None]:
         raise
 
 
-def show_defect(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+def show_defect(error: BaseException) -> None:
     """A traceback on standard error, as Python prints it, but for what is in its texts."""
-    say("".join(traceback.format_exception(kind, error, at)).rstrip(), err=True, keep_lines=True)
+    say("".join(traceback.format_exception(error)).rstrip(), err=True, keep_lines=True)
 
 
 app = typer.Typer(
@@ -134,5 +134,9 @@ app.add_typer(bench.app, name="bench", cls=_Commands)
 
 def main() -> None:
     """The entry point of the console command."""
-    sys.excepthook = show_defect
-    app()
+    threading.excepthook = lambda found: show_defect(found.exc_value) if found.exc_value is not None else None
+    try:
+        app()  # typer has a hook of its own for what is raised out of here
+    except Exception as error:
+        show_defect(error)
+        sys.exit(1)

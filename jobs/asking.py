@@ -101,6 +101,12 @@ class Asking:
         int, typer.Option("--rows", min=0, metavar="N", help="Of a table on a screen, at most so many; 0: all.")
     ] = MAX_ROWS
     full: Annotated[bool, typer.Option("--full", help="Do not shorten long texts in tables.")] = False
+    plain_csv: Annotated[
+        bool,
+        typer.Option(
+            "--plain-csv", help="CSV: texts as they are, also those that a spreadsheet would take for formulas."
+        ),
+    ] = False
 
     def bind(self) -> Bound:
         """The output and the terms that the options come to. Raises ConfigError."""

@@ -1,13 +1,19 @@
 """The `framegate` program: the names of its commands, and how all of them fail.
 
 A FramegateError becomes one sentence on standard error and exit code 2. A command that had begun and broke off exits
-with 1 (see its own file). Any other exception is a defect of this program and shows its traceback.
+with 1 (see its own file). Any other exception is a defect of this program and shows its traceback. Whatever they say
+of names and answers, a terminal finds nothing in it to obey, and nobody a signature of a URL.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +31,7 @@ from framegate.jobs.label import label_command
 from framegate.jobs.log import Log, refusals_logged
 from framegate.jobs.migrate import migrate_command
 from framegate.jobs.plan import plan
+from framegate.jobs.printing import say
 from framegate.jobs.probe import probe
 from framegate.jobs.query import query
 from framegate.jobs.refresh import refresh_command
@@ -34,6 +41,10 @@ from framegate.jobs.seal import seal_command
 from framegate.jobs.sql import sql
 from framegate.jobs.status import status
 from framegate.jobs.views import views
+from framegate.schemas.escape import escape
+from framegate.schemas.signatures import hide
+
+_UsageError: Any = typer.BadParameter.__mro__[1]  # of the click that typer brings along, which it does not name
 
 
 class _Commands(TyperGroup):
@@ -45,9 +56,28 @@ class _Commands(TyperGroup):
             command.help = re.sub(r"(?<=\S)\n(?=\S)", " ", inspect.cleandoc(command.help))
         return command
 
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _usage_errors_escaped():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: Any) -> Any:
-        with refusals_logged(Log()):
+        with refusals_logged(Log()), _usage_errors_escaped():
             return super().invoke(ctx)
+
+
+@contextmanager
+def _usage_errors_escaped() -> Iterator[None]:
+    """An option or an argument that is wrong is repeated as what it is, whoever put a command line together."""
+    try:
+        yield
+    except _UsageError as error:
+        error.message = escape(hide(error.message))
+        raise
+
+
+def show_defect(error: BaseException) -> None:
+    """A traceback on standard error, as Python prints it, but for what is in its texts."""
+    say("".join(traceback.format_exception(error)).rstrip(), err=True, keep_lines=True)
 
 
 app = typer.Typer(
@@ -65,7 +95,7 @@ def _print_version(is_asked: bool) -> None:
     if is_asked:
         from importlib.metadata import version
 
-        typer.echo(f"framegate {version('framegate')}")
+        say(f"framegate {version('framegate')}")
         raise typer.Exit
 
 
@@ -104,4 +134,9 @@ app.add_typer(bench.app, name="bench", cls=_Commands)
 
 def main() -> None:
     """The entry point of the console command."""
-    app()
+    threading.excepthook = lambda found: show_defect(found.exc_value) if found.exc_value is not None else None
+    try:
+        app()  # typer has a hook of its own for what is raised out of here
+    except Exception as error:
+        show_defect(error)
+        sys.exit(1)

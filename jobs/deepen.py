@@ -23,12 +23,11 @@ from framegate.jobs.log import (
     refusals_logged,
 )
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed, takes_options
-from framegate.jobs.printing import make_console, write_json
+from framegate.jobs.printing import make_console, print_line, write_json
 from framegate.jobs.progress import ProgressDisplay
 from framegate.jobs.run_end import EXIT_INCOMPLETE
 from framegate.jobs.run_work import For, Until
 from framegate.schemas.clock import now
-from framegate.schemas.escape import escape
 
 if TYPE_CHECKING:
     from framegate.pipelines.deepen import NewThreshold
@@ -168,9 +167,9 @@ def _tell_plan(job: Job, chosen: Chosen, asked: Asked) -> None:
     console = make_console()
     for name, meaning in _MEANINGS.items():
         value = row[name] if name == "config_id" else "not known" if row[name] is None else f"{row[name]:,}"
-        console.print(f"{name:<26}{value:>18}  {meaning}", highlight=False, soft_wrap=True)
+        print_line(console, f"{name:<26}{value:>18}  {meaning}")
     for notice in planned.plan.notices:
-        console.print(escape(f"note: {notice}"), highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"note: {notice}")
 
 
 def _plan_row(job: Job, planned: Deepening, means: Mapping[str, float]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from framegate.jobs.printing import cell
+from framegate.schemas.escape import escape, escape_json
 
 if TYPE_CHECKING:
     from framegate.pipelines.plan.survey import Survey
@@ -51,7 +52,7 @@ def render_job(found: Survey, *, name: str, place: str, videos: tuple[str, ...],
     keys = {key.name: key for group in list_keys() for key in group.keys}
     about = textwrap.dedent(_HEAD).format(name=name) + "\n" + "\n".join(_describe(found, place))
     sections: list[list[str]] = [
-        [f"# {line}".rstrip() for line in about.splitlines()],
+        [f"# {escape(line)}".rstrip() for line in about.split("\n")],
         ["input:", *_entry(keys["input.videos"], videos[0] if len(videos) == 1 else list(videos))],
         [*_comment(keys["questions"].meaning, ""), f"questions: {_yaml(questions)}"],
         ["model:", *_entry(keys["model.name"], "dock", note=_MODEL)],
@@ -70,14 +71,17 @@ def _describe(found: Survey, place: str) -> list[str]:
     if len(counts) > MAX_EXTENSIONS:
         named.append(f"{len(counts) - MAX_EXTENSIONS:,} other extensions")
     more = "" if found.is_whole else " at least"
-    what = f"At {place}{more} {found.num_objects:,} objects, {found.size_bytes / 1e6:,.1f} MB: {', '.join(named)}."
+    what = (
+        f"At {escape(place)}{more} {found.num_objects:,} objects, {found.size_bytes / 1e6:,.1f} MB: {', '.join(named)}."
+    )
     lines = textwrap.wrap(what, WIDTH)
     if found.manifest is not None:
         columns = ", ".join(found.columns) or "none"
         lines += textwrap.wrap(f"{found.manifest} is a manifest; its columns beside uri: {columns}.", WIDTH)
+    lines = [escape(line) for line in lines]  # YAML ends a line, and so a comment, at U+2028, too
     for video in found.probed:
         size = f"{video.codec}, {video.width}x{video.height}, {cell(video.duration_seconds)} s"
-        lines.append(f"{video.uri.rpartition('/')[2]}: {size if video.codec else video.verdict}")
+        lines.append(escape(f"{video.uri.rpartition('/')[2]}: {size if video.codec else video.verdict}"))
     return lines
 
 
@@ -107,4 +111,4 @@ def _yaml(value: Any) -> str:
     if isinstance(value, str) and value.replace("-", "").replace(".", "").replace("_", "").isalnum():
         is_word = value[0].isalpha() and value.lower() not in _NO_WORDS
         return value if is_word else json.dumps(value)
-    return json.dumps(value, ensure_ascii=False)
+    return escape_json(json.dumps(value, ensure_ascii=False))

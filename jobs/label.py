@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from framegate.jobs.formulas import unguard
 from framegate.jobs.options import JobFile, JsonFile
-from framegate.jobs.printing import csv_cell, make_console, print_table, say, to_json, write_json
+from framegate.jobs.printing import csv_cell, dump_json, make_console, print_table, say, write_json
 from framegate.jobs.promise import ClaimName, ConfigId, Delta, Epsilon, QuestionIds, request_of
 from framegate.jobs.row_sinks import check_free, open_sink
 from framegate.schemas.errors import ConfigError, InputError
@@ -123,18 +124,23 @@ def _take(job: Job, request: Request, path: Path, by: str, json_file: Path | Non
 def read_rows(path: Path) -> list[Mapping[str, Any]]:
     """Rows of a .csv or .jsonl. Raises InputError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")  # with the line ends that cells have
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read {path}: {error}") from None
     if path.suffix == ".jsonl":
         return list(_parse_lines(path, text))
     if path.suffix == ".csv":
-        return list(csv.DictReader(io.StringIO(text)))
+        return list(_read_csv(text))
     raise InputError(f"--read {path}: the name must end in .csv or .jsonl")
 
 
+def _read_csv(text: str) -> Iterator[Mapping[str, Any]]:
+    for row in csv.DictReader(io.StringIO(text, newline="")):
+        yield {name: unguard(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+
+
 def _parse_lines(path: Path, text: str) -> Iterator[Mapping[str, Any]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # not at U+2028, which JSON may have in a text
         if not line.strip():
             continue
         try:
@@ -158,7 +164,7 @@ def _encode(suffix: str, wanted: Wanted, link: str | None) -> bytes:
         return render_label_form(wanted.rows, config_id=wanted.config_id, link=link).encode()
     rows = [_exported(row) for row in wanted.rows]
     if suffix == ".jsonl":
-        return "".join(json.dumps(to_json(row), ensure_ascii=False) + "\n" for row in rows).encode()
+        return "".join(dump_json(row) + "\n" for row in rows).encode()
     return _as_csv(rows)
 
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,10 +21,12 @@ import typer
 from framegate.jobs.printing import dump_json
 from framegate.schemas.clock import now
 from framegate.schemas.errors import AnotherRun, FramegateError
-from framegate.schemas.escape import escape
+from framegate.schemas.escape import escape, escape_block
+from framegate.schemas.signatures import hide
 
 LOG_EVERY_SECONDS = 60.0
 LIBRARY = "library"  # the event of what libraries log, which may be several lines
+CONTINUED = "    "  # before each of them but the first, so that none can be taken for a line of the log
 OWN_LOGGER = "framegate"  # what the driver warns of while it works
 EXIT_REFUSED = 2
 EXIT_ANOTHER_RUN = 4
@@ -66,10 +68,10 @@ class Log:
                 "message": message,
                 **values,
             }
-            line = dump_json(record)
+            line = dump_json(_hidden(record))
         else:
             line = f"{at} {self.run_id or '-'} {self.config_id or '-'} {event}: {message}"
-            line = escape(line, keep_lines=event == LIBRARY)
+            line = escape_block(hide(line), indent=CONTINUED) if event == LIBRARY else escape(hide(line))
         self._write(line)
 
     def say(self, sentence: str, *, is_error: bool = False) -> None:
@@ -78,11 +80,20 @@ class Log:
             event = "error" if is_error else "note"
             self.write(event, sentence, level=event.replace("note", "info"))
         else:
-            self._write(escape(f"error: {sentence}" if is_error else sentence))
+            self._write(escape(hide(f"error: {sentence}" if is_error else sentence)))
 
     def _write(self, line: str) -> None:
         with self._lock:
             typer.echo(line, file=self._stream or sys.stderr)
+
+
+def _hidden(value: Any) -> Any:
+    """The value with no signature of a URL in any text of it."""
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, Mapping):
+        return {name: _hidden(inner) for name, inner in value.items()}
+    return [_hidden(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 class Ticker:

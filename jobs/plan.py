@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from framegate.jobs.log import logged_each_minute
 from framegate.jobs.options import JobFile, JsonFile, Limit, RetryFailed
-from framegate.jobs.printing import make_console, write_json
+from framegate.jobs.printing import make_console, print_line, write_json
 from framegate.jobs.progress import duration
-from framegate.schemas.escape import escape
 
 if TYPE_CHECKING:
     from framegate.pipelines.plan.price import Price
@@ -72,12 +71,12 @@ def plan(job: JobFile, limit: Limit = None, retry_failed: RetryFailed = False, j
     console = make_console()
     for name, meaning in _MEANINGS.items():
         value = row[name] if name == "config_id" else f"{row[name]:,}"
-        console.print(f"{name:<24}{value:>18}  {meaning}", highlight=False, soft_wrap=True)
+        print_line(console, f"{name:<24}{value:>18}  {meaning}")
     if price is not None:
-        console.print(escape(_say(price)), highlight=False, markup=False, soft_wrap=True)
+        print_line(console, _say(price))
     firsts = [f"the first video with the reason {reason}: {uri}" for reason, uri in planned.first_refused.items()]
     for notice in (*planned.notices, *firsts):
-        console.print(escape(f"note: {notice}"), highlight=False, markup=False, soft_wrap=True)
+        print_line(console, f"note: {notice}")
 
 
 def _price(job: Job, config_id: str, num_rows: int) -> Price | None:

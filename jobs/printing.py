@@ -16,8 +16,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from framegate.jobs.formulas import guard
 from framegate.schemas.errors import StorageError
-from framegate.schemas.escape import escape, escape_json
+from framegate.schemas.escape import escape, escape_block, escape_json
+from framegate.schemas.signatures import hide
 
 TableRow = Mapping[str, Any]
 """One line of a table, by column."""
@@ -68,7 +70,7 @@ def print_table(
         table.add_row(*(Text(cell(row[column])) for column in columns))
     console.print(table)
     if len(rows) > max_rows:
-        console.print(f"{len(rows) - max_rows:,} more of {len(rows):,} rows; use --format csv to see all of them")
+        print_line(console, f"{len(rows) - max_rows:,} more of {len(rows):,} rows; use --format csv to see all of them")
 
 
 def cell(value: object) -> str:
@@ -93,12 +95,20 @@ def cell(value: object) -> str:
     if isinstance(value, list | tuple):
         more = f", ... {len(value) - MAX_ITEMS:,} more" if len(value) > MAX_ITEMS else ""
         return ", ".join(cell(inner) for inner in value[:MAX_ITEMS]) + more
-    return escape(str(value), keep_lines=True)
+    return escape_block(str(value))
 
 
 def say(sentence: str, *, err: bool = False, keep_lines: bool = False) -> None:
-    """Print a line on standard output, or with `err` on standard error, whatever names and answers stand in it."""
-    typer.echo(escape(sentence, keep_lines=keep_lines), err=err)
+    """Print a line on standard output, or with `err` on standard error, whatever names and answers stand in it.
+
+    URLs in it are without their signatures. `keep_lines`: it is a text of ours over several lines.
+    """
+    typer.echo(escape(hide(sentence), keep_lines=keep_lines), err=err)
+
+
+def print_line(console: Console, sentence: str, *, style: str = "") -> None:
+    """Print a line on a console, which breaks it nowhere and takes nothing in it for markup or for a link."""
+    console.print(Text(escape(hide(sentence)), style=style), soft_wrap=True)
 
 
 def dump_json(value: object, *, indent: int | None = None) -> str:
@@ -152,12 +162,15 @@ def is_terminal() -> bool:
 
 def printable(value: object) -> object:
     """A text with nothing that a terminal would obey; anything else as it is."""
-    return escape(value, keep_lines=True) if isinstance(value, str) else value
+    return escape(value) if isinstance(value, str) else value
 
 
-def csv_cell(value: object) -> object:
-    """The value as a cell of CSV has it: null is empty, and what JSON nests is JSON."""
+def csv_cell(value: object, *, is_guarded: bool = True) -> object:
+    """The value as a cell of CSV has it: null is empty, and what JSON nests is JSON. `is_guarded`: what a spreadsheet
+    would take for a formula has a `'` in front (`jobs.formulas`)."""
     if value is None:
         return ""
     plain = to_json(value)
-    return json.dumps(plain, ensure_ascii=False) if isinstance(plain, dict | list | bool) else plain
+    if isinstance(plain, dict | list | bool):
+        return json.dumps(plain, ensure_ascii=False)
+    return guard(plain) if is_guarded and isinstance(value, str) else plain

@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from framegate.jobs.options import JsonFile
-from framegate.jobs.printing import make_console, print_table, write_json
-from framegate.schemas.escape import escape
+from framegate.jobs.printing import make_console, print_line, print_table, write_json
 
 _COLUMNS = {
     "verdict": "verdict",
@@ -75,5 +74,4 @@ def probe(uris: Uris, job: ForJob = None, json_file: JsonFile = None, verbose: V
         console.print(f"sandbox: {describe_sandbox(config)}", highlight=False, markup=False, soft_wrap=True)
     for row in rows:
         if row["message"]:
-            sentence = escape(f"{row['uri']}: {row['message']}")
-            console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+            print_line(console, f"{row['uri']}: {row['message']}")

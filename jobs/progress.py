@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from framegate.jobs.log import LOG_EVERY_SECONDS, Log, LogFormat, Ticker
 from framegate.schemas.config.cost import Cost
@@ -117,16 +118,16 @@ class ProgressDisplay:
         }
         self.log.write("progress", describe(shown), **rounded)
 
-    def _draw(self) -> Table | str:
+    def _draw(self) -> Table | Text:
         shown = self._now()
         if shown.progress.phase is not Phase.WORKING:
-            return describe(shown)
+            return Text(describe(shown))
         first = Table.grid(padding=(0, 2))
         bar = ProgressBar(total=1.0, completed=shown.progress.share_done, width=24)
-        first.add_row(bar, "  ".join(_how_far(shown)))
+        first.add_row(bar, Text("  ".join(_how_far(shown))))
         lines = Table.grid()
         lines.add_row(first)
-        lines.add_row("  ".join(_how_well(shown.progress)))
+        lines.add_row(Text("  ".join(_how_well(shown.progress))))
         return lines
 
 

@@ -62,16 +62,17 @@ def query(asked: Asked) -> None:
         if format is Format.table:
             writers.append(screen)
         else:
-            writers.append(make_writer(format, sinks.enter_context(open_sink(out)), is_screen=is_screen))
+            sink = sinks.enter_context(open_sink(out))
+            writers.append(make_writer(format, sink, is_screen=is_screen, is_guarded=not asked.plain_csv))
         bound.stream(asked.sql, lambda reader: write_rows(reader, writers))
         if format is Format.table:
             _print(screen, asked, sinks)
 
 
-def make_writer(format: Format, stream: IO[bytes], *, is_screen: bool) -> RowWriter:
-    """What writes rows in a format to a stream of bytes."""
+def make_writer(format: Format, stream: IO[bytes], *, is_screen: bool, is_guarded: bool) -> RowWriter:
+    """What writes rows in a format to a stream of bytes. `is_guarded`: of CSV, against formulas."""
     if format is Format.csv:
-        return CsvWriter(stream, is_screen=is_screen)
+        return CsvWriter(stream, is_screen=is_screen, is_guarded=is_guarded)
     return {Format.json: JsonWriter, Format.markdown: MarkdownWriter, Format.parquet: ParquetWriter}[format](stream)
 
 

@@ -8,7 +8,7 @@ import typer
 
 from framegate.jobs.log import logged_each_minute
 from framegate.jobs.options import JobFile, JsonFile
-from framegate.jobs.printing import make_console, say, write_json
+from framegate.jobs.printing import make_console, print_line, say, write_json
 from framegate.schemas.errors import ConfigError, FramegateError, InputError
 
 EXIT_BROKE_OFF = 1
@@ -58,4 +58,4 @@ def refresh_command(job: JobFile, json_file: JsonFile = None) -> None:
     write_json(json_file, "refresh", [refreshed])
     console = make_console()
     for name, meaning in _MEANINGS.items():
-        console.print(f"{name:<16}{refreshed[name]:>14,}  {meaning}", highlight=False, soft_wrap=True)
+        print_line(console, f"{name:<16}{refreshed[name]:>14,}  {meaning}")

@@ -14,6 +14,7 @@ from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import say, write_json
 from framegate.jobs.target import Target, TargetName, find_target
 from framegate.schemas.errors import ConfigError, FramegateError, StorageError
+from framegate.schemas.escape import as_file_name
 
 if TYPE_CHECKING:
     from framegate.jobs.log import Log
@@ -75,7 +76,7 @@ def report_command(
     found.check()
     request = _request_of(found, target, run_id=run_id, compare=compare, by=by, time_zone=_checked_zone(time_zone))
     made = build_report(found.config, request)
-    path = out or Path(f"report-{made.ended.run_ids[-1]}.html")
+    path = out or Path(f"report-{as_file_name(made.ended.run_ids[-1])}.html")
     write_page(path, render_page(made))
     write_json(json_file, "report", [figures_of(made)])
     for verdict in made.verdicts:

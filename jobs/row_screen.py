@@ -12,7 +12,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from framegate.jobs.printing import cell, print_table
+from framegate.jobs.printing import cell, print_line, print_table
 from framegate.jobs.row_values import Batch
 from framegate.schemas.escape import escape
 
@@ -47,7 +47,7 @@ class ScreenRows:
         """`is_whole`: long texts are not shortened."""
         if list(self.columns) == ["explain_key", "explain_value"]:
             for row in self.rows:
-                console.print(Text(escape(str(row["explain_value"]), keep_lines=True)), soft_wrap=True)
+                console.print(Text(escape(str(row["explain_value"]), keep_lines=True)), soft_wrap=True)  # a drawing
         elif self._fits(console.width):
             most = None if is_whole else TABLE_CHARACTERS
             shown = [{name: _shorten(value, most) for name, value in row.items()} for row in self.rows]
@@ -56,9 +56,9 @@ class ScreenRows:
             self._print_blocks(console, None if is_whole else BLOCK_CHARACTERS)
         if self.num_rows > len(self.rows):
             left_out = self.num_rows - len(self.rows)
-            console.print(
+            print_line(
+                console,
                 f"{left_out:,} more of {self.num_rows:,} rows are left out; --rows 0 shows all, --out FILE keeps them",
-                highlight=False,
             )
 
     def _fits(self, width: int) -> bool:

@@ -46,18 +46,23 @@ class _Text:
 
 
 class CsvWriter(_Text):
-    """CSV (RFC 4180); null is an empty cell. `is_screen`: with nothing that a terminal would obey, else as it is."""
+    """CSV (RFC 4180); null is an empty cell. `is_screen`: with nothing that a terminal would obey, else as it is.
+    `is_guarded`: for a spreadsheet, which may take a text for a formula."""
 
-    def __init__(self, stream: IO[bytes], *, is_screen: bool = False) -> None:
+    def __init__(self, stream: IO[bytes], *, is_screen: bool = False, is_guarded: bool = True) -> None:
         super().__init__(stream)
+        self._is_guarded = is_guarded
         self._shown: Callable[[object], object] = printable if is_screen else lambda value: value
 
     def begin(self, schema: pa.Schema, columns: Sequence[str]) -> None:
         super().begin(schema, columns)
-        self._write_rows([columns])
+        self._write_rows([[self._cell(name) for name in columns]])
 
     def add(self, batch: Batch) -> None:
-        self._write_rows([csv_cell(value) for value in row.values()] for row in batch.rows)
+        self._write_rows([self._cell(value) for value in row.values()] for row in batch.rows)
+
+    def _cell(self, value: object) -> object:
+        return csv_cell(value, is_guarded=self._is_guarded)
 
     def _write_rows(self, rows: Any) -> None:
         text = io.StringIO(newline="")

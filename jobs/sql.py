@@ -44,7 +44,13 @@ def sql(asking: SqlAsking) -> None:
             f"--format {asking.format}: give {', '.join(STREAMED)}; framegate query writes a Parquet file"
         )
     bound = asking.bind()
-    session = Session(bound=bound, format=asking.format, max_rows=asking.rows, is_whole=asking.full)
+    session = Session(
+        bound=bound,
+        format=asking.format,
+        max_rows=asking.rows,
+        is_whole=asking.full,
+        is_guarded=not asking.plain_csv,
+    )
     if sys.stdin.isatty() and sys.stdout.isatty():
         from framegate.jobs.sql_prompt import run_prompt
         from framegate.pipelines.results.catalog import read_catalog

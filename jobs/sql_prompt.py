@@ -23,6 +23,7 @@ from framegate.jobs.sql_session import Quit, Session, is_command, read_statement
 from framegate.pipelines.results.catalog import Catalog
 from framegate.pipelines.results.statements import has_words, split_statements
 from framegate.schemas.errors import FramegateError
+from framegate.schemas.escape import escape
 
 PROMPT, CONTINUED = "framegate> ", "      ...> "
 COMMANDS = (".columns", ".format", ".full", ".help", ".quit", ".rows", ".views")
@@ -137,4 +138,4 @@ def _starting(typed: str, names: Iterable[str]) -> Iterator[Completion]:
     for name in names:
         if typed and name.lower().startswith(typed.lower()):
             quoted = name if re.fullmatch(r"\.?[A-Za-z_]\w*", name) else '"' + name.replace('"', '""') + '"'
-            yield Completion(quoted, start_position=-len(typed))
+            yield Completion(quoted, start_position=-len(typed), display=escape(name))

@@ -39,12 +39,14 @@ class Quit(Exception):
 
 @dataclass(kw_only=True)
 class Session:
-    """Each statement sees the output as it is then. `says_time`: how many rows came, and how long it took."""
+    """Each statement sees the output as it is then. `is_guarded`: CSV is, against formulas. `says_time`: how many rows
+    came, and how long it took."""
 
     bound: Bound
     format: Format = Format.table
     max_rows: int = 1000
     is_whole: bool = False
+    is_guarded: bool = True
     says_time: bool = False
 
     def run(self, text: str) -> None:
@@ -75,7 +77,12 @@ class Session:
             writer = (
                 screen
                 if is_table
-                else make_writer(self.format, sinks.enter_context(open_sink(None)), is_screen=is_screen)
+                else make_writer(
+                    self.format,
+                    sinks.enter_context(open_sink(None)),
+                    is_screen=is_screen,
+                    is_guarded=self.is_guarded,
+                )
             )
             self.bound.stream(sql, lambda reader: write_rows(reader, [writer]))
             if is_table:

@@ -11,10 +11,9 @@ import typer
 from rich.console import Console
 
 from framegate.jobs.options import JsonFile, parse_share, parse_span
-from framegate.jobs.printing import make_console, print_table, say, write_json
+from framegate.jobs.printing import make_console, print_line, print_table, say, write_json
 from framegate.jobs.target import Target, TargetName, find_target
 from framegate.schemas.errors import ConfigError
-from framegate.schemas.escape import escape
 
 if TYPE_CHECKING:
     from framegate.pipelines.results.health import Limits
@@ -244,7 +243,7 @@ def _print(console: Console, header: Mapping[str, Any], rows: list[dict[str, Any
     lines += [line for row in rows if row["config_id"] == header["config_id"] for line in _summarise(row)]
     lines += _say_drifted(header)
     for line in lines:
-        console.print(escape(line), highlight=False, soft_wrap=True, markup=False)
+        print_line(console, line)
     if not rows:
         return
     print_table(console, _TABLES[0], rows, title=uri)

@@ -9,6 +9,8 @@ from datetime import datetime
 
 import numpy as np
 
+from framegate.schemas.signatures import hide
+
 
 def make_video_id(uri: str, version: str) -> str:
     """16 hex digits that stand for the bytes at `uri` as of `version` (etag, or size and mtime)."""
@@ -25,10 +27,14 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """Why a video is given up before a byte of it is read. `reason` is a code of `schemas.errors`."""
+    """Why a video is given up before a byte of it is read. `reason` is a code of `schemas.errors`. The message holds no
+    signature of a URL."""
 
     reason: str
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", hide(self.message))
 
 
 @dataclass(frozen=True, kw_only=True)

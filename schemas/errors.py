@@ -30,15 +30,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from framegate.schemas.signatures import hide
+
 if TYPE_CHECKING:
     from framegate.schemas.run import Stop
 
 
 class FramegateError(Exception):
-    """Root of all errors that are meant for the user; `str(error)` is one sentence."""
+    """Root of all errors that are meant for the user; `str(error)` is one sentence, and holds no signature of a URL."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
+        super().__init__(hide(message))
 
 
 class ConfigError(FramegateError):

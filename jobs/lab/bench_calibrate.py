@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framegate.jobs.options import JsonFile
-from framegate.jobs.printing import TableRow, make_console, print_table, write_json
+from framegate.jobs.printing import TableRow, make_console, print_line, print_table, write_json
 
 if TYPE_CHECKING:
     from framegate.pipelines.lab.bench.calibrate.measure import RuleFigures
@@ -73,7 +73,7 @@ def calibrate(
     console = make_console()
     recorded = None if rows is None else read_world(rows)
     if bargain_repetitions and not is_installed():
-        console.print(f"BARGAIN is not installed, and its lines are left out: {INSTALL}")
+        print_line(console, f"BARGAIN is not installed, and its lines are left out: {INSTALL}")
     setting = Setting(
         epsilon=EPSILONS[0], delta=DELTA, num_sampled=num_sampled, num_labels=min(num_labels, num_sampled),
         repetitions=repetitions, bargain_repetitions=bargain_repetitions, seed=seed,

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from framegate.jobs.options import JsonFile, cache_folder, choose_names
-from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.jobs.printing import make_console, print_line, print_table, write_json
 from framegate.schemas.errors import ConfigError
 
 RAY = "ray_read_videos"
@@ -135,4 +135,4 @@ def _print_rows(console: Console, rows: Sequence[dict[str, Any]]) -> None:
     print_table(console, tuple(HEADINGS.values()), shown, title=title)
     for row in rows:
         if row["complaint"]:
-            console.print(f"{row['system']}: {row['complaint']}", style="bold red", markup=False)
+            print_line(console, f"{row['system']}: {row['complaint']}", style="bold red")

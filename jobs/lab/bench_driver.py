@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from framegate.jobs.options import JsonFile, takes_options
-from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.jobs.printing import make_console, print_line, print_table, write_json
 
 if TYPE_CHECKING:
     from framegate.pipelines.lab.bench.driver.measure import Measured, System
@@ -95,4 +95,4 @@ def _print(console: Console, measured: Sequence[Measured], requests: Sequence[di
         print_table(console, columns, requests, title="Requests to S3")
         for name in dict.fromkeys(row["system"] for row in requests):
             total = sum(row["per_unit"] for row in requests if row["system"] == name)
-            console.print(f"{name}: {total:.2f} requests a unit")
+            print_line(console, f"{name}: {total:.2f} requests a unit")

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from framegate.jobs.options import choose_names, takes_options
-from framegate.jobs.printing import TableRow, cell, make_console, print_table, write_json
+from framegate.jobs.printing import TableRow, cell, make_console, print_line, print_table, write_json
 from framegate.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def engines(options: EngineOptions) -> None:
     systems = _choose_systems(options, has_vllm=vllm is not None)
     console = make_console()
     if vllm is None and options.systems is None:
-        console.print(WITHOUT_VLLM, style="yellow")
+        print_line(console, WITHOUT_VLLM, style="yellow")
     with _keep(options.folder) as home, _progress(console) as on_run:
         on_run("making a checkpoint", 0)
         checkpoint = make_checkpoint(home, options.family, num_parameters, seed=1)
@@ -222,7 +222,7 @@ def _progress(console: Console) -> Iterator[Callable[[str, int], None]]:
 
 def _print(console: Console, header: Mapping[str, Any], rows: Sequence[TableRow], *, first: str) -> None:
     for line in _describe(header, {} if first in rows[0] else _thresholds(rows)):
-        console.print(line, markup=False, highlight=False)
+        print_line(console, line)
     rows = [{**row, "shares": _shares(row)} for row in rows]
     named = {name: name for name in GATING_HEADINGS} if "engine" in rows[0] else {first: first, **HEADINGS}
     # Without two_call nothing is compared with it.
@@ -231,7 +231,7 @@ def _print(console: Console, header: Mapping[str, Any], rows: Sequence[TableRow]
     print_table(console, tuple(headings.values()), shown)
     for row in rows:
         if row.get("complaint"):
-            console.print(f"{row.get('system') or row['engine']}: {row['complaint']}", style="bold red", markup=False)
+            print_line(console, f"{row.get('system') or row['engine']}: {row['complaint']}", style="bold red")
 
 
 def _thresholds(rows: Sequence[TableRow]) -> dict[str, float]:

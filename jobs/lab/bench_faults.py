@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from framegate.jobs.options import JsonFile, choose_names
-from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.jobs.printing import make_console, print_line, print_table, say, write_json
 from framegate.pipelines.failpoints import PLACES
 from framegate.schemas.errors import ConfigError
 
@@ -118,12 +118,12 @@ def faults(
                 bars.update(bar, completed=listed.index(fault) + 1)
             bars.update(bar, description=f"{fault.action} {fault.kind} {fault.place}:{fault.number}")
             if not verdict.is_good:
-                console.print(str(rows[-1]), markup=False)
+                print_line(console, str(rows[-1]))
     write_json(json_file, "bench faults", rows)
     print_table(console, SHOWN, rows, title=f"{bench.rows.total():,} rows of a run that nobody disturbed")
     num_bad = sum(not row["is_good"] for row in rows)
     num_happened = sum(row["happened"] for row in rows)
-    typer.echo(f"{num_happened} faults at {len({row['place'] for row in rows})} places, {num_bad} with a complaint")
+    say(f"{num_happened} faults at {len({row['place'] for row in rows})} places, {num_bad} with a complaint")
     if num_bad:
         raise typer.Exit(1)
 

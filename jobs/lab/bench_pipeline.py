@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from framegate.jobs.options import JsonFile, takes_options
-from framegate.jobs.printing import make_console, print_table, write_json
+from framegate.jobs.printing import make_console, print_line, print_table, write_json
 from framegate.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -133,6 +133,6 @@ def _print(console: Console, rows: Sequence[dict[str, Any]]) -> None:
     print_table(console, ("run", *names.values()), shown, title="Medians")
     least, middle, most = ratios(rows)
     num_turns = sum(row["kind"] == "whole" for row in rows)
-    console.print(f"ratio {middle:.3f}, from {least:.3f} to {most:.3f} in {num_turns} turns")
+    print_line(console, f"ratio {middle:.3f}, from {least:.3f} to {most:.3f} in {num_turns} turns")
     columns = ("engine", "seconds", "starved", "meaning")
     print_table(console, columns, engine_states(rows), title="The engine in the whole runs")

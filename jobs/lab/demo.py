@@ -10,7 +10,7 @@ from rich.console import Console
 
 from framegate.jobs.lab.evaluate import print_scores
 from framegate.jobs.log import Log, ray_ended
-from framegate.jobs.printing import make_console, print_table
+from framegate.jobs.printing import make_console, print_line, print_table, say
 from framegate.jobs.report import request_for, write_page
 from framegate.jobs.run import run_job
 
@@ -75,8 +75,9 @@ def demo(
             table = select(connection, sql)
             print_table(console, table.column_names, table.to_pylist())
     _say(console, f"framegate report {files.jobs['gated']} --out {out / 'report.html'}")
-    console.print(f"The report is {_write_report(files.jobs['gated'], out)}: open it in a browser.", highlight=False)
-    console.print(f"\nThe Parquet files are in {files.output}/results; ask them whatever you like.", highlight=False)
+    print_line(console, f"The report is {_write_report(files.jobs['gated'], out)}: open it in a browser.")
+    say("")
+    print_line(console, f"The Parquet files are in {files.output}/results; ask them whatever you like.")
 
 
 def _write_report(path: Path, folder: Path) -> Path:
@@ -92,4 +93,6 @@ def _write_report(path: Path, folder: Path) -> Path:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(f"\n[bold]{text}[/bold]", highlight=False, soft_wrap=True)
+    say("")
+    for line in text.split("\n"):
+        print_line(console, line, style="bold")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from framegate.jobs.printing import say
 from framegate.schemas.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Train a model of our own.")
@@ -48,14 +49,14 @@ def dock(
     tokenizer = dock_tokenizer()
     model = build_model(tokenizer, seed=seed)
     size = sum(parameter.numel() for parameter in model.parameters())
-    typer.echo(f"{size / 1e6:.1f} M parameters, {recipe.num_steps:,} steps, state in {out / 'state.pt'}")
-    log = TrainingLog(out / "training.csv", recipe.num_steps, on_line=typer.echo)
+    say(f"{size / 1e6:.1f} M parameters, {recipe.num_steps:,} steps, state in {out / 'state.pt'}")
+    log = TrainingLog(out / "training.csv", recipe.num_steps, on_line=say)
     try:
         train(model, tokenizer, recipe, state_file=out / "state.pt", on_step=log.add)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     except KeyboardInterrupt:
-        typer.echo(f"stopped; run the same command again to go on from {out / 'state.pt'}")
+        say(f"stopped; run the same command again to go on from {out / 'state.pt'}")
         raise typer.Exit(130) from None
     save_checkpoint(model, tokenizer, out / "checkpoint")
-    typer.echo(f"checkpoint: {out / 'checkpoint'}")
+    say(f"checkpoint: {out / 'checkpoint'}")

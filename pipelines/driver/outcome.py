@@ -18,6 +18,7 @@ from framegate.schemas.counts import SEALED_COUNTS, Counts
 from framegate.schemas.errors import AnotherRun, FramegateError, RunStopped
 from framegate.schemas.job import Job
 from framegate.schemas.run import INTERRUPTED, Phase, Plan, RunSummary, Shard, Stop
+from framegate.schemas.signatures import hide
 
 PACKAGES: Final = ("framegate", "ray", "torch", "transformers", "av", "pyarrow")
 
@@ -135,7 +136,7 @@ def failure_fields(error: BaseException) -> dict[str, Any]:
     if isinstance(error, KeyboardInterrupt):  # a second one, or where signals are not heeded
         return {**_OVER, **_stopped(INTERRUPTED)}
     first = str(error).strip().partition("\n")[0]
-    reason = str(error) if isinstance(error, FramegateError) else f"{type(error).__name__}: {first}"
+    reason = str(error) if isinstance(error, FramegateError) else f"{type(error).__name__}: {hide(first)}"
     code = "refused" if isinstance(error, AnotherRun) else "error"
     return {"state": "failed", **_OVER, "stop_code": code, "stop_reason": reason}
 

@@ -23,6 +23,7 @@ from framegate.pipelines.commit.seal import seal
 from framegate.schemas.config import OutputConfig, SealConfig
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.escape import escape
+from framegate.schemas.signatures import hide
 
 NICENESS: Final = 5  # engines and decoders go first, as before decode workers
 ENDING_SECONDS: Final = 10.0
@@ -146,7 +147,7 @@ def main() -> None:
     try:
         seal(Output.open(config), order["config_id"], file_bytes=config.file_bytes, partition_by=config.partition_by)
     except FramegateError as error:
-        sys.stderr.write(f"{escape(str(error))}\n")
+        sys.stderr.write(f"{escape(hide(str(error)))}\n")
         sys.exit(_EXIT_FAILED)
 
 

@@ -17,6 +17,7 @@ from framegate.schemas.clip import Video
 from framegate.schemas.config import ClipsConfig, DecodeConfig, FramesConfig, InputConfig, RunConfig
 from framegate.schemas.errors import InputError, StorageError, VideoError
 from framegate.schemas.qa import Question
+from framegate.schemas.signatures import hide
 from framegate.schemas.uris import public
 
 OK = "ok"
@@ -84,7 +85,7 @@ def _find(uri: str, storage_options: Mapping[str, object]) -> Iterator[tuple[Vid
         for video in to_videos(find_videos(InputConfig(videos=uri, storage_options=dict(storage_options)))):
             yield video, None
     except (InputError, StorageError) as error:
-        yield Video(uri=public(uri), version="", size_bytes=0), StorageError(str(error))
+        yield Video(uri=hide(public(uri)), version="", size_bytes=0), StorageError(str(error))
 
 
 def _describe(video: Video, outcome: Probed | VideoError | StorageError) -> ProbedVideo:

@@ -1,11 +1,13 @@
 """A page of HTML on which a person says which of two answers is right. It loads nothing, and saves a file.
 
 As on the page of a report, every text is escaped, and a policy in the page's head forbids requests. Unlike that one it
-has a script, which writes the file.
+has a script, which writes the file; the policy has its digest, and no other script runs.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -16,6 +18,7 @@ from framegate.pipelines.report.links import link_to
 from framegate.pipelines.report.page import STYLE, make_environment, read_packaged
 
 TEMPLATE = "label_form.html"
+SCRIPT = "label_form.js"
 MAX_CHOICES = 8
 """Options of a question, up to which each can be chosen; another one is written."""
 
@@ -31,12 +34,14 @@ def render_label_form(rows: Sequence[Mapping[str, Any]], *, config_id: str, link
         }
         for place, row in enumerate(rows)
     ]
-    page = make_environment().get_template(TEMPLATE)
+    page, script = make_environment().get_template(TEMPLATE), read_packaged(SCRIPT)
     return page.render(
         rows=shown,
         num_rows=len(shown),
         config_id=config_id,
         style=Markup(read_packaged(STYLE)),
+        script=Markup(script),
+        script_digest=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         version=version("framegate"),
     )
 

@@ -7,6 +7,7 @@ direction of writing or that nobody sees are written out. A policy in the page's
 from __future__ import annotations
 
 import base64
+import json
 from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
@@ -20,7 +21,7 @@ from framegate.pipelines.report import say
 from framegate.pipelines.report.drawings import MAX_LANES, draw_all
 from framegate.pipelines.report.figures import Report
 from framegate.pipelines.report.saving import MIN_ROWS
-from framegate.schemas.escape import escape
+from framegate.schemas.escape import escape, escape_json
 from framegate.schemas.label import MIN_LABELS
 
 TEMPLATE = "page.html"
@@ -57,6 +58,7 @@ def make_environment(zone: ZoneInfo = UTC, currency: str = "EUR") -> Environment
         "money": partial(say.say_money, currency=currency),
         "time": partial(say.say_time, zone=zone),
         "jpeg": _data_uri,
+        "exact": _exact,
     }
     return environment
 
@@ -68,8 +70,13 @@ def read_packaged(name: str) -> str:
 
 def _printable(value: Any) -> Any:
     if isinstance(value, str) and not isinstance(value, Markup):
-        return escape(value, keep_lines=True)
+        return escape(value)
     return value
+
+
+def _exact(text: str) -> str:
+    """A text for the script of a page, which reads it as JSON: no character of it changes on the way."""
+    return escape_json(json.dumps(text))
 
 
 def _data_uri(jpeg: bytes) -> str:

@@ -14,7 +14,7 @@ from framegate.pipelines.source.found import UNREADABLE, FoundRows, unreadable
 from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.source.input_columns import column_types
 from framegate.pipelines.source.manifest import ColumnTypes, Manifest, is_manifest, read_manifest
-from framegate.pipelines.source.names import STAT_BATCH, Named, Names, OwnPlace, is_pattern, refuse_password
+from framegate.pipelines.source.names import STAT_BATCH, Named, Names, OwnPlace, is_pattern, refuse_secret
 from framegate.pipelines.source.shards import NamedShards, add_object, is_shard, split_member
 from framegate.pipelines.store import Listing, ObjectInfo, Store
 from framegate.schemas.config import InputConfig
@@ -89,7 +89,7 @@ def _manifest(videos: str | tuple[str, ...], names: Names, store: Store, types: 
     """The manifest that the input is, if it is one: a list holds none."""
     if not isinstance(videos, str) or not is_manifest(videos) or split_member(public(videos))[1] is not None:
         return None
-    refuse_password(videos)
+    refuse_secret(videos)
     if is_pattern(videos) and names.literal(videos) is None:
         return None
     return read_manifest(store, videos, types)

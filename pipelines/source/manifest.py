@@ -15,14 +15,16 @@ import pyarrow.types as pt
 from framegate.pipelines.source.column_values import Unfit, from_arrow, from_texts, guess_type
 from framegate.pipelines.source.csv_table import parse_csv
 from framegate.pipelines.source.jsonl_table import parse_jsonl
+from framegate.pipelines.source.names import describe_secret
 from framegate.pipelines.source.raw_table import BATCH_ROWS, NoTable, RawColumn, RawTable, check_names
+from framegate.pipelines.source.signed_values import without_signatures
 from framegate.pipelines.source.time_texts import look_like
 from framegate.pipelines.store import Store
 from framegate.schemas.column_types import TIMESTAMP, column_word
 from framegate.schemas.errors import InputError
 from framegate.schemas.escape import escape
 from framegate.schemas.tables import INPUT_PREFIX
-from framegate.schemas.uris import holds_password, public, split_access
+from framegate.schemas.uris import public, split_access, without_query
 
 SUFFIXES: Final = (".parquet", ".csv", ".tsv", ".jsonl")
 URI: Final = "uri"
@@ -64,21 +66,21 @@ class Manifest:
 
 def is_manifest(uri: str) -> bool:
     """Whether the name is that of a manifest, should it be there."""
-    return public(uri).lower().endswith(SUFFIXES)
+    return without_query(uri).lower().endswith(SUFFIXES)
 
 
 def read_manifest(store: Store, uri: str, types: ColumnTypes | None = None) -> Manifest:
     """Raises InputError, which names row and value, for what does not fit; StorageError."""
     types, shown = types or ColumnTypes(), public(uri)
     try:
-        table = _parse(shown, store.read(uri))
+        table = _parse(without_query(uri), store.read(uri))
         columns = table.columns if isinstance(table, RawTable) else _columns_of(table)
         if URI not in columns:
             raise NoTable(f"it has no column `uri`; it has {', '.join(map(repr, columns)) or 'none'}")
         names = _read_names(uri, columns[URI])
     except (NoTable, pa.ArrowException, OSError) as error:
         words = escape(" ".join(str(error).split()))
-        kind = shown.rsplit(".", 1)[-1]
+        kind = without_query(uri).rsplit(".", 1)[-1]
         raise InputError(f"the manifest {shown} cannot be read as {kind}: {words}") from None
     others = {name: column for name, column in columns.items() if name != URI}
     arrays = [_typed(shown, name, column, types) for name, column in others.items()]
@@ -122,11 +124,12 @@ def _read_names(manifest: str, column: RawColumn | pa.ChunkedArray) -> pa.Chunke
 def _name(manifest: str, number: int, video: Any) -> str:
     if not isinstance(video, str) or not video.strip():
         raise InputError(f"the manifest {public(manifest)} has no uri in row {number}, got {video!r}")
-    if holds_password(video):
-        raise InputError(
-            f"the manifest {public(manifest)} has a password or a user inside the uri of row {number}; take it out, and"
-            " give credentials through the environment"
-        )
+    if "://" in video:
+        video = (
+            video.strip()
+        )  # no name of storage begins or ends with a blank, and none of a CSV is to become a local one
+    if why := describe_secret(video):
+        raise InputError(f"the manifest {public(manifest)} has in the uri of row {number} {why}")
     return _beside(manifest, video)
 
 
@@ -151,7 +154,7 @@ def _typed(manifest: str, name: str, column: RawColumn | pa.ChunkedArray, types:
             values = from_arrow(column, data_type, types.zone)
         if name in types.times and pt.is_string(values.type):  # of an older output; their times are needed
             from_arrow(values, TIMESTAMP, types.zone)
-        return values
+        return without_signatures(values)
     except Unfit as error:
         shown = escape(str(error.value))
         shown = shown if len(shown) <= _SHOWN_CHARACTERS else shown[:_SHOWN_CHARACTERS] + "…"

@@ -20,7 +20,8 @@ from framegate.pipelines.store import Listing, ObjectInfo, Store, bucket_of, is_
 from framegate.pipelines.store.errors import RetriesExhausted
 from framegate.schemas.clip import Refusal
 from framegate.schemas.errors import CredentialsError, InputError, ObjectNotFound, StorageError, StorageFull
-from framegate.schemas.uris import holds_password, protocol_of, public, split_access, with_access
+from framegate.schemas.signatures import holds_password, holds_signature
+from framegate.schemas.uris import protocol_of, public, split_access, with_access
 
 STAT_THREADS: Final = 32
 STAT_BATCH: Final = 8192  # names that are looked up before their rows are collected
@@ -62,7 +63,7 @@ class Names:
 
     def find_one(self, name: str) -> Iterator[Named]:
         """What the only name of an input leads to. Raises ObjectNotFound where it is no pattern and leads nowhere."""
-        refuse_password(name)
+        refuse_secret(name)
         shard, member = split_member(public(name))
         if member is not None or is_web(name):
             yield self._look_up(name, shard, member)
@@ -82,7 +83,7 @@ class Names:
         """What each name of a list leads to; what leads nowhere has the version ABSENT."""
         names = list(names)
         for name in names:
-            refuse_password(name)
+            refuse_secret(name)
         folders = [name for name in names if name.endswith("/") and not is_web(name)]
         for name in folders:
             yield from self._find_folder(name)
@@ -212,13 +213,23 @@ def is_web(name: str) -> bool:
     return protocol_of(name) in ("http", "https")
 
 
-def refuse_password(name: str) -> None:
-    """Raises InputError, which does not repeat it, where a name has a user or a password before its host."""
-    if holds_password(name):
-        raise InputError(
-            f"a {protocol_of(name)}:// name of the input holds a password or a user; take it out, and give credentials"
-            " through the environment"
+def refuse_secret(name: str) -> None:
+    """Raises InputError, which does not repeat it, where a name has a user or a password before its host, or a
+    signature elsewhere than in the query of a web address."""
+    if why := describe_secret(name):
+        raise InputError(f"a {protocol_of(name)}:// name of the input holds {why}")
+
+
+def describe_secret(name: str) -> str:
+    """What a name holds that no row may have, and what to do; nothing where it holds none."""
+    if holds_password(public(name)):
+        return "a password or a user; take it out, and give credentials through the environment"
+    if holds_signature(public(name)):
+        return (
+            "a signature or a token that is no query of an https:// address; take it out, and give credentials through"
+            " the environment, or the signed URL as it was made"
         )
+    return ""
 
 
 def _split(name: str) -> tuple[str, str | None]:

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from framegate.schemas.signatures import strip
+
 MAX_SIDE_BYTES: Final = 64 << 10
 MAX_SIDE_TOTAL_BYTES: Final = 256 << 20
 MAX_SIDE_COLUMNS: Final = 32
@@ -66,7 +68,7 @@ class SideFiles:
             for name in names:
                 if is_kept:
                     columns.add(column)
-                    texts[name][column] = file.text or ""
+                    texts[name][column] = strip(file.text or "")
                 else:
                     left_out[name][column] = f"{extension} ({file.size_bytes:,} bytes)"
         for name, files in left_out.items():

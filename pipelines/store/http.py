@@ -25,7 +25,7 @@ from framegate.pipelines.store.errors import TRANSIENT_STATUSES, Refused, Transi
 from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put
 from framegate.pipelines.store.retries import retry
 from framegate.schemas.errors import StorageError
-from framegate.schemas.uris import public, split_access
+from framegate.schemas.uris import public, split_access, without_query
 
 WHOLE_BYTES: Final = 64 << 20
 """Of an object that is read whole because its server gives no ranges. It stays in memory while it is open."""
@@ -214,8 +214,8 @@ def _may_pass(error: Exception) -> bool:
 
 def _quoted(url: str) -> str:
     """The URL as it is sent: what may not stand in one is encoded, and what is encoded stays so."""
-    name, access = split_access(url)
-    scheme, _, rest = name.partition("://")
+    access = split_access(url)[1]
+    scheme, _, rest = without_query(url).partition("://")
     host, slash, path = rest.partition("/")
     path = quote(_LONE_PERCENT.sub("%25", path), safe=_SAFE)
     query = quote(_LONE_PERCENT.sub("%25", access), safe=_SAFE + "?")

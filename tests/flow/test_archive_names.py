@@ -116,12 +116,14 @@ def test_signed_urls_are_answered_and_the_signature_is_stored_nowhere(
         names = [f"{server.root}/{name}" for name in ("a b.mp4", "c.mp4", "gone.mp4")]
         for night, signature in enumerate(("X-Amz-Signature=s3cret1", "X-Amz-Signature=s3cret2")):
             server.signature = signature
-            (tmp_path / "list.csv").write_text("\n".join(["uri", *(f"{name}?{signature}" for name in names)]))
+            lines = [f"{name}?{signature},https://nvr/?sig=s3cret3&cam=7" for name in names]
+            (tmp_path / "list.csv").write_text("\n".join(["uri,source", *lines]))
             job = make_job(input={"videos": str(tmp_path / "list.csv")})
             assert run(job).num_videos_skipped == night * 3  # the same videos, however they are signed
         run(make_job(input={"videos": [f"{name}?{signature}" for name in names]}))
     assert rows(job, "results", "video_uri") == [(name,) for name in names[:2]]
     assert rows(job, "failures", "video_uri, reason") == [(names[2], "not_found")]
+    assert {source for (source,) in rows(job, "results", "input_source") if source} == {"https://nvr/?cam=7"}
     for path in Path(job.config.output.uri).rglob("*"):
         assert not path.is_file() or b"s3cret" not in path.read_bytes(), path
         assert path.suffix != ".parquet" or "s3cret" not in str(pq.ParquetFile(path).read().to_pylist()), path

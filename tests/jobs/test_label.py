@@ -72,7 +72,7 @@ def test_a_page_shows_both_answers_and_loads_nothing(
     assert result.exit_code == 0, result.output
     page = path.read_text()
     assert page.count('class="card"') == 3
-    assert page.count('value="yes"') == page.count('value="no"') == 3
+    assert page.count('data-answer="&#34;yes&#34;"') == page.count('data-answer="&#34;no&#34;"') == 3
     assert "default-src 'none'" in page
     assert "http://" not in page.replace("http-equiv", "")
     assert "https://" not in page
@@ -95,7 +95,7 @@ def test_a_page_offers_yes_and_no_where_both_answers_are_the_same(
     path = tmp_path / "labels.html"
     assert label("--claim", "recall", "--out", str(path), "--most", "9").exit_code == 0
     page = path.read_text()
-    assert page.count('value="yes"') == page.count('value="no"') == 9
+    assert page.count('data-answer="&#34;yes&#34;"') == page.count('data-answer="&#34;no&#34;"') == 9
 
 
 @pytest.mark.parametrize(

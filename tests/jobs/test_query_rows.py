@@ -93,7 +93,9 @@ def test_markdown_cannot_be_broken_out_of(framegate: Framegate, output: str) -> 
     sql = r"SELECT 'a | b' AS pipe, '[x](javascript:y) <b> &amp; `c` *d* _e_ ~f~ \g' || chr(10) || 'h' AS text, 'dock_3_a.mp4' AS name"  # noqa: E501
     head, line, row = asked(framegate, output, sql, "-f", "markdown").splitlines()
     assert (head, line) == ("| pipe | text | name |", "| --- | --- | --- |")
-    assert row == (r"| a \| b | \[x\](javascript:y) &lt;b> &amp;amp; \`c\` \*d\* \_e\_ \~f\~ \\g<br>h | dock_3_a.mp4 |")
+    assert row == (
+        r"| a \| b | \[x\](javascript:y) &lt;b> &amp;amp; \`c\` \*d\* \_e\_ \~f\~ \\g\\x0a<br>h | dock_3_a.mp4 |"
+    )
 
 
 def test_times_that_python_does_not_have_are_texts(framegate: Framegate, output: str) -> None:

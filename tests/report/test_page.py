@@ -132,7 +132,7 @@ def test_nothing_is_asked_of_a_network_and_no_link_runs_anything(report: Report)
         assert (attributes.get("src") or "data:image/jpeg;base64,").startswith("data:image/jpeg;base64,")
         assert (attributes.get("href") or "#").startswith(("#", "https://", "http://", "file://"))
     policy = next(a["content"] for tag, a in seen.tags if a.get("http-equiv") == "Content-Security-Policy")
-    assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
     assert "url(" not in render_page(report)
     assert "@import" not in render_page(report)
 

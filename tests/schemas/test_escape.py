@@ -22,6 +22,8 @@ from framegate.schemas.escape import escape, escape_json, escape_name
         ("latin\udce9.mp4", r"latin\xe9.mp4"),
         ("half \ud83d", r"half \ud83d"),
         ("\x7f\x08", r"\x7f\x08"),
+        ("a\u200bb\u2060\xad\u3164", r"a\u200bb\u2060\xad\u3164"),
+        ("\U000e0041\ufe0f", r"\U000e0041\ufe0f"),
     ],
 )
 def test_unprintable_characters_are_written_out(text: str, shown: str) -> None:
@@ -34,7 +36,7 @@ def test_line_breaks_stay_where_they_are_wanted() -> None:
 
 
 def test_json_means_the_same_and_is_printable() -> None:
-    value = {"\x1b": ["\x9b2J\x7f", "a\u202eb\nc", "\udce9", "日本"]}
+    value = {"\x1b": ["\x9b2J\x7f", "a\u202eb\nc", "\udce9", "日本", "a\u200b\U000e0041"]}
     text = escape_json(json.dumps(value, ensure_ascii=False, indent=1))
     assert json.loads(text) == value
     assert text.replace("\n", "").isprintable()

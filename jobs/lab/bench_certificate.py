@@ -36,7 +36,7 @@ def certificate(
     Beside it, a run at a low threshold is deepened to a high one, and each row compared with that of a run at the high
     one, in all columns but times and ids of runs; in float32.
 
-    The exit code is 1 where a certificate is not confirmed, or a row differs. About 35 minutes on 2 cores.
+    The exit code is 1 where a certificate is not confirmed, or a row differs. About 50 minutes on 2 busy cores.
 
     [bold]Examples[/bold]
 

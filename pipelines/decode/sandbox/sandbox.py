@@ -134,13 +134,15 @@ class Sandbox:
         return child
 
 
-@cache
 def measure_isolation(limits: DecodeConfig, decoders: tuple[str, ...]) -> tuple[str, ...]:
     """Which of `promise.MECHANISMS` confine decoders on this machine, as a process of theirs finds it; none where the
     sandbox is off. Raises SandboxError where that is not enough, ConfigError where a decoder is not here."""
-    if not limits.sandbox:
-        return ()
-    with Sandbox(limits, decoders) as sandbox:
+    return _measure(limits.model_dump_json(), decoders) if limits.sandbox else ()
+
+
+@cache
+def _measure(limits_json: str, decoders: tuple[str, ...]) -> tuple[str, ...]:
+    with Sandbox(DecodeConfig.model_validate_json(limits_json), decoders) as sandbox:
         return sandbox.start()
 
 

@@ -65,7 +65,7 @@ def declared_ends(files: ModelFiles) -> list[int | None] | None:
     if found is None:
         return None
     declared = found.get("eos_token_id")
-    ends = declared if isinstance(declared, list) else [declared]
+    ends: list[Any] = declared if isinstance(declared, list) else [declared]
     if declared is not None and not all(type(end) is int and 0 <= end <= 2**22 for end in ends):
         raise EngineError(f"the generation_config.json of model '{files.name}' ends answers at no token")
     return sorted(ends)

@@ -42,5 +42,5 @@ def _filter(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_plain(value: Any) -> bool:
-    items = value if isinstance(value, list) and len(value) <= 8 else [value]
+    items: list[Any] = value if isinstance(value, list) and len(value) <= 8 else [value]
     return all(type(item) is bool or (type(item) in (int, float) and math.isfinite(item)) for item in items)

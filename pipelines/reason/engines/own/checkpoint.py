@@ -62,7 +62,8 @@ class Checkpoint:
         where = str(make_clean_folder(name, revision))
         source: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
         try:
-            model, loading = AutoModelForImageTextToText.from_pretrained(
+            loader: Any = AutoModelForImageTextToText
+            model, loading = loader.from_pretrained(
                 where,
                 dtype=getattr(torch, dtype),
                 use_safetensors=True,

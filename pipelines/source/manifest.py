@@ -22,7 +22,7 @@ from framegate.schemas.column_types import TIMESTAMP, column_word
 from framegate.schemas.errors import InputError
 from framegate.schemas.escape import escape
 from framegate.schemas.tables import INPUT_PREFIX
-from framegate.schemas.uris import holds_password, public, split_access
+from framegate.schemas.uris import public, split_access
 
 SUFFIXES: Final = (".parquet", ".csv", ".tsv", ".jsonl")
 URI: Final = "uri"
@@ -101,17 +101,18 @@ def _columns_of(table: pa.Table) -> dict[str, pa.ChunkedArray]:
 
 
 def _read_names(manifest: str, column: RawColumn | pa.ChunkedArray) -> pa.ChunkedArray:
-    """Raises InputError where a name is missing or stands twice, or holds a password."""
+    """Raises InputError where a name is missing or stands twice. What may not be looked up is judged by `allowed`."""
     uris = column.texts if isinstance(column, RawColumn) else column
     shown, seen, chunks = public(manifest), set[str](), []
     for start in range(0, len(uris), BATCH_ROWS):
         names = []
         for number, video in enumerate(uris.slice(start, BATCH_ROWS).to_pylist(), start=start + 1):
             names.append(_name(manifest, number, video))
-            known = public(names[-1])
+            known = split_access(names[-1])[0]
             if known in seen:
                 raise InputError(
-                    f"the manifest {shown} names {escape(known)} twice (row {number}); keep one row for each video"
+                    f"the manifest {shown} names {escape(public(known))} twice (row {number}); keep one row for each"
+                    " video"
                     + (", which is known by its URL without the query" if known != names[-1] else "")
                 )
             seen.add(known)
@@ -121,11 +122,8 @@ def _read_names(manifest: str, column: RawColumn | pa.ChunkedArray) -> pa.Chunke
 
 def _name(manifest: str, number: int, video: Any) -> str:
     if not isinstance(video, str) or not video.strip():
-        raise InputError(f"the manifest {public(manifest)} has no uri in row {number}, got {video!r}")
-    if holds_password(video):
         raise InputError(
-            f"the manifest {public(manifest)} has a password or a user inside the uri of row {number}; take it out, and"
-            " give credentials through the environment"
+            f"the manifest {public(manifest)} has no uri in row {number}, got {escape(repr(video)[:_SHOWN_CHARACTERS])}"
         )
     return _beside(manifest, video)
 

@@ -59,9 +59,10 @@ class Allowed:
 
     def outside(self, name: str) -> Refusal | None:
         """The refusal of a local file that lies below no root."""
-        if not self.roots or (path := Store.real_path(name)) is None:
+        if not self.roots or protocol_of(name) not in ("file", "local"):
             return None
-        if any(path == root or path.startswith(root.rstrip("/") + "/") for root in self.roots):
+        path = None if "\0" in name else Store.real_path(name)
+        if path is not None and any(path == root or path.startswith(root.rstrip("/") + "/") for root in self.roots):
             return None
         return Refusal(
             reason="outside_roots",

@@ -112,8 +112,7 @@ def _read_names(manifest: str, column: RawColumn | pa.ChunkedArray) -> pa.Chunke
             if known in seen:
                 raise InputError(
                     f"the manifest {shown} names {escape(public(known))} twice (row {number}); keep one row for each"
-                    " video"
-                    + (", which is known by its URL without the query" if known != names[-1] else "")
+                    " video" + (", which is known by its URL without the query" if known != names[-1] else "")
                 )
             seen.add(known)
         chunks.append(pa.array(names, pa.string()))

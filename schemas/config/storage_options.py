@@ -159,17 +159,28 @@ def _unknown(path: str, taken: Mapping[str, str], credentials: Collection[str], 
             f"{shown} is no option that {_listed(kinds)} takes: such storage has none, and credentials come from the"
             " environment; leave storage_options out"
         )
-    known = {name.lower(): name for name in (*credentials, *taken)}
-    tail = path.rpartition(".")[2].lower()
-    near = difflib.get_close_matches(path.lower(), known, n=1, cutoff=0.6) or difflib.get_close_matches(
-        tail, known, n=1, cutoff=0.5
-    )
-    found = known[near[0]] if near else None
+    found = _nearest(path.lower(), {name.lower(): name for name in (*credentials, *taken)}, credentials)
     if found in credentials:
         hint = f"did you mean {found}: ${{env:NAME}}, which names a variable of the environment?"
     else:
         hint = f"did you mean {found}?" if found else f"known: {', '.join(sorted(taken))}"
     return f"{shown} is no option that {_listed(kinds)} takes, and credentials come from the environment; {hint}"
+
+
+def _nearest(path: str, known: Mapping[str, str], credentials: Collection[str]) -> str | None:
+    """The option that was probably meant; `aws_secret_access_key` holds a credential's name and little else."""
+    tail = path.rpartition(".")[2]
+    letters = "".join(filter(str.isalnum, tail))
+    inside = [name for name in sorted(credentials, key=len, reverse=True) if name.replace("_", "") in letters]
+    for near in (
+        difflib.get_close_matches(path, known, n=1, cutoff=0.85),
+        inside,
+        difflib.get_close_matches(path, known, n=1, cutoff=0.6),
+        difflib.get_close_matches(tail, known, n=1, cutoff=0.5),
+    ):
+        if near:
+            return known[near[0]]
+    return None
 
 
 def _listed(kinds: Collection[str]) -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pyarrow.types as pt
 
-from framegate.pipelines.source.column_values import Unfit, from_arrow, from_texts, guess_type
+from framegate.pipelines.source.column_values import MAX_DEPTH, Unfit, depth_of, from_arrow, from_texts, guess_type
 from framegate.pipelines.source.csv_table import parse_csv
 from framegate.pipelines.source.jsonl_table import parse_jsonl
 from framegate.pipelines.source.raw_table import BATCH_ROWS, NoTable, RawColumn, RawTable, check_names
@@ -24,6 +24,7 @@ from framegate.schemas.escape import escape
 from framegate.schemas.tables import INPUT_PREFIX
 from framegate.schemas.uris import public, split_access
 
+MAX_ROWS: Final = 50_000_000
 SUFFIXES: Final = (".parquet", ".csv", ".tsv", ".jsonl")
 URI: Final = "uri"
 _SHOWN_CHARACTERS: Final = 80  # of a value that does not fit
@@ -90,9 +91,14 @@ def _parse(uri: str, data: bytes) -> RawTable | pa.Table:
     """Raises NoTable, ArrowException, OSError."""
     name = uri.lower()
     if name.endswith(".parquet"):
-        table = pyarrow.parquet.ParquetFile(pa.BufferReader(data)).read()
-        check_names(table.column_names)
-        return table
+        file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
+        if file.metadata.num_rows > MAX_ROWS:  # a few kilobytes may stand for billions of equal rows
+            raise NoTable(f"it has {file.metadata.num_rows:,} rows, and {MAX_ROWS:,} is the most; split it")
+        check_names(file.schema_arrow.names)
+        for column in file.schema_arrow:
+            if depth_of(column.type) > MAX_DEPTH:
+                raise NoTable(f"its column '{column.name}' is nested deeper than {MAX_DEPTH} levels")
+        return file.read()
     return parse_jsonl(data) if name.endswith(".jsonl") else parse_csv(data, URI)
 
 

@@ -7,6 +7,7 @@ to. The metadata service of a cloud gives credentials to whoever asks from insid
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ MAX_REDIRECTS: Final = 5
 _METADATA: Final = frozenset(
     map(ipaddress.ip_address, ("169.254.169.254", "fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16"))
 )
+_OLD_FORM: Final = re.compile(r"[0-9][0-9a-fx.]*", re.IGNORECASE)
+"""IPv4 as C libraries take it, too: 2852039166, 0xA9FEA9FE, 0251.0376.0251.0376 and 169.254.43518 are one address."""
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -91,7 +94,12 @@ def _parse(host: str) -> _Address | None:
     try:
         address: Any = ipaddress.ip_address(host.strip("[]").partition("%")[0])
     except ValueError:
-        return None
+        if not _OLD_FORM.fullmatch(host):
+            return None
+        try:
+            return ipaddress.IPv4Address(socket.inet_aton(host))
+        except OSError:
+            return None
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped

@@ -224,7 +224,7 @@ def _check_typed(node: yaml.ScalarNode, loader: Any, name: str) -> None:
         _refuse(name, node, f"has a number of {len(node.value):,} characters; put it in quotes, if it is a text")
     try:
         value = loader.construct_object(node)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError):
         _refuse(name, node, f"has a {node.tag.removeprefix(_TAG)} that is none; put it in quotes, if it is a text")
     if isinstance(value, float) and not math.isfinite(value):
         _refuse(name, node, "has a number that is not finite; give a number, or leave the key out")

@@ -61,7 +61,7 @@ def find_target(name: str) -> Target:
 
     if name.endswith((".yaml", ".yml")):
         return Target(config=load_job(Path(name)).config.output, is_job=True)
-    return Target(config=OutputConfig(uri=name), is_job=False)
+    return Target(config=OutputConfig.made(uri=name), is_job=False)
 
 
 def find_output(uri: str | None, job: Path | None) -> OutputConfig:
@@ -77,7 +77,7 @@ def find_output(uri: str | None, job: Path | None) -> OutputConfig:
     if job is not None:
         return load_job(job).config.output
     if named := uri or os.environ.get(OUTPUT_VARIABLE):
-        return OutputConfig(uri=named)
+        return OutputConfig.made(uri=named)
     if DEMO_OUTPUT.is_dir():
-        return OutputConfig(uri=str(DEMO_OUTPUT))
+        return OutputConfig.made(uri=str(DEMO_OUTPUT))
     raise ConfigError(f"which output? give --output URI or --job JOB.yaml, or set {OUTPUT_VARIABLE}")

@@ -7,6 +7,7 @@
     │   ├── ObjectNotFound      it is not there
     │   ├── CredentialsError    storage does not accept our credentials: ends the run, says nothing of any object
     │   ├── StorageFull         there is no room left to write: ends the run, too
+    │   ├── UnsafeAddress       a web address, or where it leads, is none for videos: nothing is asked there
     │   └── VersionChanged      it is another version than the one that was asked for
     ├── VideoError              one video cannot be decoded; becomes a row in failures, the run goes on
     │   └── one subclass for each reason code below
@@ -67,6 +68,12 @@ class CredentialsError(StorageError):
 
 class StorageFull(StorageError):
     """The disk, or the quota on it, is full."""
+
+
+class UnsafeAddress(StorageError):
+    """A web server sends on to another one, or an address belongs to services of the machine itself."""
+
+    reason = "address_refused"
 
 
 class VersionChanged(StorageError):
@@ -197,12 +204,28 @@ class NameNotUnicode(VideoError):
     reason = "not_unicode"
 
 
+class ProtocolRefused(VideoError):
+    reason = "protocol_refused"
+
+
+class OutsideRoots(VideoError):
+    reason = "outside_roots"
+
+
+class SecretInUri(VideoError):
+    reason = "secret_in_uri"
+
+
+class AddressRefused(VideoError):
+    reason = "address_refused"
+
+
 _VIDEO_ERRORS: Final[dict[str, type[VideoError]]] = {
     error.reason: error
     for error in (
         EmptyVideo, NotAVideo, Playlist, NoVideoStream, TruncatedVideo, VideoTooLarge, UnsupportedCodec, DecodeFailed,
         DecodeTimeout, DecoderCrash, MemoryLimit, SourceChanged, SourceUnreadable, SourceGone, SourceNotFound,
-        UnsafeMember, TimesRestart, NameNotUnicode,
+        UnsafeMember, TimesRestart, NameNotUnicode, ProtocolRefused, OutsideRoots, SecretInUri, AddressRefused,
     )
 }  # fmt: skip
 
@@ -211,7 +234,7 @@ def video_error(reason: str, message: str) -> VideoError:
     """The VideoError of a reason code; DecodeFailed for a code that belongs to no VideoError.
 
     For codes that arrive as text: refusals in a plan (the only source of `source_changed`, `storage`, `not_found`,
-    `unsafe_member` and `not_unicode`), and answers of a decoder process.
+    `unsafe_member`, `not_unicode` and those of `source.allowed`), and answers of a decoder process.
     """
     return _VIDEO_ERRORS.get(reason, DecodeFailed)(message)
 
@@ -235,6 +258,10 @@ REASON_MEANINGS: Final[dict[str, str]] = {
     "storage": "the object could not be read",
     "unsafe_member": "the tar member is a link, a device, sparse, or has a name that leaves the archive or is too long",
     "not_unicode": "the name is no Unicode text, so that no row could hold it as it is",
+    "protocol_refused": "its protocol is none that `input.protocols` allows; it was not looked up",
+    "outside_roots": "the file lies below none of the folders of `input.roots`; it was not opened",
+    "secret_in_uri": "its URI holds a password, a token or a signature that no row may have; it was not looked up",
+    "address_refused": "the web address, or where its server sends on to, is none that videos are read from",
     "too_long": "clip, question and room for the answer are more than the model reads; never asked",
     "engine_error": "the model failed on this clip and question",
     "first_answer_differs": "to be deepened it was asked again, and its first answer was not the one of its row, which"

@@ -11,20 +11,26 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from framegate.schemas.config import RunConfig
 from framegate.schemas.config.gate import STRATEGY_NAMES, THRESHOLD_KINDS
 from framegate.schemas.errors import ConfigError
+from framegate.schemas.escape import escape
+from framegate.schemas.plain_yaml import read_text, read_yaml
 from framegate.schemas.qa import ANSWER_TYPES, OPTION_LETTERS, Question
+from framegate.schemas.twins import find_twins, fold, tell_twins
+from framegate.schemas.uris import holds_password, public
 
 _SECRET_KEY = re.compile(
     r"(^|_)(key|secret|token|password|passwd|passphrase|credentials?|sas|connection_string)(_id)?$", re.IGNORECASE
 )
-_SECRET_IN_URI = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]*@", re.IGNORECASE)
+_OPTIONS = ("input.storage_options", "output.storage_options")  # these have a list of what may be in them
 _QUESTION_KEYS = tuple(field.name for field in fields(Question))
+_SHOWN_CHARACTERS = 80
+_MESSAGE_CHARACTERS = 800
 _THINK_POLICIES = ("auto", "never", "always")
 
 
@@ -40,7 +46,7 @@ class Job:
 def load_job(path: str | Path) -> Job:
     """Reads a YAML job file; relative paths in it count from its folder. Raises ConfigError."""
     path = Path(path)
-    return parse_job(_read_yaml(path, "the job file"), folder=path.parent, origin=path.name)
+    return parse_job(read_yaml(path, "the job file"), folder=path.parent, origin=path.name)
 
 
 def parse_job(values: object, *, folder: str | Path = ".", origin: str = "the job") -> Job:
@@ -56,7 +62,7 @@ def parse_job(values: object, *, folder: str | Path = ".", origin: str = "the jo
     listed = config.questions
     if isinstance(listed, str):
         file = folder / listed
-        questions = parse_questions(_read_yaml(file, "the question file"), origin=file.name)
+        questions = parse_questions(read_yaml(file, "the question file"), origin=file.name)
     else:
         questions = parse_questions(listed, origin=origin)
     return Job(config=_resolve(config, folder), questions=questions, name=origin)
@@ -71,15 +77,20 @@ def parse_questions(values: object, *, origin: str = "the question bank") -> tup
     if not values:
         raise ConfigError(f"{origin} holds no question; give at least one with id and text")
     questions = tuple(_parse_question(value, f"{origin}: question {n}") for n, value in enumerate(values, start=1))
-    by_id: dict[str, Question] = {}
-    by_hash: dict[str, Question] = {}
+    ids: set[str] = set()
+    by_wording: dict[tuple[str, ...], str] = {}
     for question in questions:
-        if question.id in by_id:
-            raise ConfigError(f"{origin}: the id '{question.id}' stands twice; ids must differ")
-        if question.hash in by_hash:
-            first = by_hash[question.hash].id
-            raise ConfigError(f"{origin}: '{first}' and '{question.id}' ask the same; keep one of them")
-        by_id[question.id] = by_hash[question.hash] = question
+        if question.id in ids:
+            raise ConfigError(f"{origin}: the id '{escape(question.id)}' stands twice; ids must differ")
+        wording = (fold(question.text), question.type, *map(fold, question.options))
+        first = by_wording.setdefault(wording, question.id)
+        if first != question.id:
+            shown = f"'{escape(first)}' and '{escape(question.id)}'"
+            raise ConfigError(f"{origin}: {shown} ask the same; keep one of them")
+        ids.add(question.id)
+    if (twins := find_twins(ids_in_order := [question.id for question in questions])) is not None:
+        places = " and ".join(str(ids_in_order.index(id) + 1) for id in twins)
+        raise ConfigError(f"{origin}: the ids {tell_twins(*twins)}; rename one of questions {places}")
     return questions
 
 
@@ -88,19 +99,19 @@ def _parse_question(value: object, origin: str) -> Question:
         raise ConfigError(f"{origin} must be a mapping with id and text, got {_kind(value)}")
     for key in value:
         if key not in _QUESTION_KEYS:
-            raise ConfigError(f"{origin}: unknown key '{key}'; {_nearest(str(key), _QUESTION_KEYS)}")
+            raise ConfigError(f"{origin}: unknown key '{_name(key)}'; {_nearest(str(key), _QUESTION_KEYS)}")
     id, text = value.get("id"), value.get("text")
     if not isinstance(id, str) or not id.strip():
-        raise ConfigError(f"{origin}: id must be a word in quotes or letters, got {id!r}")
-    origin = f"{origin} ('{id}')"
+        raise ConfigError(f"{origin}: id must be a word in quotes or letters, got {_shown(id)}")
+    origin = f"{origin} ({_shown(id)})"
     if not isinstance(text, str) or not text.strip():
-        raise ConfigError(f"{origin}: text must be the question's words, got {text!r}")
+        raise ConfigError(f"{origin}: text must be the question's words, got {_shown(text)}")
     answer_type = value.get("type", "text")
     if answer_type not in ANSWER_TYPES:
-        raise ConfigError(f"{origin}: type must be one of {', '.join(ANSWER_TYPES)}, got {answer_type!r}")
+        raise ConfigError(f"{origin}: type must be one of {', '.join(ANSWER_TYPES)}, got {_shown(answer_type)}")
     think = value.get("think", "auto")
     if think not in _THINK_POLICIES:
-        raise ConfigError(f"{origin}: think must be one of {', '.join(_THINK_POLICIES)}, got {think!r}")
+        raise ConfigError(f"{origin}: think must be one of {', '.join(_THINK_POLICIES)}, got {_shown(think)}")
     threshold = _parse_threshold(value.get("threshold"), think, origin)
     options = _parse_options(value.get("options") or (), answer_type, origin)
     return Question(id=id, text=text.strip(), type=answer_type, options=options, think=think, threshold=threshold)
@@ -110,7 +121,7 @@ def _parse_threshold(threshold: object, think: str, origin: str) -> float | None
     if threshold is None:
         return None
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
-        raise ConfigError(f"{origin}: threshold must be a number from 0 to 1, got {threshold!r}")
+        raise ConfigError(f"{origin}: threshold must be a number from 0 to 1, got {_shown(threshold)}")
     if think != "auto":
         raise ConfigError(f"{origin}: threshold has no effect beside think: {think}; leave one of them out")
     return float(threshold)
@@ -128,17 +139,19 @@ def _parse_options(options: object, answer_type: str, origin: str) -> tuple[str,
     for option in options:
         if not isinstance(option, str) or not option.strip():
             # YAML reads bare yes, no and 3 as something else than text.
-            raise ConfigError(f"{origin}: an option must be text, got {option!r}; put it in quotes")
+            raise ConfigError(f"{origin}: an option must be text, got {_shown(option)}; put it in quotes")
     if len(set(options)) != len(options):
         raise ConfigError(f"{origin}: two options are the same; each must differ")
+    if (twins := find_twins(options)) is not None:
+        raise ConfigError(f"{origin}: the options {tell_twins(*twins)}; each must differ")
     return tuple(options)
 
 
 def _refuse_secrets(value: object, origin: str, path: str) -> None:
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            inner_path = f"{path}.{key}" if path else str(key)
-            if _SECRET_KEY.search(str(key)):
+            inner_path = f"{path}.{_name(key)}" if path else _name(key)
+            if path not in _OPTIONS and _SECRET_KEY.search(str(key)):
                 raise ConfigError(
                     f"{origin}: {inner_path} looks like a credential, and a job file is no place for one;"
                     " give it through the environment (such as AWS_ACCESS_KEY_ID) or the machine's role"
@@ -148,7 +161,7 @@ def _refuse_secrets(value: object, origin: str, path: str) -> None:
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for n, inner in enumerate(value):
             _refuse_secrets(inner, origin, f"{path}[{n}]")
-    elif isinstance(value, str) and _SECRET_IN_URI.match(value):
+    elif isinstance(value, str) and holds_password(value):
         raise ConfigError(f"{origin}: {path} holds a password inside its URI; take it out and use the environment")
 
 
@@ -161,7 +174,7 @@ def _explain(error: ValidationError, origin: str) -> str:
     place = [str(part) for part in problem["loc"] if part not in branches and not str(part).startswith(types)]
     if problem["type"] == "unknown_key":
         context = problem.get("ctx", {})
-        key = ".".join([*place, context["key"]])
+        key = ".".join([*place, _name(context["key"])])
         nearest = context["nearest"]
         hint = f"did you mean {'.'.join([*place, nearest])}?" if nearest else context["hint"]
         return f"{origin}: {key} is not a known key; {hint}"
@@ -170,12 +183,13 @@ def _explain(error: ValidationError, origin: str) -> str:
         return f"{origin}: {where} is missing"
     if problem["type"] == "union_tag_invalid":
         expected = " or ".join(problem.get("ctx", {})["expected_tags"].rsplit(", ", 1))
-        return f"{origin}: {where}.strategy: input should be {expected}, got {problem['input']['strategy']!r}"
+        return f"{origin}: {where}.strategy: input should be {expected}, got {_shown(problem['input']['strategy'])}"
     if problem["type"] in ("model_attributes_type", "model_type", "dict_type"):
         return f"{origin}: {where} must be a mapping, got {_kind(problem['input'])}"
     message = problem["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    got = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
+    message = escape(message[:1].lower() + message[1:_MESSAGE_CHARACTERS])
+    has_value = problem["type"] != "value_error" and "storage_options" not in problem["loc"]
+    got = f", got {_shown(problem['input'])}" if has_value else ""
     return f"{origin}: {where}: {message}{got}"
 
 
@@ -186,13 +200,14 @@ def _resolve(config: RunConfig, folder: Path) -> RunConfig:
     prompt = config.prompt
     if prompt.system_file is not None:
         file = folder / prompt.system_file
-        prompt = prompt.model_copy(update={"system": _read_text(file, "the prompt file"), "system_file": None})
+        prompt = prompt.model_copy(update={"system": read_text(file, "the prompt file"), "system_file": None})
+    roots = config.input.roots and tuple(_absolute(root, folder) for root in config.input.roots)
     name = config.model.name
     if name.startswith((".", "~", "/")) or (folder / name).is_dir():
         name = _absolute(name, folder)
     return config.model_copy(
         update={
-            "input": config.input.model_copy(update={"videos": videos}),
+            "input": config.input.model_copy(update={"videos": videos, "roots": roots}),
             "output": config.output.model_copy(update={"uri": _absolute(config.output.uri, folder)}),
             "model": config.model.model_copy(update={"name": name}),
             "prompt": prompt,
@@ -208,27 +223,25 @@ def _absolute(uri: str, folder: Path) -> str:
     return absolute + "/" if uri.endswith("/") else absolute
 
 
-def _read_yaml(path: Path, what: str) -> object:
-    text = _read_text(path, what)
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        first = " ".join(str(error).split())
-        raise ConfigError(f"{what} {path} is no valid YAML: {first}") from None
-
-
-def _read_text(path: Path, what: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{what} {path} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{what} {path} cannot be read: {error}") from None
-
-
 def _nearest(key: str, known: Sequence[str]) -> str:
     match = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return f"did you mean '{match[0]}'?" if match else f"known: {', '.join(known)}"
+
+
+def _shown(value: Any) -> str:
+    """A wrong value as an error may repeat it: short, printable, and without the query of a URL."""
+    if isinstance(value, str):
+        value = public(value)
+    elif not isinstance(value, bool | int | float | None):
+        return _kind(value)
+    shown = repr(value)
+    return escape(shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…")
+
+
+def _name(key: object) -> str:
+    """A key likewise."""
+    shown = str(key)
+    return escape(shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…")
 
 
 def _kind(value: object) -> str:

@@ -24,6 +24,11 @@ RETRY_AFTER: Final[dict[str, timedelta | None]] = {
     "times_restart": None,
     "unsafe_member": None,
     "not_unicode": None,
+    # What the job allows and names stays as it is. Where it is corrected, the name leads to a video with a version.
+    "protocol_refused": None,
+    "outside_roots": None,
+    "secret_in_uri": None,
+    "address_refused": None,
     # So do the question and the model. (Fewer or smaller frames are another config_id.)
     "too_long": None,
     "first_answer_differs": None,

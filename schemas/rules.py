@@ -22,12 +22,12 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from framegate.schemas.config.part import Part
 from framegate.schemas.errors import ConfigError
+from framegate.schemas.plain_yaml import read_yaml
 
 Place = Literal["video", "camera", "all"]
 PLACES: Final[tuple[Place, ...]] = ("video", "camera", "all")
@@ -134,14 +134,7 @@ class Rules(Part):
 def load_rules(path: str | Path, *, taken: frozenset[str] = frozenset()) -> Rules:
     """Reads rules.yaml. `taken`: names that no event can have. Raises ConfigError."""
     path = Path(path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"the rules {path} do not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the rules {path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"the rules {path} are no valid YAML: {' '.join(str(error).split())}") from None
+    values = read_yaml(path, "the rules file")
     return parse_rules(values, origin=path.name, taken=taken)
 
 

@@ -68,7 +68,7 @@ def holds_signature(text: str) -> bool:
 
 
 def hide(text: str) -> str:
-    """A message without what its URLs keep secret: `https://host/a.mp4?...`, `https://...@host/`.
+    """A message without what its URLs keep secret: `https://host/a.mp4?...`, `https://***@host/`.
 
     A query goes as a whole where a parameter of it is a secret, or long enough to be one.
     """
@@ -83,7 +83,7 @@ def strip(value: str) -> str:
 
 
 def _hide_in(url: str) -> str:
-    url, tail = _without_tail(_without_password(url, "...@"))
+    url, tail = _without_tail(_without_password(url, "***@"))
     base, mark, query = url.partition("?")
     if mark and (_has_secret(query) or any(len(_value_of(pair)) >= _LONG for pair in _AND.split(query))):
         return f"{base}?...{tail}"

@@ -38,6 +38,8 @@ TIME_PARTS: Final = {
     "day": lambda time: str(time.day),
     "hour": lambda time: str(time.hour),
 }
+_READ_AS_NULL: Final = (NULL, "__HIVE_DEFAULT_PARTITION__")
+"""How the folder's value must not begin where a row has a value: engines read the second as null, too."""
 MAX_VALUE_BYTES: Final = 180  # encoded; a part of a path ends at 255 bytes on most file systems
 _OWN_TIME: Final = "written_at"
 _TAKEN: Final = frozenset(name.lower() for name in (CONFIG_ID.name, *RESULTS.names, *FAILURES.names, *JOURNAL.names))
@@ -182,11 +184,12 @@ def _text(value: Any) -> str | None:
 
 
 def _encode(text: str | None) -> str:
-    """A value as part of a path. An empty text becomes null, since engines read `camera=` in different ways."""
+    """A value as part of a path. An empty text becomes null, since engines read `camera=` in different ways. What is
+    too long, or reads like null, gets a digest: rows that say `__null__` are not those that say nothing."""
     if not text:
         return NULL
     encoded = quote(text, safe="")
-    if len(encoded) <= MAX_VALUE_BYTES:
+    if len(encoded) <= MAX_VALUE_BYTES and not text.startswith(_READ_AS_NULL):
         return encoded
     kept = text[:MAX_VALUE_BYTES]
     while len(quote(kept, safe="")) > MAX_VALUE_BYTES - 13:  # whole characters: half of one is an error to DuckDB

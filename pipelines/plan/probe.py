@@ -15,7 +15,7 @@ from framegate.pipelines.source.find import find_videos
 from framegate.pipelines.source.found import to_videos
 from framegate.schemas.clip import Video
 from framegate.schemas.config import ClipsConfig, DecodeConfig, FramesConfig, InputConfig, RunConfig
-from framegate.schemas.errors import InputError, StorageError, VideoError
+from framegate.schemas.errors import ConfigError, InputError, StorageError, VideoError
 from framegate.schemas.qa import Question
 from framegate.schemas.signatures import hide
 from framegate.schemas.uris import public
@@ -82,9 +82,10 @@ def _find(uri: str, storage_options: Mapping[str, object]) -> Iterator[tuple[Vid
     try:
         if not uri:
             raise InputError("the name is empty")
-        for video in to_videos(find_videos(InputConfig(videos=uri, storage_options=dict(storage_options)))):
+        config = InputConfig.made(videos=uri, storage_options=dict(storage_options))
+        for video in to_videos(find_videos(config)):
             yield video, None
-    except (InputError, StorageError) as error:
+    except (ConfigError, InputError, StorageError) as error:
         yield Video(uri=hide(public(uri)), version="", size_bytes=0), StorageError(str(error))
 
 

@@ -191,7 +191,7 @@ def read_output(
 ) -> Views:
     """The views of an output on a connection that may be open for more than them. Takes and raises what `open_views`
     does."""
-    output = Output.open(OutputConfig(uri=output_uri, storage_options=dict(storage_options)))
+    output = Output.open(OutputConfig.made(uri=output_uri, storage_options=dict(storage_options)))
     folders = [folder for folder, _ in FOLDERS.values() if folder != CLIPS_FOLDER or with_clips]
     sealed = read_sealed_tables(output, folders, with_inputs=with_inputs)
     files = sealed.files

@@ -23,6 +23,8 @@ from framegate.schemas.column_types import TIMESTAMP, column_word
 
 _INTEGER: Final = r"^(?:0|-?[1-9][0-9]{0,18})$"
 _DECLARED_INTEGER: Final = r"^[+-]?[0-9]{1,18}$"
+MAX_DEPTH: Final = 32
+"""Of a column of lists and objects. Parquet's readers take 100 levels, of which each list is two."""
 _SHORT_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.(?:[0-9]*[1-9]|0))?", re.ASCII)
 _EXACT_DIGITS: Final = 15  # decimal digits that a double always gives back
 _ANY_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
@@ -217,11 +219,22 @@ def _json(texts: pa.ChunkedArray) -> list[Any]:
 
 
 def _nested(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Lists and objects of a JSON file in the type that Arrow finds for them; as texts where it finds none."""
+    """Lists and objects of a JSON file in the type that Arrow finds for them; as texts where it finds none, or one that
+    Parquet would not give back."""
     try:
-        return pa.chunked_array([pa.array(_json(texts))])
-    except (pa.ArrowException, OverflowError):
+        values = pa.chunked_array([pa.array(_json(texts))])
+    except (pa.ArrowException, OverflowError, RecursionError):
         return texts
+    return texts if depth_of(values.type) > MAX_DEPTH else values
+
+
+def depth_of(data_type: pa.DataType) -> int:
+    """How many types lie in each other, at most: 1 of a number or a text."""
+    deepest, level = 0, [data_type]
+    while level:
+        deepest += 1
+        level = [one.field(n).type for one in level for n in range(one.num_fields)]
+    return deepest
 
 
 def _row_of(column: pa.ChunkedArray, is_wanted: Callable[[Any], bool]) -> int:

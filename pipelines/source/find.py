@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from framegate.pipelines.source.allowed import Allowed
 from framegate.pipelines.source.found import UNREADABLE, FoundRows, unreadable
 from framegate.pipelines.source.index_cache import ShardIndexCache
 from framegate.pipelines.source.input_columns import column_types
@@ -61,8 +62,10 @@ def find_input(
     where there is no video, StorageError, ObjectNotFound.
     """
     store = Store(config.storage_options)
-    names = Names(store, Listing(follow_links=config.follow_links), own)
+    names = Names(store, Listing(follow_links=config.follow_links), Allowed.of(config), own)
     manifest = _manifest(config.videos, names, store, types)
+    if manifest is not None and isinstance(config.videos, str):
+        names.allow(Allowed.of(config, config.videos))
     rows = FoundRows()
     _collect(_named(config.videos, manifest, names), rows, store, cache, names, manifest)
     inputs = None if manifest is None else manifest.inputs

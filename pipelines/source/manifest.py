@@ -12,10 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pyarrow.types as pt
 
-from framegate.pipelines.source.column_values import Unfit, from_arrow, from_texts, guess_type
+from framegate.pipelines.source.column_values import MAX_DEPTH, Unfit, depth_of, from_arrow, from_texts, guess_type
 from framegate.pipelines.source.csv_table import parse_csv
 from framegate.pipelines.source.jsonl_table import parse_jsonl
-from framegate.pipelines.source.names import describe_secret
 from framegate.pipelines.source.raw_table import BATCH_ROWS, NoTable, RawColumn, RawTable, check_names
 from framegate.pipelines.source.signed_values import without_signatures
 from framegate.pipelines.source.time_texts import look_like
@@ -26,6 +25,7 @@ from framegate.schemas.escape import escape
 from framegate.schemas.tables import INPUT_PREFIX
 from framegate.schemas.uris import public, split_access, without_query
 
+MAX_ROWS: Final = 50_000_000
 SUFFIXES: Final = (".parquet", ".csv", ".tsv", ".jsonl")
 URI: Final = "uri"
 _SHOWN_CHARACTERS: Final = 80  # of a value that does not fit
@@ -92,9 +92,14 @@ def _parse(uri: str, data: bytes) -> RawTable | pa.Table:
     """Raises NoTable, ArrowException, OSError."""
     name = uri.lower()
     if name.endswith(".parquet"):
-        table = pyarrow.parquet.ParquetFile(pa.BufferReader(data)).read()
-        check_names(table.column_names)
-        return table
+        file = pyarrow.parquet.ParquetFile(pa.BufferReader(data))
+        if file.metadata.num_rows > MAX_ROWS:  # a few kilobytes may stand for billions of equal rows
+            raise NoTable(f"it has {file.metadata.num_rows:,} rows, and {MAX_ROWS:,} is the most; split it")
+        check_names(file.schema_arrow.names)
+        for column in file.schema_arrow:
+            if depth_of(column.type) > MAX_DEPTH:
+                raise NoTable(f"its column '{column.name}' is nested deeper than {MAX_DEPTH} levels")
+        return file.read()
     return parse_jsonl(data) if name.endswith(".jsonl") else parse_csv(data, URI)
 
 
@@ -103,18 +108,18 @@ def _columns_of(table: pa.Table) -> dict[str, pa.ChunkedArray]:
 
 
 def _read_names(manifest: str, column: RawColumn | pa.ChunkedArray) -> pa.ChunkedArray:
-    """Raises InputError where a name is missing or stands twice, or holds a password."""
+    """Raises InputError where a name is missing or stands twice. What may not be looked up is judged by `allowed`."""
     uris = column.texts if isinstance(column, RawColumn) else column
     shown, seen, chunks = public(manifest), set[str](), []
     for start in range(0, len(uris), BATCH_ROWS):
         names = []
         for number, video in enumerate(uris.slice(start, BATCH_ROWS).to_pylist(), start=start + 1):
             names.append(_name(manifest, number, video))
-            known = public(names[-1])
+            known = split_access(names[-1])[0]
             if known in seen:
                 raise InputError(
-                    f"the manifest {shown} names {escape(known)} twice (row {number}); keep one row for each video"
-                    + (", which is known by its URL without the query" if known != names[-1] else "")
+                    f"the manifest {shown} names {escape(public(known))} twice (row {number}); keep one row for each"
+                    " video" + (", which is known by its URL without the query" if known != names[-1] else "")
                 )
             seen.add(known)
         chunks.append(pa.array(names, pa.string()))
@@ -123,13 +128,11 @@ def _read_names(manifest: str, column: RawColumn | pa.ChunkedArray) -> pa.Chunke
 
 def _name(manifest: str, number: int, video: Any) -> str:
     if not isinstance(video, str) or not video.strip():
-        raise InputError(f"the manifest {public(manifest)} has no uri in row {number}, got {video!r}")
+        raise InputError(
+            f"the manifest {public(manifest)} has no uri in row {number}, got {escape(repr(video)[:_SHOWN_CHARACTERS])}"
+        )
     if "://" in video:
-        video = (
-            video.strip()
-        )  # no name of storage begins or ends with a blank, and none of a CSV is to become a local one
-    if why := describe_secret(video):
-        raise InputError(f"the manifest {public(manifest)} has in the uri of row {number} {why}")
+        video = video.strip()  # no name of storage begins or ends with a blank, and this is not to become a local one
     return _beside(manifest, video)
 
 

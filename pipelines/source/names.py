@@ -13,14 +13,22 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
 
+from framegate.pipelines.source.allowed import Allowed, refuse_secret
 from framegate.pipelines.source.braces import expand_braces, has_braces
 from framegate.pipelines.source.found import ABSENT, UNREADABLE, unreadable
 from framegate.pipelines.source.shards import split_member
 from framegate.pipelines.store import Listing, ObjectInfo, Store, bucket_of, is_glob
 from framegate.pipelines.store.errors import RetriesExhausted
 from framegate.schemas.clip import Refusal
-from framegate.schemas.errors import CredentialsError, InputError, ObjectNotFound, StorageError, StorageFull
-from framegate.schemas.signatures import holds_password, holds_signature
+from framegate.schemas.errors import (
+    CredentialsError,
+    InputError,
+    ObjectNotFound,
+    StorageError,
+    StorageFull,
+    UnsafeAddress,
+)
+from framegate.schemas.signatures import hide
 from framegate.schemas.uris import protocol_of, public, split_access, with_access
 
 STAT_THREADS: Final = 32
@@ -51,19 +59,27 @@ class Names:
     """Finds what names lead to.
 
     listing   what was passed over in folders
+    allowed   which names are looked up; the others are refused
     shown     for each place that was listed: whether an object of some URI would have been shown, were it there
     """
 
-    def __init__(self, store: Store, listing: Listing, own: OwnPlace | None = None) -> None:
-        self.listing = listing
+    def __init__(self, store: Store, listing: Listing, allowed: Allowed, own: OwnPlace | None = None) -> None:
+        self.listing, self._allowed = listing, allowed
         self.shown: list[Callable[[str], bool]] = []
         self._store, self._own = store, own
         self._silent: Counter[str] = Counter()  # how many lookups a web server did not answer
         self._web = replace(store, patience_seconds=min(store.patience_seconds, WEB_PATIENCE_SECONDS))
 
+    def allow(self, allowed: Allowed) -> None:
+        """What counts from here on: names of a manifest are judged otherwise than those of the job."""
+        self._allowed = allowed
+
     def find_one(self, name: str) -> Iterator[Named]:
-        """What the only name of an input leads to. Raises ObjectNotFound where it is no pattern and leads nowhere."""
+        """What the only name of an input leads to. Raises ObjectNotFound where it is no pattern and leads nowhere,
+        InputError where it is not looked up."""
         refuse_secret(name)
+        if not is_pattern(name) and (refusal := self._allowed.refusal(name)) is not None:
+            raise InputError(f"{hide(public(name))}: {refusal.message}")
         shard, member = split_member(public(name))
         if member is not None or is_web(name):
             yield self._look_up(name, shard, member)
@@ -140,6 +156,9 @@ class Names:
         return dict(zip(uris, found, strict=True))
 
     def _stat(self, uri: str) -> Named:
+        refusal = self._allowed.refusal(uri)
+        if refusal is not None:
+            return Named(ObjectInfo(uri=hide(public(uri)), version=UNREADABLE, size_bytes=0), refusal=refusal)
         store = self._web if is_web(uri) else self._store
         name, access = split_access(uri)
         if self._silent[bucket_of(name)] >= MAX_SILENT:
@@ -152,6 +171,11 @@ class Names:
                 return Named(ObjectInfo(uri=name, version=ABSENT, size_bytes=0, access=access))
         except (ObjectNotFound, CredentialsError, StorageFull):
             raise
+        except UnsafeAddress as error:
+            return Named(
+                ObjectInfo(uri=name, version=UNREADABLE, size_bytes=0),
+                refusal=replace(unreadable(str(error)), reason=error.reason),
+            )
         except StorageError as error:
             is_silent = isinstance(error.__cause__, RetriesExhausted)
             if is_silent and not is_web(uri):
@@ -200,6 +224,8 @@ class Names:
         for info in store.glob(name, self.listing) if is_pattern else store.list(name, self.listing):
             if own is not None and is_inside and own.holds(info.uri):
                 self.listing.num_own += 1
+            elif (refusal := self._allowed.outside(info.uri)) is not None:
+                yield Named(replace(info, version=UNREADABLE, size_bytes=0), refusal=refusal)
             else:
                 yield Named(info)
 
@@ -211,25 +237,6 @@ def is_pattern(name: str) -> bool:
 
 def is_web(name: str) -> bool:
     return protocol_of(name) in ("http", "https")
-
-
-def refuse_secret(name: str) -> None:
-    """Raises InputError, which does not repeat it, where a name has a user or a password before its host, or a
-    signature elsewhere than in the query of a web address."""
-    if why := describe_secret(name):
-        raise InputError(f"a {protocol_of(name)}:// name of the input holds {why}")
-
-
-def describe_secret(name: str) -> str:
-    """What a name holds that no row may have, and what to do; nothing where it holds none."""
-    if holds_password(public(name)):
-        return "a password or a user; take it out, and give credentials through the environment"
-    if holds_signature(public(name)):
-        return (
-            "a signature or a token that is no query of an https:// address; take it out, and give credentials through"
-            " the environment, or the signed URL as it was made"
-        )
-    return ""
 
 
 def _split(name: str) -> tuple[str, str | None]:

@@ -8,6 +8,8 @@ from typing import Literal
 
 import pyarrow as pa
 
+from framegate.schemas.twins import find_twins, tell_twins
+
 BATCH_ROWS = 65_536  # rows of Python values before they become columns
 
 Kind = Literal["plain", "text", "bool", "int", "float", "nested"]
@@ -51,13 +53,15 @@ class NoTable(ValueError):
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raises NoTable where two columns have one name, or names that SQL does not tell apart."""
+    """Raises NoTable where two columns have one name, or names that SQL or a reader does not tell apart."""
     seen: dict[str, str] = {}
     for name in names:
         other = seen.setdefault(name.lower(), name)
         if other is not name or names.count(name) > 1:
             same = "twice" if other == name else f"and '{other}', which SQL does not tell apart"
             raise NoTable(f"it has the column '{name}' {same}; give each column a name of its own")
+    if (twins := find_twins(seen)) is not None:
+        raise NoTable(f"its columns {tell_twins(*twins)}; rename one of them")
 
 
 def decode_text(data: bytes) -> str:

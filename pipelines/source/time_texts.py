@@ -37,8 +37,14 @@ def parse_date(text: str) -> date:
 
 
 def localized(time: datetime, zone: tzinfo) -> datetime:
-    """A time as an instant in UTC; one without an offset is in `zone`. The earlier one, where a clock was put back."""
-    return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)
+    """A time as an instant in UTC; one without an offset is in `zone`. The earlier one, where a clock was put back.
+
+    Raises ValueError where that is before the year 1 or after the year 9999.
+    """
+    try:
+        return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
 
 
 def look_like(texts: pa.ChunkedArray) -> pa.DataType | None:

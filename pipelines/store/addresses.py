@@ -1,6 +1,8 @@
 """The fsspec file system behind a URI: one of the name's protocol, and no more than that.
 
-fsspec's own `url_to_fs` takes `::` in a name for a chain of file systems, and `?versionId=` for a version.
+fsspec's own `url_to_fs` takes `::` in a name for a chain of file systems, and `?versionId=` for a version. It makes any
+file system that it knows: some open other addresses, load libraries or run work elsewhere. Here those of `KINDS` alone
+are made.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from fsspec import AbstractFileSystem
 from fsspec.registry import known_implementations
 
 from framegate.schemas.errors import StorageError
-from framegate.schemas.uris import protocol_of
+from framegate.schemas.uris import KINDS, protocol_of
 
 LOCAL: Final = ("file", "local")
 S3: Final = ("s3", "s3a")
@@ -27,14 +29,14 @@ _EXTRAS: Final = {
 def make_filesystem(uri: str, options: Mapping[str, Any]) -> AbstractFileSystem:
     """Raises StorageError where there is no such kind of storage, or the package for it is missing."""
     protocol = protocol_of(uri)
+    if protocol not in KINDS:
+        raise StorageError(
+            f"{protocol}:// is no kind of storage that is known; give a local path, s3://, gs://, az:// or https://"
+        )
     try:
         kind = fsspec.get_filesystem_class(protocol)
     except ImportError as error:
         raise StorageError(f"{protocol}:// {_missing(protocol)}") from error
-    except ValueError as error:
-        raise StorageError(
-            f"{protocol}:// is no kind of storage that is known; give a local path, s3://, gs://, az:// or https://"
-        ) from error
     named = kind._get_kwargs_from_urls(uri)  # such as the host of sftp://host/a.mp4
     named.pop("version_aware", None)  # `?versionId=` and `#` are a part of a name
     return kind(**{**named, **options})

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from framegate.pipelines.store.client_options import hide_credentials
 from framegate.schemas.errors import CredentialsError, ObjectNotFound, StorageError, StorageFull
 from framegate.schemas.uris import public
 
@@ -151,10 +152,12 @@ def _translated(error: Exception, what: str) -> StorageError:
 
 
 def _words(error: BaseException) -> str:
+    """What a client said, without credentials: some repeat what they were given."""
     code, status = answer_of(error)
+    text = hide_credentials(str(error))
     if code or status:
-        return f"{code or 'no code'}, HTTP status {status}: {error}"
-    return str(error) if type(error) in (TransientError, Refused) else f"{type(error).__name__}: {error}"
+        return f"{code or 'no code'}, HTTP status {status}: {text}"
+    return text if type(error) in (TransientError, Refused) else f"{type(error).__name__}: {text}"
 
 
 def _class_names(error: BaseException) -> set[str]:

@@ -1,5 +1,6 @@
 """Objects of web servers, by range reads of http and https URLs, signed ones among them. Nothing is listed or written.
 
+A redirect is followed within the same server alone, and no link-local or metadata address is asked (`safe_hosts`).
 A signed URL opens its object to whoever reads it, and its signature is for one method, most often GET. So sizes and
 versions are asked with a GET of one byte, and no error, not even its cause, holds the query of a URL.
 """
@@ -16,7 +17,15 @@ from itertools import islice
 from typing import Any, ClassVar, Final, NoReturn, TypeVar
 from urllib.parse import quote
 
-from aiohttp import ClientConnectorCertificateError, ClientError, ClientResponse, ClientSSLError, ClientTimeout
+from aiohttp import (
+    ClientConnectorCertificateError,
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientSSLError,
+    ClientTimeout,
+    TCPConnector,
+)
 from fsspec.implementations.http import HTTPFileSystem
 from yarl import URL
 
@@ -24,7 +33,8 @@ from framegate.pipelines.store.backend import check_length, version_changed
 from framegate.pipelines.store.errors import TRANSIENT_STATUSES, Refused, TransientError
 from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put
 from framegate.pipelines.store.retries import retry
-from framegate.schemas.errors import StorageError
+from framegate.pipelines.store.safe_hosts import MAX_REDIRECTS, GuardedResolver, check_address, follow
+from framegate.schemas.errors import StorageError, UnsafeAddress
 from framegate.schemas.uris import public, split_access, without_query
 
 WHOLE_BYTES: Final = 64 << 20
@@ -32,6 +42,7 @@ WHOLE_BYTES: Final = 64 << 20
 
 READ_THREADS: Final = 16
 READ_MANY: Final = 256
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _TIMEOUT: Final = ClientTimeout(total=None, sock_connect=20, sock_read=60)
 _RANGE: Final = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+)")
 _SAFE: Final = "!$&'()*+,;=:@/-._~%"  # RFC 3986 has them in a path
@@ -56,7 +67,7 @@ class HttpObjects:
     DELETE_MANY: ClassVar[int] = 1
 
     def __init__(self, *, patience_seconds: float) -> None:
-        self._fs: Any = HTTPFileSystem(client_kwargs={"trust_env": True})  # proxies, as other tools find them
+        self._fs: Any = HTTPFileSystem(get_client=_make_session)
         self._patience_seconds = patience_seconds
         self._whole: tuple[str, _Answer] | None = None
 
@@ -126,17 +137,31 @@ class HttpObjects:
         last = "" if end is None else str(end - 1)
         headers = {"Range": f"bytes={start}-{last}", "Accept-Encoding": "identity"}
         try:
-            session = await self._fs.set_session()
-            async with session.get(URL(_quoted(path), encoded=True), headers=headers, timeout=_TIMEOUT) as answer:
-                _check_status(answer.status, answer.reason or "", answer.headers, start)
-                return await _parse(answer, start, end)
+            session, url = await self._fs.set_session(), URL(_quoted(path), encoded=True)
+            for _ in range(MAX_REDIRECTS + 1):
+                check_address(url)
+                async with session.get(url, headers=headers, timeout=_TIMEOUT, allow_redirects=False) as answer:
+                    if answer.status not in _REDIRECTS or "Location" not in answer.headers:
+                        _check_status(answer.status, answer.reason or "", answer.headers, start)
+                        return await _parse(answer, start, end)
+                    url = follow(url, answer.headers["Location"])
+            raise Refused(f"the server sends on more than {MAX_REDIRECTS} times")
+        except UnsafeAddress as error:
+            failed: Exception = UnsafeAddress(f"cannot read {public(path)}: {error}")
+        except Refused as error:
+            failed = error
         except (ClientError, TimeoutError, ValueError) as error:
             words = f"{type(error).__name__}: {_without_query(str(error), path)}"
-            failed: Exception = TransientError(words) if _may_pass(error) else Refused(words)
+            failed = TransientError(words) if _may_pass(error) else Refused(words)
         raise failed  # outside of the handler, so that the error with the URL in it is not its context
 
     def _wait(self, request: Coroutine[Any, Any, T]) -> T:
         return run_coroutine_threadsafe(request, self._fs.loop).result()
+
+
+async def _make_session(**_: Any) -> ClientSession:
+    """With proxies, as other tools find them."""
+    return ClientSession(trust_env=True, connector=TCPConnector(resolver=GuardedResolver()))
 
 
 async def _parse(answer: ClientResponse, start: int, end: int | None) -> _Answer:

@@ -79,25 +79,24 @@ class LocalFiles:
         return os.path.isdir(path)
 
     def read(self, path: str, start: int, end: int | None, *, version: str | None = None) -> bytes:
-        with open(path, "rb", buffering=0) as file:
-            found = os.fstat(file.fileno())
+        descriptor, found = open_regular(path)
+        try:
             if version is not None and file_version(found) != version:
                 raise version_changed(path, version, file_version(found))
             if start:
-                file.seek(start)
-            return check_length(
-                _read(file.fileno(), max(0, (found.st_size if end is None else end) - start)), start, end
-            )
+                os.lseek(descriptor, start, os.SEEK_SET)
+            return check_length(_read(descriptor, max(0, (found.st_size if end is None else end) - start)), start, end)
+        finally:
+            os.close(descriptor)
 
     def read_many(self, items: Iterable[tuple[str, ObjectInfo | None]]) -> Iterator[bytes | None]:
         for path, info in items:
             try:
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                descriptor, found = open_regular(path)
             except (FileNotFoundError, NotADirectoryError):
                 yield None
                 continue
             try:
-                found = os.fstat(descriptor)
                 data = _read(descriptor, found.st_size)
             finally:
                 os.close(descriptor)
@@ -147,6 +146,17 @@ class LocalFiles:
         if file_version(found) != version:
             raise version_changed(path, version, file_version(found))
         return found
+
+
+def open_regular(path: str) -> tuple[int, os.stat_result]:
+    """A descriptor to read a file by, which the caller closes. Raises FileNotFoundError for a folder, a pipe or a
+    device: an opened pipe waits for its writer, and a device may have no end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise FileNotFoundError(path)
+    return descriptor, found
 
 
 def _stat(path: str) -> os.stat_result:

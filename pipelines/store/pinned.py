@@ -12,7 +12,7 @@ from typing import Protocol
 from framegate.pipelines.store.backend import Backend, version_changed
 from framegate.pipelines.store.errors import translate_errors
 from framegate.pipelines.store.fsspec_objects import FsspecObjects
-from framegate.pipelines.store.local import LocalFiles
+from framegate.pipelines.store.local import LocalFiles, open_regular
 from framegate.pipelines.store.object_info import file_version
 from framegate.schemas.clip import Video
 from framegate.schemas.errors import StorageError
@@ -87,7 +87,7 @@ class _LocalFile:
 
     def __init__(self, uri: str, path: str, version: str) -> None:
         self._uri, self._version = uri, version
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptor, _ = open_regular(path)
         try:
             self._check()
         except BaseException:

@@ -15,11 +15,12 @@ from fsspec import AbstractFileSystem
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store.addresses import HTTP, LOCAL, S3, kind_of, make_filesystem
 from framegate.pipelines.store.backend import Backend
+from framegate.pipelines.store.client_options import client_options
 from framegate.pipelines.store.errors import translate_errors
 from framegate.pipelines.store.fsspec_objects import FsspecObjects
 from framegate.pipelines.store.globs import below, fixed_part, matching
 from framegate.pipelines.store.listing import Listing
-from framegate.pipelines.store.local import LocalFiles
+from framegate.pipelines.store.local import LocalFiles, open_regular
 from framegate.pipelines.store.object_file import open_object
 from framegate.pipelines.store.object_info import ObjectInfo, OpenUpload, Put, bucket_of, join
 from framegate.pipelines.store.pinned import PinnedObject, pin
@@ -33,7 +34,8 @@ FIRST_CONTACT_SECONDS: Final = 15.0
 
 @dataclass(frozen=True)
 class Store:
-    """Storage under one set of fsspec options. Cheap to make, picklable, safe to share between threads.
+    """Storage under one set of options (`schemas.config.storage_options`). Cheap to make, picklable, safe to share
+    between threads.
 
     single_writer     the user says that nobody else writes here: it then looks and writes, without conditions
     patience_seconds  how long one request is tried again after transient errors
@@ -92,6 +94,11 @@ class Store:
         if kind_of(folder) == "file":
             outer, inner = (os.path.realpath(path or "/") for path in (outer, inner))
         return (outer == inner and or_same) or inner.startswith(outer.rstrip("/") + "/")
+
+    @staticmethod
+    def real_path(uri: str) -> str | None:
+        """Where a local file or folder lies once all links are followed; None where a URI is of other storage."""
+        return os.path.realpath(LocalFiles().path(uri) or "/") if protocol_of(uri) in LOCAL else None
 
     @staticmethod
     def is_local(uri: str) -> bool:
@@ -156,7 +163,9 @@ class Store:
         """
         with translate_errors("read", uri):
             backend, path = self._backend(uri)
-            return open(path, "rb") if isinstance(backend, LocalFiles) else open_object(public(uri), backend, path)
+            if isinstance(backend, LocalFiles):
+                return open(open_regular(path)[0], "rb")
+            return open_object(public(uri), backend, path)
 
     def open_pinned(self, video: Video) -> PinnedObject:
         """The bytes of a video: its object at its version, of which a tar member is a stretch.
@@ -264,25 +273,25 @@ class Store:
         if protocol in LOCAL:
             local = LocalFiles(single_writer=self.single_writer)
             return local, local.path(uri)
-        options = self._options(uri)
+        if protocol in HTTP:
+            from framegate.pipelines.store.http import HttpObjects
+
+            return HttpObjects(patience_seconds=self.patience_seconds), uri
+        options, kind = self._options(uri), FsspecObjects
         if protocol in S3:
             from framegate.pipelines.store.s3 import S3Objects
             from framegate.pipelines.store.s3_reader import ONE_TRY
 
             options["config_kwargs"] = {**ONE_TRY, **options.get("config_kwargs", {})}
             kind = S3Objects
-        elif protocol in HTTP:
-            from framegate.pipelines.store.http import HttpObjects
-
-            return HttpObjects(patience_seconds=self.patience_seconds), uri
-        else:
-            kind = FsspecObjects
         fs = make_filesystem(uri, options)
         backend = kind(fs, single_writer=self.single_writer, patience_seconds=self.patience_seconds)
         return backend, backend.path(uri)
 
     def _options(self, uri: str) -> dict[str, Any]:
-        return {} if protocol_of(uri) in LOCAL else {"use_listings_cache": False, **self.options}
+        if protocol_of(uri) in LOCAL:
+            return {}
+        return {"use_listings_cache": False, **client_options(uri, self.options)}
 
 
 def _uri(item: str | ObjectInfo) -> str:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from framegate.schemas.config.part import Part
+from framegate.schemas.config.storage_options import check_options
+from framegate.schemas.uris import KINDS, claimed_protocol, holds_password, kind_of, protocol_of, public
+
+_NO_OUTPUT: Final = {
+    "memory": "keeps nothing once its process ends, and each worker has one of its own",
+    "http": "is an address to read from",
+    "https": "is an address to read from",
+}
 
 
 class OutputConfig(Part):
     """Where the rows go."""
 
     uri: str = Field(min_length=1, description="a folder or a prefix; made where it is missing, a bucket is not")
-    storage_options: dict[str, Any] = Field(default={}, description="fsspec options such as endpoint_url; no secrets")
+    storage_options: dict[str, Any] = Field(
+        default={}, description="options of the storage, such as endpoint_url: see use.md; no secrets"
+    )
     single_writer: bool = Field(
         default=False, description="this job alone writes here: accept a store without conditional writes"
     )
@@ -24,3 +34,21 @@ class OutputConfig(Part):
         "folders below config_id, fixed with the first rows",
     )
     file_bytes: int = Field(default=128 * 2**20, ge=4096, le=2**32, description="of a sealed Parquet file, about")
+
+    @model_validator(mode="after")
+    def _can_be_written_to(self) -> OutputConfig:
+        if holds_password(self.uri):
+            raise ValueError(f"{protocol_of(self.uri)}:// holds a password; take it out, and use the environment")
+        protocol = claimed_protocol(self.uri)
+        kind = kind_of(self.uri)
+        if protocol_of(self.uri) != protocol or protocol not in KINDS:
+            raise ValueError(
+                f"{protocol}:// is no kind of storage that an output may lie in; name a folder, or s3://, gs:// or az://"
+            )
+        if kind in _NO_OUTPUT:
+            raise ValueError(f"{public(self.uri)} {_NO_OUTPUT[kind]}; name a folder or a bucket to write to")
+        try:
+            check_options(self.storage_options, (kind,))
+        except ValueError as error:
+            raise ValueError(f"storage_options: {error}") from None
+        return self

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
+
+from framegate.schemas.errors import ConfigError
 
 
 class Part(BaseModel):
     """A mapping in the job file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+    @classmethod
+    def made(cls, **values: Any) -> Self:
+        """One that comes from no job file. Raises ConfigError, one sentence, where it would be refused in one."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigError(error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")) from None
 
     @model_validator(mode="before")
     @classmethod

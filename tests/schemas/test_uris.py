@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from framegate.schemas.signatures import holds_password
-from framegate.schemas.uris import protocol_of, public, split_access
+from framegate.schemas.uris import holds_password, protocol_of, public, split_access
 
 
 @pytest.mark.parametrize(

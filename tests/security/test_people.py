@@ -33,7 +33,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.report.label_form import render_label_form
 from framegate.pipelines.source.find import find_input
 from framegate.schemas.config import InputConfig
-from framegate.schemas.errors import InputError
+from framegate.schemas.errors import ConfigError, InputError
 from framegate.schemas.escape import as_file_name, escape
 from framegate.schemas.job import load_job
 from framegate.schemas.qa import Question
@@ -147,7 +147,7 @@ REFUSED = [
 TEXTS = [  # a message, and what is stored and printed of it
     pytest.param(f"cannot read https://h/a?X-Amz-Signature={CANARY}: no", "cannot read https://h/a?...: no", id="url"),
     pytest.param(f"'https://h/a?x=1&token={CANARY}'", "'https://h/a?...'", id="quoted"),
-    pytest.param(f"https://u:{CANARY}@h/ is away", "https://...@h/ is away", id="password"),
+    pytest.param(f"https://u:{CANARY}@h/ is away", "https://***@h/ is away", id="password"),
     pytest.param(f"https://h/a?f=g(x)&sig={CANARY}", "https://h/a?...", id="parenthesis-in-the-query"),
     pytest.param(f"https://h/a?a=b c&sig={CANARY}", "https://h/a?a=b c&sig=...", id="blank-in-the-query"),
     pytest.param(f"GET /a?X-Amz-Signature={CANARY} HTTP/1.1", "GET /a?X-Amz-Signature=... HTTP/1.1", id="no-host"),
@@ -527,7 +527,7 @@ def test_a_row_has_no_signature(tmp_path: Path, url: str, name: str) -> None:
         (tmp_path / "m.csv").write_text(
             f'uri,n\n"{re.sub("(?i)https://h", server.root.replace("http", url.strip()[:4]), url)}",1\n'
         )
-        found = find_input(InputConfig(videos=str(tmp_path / "m.csv"))).videos
+        found = find_input(InputConfig(videos=str(tmp_path / "m.csv"), protocols=["file", "http"])).videos
         asked = server.requests[0][1] if server.requests else ""
     (row,) = found.drop_columns(["access"]).to_pylist()
     assert row["video_uri"].partition("://")[2].partition("/")[2] == name.partition("://")[2].partition("/")[2]
@@ -543,9 +543,15 @@ def test_a_secret_elsewhere_is_refused_and_not_repeated(tmp_path: Path, url: str
         assert CANARY not in result.output
         return
     (tmp_path / "m.csv").write_text(f'uri\n"{url}"\n')
-    videos = {"manifest": str(tmp_path / "m.csv"), "list": (url,), "alone": url}[place]
-    with pytest.raises(InputError, match=r"(password or a user|signature or a token)") as caught:
-        find_input(InputConfig(videos=videos))
+    if place == "manifest":
+        row = find_input(InputConfig(videos=str(tmp_path / "m.csv"))).videos.to_pylist()[0]
+        assert row["refusal"]["reason"] == "secret_in_uri"
+        assert CANARY not in str(row)
+        return
+    videos = {"list": (url,), "alone": url}[place]
+    said = r"(password or a user|signature or a token|simplecache:// is no kind of storage)"
+    with pytest.raises((InputError, ConfigError), match=said) as caught:
+        find_input(InputConfig.made(videos=videos))
     assert CANARY not in str(caught.value)
 
 

@@ -14,6 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from framegate.pipelines.lab.bench.s3_proxy import Answer, Request
 from framegate.pipelines.store import Put, Store, join
 from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
+from framegate.schemas.uris import KINDS
 from tests import s3_faults as faults
 from tests.s3_faults import S3Faults
 
@@ -161,8 +162,9 @@ def test_a_single_writers_lost_reply_is_its_own_write(s3_root: str, s3_faults: S
     assert store.read(uri) == b"two"
 
 
-def test_other_file_systems_replace_on_the_users_word_alone(tmp_path: Path) -> None:
+def test_other_file_systems_replace_on_the_users_word_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`dir://` stands for any file system of fsspec that has no room of its own here."""
+    monkeypatch.setitem(KINDS, "dir", "dir")
     options = {"path": str(tmp_path), "target_protocol": "file"}
     uri = "dir://a.bin"
     careful, single = Store(options), Store(options, single_writer=True)

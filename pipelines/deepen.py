@@ -146,7 +146,8 @@ def deepen(
     stopping = Stopping(deadline)
     heeding = heed_signals(stopping, grace_seconds=job.config.run.grace_seconds)
     with heeding, begin(job, phases, stopping, on_record, command=DEEPEN) as begun:
-        check(job, gate, has_engine=engine_factory is not None, verbose=verbose)
+        has_engine = engine_factory is not None
+        check(job, gate, has_engine=has_engine, verbose=verbose, in_process=in_process, begins=True)
         choice = stopping.call(lambda: choose(job, gate)).accepted(False)
         thresholds = stopping.call(lambda: settle(job, choice.config_id, gate, threshold))
         return _deepen(

@@ -31,6 +31,7 @@ from framegate.pipelines.driver.first_answers import budget_of_first_answers, de
 from framegate.pipelines.driver.hearing import hear_in_turn
 from framegate.pipelines.driver.heartbeat import RecordListener
 from framegate.pipelines.driver.in_process import run_in_process
+from framegate.pipelines.driver.joining import check_cluster
 from framegate.pipelines.driver.outcome import count_videos
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.ray_dataset import run_on_ray
@@ -90,10 +91,20 @@ def plan(job: Job, *, limit: int | None = None, retry_failed: bool = False, stra
     return make_plan(job, choice, ShardIndexCache.of(job.config.output), limit=limit, retry_failed=retry_failed)
 
 
-def check(job: Job, strategy: Strategy, *, has_engine: bool = False, verbose: bool = False) -> None:
+def check(
+    job: Job,
+    strategy: Strategy,
+    *,
+    has_engine: bool = False,
+    verbose: bool = False,
+    in_process: bool = False,
+    begins: bool = False,
+) -> None:
     """Raises FramegateError, one sentence, for what `run` refuses; changes nothing. `has_engine`: the job's own is not
-    used."""
+    used. `begins`: work is next, so that a cluster which the job names has to answer, unless it runs `in_process`."""
     check_job(job, strategy, has_engine=has_engine)
+    if not in_process:
+        check_cluster(job.config.ray, must_answer=begins)
     if not has_engine:
         check_gpus(job.config.ray, verbose=verbose)
 
@@ -143,7 +154,8 @@ def run(
     stopping = Stopping(deadline)
     heeding = heed_signals(stopping, grace_seconds=job.config.run.grace_seconds)
     with heeding, begin(job, phases, stopping, on_record, shard=shard) as begun:
-        check(job, strategy, has_engine=engine_factory is not None, verbose=verbose)
+        has_engine = engine_factory is not None
+        check(job, strategy, has_engine=has_engine, verbose=verbose, in_process=in_process, begins=True)
         if engine_factory is None:
             engine_factory = make_engine_factory(job.config, strategy, job.questions)
         choice = stopping.call(partial(choose, job, strategy)).accepted(accept_new_config)

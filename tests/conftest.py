@@ -60,13 +60,12 @@ def usual_scheduling() -> Generator[None, object, object]:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """A local Ray with four logical CPUs, so that every pool of a test finds its place on two real ones."""
-    import ray
-
     from framegate.pipelines.driver.cluster import start_ray
+    from framegate.pipelines.driver.session import end_own_session
 
     start_ray(RayConfig(), num_cpus=4)
     yield
-    ray.shutdown()
+    end_own_session(keep=False)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from framegate.pipelines.lab.bench.s3_server import s3_server
 from framegate.schemas.config import RayConfig
 from tests.s3_faults import S3Faults
 
-pytest_plugins = ["tests.outputs", "tests.units"]
+pytest_plugins = ["tests.outputs", "tests.units", "tests.watched_run"]
 
 # Read by libraries when they are imported or by processes when they start: two cores, no network, no surprises.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -295,7 +295,8 @@ def _watch(
 
 
 def _ask_as_others(address: str, own_token: str, canaries: Secrets, environment: dict[str, str]) -> dict[str, str]:
-    plain = {name: value for name, value in environment.items() if not name.startswith("RAY_AUTH")}
+    plain = {name: value for name, value in environment.items() if not name.startswith("RAY_")}
+    plain["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # else Ray takes loopback for this machine's address
     shown = {
         "no token": {"RAY_AUTH_MODE": "disabled"},
         "wrong token": {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64},

@@ -82,7 +82,7 @@ def needs(request: Request) -> list[Need]:
     if not key and request.method == "POST" and "delete" in asked:
         keys = re.findall(rb"<Key>(.*?)</Key>", request.body)
         return [("s3:DeleteObject", f"{of_bucket}/{each.decode()}") for each in keys]
-    plain = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject"}
+    plain = {"GET": "s3:GetObject", "HEAD": "s3:GetObject", "PUT": "s3:PutObject", "DELETE": "s3:DeleteObject"}
     if key and request.method in plain and not asked and "x-amz-copy-source" not in request.headers:
         return [(plain[request.method], of_object)]
     return [(f"unknown: {request.method} {sorted(asked)}", of_object)]

@@ -20,6 +20,10 @@ from typer.testing import CliRunner, Result
 import framegate.pipelines.flow as flow
 from framegate.jobs.cli import app
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
+from framegate.pipelines.report.build import Request
+from framegate.pipelines.report.stored import store_report
+from framegate.pipelines.store import Store
+from framegate.schemas.errors import StorageError
 from framegate.schemas.job import parse_job
 from tests.docs.pages import PAGES, code_blocks, section
 from tests.s3_faults import S3Faults
@@ -33,7 +37,6 @@ QUESTION = {"id": "red", "text": "Is it red?", "type": "yes_no"}
 FORBIDDEN = [
     pytest.param("query", "run", id="query-runs-a-job"),
     pytest.param("query", "erase", id="query-erases"),
-    pytest.param("query", "seal", id="query-seals"),
     pytest.param("run", "erase", id="run-erases"),
     pytest.param("erase", "run", id="erase-runs-a-job"),
     pytest.param("erase", "read a video", id="erase-reads-a-video"),
@@ -44,6 +47,32 @@ FORBIDDEN = [
     pytest.param("run", "write beside", id="run-writes-beside-its-output"),
     pytest.param("erase", "delete a label elsewhere", id="erase-deletes-beside-its-output"),
 ]
+
+# Granted, and needed where the test below does not come: by a deepening, an adoption, runs and seals that are long over,
+# many small files, an erasure beside a run, and what a run that was killed leaves.
+SELDOM = {
+    "run": {
+        "s3:PutObject": {"deepened/*", "adoptions/*"},
+        "s3:DeleteObject": {
+            *(
+                "results/*",
+                "failures/*",
+                "clips/*",
+                "deepened/*",
+                "seals/*",
+                "videos/*",
+                "plans/*",
+                "runs/*",
+                "reports/*",
+            )
+        },
+    },
+    "query": {},
+    "erase": {
+        "s3:PutObject": {"runs/history.json.gz"},
+        "s3:DeleteObject": {"journal/*", "deepened/*", "attempts/*", "labels/*"},
+    },
+}
 
 
 class Site:
@@ -62,10 +91,11 @@ class Site:
             self.files.pipe_file(f"archive/2026/{name}", data + name.encode())
         self.files.pipe_file("archive/2026/broken.mp4", b"this is no video")
         self.files.pipe_file("archive/2026/some.tar", _shard(data))
-        self.model, self.policy = model, Policy([])
+        self.model, self.policy, self.role = model, Policy([]), ""
+        self.store = Store({"endpoint_url": faults.endpoint})
 
     def under(self, role: str) -> Site:
-        self.policy = Policy.parse(POLICIES[role])
+        self.role, self.policy = role, Policy.parse(POLICIES[role])
         self.faults.clear()
         self.faults.script(self.policy.guard, target="^/(archive|index)", times=float("inf"))
         return self
@@ -87,8 +117,8 @@ class Site:
             "gate": {"threshold": 0.5, "audit": {"rate": 0.5}},
         }
 
-    def run(self, questions: list[dict[str, Any]] | None = None, **options: Any) -> None:
-        flow.run(parse_job(self.job(questions)), engine_factory=ScriptedEngine, in_process=True, **options)
+    def run(self, questions: list[dict[str, Any]] | None = None) -> str:
+        return flow.run(parse_job(self.job(questions)), engine_factory=ScriptedEngine, in_process=True).run_id
 
     def type(self, *arguments: str) -> Result:
         (self.folder / "job.yaml").write_text(json.dumps(self.job()))
@@ -119,7 +149,7 @@ def test_each_role_is_enough_for_what_it_is_for_and_no_grant_is_idle(site: Site)
     site.run([QUESTION, {**QUESTION, "id": "blue", "text": "Is it blue?"}])
     site.files.rm_file("archive/2026/c.mp4")  # a video that goes away
     site.files.pipe_file("archive/2026/d.mp4", site.files.cat_file("archive/2026/b.mp4") + b"d")
-    site.run()
+    store_report(parse_job(site.job()).config.output, Request(), site.run())
     for command in ("plan", "status", "seal", "compact", "migrate", "refresh"):
         done = site.type(command, "JOB")
         assert done.exit_code == 0, (command, done.output)
@@ -144,7 +174,7 @@ def test_each_role_is_enough_for_what_it_is_for_and_no_grant_is_idle(site: Site)
     site.under("erase")
     done = site.type("erase", "JOB", "--video", "s3://archive/2026/a.mp4", "--execute")
     assert done.exit_code == 0, done.output
-    done = site.type("erase", "JOB", "--prefix", "s3://archive/2026/b", "--execute")
+    done = site.type("erase", "JOB", "--prefix", "s3://archive/2026/some.tar", "--execute")
     assert done.exit_code == 0, done.output
     check(site)
     site.under("query")
@@ -165,33 +195,28 @@ def test_a_role_is_refused_what_another_one_is_for(role: str, what: str, site: S
     if what == "erase":
         site.files.rm_file("index/cameras/tombstones/x.json")
     before = site.content()
-    own = s3fs.S3FileSystem(endpoint_url=site.faults.endpoint, skip_instance_cache=True)
     site.under(role)
     calls: dict[str, Callable[[], object]] = {
-        "read a video": lambda: own.cat_file("archive/2026/a.mp4"),
-        "write a video": lambda: own.pipe_file("archive/2026/a.mp4", b"another"),
-        "delete a tombstone": lambda: own.rm_file("index/cameras/tombstones/x.json"),
-        "write a label": lambda: own.pipe_file("index/cameras/labels/config_id=a/y.json", b"{}"),
-        "write a row": lambda: own.pipe_file("index/cameras/results/config_id=a/y.parquet", b"PAR1"),
-        "write beside": lambda: own.pipe_file("index/others/results/y.parquet", b"PAR1"),
-        "delete a label elsewhere": lambda: own.rm_file("index/others/labels/y.json"),
+        "read a video": lambda: site.store.read("s3://archive/2026/a.mp4"),
+        "write a video": lambda: site.store.put_once("s3://archive/2026/new.mp4", b"another"),
+        "delete a tombstone": lambda: site.store.delete(["s3://index/cameras/tombstones/x.json"]),
+        "write a label": lambda: site.store.put_once("s3://index/cameras/labels/config_id=a/y.json", b"{}"),
+        "write a row": lambda: site.store.put_once("s3://index/cameras/results/config_id=a/y.parquet", b"PAR1"),
+        "write beside": lambda: site.store.put_once("s3://index/others/results/y.parquet", b"PAR1"),
+        "delete a label elsewhere": lambda: site.store.delete(["s3://index/others/labels/y.json"]),
     }
     commands = {
         "run": ["run", "JOB"],
-        "seal": ["seal", "JOB"],
         "erase": ["erase", "JOB", "--video", "s3://archive/2026/a.mp4", "--execute"],
     }
     if what in commands:
         done = site.type(*commands[what])
-        if what == "seal":  # there is nothing to seal: it says so and writes nothing
-            assert done.exit_code == 0, done.output
-        else:
-            assert done.exit_code in (1, 2), done.output
-            assert "permission denied" in done.output
+        assert done.exit_code in (1, 2), done.output
+        assert "permission denied" in done.output
     else:
-        with pytest.raises(PermissionError):
+        with pytest.raises(StorageError, match="permission denied"):
             calls[what]()
-        assert site.policy.refused
+    assert site.policy.refused
     assert site.freely().content() == before
 
 
@@ -204,8 +229,12 @@ def test_a_request_that_no_policy_knows_is_refused(site: Site) -> None:
 
 
 def check(site: Site) -> None:
+    """The role was enough, and what it grants was needed, or is known to be needed seldom."""
     assert not site.policy.refused
-    assert not site.policy.grants - site.policy.used, "granted and not needed"
+    root = "arn:aws:s3:::index/cameras/"
+    seldom = {(action, root + name) for action, names in SELDOM[site.role].items() for name in names}
+    assert seldom <= site.policy.grants
+    assert not site.policy.grants - site.policy.used - seldom, "granted and not needed"
 
 
 def _shard(video: bytes) -> bytes:

@@ -48,7 +48,7 @@ FORBIDDEN = [
     pytest.param("erase", "delete a label elsewhere", id="erase-deletes-beside-its-output"),
 ]
 
-# Granted, and needed where the test below does not come: by a deepening, an adoption, runs and seals that are long over,
+# Granted, and needed where the test below does not come: by a deepening, an adoption, old runs and seals,
 # many small files, an erasure beside a run, and what a run that was killed leaves.
 SELDOM = {
     "run": {

@@ -79,6 +79,8 @@ def needs(request: Request) -> list[Need]:
     of_bucket, of_object = f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/{key}"
     if not key and request.method == "GET" and asked.get("list-type") == ["2"]:
         return [("s3:ListBucket", of_bucket)]
+    if not key and request.method == "GET" and "uploads" in asked:
+        return [("s3:ListBucketMultipartUploads", of_bucket)]
     if not key and request.method == "POST" and "delete" in asked:
         keys = re.findall(rb"<Key>(.*?)</Key>", request.body)
         return [("s3:DeleteObject", f"{of_bucket}/{each.decode()}") for each in keys]

@@ -8,7 +8,7 @@ from tests.docs.pages import PAGES, ROOT, anchors, rows, section
 
 PAGE = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
 MAX_WORDS = 900  # two pages
-TEST_FILE = re.compile(r"`(tests/[\w/*]+\.py)`")
+TEST_FILE = re.compile(r"tests/[\w/*]+\.py")
 
 
 def test_every_promise_names_tests_and_each_of_them_is_there() -> None:

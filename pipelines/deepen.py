@@ -147,7 +147,8 @@ def deepen(
     heeding = heed_signals(stopping, grace_seconds=job.config.run.grace_seconds)
     with heeding, begin(job, phases, stopping, on_record, command=DEEPEN) as begun:
         has_engine = engine_factory is not None
-        begun.record.note(**check(job, gate, has_engine=has_engine, in_process=in_process, verbose=verbose))
+        told = check(job, gate, has_engine=has_engine, verbose=verbose, in_process=in_process, begins=True)
+        begun.record.note(**told)
         choice = stopping.call(lambda: choose(job, gate)).accepted(False)
         thresholds = stopping.call(lambda: settle(job, choice.config_id, gate, threshold))
         return _deepen(

@@ -27,12 +27,13 @@ from framegate.pipelines.decode.scan_sharing import LocalCutsBoard
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.drift.judge import judge_night
 from framegate.pipelines.driver.budget import Budget
-from framegate.pipelines.driver.cluster import at_low_priority, check_gpus, end_process, named_cluster
+from framegate.pipelines.driver.cluster import at_low_priority, check_gpus, end_process
 from framegate.pipelines.driver.confined_nodes import measure_on_nodes
 from framegate.pipelines.driver.first_answers import budget_of_first_answers, defer_all
 from framegate.pipelines.driver.hearing import hear_in_turn
 from framegate.pipelines.driver.heartbeat import RecordListener
 from framegate.pipelines.driver.in_process import run_in_process
+from framegate.pipelines.driver.joining import check_cluster, named_cluster
 from framegate.pipelines.driver.outcome import count_videos
 from framegate.pipelines.driver.phases import Phases
 from framegate.pipelines.driver.ray_dataset import run_on_ray
@@ -93,11 +94,20 @@ def plan(job: Job, *, limit: int | None = None, retry_failed: bool = False, stra
 
 
 def check(
-    job: Job, strategy: Strategy, *, has_engine: bool = False, in_process: bool = False, verbose: bool = False
+    job: Job,
+    strategy: Strategy,
+    *,
+    has_engine: bool = False,
+    verbose: bool = False,
+    in_process: bool = False,
+    begins: bool = False,
 ) -> dict[str, list[str]]:
     """Raises FramegateError, one sentence, for what `run` refuses; changes nothing. `has_engine`: the job's own is not
-    used. Gives back what is known by then for a run's record: what confines decoders, unless they run elsewhere."""
+    used. `begins`: work is next, so that a cluster which the job names has to answer, unless it runs `in_process`.
+    Gives back what is known by then for a run's record: what confines decoders, unless they run elsewhere."""
     check_job(job, strategy, has_engine=has_engine)
+    if not in_process:
+        check_cluster(job.config.ray, must_answer=begins)
     if not has_engine:
         check_gpus(job.config.ray, verbose=verbose)
     is_here = in_process or named_cluster(job.config.ray) is None
@@ -155,7 +165,8 @@ def run(
     heeding = heed_signals(stopping, grace_seconds=job.config.run.grace_seconds)
     with heeding, begin(job, phases, stopping, on_record, shard=shard) as begun:
         has_engine = engine_factory is not None
-        begun.record.note(**check(job, strategy, has_engine=has_engine, in_process=in_process, verbose=verbose))
+        told = check(job, strategy, has_engine=has_engine, verbose=verbose, in_process=in_process, begins=True)
+        begun.record.note(**told)
         if engine_factory is None:
             engine_factory = make_engine_factory(job.config, strategy, job.questions)
         choice = stopping.call(partial(choose, job, strategy)).accepted(accept_new_config)

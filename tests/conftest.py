@@ -19,7 +19,7 @@ from framegate.schemas.config import RayConfig
 from tests.model_folders import make_model_folder
 from tests.s3_faults import S3Faults
 
-pytest_plugins = ["tests.outputs", "tests.units"]
+pytest_plugins = ["tests.outputs", "tests.units", "tests.watched_run"]
 
 # Read by libraries when they are imported or by processes when they start: two cores, no network, no surprises.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -60,13 +60,12 @@ def usual_scheduling() -> Generator[None, object, object]:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """A local Ray with four logical CPUs, so that every pool of a test finds its place on two real ones."""
-    import ray
-
     from framegate.pipelines.driver.cluster import start_ray
+    from framegate.pipelines.driver.session import end_own_session
 
     start_ray(RayConfig(), num_cpus=4)
     yield
-    ray.shutdown()
+    end_own_session(keep=False)
 
 
 @pytest.fixture(scope="session")

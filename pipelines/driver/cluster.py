@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
+import shutil
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
+from framegate.pipelines.driver.joining import check_cluster, named_cluster
+from framegate.pipelines.driver.private_ray import (
+    LOOPBACK,
+    give_token_back,
+    make_private_folder,
+    take_new_token,
+    use_token,
+)
 from framegate.pipelines.driver.ray_servers import only_needed_servers
 from framegate.pipelines.driver.session import note_own_session
 from framegate.schemas.config import RayConfig
@@ -28,7 +35,6 @@ _IMPORTED_AHEAD = (  # by a worker that waits for its work, while the driver pla
     "framegate.pipelines.worker.decode_worker",
 )
 _ENVIRONMENT = {
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # binds to 127.0.0.1 instead of every interface
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_agent_register_timeout_ms": "120000",  # a busy machine takes longer than the half minute that is the default
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # leaves CUDA_VISIBLE_DEVICES alone where an actor asks for no GPU
@@ -40,10 +46,8 @@ _ENVIRONMENT = {
     "RAY_task_events_report_interval_ms": "0",  # nobody asks what became of a task; the store kept 0.4 kB of each film
     "RAY_preload_python_modules": ",".join(_IMPORTED_AHEAD),
 }
+_FIXED = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # binds to 127.0.0.1 instead of every interface
 _QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal"}  # its core writes notes about Ray Data's own actors to stderr as errors
-
-
-_TOKEN_VARIABLES = frozenset({"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"})
 
 Made = TypeVar("Made")
 # About a third of an engine's weight: enough to keep it fed where it is the faster of the two.
@@ -67,8 +71,8 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None, verbose: bool =
 
     `num_cpus`: how many a cluster that is started here may count; by default what the machine has. `verbose` lets Ray
     and its workers write to this process's terminal or log.
-    Raises ConfigError where the cluster has fewer GPUs than the smallest actor pool needs, FramegateError where the
-    cluster cannot be reached.
+    Raises ConfigError where the cluster has fewer GPUs than the smallest actor pool needs, or asks for no token and is
+    not trusted; FramegateError where the cluster cannot be reached.
     """
     named = named_cluster(config)
     _set_environment(config, verbose=verbose)
@@ -76,26 +80,60 @@ def start_ray(config: RayConfig, *, num_cpus: int | None = None, verbose: bool =
     import ray.data
 
     if not ray.is_initialized():
-        level = logging.INFO if verbose else logging.ERROR
-        try:
-            num_workers = config.decode_workers + config.reason_actors.min
-            with only_needed_servers(num_workers=num_workers, has_log_monitor=verbose):
-                if named is None:  # "local": without it Ray joins any cluster that /tmp/ray names, dead ones too
-                    options = {"num_cpus": num_cpus, "include_dashboard": False, "_skip_env_hook": True}
-                    context = ray.init(address="local", logging_level=level, log_to_driver=verbose, **options)
-                    note_own_session(getattr(context, "address_info")["session_dir"])  # noqa: B009 (undeclared)
-                else:
-                    ray.init(address=named, logging_level=level, log_to_driver=verbose)
-        except Exception as error:  # Ray raises a bare Exception where its processes do not come up
-            raise FramegateError(
-                f"Ray could not be started or reached at {named or 'this machine'}: {_why_not_started(error)}"
-            ) from error
+        num_workers = config.decode_workers + config.reason_actors.min
+        with only_needed_servers(num_workers=num_workers, has_log_monitor=verbose):
+            if named is None:
+                _start_here(num_cpus, verbose=verbose)
+            else:
+                _join(config, named, verbose=verbose)
     # Ray Data writes whole stack traces to the terminal; they stay in its log file, and the user gets one sentence.
     logger = logging.getLogger("ray.data")
     streams = [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]
     for handler in [] if verbose else streams:
         logger.removeHandler(handler)
     return _share(config, ray.cluster_resources(), is_here=named is None)
+
+
+def _start_here(num_cpus: int | None, *, verbose: bool) -> None:
+    """Starts a Ray that nobody else on this machine or beyond it can talk to. Raises FramegateError."""
+    import ray
+
+    folder = make_private_folder()
+    take_new_token()
+    options = {
+        "address": "local",  # without it Ray joins any cluster that it finds a note of, dead ones too
+        "num_cpus": num_cpus,
+        "include_dashboard": False,
+        "_node_ip_address": LOOPBACK,
+        "_temp_dir": str(folder / "ray"),
+        "_skip_env_hook": True,
+        **_logging(verbose),
+    }
+    try:
+        context = ray.init(**options)
+    except Exception as error:  # Ray raises a bare Exception where its processes do not come up
+        give_token_back()
+        logs = "".join(f"; its logs are below {path}" for path in (folder / "ray").glob("session_2*/logs"))
+        if not logs:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise FramegateError(f"Ray could not be started on this machine: {_why_not_started(error)}{logs}") from error
+    note_own_session(getattr(context, "address_info")["session_dir"], folder)  # noqa: B009 (undeclared)
+
+
+def _join(config: RayConfig, named: str, *, verbose: bool) -> None:
+    """Raises ConfigError, FramegateError."""
+    import ray
+
+    if check_cluster(config):
+        use_token()
+    try:
+        ray.init(address=named, **_logging(verbose))
+    except Exception as error:
+        raise FramegateError(f"Ray could not be reached at {named}: {_why_not_started(error)}") from error
+
+
+def _logging(verbose: bool) -> dict[str, object]:
+    return {"logging_level": logging.INFO if verbose else logging.ERROR, "log_to_driver": verbose}
 
 
 def _why_not_started(error: Exception) -> str:
@@ -113,25 +151,12 @@ def _set_environment(config: RayConfig, *, verbose: bool) -> None:
     """Before Ray is imported. Of a cluster that is joined nothing is changed."""
     if named_cluster(config) is not None:
         return
+    os.environ.update(_FIXED)
     # Ray gives a process with a fraction of a CPU one thread; a model on the CPU may have what the others leave.
     threads = max(1, (os.cpu_count() or 1) // config.reason_actors.max)
     quiet = {} if verbose else _QUIET
     for name, value in {**_ENVIRONMENT, **quiet, "OMP_NUM_THREADS": str(threads)}.items():
         os.environ.setdefault(name, value)
-    if not _TOKEN_VARIABLES & os.environ.keys() and not _has_place_for_token():
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # of this Ray alone, whose processes inherit it
-
-
-def _has_place_for_token() -> bool:
-    """Whether Ray can keep the token by which its processes know each other, as it does, in the home of this user."""
-    try:
-        folder = Path.home() / ".ray"
-        if not folder.is_absolute():  # it would lie wherever the run was started
-            return False
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # not writable; no home at all
-        return False
-    return os.access(folder / "auth_token", os.R_OK) or os.access(folder, os.W_OK)
 
 
 def unwrap(error: BaseException) -> FramegateError:
@@ -203,11 +228,6 @@ def end_process(error: BaseException) -> None:
     traceback.print_exception(error)
     sys.stderr.flush()
     os._exit(EXIT_FATAL)
-
-
-def named_cluster(config: RayConfig) -> str | None:
-    """The address of a running cluster, or None where one is started here."""
-    return config.address or os.environ.get("RAY_ADDRESS") or None
 
 
 def check_gpus(config: RayConfig, *, verbose: bool = False) -> None:

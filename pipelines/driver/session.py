@@ -1,7 +1,7 @@
 """The session folder of a Ray that this process started: removed when that Ray has ended, unless its logs are needed.
 
-Ray makes one for each cluster (`/tmp/ray/session_...`, some MB of logs and sockets) and never removes it. What a worker
-wrote before it died stands there and nowhere else.
+Ray makes one for each cluster (some MB of logs and sockets) and never removes it. What a worker wrote before it died
+stands there and nowhere else.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from framegate.pipelines.driver.private_ray import give_token_back
+
 GONE_SECONDS: Final = 10.0  # for processes of a cluster that was told to end; Ray kills them after 1 to 5
 
-_own_folders: list[str] = []
+_own_folders: list[tuple[str, Path]] = []
 
 
-def note_own_session(folder: str) -> None:
-    """This process started a cluster, and `folder` is its session folder."""
-    _own_folders.append(folder)
+def note_own_session(folder: str, private: Path) -> None:
+    """This process started a cluster, and `folder` is its session folder, in a `private` one of its own."""
+    _own_folders.append((folder, private))
 
 
 def has_own_session() -> bool:
@@ -40,17 +42,14 @@ def end_own_session(*, keep: bool) -> str | None:
         return None
     import ray
 
-    folder = _own_folders.pop()
+    folder, private = _own_folders.pop()
     actors = _list_actors()
     keep = keep or any(actor["NumRestarts"] > 0 for actor in actors)
     ray.shutdown(wait_for_processes=True)
+    give_token_back()
     if keep or not _is_left_alone(folder, {str(actor["Pid"]) for actor in actors}):
         return folder
-    latest = Path(folder).with_name("session_latest")
-    with contextlib.suppress(OSError):  # another cluster may have begun, and made the link its own
-        if os.readlink(latest) == folder:
-            latest.unlink()
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(private, ignore_errors=True)
     return folder if Path(folder).exists() else None
 
 

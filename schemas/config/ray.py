@@ -25,3 +25,6 @@ class RayConfig(Part):
     gpus_per_actor: float = Field(default=0.0, ge=0, le=64, description="0 runs the model on the CPU")
     decode_workers: int = Field(default=2, ge=1, le=10_000, description="processes that decode")
     address: str | None = Field(default=None, description="a running cluster; without it one is started here")
+    trust_cluster: bool = Field(
+        default=False, description="a cluster that is joined may do without token authentication"
+    )

@@ -76,8 +76,9 @@ def test_the_folder_goes_when_all_is_well_and_no_other_one(run_script: Callable[
     other.mkdir(parents=True)
     told = run_script("works")
     assert (told["stays"], told["again"]) == (None, None)
-    assert Path(told["folder"]).parent == other.parent
+    assert ray_folder in Path(told["folder"]).parents
     assert ends_soon(told["pid"])
+    assert [path.name for path in ray_folder.iterdir()] == ["ray"]
     assert [path.name for path in other.parent.iterdir()] == ["session_of_another"]
 
 

@@ -20,6 +20,7 @@ class Request:
     method: str
     target: str  # path and query, unquoted
     headers: Mapping[str, str]  # names in lower case
+    body: bytes = b""
 
 
 @dataclass
@@ -66,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         left_out = ("connection", "expect")  # of this line; `Expect` was answered before the body came
         headers = [(name, value) for name, value in self.headers.items() if name.lower() not in left_out]
-        request = Request(self.command, unquote(self.path), {name.lower(): value for name, value in headers})
+        request = Request(self.command, unquote(self.path), {name.lower(): value for name, value in headers}, body)
         answer = cast(_Server, self.server).decide(request, lambda: self._forward(headers, body))
         if answer is None:
             self.close_connection = True

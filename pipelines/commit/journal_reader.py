@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from framegate.pipelines.commit.input_types import cast_input, common_type
-from framegate.pipelines.commit.seal_log import JournalObject
+from framegate.pipelines.commit.seal_plan import JournalObject
 from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.store import Store, join
 from framegate.pipelines.store.parquet import NOT_OURS

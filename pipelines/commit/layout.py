@@ -33,6 +33,38 @@ OWN_NAMES: Final = re.compile(
 UNIT_ENDING: Final = ".arrow.zst"
 """Of a journal object's name (`unit_format`). Earlier versions wrote Parquet, and named it so."""
 
+SEALED_TABLES: Final = ("results", "failures", "clips")
+
+ID: Final = "[0-9a-f]{16}"
+UNIT: Final = r"[0-9]{7,}-(?:[0-9]{7,}-[0-9a-f]{12}|undecoded-[0-9]+)"
+"""A unit's name below its video's folder, without an ending."""
+
+UNIT_ENDINGS: Final = r"\.(?:arrow\.zst|parquet)"
+_UNIT_NAME: Final = re.compile(f"{ID}/{UNIT}{UNIT_ENDINGS}")
+_PARTITION: Final = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*=[^/\x00]+(?:/(?!$)|$))*")
+_SEALED_NAME: Final = re.compile(
+    rf"({'|'.join(SEALED_TABLES)})/config_id=({ID})/((?:[^/]+=[^/]*/)*)([0-9]{{8,}})\.parquet"
+)
+
+
+def is_unit(name: str) -> bool:
+    """Whether a name below the journal of a config_id, `<video_id>/<unit>.arrow.zst`, is one that a unit can have."""
+    return _UNIT_NAME.fullmatch(name) is not None
+
+
+def is_partition(text: str) -> bool:
+    """Whether folders below `config_id=` are those of a partition; empty where there are none."""
+    return _PARTITION.fullmatch(text) is not None
+
+
+def split_sealed(name: str) -> tuple[str, str, str, int] | None:
+    """(table, config_id, partition, number) of a sealed file, by its name below the output; None where it has none."""
+    match = _SEALED_NAME.fullmatch(name)
+    if match is None:
+        return None
+    table, config_id, folders, number = match.groups()
+    return table, config_id, folders.rstrip("/"), int(number)
+
 
 @dataclass(frozen=True)
 class Layout:

@@ -21,7 +21,8 @@ from framegate.pipelines.commit.journal_reader import JournalReader
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.seal import finish_seals, seal
-from framegate.pipelines.commit.seal_log import JournalObject, SealLog, SealRecord
+from framegate.pipelines.commit.seal_log import SealLog, SealRecord
+from framegate.pipelines.commit.seal_plan import JournalObject
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.store import Store
 from framegate.schemas.counts import Counts

@@ -21,7 +21,8 @@ from framegate.pipelines.audit.keys import KeySpool
 from framegate.pipelines.audit.night_pages import check_night_pages
 from framegate.pipelines.audit.report import AuditReport, new_report
 from framegate.pipelines.audit.runs import check_counts, check_planned, note_sealed_runs, note_unfinished, read_records
-from framegate.pipelines.audit.sealed import check_sealed, read_seals
+from framegate.pipelines.audit.sealed import check_sealed
+from framegate.pipelines.audit.seals import read_seals
 from framegate.pipelines.audit.unknown_objects import check_unknown_objects, check_uploads
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.tombstones import read_tombstones

@@ -15,7 +15,7 @@ from framegate.pipelines.audit.intake import SUMMED, Intake
 from framegate.pipelines.audit.keys import CLIP, FAILURE, RESULT, TABLE_NAMES, doubled, key_text, unplanned
 from framegate.pipelines.audit.planned import name_plans, take_plans
 from framegate.pipelines.audit.report import AuditReport
-from framegate.pipelines.audit.sealed import Seals
+from framegate.pipelines.audit.seals import Seals
 from framegate.pipelines.audit.unknown_objects import OutputNames
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.run_history import read_folded

@@ -174,8 +174,8 @@ class SealLog:
                 raise StorageError(
                     f"seals of config_id {self._config_id} are out of order:"
                     f" {self._layout.folder('seals', self._config_id)} has an object of seal {last}, and no record of"
-                    f" seal {num_recorded}; bring that one back from a copy, or where seal {last} is none of ours, move its"
-                    " objects elsewhere"
+                    f" seal {num_recorded}; bring that one back from a copy, or where seal {last} is none of ours, move"
+                    " its objects elsewhere"
                 )
 
     def _has_record(self, seal: int) -> bool:

@@ -18,6 +18,7 @@ from framegate.pipelines.commit.first_asked import NAME as FIRST_ASKED_NAME
 from framegate.pipelines.commit.labels import NAME as LABEL_NAME
 from framegate.pipelines.commit.layout import FOLDERS, TOGETHER
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.quarantine import NAME as QUARANTINE_NAME
 
 _ID: Final = "[0-9a-f]{16}"
 _UNIT: Final = r"\d{7,}-(?:\d{7,}-[0-9a-f]{12}|undecoded-\d+)"
@@ -32,6 +33,7 @@ _NAMES: Final[dict[str, str]] = {
     "clips": r".+\.parquet",
     "journal": r".+",
     "deepened": r".+",
+    "quarantine": QUARANTINE_NAME,
     "videos": r"\d{8,}(?:\.all)?\.parquet",
     "seals": rf"config_id={_ID}/(?:\d{{8,}}\.(?:plan\.parquet|json)|history\.json\.gz)",
     "attempts": rf"config_id={_ID}/{_ID}/(?:decode(?:-\d+-of-\d+)?|{_UNIT}|{_TOGETHER})/{_RUN}-\d{{4,}}",

@@ -22,7 +22,7 @@ HISTORY: Final = "history"
 """A name that no run can have: what would be its plan holds those of all runs that are long over."""
 
 OWN_NAMES: Final = re.compile(
-    r"(?:results|failures|clips|journal|deepened|seals|attempts|calibrations|labels)/config_id=|"
+    r"(?:results|failures|clips|journal|deepened|quarantine|seals|attempts|calibrations|labels)/config_id=|"
     r"(?:plans|videos|indexes)/[^/]+\.parquet$"
     r"|reports/[^/]+\.html$|(?:runs|leases|tombstones|questions)/[^/]+\.json(?:\.gz)?$"
     r"|(?:configs|adoptions)/[^/]+\.yaml$|erasures/.+\.json$"
@@ -76,6 +76,7 @@ class Layout:
     clips/config_id=<id>/[<partition>=<value>/]<seal>.parquet      sealed clips: a picture of each
     journal/config_id=<id>/<video_id>/<unit>.arrow.zst             one object per unit, until it is sealed
     deepened/config_id=<id>/<video_id>/<unit>.arrow.zst            the same of rows that were deepened
+    quarantine/config_id=<id>/<video_id>/<unit>-<time>-<digest>    what lay among these and is no unit
     seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of, and to
                                                                    which files they go
     seals/config_id=<id>/<seal>.json                               what it wrote; it is complete
@@ -209,7 +210,7 @@ class Layout:
 
 
 FOLDERS: Final = (
-    "results", "failures", "clips", "videos", "journal", "deepened", "seals", "attempts", "plans", "runs", "leases",
+    "results", "failures", "clips", "videos", "journal", "deepened", "quarantine", "seals", "attempts", "plans", "runs", "leases",
     "configs", "adoptions", "questions", "indexes", "reports", "calibrations", "labels", "tombstones",
     "erasures",
 )  # fmt: skip

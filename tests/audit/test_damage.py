@@ -180,7 +180,7 @@ DAMAGES: dict[str, tuple[Damage, set[str], str]] = {
         ) and None,
         {"planned"}, ".yaml is missing",
     ),
-    "half a unit": (change_unit(lambda data: data[:-10]), {"journal"}, "is no whole object of a unit"),
+    "half a unit": (change_unit(lambda data: data[:-10]), {"journal"}, "no whole unit of the journal"),
     "a foreign unit": (put("journal/config_id={config}/x.parquet"), {"journal"}, "is no name of a unit"),
     "a unit without a column": (change_unit(drop_column), {"journal"}, "has nothing as answer, not string"),
     "a row of an erased video": (forget_badly, {"erased"}, "rows of erased videos"),

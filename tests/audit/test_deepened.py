@@ -112,7 +112,7 @@ def test_an_object_that_waits_is_looked_at(deepened: Callable[..., Deepened]) ->
     [path] = Path(one.output.root, "deepened").rglob("*.arrow.zst")
     path.write_bytes(path.read_bytes()[:-10])
     [sentence] = one.findings()["journal"]
-    assert "is no whole object of a unit" in sentence
+    assert "no whole unit of the journal" in sentence
     path.rename(path.with_name("notes.txt"))
     [sentence] = one.findings()["journal"]
     assert "is no name of a unit" in sentence

@@ -15,14 +15,19 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from framegate.pipelines.audit.disk import check_hidden
+from framegate.pipelines.audit.erasures import check_tombstones
+from framegate.pipelines.audit.fixed_layout import check_layout
 from framegate.pipelines.audit.intake import Intake
 from framegate.pipelines.audit.journal import check_journal
 from framegate.pipelines.audit.keys import KeySpool
 from framegate.pipelines.audit.night_pages import check_night_pages
+from framegate.pipelines.audit.parquet_records import check_indexes, check_video_log
 from framegate.pipelines.audit.report import AuditReport, new_report
 from framegate.pipelines.audit.runs import check_counts, check_planned, note_sealed_runs, note_unfinished, read_records
 from framegate.pipelines.audit.sealed import check_sealed
 from framegate.pipelines.audit.seals import read_seals
+from framegate.pipelines.audit.small_records import check_small_records
 from framegate.pipelines.audit.unknown_objects import check_unknown_objects, check_uploads
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.tombstones import read_tombstones
@@ -61,10 +66,18 @@ def _check_all(output: Output, *, is_quick: bool) -> AuditReport:
         check_sealed(report, output, seals, replacements, intake, is_quick=is_quick)
         if is_quick:
             note_sealed_runs(intake, seals)
-        check_planned(report, output, intake, is_quick=is_quick)
+        check_layout(report["layout"], output, seals)
+        check_small_records(report["records"], output, intake, is_quick=is_quick)
+        check_video_log(report["records"], output, num_erased=len(tombstones), is_quick=is_quick)
+        check_indexes(report["records"], output, is_quick=is_quick)
+        check_planned(report, output, runs, intake, is_quick=is_quick)
         check_counts(report, runs, seals, is_quick=is_quick)
         note_unfinished(report, runs)
         check_night_pages(report["erased"], output, len(tombstones))
+        check_tombstones(report["erased"], output)
+        is_settled = not (seals.pending or seals.unknown or seals.unsure or seals.ahead)
+        known = {*seals.merged, *seals.ever} if is_settled else None
+    check_hidden(report["strays"], output, known)
     check_unknown_objects(report["strays"], output)
     check_uploads(report["uploads"], output)
     return report

@@ -26,6 +26,7 @@ from framegate.pipelines.audit.found_file import (
 )
 from framegate.pipelines.audit.intake import Intake
 from framegate.pipelines.audit.keys import CLIP, FAILURE, RESULT
+from framegate.pipelines.audit.moments import find_future
 from framegate.pipelines.audit.report import AuditReport, Check
 from framegate.pipelines.audit.seals import Seals
 from framegate.pipelines.audit.unknown_objects import SEALED_NAME, OutputNames
@@ -67,6 +68,8 @@ def check_sealed(
         seen.add(name)
         check.num_checked += 1
         known = expected.get(name)
+        if known is not None and (late := find_future(known[1].last.file.bounds.get("written_at", (None, None))[1])):
+            check.find(f"{name} has rows whose written_at {late}: compare it with a copy")
         if known is None:
             if sentence := _why_not_counted(output, seals, name, info):
                 check.note(sentence)

@@ -30,6 +30,7 @@ class Seals:
     found      by (config_id, run_id): the SUMMED counts of the rows in sealed files
     removed    by the same: the answers, failures and deepened rows that erasures removed from them
     num_rows   by (config_id, table): rows in sealed files
+    plans      that are there, of whatever config_id
     """
 
     records: dict[str, list[SealRecord]] = field(default_factory=lambda: defaultdict(list))
@@ -40,6 +41,7 @@ class Seals:
     found: dict[tuple[str, str], Counts] = field(default_factory=lambda: defaultdict(Counts))
     removed: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     num_rows: Counter[tuple[str, str]] = field(default_factory=Counter)
+    plans: list[SealPlan] = field(default_factory=list)
 
     @property
     def files(self) -> dict[str, tuple[str, FileHistory]]:
@@ -54,6 +56,11 @@ class Seals:
     def merged(self) -> set[str]:
         """The names of files whose rows are in others, and that should be gone."""
         return {file.uri for records in self.records.values() for record in records for file in record.merged}
+
+    @property
+    def ever(self) -> set[str]:
+        """The names of all files that a seal has written to."""
+        return {file.uri for records in self.records.values() for record in records for file in record.files}
 
     def remove(self, config_id: str, removed: Mapping[str, Mapping[str, int]]) -> None:
         for run_id, numbers in removed.items():
@@ -100,13 +107,15 @@ def _read_config(check: Check, output: Output, config_id: str, seals: Seals) -> 
             check.find(f"{name} is out of order: seal {next_seal} comes next; move it elsewhere")
         elif (plan := _read_plan(check, log, number)) is None:
             continue
-        elif number == next_seal:
+        else:
+            seals.plans.append(plan)
+            if number in records and (problem := _difference(plan, records[number])):
+                check.find(f"{name} {problem}: compare both with a copy")
+        if number == next_seal:
             seals.pending.add((config_id, number))
             check.note(
                 f"seal {number} of config_id {config_id} is under way, or broke off: 'framegate seal' completes it"
             )
-        elif number in records and (problem := _difference(plan, records[number])):
-            check.find(f"{name} {problem}: compare both with a copy")
     for number in sorted(set(recorded) - set(planned)):
         if log.read_folded(number) is None:
             check.find(f"the plan of seal {number} of config_id {config_id} is missing: bring it back from a copy")

@@ -98,7 +98,7 @@ def commit_unit(output: Output, unit: AnsweredUnit, facts: RunFacts, *, written_
 
 
 def _read_or_replace(output: Output, unit: AnsweredUnit, facts: RunFacts, table: pa.Table) -> Receipt | None:
-    """The receipt of the unit that has the name, if it is one. Anything else is set aside, and the rows take its place."""
+    """The receipt of the unit that has the name, if it is one; else it is set aside, and the rows take its place."""
     try:
         return read_receipt(output, unit, facts)
     except DamagedUnit:

@@ -210,7 +210,7 @@ class Layout:
 
 
 FOLDERS: Final = (
-    "results", "failures", "clips", "videos", "journal", "deepened", "quarantine", "seals", "attempts", "plans", "runs", "leases",
-    "configs", "adoptions", "questions", "indexes", "reports", "calibrations", "labels", "tombstones",
+    "results", "failures", "clips", "videos", "journal", "deepened", "quarantine", "seals", "attempts", "plans", "runs",
+    "leases", "configs", "adoptions", "questions", "indexes", "reports", "calibrations", "labels", "tombstones",
     "erasures",
 )  # fmt: skip

@@ -38,7 +38,7 @@ class Deepened:
         put_run(self.output, DEEPENING, config_id=self.config_id, num_videos=1, command="deepen")
         record_plan(self.output, DEEPENING, pa.Table.from_pylist([{**row, **asked}]))
         unit = units.make_deepened(video, range(3), num_clips=3)
-        commit_unit(self.output, unit, replace(facts, run_id=DEEPENING), written_at=NOON)
+        commit_unit(self.output, unit, replace(facts, run_id=DEEPENING, config_id=self.config_id), written_at=NOON)
         if not seals:
             return
         seal(self.output, self.config_id)

@@ -41,7 +41,8 @@ def check_tombstones(check: Check, output: Output) -> None:
         if erasure_id not in of_any:
             what = "is of other videos" if erasure_id in videos else "is not recorded"
             check.find(
-                f"tombstones/{name} names the erasure {erasure_id}, which {what}: a video is kept out that nobody erased; bring the record back, or move the tombstone away"
+                f"tombstones/{name} names the erasure {erasure_id}, which {what}: a video is kept"
+                " out that nobody erased; bring the record back, or move the tombstone away"
             )
     for erasure_id, fields in sorted(receipts.items()):
         if erasure_id not in begun:

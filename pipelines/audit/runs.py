@@ -54,12 +54,12 @@ def check_planned(
     """Every row's run began and planned it, every config_id is described, and no key is there twice. With `is_quick`:
     every run that has rows has a record and a plan, which is not read."""
     check = report["planned"]
-    # Objects first and the history after them: what is folded meanwhile moves that way.
+    # A run is recorded before its plan is. Objects first and the history after them: what is folded moves that way.
+    planned_alone = frozenset(plan_of(info.uri) for info in list_plans(output))
     recorded = {name.removesuffix(".begun") for name in _names(output, "runs", ".json")}
     if not recorded.issuperset(intake.runs.names):
         recorded |= _name_folded(report, output)
     plan_configs: dict[str, set[str]] = {}
-    planned_alone = frozenset(plan_of(info.uri) for info in list_plans(output))
     if not recorded.issuperset(planned_alone):
         recorded |= _name_folded(report, output)
     planned = (

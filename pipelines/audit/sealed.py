@@ -92,6 +92,8 @@ def check_sealed(
         config_id, history = known
         steps = None
         if found is not None:
+            if found.sha256 is not None:
+                seals.digests[name] = found.sha256
             if found.mark.seal > history.last.seal and _is_planned(output, seals, config_id, found.mark.seal):
                 seals.ahead.add(config_id)
                 continue

@@ -31,6 +31,7 @@ class Seals:
     removed    by the same: the answers, failures and deepened rows that erasures removed from them
     num_rows   by (config_id, table): rows in sealed files
     plans      that are there, of whatever config_id
+    digests    by name: sha256 of each sealed file that was read; none in a quick audit
     """
 
     records: dict[str, list[SealRecord]] = field(default_factory=lambda: defaultdict(list))
@@ -42,6 +43,7 @@ class Seals:
     removed: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     num_rows: Counter[tuple[str, str]] = field(default_factory=Counter)
     plans: list[SealPlan] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def files(self) -> dict[str, tuple[str, FileHistory]]:

@@ -45,6 +45,7 @@ _NAMES: Final[dict[str, str]] = {
     "calibrations": CALIBRATION_NAME,
     "labels": LABEL_NAME,
     "tombstones": r"[0-9a-f]{32}\.json",
+    "signatures": r"\d{8,}\.json\.gz",
     "erasures": r"[^/]+(?:/\d{6,}|\.begun)?\.json",
 }
 _OURS: Final = re.compile("|".join([r"layout\.json", *(rf"{folder}/{_NAMES[folder]}" for folder in FOLDERS)]))

@@ -24,7 +24,7 @@ HISTORY: Final = "history"
 OWN_NAMES: Final = re.compile(
     r"(?:results|failures|clips|journal|deepened|quarantine|seals|attempts|calibrations|labels)/config_id=|"
     r"(?:plans|videos|indexes)/[^/]+\.parquet$"
-    r"|reports/[^/]+\.html$|(?:runs|leases|tombstones|questions)/[^/]+\.json(?:\.gz)?$"
+    r"|reports/[^/]+\.html$|(?:runs|leases|tombstones|questions|signatures)/[^/]+\.json(?:\.gz)?$"
     r"|(?:configs|adoptions)/[^/]+\.yaml$|erasures/.+\.json$"
     r"|layout\.json$"
 )
@@ -99,6 +99,7 @@ class Layout:
     tombstones/<hash of URI>.json                                  a video that was erased and stays out
     erasures/<erasure_id>.begun.json                               digests of the videos that an erasure removes
     erasures/<erasure_id>/<n>.json, erasures/<erasure_id>.json     a file that an erasure replaces; what it did
+    signatures/<n>.json.gz                                         what an audit has signed
     layout.json                                                    partitions, time zone, types of input columns
     """
 
@@ -204,6 +205,9 @@ class Layout:
     def erasure(self, erasure_id: str) -> str:
         return join(self.root, "erasures", f"{erasure_id}.json")
 
+    def signature(self, number: int) -> str:
+        return join(self.root, "signatures", f"{number:08d}.json.gz")
+
     @property
     def partitioning(self) -> str:
         return join(self.root, "layout.json")
@@ -212,5 +216,5 @@ class Layout:
 FOLDERS: Final = (
     "results", "failures", "clips", "videos", "journal", "deepened", "quarantine", "seals", "attempts", "plans", "runs",
     "leases", "configs", "adoptions", "questions", "indexes", "reports", "calibrations", "labels", "tombstones",
-    "erasures",
+    "erasures", "signatures",
 )  # fmt: skip

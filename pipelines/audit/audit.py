@@ -43,8 +43,9 @@ MAX_PASSES: Final = 3
 
 
 def audit(output: Output, *, is_quick: bool = False, keys: Sequence[Ed25519PublicKey] = ()) -> AuditReport:
-    """Makes all checks, that of signatures where there are public `keys`; with `is_quick` those that the listing and the records of seals and runs are enough for: names,
-    sizes and counts. A sealed file is opened then only if its size is not the recorded one.
+    """Makes all checks, that of signatures where there are public `keys`; with `is_quick` those that the listing and
+    the records of seals and runs are enough for: names, sizes and counts. A sealed file is opened then only if its
+    size is not the recorded one.
 
     What is wrong with the output is in the report. Raises ObjectNotFound where there is no output, StorageError where
     storage cannot be listed.

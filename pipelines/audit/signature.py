@@ -1,12 +1,13 @@
 """Ed25519 signatures of what an audit trusts: made with a key that writers of the output do not have.
 
-`signatures/<n>.json.gz` holds the text that was signed, the signature and the public key. Keys are PEM files, as OpenSSL
-makes them. Signing needs the package `cryptography` (the extra `sign`).
+`signatures/<n>.json.gz` holds the text that was signed, the signature and the public key. Keys are PEM files, as
+OpenSSL makes them. Signing needs the package `cryptography` (the extra `sign`).
 """
 
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ def put_signature(output: Output, key: Ed25519PrivateKey, number: int, statement
 def read_signature(uri: str, data: bytes) -> Signature:
     """Raises StorageError where it is none."""
     try:
-        with gzip.GzipFile(fileobj=_reader(data)) as packed:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
             text = packed.read(MAX_STATEMENT_BYTES + 1)
         if len(text) > MAX_STATEMENT_BYTES:
             raise ValueError(f"it unpacks to more than {MAX_STATEMENT_BYTES:,} bytes")
@@ -110,12 +111,6 @@ def is_signed_by(signature: Signature, key: Ed25519PublicKey) -> bool:
 def list_signatures(output: Output) -> list[str]:
     """The URIs of all signatures, in order of their numbers."""
     return sorted(info.uri for info in output.store.list(join(output.root, "signatures")))
-
-
-def _reader(data: bytes) -> Any:
-    import io
-
-    return io.BytesIO(data)
 
 
 def _load(path: Path, parse: Callable[[bytes], Any], what: str) -> Any:

@@ -217,9 +217,9 @@ def _check_files(check: Check, output: Output, seals: Seals, statement: Mapping[
                 check.find(f"{name} has lost or changed rows that were signed, though it begins with their bytes")
     if num_anew:
         check.note(
-            f"{num_anew:,} files with {num_rows:,} signed rows were written anew since, by a seal, a merge, a deepening,"
-            " a migration or an erasure: what is in them is not signed yet. Where none of these was due, compare them"
-            " with a copy"
+            f"{num_anew:,} files with {num_rows:,} signed rows were written anew since, by a seal, a merge, a"
+            " deepening, a migration or an erasure: what is in them is not signed yet. Where none of these was due,"
+            " compare them with a copy"
         )
 
 

@@ -38,6 +38,10 @@ class _Wrong(Exception):
     """What is wrong with a record, as the rest of a sentence that begins with its name."""
 
 
+class _Unknown(Exception):
+    """What cannot be told of a record, in the same way."""
+
+
 def check_small_records(check: Check, output: Output, intake: Intake, *, is_quick: bool) -> None:
     """`intake` takes in the labels, so that each can be held against its row."""
     below = OutputNames.of(output)
@@ -55,6 +59,8 @@ def check_small_records(check: Check, output: Output, intake: Intake, *, is_quic
                 continue
             try:
                 look(name.removeprefix(f"{folder}/"), data)
+            except _Unknown as error:
+                check.note(f"{name} {error}")
             except _Wrong as error:
                 check.find(f"{name} {error}: {_BACK}")
             except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
@@ -85,6 +91,8 @@ def _look_at_config(name: str, data: bytes) -> None:
     document = yaml.safe_load(data)
     if not isinstance(document, dict):
         raise _Wrong("holds no mapping")
+    if "schema_version" not in document:
+        raise _Unknown("has no schema_version, so that its id cannot be told from what it says")
     if (id := config_id(document)) != name.removesuffix(".yaml"):
         raise _Wrong(f"was changed: what it says has the config_id {id}")
 

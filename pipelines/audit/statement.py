@@ -1,7 +1,7 @@
 """What a signature says of an output: a digest of each record, plan, label, certificate, and of what else is trusted.
 
-Records of seals hold the sha256 of each sealed file, so that who signs the records signs the rows. Records and plans are
-folded into histories in time: so what is signed is their content, and not the bytes of an object.
+Records of seals hold the sha256 of each sealed file, so that who signs the records signs the rows. Records and plans
+are folded into histories in time: so what is signed is their content, and not the bytes of an object.
 
     seals     by config_id: digests of the records of seals 0, 1, ...
     runs      by run_id: of the record of each run that has ended

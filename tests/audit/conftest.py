@@ -39,7 +39,7 @@ class Archive:
         self, root: str, units: SimpleNamespace, facts: RunFacts, inputs: Mapping[str, Any], partition_by: Sequence[str]
     ) -> None:
         self.output = Output.at(root)
-        document = {"schema_version": 2, "model": "model"}
+        self.document = document = {"schema_version": 2, "model": "model"}
         self.config_id = config_id(document)
         facts = replace(facts, config_id=self.config_id)
         self._units, self._facts, self._inputs, self._partition_by = units, facts, inputs, partition_by

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from framegate.jobs.log import logged_each_minute
 from framegate.jobs.options import JsonFile
 from framegate.jobs.printing import make_console, print_table, say, write_json
 from framegate.jobs.target import TargetName, find_target
+from framegate.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
     from framegate.pipelines.audit.report import AuditReport
@@ -26,9 +28,22 @@ def audit(
             help="Compare records with the listing; open no file that is as recorded.",
         ),
     ] = False,
+    verify: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--verify", metavar="PUBLIC_KEY", help="Compare with what was signed; may be given for several keys."
+        ),
+    ] = None,
+    sign: Annotated[
+        Path | None,
+        typer.Option(
+            "--sign", metavar="KEYFILE", help="Sign the output with this Ed25519 key, where nothing is wrong."
+        ),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Check that every row is there once and belongs there, and every file is whole. Changes nothing.
+    """Check that every row is there once and belongs there, and every file is whole. Changes nothing; --sign adds a
+    signature.
 
     Reads the whole output once, or with --quick the records and what waits for its seal. May be asked while a job
     runs, seals or erases.
@@ -46,16 +61,32 @@ def audit(
       framegate audit job.yaml
 
       framegate audit s3://index/cameras --quick --json audit.json
+
+      framegate audit s3://index/cameras --sign sign.pem
+
+      framegate audit s3://index/cameras --verify sign.pub
     """
     from framegate.pipelines.audit.audit import audit as audit_output
+    from framegate.pipelines.audit.signed import Signer, read_keys
 
+    if quick and sign is not None:
+        raise ConfigError("--sign needs the whole audit, as it vouches for every row; leave out --quick")
     found = find_target(target)
+    keys = read_keys(verify or [])
+    signer = None if sign is None else Signer(found.output, sign)
+    if signer is not None:
+        signer.read()
+        keys += [signer.public_key] if signer.has_signatures else []
     with logged_each_minute("auditing"):
-        report = audit_output(found.output, is_quick=quick)
+        report = audit_output(found.output, is_quick=quick, keys=keys)
     write_json(json_file, "audit", _rows(report))
     _print(report, found.config.uri)
     if not report.is_clean:
+        if signer is not None:
+            say("nothing was signed")
         raise typer.Exit(EXIT_FINDINGS)
+    if signer is not None:
+        say(f"signed: {signer.sign()}")
 
 
 def _rows(report: AuditReport) -> list[dict[str, Any]]:

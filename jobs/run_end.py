@@ -31,6 +31,12 @@ def end_of(summary: RunSummary, *, max_unparsed_share: float, again: str) -> Run
         return _stopped(summary.stop, left, kept, again)
     if not summary.is_complete:
         return RunEnd(exit_code=EXIT_INCOMPLETE, sentence=f"{summary.left_over}; {again}")
+    if summary.num_set_aside:
+        sentence = (
+            f"{summary.num_set_aside:,} objects of the journal were no units and are set aside in quarantine/ of the"
+            " output; what they held was asked again, or is by the next run; look at them, and move them away"
+        )
+        return RunEnd(exit_code=EXIT_INCOMPLETE, sentence=sentence, is_error=True)
     share = summary.counts.unparsed_share or 0.0
     if share > max_unparsed_share:
         sentence = (

@@ -8,7 +8,8 @@
     │   ├── CredentialsError    storage does not accept our credentials: ends the run, says nothing of any object
     │   ├── StorageFull         there is no room left to write: ends the run, too
     │   ├── UnsafeAddress       a web address, or where it leads, is none for videos: nothing is asked there
-    │   └── VersionChanged      it is another version than the one that was asked for
+    │   ├── VersionChanged      it is another version than the one that was asked for
+    │   └── DamagedUnit         an object of the journal is no unit: it is set aside, and its work is done again
     ├── VideoError              one video cannot be decoded; becomes a row in failures, the run goes on
     │   └── one subclass for each reason code below
     ├── AnotherRun              another run is at work where this one would; exit code 4
@@ -80,6 +81,10 @@ class VersionChanged(StorageError):
     """The object is there, but no longer the version that was asked for."""
 
     reason = "source_changed"
+
+
+class DamagedUnit(StorageError):
+    """An object of the journal is not what its name says."""
 
 
 class AnotherRun(FramegateError):

@@ -59,6 +59,11 @@ def uri_digest(uri: str) -> str:
     return hashlib.sha256(uri.encode()).hexdigest()[:32]
 
 
+def index_digest(uri: str, version: str, index_format: int) -> str:
+    """32 hex digits that name the index of one version of a tar shard."""
+    return hashlib.sha256(f"{uri}\n{version}\n{index_format}".encode()).hexdigest()[:32]
+
+
 @dataclass(frozen=True)
 class Packing:
     """How (video, question, clip) becomes one int64: 8 bytes instead of a tuple's 200, and sorted like the triples.

@@ -40,6 +40,7 @@ class Plan:
     videos                one row in PLANNED for each video with work left
     changes               rows in VIDEO_STATES: videos that came, were overwritten or went away since the last run
     notices               what a person should know of it, a sentence each
+    damaged               URIs of objects of the journal that are no units, which the run sets aside
     first_refused         by reason, the first video that is given up before it is read
     columns               of manifests and side files, without `input_`: their types, where any row has a value
     num_ignored_members   what tar shards hold beside videos and their side files, by extension
@@ -55,6 +56,7 @@ class Plan:
     questions: tuple[Question, ...]
     num_gone: int = 0
     notices: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
     first_refused: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, pa.DataType] = field(default_factory=dict)
     num_ignored_members: Mapping[str, int] = field(default_factory=dict)
@@ -162,7 +164,8 @@ class RunSummary:
     Beside these, `num_videos_elsewhere` with work left were for other runs that share the work.
 
     counts holds what this run stored, as storage has it after sealing. `num_lost_races` units were committed by another
-    run while this one worked on them; their rows are that run's. `stop` is why it ended early, if it did.
+    run while this one worked on them; their rows are that run's. `num_set_aside` objects of the journal were no units,
+    and are in the quarantine. `stop` is why it ended early, if it did.
     `is_sealed` is False where there was no time left to seal it all. `seal_seconds_per_unit` is what
     a unit took to seal, where the run sealed enough of them to tell. `defers`: rows that are to
     think may have been let go, as first answers come first. `phase_seconds` is how long the run was in each
@@ -182,6 +185,7 @@ class RunSummary:
     num_videos_elsewhere: int = 0
     num_videos_gone: int = 0
     num_lost_races: int = 0
+    num_set_aside: int = 0
     stop: Stop | None = None
     is_sealed: bool = True
     seal_seconds_per_unit: float | None = None

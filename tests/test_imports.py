@@ -17,6 +17,7 @@ MAX_LINES = 350
 HOMES = {
     "aiohttp": ("pipelines/store/",),
     "av": ("pipelines/decode/", "pipelines/lab/"),
+    "cryptography": ("pipelines/audit/",),
     "decord": ("pipelines/decode/", "pipelines/lab/"),
     "duckdb": ("pipelines/results/", "pipelines/lab/bench/query/"),
     "fsspec": ("pipelines/store/",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -9,10 +10,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from framegate.pipelines.audit.keys import CLIP, DEEPENED, FAILURE, RESULT, UNSEALED, KeySpool, Names, row_keys
+from framegate.pipelines.audit.keys import (
+    CLIP,
+    DEEPENED,
+    FAILURE,
+    KEY_ROW,
+    LABEL,
+    RESULT,
+    UNSEALED,
+    KeySpool,
+    Names,
+    row_keys,
+)
 from framegate.pipelines.commit.tombstones import erased_among
 from framegate.schemas.counts import SEALED_COUNTS, Counts
 from framegate.schemas.gate_reason import DEFERRED
+from framegate.schemas.keys import id_number
 
 SUMMED: Final = tuple(name for name in SEALED_COUNTS if name != "num_clips")
 """The counts of a run that are summed over files. Two files may have rows of one clip, which counts once."""
@@ -29,13 +42,15 @@ _COLUMNS: Final = {
 
 @dataclass
 class Intake:
-    """The rows that were read so far. `tombstones` are the digests of all URIs that were erased."""
+    """The rows that were read so far. `tombstones` are the digests of all URIs that were erased; `pairs` are the
+    (run_id, config_id) that have rows."""
 
     spool: KeySpool
     tombstones: frozenset[str] = frozenset()
     runs: Names = field(default_factory=Names)
     configs: Names = field(default_factory=Names)
     files: Names = field(default_factory=Names)
+    pairs: set[tuple[str, str]] = field(default_factory=set)
     num_rows: dict[int, int] = field(default_factory=lambda: dict.fromkeys(_COLUMNS, 0))
 
     def columns(self, table: int) -> list[str]:
@@ -52,6 +67,7 @@ class Intake:
         config, number = self.configs.code(config_id), -1 if table == UNSEALED else self.files.code(file)
         self.spool.add_rows(row_keys(rows, table=table, config=config, file=number, run=run))
         self.num_rows[table] += rows.num_rows
+        self.pairs |= {(self.runs.names[code], config_id) for code in np.unique(run).tolist()}
         if table in (UNSEALED, CLIP):
             return {}
         counts = _count(rows, table, run)
@@ -72,6 +88,18 @@ class Intake:
             int(code): Counts(num_deepened=int((run == code).sum()), num_deepened_tokens=int(tokens[run == code].sum()))
             for code in np.unique(run)
         }
+
+    def take_labels(self, labels: Iterable[tuple[str, str, int, str]]) -> None:
+        """(config_id, video_id, clip_index, question_hash) of labels, each of which should be of a row."""
+        keys = np.array(
+            [
+                (id_number(video), id_number(question), clip, 0, -1, -1, self.configs.code(config), LABEL, True)
+                for config, video, clip, question in labels
+            ],
+            KEY_ROW,
+        )
+        if len(keys):
+            self.spool.add_rows(keys)
 
     def num_erased(self, rows: pa.Table) -> int:
         """How many rows are of videos that were erased."""

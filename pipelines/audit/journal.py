@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import re
 
-import pyarrow as pa
-
 from framegate.pipelines.audit.intake import Intake
 from framegate.pipelines.audit.keys import UNSEALED
 from framegate.pipelines.audit.report import AuditReport
 from framegate.pipelines.audit.unknown_objects import JOURNAL_NAME, OutputNames
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.unit_format import parse_unit
+from framegate.pipelines.commit.quarantine import read_unit
 from framegate.pipelines.store.parquet import PARQUET_ERRORS
-from framegate.schemas.errors import FramegateError
-from framegate.schemas.tables import INPUT_PREFIX, JOURNAL, NEWER_COLUMNS
+from framegate.schemas.errors import DamagedUnit, FramegateError
 
 
 def check_journal(report: AuditReport, output: Output, intake: Intake, *, is_quick: bool) -> None:
@@ -37,9 +34,12 @@ def check_journal(report: AuditReport, output: Output, intake: Intake, *, is_qui
         else:
             problem = _take(report, intake, match, data, is_quick=is_quick)
             if problem:
-                check.find(f"{name} {problem}: 'framegate seal' cannot seal it; move it out of the journal")
+                check.find(f"{name} {problem}: 'framegate seal' sets it aside, and the next run asks again")
     if check.num_checked - num_missing:
         check.note(f"{check.num_checked - num_missing:,} units wait for 'framegate seal' or the end of a run")
+    for info in output.list("quarantine"):
+        check.num_checked += 1
+        check.find(f"{below.name(info.uri)} was set aside, as it is no unit: look at it, and move it out of the output")
     num_open = sum(1 for _ in output.list("attempts"))
     if num_open:
         check.note(f"{num_open:,} attempts stand open: work in progress, or work that its process died of")
@@ -47,34 +47,18 @@ def check_journal(report: AuditReport, output: Output, intake: Intake, *, is_qui
 
 def _take(report: AuditReport, intake: Intake, match: re.Match[str], data: bytes, *, is_quick: bool) -> str | None:
     """Takes in the rows of one unit. Returns what is wrong with it, or None."""
-    name, (config_id, video_id) = match.group(), match.groups()
+    name, config_id = match.group(), match[1]
     try:
-        table = parse_unit(name, data)
-        if problem := _schema_problem(table.schema):
-            return problem
+        table = read_unit(name, data)
         if is_quick:
             table = table.select(intake.columns(UNSEALED))
-        if table.column("video_id").unique().to_pylist() != [video_id]:
-            return "holds rows of another video than its name says, or none"
         erased = intake.num_erased(table)
         intake.take(table, table=UNSEALED, config_id=config_id, file=name)
+    except DamagedUnit as error:
+        return (str(error).splitlines() or [""])[0].removeprefix(f"{name} ")
     except (*PARQUET_ERRORS, FramegateError) as error:
         return f"is no whole object of a unit ({(str(error).splitlines() or [''])[0]})"
     report["erased"].num_checked += table.num_rows if intake.tombstones else 0
     if erased:
         report["erased"].find(f"{name} holds {erased:,} rows of an erased video: run 'framegate erase' for it again")
-    return None
-
-
-def _schema_problem(there: pa.Schema) -> str | None:
-    if there.equals(JOURNAL):  # most are, and comparing 50 columns one by one takes longer than reading them
-        return None
-    types = {column.name: column.type for column in there}
-    for column in JOURNAL:
-        is_missing = column.name not in types and column.name in NEWER_COLUMNS
-        if types.get(column.name) != column.type and not is_missing:
-            return f"has {types.get(column.name, 'nothing')} as {column.name}, not {column.type}"
-    for column in types:
-        if column not in JOURNAL.names and not column.startswith(INPUT_PREFIX):
-            return f"has a column {column} that is neither ours nor of a manifest ({INPUT_PREFIX}*)"
     return None

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 
 from framegate.schemas.keys import id_number, id_numbers, id_text
 
-RESULT, FAILURE, UNSEALED, CLIP, DEEPENED = 0, 1, 2, 3, 4
-TABLE_NAMES: Final = ("results", "failures", "the journal", "clips", "results, where it was deepened,")
+RESULT, FAILURE, UNSEALED, CLIP, DEEPENED, LABEL = 0, 1, 2, 3, 4, 5
+TABLE_NAMES: Final = ("results", "failures", "the journal", "clips", "results, where it was deepened,", "labels")
 """The table that a row is in, by the numbers above. A row that was deepened is one of the run that did so, too."""
 
 KEY_ROW: Final = np.dtype(
@@ -150,13 +150,22 @@ class KeySpool:
 
 def doubled(rows: np.ndarray) -> Iterator[tuple[np.void, np.void]]:
     """Each sealed row with the next one of the same key, where there is one. The attempts of an answer are 0."""
-    sealed = rows[(rows["table"] != UNSEALED) & (rows["table"] != DEEPENED)]
+    sealed = rows[~np.isin(rows["table"], (UNSEALED, DEEPENED, LABEL))]
     names = ("attempts", "question", "has_question", "clip", "video", "config", "table")
     ordered = sealed[np.lexsort([sealed[name] for name in names])]
     if len(ordered):
         same = np.logical_and.reduce([ordered[name][1:] == ordered[name][:-1] for name in names])
         for place in np.flatnonzero(same):
             yield ordered[place], ordered[place + 1]
+
+
+def unmatched_labels(rows: np.ndarray) -> Iterator[np.void]:
+    """The keys of labels that no answer has, sealed or not."""
+    names = ["config", "video", "clip", "question"]
+    labels = rows[rows["table"] == LABEL]
+    if len(labels):
+        answers = {tuple(row) for row in rows[np.isin(rows["table"], (RESULT, UNSEALED))][names].tolist()}
+        yield from (label for label in labels if tuple(label[names].tolist()) not in answers)
 
 
 def unplanned(rows: np.ndarray, plans: np.ndarray, spool: KeySpool) -> Iterator[np.void]:

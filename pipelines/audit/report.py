@@ -13,10 +13,13 @@ CHECKS: Final[dict[str, str]] = {
     "counts": "what a finished run says that it wrote is there",
     "sealed_files": "every sealed file is named by a seal, whole, and as it was sealed",
     "schema": "every sealed file has the columns that it should have",
+    "layout": "layout.json is there, and says what the seals and their files say",
+    "records": "every record, plan, label and certificate is whole, and what its name says",
     "journal": "every unit that waits for its seal is whole and well named",
-    "erased": "nothing is left of a video that was erased",
-    "strays": "nothing lies below the output that does not belong there",
+    "erased": "nothing is left of a video that was erased, and every tombstone is of an erasure",
+    "strays": "nothing lies below the output that does not belong there, hidden or not",
     "uploads": "no upload was begun and left open",
+    "signed": "what was signed is as it was signed; with --verify alone",
 }
 """The name of each check, and what is true where it finds nothing. Names are stable: alerts may use them."""
 

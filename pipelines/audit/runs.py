@@ -12,12 +12,22 @@ from typing import Any
 import numpy as np
 
 from framegate.pipelines.audit.intake import SUMMED, Intake
-from framegate.pipelines.audit.keys import CLIP, FAILURE, RESULT, TABLE_NAMES, doubled, key_text, unplanned
+from framegate.pipelines.audit.keys import (
+    CLIP,
+    FAILURE,
+    RESULT,
+    TABLE_NAMES,
+    doubled,
+    key_text,
+    unmatched_labels,
+    unplanned,
+)
 from framegate.pipelines.audit.planned import name_plans, take_plans
 from framegate.pipelines.audit.report import AuditReport
-from framegate.pipelines.audit.sealed import Seals
+from framegate.pipelines.audit.seals import Seals
 from framegate.pipelines.audit.unknown_objects import OutputNames
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.plan_history import list_plans, plan_of
 from framegate.pipelines.commit.run_history import read_folded
 from framegate.pipelines.commit.runs import ENDED, has_books, read_runs
 from framegate.pipelines.commit.seal_log import SealRecord
@@ -38,15 +48,28 @@ def note_sealed_runs(intake: Intake, seals: Seals) -> None:
             intake.runs.code(run_id)
 
 
-def check_planned(report: AuditReport, output: Output, intake: Intake, *, is_quick: bool) -> None:
+def check_planned(
+    report: AuditReport, output: Output, runs: Mapping[str, Mapping[str, Any]], intake: Intake, *, is_quick: bool
+) -> None:
     """Every row's run began and planned it, every config_id is described, and no key is there twice. With `is_quick`:
     every run that has rows has a record and a plan, which is not read."""
     check = report["planned"]
-    # Objects first and the history after them: what is folded meanwhile moves that way.
+    # A run is recorded before its plan is. Objects first and the history after them: what is folded moves that way.
+    planned_alone = frozenset(plan_of(info.uri) for info in list_plans(output))
     recorded = {name.removesuffix(".begun") for name in _names(output, "runs", ".json")}
     if not recorded.issuperset(intake.runs.names):
         recorded |= _name_folded(report, output)
-    planned = name_plans(report, output, intake) if is_quick else take_plans(report, output, intake)
+    plan_configs: dict[str, set[str]] = {}
+    if not recorded.issuperset(planned_alone):
+        recorded |= _name_folded(report, output)
+    planned = (
+        name_plans(report, output, intake) if is_quick else take_plans(report, output, intake, configs=plan_configs)
+    )
+    for run_id in sorted(_should_have_plan(runs) - planned - planned_alone - set(intake.runs.names)):
+        if run_id not in name_plans(report, output, intake, folded=True):
+            check.find(
+                f"run {run_id!r} had videos to do, and plans/{run_id}.parquet is missing: bring it back from a copy"
+            )
     for config_id in sorted(set(intake.configs.names) - _names(output, "configs", ".yaml")):
         check.find(f"configs/{config_id}.yaml is missing, so that nobody knows what its rows were asked with")
     known = []
@@ -57,6 +80,14 @@ def check_planned(report: AuditReport, output: Output, intake: Intake, *, is_qui
             known.append(code)
         else:
             check.find(f"run {run_id!r} wrote rows, and plans/{run_id}.parquet is missing or cannot be read")
+    for run_id, config_id in sorted(intake.pairs):
+        if run_id in plan_configs and config_id not in plan_configs[run_id]:
+            check.find(
+                f"rows of run {run_id!r} lie under config_id {config_id}, and it planned"
+                f" {', '.join(sorted(plan_configs[run_id]))}: they were moved there; bring both back from a copy"
+            )
+    for run_id in sorted(planned_alone - recorded):
+        check.find(f"plans/{run_id}.parquet is of no run that is recorded: move it elsewhere, or bring the record back")
     if is_quick:
         check.num_checked = len(intake.runs.names)
         return
@@ -64,8 +95,14 @@ def check_planned(report: AuditReport, output: Output, intake: Intake, *, is_qui
     _check_keys(report, intake, np.array(known, np.int32))
 
 
+def _should_have_plan(runs: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """The runs that came to their end with something to do. One that broke off may have no plan yet."""
+    return {run_id for run_id, run in runs.items() if run.get("num_videos") and run["state"] in ("complete", "stopped")}
+
+
 def _check_keys(report: AuditReport, intake: Intake, known: np.ndarray) -> None:
     unique = {RESULT: report["unique_results"], FAILURE: report["unique_failures"], CLIP: report["unique_clips"]}
+    are_all_read = not (report["sealed_files"].num_findings or report["schema"].num_findings)
     for table, check in unique.items():
         check.num_checked = intake.num_rows[table]
     for rows, plans in intake.spool.parts():
@@ -74,6 +111,11 @@ def _check_keys(report: AuditReport, intake: Intake, known: np.ndarray) -> None:
             files = sorted({intake.files.names[place] for place in (row["file"], other["file"])})
             unique[int(row["table"])].find(
                 f"{key_text(row)} of config_id {config_id} stands twice, in {' and '.join(files)}"
+            )
+        for row in unmatched_labels(rows) if are_all_read else ():
+            config_id = intake.configs.names[row["config"]]
+            report["records"].find(
+                f"a label of config_id {config_id} is of no answer: {key_text(row)}; move it elsewhere"
             )
         for row in unplanned(rows[np.isin(rows["run"], known)], plans, intake.spool):
             run_id = intake.runs.names[row["run"]]

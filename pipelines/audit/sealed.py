@@ -1,6 +1,6 @@
-"""Sealed files against the records of their seals, and against the erasures that replaced them since.
+"""Sealed files against the records of their seals (`audit.seals`), and against the erasures that replaced them since.
 
-`read_seals` says what is sealed. `check_sealed` reads every file below results/, failures/ and clips/, and
+`check_sealed` reads every file below results/, failures/ and clips/, and
 takes in its rows.
 """
 
@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from framegate.pipelines.audit.file_history import FileHistory, Histories, read_histories, read_history
+from framegate.pipelines.audit.file_history import Histories, read_histories
 from framegate.pipelines.audit.found_file import (
     ChangedMeanwhile,
     FoundFile,
@@ -27,7 +26,9 @@ from framegate.pipelines.audit.found_file import (
 )
 from framegate.pipelines.audit.intake import Intake
 from framegate.pipelines.audit.keys import CLIP, FAILURE, RESULT
+from framegate.pipelines.audit.moments import find_future
 from framegate.pipelines.audit.report import AuditReport, Check
+from framegate.pipelines.audit.seals import Seals
 from framegate.pipelines.audit.unknown_objects import SEALED_NAME, OutputNames
 from framegate.pipelines.commit.growth import Mark
 from framegate.pipelines.commit.output import Output
@@ -37,93 +38,13 @@ from framegate.pipelines.erase.records import Replacement
 from framegate.pipelines.store import ObjectInfo, Store
 from framegate.pipelines.store.parquet import PARQUET_ERRORS
 from framegate.schemas.counts import Counts
-from framegate.schemas.errors import CredentialsError, FramegateError, StorageError
+from framegate.schemas.errors import CredentialsError, FramegateError
 from framegate.schemas.tables import CLIPS, CONFIG_ID, FAILURES, INPUT_PREFIX, NEWER_COLUMNS, RESULTS
 
 SEALED_TABLES: Final = {"results": (RESULT, RESULTS), "failures": (FAILURE, FAILURES), "clips": (CLIP, CLIPS)}
 _BATCH_ROWS: Final = 100_000
 _CHUNK_BYTES: Final = 8 * 2**20
 _AS_NUMBERS: Final = ["video_id", "question_hash", "clip_policy", "run_id", "video_uri"]  # few words, many rows
-
-
-@dataclass
-class Seals:
-    """What was sealed at one moment.
-
-    records    by config_id, in order of the seals
-    pending    (config_id, seal) that had a plan and no record
-    unsure     config_ids of which a file is missing or cannot be read, so that nothing can be counted
-    unknown    of those: whose records cannot be read at all
-    ahead      config_ids of which a seal without a record has written to a file
-    found      by (config_id, run_id): the SUMMED counts of the rows in sealed files
-    removed    by the same: the answers, failures and deepened rows that erasures removed from them
-    num_rows   by (config_id, table): rows in sealed files
-    """
-
-    records: dict[str, list[SealRecord]] = field(default_factory=lambda: defaultdict(list))
-    pending: set[tuple[str, int]] = field(default_factory=set)
-    unsure: set[str] = field(default_factory=set)
-    unknown: set[str] = field(default_factory=set)
-    ahead: set[str] = field(default_factory=set)
-    found: dict[tuple[str, str], Counts] = field(default_factory=lambda: defaultdict(Counts))
-    removed: dict[tuple[str, str], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    num_rows: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-    @property
-    def files(self) -> dict[str, tuple[str, FileHistory]]:
-        """config_id and history of each file that should be there, by its name below the output."""
-        return {
-            uri: (config_id, history)
-            for config_id, records in self.records.items()
-            for uri, history in read_histories(records).items()
-        }
-
-    @property
-    def merged(self) -> set[str]:
-        """The names of files whose rows are in others, and that should be gone."""
-        return {file.uri for records in self.records.values() for record in records for file in record.merged}
-
-    def remove(self, config_id: str, removed: Mapping[str, Mapping[str, int]]) -> None:
-        for run_id, numbers in removed.items():
-            self.removed[config_id, run_id].update(numbers)
-
-
-def read_seals(report: AuditReport, output: Output) -> Seals:
-    """The records of all seals."""
-    seals, check = Seals(), report["sealed_files"]
-    folders = {info.uri.rsplit("/", 2)[-2] for info in output.list("seals")}
-    for config_id in sorted(folder.removeprefix("config_id=") for folder in folders):
-        log = SealLog(output, config_id)
-        names = list(log.numbers())
-        if (folded := read_history(check, log, config_id)) is None:
-            seals.unsure.add(config_id)
-            seals.unknown.add(config_id)
-            continue
-        seals.records[config_id] += folded
-        recorded = sorted(number for number, is_record in names if is_record and number >= len(folded))
-        for number in range(len(folded), recorded[-1] + 1 if recorded else 0):
-            try:
-                record = log.read_record(number)
-            except CredentialsError:
-                raise
-            except StorageError as error:
-                check.find(str(error))
-                seals.unsure.add(config_id)
-                continue
-            if record is None:
-                check.find(
-                    f"the record of seal {number} of config_id {config_id} is missing, though there is one of seal"
-                    f" {recorded[-1]}: bring {output.layout.seal_record(config_id, number)} back from a copy"
-                )
-                seals.unsure.add(config_id)
-            else:
-                seals.records[config_id].append(record)
-        for number in {n for n, is_record in names if not is_record and n >= len(folded)} - set(recorded):
-            seals.pending.add((config_id, number))
-            check.note(
-                f"seal {number} of config_id {config_id} is under way, or broke off: 'framegate seal' completes it"
-            )
-    return seals
 
 
 def check_sealed(
@@ -147,6 +68,8 @@ def check_sealed(
         seen.add(name)
         check.num_checked += 1
         known = expected.get(name)
+        if known is not None and (late := find_future(known[1].last.file.bounds.get("written_at", (None, None))[1])):
+            check.find(f"{name} has rows whose written_at {late}: compare it with a copy")
         if known is None:
             if sentence := _why_not_counted(output, seals, name, info):
                 check.note(sentence)
@@ -169,6 +92,8 @@ def check_sealed(
         config_id, history = known
         steps = None
         if found is not None:
+            if found.sha256 is not None:
+                seals.digests[name] = found.sha256
             if found.mark.seal > history.last.seal and _is_planned(output, seals, config_id, found.mark.seal):
                 seals.ahead.add(config_id)
                 continue

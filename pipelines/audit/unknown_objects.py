@@ -1,14 +1,11 @@
-"""Objects below an output whose names are unknown, and what writers that were killed left half done.
+"""Objects below an output whose names are unknown, and uploads that were left half done.
 
 Only names are looked at, not what is in an object.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +15,7 @@ from framegate.pipelines.commit.first_asked import NAME as FIRST_ASKED_NAME
 from framegate.pipelines.commit.labels import NAME as LABEL_NAME
 from framegate.pipelines.commit.layout import FOLDERS, TOGETHER
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.quarantine import NAME as QUARANTINE_NAME
 
 _ID: Final = "[0-9a-f]{16}"
 _UNIT: Final = r"\d{7,}-(?:\d{7,}-[0-9a-f]{12}|undecoded-\d+)"
@@ -32,6 +30,7 @@ _NAMES: Final[dict[str, str]] = {
     "clips": r".+\.parquet",
     "journal": r".+",
     "deepened": r".+",
+    "quarantine": QUARANTINE_NAME,
     "videos": r"\d{8,}(?:\.all)?\.parquet",
     "seals": rf"config_id={_ID}/(?:\d{{8,}}\.(?:plan\.parquet|json)|history\.json\.gz)",
     "attempts": rf"config_id={_ID}/{_ID}/(?:decode(?:-\d+-of-\d+)?|{_UNIT}|{_TOGETHER})/{_RUN}-\d{{4,}}",
@@ -46,11 +45,10 @@ _NAMES: Final[dict[str, str]] = {
     "calibrations": CALIBRATION_NAME,
     "labels": LABEL_NAME,
     "tombstones": r"[0-9a-f]{32}\.json",
+    "signatures": r"\d{8,}\.json\.gz",
     "erasures": r"[^/]+(?:/\d{6,}|\.begun)?\.json",
 }
 _OURS: Final = re.compile("|".join([r"layout\.json", *(rf"{folder}/{_NAMES[folder]}" for folder in FOLDERS)]))
-_TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{32}|\.framegate-probe-[0-9a-f]{32}")
-_OLD_SECONDS: Final = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -72,23 +70,19 @@ class OutputNames:
         raise ValueError(f"{uri} does not lie below {self.prefixes[-1]}")
 
 
-def check_unknown_objects(check: Check, output: Output, *, now: Callable[[], float] = time.time) -> None:
-    """Every object has a name that the layout knows. Hidden files of local writers that were killed are noted."""
+def is_ours(name: str) -> bool:
+    """Whether an object below the output has a name that Framegate gives."""
+    return _OURS.fullmatch(name) is not None
+
+
+def check_unknown_objects(check: Check, output: Output) -> None:
+    """Every object that listings show has a name that the layout knows."""
     below = OutputNames.of(output)
     for info in output.store.list(output.root):
         check.num_checked += 1
         name = below.name(info.uri)
-        if not _OURS.fullmatch(name):
+        if not is_ours(name):
             check.find(f"{name} ({info.size_bytes:,} bytes) is no name that Framegate gives: move it elsewhere")
-    num_temporary, size_bytes = 0, 0
-    for size, modified in _temporaries(output):
-        if modified < now() - _OLD_SECONDS:
-            num_temporary, size_bytes = num_temporary + 1, size_bytes + size
-    if num_temporary:
-        check.note(
-            f"{num_temporary:,} hidden temporary files ({size_bytes:,} bytes), older than a day, are of writers that"
-            " were killed: no reader sees them, and they may be deleted"
-        )
 
 
 def check_uploads(check: Check, output: Output) -> None:
@@ -100,17 +94,3 @@ def check_uploads(check: Check, output: Output) -> None:
             f"an upload of {below.name(upload.uri)} is open since {upload.started:%Y-%m-%d %H:%M}"
             f" (id {upload.upload_id}): Framegate begins none; abort it"
         )
-
-
-def _temporaries(output: Output) -> Iterator[tuple[int, float]]:
-    """Size and time of each hidden temporary file. Only a local disk has such files."""
-    fs, path = output.store.filesystem(output.root)
-    if "file" not in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
-        return
-    for folder, _, names in os.walk(path):
-        for name in filter(_TEMPORARY.fullmatch, names):
-            try:
-                found = os.stat(os.path.join(folder, name))
-            except FileNotFoundError:  # its writer is alive and has renamed it
-                continue
-            yield found.st_size, found.st_mtime

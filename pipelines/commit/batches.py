@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from framegate.pipelines.commit.journal_reader import JournalReader, compact, seal_rows, without_video
 from framegate.pipelines.commit.partition import partitions
-from framegate.pipelines.commit.seal_log import JournalObject
+from framegate.pipelines.commit.seal_plan import JournalObject
 from framegate.pipelines.commit.sealed_columns import NO_INPUTS, Inputs, fit_inputs, sealed_schema
 from framegate.pipelines.commit.sealed_parquet import (
     ROW_GROUP_ROWS,

@@ -29,7 +29,8 @@ import pyarrow.parquet as pq
 from framegate.pipelines.commit.file_writer import Brought, FileWriter
 from framegate.pipelines.commit.growth import merge_sorted
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal_log import FileName, SealPlan, SealRecord
+from framegate.pipelines.commit.seal_log import SealRecord
+from framegate.pipelines.commit.seal_plan import FileName, SealPlan
 from framegate.pipelines.commit.sealed_answers import SealedAnswers
 from framegate.pipelines.commit.sealed_columns import SCHEMAS, Inputs, align, common_schema, is_of_this_version
 from framegate.pipelines.commit.sealed_file import SealedFile

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from framegate.pipelines.commit.completion import Changes, Completions
 from framegate.pipelines.commit.growth import Mark, encode_marked, groups_of_last_seal, grow
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal_log import FileName, SealLog, SealPlan
+from framegate.pipelines.commit.seal_log import SealLog
+from framegate.pipelines.commit.seal_plan import FileName, SealPlan
 from framegate.pipelines.commit.sealed_columns import SCHEMAS, Inputs, bring_up, sealed_schema
 from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.commit.sealed_parquet import counted_columns, take_sealed

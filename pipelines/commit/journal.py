@@ -17,11 +17,12 @@ import pyarrow as pa
 from framegate.pipelines.commit.deepened_rows import DEEPENED_KIND
 from framegate.pipelines.commit.layout import UNIT_ENDING, Layout
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.unit_format import encode_unit, parse_unit
+from framegate.pipelines.commit.quarantine import read_unit, set_aside_damaged
+from framegate.pipelines.commit.unit_format import encode_unit
 from framegate.pipelines.commit.unit_rows import RunFacts, journal_table
 from framegate.pipelines.failpoints import reach
 from framegate.schemas.counts import Counts
-from framegate.schemas.errors import ObjectNotFound
+from framegate.schemas.errors import DamagedUnit, ObjectNotFound
 from framegate.schemas.gate_reason import DEFERRED
 from framegate.schemas.qa import Answer
 from framegate.schemas.unit import AnsweredUnit, DecodedUnit
@@ -89,11 +90,23 @@ def commit_unit(output: Output, unit: AnsweredUnit, facts: RunFacts, *, written_
     reach("commit.after" if unit.wanted is None else "deepen.committed")
     # The bytes hold the run and the time: where the same ones are there, our request succeeded and its reply was lost.
     if not put.is_ours:
-        known = read_receipt(output, unit, facts)
+        known = _read_or_replace(output, unit, facts, table)
         if known is not None:
             return known
     receipt = receipt_of(table, unit, created=put.is_ours)
     return replace(receipt, unparsed_samples=_unparsed_samples(unit)) if receipt.num_unparsed else receipt
+
+
+def _read_or_replace(output: Output, unit: AnsweredUnit, facts: RunFacts, table: pa.Table) -> Receipt | None:
+    """The receipt of the unit that has the name, if it is one; else it is set aside, and the rows take its place."""
+    try:
+        return read_receipt(output, unit, facts)
+    except DamagedUnit:
+        uri = unit_uri(output.layout, unit, facts.config_id)
+        set_aside_damaged(output, (uri,))
+        if output.store.put_once(uri, encode_unit(table)).is_ours:
+            return receipt_of(table, unit, created=True)
+        return read_receipt(output, unit, facts)
 
 
 def commit_deepened(output: Output, config_id: str, rows: pa.Table) -> None:
@@ -129,10 +142,10 @@ def _sample(answer: Answer) -> str:
 
 
 def read_receipt(output: Output, unit: DecodedUnit | AnsweredUnit, facts: RunFacts) -> Receipt | None:
-    """The receipt of a unit that is in the journal already, by this run or another, or None."""
+    """The receipt of a unit that is in the journal already, by this run or another, or None. Raises DamagedUnit."""
     uri = unit_uri(output.layout, unit, facts.config_id)
     try:
-        table = parse_unit(uri, output.store.read(uri))
+        table = read_unit(uri, output.store.read(uri))
     except ObjectNotFound:
         return None
     return receipt_of(table, unit, created=table.column("run_id")[0].as_py() == facts.run_id)

@@ -14,16 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from framegate.pipelines.commit.input_types import cast_input, common_type
-from framegate.pipelines.commit.seal_log import JournalObject
-from framegate.pipelines.commit.unit_format import parse_unit
+from framegate.pipelines.commit.layout import is_unit
+from framegate.pipelines.commit.quarantine import read_unit, set_aside
+from framegate.pipelines.commit.seal_plan import JournalObject
 from framegate.pipelines.store import Store, join
-from framegate.pipelines.store.parquet import NOT_OURS
-from framegate.schemas.errors import StorageError
+from framegate.schemas.errors import DamagedUnit, StorageError
 from framegate.schemas.tables import INPUT_PREFIX, JOURNAL, NEWER_COLUMNS
 
 _READ_AT_ONCE: Final = 128
 _READERS: Final = 2  # most of a read is native code without the GIL; a third reader found nothing left to do
-_CURE: Final = f"{NOT_OURS} Move it away, and its unit is done again"
 _TEXTS_OF_ONE_ROW: Final = ("thinking_text",)
 
 
@@ -38,12 +37,15 @@ class JournalReader:
         return join(self._folder, name)
 
     def list(self) -> Iterator[tuple[str, int]]:
-        """(name, size in bytes) of every object, in order of the names."""
+        """(name, size in bytes) of every object with the name of a unit, in order of the names."""
         for info in self._store.list(self._folder):
-            yield "/".join(info.uri.rsplit("/", 2)[-2:]), info.size_bytes
+            parts = info.uri.rsplit("/", 3)
+            if is_unit(name := "/".join(parts[-2:])) and parts[-3].startswith("config_id="):
+                yield name, info.size_bytes
 
     def read(self, names: Sequence[str]) -> Iterator[tuple[JournalObject, pa.Table]]:
-        """Objects with their rows, in the order given; objects that do not exist are left out."""
+        """Objects with their rows, in the order given; those that do not exist are left out, and those that are no
+        units are set aside (`commit.quarantine`)."""
         with ThreadPoolExecutor(_READERS) as pool:
             groups = [names[n : n + _READ_AT_ONCE] for n in range(0, len(names), _READ_AT_ONCE)]
             for some in pool.map(self._read_some, groups):
@@ -55,7 +57,11 @@ class JournalReader:
             if data is None:
                 continue
             digest = hashlib.sha256(data).hexdigest()
-            rows = parse_unit(self.uri(name), data, cure=_CURE)
+            try:
+                rows = read_unit(self.uri(name), data)
+            except DamagedUnit:  # the run goes on without it: its books tell, and an audit names it
+                set_aside(self._store, self.uri(name), data)
+                continue
             found.append((JournalObject(name=name, size_bytes=len(data), sha256=digest), rows))
         return found
 

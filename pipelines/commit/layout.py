@@ -22,9 +22,9 @@ HISTORY: Final = "history"
 """A name that no run can have: what would be its plan holds those of all runs that are long over."""
 
 OWN_NAMES: Final = re.compile(
-    r"(?:results|failures|clips|journal|deepened|seals|attempts|calibrations|labels)/config_id=|"
+    r"(?:results|failures|clips|journal|deepened|quarantine|seals|attempts|calibrations|labels)/config_id=|"
     r"(?:plans|videos|indexes)/[^/]+\.parquet$"
-    r"|reports/[^/]+\.html$|(?:runs|leases|tombstones|questions)/[^/]+\.json(?:\.gz)?$"
+    r"|reports/[^/]+\.html$|(?:runs|leases|tombstones|questions|signatures)/[^/]+\.json(?:\.gz)?$"
     r"|(?:configs|adoptions)/[^/]+\.yaml$|erasures/.+\.json$"
     r"|layout\.json$"
 )
@@ -32,6 +32,38 @@ OWN_NAMES: Final = re.compile(
 
 UNIT_ENDING: Final = ".arrow.zst"
 """Of a journal object's name (`unit_format`). Earlier versions wrote Parquet, and named it so."""
+
+SEALED_TABLES: Final = ("results", "failures", "clips")
+
+ID: Final = "[0-9a-f]{16}"
+UNIT: Final = r"[0-9]{7,}-(?:[0-9]{7,}-[0-9a-f]{12}|undecoded-[0-9]+)"
+"""A unit's name below its video's folder, without an ending."""
+
+UNIT_ENDINGS: Final = r"\.(?:arrow\.zst|parquet)"
+_UNIT_NAME: Final = re.compile(f"{ID}/{UNIT}{UNIT_ENDINGS}")
+_PARTITION: Final = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*=[^/\x00]+(?:/(?!$)|$))*")
+_SEALED_NAME: Final = re.compile(
+    rf"({'|'.join(SEALED_TABLES)})/config_id=({ID})/((?:[^/]+=[^/]*/)*)([0-9]{{8,}})\.parquet"
+)
+
+
+def is_unit(name: str) -> bool:
+    """Whether a name below the journal of a config_id, `<video_id>/<unit>.arrow.zst`, is one that a unit can have."""
+    return _UNIT_NAME.fullmatch(name) is not None
+
+
+def is_partition(text: str) -> bool:
+    """Whether folders below `config_id=` are those of a partition; empty where there are none."""
+    return _PARTITION.fullmatch(text) is not None
+
+
+def split_sealed(name: str) -> tuple[str, str, str, int] | None:
+    """(table, config_id, partition, number) of a sealed file, by its name below the output; None where it has none."""
+    match = _SEALED_NAME.fullmatch(name)
+    if match is None:
+        return None
+    table, config_id, folders, number = match.groups()
+    return table, config_id, folders.rstrip("/"), int(number)
 
 
 @dataclass(frozen=True)
@@ -44,6 +76,7 @@ class Layout:
     clips/config_id=<id>/[<partition>=<value>/]<seal>.parquet      sealed clips: a picture of each
     journal/config_id=<id>/<video_id>/<unit>.arrow.zst             one object per unit, until it is sealed
     deepened/config_id=<id>/<video_id>/<unit>.arrow.zst            the same of rows that were deepened
+    quarantine/config_id=<id>/<video_id>/<unit>-<time>-<digest>    what lay among these and is no unit
     seals/config_id=<id>/<seal>.plan.parquet                       which journal objects a seal is made of, and to
                                                                    which files they go
     seals/config_id=<id>/<seal>.json                               what it wrote; it is complete
@@ -66,6 +99,7 @@ class Layout:
     tombstones/<hash of URI>.json                                  a video that was erased and stays out
     erasures/<erasure_id>.begun.json                               digests of the videos that an erasure removes
     erasures/<erasure_id>/<n>.json, erasures/<erasure_id>.json     a file that an erasure replaces; what it did
+    signatures/<n>.json.gz                                         what an audit has signed
     layout.json                                                    partitions, time zone, types of input columns
     """
 
@@ -171,13 +205,16 @@ class Layout:
     def erasure(self, erasure_id: str) -> str:
         return join(self.root, "erasures", f"{erasure_id}.json")
 
+    def signature(self, number: int) -> str:
+        return join(self.root, "signatures", f"{number:08d}.json.gz")
+
     @property
     def partitioning(self) -> str:
         return join(self.root, "layout.json")
 
 
 FOLDERS: Final = (
-    "results", "failures", "clips", "videos", "journal", "deepened", "seals", "attempts", "plans", "runs", "leases",
-    "configs", "adoptions", "questions", "indexes", "reports", "calibrations", "labels", "tombstones",
-    "erasures",
+    "results", "failures", "clips", "videos", "journal", "deepened", "quarantine", "seals", "attempts", "plans", "runs",
+    "leases", "configs", "adoptions", "questions", "indexes", "reports", "calibrations", "labels", "tombstones",
+    "erasures", "signatures",
 )  # fmt: skip

@@ -20,7 +20,8 @@ import pyarrow as pa
 from framegate.pipelines.commit.fixed import FILE_FORMAT, fix_format, read_fixed
 from framegate.pipelines.commit.input_types import parse_types
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal_log import FileName, SealLog, SealPlan, files_of
+from framegate.pipelines.commit.seal_log import SealLog, files_of
+from framegate.pipelines.commit.seal_plan import FileName, SealPlan
 from framegate.pipelines.commit.sealed_columns import Inputs, is_of_this_version, is_up_to_date, sealed_schema
 from framegate.pipelines.commit.sealed_file import SealedFile, columns_digest
 from framegate.pipelines.store import join

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from framegate.pipelines.commit.batches import count_outputs
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal_log import FileName
+from framegate.pipelines.commit.seal_plan import FileName
 from framegate.pipelines.commit.sealed_columns import Inputs, can_hold, sealed_schema
 from framegate.pipelines.commit.sealed_file import SealedFile, columns_digest
 from framegate.pipelines.store import join

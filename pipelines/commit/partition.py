@@ -47,7 +47,7 @@ _TAKEN: Final = frozenset(name.lower() for name in (CONFIG_ID.name, *RESULTS.nam
 
 def check_partition_by(partition_by: Sequence[str]) -> None:
     """Raises ConfigError where an entry cannot name a folder that every SQL engine reads as a column of its own."""
-    folders = [_folder(entry) for entry in partition_by]
+    folders = [folder_of(entry) for entry in partition_by]
     for entry, folder in zip(partition_by, folders, strict=True):
         where = f"output.partition_by: '{entry}'"
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", folder):
@@ -105,7 +105,7 @@ def partitions(rows: pa.Table, partition_by: Sequence[str]) -> tuple[list[str], 
     names = [""]
     for entry in partition_by:
         values, numbers = _values(rows, entry)
-        parts = [f"{_folder(entry.partition('@')[0])}={value}" for value in values]
+        parts = [f"{folder_of(entry.partition('@')[0])}={value}" for value in values]
         used, codes = np.unique(codes * len(parts) + numbers, return_inverse=True)
         names = ["/".join(filter(None, (names[n // len(parts)], parts[n % len(parts)]))) for n in used.tolist()]
     if not rows.num_rows:
@@ -148,7 +148,8 @@ def split_entry(entry: str) -> tuple[str, str | None]:
     return (name, part) if name and part in TIME_PARTS else (entry, None)
 
 
-def _folder(entry: str) -> str:
+def folder_of(entry: str) -> str:
+    """The folder's name that an entry of `output.partition_by` stands for."""
     name, part = split_entry(entry)
     return f"{name}_{part}" if part else name
 

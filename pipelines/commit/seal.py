@@ -71,8 +71,9 @@ from framegate.pipelines.commit.migrate import choose_lacking, choose_outdated
 from framegate.pipelines.commit.open_files import OpenFiles
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
-from framegate.pipelines.commit.seal_log import SealLog, SealPlan, SealRecord, files_of
+from framegate.pipelines.commit.seal_log import SealLog, SealRecord, files_of
 from framegate.pipelines.commit.seal_outcome import Sealed
+from framegate.pipelines.commit.seal_plan import SealPlan
 from framegate.pipelines.commit.seal_remover import SealRemover
 from framegate.pipelines.commit.seal_writer import SealWriter, read_planned
 from framegate.pipelines.commit.sealed_columns import Inputs
@@ -173,10 +174,7 @@ class _Sealer:
         """Completes the last plan, and each one that is created after it."""
         sealed = Sealed()
         # Where there is a plan, all seals before it are complete, and so are those in the history.
-        numbers = [number for number, _ in self._log.numbers()]
-        num_folded = len(self._log.read_history())
-        self.num_seals = max([*numbers, num_folded])
-        self._has_leftovers = min(numbers, default=num_folded) < num_folded  # of a sealer that died as it folded
+        self.num_seals, self._has_leftovers = self._log.find_last()  # leftovers: of a sealer that died as it folded
         while plan := self._log.read_plan(self.num_seals):
             was_recorded = self._log.read_record(plan.seal) is not None
             record = self._complete(plan, None)

@@ -8,128 +8,24 @@ in which order a sealer creates them. Of seals that are complete, the records ar
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import pyarrow as pa
-
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_history import fold, read_documents
+from framegate.pipelines.commit.seal_plan import SealPlan
 from framegate.pipelines.commit.sealed_answers import SealedAnswers
 from framegate.pipelines.commit.sealed_file import SealedFile
 from framegate.pipelines.failpoints import reach
-from framegate.pipelines.store.parquet import NOT_OURS, encode_parquet, parse_parquet
+from framegate.pipelines.store.parquet import NOT_OURS
 from framegate.schemas.counts import SEALED_COUNTS, Counts
 from framegate.schemas.errors import ObjectNotFound, StorageError
 
-_PLAN_KEY: Final = b"framegate"
-_PLAN: Final = pa.schema(
-    [
-        pa.field("name", pa.string(), nullable=False),
-        pa.field("size_bytes", pa.int64(), nullable=False),
-        pa.field("sha256", pa.string(), nullable=False),
-    ]
-)
-
-
-@dataclass(frozen=True, kw_only=True, order=True, slots=True)
-class JournalObject:
-    """One object of a plan. `name` is relative to the journal of its config_id: `<video_id>/<unit>.arrow.zst`."""
-
-    name: str
-    size_bytes: int
-    sha256: str
-
-    @property
-    def video_id(self) -> str:
-        return self.name.partition("/")[0]
-
-
-@dataclass(frozen=True, kw_only=True, order=True, slots=True)
-class FileName:
-    """A sealed file of one config_id. `number` is that of the seal which began it."""
-
-    table: str
-    partition: str
-    number: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class SealPlan:
-    """What seal number `seal` is made of, and which files it writes, whoever executes it.
-
-    objects        in order of their names
-    outputs        the file that each (table, partition) goes to, counted before any row is left out: one that an
-                   earlier seal began, or a new one. It is marked even where no row is left for it
-    partition_by   as the output's layout has it
-    file_bytes     the size at which a file is full
-    merges         instead of journal objects: files whose rows go into `outputs`, and that are deleted then
-    completes      where the objects are of deepened rows: the files that have the rows which they complete
-    """
-
-    seal: int
-    objects: tuple[JournalObject, ...]
-    outputs: tuple[FileName, ...]
-    partition_by: tuple[str, ...]
-    file_bytes: int
-    merges: tuple[FileName, ...] = ()
-    completes: tuple[FileName, ...] | None = None
-
-    @property
-    def folder(self) -> str:
-        """Where its objects lie."""
-        return "journal" if self.completes is None else "deepened"
-
-    def to_bytes(self) -> bytes:
-        """Parquet: one row per object, the rest in the schema's metadata."""
-        about = {
-            "outputs": _documents(self.outputs),
-            "partition_by": list(self.partition_by),
-            "file_bytes": self.file_bytes,
-            "merges": _documents(self.merges),
-            "completes": None if self.completes is None else _documents(self.completes),
-        }
-        columns = {
-            "name": [item.name for item in self.objects],
-            "size_bytes": [item.size_bytes for item in self.objects],
-            "sha256": [item.sha256 for item in self.objects],
-        }
-        metadata = {_PLAN_KEY: json.dumps(about, sort_keys=True).encode()}
-        table = pa.table(columns, schema=_PLAN.with_metadata(metadata))
-        return encode_parquet(table, use_dictionary=False, write_page_index=False)
-
-    @staticmethod
-    def from_bytes(uri: str, data: bytes, seal: int) -> SealPlan:
-        """Raises StorageError where it is no plan."""
-        table = parse_parquet(uri, data)
-        try:
-            about = json.loads((table.schema.metadata or {})[_PLAN_KEY])
-            columns = (table.column(name).to_pylist() for name in _PLAN.names)
-            objects = (JournalObject(name=n, size_bytes=b, sha256=s) for n, b, s in zip(*columns, strict=True))
-            return SealPlan(
-                seal=seal,
-                objects=tuple(objects),
-                outputs=_file_names(about["outputs"], seal),
-                partition_by=tuple(about["partition_by"]),
-                file_bytes=about.get("file_bytes", 0),
-                merges=_file_names(about.get("merges", ()), seal),
-                completes=None if (names := about.get("completes")) is None else _file_names(names, seal),
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise StorageError(f"{uri} is no plan of a seal ({error!r}); {NOT_OURS}") from error
-
-
-def _documents(files: Iterable[FileName]) -> list[list[Any]]:
-    return [[file.table, file.partition, file.number] for file in files]
-
-
-def _file_names(documents: Iterable[Sequence[Any]], seal: int) -> tuple[FileName, ...]:
-    """Older versions name a table and a partition alone: each seal began files of its own."""
-    return tuple(
-        FileName(table=table, partition=partition, number=number[0] if number else seal)
-        for table, partition, *number in documents
-    )
+_NAME: Final = re.compile(r"([0-9]{8,})\.(json|plan\.parquet)")
+_FOLDER: Final = re.compile(r"(?:^|/)seals/config_id=([^/]+)/[^/]+$")
+_TALLIES: Final = ("seal", "num_units", "num_duplicates", "num_erased")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,18 +76,22 @@ class SealRecord:
 
     @staticmethod
     def from_bytes(uri: str, data: bytes) -> SealRecord:
-        """Raises StorageError where it is no record."""
+        """Raises StorageError where it is no record, or that of another seal than its name says."""
         try:
             document = json.loads(data)
         except ValueError as error:
             raise StorageError(f"{uri} is no record of a seal ({error!r}); {NOT_OURS}") from error
-        return SealRecord.from_document(uri, document)
+        record = SealRecord.from_document(uri, document)
+        name = _NAME.fullmatch(uri.rpartition("/")[2])
+        if name is not None and int(name[1]) != record.seal:
+            raise StorageError(f"{uri} holds the record of seal {record.seal}; {NOT_OURS}")
+        return record
 
     @staticmethod
     def from_document(uri: str, document: Mapping[str, Any]) -> SealRecord:
         """`uri` is of the object that holds it. Raises StorageError where it is no record."""
         try:
-            return SealRecord(
+            record = SealRecord(
                 seal=document["seal"],
                 files=tuple(SealedFile.from_document(file) for file in document["files"]),
                 # A record of an older version has no num_unparsed, which then is unknown, and not zero.
@@ -206,12 +106,27 @@ class SealRecord:
                 removed=document.get("removed", {}),
                 answers=SealedAnswers.from_document(document.get("answers")),
             )
+            record._check(document, folder[1] if (folder := _FOLDER.search(uri)) else None)
+            return record
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StorageError(f"{uri} holds no record of a seal ({error!r}); {NOT_OURS}") from error
+
+    def _check(self, document: Mapping[str, Any], config_id: str | None) -> None:
+        """Raises ValueError where a number is none, or a file is not one of `config_id`: a sealer writes to these."""
+        for name in _TALLIES:
+            if type(document[name]) is not int or document[name] < 0:
+                raise ValueError(f"{name} is {document[name]!r}")
+        for counts in self.runs.values():
+            for name in SEALED_COUNTS:
+                if type(getattr(counts, name)) not in (int, type(None)):
+                    raise ValueError(f"{name} is {getattr(counts, name)!r}")
+        for file in (*self.files, *self.merged):
+            file.check(config_id)
 
 
 class SealLog:
     """Plans and records of one config_id. A listing only says where to begin; what is there is looked up by name.
+    Numbers follow each other: what is listed beyond the first one that is missing is refused, and never walked to.
 
     num_folded   so many of the first seals were in the history when it was last read
     """
@@ -227,10 +142,49 @@ class SealLog:
     def numbers(self) -> Iterator[tuple[int, bool]]:
         """(number, whether it is a record) of every plan and record that is an object, in order. As fresh as the
         store's listings."""
-        for info in self._store.list(self._layout.folder("seals", self._config_id)):
-            number, _, ending = info.uri.rpartition("/")[2].partition(".")
-            if number.isdigit() and ending in ("json", "plan.parquet"):
-                yield int(number), ending == "json"
+        folder = self._layout.folder("seals", self._config_id)
+        for info in self._store.list(folder):
+            match = _NAME.fullmatch(info.uri.rpartition("/")[2])
+            if match is not None and info.uri.endswith(f"config_id={self._config_id}/{match[0]}"):
+                yield int(match[1]), match[2] == "json"
+
+    def find_last(self) -> tuple[int, bool]:
+        """(the last seal that was begun, or the number of the first one; whether seals in the history have objects).
+
+        Of a seal that was begun all earlier ones are complete. Raises StorageError where one of these is missing, which
+        a number that is not ours looks like.
+        """
+        numbers = [*self.numbers()]
+        num_folded = len(self.read_history())
+        self._num_recorded(numbers)
+        found = [number for number, _ in numbers]
+        return max([*found, num_folded]), min(found, default=num_folded) < num_folded
+
+    def _num_recorded(self, numbers: Sequence[tuple[int, bool]]) -> int:
+        """How many seals are complete, as a listing shows it that was made before the history was read."""
+        listed = {number for number, is_record in numbers if is_record}
+        last = max((number for number, _ in numbers), default=-1)
+        while True:
+            num_folded = num_recorded = self.num_folded
+            while num_recorded in listed or (num_recorded < last and self._has_record(num_recorded)):
+                num_recorded += 1
+            if last <= num_recorded:
+                return num_recorded
+            if len(self.read_history()) == num_folded:
+                raise StorageError(
+                    f"seals of config_id {self._config_id} are out of order:"
+                    f" {self._layout.folder('seals', self._config_id)} has an object of seal {last}, and no record of"
+                    f" seal {num_recorded}; bring that one back from a copy, or where seal {last} is none of ours, move"
+                    " its objects elsewhere"
+                )
+
+    def _has_record(self, seal: int) -> bool:
+        """Looked up by name: a listing of a disk may have missed an object that was created meanwhile."""
+        try:
+            self._store.stat(self._layout.seal_record(self._config_id, seal))
+        except ObjectNotFound:
+            return False
+        return True
 
     def propose(self, plan: SealPlan) -> SealPlan:
         """Creates the plan of a seal. Returns the first that was created; `read_folded` then says whether it counts."""
@@ -287,8 +241,9 @@ class SealLog:
 
     def read_records(self) -> list[SealRecord]:
         """The records of all complete seals, in order. Raises StorageError where one before the last is missing."""
-        numbers = [number for number, is_record in self.numbers() if is_record]
-        return self._read_first(max(numbers, default=-1) + 1)
+        numbers = [*self.numbers()]
+        records = self.read_history()
+        return self._read_first(self._num_recorded(numbers), records)
 
     def records_before(self, seal: int) -> list[SealRecord]:
         """The records of the seals before one, each of which must be there. They are kept from call to call."""
@@ -313,12 +268,13 @@ class SealLog:
             for uri in (self._layout.seal_plan(self._config_id, seal), self._layout.seal_record(self._config_id, seal))
         )
 
-    def _read_first(self, num_seals: int) -> list[SealRecord]:
-        """Those of the first seals, and all that are in the history."""
+    def _read_first(self, num_seals: int, history: list[SealRecord] | None = None) -> list[SealRecord]:
+        """Those of the first seals, and all that are in the history, where that was not read before. Stops at the first
+        one that is missing."""
         while True:
-            records = self.read_history()
+            records, history = self.read_history() if history is None else history, None
             numbers = range(len(records), num_seals)
-            uris = [self._layout.seal_record(self._config_id, number) for number in numbers]
+            uris = (self._layout.seal_record(self._config_id, number) for number in numbers)
             try:
                 return [*records, *(SealRecord.from_bytes(uri, data) for uri, data in self._store.read_many(uris))]
             except ObjectNotFound as error:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from framegate.pipelines.commit.file_writer import FileWriter
 from framegate.pipelines.commit.journal_reader import JournalReader
-from framegate.pipelines.commit.seal_log import JournalObject, SealPlan, SealRecord
+from framegate.pipelines.commit.seal_log import SealRecord
+from framegate.pipelines.commit.seal_plan import JournalObject, SealPlan
 from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store import Store
 from framegate.schemas.errors import ObjectNotFound

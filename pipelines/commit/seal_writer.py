@@ -19,7 +19,8 @@ from framegate.pipelines.commit.file_writer import FileWriter
 from framegate.pipelines.commit.journal_reader import JournalReader, compact, seal_rows
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import partitions
-from framegate.pipelines.commit.seal_log import FileName, JournalObject, SealPlan, SealRecord
+from framegate.pipelines.commit.seal_log import SealRecord
+from framegate.pipelines.commit.seal_plan import FileName, JournalObject, SealPlan
 from framegate.pipelines.commit.sealed_answers import TOLD_OF, SealedAnswers
 from framegate.pipelines.commit.sealed_columns import Inputs, fit_inputs
 from framegate.pipelines.commit.sealed_file import SealedFile

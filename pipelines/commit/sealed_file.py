@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -12,10 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from framegate.pipelines.commit.growth import Mark
+from framegate.pipelines.commit.layout import split_sealed
 from framegate.schemas.tables import INPUT_PREFIX
 
 BOUNDED: Final = ("video_id", "clip_index", "question_id", "question_hash", "run_id", "written_at")
 """The columns whose smallest and largest values a record has. No URI is among them: an erasure leaves records alone."""
+
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,19 @@ class SealedFile:
     def number(self) -> int:
         """Of the seal that began the file."""
         return int(self.uri.rpartition("/")[2].removesuffix(".parquet"))
+
+    def check(self, config_id: str | None) -> None:
+        """Raises ValueError where it describes no file that a sealer could have written under `config_id` (None: that
+        is not known)."""
+        found = split_sealed(self.uri)
+        if found is None or found[:3] != (self.table, config_id or found[1], self.partition):
+            raise ValueError(f"{self.uri!r} is no sealed file of {self.table} in {self.partition or 'no partition'}")
+        for name in ("num_rows", "num_new_rows", "size_bytes"):
+            number = getattr(self, name)
+            if type(number) is not int or number < 0:
+                raise ValueError(f"{name} of {self.uri} is {number!r}")
+        if not isinstance(self.sha256, str) or not _SHA256.fullmatch(self.sha256):
+            raise ValueError(f"sha256 of {self.uri} is {self.sha256!r}")
 
     @staticmethod
     def of(uri: str, data: bytes, mark: Mark) -> SealedFile:

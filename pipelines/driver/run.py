@@ -17,6 +17,7 @@ from framegate.pipelines.commit.fixed import fix
 from framegate.pipelines.commit.journal import Receipt
 from framegate.pipelines.commit.liveness import end_here
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.quarantine import count_set_aside, set_aside_damaged
 from framegate.pipelines.commit.records import record_adoption, record_config, record_plan
 from framegate.pipelines.commit.runs import RUN, read_runs
 from framegate.pipelines.commit.seal import SEALED_FOLDERS, seal
@@ -138,6 +139,7 @@ def record_intent(run: Run, planned: Plan, choice: ConfigChoice) -> dict[str, da
     else:
         record_config(output, choice.config_id, choice.document)
     run.record.update(**plan_fields(planned))
+    set_aside_damaged(output, planned.damaged)  # their names must be free when the units are committed again
     if has_work:
         config_ids = pa.repeat(planned.config_id, planned.videos.num_rows)
         record_plan(output, run_id, planned.videos.append_column("config_id", config_ids))
@@ -222,8 +224,9 @@ def report(
     and videos are not counted. `find_drift` is asked where the run is complete.
     """
 
-    def look() -> tuple[dict[str, int], Counts]:
-        return count(), stored_counts(run.output, planned.config_id, run.run_id, tally.counts)
+    def look() -> tuple[dict[str, int], Counts, int]:
+        counts = stored_counts(run.output, planned.config_id, run.run_id, tally.counts)
+        return count(), counts, count_set_aside(run.output, planned.config_id, run.started_at)
 
     found = run.stopping.finish(look, keep_seconds=PUT_SECONDS)
     stop = run.stopping.reason
@@ -238,6 +241,7 @@ def report(
         elapsed_seconds=run.elapsed_seconds,
         num_videos_gone=planned.num_gone,
         num_lost_races=tally.num_lost_races,
+        num_set_aside=found[2] if found is not None else 0,
         stop=stop,
         is_sealed=is_sealed,
         seal_seconds_per_unit=run.pace.measured,

@@ -200,7 +200,8 @@ class _Removal:
             self._log.add(deletion)
             self._done.append(deletion)
             reach("erase.noted")
-        self._output.store.delete(item.info.uri for item in (*matches.journal, *matches.attempts, *matches.labels))
+        self._output.store.delete(item.info.uri for item in (*matches.journal, *matches.attempts))
+        self._output.store.delete(item.info.uri for item in (*matches.labels, *matches.set_aside))
         self._output.store.delete(info.uri for info in (*matches.indexes, *matches.reports))
         self._attempts |= {item.info.uri for item in matches.attempts}
         self._labels |= {item.info.uri for item in matches.labels}

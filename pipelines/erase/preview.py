@@ -54,6 +54,7 @@ def list_objects(matches: Matches) -> list[dict[str, Any]]:
         *(("delete", each.info, "journal", None) for each in matches.journal),
         *(("delete", each.info, "attempts", None) for each in matches.attempts),
         *(("delete", each.info, "labels", None) for each in matches.labels),
+        *(("delete", each.info, "quarantine", None) for each in matches.set_aside),
         *(("delete", info, "indexes", None) for info in matches.indexes),
         *(("delete", info, "reports", None) for info in matches.reports),
     ]

@@ -193,7 +193,8 @@ def leads_to(replacements: Iterable[Replacement], file: str, before: str | None,
 def _is_replacement(uri: str, erasure_id: str | None) -> bool:
     """A replacement's name is a number, in a folder of its own below erasures/; a receipt's is not."""
     *_, erasures, folder, name = uri.rsplit("/", 3)
-    return erasures == "erasures" and name.removesuffix(".json").isdigit() and erasure_id in (None, folder)
+    number = name.removesuffix(".json")
+    return erasures == "erasures" and number.isascii() and number.isdigit() and erasure_id in (None, folder)
 
 
 def _is_receipt(uri: str) -> bool:

@@ -59,6 +59,7 @@ class Matches:
     """Everything that mentions a target.
 
     records     records of runs in which a sentence names one
+    set_aside   objects in the quarantine, by the video that their names say
     reports     every report: it may show any video, by name, by picture or in a sum
     video_ids   of each URI that was found in rows or in the journal: one for each version of the video
     members     URIs of shards' members that an index names
@@ -68,6 +69,7 @@ class Matches:
     journal: tuple[VideoObject, ...]
     attempts: tuple[VideoObject, ...]
     labels: tuple[VideoObject, ...]
+    set_aside: tuple[VideoObject, ...]
     indexes: tuple[ObjectInfo, ...]
     records: tuple[ObjectInfo, ...]
     reports: tuple[ObjectInfo, ...]
@@ -76,13 +78,14 @@ class Matches:
 
     @property
     def is_empty(self) -> bool:
-        of_videos = self.files or self.journal or self.attempts or self.labels
+        of_videos = self.files or self.journal or self.attempts or self.labels or self.set_aside
         return not (of_videos or self.indexes or self.records or self.reports)
 
 
 def find_matches(output: Output, targets: Targets) -> Matches:
     """Searches the whole output, fresh from storage. Raises StorageError."""
     # Journal objects are listed before tables are read: what a sealer moves in between is then found in a table.
+    aside = [*_objects(output.store, output.layout.folder("quarantine"), depth=1)]
     folders = [output.layout.folder(folder) for folder in ("journal", "deepened")]
     journal = [item for folder in folders for item in _objects(output.store, folder, depth=1)]
     attempts = list(_attempts(output))
@@ -101,6 +104,7 @@ def find_matches(output: Output, targets: Targets) -> Matches:
         journal=tuple(item for item in journal if item.video_id in found),
         attempts=tuple(item for item in attempts if item.video_id in found),
         labels=tuple(item for item in labels if item.video_id in found),
+        set_aside=tuple(item for item in aside if item.video_id in found),
         indexes=tuple(indexes),
         records=tuple(_search_records(output, targets)),
         reports=tuple(output.list("reports")),

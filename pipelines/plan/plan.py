@@ -76,11 +76,21 @@ def make_plan(
             *columns.notices(found),
             *tell_left_out(found.listing),
             *tell_refused(videos),
+            *_tell_damaged(stored.damaged),
         ),
+        damaged=stored.damaged,
         first_refused=first_refused(videos),
         num_ignored_members=indexes.count_ignored(),
         num_stored_rows=stored.answered.num_rows,
     )
+
+
+def _tell_damaged(uris: tuple[str, ...]) -> list[str]:
+    if not uris:
+        return []
+    return [
+        f"{len(uris):,} objects of the journal are no units, such as {uris[0]}: a run sets them aside and asks again"
+    ]
 
 
 def refuse_erased(output: Output, run_id: str, planned: Plan) -> None:

@@ -18,12 +18,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from framegate.pipelines.commit.layout import is_unit
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.unit_format import parse_unit
+from framegate.pipelines.commit.quarantine import read_unit
 from framegate.pipelines.store import ObjectInfo, Store
-from framegate.pipelines.store.parquet import MAX_READS, one_of_ours, parse_parquet, read_columns
+from framegate.pipelines.store.parquet import MAX_READS, parse_parquet, read_columns
 from framegate.pipelines.store.sealed_filesystem import WHOLE_BYTES
-from framegate.schemas.errors import ObjectNotFound
+from framegate.schemas.errors import DamagedUnit, ObjectNotFound
 from framegate.schemas.keys import Packing, id_numbers, positions_among
 from framegate.schemas.read_back import ANSWERED_KEYS, FAILED_KEYS
 from framegate.schemas.tables import JOURNAL, KEY_COLUMNS
@@ -52,11 +53,13 @@ class Stored:
     failed     in FAILED_KEYS: the last failure of each key that has no answer. A failure of a whole video, or of the
                rest of one, is left out where a clip from there on was answered later
     undecoded  columns video and attempts: how often each video gave no frames, left out or not
+    damaged    URIs of objects of the journal that are no units: a run sets them aside, and nothing of them is stored
     """
 
     answered: pa.Table
     failed: pa.Table
     undecoded: pa.Table
+    damaged: tuple[str, ...] = ()
 
 
 def read_stored(output: Output, config_id: str) -> Stored:
@@ -81,7 +84,12 @@ def _read_stored(output: Output, config_id: str) -> Stored:
     videos = np.unique(whole.column("video").to_numpy())
     times = chain((rows.times for rows in unsealed), _read_times(output.store, results, videos))
     whole = whole.filter(pa.array(~is_overtaken(whole, times)))
-    return Stored(answered=answered, failed=_concat(FAILED_KEYS, [of_clip, whole]), undecoded=num_undecoded(history))
+    return Stored(
+        answered=answered,
+        failed=_concat(FAILED_KEYS, [of_clip, whole]),
+        undecoded=num_undecoded(history),
+        damaged=tuple(uri for rows in unsealed for uri in rows.damaged),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +97,11 @@ class _Unsealed:
     answered: pa.Table
     failed: pa.Table
     times: pa.Table
+    damaged: tuple[str, ...]
 
 
 def _read_journal(store: Store, folder: str) -> Iterator[_Unsealed]:
-    uris = (info.uri for info in store.list(folder))
+    uris = (info.uri for info in store.list(folder) if is_unit("/".join(info.uri.rsplit("/", 2)[-2:])))
     with ThreadPoolExecutor(JOURNAL_THREADS) as threads:
         waiting: deque[Future[_Unsealed]] = deque()
         while some := list(islice(uris, JOURNAL_OBJECTS)):
@@ -103,22 +112,24 @@ def _read_journal(store: Store, folder: str) -> Iterator[_Unsealed]:
 
 
 def _read_objects(store: Store, uris: Sequence[str]) -> _Unsealed:
-    found = store.read_present(uris)
-    return _unsealed([_read_object(uri, data) for uri, data in found if data is not None])
+    tables: list[pa.Table] = []
+    damaged: list[str] = []
+    for uri, data in store.read_present(uris):
+        if data is None:
+            continue
+        try:
+            tables.append(read_unit(uri, data).select(_UNSEALED.names).cast(_UNSEALED))
+        except DamagedUnit:
+            damaged.append(uri)
+    return _unsealed(tables, tuple(damaged))
 
 
-def _read_object(uri: str, data: bytes) -> pa.Table:
-    rows = parse_unit(uri, data, _UNSEALED.names)
-    with one_of_ours(uri):
-        return rows.select(_UNSEALED.names).cast(_UNSEALED)
-
-
-def _unsealed(tables: Sequence[pa.Table]) -> _Unsealed:
+def _unsealed(tables: Sequence[pa.Table], damaged: tuple[str, ...]) -> _Unsealed:
     # A thousand chunks of some rows would be a thousand calls of whatever is done to them.
     rows = pa.concat_tables([_UNSEALED.empty_table(), *tables]).combine_chunks()
     answers = rows.filter(pc.field("row_kind") == "answer")
     failures = rows.filter(pc.field("row_kind") == "failure")
-    return _Unsealed(answered=_answered(answers), failed=_failed(failures), times=_times(answers))
+    return _Unsealed(answered=_answered(answers), failed=_failed(failures), times=_times(answers), damaged=damaged)
 
 
 def _read_sealed(

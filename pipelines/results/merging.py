@@ -44,4 +44,4 @@ def _is_merge(log: SealLog, number: int) -> bool:
 def _number(name: str) -> int | None:
     """Of the seal that began the file; None where the name is none of ours."""
     stem = name.rpartition("/")[2].removesuffix(".parquet")
-    return int(stem) if stem.isdigit() else None
+    return int(stem) if stem.isascii() and stem.isdigit() else None

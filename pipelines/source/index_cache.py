@@ -5,7 +5,6 @@ A cached index holds what `members.index_members` returned; no header of that sh
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from framegate.pipelines.store.parquet import encode_parquet, parse_parquet
 from framegate.schemas.clip import Refusal, Video
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
+from framegate.schemas.keys import index_digest
 from framegate.schemas.retries import SOURCE_GONE
 from framegate.schemas.uris import with_access
 
@@ -73,8 +73,7 @@ class ShardIndexCache:
         self.new.clear()
 
     def uri(self, shard: ObjectInfo) -> str:
-        key = f"{shard.uri}\n{shard.version}\n{INDEX_FORMAT}"
-        return join(self.root, "indexes", f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.parquet")
+        return join(self.root, "indexes", f"{index_digest(shard.uri, shard.version, INDEX_FORMAT)}.parquet")
 
 
 def open_index(store: Store, shard: ObjectInfo, cache: ShardIndexCache | None) -> tuple[ObjectInfo, ShardIndex]:

@@ -8,6 +8,7 @@ Parquet file. Our Parquet is encoded and read in `parquet.py`.
 
 from __future__ import annotations
 
+from framegate.pipelines.store.file_names import LOCK_FILE
 from framegate.pipelines.store.globs import is_glob
 from framegate.pipelines.store.listing import Listing
 from framegate.pipelines.store.object_info import (
@@ -22,6 +23,7 @@ from framegate.pipelines.store.object_info import (
 from framegate.pipelines.store.store import Store
 
 __all__ = [
+    "LOCK_FILE",
     "Listing",
     "ObjectInfo",
     "OpenUpload",

@@ -52,7 +52,11 @@ def matching(backend: Backend, path: str, listing: Listing | None = None) -> Ite
     seen = None if listing is None else listing.of_pattern()
     for info in backend.list(root, depth=depth, hidden=wants_hidden, listing=seen):
         name = backend.path(info.uri)
-        if matches(name) and (parts[-1].startswith(".") or not is_hidden(name.rpartition("/")[2])):
+        if (
+            matches(name)
+            and not name.endswith("/")
+            and (parts[-1].startswith(".") or not is_hidden(name.rpartition("/")[2]))
+        ):
             yield info
     if listing is not None and seen is not None:
         listing.add_pattern(seen, matches)

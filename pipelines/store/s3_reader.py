@@ -52,7 +52,7 @@ class S3Reader:
         for page in self._pages("list_objects_v2", Bucket=bucket, Prefix=prefix, **flat):
             for entry in page.get("Contents", []):
                 key = entry["Key"]
-                if key.endswith("/"):  # some console's "folder"
+                if key.endswith("/") and not hidden:  # some console's "folder"
                     continue
                 if listing is not None and left_out and listing.leaves_out(key, prefix, left_out):
                     continue

@@ -55,6 +55,12 @@ class Store:
             backend, path = self._backend(prefix)
             yield from backend.list(path, listing=listing)
 
+    def list_hidden(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Every object below a folder or prefix, names that start with a dot included."""
+        with translate_errors("list", prefix):
+            backend, path = self._backend(prefix)
+            yield from backend.list(path, hidden=True)
+
     def glob(self, pattern: str, listing: Listing | None = None) -> Iterator[ObjectInfo]:
         """Every object that a glob matches (`*`, `**`, `?`, `[...]`), by name. A star matches no leading dot."""
         with translate_errors("list", pattern):

@@ -16,12 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from framegate.pipelines.commit.fixed import fix
 from framegate.pipelines.commit.journal import Receipt, commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import record_config, record_plan
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.seal_log import SealLog
 from framegate.pipelines.commit.unit_rows import RunFacts
+from framegate.schemas.config import config_id
 from framegate.schemas.counts import SEALED_COUNTS
 from framegate.schemas.unit import AnsweredUnit
 from tests.run_records import put_run
@@ -37,9 +39,13 @@ class Archive:
         self, root: str, units: SimpleNamespace, facts: RunFacts, inputs: Mapping[str, Any], partition_by: Sequence[str]
     ) -> None:
         self.output = Output.at(root)
-        self.config_id = facts.config_id
+        self.document = document = {"schema_version": 2, "model": "model"}
+        self.config_id = config_id(document)
+        facts = replace(facts, config_id=self.config_id)
         self._units, self._facts, self._inputs, self._partition_by = units, facts, inputs, partition_by
-        record_config(self.output, self.config_id, {"model": "model"})
+        record_config(self.output, self.config_id, document)
+        columns = {name.removeprefix("input_"): pa.scalar(value).type for name, value in inputs.items()}
+        fix(self.output, partition_by, columns)
         self.run("run-1", "ab", broken=True)
         self.run("run-2", "c")
         self.run("run-3", "d", is_ended=False)

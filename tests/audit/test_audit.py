@@ -86,7 +86,7 @@ def test_an_upload_that_was_left_open_is_found(make_archive: Callable, s3_root: 
 def test_a_row_that_erasing_missed_is_found_in_journal_and_plans_as_well(archive: Archive) -> None:
     set_tombstones(archive.output, [uri_digest("d.mp4")], "some-erasure")
     found = look(archive)["erased"]
-    assert [sentence.partition("/")[0] for sentence in found] == ["journal", "journal", "plans"]
+    assert [sentence.partition("/")[0] for sentence in found] == ["journal", "journal", "plans", "tombstones"]
 
 
 @pytest.mark.parametrize("uri", ["a.mp4", "b.mp4", "broken.mp4", "c.mp4", "d.mp4", "never-seen.mp4"])

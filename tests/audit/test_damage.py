@@ -160,7 +160,7 @@ DAMAGES: dict[str, tuple[Damage, set[str], str]] = {
         f"{name} is wrong": (change_count(name), {"counts"}, f"runs/run-1.json says {name}")
         for name in SEALED_COUNTS
     },
-    "a seal that miscounts": (change_seal, {"counts"}, "the seals of config_id c0ffee0000000000 say of run run-1 num_"),
+    "a seal that miscounts": (change_seal, {"counts"}, "say of run run-1 num_"),
     "a damaged record of a run": (put("runs/run-1.json"), {"counts"}, "is no run record"),
     "a column too many": (
         lambda a: change_table(a, lambda table: table.append_column("mood", [["good"] * table.num_rows])),
@@ -178,9 +178,9 @@ DAMAGES: dict[str, tuple[Damage, set[str], str]] = {
         lambda a: shutil.move(
             a.output.layout.config(a.config_id), a.output.layout.config('b' * 16)
         ) and None,
-        {"planned"}, ".yaml is missing",
+        {"planned", "records"}, ".yaml is missing",
     ),
-    "half a unit": (change_unit(lambda data: data[:-10]), {"journal"}, "is no whole object of a unit"),
+    "half a unit": (change_unit(lambda data: data[:-10]), {"journal"}, "no whole unit of the journal"),
     "a foreign unit": (put("journal/config_id={config}/x.parquet"), {"journal"}, "is no name of a unit"),
     "a unit without a column": (change_unit(drop_column), {"journal"}, "has nothing as answer, not string"),
     "a row of an erased video": (forget_badly, {"erased"}, "rows of erased videos"),

@@ -38,7 +38,7 @@ class Deepened:
         put_run(self.output, DEEPENING, config_id=self.config_id, num_videos=1, command="deepen")
         record_plan(self.output, DEEPENING, pa.Table.from_pylist([{**row, **asked}]))
         unit = units.make_deepened(video, range(3), num_clips=3)
-        commit_unit(self.output, unit, replace(facts, run_id=DEEPENING), written_at=NOON)
+        commit_unit(self.output, unit, replace(facts, run_id=DEEPENING, config_id=self.config_id), written_at=NOON)
         if not seals:
             return
         seal(self.output, self.config_id)
@@ -112,7 +112,7 @@ def test_an_object_that_waits_is_looked_at(deepened: Callable[..., Deepened]) ->
     [path] = Path(one.output.root, "deepened").rglob("*.arrow.zst")
     path.write_bytes(path.read_bytes()[:-10])
     [sentence] = one.findings()["journal"]
-    assert "is no whole object of a unit" in sentence
+    assert "no whole unit of the journal" in sentence
     path.rename(path.with_name("notes.txt"))
     [sentence] = one.findings()["journal"]
     assert "is no name of a unit" in sentence

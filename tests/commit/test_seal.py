@@ -21,7 +21,8 @@ from framegate.pipelines.commit.journal_reader import JournalReader
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import fix_partitioning
 from framegate.pipelines.commit.seal import finish_seals, seal
-from framegate.pipelines.commit.seal_log import JournalObject, SealLog, SealRecord
+from framegate.pipelines.commit.seal_log import SealLog, SealRecord
+from framegate.pipelines.commit.seal_plan import JournalObject
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.store import Store
 from framegate.schemas.counts import Counts
@@ -326,5 +327,5 @@ def test_a_lost_record_is_told(
     fill(output, units, facts, names="abcdef")
     seal(output, facts.config_id, file_bytes=4096)
     Store().delete([output.layout.seal_record(facts.config_id, 0)])
-    with pytest.raises(StorageError, match=r"one of the .* seal records .* is missing"):
+    with pytest.raises(StorageError, match=r"are out of order: .* no record of seal 0; bring that one back"):
         SealLog(output, facts.config_id).read_records()

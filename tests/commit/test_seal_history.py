@@ -15,7 +15,8 @@ from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import FOLD_FROM, seal
 from framegate.pipelines.commit.seal_history import fold
-from framegate.pipelines.commit.seal_log import SealLog, SealPlan, SealRecord
+from framegate.pipelines.commit.seal_log import SealLog, SealRecord
+from framegate.pipelines.commit.seal_plan import SealPlan
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.store import Store
 from framegate.schemas.config import OutputConfig

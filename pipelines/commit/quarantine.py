@@ -73,9 +73,10 @@ def set_aside_damaged(output: Output, uris: tuple[str, ...]) -> None:
     for uri in uris:
         try:
             data = output.store.read(uri)
-            read_unit(uri, data)
         except ObjectNotFound:
             continue
+        try:
+            read_unit(uri, data)
         except DamagedUnit:
             set_aside(output.store, uri, data)
 

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from framegate.pipelines.driver.joining import check_cluster, named_cluster
 from framegate.pipelines.driver.private_ray import (
@@ -132,7 +132,7 @@ def _join(config: RayConfig, named: str, *, verbose: bool) -> None:
         raise FramegateError(f"Ray could not be reached at {named}: {_why_not_started(error)}") from error
 
 
-def _logging(verbose: bool) -> dict[str, object]:
+def _logging(verbose: bool) -> dict[str, Any]:
     return {"logging_level": logging.INFO if verbose else logging.ERROR, "log_to_driver": verbose}
 
 

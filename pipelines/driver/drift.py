@@ -19,7 +19,7 @@ def look_for_drift(
     find: FindDrift | None,
     stopping: Stopping,
     planned: Plan,
-    found: tuple[Mapping[str, Any], Counts] | None,
+    found: tuple[Mapping[str, Any], Counts, int] | None,
     *,
     is_sealed: bool,
 ) -> Drift:

@@ -6,11 +6,12 @@ one token for all clusters of a user in a file that others may read.
 
 from __future__ import annotations
 
+import importlib
 import os
 import secrets
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from framegate.pipelines.driver.replaced import is_known_ray
 from framegate.schemas.errors import FramegateError
@@ -70,7 +71,6 @@ def use_token() -> None:
 def _read_anew() -> None:
     """Ray reads mode and token once."""
     if is_known_ray():
-        from ray._raylet import AuthenticationTokenLoader, Config
-
-        Config.initialize("")
-        AuthenticationTokenLoader.instance().reset_cache()
+        raylet: Any = importlib.import_module("ray._raylet")  # a compiled module whose stub lacks these two
+        raylet.Config.initialize("")
+        raylet.AuthenticationTokenLoader.instance().reset_cache()

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from framegate.pipelines.commit.fixed import fix
 from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.records import record_config, record_plan
@@ -182,6 +183,7 @@ class FillIndex:
         self._facts = facts
 
     def __call__(self, output: Output, *, partition_by: tuple[str, ...] = ()) -> None:
+        fix(output, partition_by, {"camera": pa.string()})
         for number, config_id in enumerate(self.config_ids, start=1):
             facts = replace(self._facts, run_id=f"run-{number}", config_id=config_id)
             begun = {"config_id": config_id, "started_at": "2026-11-21T12:00:00+00:00", "num_videos": len(self.videos)}

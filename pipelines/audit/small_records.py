@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import yaml
-
 from framegate.pipelines.audit.intake import Intake
 from framegate.pipelines.audit.moments import find_future
 from framegate.pipelines.audit.report import Check
@@ -24,6 +22,8 @@ from framegate.pipelines.commit.run_history import MARK
 from framegate.pipelines.commit.runs import STATES
 from framegate.schemas.certificate import Calibration, Certificate
 from framegate.schemas.config import config_id
+from framegate.schemas.errors import ConfigError
+from framegate.schemas.plain_yaml import parse_yaml
 from framegate.schemas.qa import Question
 
 _BACK: Final = "bring it back from a copy, or move it away where it is none of ours"
@@ -63,7 +63,7 @@ def check_small_records(check: Check, output: Output, intake: Intake, *, is_quic
                 check.note(f"{name} {error}")
             except _Wrong as error:
                 check.find(f"{name} {error}: {_BACK}")
-            except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
                 told = " ".join(str(error).split()) or type(error).__name__
                 check.find(f"{name} is no record of its kind ({type(error).__name__}: {told}): {_BACK}")
     if not is_quick:
@@ -88,7 +88,7 @@ def _stamp(text: str, form: str) -> datetime:
 
 
 def _look_at_config(name: str, data: bytes) -> None:
-    document = yaml.safe_load(data)
+    document = parse_yaml(data.decode(), name)
     if not isinstance(document, dict):
         raise _Wrong("holds no mapping")
     if "schema_version" not in document:
@@ -98,7 +98,9 @@ def _look_at_config(name: str, data: bytes) -> None:
 
 
 def _look_at_adoption(name: str, data: bytes) -> None:
-    adoption = yaml.safe_load(data)
+    adoption = parse_yaml(data.decode(), name)
+    if not isinstance(adoption, dict):
+        raise _Wrong("holds no mapping")
     if (id := config_id(adoption["document"])) != name.removesuffix(".yaml"):
         raise _Wrong(f"was changed: what it says has the config_id {id}")
     if not re.fullmatch("[0-9a-f]{16}", str(adoption["config_id"])):

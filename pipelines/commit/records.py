@@ -14,6 +14,7 @@ import yaml
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.store.parquet import NOT_OURS, encode_parquet
 from framegate.schemas.errors import ConfigError, FramegateError, ObjectNotFound, StorageError
+from framegate.schemas.plain_yaml import parse_yaml
 
 PLAN: Final = pa.schema(
     [
@@ -60,9 +61,9 @@ def read_adoption(output: Output, own_id: str) -> str | None:
 
 def _parse_yaml(uri: str, data: bytes) -> dict[str, Any]:
     try:
-        value = yaml.safe_load(data)
-    except yaml.YAMLError as error:
-        raise StorageError(f"{uri} is no YAML ({' '.join(str(error).split())}); {NOT_OURS}") from error
+        value = parse_yaml(data.decode(), uri)
+    except (UnicodeDecodeError, ConfigError) as error:
+        raise StorageError(f"{uri} is no YAML of ours ({error}); {NOT_OURS}") from error
     if not isinstance(value, dict):
         raise StorageError(f"{uri} holds no mapping; {NOT_OURS}")
     return value

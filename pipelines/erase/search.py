@@ -204,7 +204,10 @@ def _search_journal(output: Output, targets: Targets, journal: Iterable[VideoObj
             data = output.store.read(uri)
         except ObjectNotFound:
             continue  # sealed meanwhile
-        uris = parse_unit(uri, data, ["video_uri"]).column("video_uri").unique().to_pylist()
+        try:
+            uris = parse_unit(uri, data, ["video_uri"]).column("video_uri").unique().to_pylist()
+        except StorageError as error:
+            raise StorageError(f"{error}; `framegate seal` sets it aside: do that, and erase again") from error
         yield from ((found, video_id) for found in targets.among(uris))
 
 

@@ -12,7 +12,8 @@ from framegate.schemas.errors import CredentialsError, FramegateError, StorageEr
 
 
 def check_layout(check: Check, output: Output, seals: Seals) -> None:
-    """A time zone, where no partition is a part of a time, stands nowhere else, and is not compared."""
+    """A time zone, where no partition is a part of a time, stands nowhere else, and is not compared. A single column or
+    type that differs is a note: files of before they were fixed may have another."""
     try:
         fixed = read_fixed(output)
         if fixed is not None:
@@ -34,7 +35,7 @@ def check_layout(check: Check, output: Output, seals: Seals) -> None:
     _check_files(check, seals, fixed)
     for plan in seals.plans:
         check.num_checked += 1
-        if not plan.merges and plan.partition_by != in_zone(fixed.partition_by, fixed.time_zone):
+        if plan.objects and plan.partition_by != in_zone(fixed.partition_by, fixed.time_zone):
             check.find(
                 f"layout.json says partition_by {list(in_zone(fixed.partition_by, fixed.time_zone))}, and the plan of"
                 f" seal {plan.seal} {list(plan.partition_by)}: bring the right one back from a copy"
@@ -53,13 +54,16 @@ def _check_files(check: Check, seals: Seals, fixed: Fixed) -> None:
             )
         if not fixed.has_columns or file.inputs is None:
             continue
-        types = {column: str(data_type) for column, data_type in fixed.inputs.items()}
-        for column, of_column in file.inputs.items():
-            if of_column != "null" and types.get(column) != of_column:
-                check.find(
-                    f"layout.json has {types.get(column, 'nothing')} as {column}, and {name} was sealed with"
-                    f" {of_column}: bring layout.json back from a copy"
-                )
+        known = {column: str(data_type) for column, data_type in fixed.inputs.items()}
+        of_file = {column: data_type for column, data_type in file.inputs.items() if data_type != "null"}
+        if of_file and not known:
+            check.find(
+                f"layout.json has no columns, and {name} was sealed with some: bring layout.json back from a copy"
+            )
+        elif unlike := [column for column, data_type in of_file.items() if known.get(column) != data_type]:
+            # A file of an earlier version: a migration leaves it so where a value of it would not be the same.
+            column = unlike[0]
+            check.note(f"layout.json has {known.get(column, 'nothing')} as {column}, and {name} {of_file[column]}")
 
 
 def _has_units(output: Output) -> bool:

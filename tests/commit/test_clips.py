@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from framegate.pipelines.audit.audit import audit
+from framegate.pipelines.commit.fixed import fix
 from framegate.pipelines.commit.growth import (
     MAX_DEAD_BYTES,
     Mark,
@@ -274,6 +275,7 @@ def test_an_erasure_leaves_no_picture(
 ) -> None:
     """In no byte of any object, whether the clip lay in a file of several versions or in the journal."""
     made = []
+    fix(output, partition_by, {"camera": pa.string()})
     for number, name in enumerate(("keep", "gone", "more")):
         video = units.make_video(name, {"camera": "north"})
         made.append(looked_at(units.make_unit(video, range(3), num_clips=3)))

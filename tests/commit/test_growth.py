@@ -14,10 +14,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from framegate.pipelines.audit.audit import audit
+from framegate.pipelines.commit.fixed import fix
 from framegate.pipelines.commit.growth import MAX_DEAD_BYTES, first_to_merge
 from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
@@ -105,6 +107,7 @@ def test_a_year_of_nights_without_partitions_is_one_file_with_few_row_groups(mak
 
 def test_a_partition_of_each_day_and_camera_has_one_file_however_often_it_is_sealed(make_nights) -> None:
     nights = make_nights(partition_by=("camera", "written_at.date"))
+    fix(nights.output, ("camera", "written_at.date"), {"camera": pa.string()})
     for night in range(4):
         for camera in ("north", "south"):
             for name in range(3):
@@ -174,6 +177,7 @@ def test_row_groups_are_merged_so_that_their_number_is_the_logarithm_of_the_seal
 
 def test_a_file_gets_a_new_column_of_the_manifest_when_rows_are_added_to_it(make_nights) -> None:
     nights = make_nights()
+    fix(nights.output, (), {"camera": pa.string()})
     for night, inputs in enumerate([{}, {"camera": "north"}, {}, {"camera": None}, {"camera": "south"}]):
         nights.commit(str(night), night=night, inputs=inputs)
         nights.seal()

@@ -295,16 +295,17 @@ def test_manifests_may_change_their_columns(tmp_path: Path, units: SimpleNamespa
     ]
 
 
-def test_a_journal_object_of_something_else_stops_the_seal_with_its_name(
+def test_a_journal_object_of_something_else_is_set_aside_by_the_seal(
     tmp_path: Path, units: SimpleNamespace, facts: RunFacts
 ) -> None:
     output = Output.at(str(tmp_path))
     fill(output, units, facts)
     stray = output.layout.undecoded(facts.config_id, "0" * 16, clip_index=None, attempt=1)
     Store().put_once(stray, b"not a table")
-    with pytest.raises(StorageError, match=r"0{16}/0000000-undecoded-1.arrow.zst is no whole unit"):
-        seal(output, facts.config_id)
-    assert len(journal(output)) == 11
+    seal(output, facts.config_id)
+    assert journal(output) == []
+    [aside] = output.list("quarantine")
+    assert Store().read(aside.uri) == b"not a table"
 
 
 def test_the_partitions_of_an_output_are_fixed(tmp_path: Path, units: SimpleNamespace, facts: RunFacts) -> None:

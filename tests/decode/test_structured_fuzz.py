@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import numpy as np
@@ -32,8 +33,9 @@ from tests.decode.structured import matroska, mp4, ogg, riff, transport
 
 NUM_FILMS: Final = int(os.environ.get("FRAMEGATE_FUZZ", "20"))  # of each container
 FIRST_SEED: Final = int(os.environ.get("FRAMEGATE_FUZZ_SEED", "0"))
+# A false clock makes a film of days out of one of seconds, which is decoded until its time is up.
 LIMITS: Final = DecodeConfig(
-    open_seconds=5, frame_seconds=5, video_seconds=15, memory_mib=512, max_pixels=2048 * 2048, recycle_videos=200
+    open_seconds=5, frame_seconds=5, video_seconds=6, memory_mib=512, max_pixels=2048 * 2048, recycle_videos=200
 )
 # What waits for storage, for a core or for a new process is not counted by the limits of a video.
 MAX_SECONDS: Final = 2 * LIMITS.video_seconds + 30
@@ -127,6 +129,19 @@ def peak_mib(children: frozenset[int]) -> float:
             continue
         peaks += [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")]
     return max(peaks)
+
+
+@pytest.mark.parametrize("container", [mp4, matroska, riff], ids=lambda container: container.__name__.split(".")[-1])
+@pytest.mark.parametrize("is_fixed", [False, True])
+def test_a_film_that_is_not_damaged_is_written_as_it_was(container: ModuleType, is_fixed: bool) -> None:
+    for data in container.films():
+        root = container.parse(data)
+        assert b"".join(container.write(part, is_fixed=is_fixed) for part in root.children) == data
+
+
+def test_pages_of_ogg_that_are_not_damaged_are_written_as_they_were() -> None:
+    for data in ogg.films():
+        assert b"".join(ogg.write(page, is_valid=True) for page in ogg.parse(data)) == data
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

@@ -25,11 +25,15 @@ def films() -> list[bytes]:
 
 def damaged(chance: random.Random) -> tuple[bytes, str]:
     """A film, and what was done to it. Half of the time all lists around the damage have true sizes again."""
-    data = chance.choice(films())
-    root = Node(name=b"", children=_chunks(data, 0, len(data)))
+    root = parse(chance.choice(films()))
     told = tree.apply(chance, root, DAMAGES)
     is_fixed = chance.random() < 0.5
     return b"".join(write(chunk, is_fixed=is_fixed) for chunk in root.children or ()), told
+
+
+def parse(data: bytes) -> Node:
+    """The chunks of a valid film."""
+    return Node(name=b"", children=_chunks(data, 0, len(data)))
 
 
 def _chunks(data: bytes, start: int, end: int) -> list[Node]:

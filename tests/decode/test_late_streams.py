@@ -1,4 +1,4 @@
-"""Transport streams in which streams begin that were not there when the file was opened, as sound behind the picture."""
+"""Transport streams to which streams come after the file was opened, such as sound that begins late."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ CONTAINERS: Final[dict[str, Callable[[random.Random], tuple[bytes, str]]]] = {
     "ogg": ogg.damaged,
 }
 # Seeds of films that once ended wrongly.
-ONCE_WRONG: Final[dict[str, tuple[int, ...]]] = {}
+ONCE_WRONG: Final[dict[str, tuple[int, ...]]] = {"mpegts": (1015, 1139)}
 # What lies in a file, or in what it does to a decoder; the other reasons are of storage, plans and engines.
 REASONS: Final = {
     "empty", "not_video", "playlist", "no_video_stream", "truncated", "too_large", "unsupported_codec", "decode_error",
@@ -192,7 +192,7 @@ def test_films_whose_containers_lie_end_as_promised(container: str, tmp_path: Pa
         for stage in stages:
             stage.close()
     print(f"{container}: {len(seeds)} films in {time.monotonic() - began:.0f} s: {dict(ends.most_common())}")
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
     assert highest_mib - at_first_mib < MAX_GROWTH_MIB
     assert leaked(before, holdings()) == []
     assert len(ends) >= 2 or NUM_FILMS < 20

@@ -1,8 +1,8 @@
 """The packets of one stream of an open container.
 
 PyAV lists the streams when it opens a file. Transport streams and FLV may have more of them later, such as sound that
-begins after the picture. Behind the last packet PyAV goes through all streams that are there by then, by a table as long
-as the list was: it reads beyond the table, and raises IndexError where it finds something there (PyAV 18).
+begins after the picture. Behind the last packet PyAV goes through all streams that are there by then, by a table as
+long as the list was: it reads beyond the table, and raises IndexError where it finds something there (PyAV 18).
 """
 
 from __future__ import annotations

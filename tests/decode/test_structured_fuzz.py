@@ -49,7 +49,12 @@ CONTAINERS: Final[dict[str, Callable[[random.Random], tuple[bytes, str]]]] = {
     "ogg": ogg.damaged,
 }
 # Seeds of films that once ended wrongly.
-ONCE_WRONG: Final[dict[str, tuple[int, ...]]] = {"mpegts": (1015, 1139)}
+ONCE_WRONG: Final[dict[str, tuple[int, ...]]] = {
+    "mp4": (1006, 1032),
+    "mpegts": (1015, 1072, 1093, 1139),
+    "avi": (2036,),
+    "ogg": (2036, 2041, 2105),
+}
 # What lies in a file, or in what it does to a decoder; the other reasons are of storage, plans and engines.
 REASONS: Final = {
     "empty", "not_video", "playlist", "no_video_stream", "truncated", "too_large", "unsupported_codec", "decode_error",

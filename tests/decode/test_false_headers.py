@@ -7,15 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.header import read_header
+from framegate.pipelines.decode.readers.track import Track
+from framegate.schemas.config import DecodeConfig
+from framegate.schemas.errors import DecodeFailed
+from framegate.schemas.unit import DecodedUnit
 from tests.decode.corpus_films import FRAGMENTED, film
 from tests.decode.corpus_run import clips_of, make_stage, planned, reason_of
-from tests.decode.structured import mp4, riff, tree
+from tests.decode.structured import matroska, mp4, riff, tree
+
+CUES, SEEK_HEAD = bytes.fromhex("1c53bb6b"), bytes.fromhex("114d9b74")
 
 
-def decode(data: bytes, tmp_path: Path):
+def decode(data: bytes, tmp_path: Path, decoder: str = "pyav") -> list[DecodedUnit]:
     path = tmp_path / "film.bin"
     path.write_bytes(data)
-    stage = make_stage("pyav")
+    stage = make_stage(decoder)
     try:
         return [*stage.decode(planned(path))]
     finally:
@@ -59,3 +67,37 @@ def test_a_false_clock_makes_no_weeks_of_clips_of_a_few_frames(tmp_path: Path) -
     assert len(clips) == 40  # as many as there are frames
     assert units[-1].video_clips == 40
     assert clips[-1].is_last
+
+
+@pytest.mark.parametrize("display_size", [(0, 96), (64, 0), (-1, 96)])
+def test_a_picture_without_a_size_is_no_header(display_size: tuple[int, int]) -> None:
+    file, limits = RangeFile.of(film()), DecodeConfig()
+    track = Track(file, container="iso_bmff", limits=limits)
+    with pytest.raises(DecodeFailed, match="how large its picture is"):
+        read_header(
+            track.container, track.stream, file, kind="iso_bmff", limits=limits, display_size=display_size,
+            duration_seconds=4.0, gaps=(), rotation=0,
+        )  # fmt: skip
+    track.close()
+
+
+def test_decord_gives_fewer_frames_than_it_counts(tmp_path: Path) -> None:
+    root = mp4.parse(film())
+    (keys,) = tree.named(root, b"stss")
+    keys.body = keys.body[:8] + struct.pack(">I", 15) + keys.body[12:]  # the first frame is none
+    units = decode(b"".join(mp4.write(box) for box in root.children or ()), tmp_path, "decord")
+    failure = units[-1].failure
+    assert failure is not None
+    assert failure.reason == "decode_error"
+    assert "and counts 40" in failure.message
+
+
+def test_matroska_without_a_mark_of_any_key_frame_is_decoded(tmp_path: Path) -> None:
+    root = matroska.parse(film("matroska"))
+    (segment,) = tree.named(root, matroska.SEGMENT)
+    segment.children = [child for child in segment.children or () if child.name not in (CUES, SEEK_HEAD)]
+    for block in tree.named(root, matroska.SIMPLE_BLOCK):
+        block.body = block.body[:3] + bytes([block.body[3] & 0x7F]) + block.body[4:]
+    units = decode(b"".join(matroska.write(element) for element in root.children or ()), tmp_path)
+    assert reason_of(units) is None
+    assert len(clips_of(units)) == 2

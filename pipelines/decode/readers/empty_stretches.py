@@ -106,6 +106,8 @@ def _sparse_gaps(track: Track, timeline: Timeline, end_seconds: float) -> Iterat
     """Gaps in those stretches between key frames that have hardly any bytes; the last one goes to the file's end."""
     index = track.stream.index_entries
     keys = [(index[place].timestamp, index[place].pos) for place in range(len(index))]
+    if not keys:  # nothing is marked as a key frame
+        return
     ends = [*keys[1:], (timeline.limit_ticks(end_seconds), track.file.size_bytes)]
     for (start, position), (end, next_position) in zip(keys, ends, strict=True):
         seconds = float((end - start) * track.time_base)

@@ -140,10 +140,12 @@ def read_header(
     gaps: tuple[Gap, ...],
     rotation: int,
 ) -> VideoHeader:
-    """`display_size` is (height, width). Raises VideoTooLarge, and what `file` raises."""
+    """`display_size` is (height, width). Raises DecodeFailed, VideoTooLarge, and what `file` raises."""
     check_duration(duration_seconds, limits)
     _check_streams(container, limits)  # of a transport stream some may have come since
     height, width = display_size
+    if min(height, width) < 1:  # by the header alone, where PyAV cannot decode a frame
+        raise DecodeFailed("The file cannot be decoded (it does not tell how large its picture is).")
     if max(height, width) > MAX_SIDE_PIXELS:
         raise VideoTooLarge(
             f"The video is shown in {width} x {height} pixels; at most {MAX_SIDE_PIXELS:,} to a side are decoded."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.header import read_header
 from framegate.pipelines.decode.readers.track import Track
+from framegate.pipelines.decode.stage import DecodeStage
 from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import DecodeFailed
 from framegate.schemas.unit import DecodedUnit
@@ -17,49 +19,58 @@ from tests.decode.corpus_films import FRAGMENTED, film
 from tests.decode.corpus_run import clips_of, make_stage, planned, reason_of
 from tests.decode.structured import matroska, mp4, riff, tree
 
+Decode = Callable[..., list[DecodedUnit]]
 CUES, SEEK_HEAD = bytes.fromhex("1c53bb6b"), bytes.fromhex("114d9b74")
 
 
-def decode(data: bytes, tmp_path: Path, decoder: str = "pyav") -> list[DecodedUnit]:
-    path = tmp_path / "film.bin"
-    path.write_bytes(data)
-    stage = make_stage(decoder)
-    try:
-        return [*stage.decode(planned(path))]
-    finally:
+@pytest.fixture(scope="module")
+def stages() -> Iterator[dict[str, DecodeStage]]:
+    stages = {decoder: make_stage(decoder) for decoder in ("pyav", "decord")}
+    yield stages
+    for stage in stages.values():
         stage.close()
 
 
+@pytest.fixture
+def decode(stages: dict[str, DecodeStage], tmp_path: Path) -> Decode:
+    def decode(data: bytes, decoder: str = "pyav") -> list[DecodedUnit]:
+        path = tmp_path / "film.bin"
+        path.write_bytes(data)
+        return [*stages[decoder].decode(planned(path))]
+
+    return decode
+
+
 @pytest.mark.parametrize("ratio", [(1 << 30, 1), (1, 1 << 30), (65535, 1), (1, 65535)])
-def test_pixels_that_are_far_longer_than_high_are_too_large(ratio: tuple[int, int], tmp_path: Path) -> None:
+def test_pixels_that_are_far_longer_than_high_are_too_large(ratio: tuple[int, int], decode: Decode) -> None:
     root = mp4.parse(film())
     (picture,) = tree.named(root, b"avc1")
     picture.children = [
         *(box for box in picture.children or () if box.name != b"pasp"),
         tree.Node(name=b"pasp", body=struct.pack(">II", *ratio)),
     ]
-    units = decode(b"".join(mp4.write(box) for box in root.children or ()), tmp_path)
+    units = decode(b"".join(mp4.write(box) for box in root.children or ()))
     assert reason_of(units) == "too_large"
     failure = units[-1].failure
     assert failure is not None
     assert "1,048,576 to a side" in failure.message
 
 
-def test_a_rate_that_is_none_counts_as_not_told(tmp_path: Path) -> None:
+def test_a_rate_that_is_none_counts_as_not_told(decode: Decode) -> None:
     root = riff.parse(film("avi", "mpeg4"))
     (head,) = tree.named(root, b"strh")
     head.body = head.body[:20] + struct.pack("<II", 1, 2_000_000_000) + head.body[28:]  # the clock of the stream
-    units = decode(b"".join(riff.write(chunk) for chunk in root.children or ()), tmp_path)
+    units = decode(b"".join(riff.write(chunk) for chunk in root.children or ()))
     assert reason_of(units) is None
     assert units[0].facts is not None
     assert units[0].facts.fps is None
 
 
-def test_a_false_clock_makes_no_weeks_of_clips_of_a_few_frames(tmp_path: Path) -> None:
+def test_a_false_clock_makes_no_weeks_of_clips_of_a_few_frames(decode: Decode) -> None:
     root = mp4.parse(film(muxer_options=FRAGMENTED))
     (clock,) = tree.named(root, b"mdhd")
     clock.body = clock.body[:12] + struct.pack(">I", 16) + clock.body[16:]
-    units = decode(b"".join(mp4.write(box) for box in root.children or ()), tmp_path)
+    units = decode(b"".join(mp4.write(box) for box in root.children or ()))
     assert reason_of(units) is None
     assert units[0].facts is not None
     assert units[0].facts.duration_seconds == 4000.0
@@ -81,23 +92,23 @@ def test_a_picture_without_a_size_is_no_header(display_size: tuple[int, int]) ->
     track.close()
 
 
-def test_decord_gives_fewer_frames_than_it_counts(tmp_path: Path) -> None:
+def test_decord_gives_fewer_frames_than_it_counts(decode: Decode) -> None:
     root = mp4.parse(film())
     (keys,) = tree.named(root, b"stss")
     keys.body = keys.body[:8] + struct.pack(">I", 15) + keys.body[12:]  # the first frame is none
-    units = decode(b"".join(mp4.write(box) for box in root.children or ()), tmp_path, "decord")
+    units = decode(b"".join(mp4.write(box) for box in root.children or ()), "decord")
     failure = units[-1].failure
     assert failure is not None
     assert failure.reason == "decode_error"
     assert "and counts 40" in failure.message
 
 
-def test_matroska_without_a_mark_of_any_key_frame_is_decoded(tmp_path: Path) -> None:
+def test_matroska_without_a_mark_of_any_key_frame_is_decoded(decode: Decode) -> None:
     root = matroska.parse(film("matroska"))
     (segment,) = tree.named(root, matroska.SEGMENT)
     segment.children = [child for child in segment.children or () if child.name not in (CUES, SEEK_HEAD)]
     for block in tree.named(root, matroska.SIMPLE_BLOCK):
         block.body = block.body[:3] + bytes([block.body[3] & 0x7F]) + block.body[4:]
-    units = decode(b"".join(matroska.write(element) for element in root.children or ()), tmp_path)
+    units = decode(b"".join(matroska.write(element) for element in root.children or ()))
     assert reason_of(units) is None
     assert len(clips_of(units)) == 2

@@ -45,6 +45,8 @@ def begins(packet: bytes) -> bool:
 
 def content_at(packet: bytes) -> int:
     """Where the content of a packet begins, behind its adaptation field."""
+    if len(packet) < 5:  # the rest of a file whose packets were shifted
+        return len(packet)
     return min(len(packet), 5 + packet[4] if packet[3] & 0x20 else 4)
 
 

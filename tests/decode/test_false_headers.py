@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from framegate.pipelines.decode.readers.all_packets import AllPackets, film_seconds
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.header import read_header
+from framegate.pipelines.decode.readers.route import Route
+from framegate.pipelines.decode.readers.timeline import Timeline
 from framegate.pipelines.decode.readers.track import Track
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.schemas.config import DecodeConfig
@@ -112,3 +117,9 @@ def test_matroska_without_a_mark_of_any_key_frame_is_decoded(decode: Decode) -> 
     units = decode(b"".join(matroska.write(element) for element in root.children or ()))
     assert reason_of(units) is None
     assert len(clips_of(units)) == 2
+
+
+def test_a_film_of_one_moment_lasts_as_long_as_a_last_frame() -> None:
+    timeline = Timeline(time_base=Fraction(1, 90_000), origin_ticks=900, rate=None)
+    packets = AllPackets(starts=np.array([900]), last_ticks=0, route=Route(int, []), num_cut=0, is_timed=True)
+    assert film_seconds(0.5, packets, timeline) == 1.0

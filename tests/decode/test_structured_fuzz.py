@@ -53,7 +53,7 @@ CONTAINERS: Final[dict[str, Callable[[random.Random], tuple[bytes, str]]]] = {
 ONCE_WRONG: Final[dict[str, tuple[int, ...]]] = {
     "mp4": (1006, 1032),
     "matroska": (5182,),
-    "mpegts": (1015, 1072, 1093),
+    "mpegts": (1015, 1072, 1093, 8096, 8198),
     "avi": (2036,),
     "ogg": (2036, 2041, 2105),
 }

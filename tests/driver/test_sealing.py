@@ -103,9 +103,9 @@ def test_an_error_is_a_line_and_the_next_one_is_sealed(
     config: OutputConfig, commit: Callable[[str], Receipt], facts: RunFacts, warnings: list[str]
 ) -> None:
     receipt = commit("a")
-    stray = Path(config.uri, "journal", f"config_id={facts.config_id}", "0" * 16, "0000000-undecoded-1.arrow.zst")
+    stray = Path(Output.open(config).layout.folder("seals", facts.config_id), "00000005.json")  # out of order
     stray.parent.mkdir(parents=True)
-    stray.write_bytes(b"not a unit")
+    stray.write_bytes(b"{}")
 
     def work() -> Generator[Receipt]:
         yield receipt

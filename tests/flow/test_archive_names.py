@@ -118,7 +118,7 @@ def test_signed_urls_are_answered_and_the_signature_is_stored_nowhere(
             server.signature = signature
             lines = [f"{name}?{signature},https://nvr/?sig=s3cret3&cam=7" for name in names]
             (tmp_path / "list.csv").write_text("\n".join(["uri,source", *lines]))
-            job = make_job(input={"videos": str(tmp_path / "list.csv")})
+            job = make_job(input={"videos": str(tmp_path / "list.csv"), "protocols": ["file", "http"]})
             assert run(job).num_videos_skipped == night * 3  # the same videos, however they are signed
         run(make_job(input={"videos": [f"{name}?{signature}" for name in names]}))
     assert rows(job, "results", "video_uri") == [(name,) for name in names[:2]]

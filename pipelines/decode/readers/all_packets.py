@@ -96,4 +96,6 @@ def film_seconds(announced: float | None, packets: AllPackets | None, timeline: 
         return timeline.end_seconds(int(packets.starts[-1]), packets.last_ticks)
     frame_ticks = 1 / timeline.rate / timeline.time_base if timeline.rate else 0
     last = timeline.seconds(int(packets.starts[-1]) + round(packets.last_ticks or frame_ticks))
+    if last <= 0:  # one moment, and no word of how long a frame lasts
+        last = timeline.end_seconds(int(packets.starts[-1]), 0)
     return last if packets.route is not None else max(announced, last)

@@ -196,7 +196,12 @@ class DecordReader:
             return
         wanted = set(indices)
         for number in range(indices[-1] + 1):
-            pixels = video.next()  # and not `skip_frames`, which seeks
+            try:
+                pixels = video.next()  # and not `skip_frames`, which seeks
+            except StopIteration:
+                raise DecodeFailed(
+                    f"decord gives {number} frames of the file, and counts {len(video)}; set frames.decoder to pyav."
+                ) from None
             if number in wanted:
                 yield pixels.asnumpy()
             else:

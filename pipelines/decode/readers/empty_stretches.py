@@ -4,7 +4,9 @@ all packets were read                           exactly
 an index of every frame (MP4, AVI)              exactly, but for what reordering moves; nothing is read
 an index of key frames (Matroska, FLV)          the index is read, and the packets of stretches between two of them
                                                 that have hardly any bytes: fewer than SPARSE_BYTES for a second
-neither (large transport streams, Ogg, MXF)     before the first frame alone
+neither (large transport streams, Ogg, MXF,     before the first frame alone; but a fragmented movie of up to
+fragmented MP4)                                 WHOLE_BYTES is read once where it has fewer than SPARSE_BYTES for a
+                                                second: a false clock makes weeks of some kilobytes
 """
 
 from __future__ import annotations
@@ -15,13 +17,14 @@ from collections.abc import Iterator
 
 from av.error import FFmpegError
 
-from framegate.pipelines.decode.readers.all_packets import AllPackets
+from framegate.pipelines.decode.readers.all_packets import AllPackets, read_all_packets
 from framegate.pipelines.decode.readers.gaps import MIN_GAP_SECONDS, OUTSIDE_SECONDS, Gap, gaps_between, longest
 from framegate.pipelines.decode.readers.timeline import Timeline
 from framegate.pipelines.decode.readers.track import Track
 
 SPARSE_BYTES = 500  # a second: a picture of 64 x 48 that moves has more
 MIN_SPARSE_SECONDS = 2.0
+WHOLE_BYTES = 32 << 20
 
 
 def find_gaps(
@@ -29,6 +32,8 @@ def find_gaps(
 ) -> tuple[Gap, ...]:
     """The gaps of a film whose first frame is shown at `first_ticks`. May move the track. Raises what the file does."""
     first_seconds = timeline.seconds(first_ticks)
+    if packets is None and _is_thin(track, duration_seconds):
+        packets = _read_once(track)
     if packets is not None:
         starts = (packets.starts[packets.starts >= first_ticks] - timeline.origin_ticks) * float(track.time_base)
         return gaps_between(starts, duration_seconds)
@@ -47,7 +52,25 @@ def find_gaps(
 
 def may_be_sparse(track: Track, packets: AllPackets | None, duration_seconds: float) -> bool:
     """Whether `find_gaps` moves the track."""
-    return packets is None and track.kind in ("matroska", "flv") and duration_seconds > MIN_SPARSE_SECONDS
+    if packets is not None or duration_seconds <= MIN_SPARSE_SECONDS:
+        return False
+    return track.kind in ("matroska", "flv") or _is_thin(track, duration_seconds)
+
+
+def _is_thin(track: Track, duration_seconds: float) -> bool:
+    """Whether a fragmented movie has so few bytes for its length that most of it must be gaps, and can be read once."""
+    if track.kind != "iso_bmff" or track.route is not None or track.has_whole_index:
+        return False
+    return track.file.size_bytes < min(WHOLE_BYTES, SPARSE_BYTES * duration_seconds)
+
+
+def _read_once(track: Track) -> AllPackets:
+    """The watch over the stamps stays, for no route leads on where these begin again. Raises VideoError."""
+    watch = track.watch
+    try:
+        return read_all_packets(track)
+    finally:
+        track.watch = watch
 
 
 def _empty_stretches(track: Track, timeline: Timeline) -> Iterator[Gap]:
@@ -83,6 +106,8 @@ def _sparse_gaps(track: Track, timeline: Timeline, end_seconds: float) -> Iterat
     """Gaps in those stretches between key frames that have hardly any bytes; the last one goes to the file's end."""
     index = track.stream.index_entries
     keys = [(index[place].timestamp, index[place].pos) for place in range(len(index))]
+    if not keys:  # nothing is marked as a key frame
+        return
     ends = [*keys[1:], (timeline.limit_ticks(end_seconds), track.file.size_bytes)]
     for (start, position), (end, next_position) in zip(keys, ends, strict=True):
         seconds = float((end - start) * track.time_base)

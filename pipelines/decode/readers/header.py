@@ -17,7 +17,7 @@ from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.creation_time import read_creation_time
 from framegate.pipelines.decode.readers.cut_short import is_cut_short
 from framegate.pipelines.decode.readers.gaps import Gap
-from framegate.pipelines.decode.readers.reader import VideoHeader
+from framegate.pipelines.decode.readers.reader import MAX_SIDE_PIXELS, MAX_TOLD_FPS, VideoHeader
 from framegate.pipelines.decode.readers.sniff import DEMUXERS
 from framegate.pipelines.decode.readers.timeline import Timeline
 from framegate.schemas.config import DecodeConfig
@@ -140,10 +140,16 @@ def read_header(
     gaps: tuple[Gap, ...],
     rotation: int,
 ) -> VideoHeader:
-    """`display_size` is (height, width). Raises VideoTooLarge, and what `file` raises."""
+    """`display_size` is (height, width). Raises DecodeFailed, VideoTooLarge, and what `file` raises."""
     check_duration(duration_seconds, limits)
     _check_streams(container, limits)  # of a transport stream some may have come since
     height, width = display_size
+    if min(height, width) < 1:  # by the header alone, where PyAV cannot decode a frame
+        raise DecodeFailed("The file cannot be decoded (it does not tell how large its picture is).")
+    if max(height, width) > MAX_SIDE_PIXELS:
+        raise VideoTooLarge(
+            f"The video is shown in {width} x {height} pixels; at most {MAX_SIDE_PIXELS:,} to a side are decoded."
+        )
     return VideoHeader(
         container=kind,
         codec=stream.codec.canonical_name,
@@ -160,9 +166,9 @@ def read_header(
 
 
 def frame_rate(stream: VideoStream) -> float | None:
-    """Frames per second on average; None where the container does not tell."""
+    """Frames per second on average; None where the container does not tell, or tells one that is none."""
     rate = float(stream.average_rate or 0)
-    return rate if rate > 0 and math.isfinite(rate) else None
+    return rate if 0 < rate <= MAX_TOLD_FPS else None
 
 
 def decode_error(file: RangeFile, error: FFmpegError | str) -> VideoError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -21,13 +21,17 @@ from framegate.pipelines.decode.readers.still_pictures import refuse_picture
 from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import ConfigError
 
+# What a header tells at most: a false clock, or a false ratio of a pixel's sides, makes more.
+MAX_TOLD_FPS: Final = 1e9
+MAX_SIDE_PIXELS: Final = 1 << 20
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoHeader:
     """What is known before a clip is decoded. The display size is that of the first frame as a player shows it: cut to
     what the container lets show, drawn out to square pixels, and turned.
 
-    fps            average frame rate as the container gives it; None where it gives none
+    fps            average frame rate as the container gives it; None where it gives none, or above MAX_TOLD_FPS
     num_streams    of all kinds, in the file
     is_cut_short   the container says that it is longer than the file is
     gaps           stretches of a second or more in which no frame starts, as far as opening tells: see `readers.gaps`

@@ -21,6 +21,7 @@ import av
 from av.error import FFmpegError
 
 from framegate.pipelines.decode.readers.all_packets import AllPackets, read_all_packets
+from framegate.pipelines.decode.readers.demux import packets_of
 from framegate.pipelines.decode.readers.time_watch import TimeWatch
 from framegate.pipelines.decode.readers.track import Track
 
@@ -79,7 +80,7 @@ def _probes(track: Track) -> Iterator[_Probe]:
     for number in range(1, num_probes + 1):
         try:
             track.container.seek(size_bytes * number // (num_probes + 1), unsupported_byte_offset=True)
-            for packet in track.container.demux(track.stream):
+            for packet in packets_of(track.container, track.stream):
                 if packet.dts is not None and packet.pos is not None:
                     yield _Probe(packet.pos, float(packet.dts * track.time_base))
                     break

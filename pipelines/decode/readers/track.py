@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.coded_changes import CodedChanges
 from framegate.pipelines.decode.readers.cut_short import has_fragments, is_cut_short
+from framegate.pipelines.decode.readers.demux import packets_of
 from framegate.pipelines.decode.readers.header import keep_only, main_stream, open_container
 from framegate.pipelines.decode.readers.key_frames import KeyFrames
 from framegate.pipelines.decode.readers.route import KeyFrame, Route
@@ -242,7 +243,7 @@ class Track:
 
     def _timed_packets(self) -> Iterator[Packet[VideoStream]]:
         """Packets as the container gives them, in running time where there is a route."""
-        packets = self.container.demux(self.stream)
+        packets = packets_of(self.container, self.stream)
         while True:
             packet, self._first = self._first, None
             try:
@@ -269,7 +270,7 @@ class Track:
             return False
         try:
             self.container.seek(key.position, unsupported_byte_offset=True)
-            self._first = next(self.container.demux(self.stream), None)
+            self._first = next(packets_of(self.container, self.stream), None)
         except FFmpegError:
             return False
         self._next_number = key.number

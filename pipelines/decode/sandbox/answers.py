@@ -13,14 +13,12 @@ import numpy as np
 
 from framegate.pipelines.decode.readers.creation_time import CREATED_BETWEEN
 from framegate.pipelines.decode.readers.gaps import MAX_GAPS, OUTSIDE_SECONDS, Gap
-from framegate.pipelines.decode.readers.reader import VideoHeader
+from framegate.pipelines.decode.readers.reader import MAX_SIDE_PIXELS, MAX_TOLD_FPS, VideoHeader
 from framegate.pipelines.decode.readers.sniff import DEMUXERS
 from framegate.pipelines.decode.sandbox import wire
 from framegate.schemas.config import DecodeConfig
 from framegate.schemas.errors import VideoError, video_error
 
-MAX_SIDE_PIXELS: Final = 1 << 20
-_MAX_FPS: Final = 1e9
 # What a decoder can find out. The other reasons are about storage, or about the process: those its parent tells.
 _REASONS: Final = frozenset(
     {
@@ -37,7 +35,7 @@ def take_header(answer: wire.Message, limits: DecodeConfig) -> VideoHeader:
     if not isinstance(fields, dict) or fields.keys() != {field.name for field in dataclasses.fields(VideoHeader)}:
         raise wire.Malformed("the header has not the fields of a header")
     side = {"at_least": 1, "at_most": MAX_SIDE_PIXELS}
-    fps = None if fields["fps"] is None else wire.take_number(fields, "fps", at_least=0, at_most=_MAX_FPS)
+    fps = None if fields["fps"] is None else wire.take_number(fields, "fps", at_least=0, at_most=MAX_TOLD_FPS)
     created_seconds = (
         None if fields["created_seconds"] is None else wire.take_number(fields, "created_seconds", **CREATED_BETWEEN)
     )

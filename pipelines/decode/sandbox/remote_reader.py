@@ -12,9 +12,9 @@ from typing import TypeVar
 import numpy as np
 
 from framegate.pipelines.decode.readers.blocks import MAX_FETCH_BYTES
-from framegate.pipelines.decode.readers.reader import Selection, Source, VideoHeader
+from framegate.pipelines.decode.readers.reader import MAX_SIDE_PIXELS, Selection, Source, VideoHeader
 from framegate.pipelines.decode.sandbox import wire
-from framegate.pipelines.decode.sandbox.answers import MAX_SIDE_PIXELS, check_times, take_error, take_header
+from framegate.pipelines.decode.sandbox.answers import check_times, take_error, take_header
 from framegate.pipelines.decode.sandbox.deadlines import FixedDeadline, VideoDeadlines
 from framegate.pipelines.decode.sandbox.frames_file import room_bytes
 from framegate.pipelines.decode.sandbox.process import ChildProcess

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from framegate.jobs.options import JsonFile
-from framegate.jobs.printing import make_console, print_line, print_table, write_json
+from framegate.jobs.printing import make_console, print_line, print_table, say, write_json
 
 _COLUMNS = {
     "verdict": "verdict",
@@ -71,7 +71,7 @@ def probe(uris: Uris, job: ForJob = None, json_file: JsonFile = None, verbose: V
     table = [{"uri": row["uri"], **{name: row[key] for key, name in _COLUMNS.items()}} for row in shown]
     print_table(console, ["uri", *_COLUMNS.values()], table)
     if verbose:
-        console.print(f"sandbox: {describe_sandbox(config)}", highlight=False, markup=False, soft_wrap=True)
+        say(f"sandbox: {describe_sandbox(config)}")
     for row in rows:
         if row["message"]:
             print_line(console, f"{row['uri']}: {row['message']}")

@@ -25,6 +25,8 @@ PRINTERS = {
     ("jobs/row_screen.py", "print"),
     ("jobs/row_screen.py", "_print_blocks"),
     ("pipelines/driver/sealing.py", "main"),
+    ("pipelines/driver/ask_for_token.py", ""),  # these two print JSON for the process that started them
+    ("pipelines/reason/models/tokenizer_child.py", "main"),
 }
 PRINTING = {"print", "echo", "secho", "write_stdout", "rule", "log_exception"}
 

@@ -27,11 +27,10 @@ from tests.report.nights import LAST, uri_of
 URI = uri_of(12)
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
+@pytest.fixture(params=["local", "s3"])
 def audited(request: pytest.FixtureRequest, fill_output: Callable[..., None], tmp_path: object) -> Output:
     """An output that an audit finds nothing in."""
-    name = {"memory": "memory_root", "s3": "s3_root"}.get(request.param)
-    root = f"{tmp_path}/index" if name is None else request.getfixturevalue(name)
+    root = f"{tmp_path}/index" if request.param == "local" else request.getfixturevalue("s3_root")
     fill_output(root)
     return Output.at(root)
 

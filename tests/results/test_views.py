@@ -32,7 +32,11 @@ def commit(output: Output, number: int, kind: str, rows: list[dict[str, Any]], i
         [{**row, **inputs, "row_kind": kind} for row in rows], schema=pa.schema([*JOURNAL, *extra])
     )
     hashes = [(row["question_hash"] or "", row.get("attempts", 1)) for row in rows]
-    uri = output.layout.unit(CONFIG_ID, video(number)["video_id"], clip_indexes=[0], questions=hashes)
+    video_id = video(number)["video_id"]
+    if rows[0]["clip_index"] is None:
+        uri = output.layout.undecoded(CONFIG_ID, video_id, clip_index=None, attempt=rows[0]["attempts"])
+    else:
+        uri = output.layout.unit(CONFIG_ID, video_id, clip_indexes=[0], questions=hashes)
     assert output.store.put_once(uri, encode_unit(table)).created
 
 

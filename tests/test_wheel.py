@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("schemas", "pipelines", "jobs")
-SUFFIXES = (".css", ".html", ".py", ".safetensors", ".json", ".jinja", ".txt", ".yaml", ".mp4", ".webm", ".npz")
+SUFFIXES = (".css", ".html", ".js", ".py", ".safetensors", ".json", ".jinja", ".txt", ".yaml", ".mp4", ".webm", ".npz")
 
 
 @pytest.fixture(scope="module")

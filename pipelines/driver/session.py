@@ -89,6 +89,6 @@ def _users(folder: str) -> Iterator[str]:
 
 def _open_files(process: Path) -> Iterator[str]:
     with contextlib.suppress(OSError):  # it has ended, or is another user's
-        for descriptor in os.scandir(process / "fd"):
+        for descriptor in os.listdir(process / "fd"):
             with contextlib.suppress(OSError):  # it was closed meanwhile
-                yield os.readlink(descriptor)
+                yield os.readlink(process / "fd" / descriptor)

@@ -12,8 +12,8 @@ from framegate.schemas.errors import CredentialsError, FramegateError, StorageEr
 
 
 def check_layout(check: Check, output: Output, seals: Seals) -> None:
-    """A time zone, where no partition is a part of a time, stands nowhere else, and is not compared. A single column or
-    type that differs is a note: files of before they were fixed may have another."""
+    """A time zone, where no partition is a part of a time, stands nowhere else, and is not compared. A column or a
+    type that differs is a note: files of before they were fixed may have others."""
     try:
         fixed = read_fixed(output)
         if fixed is not None:
@@ -47,23 +47,18 @@ def _check_files(check: Check, seals: Seals, fixed: Fixed) -> None:
     for name, (_, history) in sorted(seals.files.items()):
         check.num_checked += 1
         file = history.last.file
-        of_file = [part.partition("=")[0] for part in file.partition.split("/") if part]
-        if of_file != folders:
+        lies_in = [part.partition("=")[0] for part in file.partition.split("/") if part]
+        if lies_in != folders:
             check.find(
-                f"layout.json says partition_by {list(fixed.partition_by)}, and {name} lies in {of_file or 'none'}"
+                f"layout.json says partition_by {list(fixed.partition_by)}, and {name} lies in {lies_in or 'none'}"
             )
         if not fixed.has_columns or file.inputs is None:
             continue
         known = {column: str(data_type) for column, data_type in fixed.inputs.items()}
-        of_file = {column: data_type for column, data_type in file.inputs.items() if data_type != "null"}
-        if of_file and not known:
-            check.find(
-                f"layout.json has no columns, and {name} was sealed with some: bring layout.json back from a copy"
-            )
-        elif unlike := [column for column, data_type in of_file.items() if known.get(column) != data_type]:
-            # A file of an earlier version: a migration leaves it so where a value of it would not be the same.
-            column = unlike[0]
-            check.note(f"layout.json has {known.get(column, 'nothing')} as {column}, and {name} {of_file[column]}")
+        for column, of_file in file.inputs.items():
+            if of_file not in ("null", known.get(column)):
+                # A file of an earlier version: a migration leaves it so where a value of it would not be the same.
+                check.note(f"layout.json has {known.get(column, 'nothing')} as {column}, and {name} {of_file}")
 
 
 def _has_units(output: Output) -> bool:

@@ -244,7 +244,6 @@ DAMAGES = [
     case("layout-missing", remove(LAYOUT), "layout", "layout.json is missing", quick=True),
     case("layout-empty", empty(LAYOUT), "layout", "cannot be right", quick=True),
     case("layout-other-partitions", edit(LAYOUT, lambda d: d.update(partition_by=["site"])), "layout", "says partition_by ['site']", quick=True),
-    case("layout-column-gone", edit(LAYOUT, lambda d: d["columns"].clear()), "layout", "layout.json has no columns", quick=True),
     case("layout-no-time-zone", edit(LAYOUT, lambda d: d.update(time_zone="Mars/Olympus")), "layout", "cannot be right", quick=True),
     case("config-missing", remove(CONFIG), "planned", ".yaml is missing", quick=True),
     case("config-empty", empty(CONFIG), "records", "is empty", quick=True),

@@ -98,6 +98,9 @@ def test_where_the_actor_is_lost_nothing_that_it_bounds_is_let_in() -> None:
         ledger.settle("first", [cost(tokens=15)])
         assert (ledger.reserve("second", 1), ledger.refusal()) == ("refused", "spent")
         ray.kill(ledger._actor)
+        with pytest.raises(ray.exceptions.RayActorError):  # it still answers for a moment
+            while True:
+                ray.get(ledger._actor.refusal.remote())
         assert ledger.reserve("third", 1) == ("refused" if is_bounded else Grant())
         assert ledger.pace() == (0.0 if is_bounded else None)
         assert ledger.refusal() == "lost"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -87,6 +88,15 @@ def test_a_worker_waits_until_another_brings_back_what_it_did_not_need(monkeypat
 
 
 @pytest.mark.usefixtures("ray_cluster")
+def wait_until_lost(ledger: LedgerOnRay) -> None:
+    """One that is killed still answers for a moment."""
+    import ray
+
+    with suppress(ray.exceptions.RayActorError):
+        while True:
+            ray.get(ledger._actor.refusal.remote())
+
+
 def test_where_the_actor_is_lost_nothing_that_it_bounds_is_let_in() -> None:
     import ray
 
@@ -98,9 +108,7 @@ def test_where_the_actor_is_lost_nothing_that_it_bounds_is_let_in() -> None:
         ledger.settle("first", [cost(tokens=15)])
         assert (ledger.reserve("second", 1), ledger.refusal()) == ("refused", "spent")
         ray.kill(ledger._actor)
-        with pytest.raises(ray.exceptions.RayActorError):  # it still answers for a moment
-            while True:
-                ray.get(ledger._actor.refusal.remote())
+        wait_until_lost(ledger)
         assert ledger.reserve("third", 1) == ("refused" if is_bounded else Grant())
         assert ledger.pace() == (0.0 if is_bounded else None)
         assert ledger.refusal() == "lost"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -89,12 +88,17 @@ def test_a_worker_waits_until_another_brings_back_what_it_did_not_need(monkeypat
 
 @pytest.mark.usefixtures("ray_cluster")
 def wait_until_lost(ledger: LedgerOnRay) -> None:
-    """One that is killed still answers for a moment."""
+    """One that is killed still answers for a moment, and a call of that moment may never come back."""
     import ray
 
-    with suppress(ray.exceptions.RayActorError):
-        while True:
-            ray.get(ledger._actor.refusal.remote())
+    for _ in range(60):
+        try:
+            ray.get(ledger._actor.refusal.remote(), timeout=1)
+        except ray.exceptions.RayActorError:
+            return
+        except ray.exceptions.GetTimeoutError:
+            continue
+    pytest.fail("an actor that was killed is still there after a minute")
 
 
 def test_where_the_actor_is_lost_nothing_that_it_bounds_is_let_in() -> None:

@@ -288,7 +288,7 @@ def work(
             decode,
             answer,
             begun.stopping,
-            hear_nodes=partial(_hear_nodes, begun),
+            hear_start=partial(_hear_start, begun),
             make_board=board,
             budget=budget,
             verbose=verbose,
@@ -296,8 +296,10 @@ def work(
         yield from receipts if budget is None else budget.hear(receipts)
 
 
-def _hear_nodes(begun: Run) -> None:
-    """Where decoders run on other machines: what confines them there. Raises SandboxError where that is not enough."""
+def _hear_start(begun: Run, seconds: float) -> None:
+    """Ray is there, and took so long. Notes what confines decoders on other machines; raises SandboxError where that is
+    not enough."""
+    begun.pace.start_seconds = seconds
     if begun.record.fields["sandbox"] is None:
         begun.record.update(sandbox=list(measure_on_nodes(partial(confine, begun.job))))
 

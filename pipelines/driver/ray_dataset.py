@@ -9,6 +9,7 @@ here.
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from collections.abc import Callable, Collection, Generator
 from contextlib import nullcontext
@@ -42,7 +43,7 @@ def run_on_ray(
     make_answer: partial[Any],
     stopping: Stopping,
     *,
-    hear_nodes: Callable[[], None] | None = None,
+    hear_start: Callable[[float], None] | None = None,
     make_board: Callable[[], Any] | None = None,
     budget: Budget | None = None,
     verbose: bool = False,
@@ -50,16 +51,17 @@ def run_on_ray(
     """The receipts of all units of `videos` (PARTS), as they are committed, in any order, until the run should stop.
 
     `make_decode` and `make_answer` make the workers, each in a process of its own; those that decode share what
-    `make_board` makes, as their `board`. Those that answer spend of the `budget`. `hear_nodes` is called once Ray is
-    there. `verbose` shows what Ray logs.
+    `make_board` makes, as their `board`. Those that answer spend of the `budget`. `hear_start` is called once Ray is
+    there, with the seconds that its start took. `verbose` shows what Ray logs.
     Raises FramegateError.
     """
     if stopping.reason is not None:
         return
+    began_seconds = time.monotonic()
     with nullcontext() if verbose else own_note_left_out():
         shares = start_ray(config, verbose=verbose)
-    if hear_nodes is not None:
-        hear_nodes()
+    if hear_start is not None:
+        hear_start(time.monotonic() - began_seconds)
     before = set(threading.enumerate())
     board = make_board and BoardOnRay(make_board)
     if board is not None:

@@ -11,7 +11,13 @@ import pytest
 from framegate.pipelines.commit.journal import Receipt, commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_rows import RunFacts
-from framegate.pipelines.driver.sealing_pace import DEFAULT_SECONDS_PER_UNIT, FIXED_SECONDS, SAFETY, SealingPace
+from framegate.pipelines.driver.sealing_pace import (
+    DEFAULT_SECONDS_PER_UNIT,
+    ENDING_PER_START,
+    FIXED_SECONDS,
+    SAFETY,
+    SealingPace,
+)
 from framegate.pipelines.driver.unparsed import UnparsedWatch
 from framegate.schemas.config import FailuresConfig
 
@@ -89,3 +95,11 @@ def test_what_is_kept_free_before_a_deadline_follows_from_the_slowest_of_the_las
     pace.learn(100, 50.0)
     assert pace.measured == 0.5
     assert pace.reserve_seconds() == pytest.approx(FIXED_SECONDS + SAFETY * 1000 * 0.5)
+
+
+def test_a_machine_that_is_slow_to_start_ray_keeps_more_time_free_for_the_end() -> None:
+    pace = SealingPace()
+    pace.start_seconds = 4.0
+    assert pace.reserve_seconds() == FIXED_SECONDS, "a quiet machine"
+    pace.start_seconds = 16.0
+    assert pace.reserve_seconds() == ENDING_PER_START * 16.0

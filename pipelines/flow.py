@@ -297,8 +297,7 @@ def work(
 
 
 def _hear_start(begun: Run, seconds: float) -> None:
-    """Ray is there, and took so long. Notes what confines decoders on other machines; raises SandboxError where that is
-    not enough."""
+    """Ray took so long to start. Where decoders run on other machines: what confines them there, or SandboxError."""
     begun.pace.start_seconds = seconds
     if begun.record.fields["sandbox"] is None:
         begun.record.update(sandbox=list(measure_on_nodes(partial(confine, begun.job))))

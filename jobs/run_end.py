@@ -25,18 +25,16 @@ class RunEnd:
 
 def end_of(summary: RunSummary, *, max_unparsed_share: float, again: str) -> RunEnd:
     """The end of a run that came to its summary. `again` says how to go on."""
+    return _with_set_aside(_end_of(summary, max_unparsed_share, again), summary)
+
+
+def _end_of(summary: RunSummary, max_unparsed_share: float, again: str) -> RunEnd:
     left = "videos left" if summary.num_videos_left is None else f"{summary.num_videos_left:,} videos left"
     kept = "everything committed is kept" + ("" if summary.is_sealed else ", and the next run seals the rest of it")
     if summary.stop is not None:
         return _stopped(summary.stop, left, kept, again)
     if not summary.is_complete:
         return RunEnd(exit_code=EXIT_INCOMPLETE, sentence=f"{summary.left_over}; {again}")
-    if summary.num_set_aside:
-        sentence = (
-            f"{summary.num_set_aside:,} objects of the journal were no units and are set aside in quarantine/ of the"
-            " output; what they held was asked again, or is by the next run; look at them, and move them away"
-        )
-        return RunEnd(exit_code=EXIT_INCOMPLETE, sentence=sentence, is_error=True)
     share = summary.counts.unparsed_share or 0.0
     if share > max_unparsed_share:
         sentence = (
@@ -57,9 +55,27 @@ def end_of_deepening(summary: RunSummary, *, num_deferred: int, again: str, is_o
     left = f"{num_deferred:,} answers stay deferred" if num_deferred else ""
     stop = summary.stop
     if stop is not None and (stop.code == "budget" or (stop.code == "deadline" and is_of_run)):
-        return RunEnd(exit_code=0, sentence="; ".join(filter(None, (stop.sentence, left, again))))
+        done = RunEnd(exit_code=0, sentence="; ".join(filter(None, (stop.sentence, left, again))))
+        return _with_set_aside(done, summary)
     end = end_of(summary, max_unparsed_share=1.0, again=again)
     return end if end.sentence or not left else RunEnd(exit_code=end.exit_code, sentence=f"{left}; {again}")
+
+
+def _with_set_aside(end: RunEnd, summary: RunSummary) -> RunEnd:
+    """The same end, and what a person should do about objects that were set aside: 0 becomes 1."""
+    number = summary.num_set_aside
+    if not number:
+        return end
+    what, them = (f"{number:,} objects of the journal were no units and are", "them") if number > 1 else (
+        "1 object of the journal was no unit and is", "it"
+    )  # fmt: skip
+    sentence = (
+        f"{what} set aside in quarantine/config_id={summary.config_id}/ of the output; what should have been there was"
+        f" asked again, or is by the next run; find out what damaged {them} or wrote {them} there, and move {them} out"
+        " of the output: until then 'framegate audit' finds fault with it"
+    )
+    sentences = "; ".join(filter(None, (end.sentence, sentence)))
+    return RunEnd(exit_code=end.exit_code or EXIT_INCOMPLETE, sentence=sentences, is_error=True)
 
 
 def end_without_plan(stopped: RunStopped, *, again: str) -> RunEnd:

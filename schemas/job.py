@@ -81,11 +81,11 @@ def parse_questions(values: object, *, origin: str = "the question bank") -> tup
     by_wording: dict[tuple[str, ...], str] = {}
     for question in questions:
         if question.id in ids:
-            raise ConfigError(f"{origin}: the id '{escape(question.id)}' stands twice; ids must differ")
+            raise ConfigError(f"{origin}: the id '{_name(question.id)}' stands twice; ids must differ")
         wording = (fold(question.text), question.type, *map(fold, question.options))
         first = by_wording.setdefault(wording, question.id)
         if first != question.id:
-            shown = f"'{escape(first)}' and '{escape(question.id)}'"
+            shown = f"'{_name(first)}' and '{_name(question.id)}'"
             raise ConfigError(f"{origin}: {shown} ask the same; keep one of them")
         ids.add(question.id)
     if (twins := find_twins(ids_in_order := [question.id for question in questions])) is not None:
@@ -101,10 +101,10 @@ def _parse_question(value: object, origin: str) -> Question:
         if key not in _QUESTION_KEYS:
             raise ConfigError(f"{origin}: unknown key '{_name(key)}'; {_nearest(str(key), _QUESTION_KEYS)}")
     id, text = value.get("id"), value.get("text")
-    if not isinstance(id, str) or not id.strip():
+    if not isinstance(id, str) or not fold(id):
         raise ConfigError(f"{origin}: id must be a word in quotes or letters, got {_shown(id)}")
     origin = f"{origin} ({_shown(id)})"
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or not fold(text):
         raise ConfigError(f"{origin}: text must be the question's words, got {_shown(text)}")
     answer_type = value.get("type", "text")
     if answer_type not in ANSWER_TYPES:
@@ -137,7 +137,7 @@ def _parse_options(options: object, answer_type: str, origin: str) -> tuple[str,
     if not 2 <= len(options) <= len(OPTION_LETTERS):
         raise ConfigError(f"{origin}: a choice needs 2 to {len(OPTION_LETTERS)} options, got {len(options)}")
     for option in options:
-        if not isinstance(option, str) or not option.strip():
+        if not isinstance(option, str) or not fold(option):
             # YAML reads bare yes, no and 3 as something else than text.
             raise ConfigError(f"{origin}: an option must be text, got {_shown(option)}; put it in quotes")
     if len(set(options)) != len(options):
@@ -153,7 +153,7 @@ def _refuse_secrets(value: object, origin: str, path: str) -> None:
             inner_path = f"{path}.{_name(key)}" if path else _name(key)
             if path not in _OPTIONS and _SECRET_KEY.search(str(key)):
                 raise ConfigError(
-                    f"{origin}: {inner_path} looks like a credential, and a job file is no place for one;"
+                    f"{origin}: {_name(inner_path)} looks like a credential, and a job file is no place for one;"
                     " give it through the environment (such as AWS_ACCESS_KEY_ID) or the machine's role"
                 )
             if inner_path != "questions":
@@ -162,7 +162,9 @@ def _refuse_secrets(value: object, origin: str, path: str) -> None:
         for n, inner in enumerate(value):
             _refuse_secrets(inner, origin, f"{path}[{n}]")
     elif isinstance(value, str) and holds_password(value):
-        raise ConfigError(f"{origin}: {path} holds a password inside its URI; take it out and use the environment")
+        raise ConfigError(
+            f"{origin}: {_name(path)} holds a password inside its URI; take it out and use the environment"
+        )
 
 
 def _explain(error: ValidationError, origin: str) -> str:

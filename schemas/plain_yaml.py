@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ MAX_NODES: Final = 200_000
 MAX_DEPTH: Final = 32
 _MAX_NUMBER_CHARACTERS: Final = 64
 _MAX_INTEGER: Final = 2**63
+_OCTAL: Final = re.compile(r"[+-]?0[0-7_]*[1-7][0-7_]*")
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, ten times as fast, where it is built in
 _TAG: Final = "tag:yaml.org,2002:"
 _PLAIN: Final = frozenset(f"{_TAG}{name}" for name in ("map", "seq", "str", "null", "merge"))
@@ -209,9 +211,7 @@ def _check_keys(node: yaml.MappingNode, name: str) -> None:
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode):
             _refuse(name, key, "has a list or a mapping for a key; a key is a text")
-        if key.tag == f"{_TAG}merge":
-            continue
-        if key.tag not in (f"{_TAG}str", f"{_TAG}value"):
+        if key.tag not in (f"{_TAG}str", f"{_TAG}value", f"{_TAG}merge"):
             _refuse(name, key, "has a key that is no text (a number, a date, yes, no or null); put it in quotes")
         if key.value in lines:
             _refuse(name, key, f"has the key '{_shown(key.value)}' a second time (first in line {lines[key.value]});"
@@ -220,6 +220,9 @@ def _check_keys(node: yaml.MappingNode, name: str) -> None:
 
 
 def _check_typed(node: yaml.ScalarNode, loader: Any, name: str) -> None:
+    if node.tag in (f"{_TAG}int", f"{_TAG}float") and (how := _other_base(node)):
+        _refuse(name, node, f"has a number that YAML reads otherwise than people do ({how}); write the number out, or"
+                " put it in quotes, if it is a text")  # fmt: skip
     if len(node.value) > _MAX_NUMBER_CHARACTERS:
         _refuse(name, node, f"has a number of {len(node.value):,} characters; put it in quotes, if it is a text")
     try:
@@ -230,6 +233,13 @@ def _check_typed(node: yaml.ScalarNode, loader: Any, name: str) -> None:
         _refuse(name, node, "has a number that is not finite; give a number, or leave the key out")
     if isinstance(value, int) and not -_MAX_INTEGER <= value < _MAX_INTEGER:
         _refuse(name, node, "has a whole number of more than 64 bits; put it in quotes, if it is a text")
+
+
+def _other_base(node: yaml.ScalarNode) -> str:
+    """How YAML 1.1 reads a number that looks like another one; empty where it does not."""
+    if ":" in node.value:
+        return "1:30 is 90, in base 60"
+    return "010 is 8, in base 8" if node.tag == f"{_TAG}int" and _OCTAL.fullmatch(node.value) else ""
 
 
 def _refuse(name: str, node: yaml.Node, what: str) -> NoReturn:

@@ -7,13 +7,15 @@ such as Latin a and Cyrillic а, are not looked for, and neither is case.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
-# Of no width, and yet no format character (category Cf): joiners, fillers of Hangul, and selectors of variants.
-_NO_WIDTH = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0") | {
-    chr(number) for first, last in ((0xFE00, 0xFE0F), (0xE0100, 0xE01EF)) for number in range(first, last + 1)
-}
+from framegate.schemas.escape import INVISIBLE
+
+# Of no width: what `escape` writes out, among it characters that Unicode has not given a meaning yet.
+_NO_WIDTH = re.compile(f"[{INVISIBLE}]")
+_BLANK = "\u2800"  # a Braille pattern without dots: a space that is none to Python
 
 
 def fold(text: str) -> str:
@@ -21,7 +23,8 @@ def fold(text: str) -> str:
     wherever there is white space between words. Two texts with the same are twins."""
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
-    seen = "".join(char for char in unicodedata.normalize("NFKC", text) if not _has_no_width(char))
+    text = unicodedata.normalize("NFKC", text.replace(_BLANK, " "))
+    seen = "".join(char for char in text if not _has_no_width(char))
     return " ".join(unicodedata.normalize("NFKC", seen).split())
 
 
@@ -44,7 +47,7 @@ def tell_twins(one: str, other: str) -> str:
 
 
 def _has_no_width(char: str) -> bool:
-    return (unicodedata.category(char) in ("Cf", "Cc") and not char.isspace()) or char in _NO_WIDTH
+    return not char.isspace() and (unicodedata.category(char) in ("Cf", "Cc") or _NO_WIDTH.match(char) is not None)
 
 
 def _shown(text: str) -> str:

@@ -2,6 +2,10 @@
 
 The job reads S3 and the web, fails at some videos, and is told of, queried and audited afterwards. Its environment is
 one that asks Ray to listen everywhere and to let everybody in.
+
+There are two S3 servers. Clients find the key of the first one in the environment by themselves. The second one is
+opened by what jobs refer to: `secret: ${env:INDEX_SECRET}`. The first run reads the first server and writes to the
+second, and the second run the other way round. Others refer to a wrong secret, or to a variable that is not set.
 """
 
 from __future__ import annotations
@@ -30,24 +34,30 @@ import s3fs
 from framegate.pipelines.driver.joining import _ask
 from framegate.pipelines.lab.bench.processes import family
 from framegate.pipelines.lab.bench.s3_server import s3_server
-from framegate.schemas.config.input import InputConfig
 from tests.sockets import Listener, listeners
 from tests.web_server import WebServer
 
 NOBODY = 65534
 LONG_SECONDS = 120.0
-COMMANDS = [
+DONE = [
     ["run", "job.yaml", "-v", "--json", "run.json"],
-    ["run", "job.yaml", "--log-format", "json"],
+    ["run", "turned.yaml", "--log-format", "json"],
     ["plan", "job.yaml"],
     ["status", "job.yaml", "--json", "status.json"],
     ["report", "job.yaml", "--out", "report.html"],
     ["query", "-j", "job.yaml", "SELECT * FROM answers"],
     ["query", "-j", "job.yaml", "SELECT * FROM failures", "--format", "csv"],
     ["audit", "job.yaml", "--json", "audit.json"],
-    ["plan", "wrong.yaml"],
-    ["run", "wrong.yaml"],
+    ["audit", "turned.yaml"],
 ]
+REFUSED = [
+    *([command, "wrong.yaml"] for command in ("plan", "run")),
+    *([command, "denied.yaml"] for command in ("plan", "run", "status", "audit")),
+    ["query", "-j", "denied.yaml", "SELECT * FROM answers"],
+    ["run", "denied-input.yaml", "--log-format", "json"],
+    ["run", "unset.yaml"],
+]
+COMMANDS = [*DONE, *REFUSED]
 # The commands one after the other, as if typed; the engine waits for a file, so that the run can be looked at.
 SCRIPT = """
 import os, sys, time
@@ -123,6 +133,8 @@ class Secrets:
     environment: str = field(default_factory=lambda: "canaryenv" + secrets.token_hex(12))
     token_elsewhere: str = field(default_factory=lambda: "canarytok" + secrets.token_hex(12))
     aws: str = field(default_factory=lambda: "canaryaws" + secrets.token_hex(12))
+    referred: str = field(default_factory=lambda: "canaryref" + secrets.token_hex(12))
+    wrong: str = field(default_factory=lambda: "canarybad" + secrets.token_hex(12))
     signature: str = field(default_factory=lambda: "canarysig" + secrets.token_hex(12))
     contents: str = field(default_factory=lambda: "canarydat" + secrets.token_hex(12))
     other_file: str = field(default_factory=lambda: "canaryfil" + secrets.token_hex(12))
@@ -145,7 +157,7 @@ class Watched:
     stdout: str
     stderr: str
     codes: dict[int, str]
-    objects: dict[str, bytes]  # below the output
+    objects: dict[str, bytes]  # below both outputs
     seen_by_web: list[tuple[str, str, str | None]]
     num_failures: int
 
@@ -156,15 +168,18 @@ def watched_run(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) ->
     folder, canaries = tmp_path_factory.mktemp("watched"), Secrets()
     with tempfile.TemporaryDirectory(prefix="w", dir="/tmp") as short:  # Ray's sockets have paths of 107 bytes at most
         environment = _environment(canaries, folder, Path(short))
+        of_second = environment | {"AWS_ACCESS_KEY_ID": "index", "AWS_SECRET_ACCESS_KEY": canaries.referred}
         with (
             s3_server(tmp_path_factory.mktemp("own-s3"), environment=environment) as endpoint,
+            s3_server(tmp_path_factory.mktemp("second-s3"), environment=of_second) as second,
             WebServer(signature=f"X-Amz-Signature={canaries.signature}") as web,
         ):
             environment["AWS_ENDPOINT_URL"] = endpoint
-            keys = {"key": environment["AWS_ACCESS_KEY_ID"], "secret": canaries.aws}
-            files = s3fs.S3FileSystem(endpoint_url=endpoint, **keys, skip_instance_cache=True)
-            files.mkdir("watched")
-            _write_archive(folder, canaries, files, web, model_folder)
+            files = [
+                s3fs.S3FileSystem(endpoint_url=endpoint, key="watched", secret=canaries.aws, skip_instance_cache=True),
+                s3fs.S3FileSystem(endpoint_url=second, key="index", secret=canaries.referred, skip_instance_cache=True),
+            ]
+            _write_archive(folder, canaries, files, second, web, model_folder)
             yield _watch(folder, canaries, environment, Path(short), files, web)
 
 
@@ -180,6 +195,9 @@ def _environment(canaries: Secrets, folder: Path, short: Path) -> dict[str, str]
         "AWS_ACCESS_KEY_ID": "watched",
         "AWS_SECRET_ACCESS_KEY": canaries.aws,
         "AWS_REGION": "us-east-1",
+        "INDEX_KEY": "index",
+        "INDEX_SECRET": canaries.referred,
+        "WRONG_SECRET": canaries.wrong,
         "DATABASE_PASSWORD": canaries.environment,
         "HF_TOKEN": canaries.environment,
         "HF_HUB_OFFLINE": "1",
@@ -190,7 +208,7 @@ def _environment(canaries: Secrets, folder: Path, short: Path) -> dict[str, str]
     }
 
 
-def _write_archive(folder: Path, canaries: Secrets, files: Any, web: WebServer, model: Path) -> None:
+def _write_archive(folder: Path, canaries: Secrets, files: list[Any], second: str, web: WebServer, model: Path) -> None:
     secret_file = folder / "secret.txt"
     secret_file.write_text(canaries.other_file)
     good, text = _film(canaries.contents), f"this is no video but {canaries.contents}\n".encode()
@@ -202,29 +220,47 @@ def _write_archive(folder: Path, canaries: Secrets, files: Any, web: WebServer, 
         "points.mp4": f"ffconcat version 1.0\nfile '{secret_file}'\n".encode(),
         "points.m3u8": f"#EXTM3U\n#EXTINF:2,\nfile://{secret_file}\n#EXT-X-ENDLIST\n".encode(),
     }
+    for server in files:
+        server.mkdir("watched")
     for name, data in objects.items():
-        files.pipe_file(f"watched/in/{name}", data)
+        files[0].pipe_file(f"watched/in/{name}", data)
+    for name in ("good.mp4", "text.mp4"):
+        files[1].pipe_file(f"watched/in/{name}", objects[name])
     web.files = {"/good.mp4": good, "/text.mp4": text}
     signed = f"?X-Amz-Signature={canaries.signature}"
     uris = [f"s3://watched/in/{name}" for name in objects]
     uris += [f"{web.root}{path}{signed}" for path in ("/good.mp4", "/text.mp4", "/missing.mp4")]
     uris += [f"{web.root}/expired.mp4{signed}&Expires=1", str(secret_file)]
     pa_csv.write_csv(pa.table({"uri": uris}), folder / "videos.csv")
-    source: dict[str, Any] = {"videos": str(folder / "videos.csv")}
-    if "protocols" in InputConfig.model_fields:
-        source["protocols"] = ["file", "s3", "http"]
+    referred = _referred(second, "INDEX_SECRET")
+    source: dict[str, Any] = {"videos": str(folder / "videos.csv"), "protocols": ["file", "s3", "http"]}
     job = {
         "input": source,
         "clips": {"seconds": 2},
         "frames": {"fps": 2, "max_frames": 4},
         "questions": [{"id": "red", "text": "Is it red?", "type": "yes_no"}],
         "model": {"name": str(model)},
-        "output": {"uri": "s3://watched/index"},
+        "output": {"uri": "s3://watched/index", "storage_options": referred},
         "report": {"on_end": True},
         "ray": {"decode_workers": 1},
     }
-    (folder / "job.yaml").write_text(json.dumps(job))
-    (folder / "wrong.yaml").write_text(json.dumps({**job, "output": {"uri": "s3://not-there/index"}}))
+    own = {"uri": "s3://watched/index"}
+    of_second = {"videos": "s3://watched/in/"}
+    denied = _referred(second, "WRONG_SECRET")
+    jobs: dict[str, dict[str, Any]] = {
+        "job": {},
+        "turned": {"input": {**of_second, "storage_options": referred}, "output": own},
+        "wrong": {"output": {"uri": "s3://not-there/index"}},
+        "denied": {"output": {**own, "storage_options": denied}},
+        "denied-input": {"input": {**of_second, "storage_options": denied}},
+        "unset": {"output": {**own, "storage_options": _referred(second, "NO_SECRET")}},
+    }
+    for name, parts in jobs.items():
+        (folder / f"{name}.yaml").write_text(json.dumps({**job, **parts}))
+
+
+def _referred(endpoint: str, variable: str) -> dict[str, str]:
+    return {"endpoint_url": endpoint, "key": "${env:INDEX_KEY}", "secret": f"${{env:{variable}}}"}
 
 
 def _film(secret: str) -> bytes:
@@ -244,7 +280,7 @@ def _film(secret: str) -> bytes:
 
 
 def _watch(
-    folder: Path, canaries: Secrets, environment: dict[str, str], short: Path, files: Any, web: WebServer
+    folder: Path, canaries: Secrets, environment: dict[str, str], short: Path, files: list[Any], web: WebServer
 ) -> Watched:
     command = [sys.executable, "-c", SCRIPT, json.dumps(COMMANDS)]
     with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
@@ -273,7 +309,11 @@ def _watch(
         process.wait()
     stdout = (folder / "stdout").read_text(errors="replace")
     codes = dict(line[8:].split() for line in stdout.splitlines() if line.startswith("-- exit "))
-    objects = {path: files.cat_file(path) for path in files.find("watched/index")}
+    objects = {
+        f"{number}/{path}": server.cat_file(path)
+        for number, server in enumerate(files)
+        for path in server.find("watched/index")
+    }
     return Watched(
         secrets=canaries,
         folder=folder,

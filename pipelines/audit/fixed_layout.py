@@ -5,6 +5,7 @@ from __future__ import annotations
 from framegate.pipelines.audit.report import Check
 from framegate.pipelines.audit.seals import Seals
 from framegate.pipelines.commit.fixed import Fixed, read_fixed
+from framegate.pipelines.commit.migrate import recorded_inputs
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.partition import check_partition_by, folder_of, in_zone
 from framegate.schemas.clock import find_zone
@@ -12,8 +13,8 @@ from framegate.schemas.errors import CredentialsError, FramegateError, StorageEr
 
 
 def check_layout(check: Check, output: Output, seals: Seals) -> None:
-    """A time zone, where no partition is a part of a time, stands nowhere else, and is not compared. A column or a
-    type that differs is a note: files of before they were fixed may have others."""
+    """A time zone, where no partition is a part of a time, stands nowhere else, and is not compared. Nor is a column
+    that no sealed file has yet. A type that differs is a note where the output may have files of an earlier version."""
     try:
         fixed = read_fixed(output)
         if fixed is not None:
@@ -44,6 +45,7 @@ def check_layout(check: Check, output: Output, seals: Seals) -> None:
 
 def _check_files(check: Check, seals: Seals, fixed: Fixed) -> None:
     folders = [folder_of(entry) for entry in fixed.partition_by]
+    has_past = _has_past(seals)
     for name, (_, history) in sorted(seals.files.items()):
         check.num_checked += 1
         file = history.last.file
@@ -52,13 +54,32 @@ def _check_files(check: Check, seals: Seals, fixed: Fixed) -> None:
             check.find(
                 f"layout.json says partition_by {list(fixed.partition_by)}, and {name} lies in {lies_in or 'none'}"
             )
-        if not fixed.has_columns or file.inputs is None:
+        if file.inputs is None or (has_past and not fixed.has_columns):
             continue
         known = {column: str(data_type) for column, data_type in fixed.inputs.items()}
         for column, of_file in file.inputs.items():
-            if of_file not in ("null", known.get(column)):
-                # A file of an earlier version: a migration leaves it so where a value of it would not be the same.
-                check.note(f"layout.json has {known.get(column, 'nothing')} as {column}, and {name} {of_file}")
+            if of_file in ("null", known.get(column)):
+                continue
+            differs = f"layout.json has {known.get(column, 'nothing')} as {column}, and {name} {of_file}"
+            if has_past:
+                check.note(differs)
+            else:
+                check.find(f"{differs}, which no version writes so: bring the right layout.json back from a copy")
+
+
+def _has_past(seals: Seals) -> bool:
+    """Whether a seal was recorded whose files do not have the own columns of this version.
+
+    Versions that wrote no columns of manifests into the layout wrote config_id into files. A migration leaves a column
+    of theirs as it is where a value of it would not be the same, and what they committed may be sealed later. So where
+    there is such a record, no difference tells of damage.
+    """
+    return any(
+        recorded_inputs(file) is None
+        for records in seals.records.values()
+        for record in records
+        for file in record.files
+    )
 
 
 def _has_units(output: Output) -> bool:

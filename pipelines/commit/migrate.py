@@ -50,7 +50,7 @@ def choose_outdated(
 
 def choose_lacking(files: Iterable[SealedFile], *, file_bytes: int, seal: int, inputs: Inputs) -> SealPlan | None:
     """The same of files that lack a column, as far as that is done by the way. No file is opened."""
-    known = ((file, _recorded_inputs(file)) for file in _in_order(files))
+    known = ((file, recorded_inputs(file)) for file in _in_order(files))
     lacking = (file for file, types in known if types is not None and not inputs.keys() <= types.keys())
     return _plan(_first(lacking, BESIDE_BYTES, takes_any=False), file_bytes=file_bytes, seal=seal)
 
@@ -122,13 +122,14 @@ def _is_of_earlier_version(output: Output) -> bool:
 
 
 def _is_as_written_now(output: Output, file: SealedFile, inputs: Inputs) -> bool:
-    if (types := _recorded_inputs(file)) is not None:
+    if (types := recorded_inputs(file)) is not None:
         return all(types.get(name) == data_type for name, data_type in inputs.items())
     return is_up_to_date(file.table, _read_schema(output, file), inputs)
 
 
-def _recorded_inputs(file: SealedFile) -> Inputs | None:
-    """The columns of manifests of a file whose own columns are those of this version; None: its record does not say."""
+def recorded_inputs(file: SealedFile) -> Inputs | None:
+    """The columns of manifests of a file whose own columns were those of this version, config_id not among them, when
+    its seal was recorded; None: the record does not say that they were."""
     if file.inputs is None or file.columns is None:
         return None
     return _inputs_of(file.table, file.columns, tuple(file.inputs.items()))
@@ -141,7 +142,7 @@ def _inputs_of(table: str, columns: str, inputs: tuple[tuple[str, str], ...]) ->
 
 
 def _has_config_id(output: Output, file: SealedFile) -> bool:
-    return _recorded_inputs(file) is None and CONFIG_ID.name in _read_schema(output, file).names
+    return recorded_inputs(file) is None and CONFIG_ID.name in _read_schema(output, file).names
 
 
 def _read_schema(output: Output, file: SealedFile) -> pa.Schema:

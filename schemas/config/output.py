@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from pydantic import Field, model_validator
 
 from framegate.schemas.config.part import Part
 from framegate.schemas.config.storage_options import check_options
+from framegate.schemas.escape import escape
 from framegate.schemas.uris import KINDS, claimed_protocol, holds_password, kind_of, protocol_of, public
 
 _NO_OUTPUT: Final = {
@@ -15,6 +17,30 @@ _NO_OUTPUT: Final = {
     "http": "is an address to read from",
     "https": "is an address to read from",
 }
+
+
+# What a client or a person takes for a protocol, and we for the beginning of a folder's name: `memory:/x`, `s3:x`.
+_HALF_PROTOCOL: Final = re.compile(rf"(?:{'|'.join(KINDS)}):(?!//)|[\w+.-]+::", re.IGNORECASE)
+_LOCAL: Final = re.compile(r"(?:file|local)://(?=/)", re.IGNORECASE)
+_BUCKET: Final = re.compile(r"[\w+.-]+://[^/?#\\]+")
+
+
+def _check_name(uri: str) -> None:
+    """Raises ValueError for a name that is read as another one than it looks like."""
+    if uri != uri.strip() or escape(uri) != uri:
+        raise ValueError(f"'{escape(uri)}' has white space around it, or characters that nobody sees; leave them out")
+    inside = _LOCAL.sub("", uri, count=1)
+    if "://" in inside and kind_of(uri) == "file" and KINDS.get(claimed_protocol(inside), "") == "file":
+        raise ValueError(
+            f"{uri} has :// in the name of a folder; write the folder's path alone, or file:///path, or s3://bucket/prefix"
+        )
+    if _HALF_PROTOCOL.match(uri) and "://" not in uri:
+        raise ValueError(
+            f"{uri} would be a folder of that name on this machine; write ./{uri} if it is meant so, or with"
+            " two slashes, such as s3://bucket/prefix"
+        )
+    if kind_of(uri) in ("s3", "gs", "az") and not _BUCKET.match(uri):
+        raise ValueError(f"{uri} names no bucket; write it as s3://bucket/prefix")
 
 
 class OutputConfig(Part):
@@ -39,6 +65,7 @@ class OutputConfig(Part):
     def _can_be_written_to(self) -> OutputConfig:
         if holds_password(self.uri):
             raise ValueError(f"{protocol_of(self.uri)}:// holds a password; take it out, and use the environment")
+        _check_name(self.uri)
         protocol = claimed_protocol(self.uri)
         kind = kind_of(self.uri)
         if protocol_of(self.uri) != protocol or protocol not in KINDS:

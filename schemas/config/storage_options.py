@@ -134,6 +134,9 @@ def _names(kind: str) -> set[str]:
 
 def _flat(options: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
     for key, value in options.items():
+        if "." in str(key):  # it would pass for one in a mapping, and reach the client under a name that it ignores
+            raise ValueError("a key has a dot in it: write what stands behind the dot as a key of a mapping, such as"
+                             " client_kwargs: {region_name: eu-central-1}")  # fmt: skip
         inner = f"{path}.{key}" if path else str(key)
         if isinstance(value, Mapping) and value:
             yield from _flat(value, inner)

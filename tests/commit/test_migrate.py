@@ -166,6 +166,7 @@ def test_a_column_gets_the_type_of_the_output_where_every_value_stays_what_it_wa
     for night, (camera, value) in enumerate(zip(CAMERAS, values, strict=True)):
         old.commit(f"{night}", night, camera=camera, plate=value)
     old.seal()
+    put_config_id_into_files(old.output)
     old.know(camera="string", plate=type_)
     old.migrate()
     found = []
@@ -174,6 +175,10 @@ def test_a_column_gets_the_type_of_the_output_where_every_value_stays_what_it_wa
         found.append(pq.ParquetFile(path).read().column("input_plate")[0].as_py())
     assert [(value, type(value)) for value in found] == [(value, type(value)) for value in expected]
     assert old.findings() == {}
+    notes = [
+        note for check in audit(old.output).checks for note in check.notes if "as input_plate, and results" in note
+    ]
+    assert len(notes) == sum(type(value) is type(before) for value, before in zip(expected, values, strict=True))
 
 
 def every_request(olds: Callable[[object], Old], run: Callable[[Old, int], bool]) -> None:

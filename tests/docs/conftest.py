@@ -15,10 +15,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typer.testing import CliRunner
 
 from framegate.jobs.cli import app
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.quarantine import set_aside_damaged
 from framegate.pipelines.commit.records import PLAN, record_plan
 from framegate.pipelines.commit.run_folding import FOLD_FROM, fold_old_runs
 from framegate.pipelines.commit.runs import read_runs
@@ -58,7 +61,8 @@ def outputs(
     tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path], model_folder: Path
 ) -> tuple[Path, ...]:
     """An output of which a run was killed as it committed its second unit; the same after the next run, and after
-    one video was erased; that with its seals, runs and plans folded; and one whose rows were deepened, which was killed
+    one video was erased, and all was signed; that with its seals, runs and plans folded, and an object that was no
+    unit; and one whose rows were deepened, which was killed
     before it had completed any. A manifest of two videos, one that is none,
     and a tar shard of one."""
     folder = tmp_path_factory.mktemp("output")
@@ -100,6 +104,7 @@ def outputs(
     row = json.loads(wanted.read_text())
     wanted.write_text(json.dumps(row | {"label": row["first_value"]}))
     assert CliRunner().invoke(app, [*label, "--read", str(wanted), "--by", "anna"]).exit_code == 0
+    sign(folder)
     shutil.copytree(folder / "index", folder / "folded")
     folded = Output.at(str(folder / "folded"))
     SealLog(folded, known.stem).fold(1)
@@ -109,10 +114,26 @@ def outputs(
         row = dict(zip(PLAN.names, ("a" * 16, "gone.mp4", "1", ["b" * 16], known.stem), strict=True))
         record_plan(folded, f"night-{number}", pa.Table.from_pylist([row]))
     fold_old_runs(folded, now())
+    no_unit = (
+        folder / "folded" / "journal" / f"config_id={known.stem}" / ("0" * 16) / f"0000000-0000002-{'a' * 12}.arrow.zst"
+    )
+    no_unit.parent.mkdir(parents=True)
+    no_unit.write_bytes(b"no unit")
+    set_aside_damaged(folded, (str(no_unit),))
     shutil.copytree(folder / "index", folder / "deepened")
     (folder / "job.yaml").write_text(yaml.safe_dump({**adopting, "output": {**job["output"], "uri": "deepened"}}))
     assert run(folder, DEEPEN, FRAMEGATE_FAIL_AT="deepen.agreed:1") == -signal.SIGKILL
     return folder / "killed", folder / "index", folder / "folded", folder / "deepened"
+
+
+def sign(folder: Path) -> None:
+    """As a person does who holds a key of openssl's."""
+    key = folder / "key.pem"
+    made = Ed25519PrivateKey.generate()
+    key.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    command = ["audit", str(folder / "index"), "--sign", str(key)]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
 
 
 def run(folder: Path, script: str = RUN, **environment: str) -> int:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from framegate.pipelines.commit.layout import UNIT_ENDING
+from framegate.pipelines.commit.layout import UNIT, UNIT_ENDING, UNIT_ENDINGS
 from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.schemas.certificate import CALIBRATION_ID
 from framegate.schemas.drift import DriftRow
@@ -48,6 +48,8 @@ KINDS = {
     "report": r"reports/[^/]+\.html",
     "label": rf"labels/config_id={ID}/{ID}/\d{{7}}-{ID}-\d{{8}}T\d{{6}}Z-[0-9a-f]{{12}}\.json",
     "calibration": rf"calibrations/config_id={ID}/{CALIBRATION_ID}\.json",
+    "quarantine": rf"quarantine/config_id={ID}/{ID}/[^/]+",
+    "signature": r"signatures/\d{8}\.json\.gz",
     "index": r"indexes/[0-9a-f]{32}\.parquet",
     "tombstone": r"tombstones/[0-9a-f]{32}\.json",
     "erasure begun": r"erasures/[^/]+\.begun\.json",
@@ -55,6 +57,10 @@ KINDS = {
     "erasure receipt": r"erasures/[^/.]+\.json",
     "layout": r"layout\.json",
 }
+QUARANTINED = re.compile(
+    rf"(?P<folder>journal|deepened)-(?P<unit>{UNIT})-(?P<time>\d{{8}}T\d{{6}}Z)-(?P<digest>[0-9a-f]{{12}})"
+    rf"(?P<ending>{UNIT_ENDINGS})"
+)
 SAME_COLUMNS = ("results", "failures", "clips", "journal", "deepened")
 """Kinds whose columns are told from the schemas."""
 INNER = {
@@ -67,6 +73,7 @@ INNER = {
     "run record counts",
     "run record drift",
     "run record heartbeat",
+    "signature statement",
     "index metadata",
 }
 
@@ -116,7 +123,11 @@ def test_the_tree_of_the_page_names_every_kind() -> None:
 
 
 def fields_of(kind: str, path: Path) -> dict[str, Any]:
-    """The fields of an object; of Parquet, columns."""
+    """The fields of an object; of Parquet, columns; of what is no unit, the parts of its name."""
+    if kind == "quarantine":
+        match = QUARANTINED.fullmatch(path.name)
+        assert match is not None
+        return match.groupdict()
     if path.name.endswith(UNIT_ENDING):
         names = parse_unit(str(path), path.read_bytes()).column_names
         return dict.fromkeys(name for name in names if not name.startswith(INPUT_PREFIX))
@@ -147,6 +158,9 @@ def test_what_lies_inside_of_objects_is_described(objects: dict[str, list[Path]]
         record = json.loads(path.read_text())
         assert set(record["counts"]) == set(DOCUMENTED["run record counts"])
         assert set(record["heartbeat"]) == set(DOCUMENTED["run record heartbeat"])
+    for path in objects["signature"]:
+        statement = json.loads(json.loads(gzip.decompress(path.read_bytes()))["statement"])
+        assert set(statement) == set(DOCUMENTED["signature statement"])
     assert [field.name for field in dataclasses.fields(DriftRow)] == DOCUMENTED["run record drift"]
     for kind, key in (("seal plan", b"framegate"), ("plan history", b"framegate"), ("index", b"framegate_shard")):
         for path in objects[kind]:

@@ -15,11 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.watched_run import COMMANDS, Secrets, Watched
+from tests.watched_run import COMMANDS, DONE, REFUSED, Secrets, Watched
 
 SECRETS = [
     pytest.param(lambda found: found.secrets.environment, id="a-password-in-the-environment"),
     pytest.param(lambda found: found.secrets.aws, id="the-secret-key-of-storage"),
+    pytest.param(lambda found: found.secrets.referred, id="a-secret-key-that-a-job-refers-to"),
+    pytest.param(lambda found: found.secrets.wrong, id="a-wrong-secret-key-that-a-job-refers-to"),
     pytest.param(lambda found: found.secrets.signature, id="the-signature-of-a-web-address"),
     pytest.param(lambda found: found.secrets.contents, id="what-a-video-file-says-of-itself"),
     pytest.param(lambda found: found.secrets.other_file, id="another-file-that-a-video-points-to"),
@@ -48,8 +50,8 @@ def test_a_secret_is_found_nowhere(secret_of: Callable[[Watched], str], place: s
 
 
 def test_the_run_did_all_that_could_have_told(watched_run: Watched) -> None:
-    assert [watched_run.codes[number] for number in range(8)] == ["0"] * 8, watched_run.stderr[-3000:]
-    assert watched_run.codes[len(COMMANDS) - 1] == watched_run.codes[len(COMMANDS) - 2] == "2"
+    codes = [watched_run.codes[number] for number in range(len(COMMANDS))]
+    assert codes == ["0"] * len(DONE) + ["2"] * len(REFUSED), watched_run.stderr[-3000:]
     assert watched_run.num_failures
     assert any("/results/" in path for path in watched_run.objects)
     failures = _rows(watched_run, "failures")
@@ -59,11 +61,23 @@ def test_the_run_did_all_that_could_have_told(watched_run: Watched) -> None:
 
 
 def test_each_secret_was_where_the_run_had_to_do_with_it(watched_run: Watched) -> None:
-    """The secret key opened storage, the signature opened the web server, and the film's file says its secret."""
+    """The secret keys opened storage, the signature opened the web server, and the film's file says its secret."""
     assert any(watched_run.secrets.signature in target for _, target, _ in watched_run.seen_by_web)
     assert (watched_run.folder / "secret.txt").read_text() == watched_run.secrets.other_file
     assert watched_run.secrets.signature.encode() in (watched_run.folder / "videos.csv").read_bytes()
     assert len(watched_run.own_token) == 64
+    for server in "01":  # the key of either opened it to a run, which wrote answers there
+        assert any(path.startswith(f"{server}/") and "/results/" in path for path in watched_run.objects)
+
+
+def test_a_secret_that_a_job_refers_to_is_told_of_and_not_told(watched_run: Watched) -> None:
+    """A wrong one was shown to storage, which refused it, and one that is not there is told by its name."""
+    said = watched_run.stderr.partition(f"-- {REFUSED[2]}")[2]
+    errors = [line for line in said.splitlines() if "error" in line]
+    assert len(errors) == len(REFUSED[2:])
+    *denied, unset = errors
+    assert all("storage does not accept the credentials" in error for error in denied), denied
+    assert "the environment variable NO_SECRET, which is not set" in unset
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ TEXTS: list[Any] = [
     pytest.param("seed: " + "9" * 5_000, "has a number of 5,000 characters", id="integer-of-5000-digits"),
     pytest.param("seed: 0x" + "f" * 60, "a whole number of more than 64 bits", id="hexadecimal-integer"),
     pytest.param("seed: 0b" + "1" * 62 + "1111", "has a number of 68 characters", id="binary-integer"),
-    pytest.param("seed: " + "1:" * 20 + "1", "a whole number of more than 64 bits", id="sexagesimal-integer"),
+    pytest.param("seed: " + "1:" * 20 + "1", "1:30 is 90, in base 60", id="sexagesimal-integer"),
     pytest.param("seed: 99999999999999999999", "a whole number of more than 64 bits", id="integer-of-67-bits"),
     pytest.param("cost: .inf", "has a number that is not finite", id="infinity"),
     pytest.param("cost: -.INF", "has a number that is not finite", id="minus-infinity"),
@@ -117,6 +117,31 @@ TEXTS: list[Any] = [
     pytest.param("\ta: b", "is no valid YAML", id="tab"),
     pytest.param("a: b: c", "is no valid YAML", id="two-colons"),
     pytest.param("<<: 7", "is no valid YAML", id="merge-of-a-number"),
+    pytest.param("a: {<<: [1, 2]}", "is no valid YAML", id="merge-of-a-list-of-numbers"),
+    pytest.param(
+        PLAIN.replace("uri: index", "<<: {uri: a}\n  <<: {uri: b}"), "has the key '<<' a second time", id="merge-twice"
+    ),
+    pytest.param("&a {<<: [{b: *a}]}", "refers to what it is a part of (*a)", id="self-reference-in-a-merged-list"),
+    pytest.param(
+        "a0: &a0 {k: v}\n" + "\n".join(f"a{n}: &a{n} {{<<: *a{n - 1}, k{n}: 1}}" for n in range(1, 200)),
+        "nested deeper than 32 levels",
+        id="deep-by-merges",
+    ),
+    pytest.param(
+        "a0: &a0 {k: v}\n" + "\n".join(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 12)),
+        "stands for more than 200,000 keys and values",
+        id="billion-laughs-by-merges",
+    ),
+    pytest.param(PLAIN + "clips: {seconds: 010}", "010 is 8, in base 8", id="octal-number"),
+    pytest.param(PLAIN + "clips: {seconds: -0_17}", "010 is 8, in base 8", id="octal-number-with-an-underscore"),
+    pytest.param(PLAIN + "clips: {seconds: 1:30}", "1:30 is 90, in base 60", id="sexagesimal-number"),
+    pytest.param(PLAIN + "clips: {seconds: 1:30.5}", "1:30 is 90, in base 60", id="sexagesimal-float"),
+    pytest.param(PLAIN + "run: {timezone: 16:30}", "1:30 is 90, in base 60", id="a-time-of-day-that-is-a-number"),
+    pytest.param("a: !!omap [b: c]", "has the tag !!omap", id="omap"),
+    pytest.param("a: !<tag:yaml.org,2002:python/object/new:os.system> [id]", "has the tag !!python", id="verbatim-tag"),
+    pytest.param("a: &x b\n*x : 1\nb: 2", "has the key 'b' a second time", id="key-twice-by-an-alias"),
+    pytest.param("? " + "k" * 100_000 + "\n: 1\n" + PLAIN, "is not a known key", id="key-of-100000-characters"),
+    pytest.param("%YAML 2.0\n---\na: 1", "is no valid YAML", id="another-version-of-yaml"),
     pytest.param(
         '{"input": {"videos": "a", "videos": "b"}}', "has the key 'videos' a second time", id="json-key-twice"
     ),
@@ -124,12 +149,19 @@ TEXTS: list[Any] = [
 ]
 DATA: list[Any] = [
     pytest.param(PLAIN.encode("utf-16"), "is written in UTF-16", id="utf-16"),
+    pytest.param(PLAIN.encode("utf-16-le"), "holds a NUL character in line 1", id="utf-16-without-a-mark"),
+    pytest.param(PLAIN.encode() + "# caf\xe9".encode("latin-1"), "is not written in UTF-8 (byte 0xe9", id="latin-1"),
     pytest.param(PLAIN.encode("utf-32"), "is written in UTF-16 or UTF-32", id="utf-32"),
     pytest.param(PLAIN.encode() + b"# \xff\xfe", "is not written in UTF-8 (byte 0xff", id="invalid-utf-8"),
     pytest.param(b"# \xed\xa0\x80\n" + PLAIN.encode(), "is not written in UTF-8", id="surrogate-in-utf-8"),
     pytest.param(b"# " + b"x" * MAX_BYTES, "has more than 4,194,304 bytes", id="more-than-4-mib"),
     pytest.param(b"\x80" * 100, "is not written in UTF-8", id="no-text"),
 ]
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    return {"client_kwargs": _nested(depth - 1)} if depth else {"secret": CANARY}
+
 
 S3, GS, AZ = "s3://b/v", "gs://b/v", "az://c/v"
 SPELLINGS: list[Any] = [
@@ -197,6 +229,17 @@ SPELLINGS: list[Any] = [
         ("reference-with-a-default", S3, {"secret": f"${{env:HOME:-{CANARY}}}"}),
         ("reference-to-a-file", S3, {"secret": f"${{file:/{CANARY}}}"}),
         ("shell-variable", S3, {"secret": f"${CANARY}"}),
+        ("reference-for-a-key", S3, {"${env:CANARY_VARIABLE}": True}),
+        ("reference-in-a-list", S3, {"secret": ["${env:CANARY_VARIABLE}"]}),
+        ("reference-in-a-mapping", S3, {"secret": {"value": "${env:CANARY_VARIABLE}"}}),
+        ("reference-with-a-line-break", S3, {"secret": "${env:CANARY_VARIABLE}\n"}),
+        ("reference-in-capitals", S3, {"secret": "${ENV:CANARY_VARIABLE}"}),
+        ("key-with-a-dot", S3, {"client_kwargs.region_name": CANARY}),
+        ("key-with-a-dot-further-in", S3, {"config_kwargs": {"s3.addressing_style": CANARY}}),
+        ("region-with-a-header", S3, {"region": f"eu\r\nAuthorization: {CANARY}"}),
+        ("endpoint-with-a-fragment", S3, {"endpoint_url": f"https://s3.example#{CANARY}"}),
+        ("endpoint-with-an-encoded-user", S3, {"endpoint_url": f"https://{CANARY}%40s3.example"}),
+        ("mappings-500-deep", S3, _nested(500)),
         ("reference-in-an-endpoint", S3, {"endpoint_url": "${env:CANARY_VARIABLE}"}),
         ("reference-in-a-region", S3, {"region": "${env:CANARY_VARIABLE}"}),
         ("value-of-the-wrong-kind", S3, {"anon": CANARY}),
@@ -234,7 +277,27 @@ OUTPUTS: list[Any] = [
     pytest.param("arrow_hdfs://host/x", "arrow_hdfs:// is no kind of storage", id="arrow-hdfs"),
     pytest.param("reference://x", "reference:// is no kind of storage", id="reference"),
     pytest.param("dask://x", "dask:// is no kind of storage", id="dask"),
-    pytest.param("\u200bs3://b/x", "s3:// is no kind of storage", id="invisible-before-the-protocol"),
+    pytest.param("\u200bs3://b/x", "characters that nobody sees", id="invisible-before-the-protocol"),
+    pytest.param("simplecache::memory://x", "simplecache:// is no kind of storage", id="chain-to-memory"),
+    pytest.param("dir::memory://x", "dir:// is no kind of storage", id="folder-in-memory"),
+    pytest.param("memory:/x", "would be a folder of that name", id="memory-with-one-slash"),
+    pytest.param("memory::x", "would be a folder of that name", id="memory-with-two-colons"),
+    pytest.param("Memory:x", "would be a folder of that name", id="memory-without-a-slash"),
+    pytest.param("memory\u200b://x", "characters that nobody sees", id="invisible-in-the-protocol"),
+    pytest.param("ｍemory://x", "has :// in the name of a folder", id="full-width-protocol"),
+    pytest.param("local://memory://x", "has :// in the name of a folder", id="memory-below-local"),
+    pytest.param("file://memory://x", "has :// in the name of a folder", id="memory-below-file"),
+    pytest.param("file://host/x", "has :// in the name of a folder", id="file-of-another-host"),
+    pytest.param("/tmp/memory://x", "has :// in the name of a folder", id="protocol-inside-a-path"),
+    pytest.param("s3:/b/x", "would be a folder of that name", id="s3-with-one-slash"),
+    pytest.param("simplecache::x", "would be a folder of that name", id="chain-to-a-name"),
+    pytest.param("s3://", "names no bucket", id="no-bucket"),
+    pytest.param("S3:///x", "names no bucket", id="no-bucket-before-the-slash"),
+    pytest.param("in\u202edex", "characters that nobody sees", id="bidi-override"),
+    pytest.param("\ufeffindex", "characters that nobody sees", id="byte-order-mark-before"),
+    pytest.param("in\ndex", "characters that nobody sees", id="line-break"),
+    pytest.param("in\x1b[2Jdex", "characters that nobody sees", id="ansi"),
+    pytest.param("index ", "white space around it", id="space-behind"),
 ]
 TWINS: list[Any] = [
     pytest.param("open", "open ", "'open '", id="trailing-space"),
@@ -252,6 +315,13 @@ TWINS: list[Any] = [
     pytest.param("caf\u00e9", "cafe\u0301", "e\\u0301", id="composed-and-decomposed"),
     pytest.param("open", "ｏｐｅｎ", "\\uff4f", id="full-width"),
     pytest.param("fine", "\ufb01ne", "\\ufb01", id="ligature"),
+    pytest.param("1", "\u2460", "\\u2460", id="number-in-a-circle"),
+    pytest.param("open", "open\u2800", "\\u2800", id="braille-blank-behind"),
+    pytest.param("open door", "open\u2800door", "\\u2800", id="braille-blank-for-a-space"),
+    pytest.param("open", "op\u2065en", "\\u2065", id="ignorable-without-a-meaning-yet"),
+    pytest.param("open", "op\ufff0en", "\\ufff0", id="ignorable-of-the-specials"),
+    pytest.param("open", "open\U000e0fff", "\\U000e0fff", id="ignorable-of-the-tags"),
+    pytest.param("open", "open\x7f", "\\x7f", id="delete"),
 ]
 
 
@@ -504,6 +574,14 @@ def test_texts_that_can_be_told_apart_are_no_twins(one: str, other: str) -> None
     assert question.options == (one, other)
 
 
+@pytest.mark.parametrize("nothing", ["\u200b", "\u2800", "\ufeff \u2060", "\u3164"], ids=ascii)
+@pytest.mark.parametrize("key", ["id", "text", "options"])
+def test_words_of_which_nothing_is_seen_are_refused(key: str, nothing: str) -> None:
+    question: dict[str, Any] = {"id": "q", "text": "Which?", "type": "choice", "options": ["a", "b"]}
+    question[key] = ["a", nothing] if key == "options" else nothing
+    refused(lambda: parse_questions([question]), ("must be a word", "must be the question's words", "must be text"))
+
+
 def test_questions_whose_words_look_the_same_are_refused() -> None:
     bank = [{"id": f"q{n}", "text": text} for n, text in enumerate(("What is here?", "What is\u200b here?"))]
     refused(lambda: parse_questions(bank), "'q0' and 'q1' ask the same")
@@ -514,6 +592,13 @@ def test_a_value_in_an_error_is_short_and_shows_no_query() -> None:
         sentence = refused(lambda value=value: parse_job({**JOB, "model": {"name": "dock", "dtype": value}}), "dtype")
         assert len(sentence) < 400
         assert CANARY not in sentence
+
+
+def test_a_name_in_an_error_is_short() -> None:
+    twice = [{"id": "i" * 100_000, "text": text} for text in ("One?", "Two?")]
+    refused(lambda: parse_questions(twice), "stands twice")
+    same = [{"id": id * 100_000, "text": "One?"} for id in "ab"]
+    refused(lambda: parse_questions(same), "ask the same")
 
 
 def test_yaml_errors_repeat_no_line_of_the_file() -> None:

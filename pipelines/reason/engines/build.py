@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
-from framegate.pipelines.reason.asking.prompt import DEFAULT_SYSTEM_PROMPT, question_text
+from framegate.pipelines.reason.asking.prompt import suffix_after_video
+from framegate.pipelines.reason.asking.wording import system_prompt, wording_of
 from framegate.pipelines.reason.engines.protocol import Engine, EngineFactory
 from framegate.pipelines.reason.models.vision_grid import check_not_quantized
 from framegate.pipelines.reason.strategies.protocol import Capability, Strategy, TokenBudget
@@ -55,7 +56,9 @@ def make_engine_factory(
     """A picklable function without arguments that builds the job's engine; call it once per worker."""
     questions = tuple(questions)
     budgets = dict.fromkeys(budget for question in questions for budget in strategy.budgets(question))
-    question_bytes = max((len(question_text(question).encode(errors="replace")) for question in questions), default=0)
+    instructions = wording_of(config.gate).instructions
+    suffixes = [suffix_after_video(question, text) for question in questions for text in instructions]
+    question_bytes = max((len(suffix.plain.encode(errors="replace")) for suffix in suffixes), default=0)
     return partial(build_engine, config, budgets=tuple(budgets), question_bytes=question_bytes, num_slots=num_slots)
 
 
@@ -77,7 +80,7 @@ def build_engine(
     checkpoint = Checkpoint(config.model.name, revision=config.model.revision, dtype=config.model.dtype, device=device)
     return TransformersEngine(
         checkpoint,
-        system_prompt=config.prompt.system or DEFAULT_SYSTEM_PROMPT,
+        system_prompt=system_prompt(config),
         frames=config.frames,
         num_slots=num_slots,
         memory_bytes=memory_budget(checkpoint.device, engine_share=_engine_share(config.ray)),
@@ -99,7 +102,7 @@ def _build_vllm(config: RunConfig, budgets: Sequence[TokenBudget], question_byte
         revision=config.model.revision,
         dtype=config.model.dtype,
         engine_args=config.model.engine_args,
-        system_prompt=config.prompt.system or DEFAULT_SYSTEM_PROMPT,
+        system_prompt=system_prompt(config),
         frames=config.frames,
         budgets=budgets,
         question_bytes=question_bytes,

@@ -169,7 +169,7 @@ class FinishedAsk:
 
 
 class Strategy(Protocol):
-    """How one question at one clip is answered.
+    """How one question at one clip is answered. Any one can also be the second step of a gate (`strategies.inner`).
 
     name        as a job says it in `gate.strategy`
     needs       what an engine must be capable of; a job on another engine is refused before it starts

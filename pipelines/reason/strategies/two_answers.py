@@ -20,11 +20,11 @@ from framegate.pipelines.reason.asking.box import Box, BoxFinder, is_fallback
 from framegate.pipelines.reason.asking.confidence import measure_confidence
 from framegate.pipelines.reason.asking.prompt import (
     BOX_OPENING,
-    FORCED_CLOSING,
     THINK_CLOSING,
     THINK_OPENING,
     suffix_after_video,
 )
+from framegate.pipelines.reason.asking.wording import ANSWER_FIRST, Wording
 from framegate.pipelines.reason.strategies.protocol import (
     Ask,
     Capability,
@@ -44,6 +44,7 @@ FirstAnswer = Literal[
 ]
 FinishReason = Literal[
     "exit",  # the first answer was enough; not one more token was written
+    "handed_on",  # it was not, and another ask follows; never in a row
     "answered",  # the second box closed
     "ended",  # the model ended its turn before a second answer
     "thinking_budget",  # max_thinking_tokens were spent; the closing was forced
@@ -87,6 +88,7 @@ class TwoAnswers(ABC):
 
     max_answer_tokens: int
     max_thinking_tokens: int
+    wording: Wording = ANSWER_FIRST
 
     @property
     @abstractmethod
@@ -100,20 +102,31 @@ class TwoAnswers(ABC):
     @abstractmethod
     def decide(self) -> Decide: ...
 
+    @property
+    def hands_on(self) -> bool:
+        """The first answer's sequence is over with it, also where the row is to think: other asks follow."""
+        return False
+
     def begin(self, clip: ClipFrames, question: Question) -> Sequence[Ask]:
-        (budget,) = self.budgets(question)
+        budget, *_ = self.budgets(question)
         make_course = partial(
             TwoAnswerCourse,
             question,
             ruling=self.ruling(clip, question),
             max_answer_tokens=self.max_answer_tokens,
             max_thinking_tokens=self.max_thinking_tokens,
+            closing=self.wording.closing,
             given=self.given_tokens(clip, question),
+            hands_on=self.hands_on,
         )
-        suffix = suffix_after_video(question)
+        suffix = suffix_after_video(question, self.wording.at_once)
         return [Ask(clip=clip, question=question, suffix=suffix, make_course=make_course, budget=budget)]
 
-    def after(self, finished: Sequence[FinishedAsk], num_open: int) -> Answer:
+    def after(self, finished: Sequence[FinishedAsk], num_open: int) -> Sequence[Ask] | Answer | None:
+        return self.answer_of(finished)
+
+    def answer_of(self, finished: Sequence[FinishedAsk]) -> Answer:
+        """What the one ask came to."""
         (one,) = finished
         assert isinstance(one.course, TwoAnswerCourse)
         return one.course.to_answer(one)
@@ -131,7 +144,7 @@ class TwoAnswers(ABC):
         if not self._may_think(question):
             return [TokenBudget(num_tokens=self.max_answer_tokens)]
         num_tokens = 2 * self.max_answer_tokens + self.max_thinking_tokens
-        return [TokenBudget(num_tokens=num_tokens, forced_texts=(FORCED_CLOSING,))]
+        return [TokenBudget(num_tokens=num_tokens, forced_texts=(self.wording.closing,))]
 
     def document(self) -> dict[str, Any]:
         """The budgets are in: they cut answers short."""
@@ -161,17 +174,26 @@ class TwoAnswerCourse:
         ruling: Ruling,
         max_answer_tokens: int,
         max_thinking_tokens: int,
+        closing: str = ANSWER_FIRST.closing,
         given: Sequence[int] = (),
+        hands_on: bool = False,
+        skips_first: bool = False,
     ) -> None:
-        """`given`: tokens of the first answer that is there already; the engine writes them again, and goes on."""
+        """`closing`: forced where thoughts have used up their budget; it opens a box.
+        `given`: tokens of the first answer that is there already; the engine writes them again, and goes on.
+        `hands_on`: it is over with the first answer, whatever the verdict.
+        `skips_first`: it thinks from its first token on. There is no first answer, and the ruling's verdict is on none.
+        """
         self.question = question
         self.token_ids: list[int] = []
         self.forced: deque[int] = deque(given)
-        self.verdict: Verdict | None = None
+        self.verdict: Verdict | None = ruling.decide("no_box", None) if skips_first else None
         self.finish_reason: FinishReason | None = None
         self._ruling = ruling
         self._max_answer_tokens = max_answer_tokens
         self._max_thinking_tokens = max_thinking_tokens
+        self._closing = closing
+        self._hands_on = hands_on
         self._encoded: Mapping[str, Sequence[int]] = {}
         self._logprobs: list[float] = []
         self._finder = BoxFinder()
@@ -270,6 +292,8 @@ class TwoAnswerCourse:
             self._finder.restart()
         if self.verdict.route == "exit":
             self.finish_reason = "exit"
+        elif self._hands_on:
+            self.finish_reason = "handed_on"
         elif ends_turn:
             self.finish_reason = "ended"
 
@@ -285,7 +309,7 @@ class TwoAnswerCourse:
             if len(self.token_ids) - closed_at >= self._max_answer_tokens:
                 self.finish_reason = "thinking_budget"
         elif self.num_thinking_tokens >= self._max_thinking_tokens:
-            closing = self._encoded[FORCED_CLOSING]
+            closing = self._encoded[self._closing]
             self.forced.extend(closing)
             self._num_tokens_when_closed = len(self.token_ids) + len(closing)
             self._finder.restart()
@@ -319,4 +343,6 @@ class TwoAnswerCourse:
             return None
         end = self._second.start - len(BOX_OPENING) if self._second else None
         text = self._finder.text(self._thinking_start, end)
+        if self._num_tokens_when_closed is not None:
+            text = text.removesuffix(self._closing.removesuffix(BOX_OPENING))
         return text.replace(THINK_OPENING, "").replace(THINK_CLOSING, "").strip()

@@ -14,11 +14,12 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from framegate.schemas.audit_sample import AuditSample, AuditUnit
 from framegate.schemas.certificate import CALIBRATION_ID, VIDEO, YES_NO_CLAIMS, Claim, Scope
 from framegate.schemas.config.part import Part
+from framegate.schemas.qa import Measure
 
 LATEST: Final = "latest"
 Defer = Literal["auto", "always", "never"]
@@ -26,6 +27,21 @@ _Threshold = Annotated[float, Field(ge=0, le=1, description="exit at this confid
 _UnusedThreshold = Annotated[float, Field(ge=0, le=1, description="gated's; accepted here, and without effect")]
 _AnswerTokens = Annotated[int, Field(ge=1, le=4096, description="at most, for one answer")]
 _ThinkingTokens = Annotated[int, Field(ge=1, le=65_536, description="at most; then the closing is forced")]
+
+
+def _each_once(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
+    if len(set(measures)) < len(measures):
+        raise ValueError(f"each measure is named once, got {', '.join(measures)}")
+    return measures
+
+
+_Measures = Annotated[
+    tuple[Measure, ...],
+    AfterValidator(_each_once),
+    Field(
+        description="of first answers, beside their confidence: columns that calibration compares; no answer changes"
+    ),
+]
 
 
 class AuditConfig(Part):
@@ -77,6 +93,7 @@ class DirectConfig(Part):
     max_answer_tokens: _AnswerTokens = 64
     max_thinking_tokens: _ThinkingTokens = 1024
     audit: AuditConfig = Field(default_factory=AuditConfig)
+    measures: _Measures = ()
 
 
 class AlwaysThinkConfig(Part):
@@ -87,6 +104,7 @@ class AlwaysThinkConfig(Part):
     max_answer_tokens: _AnswerTokens = 64
     max_thinking_tokens: _ThinkingTokens = 1024
     audit: AuditConfig = Field(default_factory=AuditConfig)
+    measures: _Measures = ()
 
 
 class CertifiedThreshold(Part):
@@ -180,6 +198,7 @@ class GatedConfig(Part):
     max_answer_tokens: _AnswerTokens = 64
     max_thinking_tokens: _ThinkingTokens = 1024
     audit: AuditConfig = Field(default_factory=AuditConfig)
+    measures: _Measures = ()
     inner: InnerConfig | None = Field(
         default=None, description="what asks unsure rows anew: `video_cot`, or a mapping; none: the sequence goes on"
     )

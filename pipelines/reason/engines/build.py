@@ -13,7 +13,10 @@ from framegate.pipelines.reason.asking.prompt import suffix_after_video
 from framegate.pipelines.reason.asking.wording import system_prompt, wording_of
 from framegate.pipelines.reason.engines.protocol import Engine, EngineFactory
 from framegate.pipelines.reason.models.vision_grid import check_not_quantized
-from framegate.pipelines.reason.strategies.protocol import Capability, Strategy, TokenBudget
+from framegate.pipelines.reason.strategies.answer_tokens import needs_of
+from framegate.pipelines.reason.strategies.gated import Gated
+from framegate.pipelines.reason.strategies.protocol import Capability, Strategy, TokenBudget, describe_missing
+from framegate.pipelines.reason.strategies.two_answers import TwoAnswers
 from framegate.schemas.config import RayConfig, RunConfig
 from framegate.schemas.errors import ConfigError, EngineError
 from framegate.schemas.qa import Question
@@ -30,10 +33,23 @@ def check_engine(engine: str, strategy: Strategy) -> None:
     if not missing:
         return
     able = [f"engine: {name}" for name, capabilities in CAPABILITIES.items() if strategy.needs <= capabilities]
+    who, otherwise = _who_needs(strategy, missing)
     raise ConfigError(
-        f"the strategy {strategy.name} needs {', '.join(sorted(missing))}, which the engine {engine} does not offer; "
+        f"{who} needs {describe_missing(missing)}, which the engine {engine} does not offer; "
         + (f"use {' or '.join(able)}" if able else "no engine does")
+        + otherwise
     )
+
+
+def _who_needs(strategy: Strategy, missing: frozenset[Capability]) -> tuple[str, str]:
+    """The key of a job that needs what is missing, and what else can be done about it."""
+    measures = strategy.measures if isinstance(strategy, TwoAnswers) else ()
+    needy = [name for name in measures if needs_of([name]) & missing]
+    if missing <= needs_of(needy):
+        return f"gate.measures: [{', '.join(needy)}]", f", or take {' and '.join(needy)} out of gate.measures"
+    if isinstance(strategy, Gated) and strategy.inner is not None and missing & strategy.inner.needs:
+        return f"gate.inner: {strategy.inner.name}", ", or leave gate.inner out"
+    return f"the strategy {strategy.name}", ""
 
 
 def check_requirements(config: RunConfig) -> None:

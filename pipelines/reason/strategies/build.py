@@ -22,9 +22,9 @@ def make_strategy(part: StrategyConfig) -> Strategy:
     """What only an output can tell is settled later: see `plan.audit_rate` and `plan.certified_threshold`."""
     answer, thinking = part.max_answer_tokens, part.max_thinking_tokens
     if isinstance(part, DirectConfig):
-        return Direct(max_answer_tokens=answer, max_thinking_tokens=thinking)
+        return Direct(max_answer_tokens=answer, max_thinking_tokens=thinking, measures=part.measures)
     if isinstance(part, AlwaysThinkConfig):
-        return AlwaysThink(max_answer_tokens=answer, max_thinking_tokens=thinking)
+        return AlwaysThink(max_answer_tokens=answer, max_thinking_tokens=thinking, measures=part.measures)
     if isinstance(part, VideoCotConfig):
         return VideoCot(max_answer_tokens=answer, max_thinking_tokens=thinking, wording=wording_of(part))
     return Gated(
@@ -34,6 +34,7 @@ def make_strategy(part: StrategyConfig) -> Strategy:
         max_thinking_tokens=thinking,
         wording=wording_of(part),
         inner=make_inner(part),
+        measures=part.measures,
     )
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from framegate.pipelines.reason.strategies.gated import Gated, judge
 from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, FinishedAsk
-from framegate.pipelines.reason.strategies.two_answers import FirstAnswer, Ruling, think_always
+from framegate.pipelines.reason.strategies.ruling import FirstAnswer, Ruling, think_always
 from framegate.schemas.deepening import GivenAnswer
 from framegate.schemas.errors import FirstAnswerDiffers
 from framegate.schemas.qa import Answer, Question, Verdict

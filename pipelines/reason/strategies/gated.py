@@ -16,7 +16,8 @@ from framegate.pipelines.reason.strategies.protocol import (
     Strategy,
     TokenBudget,
 )
-from framegate.pipelines.reason.strategies.two_answers import Decide, FirstAnswer, Ruling, TwoAnswers
+from framegate.pipelines.reason.strategies.ruling import Decide, FirstAnswer, Ruling
+from framegate.pipelines.reason.strategies.two_answers import TwoAnswers
 from framegate.schemas.audit_sample import AuditSample
 from framegate.schemas.errors import EngineError
 from framegate.schemas.gate_reason import AUDIT, DEFERRED

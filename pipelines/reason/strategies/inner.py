@@ -67,4 +67,7 @@ def complete(first: Answer, second: Answer, *, sees_same_frames: bool) -> Answer
         audit_rank=first.audit_rank,
         audit_rate=first.audit_rate,
         first_token_ids=None,
+        confidence_min_probability=first.confidence_min_probability,
+        confidence_margin=first.confidence_margin,
+        confidence_entropy=first.confidence_entropy,
     )

@@ -13,13 +13,8 @@ from functools import partial
 from framegate.pipelines.reason.asking.prompt import suffix_after_video
 from framegate.pipelines.reason.asking.wording import STEP_BY_STEP, Wording
 from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, TokenBudget
-from framegate.pipelines.reason.strategies.two_answers import (
-    Decide,
-    Ruling,
-    TwoAnswerCourse,
-    TwoAnswers,
-    think_always,
-)
+from framegate.pipelines.reason.strategies.ruling import Decide, Ruling, think_always
+from framegate.pipelines.reason.strategies.two_answers import TwoAnswerCourse, TwoAnswers
 from framegate.schemas.qa import Question
 
 

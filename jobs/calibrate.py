@@ -154,9 +154,7 @@ def print_findings(findings: Findings) -> None:
         f" from one that it does not in {findings.auroc:.1%} of pairs"
     )
     if findings.measures:
-        say(
-            f"by measure, where at most {made.whole.epsilon:.2%} of rows are let go and changed; this certifies nothing:"
-        )
+        say(f"by measure, where at most {made.whole.epsilon:.2%} are let go and changed; this certifies nothing:")
         print_table(
             console,
             ("measure", "rows", "let go", "changed", "auroc"),

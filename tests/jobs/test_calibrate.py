@@ -135,7 +135,7 @@ def test_measures_that_rows_have_stand_beside_confidence(framegate: Framegate, o
     command = ("calibrate", str(write_job(tmp_path)), "--config-id", CONFIG_ID, "--epsilon", "2%", "--json", str(told))
     result = framegate(*command)
     assert result.exit_code == 0, result.output
-    assert "by measure, where at most 2.00% of rows are let go and changed; this certifies nothing" in result.output
+    assert "by measure, where at most 2.00% are let go and changed; this certifies nothing" in result.output
     [row] = json.loads(told.read_text())["rows"]
     confidence, *others = row["measures"]
     assert [each["name"] for each in row["measures"]] == ["confidence", "margin", "entropy"]

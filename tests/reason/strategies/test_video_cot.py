@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import pickle
 from dataclasses import replace
@@ -215,3 +216,10 @@ def test_words_are_part_of_the_config_id_and_other_strategies_keep_theirs() -> N
     given = make_config(gate={"strategy": "video_cot"}, prompt={"system": "Mine."})
     assert system_prompt(given) == "Mine."
     assert "inner" not in make_strategy(configs[0].gate).document()
+
+
+@pytest.mark.parametrize("strategy", ["direct", "always_think", "gated"])
+def test_words_of_other_strategies_are_those_of_before_there_were_several(strategy: str) -> None:
+    """Their config_ids are in archives."""
+    told = read_wording(make_config(gate={"strategy": strategy})).encode()
+    assert hashlib.sha256(told).hexdigest()[:16] == "53189359c915844d"

@@ -15,7 +15,7 @@ from framegate.schemas.certificate import VIDEO, Certificate, Scope
 from framegate.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from framegate.pipelines.certify.calibrate import Findings
+    from framegate.pipelines.certify.calibrate import ComparedMeasure, Findings
 
 EXIT_NO_THRESHOLD = 1
 _COLUMNS = ("question", "threshold", "exits", "changed", "audited", "rows", "bound", "missing")
@@ -153,6 +153,25 @@ def print_findings(findings: Findings) -> None:
         f"confidence: expected calibration error {findings.calibration_error:.3f}; it tells a row that thinking changes"
         f" from one that it does not in {findings.auroc:.1%} of pairs"
     )
+    if findings.measures:
+        say(f"by measure, where at most {made.whole.epsilon:.2%} are let go and changed; this certifies nothing:")
+        print_table(
+            console,
+            ("measure", "rows", "let go", "changed", "auroc"),
+            [_measure_row(each) for each in findings.measures],
+            title="By measure",
+        )
+
+
+def _measure_row(each: ComparedMeasure) -> dict[str, object]:
+    """Shares of all rows, in words."""
+    return {
+        "measure": each.name,
+        "rows": each.num_rows,
+        "let go": f"{each.exit_share:.1%}",
+        "changed": f"{each.different_share:.2%}",
+        "auroc": each.auroc,
+    }
 
 
 _PROMISES = {

@@ -250,6 +250,8 @@ def strategy_of(gate: Gated, thresholds: Thresholds | None) -> Deepened:
         by_question=() if thresholds is None else tuple(thresholds.of_question.items()),
         max_answer_tokens=gate.max_answer_tokens,
         max_thinking_tokens=gate.max_thinking_tokens,
+        wording=gate.wording,
+        inner=gate.inner,
     )
 
 

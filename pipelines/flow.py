@@ -59,11 +59,12 @@ from framegate.pipelines.plan.audit_rate import settle_audit_rate
 from framegate.pipelines.plan.certified_threshold import settle_threshold
 from framegate.pipelines.plan.checks import check_job
 from framegate.pipelines.plan.config_choice import ConfigChoice, choose_config
-from framegate.pipelines.plan.identity import read_document, read_wording
+from framegate.pipelines.plan.identity import read_document
 from framegate.pipelines.plan.parts import deepens, has_parts, order_work
 from framegate.pipelines.plan.plan import make_plan, make_policy
 from framegate.pipelines.plan.previous_ids import older_config_id
 from framegate.pipelines.plan.shard import take_shard
+from framegate.pipelines.reason.asking.wording import read_wording
 from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.stage import ReasonStage

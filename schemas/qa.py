@@ -10,6 +10,7 @@ from typing import Literal
 AnswerType = Literal["choice", "yes_no", "number", "text", "span"]
 ThinkPolicy = Literal["auto", "never", "always"]
 Route = Literal["exit", "think"]
+Measure = Literal["min_probability", "margin", "entropy"]
 Status = Literal["answered", "unparsed", "out_of_range", "deferred"]
 
 ANSWER_TYPES: tuple[AnswerType, ...] = ("choice", "yes_no", "number", "text", "span")
@@ -69,6 +70,8 @@ class Answer:
     `threshold` is what the first answer's confidence was held against, None where nothing was. `audit_rank` is there
     where the row is in the audit sample of `audit_rate`. One that thought for that reason alone (`reason = "audit"`)
     has its first answer as `answer`, as if it had exited.
+    `confidence_min_probability`, `confidence_margin` and `confidence_entropy` are other measures of the first answer
+    (`pipelines.reason.asking.confidence`): None where they were not asked for, or there was nothing to measure.
     """
 
     question: Question
@@ -101,3 +104,6 @@ class Answer:
     audit_rate: float | None = None
     unparsed_text: str | None = None
     first_token_ids: tuple[int, ...] | None = None
+    confidence_min_probability: float | None = None
+    confidence_margin: float | None = None
+    confidence_entropy: float | None = None

@@ -155,6 +155,19 @@ DECODED: Final = pa.schema(
 )
 """decode -> reason: one row per unit, bounded in frame bytes; a failure is a row of its own, the video's last."""
 
+_MEASURED = [
+    _optional(
+        "confidence_min_probability",
+        pa.float64(),
+        "probability of the first answer's least probable token; if asked for",
+    ),
+    _optional(
+        "confidence_margin", pa.float64(), "mean lead of the first answer's tokens over the next best; if asked for"
+    ),
+    _optional("confidence_entropy", pa.float64(), "mean entropy at the first answer's tokens, in nats; if asked for"),
+]
+"""Other measures of the first answer: null where `gate.measures` did not name them, or there was nothing to measure."""
+
 _ANSWER = [
     _column("question_id", pa.string(), "the question's id in the question bank"),
     _column("question_hash", pa.string(), "16 hex digits for the question's text, type and options"),
@@ -176,6 +189,7 @@ _ANSWER = [
     _optional("answer_second", pa.string(), "what stands in the box after thinking"),
     _optional("confidence_first", pa.float64(), "exp(mean log-probability) of the first answer's tokens"),
     _optional("confidence_second", pa.float64(), "the same of the second answer's tokens"),
+    *_MEASURED,
     _column("thinking", pa.bool_(), "whether the model thought"),
     _column("gate_reason", pa.string(), "why it did or did not: confident, unsure, deferred, audit, no_box, ..."),
     _optional("thinking_text", pa.string(), "what it thought"),
@@ -228,7 +242,7 @@ RESULTS: Final = pa.schema(
         _optional("audit_rank", pa.float64(), "place in the audit sample, 0 to 1; null: the row is not in it"),
         _optional("audit_rate", pa.float64(), "share of rows that were audited then; null: none"),
         _column("model", pa.string(), "name of the model"),
-        _column("strategy", pa.string(), "direct, always_think or gated"),
+        _column("strategy", pa.string(), "direct, always_think, gated or video_cot"),
         _column("engine", pa.string(), "what ran the model"),
         _column("decoder", pa.string(), "package and version that decoded"),
         *_RUN,
@@ -260,7 +274,8 @@ NEWER_COLUMNS: Final = frozenset(
     {"clip_is_letterboxed", "video_version", "frame_height", "frame_width", "clip_fps", "question_options",
      "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value",
      "answer_second_value", "audit_rank", "audit_rate", "prompt_seconds", "first_answer_seconds", "thinking_seconds",
-     ANSWER_FIRST_TOKENS.name, *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED))})  # fmt: skip
+     ANSWER_FIRST_TOKENS.name,
+     *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED, *_MEASURED))})  # fmt: skip
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
 
 FAILURES: Final = pa.schema(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from framegate.pipelines.results.kept_rows import list_columns, quote_name
 from framegate.pipelines.results.views import Views, select
 from framegate.schemas.audit_sample import AuditSample, AuditUnit, clip_key
 from framegate.schemas.errors import ConfigError
+from framegate.schemas.qa import Measure
 from framegate.schemas.tables import INPUT_PREFIX
 
 _COVERED: Final = "audit_rate > 0"
@@ -44,6 +45,7 @@ _SAMPLE: Final = """
     SELECT video_id, video_uri, clip_index, start_seconds, end_seconds, question_hash, question_id, question,
         question_options, answer_type, {group} AS group_value,
         {unit} AS unit_value, confidence_first, {differs} AS differs, audit_rank,
+        confidence_min_probability, confidence_margin, confidence_entropy,
         num_answer_tokens, num_thinking_tokens, answer_first_value AS first_value, {second} AS second_value,
         answer, written_at
     FROM current WHERE {decided} AND {rate} AND {covered} AND audit_rank < {lowest}
@@ -63,6 +65,20 @@ class AuditRows:
     def confidence(self) -> np.ndarray:
         """float64 (n,), NaN where there was none."""
         return self.rows.column("confidence_first").to_numpy().astype(np.float64)
+
+    @property
+    def sureness(self) -> dict[str, np.ndarray]:
+        """Confidence, and each other measure that any row has: float64 (n,), from 0 to 1, NaN where there is none.
+
+        A margin below 0 counts as 0, and an entropy H as exp(-H), which ranks rows as -H does.
+        """
+        told = {
+            name: self.rows.column(f"confidence_{name}").to_numpy().astype(np.float64) for name in get_args(Measure)
+        }
+        told["margin"] = np.maximum(told["margin"], 0.0)
+        told["entropy"] = np.exp(-told["entropy"])
+        known = {name: values for name, values in told.items() if not np.isnan(values).all()}
+        return {"confidence": self.confidence, **known}
 
     @property
     def differs(self) -> np.ndarray:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from framegate.pipelines.calibrate.looks import delta_of_look
+from framegate.pipelines.calibrate.measures import ComparedMeasure, compare_measures
 from framegate.pipelines.calibrate.reliability import (
     ConfidenceBin,
     ThresholdSaving,
@@ -38,6 +39,7 @@ class Findings:
     groups            by the column that was asked for; those hold together, apart from the calibration's
     auroc             of confidence for "thinking changes the answer"; NaN where all change, or none does
     calibration_error expected calibration error of confidence as the chance that thinking agrees
+    measures          confidence beside the other measures that rows have; empty where they have none
     saving            of the certified threshold; None where nothing may exit. `saving_in_force`: of the gate's own
     """
 
@@ -48,6 +50,7 @@ class Findings:
     auroc: float
     saving: ThresholdSaving | None
     saving_in_force: ThresholdSaving | None
+    measures: tuple[ComparedMeasure, ...] = ()
 
 
 def calibrate(
@@ -85,7 +88,7 @@ def calibrate(
         whole=made.whole,
         questions=tuple(made.questions),
     )
-    return _describe(found, calibration, made.groups)
+    return _describe(found, calibration, made.groups, epsilon=request.epsilon)
 
 
 def _certify(
@@ -108,8 +111,8 @@ def _certify(
     return certify_by_label(labelled, request.claim, questions, epsilon=epsilon, delta=delta)
 
 
-def _describe(found: AuditRows, calibration: Calibration, groups: Sequence[Group]) -> Findings:
-    confidence, differs = found.confidence, found.differs
+def _describe(found: AuditRows, calibration: Calibration, groups: Sequence[Group], *, epsilon: float) -> Findings:
+    confidence, differs, sureness = found.confidence, found.differs, found.sureness
     table = reliability_table(confidence, differs)
     in_force = max((row["threshold"] for row in found.counts if row["threshold"] is not None), default=None)
     answer_tokens, thinking_tokens = (
@@ -130,4 +133,5 @@ def _describe(found: AuditRows, calibration: Calibration, groups: Sequence[Group
         auroc=change_auroc(confidence, differs),
         saving=saving(calibration.whole.threshold),
         saving_in_force=saving(in_force),
+        measures=tuple(compare_measures(sureness, differs, epsilon=epsilon)) if len(sureness) > 1 else (),
     )

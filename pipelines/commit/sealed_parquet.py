@@ -39,8 +39,8 @@ SORTED_BY: Final = ("question_id", "question_hash", "video_id", "clip_index")
 first."""
 
 _ALL_DIFFERENT: Final = (
-    "thinking_text", "confidence_first", "confidence_second", "engine_seconds", "thumbnail", "motion", "darkness",
-    "embedding",
+    "thinking_text", "confidence_first", "confidence_second", "confidence_min_probability", "confidence_margin",
+    "confidence_entropy", "engine_seconds", "thumbnail", "motion", "darkness", "embedding",
 )  # fmt: skip
 _NOT_FILTERED: Final = (
     "thinking_text",

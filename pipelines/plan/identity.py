@@ -6,16 +6,10 @@ from typing import Any
 
 from framegate.pipelines.decode.golden import describe_decoder
 from framegate.pipelines.decode.readers.reader import decoder_version
-from framegate.pipelines.reason.asking.prompt import (
-    DEFAULT_SYSTEM_PROMPT,
-    FORCED_CLOSING,
-    prefix_before_video,
-    suffix_after_video,
-)
+from framegate.pipelines.reason.asking.wording import read_wording
 from framegate.pipelines.reason.models.fingerprint import fingerprint_model
 from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.schemas.config import NAMED, RunConfig, answer_document
-from framegate.schemas.qa import ANSWER_TYPES, Question
 
 
 def read_document(config: RunConfig, strategy: Strategy) -> dict[str, Any]:
@@ -33,9 +27,3 @@ def read_document(config: RunConfig, strategy: Strategy) -> dict[str, Any]:
     )
     labels = [f"{name}-{decoder_version(name)}" for name in decoders]
     return {**document, NAMED: {"model": model.label, "revision": model.revision, "decoders": labels}}
-
-
-def read_wording(config: RunConfig) -> str:
-    """Every word that stands around a clip and a question."""
-    asked = [str(suffix_after_video(Question(id="", text="", type=answer_type))) for answer_type in ANSWER_TYPES]
-    return "\n".join([prefix_before_video(config.prompt.system or DEFAULT_SYSTEM_PROMPT), *asked, FORCED_CLOSING])

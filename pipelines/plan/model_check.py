@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from framegate.pipelines.plan.identity import read_wording
-from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING, TYPE_HINTS, suffix_after_video
+from framegate.pipelines.reason.asking.prompt import TYPE_HINTS, suffix_after_video
+from framegate.pipelines.reason.asking.wording import read_wording, wording_of
 from framegate.pipelines.reason.models.check import check_model
 from framegate.schemas.config import RunConfig
 from framegate.schemas.qa import Question
@@ -16,7 +16,8 @@ _STAMPS = ("<0.0 seconds>", "<1234.5 seconds><|vision_start|><|video_pad|><|visi
 
 def check_job_model(config: RunConfig, questions: Iterable[Question]) -> None:
     """Raises EngineError, one sentence, for a checkpoint that is not sound."""
-    suffixes = [suffix_after_video(question) for question in questions]
+    wording = wording_of(config.gate)
+    suffixes = [suffix_after_video(question, text) for question in questions for text in wording.instructions]
     asked = [text for suffix in suffixes for text in (suffix.plain, suffix.markup, str(suffix))]
-    texts = [read_wording(config), FORCED_CLOSING, *TYPE_HINTS.values(), *_STAMPS, *asked]
+    texts = [read_wording(config), wording.closing, *TYPE_HINTS.values(), *_STAMPS, *asked]
     check_model(config.model.name, config.model.revision, texts)

@@ -13,7 +13,7 @@ import numpy as np
 
 from framegate.pipelines.reason.engines.failures import describe_failure, is_fatal
 from framegate.pipelines.reason.engines.protocol import Engine
-from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, FinishedAsk, Strategy
+from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, FinishedAsk, Strategy, describe_missing
 from framegate.schemas.clip import FrameBatch
 from framegate.schemas.deepening import GivenAnswer
 from framegate.schemas.errors import EngineError
@@ -69,9 +69,7 @@ class QuestionRunner:
     def __init__(self, engine: Engine, strategy: Strategy) -> None:
         """Raises EngineError where the engine is not capable of what the strategy needs."""
         if missing := strategy.needs - engine.capabilities:
-            raise EngineError(
-                f"the strategy {strategy.name} needs {', '.join(sorted(missing))}, which the engine lacks"
-            )
+            raise EngineError(f"the strategy {strategy.name} needs {describe_missing(missing)}, which the engine lacks")
         self.engine = engine
         self._strategy = strategy
         self._open: dict[Ask, _OpenQuestion] = {}

@@ -3,6 +3,7 @@
     direct         answer at once, never think
     always_think   answer, think, and answer again
     gated          answer; think and answer again where the first answer is unsure
+    video_cot      describe step by step, then answer
 
 A job without `gate.strategy` is gated. What a strategy does is said in `pipelines.reason.strategies`.
 """
@@ -13,11 +14,12 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from framegate.schemas.audit_sample import AuditSample, AuditUnit
 from framegate.schemas.certificate import CALIBRATION_ID, VIDEO, YES_NO_CLAIMS, Claim, Scope
 from framegate.schemas.config.part import Part
+from framegate.schemas.qa import Measure
 
 LATEST: Final = "latest"
 Defer = Literal["auto", "always", "never"]
@@ -25,6 +27,21 @@ _Threshold = Annotated[float, Field(ge=0, le=1, description="exit at this confid
 _UnusedThreshold = Annotated[float, Field(ge=0, le=1, description="gated's; accepted here, and without effect")]
 _AnswerTokens = Annotated[int, Field(ge=1, le=4096, description="at most, for one answer")]
 _ThinkingTokens = Annotated[int, Field(ge=1, le=65_536, description="at most; then the closing is forced")]
+
+
+def _each_once(measures: tuple[Measure, ...]) -> tuple[Measure, ...]:
+    if len(set(measures)) < len(measures):
+        raise ValueError(f"each measure is named once, got {', '.join(measures)}")
+    return measures
+
+
+_Measures = Annotated[
+    tuple[Measure, ...],
+    AfterValidator(_each_once),
+    Field(
+        description="of first answers, beside their confidence: columns that calibration compares; no answer changes"
+    ),
+]
 
 
 class AuditConfig(Part):
@@ -76,6 +93,7 @@ class DirectConfig(Part):
     max_answer_tokens: _AnswerTokens = 64
     max_thinking_tokens: _ThinkingTokens = 1024
     audit: AuditConfig = Field(default_factory=AuditConfig)
+    measures: _Measures = ()
 
 
 class AlwaysThinkConfig(Part):
@@ -86,6 +104,7 @@ class AlwaysThinkConfig(Part):
     max_answer_tokens: _AnswerTokens = 64
     max_thinking_tokens: _ThinkingTokens = 1024
     audit: AuditConfig = Field(default_factory=AuditConfig)
+    measures: _Measures = ()
 
 
 class CertifiedThreshold(Part):
@@ -132,6 +151,32 @@ class CertifiedThreshold(Part):
         return self
 
 
+def _name_inner(values: Any) -> Any:
+    return {"strategy": values} if isinstance(values, str) else values
+
+
+class VideoCotWords(Part):
+    """Describe step by step, then answer, in words for models that were not trained to answer first."""
+
+    strategy: Literal["video_cot"] = Field(default="video_cot", description="describe step by step, then answer")
+    instruction: Annotated[str, Field(pattern=r"\S", max_length=4000)] | None = Field(
+        default=None, description="behind a question, in place of the built-in words: think first, then answer in a box"
+    )
+
+
+class VideoCotConfig(VideoCotWords):
+    """The same as the strategy of a job."""
+
+    threshold: _UnusedThreshold = 0.97
+    max_answer_tokens: _AnswerTokens = 64
+    max_thinking_tokens: _ThinkingTokens = 1024
+    audit: AuditConfig = Field(default_factory=AuditConfig)
+
+
+InnerConfig = Annotated[VideoCotWords, BeforeValidator(_name_inner)]
+"""What unsure rows are asked anew by: its name, or a mapping with its name and what else it takes. Budgets are the
+gate's own."""
+
 THRESHOLD_KINDS: Final = ("a number", "a certificate")
 
 
@@ -153,6 +198,10 @@ class GatedConfig(Part):
     max_answer_tokens: _AnswerTokens = 64
     max_thinking_tokens: _ThinkingTokens = 1024
     audit: AuditConfig = Field(default_factory=AuditConfig)
+    measures: _Measures = ()
+    inner: InnerConfig | None = Field(
+        default=None, description="what asks unsure rows anew: `video_cot`, or a mapping; none: the sequence goes on"
+    )
     budget: BudgetConfig | None = Field(default=None, description="of each run; none: as much as it takes")
     defer: Defer = Field(
         default="auto",
@@ -166,7 +215,7 @@ class GatedConfig(Part):
         return self
 
 
-STRATEGY_NAMES: Final = ("direct", "always_think", "gated")
+STRATEGY_NAMES: Final = ("direct", "always_think", "gated", "video_cot")
 
 
 def _name_the_default(values: Any) -> Any:
@@ -174,7 +223,7 @@ def _name_the_default(values: Any) -> Any:
 
 
 StrategyConfig = Annotated[
-    DirectConfig | AlwaysThinkConfig | GatedConfig,
+    DirectConfig | AlwaysThinkConfig | GatedConfig | VideoCotConfig,
     Field(discriminator="strategy"),
     BeforeValidator(_name_the_default),
 ]

@@ -125,3 +125,40 @@ def test_audited_rows_stay_where_rows_are_chosen_in_another_way(at: Callable[...
     before = rows(job)
     go_on(job, None, audited=partial(read_audited, job.config.output, chosen=Chosen(where="true")))
     assert rows(job) == before
+
+
+def test_a_row_keeps_the_measures_of_its_first_answer(at: Callable[..., Job]) -> None:
+    """And one that has none does not get any, though the job names them by now."""
+    measured = {"measures": ["min_probability"]}
+    job, higher = at(0.5, gate={"threshold": 0.5, **measured}), at(0.99, "higher", gate={"threshold": 0.99, **measured})
+    without = at(0.5, "without")
+    for one in (job, higher, without):
+        run(one)
+    before = {key_of(row): row["confidence_min_probability"] for row in rows(job)}
+    assert {round(value, 6) for value in before.values()} == {0.98, 0.985, 0.999, 0.975, 0.95}
+    go_on(job)
+    go_on(at(0.5, "without", gate={"threshold": 0.5, **measured}))
+    assert {key_of(row): row["confidence_min_probability"] for row in rows(job)} == before
+    told = [[{**row, "threshold": None} for row in rows(one)] for one in (job, higher)]
+    assert told[0] == told[1]
+    assert any(row["thinking"] for row in rows(without))
+    assert {row["confidence_min_probability"] for row in rows(without)} == {None}
+
+
+def test_rows_of_a_gate_with_an_inner_strategy_are_deepened_by_a_new_ask(at: Callable[..., Job]) -> None:
+    job, higher = (
+        at(threshold, name, gate={"threshold": threshold, "inner": "video_cot"})
+        for threshold, name in ((0.5, "index"), (0.99, "higher"))
+    )
+    run(job)
+    run(higher)
+    assert not any(row["thinking"] for row in rows(job))
+    assert go_on(job).counts.num_deepened == sum(row["thinking"] for row in rows(higher)) > 0
+    # A deepening counts no prompt tokens: they stay those of the first answer.
+    told = [[{**row, "threshold": None, "num_prompt_tokens": 0} for row in rows(one)] for one in (job, higher)]
+    assert told[0] == told[1]
+    assert findings(job) == {}
+
+
+def key_of(row: dict[str, Any]) -> tuple[str, int, str]:
+    return row["video_id"], row["clip_index"], row["question_hash"]

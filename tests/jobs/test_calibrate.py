@@ -127,3 +127,28 @@ def test_what_is_wrong_is_one_sentence(
     result = framegate("calibrate", str(write_job(tmp_path)), *named, *options)
     assert result.exit_code == 2
     assert said in " ".join(result.output.split())
+
+
+def test_measures_that_rows_have_stand_beside_confidence(framegate: Framegate, output: Output, tmp_path: Path) -> None:
+    put(output, Archive(more={"confidence_margin": 0.5, "confidence_entropy": 0.1}))
+    told = tmp_path / "calibration.json"
+    command = ("calibrate", str(write_job(tmp_path)), "--config-id", CONFIG_ID, "--epsilon", "2%", "--json", str(told))
+    result = framegate(*command)
+    assert result.exit_code == 0, result.output
+    assert "by measure, where at most 2.00% are let go and changed; this certifies nothing" in result.output
+    [row] = json.loads(told.read_text())["rows"]
+    confidence, *others = row["measures"]
+    assert [each["name"] for each in row["measures"]] == ["confidence", "margin", "entropy"]
+    # All rows have the same margin, so that they are let go together, or not at all.
+    assert [each["exit_share"] for each in others] == [0.0, 0.0]
+    assert 0 < confidence["exit_share"] < 1
+    assert confidence["different_share"] <= 0.02
+    assert confidence["num_rows"] == row["calibration"]["whole"]["num_rows"]
+
+
+def test_rows_without_other_measures_have_no_table_of_them(
+    framegate: Framegate, output: Output, tmp_path: Path
+) -> None:
+    put(output, Archive())
+    result = framegate("calibrate", str(write_job(tmp_path)), "--config-id", CONFIG_ID, "--epsilon", "2%")
+    assert (result.exit_code, "by measure" in result.output.lower()) == (0, False)

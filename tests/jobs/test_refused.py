@@ -59,6 +59,11 @@ def below(folder: Path) -> dict[str, bytes]:
 REFUSED = {
     "gpus": ({"ray": {"gpus_per_actor": 1}}, "needs 1 GPUs and Ray finds 0 here; set ray.gpus_per_actor: 0"),
     "engine": ({"model": {"name": "dock", "engine": "vllm"}}, "vLLM is not installed: pip install"),
+    "measure": (
+        {"model": {"name": "dock", "engine": "vllm"}, "gate": {"measures": ["min_probability", "margin"]}},
+        "gate.measures: [margin] needs the distribution of each token (distribution), which the engine vllm does not"
+        " offer; use engine: transformers, or take margin out of gate.measures",
+    ),
     "column": ({"output": {"uri": "index", "partition_by": ["kamera"]}}, "did you mean 'camera'?"),
     "folder": ({"output": {"uri": "index", "partition_by": ["a-b"]}}, "letters, digits and underscores"),
     "taken": ({"output": {"uri": "index", "partition_by": ["model"]}}, "a column of the tables already"),

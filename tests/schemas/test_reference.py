@@ -19,6 +19,7 @@ def keys_of(config: type[BaseModel]) -> dict[str, Key]:
 class Fast(Part):
     kind: Literal["fast"] = Field(default="fast", description="at once")
     limit: float = Field(default=0.5, ge=0, le=1, description="of the fast one")
+    burst: int | None = Field(default=None, ge=2, description="of the fast one alone")
 
 
 class Slow(Part):
@@ -68,6 +69,7 @@ def test_parts_in_each_others_place_are_one_list_of_keys_that_says_whose_a_meani
     assert keys["pace.limit"].meaning == "`fast`: of the fast one; `slow`: of the slow one"
     assert keys["pace.limit"].allowed == "0 to 1"
     assert (keys["pace.pause_seconds"].default, keys["pace.pause_seconds"].allowed) == ("none", "above 0")
+    assert (keys["pace.burst"].default, keys["pace.burst"].allowed) == ("none", "at least 2")  # not of the default part
 
 
 def test_a_key_without_a_description_is_an_error_that_names_it() -> None:

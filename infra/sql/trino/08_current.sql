@@ -40,6 +40,9 @@ SELECT
     THEN COALESCE(confidence_second, confidence_first)
     ELSE confidence_first
   END AS confidence,
+  a."confidence_min_probability",
+  a."confidence_margin",
+  a."confidence_entropy",
   a."thinking",
   a."gate_reason",
   a."thinking_text",

@@ -60,6 +60,8 @@ def question_text(question: Question) -> str:
     return "\n".join(lines)
 
 
-def suffix_after_video(question: Question) -> PromptText:
-    """All that stands between the video's tokens and the model's first token."""
-    return PromptText(plain=question_text(question), markup="<|im_end|>\n<|im_start|>assistant\n")
+def suffix_after_video(question: Question, instruction: str = "") -> PromptText:
+    """All that stands between the video's tokens and the model's first token. `instruction`: a strategy's own words
+    about how to answer, in a line of their own."""
+    plain = f"{question_text(question)}\n{instruction}" if instruction else question_text(question)
+    return PromptText(plain=plain, markup="<|im_end|>\n<|im_start|>assistant\n")

@@ -9,10 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
-from framegate.pipelines.reason.asking.prompt import DEFAULT_SYSTEM_PROMPT, question_text
+from framegate.pipelines.reason.asking.prompt import suffix_after_video
+from framegate.pipelines.reason.asking.wording import system_prompt, wording_of
 from framegate.pipelines.reason.engines.protocol import Engine, EngineFactory
 from framegate.pipelines.reason.models.vision_grid import check_not_quantized
-from framegate.pipelines.reason.strategies.protocol import Capability, Strategy, TokenBudget
+from framegate.pipelines.reason.strategies.answer_tokens import needs_of
+from framegate.pipelines.reason.strategies.gated import Gated
+from framegate.pipelines.reason.strategies.protocol import Capability, Strategy, TokenBudget, describe_missing
+from framegate.pipelines.reason.strategies.two_answers import TwoAnswers
 from framegate.schemas.config import RayConfig, RunConfig
 from framegate.schemas.errors import ConfigError, EngineError
 from framegate.schemas.qa import Question
@@ -29,10 +33,23 @@ def check_engine(engine: str, strategy: Strategy) -> None:
     if not missing:
         return
     able = [f"engine: {name}" for name, capabilities in CAPABILITIES.items() if strategy.needs <= capabilities]
+    who, otherwise = _who_needs(strategy, missing)
     raise ConfigError(
-        f"the strategy {strategy.name} needs {', '.join(sorted(missing))}, which the engine {engine} does not offer; "
+        f"{who} needs {describe_missing(missing)}, which the engine {engine} does not offer; "
         + (f"use {' or '.join(able)}" if able else "no engine does")
+        + otherwise
     )
+
+
+def _who_needs(strategy: Strategy, missing: frozenset[Capability]) -> tuple[str, str]:
+    """The key of a job that needs what is missing, and what else can be done about it."""
+    measures = strategy.measures if isinstance(strategy, TwoAnswers) else ()
+    needy = [name for name in measures if needs_of([name]) & missing]
+    if missing <= needs_of(needy):
+        return f"gate.measures: [{', '.join(needy)}]", f", or take {' and '.join(needy)} out of gate.measures"
+    if isinstance(strategy, Gated) and strategy.inner is not None and missing & strategy.inner.needs:
+        return f"gate.inner: {strategy.inner.name}", ", or leave gate.inner out"
+    return f"the strategy {strategy.name}", ""
 
 
 def check_requirements(config: RunConfig) -> None:
@@ -55,7 +72,9 @@ def make_engine_factory(
     """A picklable function without arguments that builds the job's engine; call it once per worker."""
     questions = tuple(questions)
     budgets = dict.fromkeys(budget for question in questions for budget in strategy.budgets(question))
-    question_bytes = max((len(question_text(question).encode(errors="replace")) for question in questions), default=0)
+    instructions = wording_of(config.gate).instructions
+    suffixes = [suffix_after_video(question, text) for question in questions for text in instructions]
+    question_bytes = max((len(suffix.plain.encode(errors="replace")) for suffix in suffixes), default=0)
     return partial(build_engine, config, budgets=tuple(budgets), question_bytes=question_bytes, num_slots=num_slots)
 
 
@@ -77,7 +96,7 @@ def build_engine(
     checkpoint = Checkpoint(config.model.name, revision=config.model.revision, dtype=config.model.dtype, device=device)
     return TransformersEngine(
         checkpoint,
-        system_prompt=config.prompt.system or DEFAULT_SYSTEM_PROMPT,
+        system_prompt=system_prompt(config),
         frames=config.frames,
         num_slots=num_slots,
         memory_bytes=memory_budget(checkpoint.device, engine_share=_engine_share(config.ray)),
@@ -99,7 +118,7 @@ def _build_vllm(config: RunConfig, budgets: Sequence[TokenBudget], question_byte
         revision=config.model.revision,
         dtype=config.model.dtype,
         engine_args=config.model.engine_args,
-        system_prompt=config.prompt.system or DEFAULT_SYSTEM_PROMPT,
+        system_prompt=system_prompt(config),
         frames=config.frames,
         budgets=budgets,
         question_bytes=question_bytes,

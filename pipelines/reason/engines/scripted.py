@@ -21,8 +21,8 @@ from framegate.pipelines.reason.strategies.protocol import (
 )
 from framegate.schemas.errors import EngineError
 
-Written = tuple[str, float] | tuple[str, float, float]
-"""One token: text, log-probability, and entropy where the strategy needs it."""
+Written = tuple[str, float] | tuple[str, float, float] | tuple[str, float, float, float]
+"""One token: text, log-probability, and entropy and margin where the strategy needs them."""
 
 Script = Callable[[Ask], Sequence[Written]]
 """What the model writes for one ask; after the last token it ends its turn. Forced texts come in between."""
@@ -101,7 +101,7 @@ class ScriptedEngine:
             index = running.course.forced.popleft()
             if index >= len(texts):  # the model's own token of before, which is given back to it
                 return self._given(running, index)
-            return Token(index, texts[index].encode(), 0.0, entropy=0.0)
+            return Token(index, texts[index].encode(), 0.0, entropy=0.0, margin=1.0)
         token = next(running.tokens, None)
         if token is None:
             raise EngineError(f"the course goes on beyond its budget of {running.ask.budget.num_tokens} tokens")
@@ -128,7 +128,8 @@ def _finish(ask: Ask, course: Course) -> FinishedAsk:
 
 
 def _as_tokens(written: Sequence[Written], *, first_id: int) -> Iterator[Token]:
-    for token_id, (text, logprob, *entropy) in enumerate(written, start=first_id + 1):
-        yield Token(token_id, text.encode(), logprob, entropy=entropy[0] if entropy else None)
+    for token_id, (text, logprob, *told) in enumerate(written, start=first_id + 1):
+        entropy, margin, *_ = (*told, None, None)
+        yield Token(token_id, text.encode(), logprob, entropy=entropy, margin=margin)
     while True:
         yield Token(first_id, b"", 0.0, ends_turn=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from framegate.pipelines.reason.strategies.two_answers import Decide, TwoAnswers, think_always
+from framegate.pipelines.reason.strategies.ruling import Decide, think_always
+from framegate.pipelines.reason.strategies.two_answers import TwoAnswers
 
 
 @dataclass(frozen=True, kw_only=True)

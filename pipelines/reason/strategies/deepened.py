@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from framegate.pipelines.reason.strategies.gated import Gated, judge
-from framegate.pipelines.reason.strategies.protocol import ClipFrames, FinishedAsk
-from framegate.pipelines.reason.strategies.two_answers import FirstAnswer, Ruling, think_always
+from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, FinishedAsk
+from framegate.pipelines.reason.strategies.ruling import FirstAnswer, Ruling, think_always
 from framegate.schemas.deepening import GivenAnswer
 from framegate.schemas.errors import FirstAnswerDiffers
 from framegate.schemas.qa import Answer, Question, Verdict
@@ -56,8 +56,10 @@ class Deepened(Gated):
     def given_tokens(self, clip: ClipFrames, question: Question) -> Sequence[int]:
         return _given(clip, question).token_ids or ()
 
-    def after(self, finished: Sequence[FinishedAsk], num_open: int) -> Answer:
+    def after(self, finished: Sequence[FinishedAsk], num_open: int) -> Sequence[Ask] | Answer | None:
         answer = super().after(finished, num_open)
+        if not isinstance(answer, Answer):
+            return answer
         given = _given(finished[0].ask.clip, answer.question)
         if answer.answer_first != given.answer_first:
             raise FirstAnswerDiffers(

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
-from framegate.pipelines.reason.strategies.protocol import ClipFrames
-from framegate.pipelines.reason.strategies.two_answers import Decide, FirstAnswer, Ruling, TwoAnswers
+from framegate.pipelines.reason.strategies.inner import go_on
+from framegate.pipelines.reason.strategies.protocol import (
+    Ask,
+    Capability,
+    ClipFrames,
+    FinishedAsk,
+    Strategy,
+    TokenBudget,
+)
+from framegate.pipelines.reason.strategies.ruling import Decide, FirstAnswer, Ruling
+from framegate.pipelines.reason.strategies.two_answers import TwoAnswers
 from framegate.schemas.audit_sample import AuditSample
 from framegate.schemas.errors import EngineError
 from framegate.schemas.gate_reason import AUDIT, DEFERRED
-from framegate.schemas.qa import Question, Verdict
+from framegate.schemas.qa import Answer, Question, Verdict
 
 
 def judge(first: FirstAnswer, confidence: float | None, threshold: float, *, is_audited: bool = False) -> Verdict:
@@ -55,12 +66,15 @@ class Gated(TwoAnswers):
     Neither it nor `audit` is part of `document`. They decide whether to think and are columns of each row; a row that
     was answered under others stays as it was. `defers`: no row thinks; those that would are let go as deferred, of the
     audit sample and of questions with `think: always`, too.
+
+    `inner`: rows that are to think are asked anew by it, with asks of their own; None: their sequence goes on.
     """
 
     threshold: float | None
     audit: AuditSample | None = None
     by_question: tuple[tuple[str, float], ...] = ()
     defers: bool = False
+    inner: Strategy | None = None
 
     @property
     def name(self) -> str:
@@ -71,6 +85,28 @@ class Gated(TwoAnswers):
         if self.threshold is None:
             raise EngineError("the gate's threshold is not settled")
         return partial(judge, threshold=self.threshold)
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        return super().needs | (self.inner.needs if self.inner else frozenset())
+
+    @property
+    def hands_on(self) -> bool:
+        return self.inner is not None
+
+    def after(self, finished: Sequence[FinishedAsk], num_open: int) -> Sequence[Ask] | Answer | None:
+        first = self.answer_of(finished[:1])
+        return first if self.inner is None else go_on(self.inner, first, finished, num_open)
+
+    def budgets(self, question: Question) -> Sequence[TokenBudget]:
+        """With an inner strategy: a first answer, and its own."""
+        if self.inner is None or not self._may_think(question):
+            return super().budgets(question)
+        return [TokenBudget(num_tokens=self.max_answer_tokens), *self.inner.budgets(question)]
+
+    def document(self) -> dict[str, Any]:
+        own = super().document()
+        return own if self.inner is None else {**own, "inner": self.inner.document()}
 
     def ruling(self, clip: ClipFrames, question: Question) -> Ruling:
         """A clip without a key is in no audit sample."""

@@ -12,8 +12,9 @@ must be written next, and when it is over.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -26,16 +27,32 @@ from framegate.schemas.qa import Answer, Question
 
 Capability = Literal[
     "sampling",  # asks with a temperature above 0
-    "distribution",  # tokens that carry the entropy of their distribution
+    "distribution",  # tokens that carry the entropy of their distribution, and their margin
     "logits",  # courses that change the logits of the next token
     "value_cache",  # courses that change values in the cache
 ]
 
 
+CAPABILITY_MEANINGS: Mapping[Capability, str] = MappingProxyType(
+    {
+        "sampling": "tokens that are drawn",
+        "distribution": "the distribution of each token",
+        "logits": "a change of logits",
+        "value_cache": "a change of values in the cache",
+    }
+)
+"""As a sentence says that they are missing."""
+
+
+def describe_missing(missing: Iterable[Capability]) -> str:
+    return ", ".join(f"{CAPABILITY_MEANINGS[name]} ({name})" for name in sorted(missing))
+
+
 class Token(NamedTuple):
     """One token that was written. `piece` are its bytes; a token that ends the turn writes none.
 
-    `logprob` is of the raw logits over the full vocabulary. `entropy`, in nats, is there where the ask needs it.
+    `logprob` is of the raw logits over the full vocabulary. `entropy`, in nats, and `margin` are there where the ask
+    needs them; the margin is the token's probability minus that of the most probable other one.
     """
 
     id: int
@@ -43,6 +60,7 @@ class Token(NamedTuple):
     logprob: float
     ends_turn: bool = False
     entropy: float | None = None
+    margin: float | None = None
 
 
 class Course(Protocol):
@@ -127,7 +145,8 @@ class Ask:
                          stands in a PromptText as ordinary text
     make_course          makes a fresh course; picklable, as a worker in another process may have to make its own, and
                          called again where the engine must begin the ask anew
-    needs_distribution   tokens carry their entropy
+    needs_distribution   tokens carry their entropy and their margin
+    until_thinking       of these, those alone that follow while the course does not say `is_thinking`
     label                the strategy's own name for it
     """
 
@@ -139,6 +158,7 @@ class Ask:
     frames: tuple[int, ...] | None = None
     sampling: Sampling = Sampling()
     needs_distribution: bool = False
+    until_thinking: bool = False
     label: str = ""
 
     def __post_init__(self) -> None:
@@ -169,7 +189,7 @@ class FinishedAsk:
 
 
 class Strategy(Protocol):
-    """How one question at one clip is answered.
+    """How one question at one clip is answered. Any one can also be the second step of a gate (`strategies.inner`).
 
     name        as a job says it in `gate.strategy`
     needs       what an engine must be capable of; a job on another engine is refused before it starts

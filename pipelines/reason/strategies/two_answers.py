@@ -10,21 +10,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from framegate.pipelines.reason.asking.answers import ParsedAnswer, answer_region, parse_answer
+from framegate.pipelines.reason.asking.answers import ParsedAnswer, parse_answer
 from framegate.pipelines.reason.asking.box import Box, BoxFinder, is_fallback
-from framegate.pipelines.reason.asking.confidence import measure_confidence
 from framegate.pipelines.reason.asking.prompt import (
     BOX_OPENING,
-    FORCED_CLOSING,
     THINK_CLOSING,
     THINK_OPENING,
     suffix_after_video,
 )
+from framegate.pipelines.reason.asking.wording import ANSWER_FIRST, Wording
+from framegate.pipelines.reason.strategies.answer_tokens import answer_tokens, confidence_of, measure, needs_of
 from framegate.pipelines.reason.strategies.protocol import (
     Ask,
     Capability,
@@ -33,52 +33,17 @@ from framegate.pipelines.reason.strategies.protocol import (
     Token,
     TokenBudget,
 )
+from framegate.pipelines.reason.strategies.ruling import Decide, FirstAnswer, Ruling, exit_always, think_always
 from framegate.schemas.gate_reason import AUDIT, DEFERRED
-from framegate.schemas.qa import Answer, Question, Status, Verdict
+from framegate.schemas.qa import Answer, Measure, Question, Status, Verdict
 
-FirstAnswer = Literal[
-    "box",  # a closed box with at least one token in it
-    "empty_box",  # a closed box that holds nothing but white space
-    "no_box",  # no box closed within the budget, or before the model ended its turn
-    "fallback",  # the model wrote that it would rather think
-]
 FinishReason = Literal[
     "exit",  # the first answer was enough; not one more token was written
+    "handed_on",  # it was not, and another ask follows; never in a row
     "answered",  # the second box closed
     "ended",  # the model ended its turn before a second answer
     "thinking_budget",  # max_thinking_tokens were spent; the closing was forced
 ]
-Decide = Callable[[FirstAnswer, float | None], Verdict]
-"""(what the first answer is, its confidence or None) -> verdict. Picklable. Its reasons are
-
-    confident   confidence >= threshold
-    unsure      confidence < threshold
-    no_box, empty_box, fallback   there is nothing to be confident about
-    audit       confidence >= threshold, and the row is in the audit sample
-    always      the strategy or the question asks for thinking whatever the confidence
-    never       the strategy or the question forbids thinking
-    deferred    the row would think, and the run lets it go: it gives first answers to all rows before any thinks
-"""
-
-
-def exit_always(first: FirstAnswer, confidence: float | None) -> Verdict:
-    """Never think, however unsure the first answer is."""
-    return Verdict(route="exit", reason="never", confidence=confidence)
-
-
-def think_always(first: FirstAnswer, confidence: float | None) -> Verdict:
-    """Always think, however sure the first answer is."""
-    return Verdict(route="think", reason="always", confidence=confidence)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ruling:
-    """How the first answer to one question at one clip is judged, and what the row says of that: see `Answer`."""
-
-    decide: Decide
-    threshold: float | None = None
-    audit_rank: float | None = None
-    audit_rate: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +52,8 @@ class TwoAnswers(ABC):
 
     max_answer_tokens: int
     max_thinking_tokens: int
+    wording: Wording = ANSWER_FIRST
+    measures: tuple[Measure, ...] = ()
 
     @property
     @abstractmethod
@@ -94,26 +61,48 @@ class TwoAnswers(ABC):
 
     @property
     def needs(self) -> frozenset[Capability]:
-        return frozenset()
+        return needs_of(self.measures)
 
     @property
     @abstractmethod
     def decide(self) -> Decide: ...
 
+    @property
+    def hands_on(self) -> bool:
+        """The first answer's sequence is over with it, also where the row is to think: other asks follow."""
+        return False
+
     def begin(self, clip: ClipFrames, question: Question) -> Sequence[Ask]:
-        (budget,) = self.budgets(question)
+        budget, *_ = self.budgets(question)
         make_course = partial(
             TwoAnswerCourse,
             question,
             ruling=self.ruling(clip, question),
             max_answer_tokens=self.max_answer_tokens,
             max_thinking_tokens=self.max_thinking_tokens,
+            closing=self.wording.closing,
             given=self.given_tokens(clip, question),
+            hands_on=self.hands_on,
+            measures=self.measures,
         )
-        suffix = suffix_after_video(question)
-        return [Ask(clip=clip, question=question, suffix=suffix, make_course=make_course, budget=budget)]
+        suffix = suffix_after_video(question, self.wording.at_once)
+        return [
+            Ask(
+                clip=clip,
+                question=question,
+                suffix=suffix,
+                make_course=make_course,
+                budget=budget,
+                needs_distribution="distribution" in needs_of(self.measures),
+                until_thinking=True,
+            )
+        ]
 
-    def after(self, finished: Sequence[FinishedAsk], num_open: int) -> Answer:
+    def after(self, finished: Sequence[FinishedAsk], num_open: int) -> Sequence[Ask] | Answer | None:
+        return self.answer_of(finished)
+
+    def answer_of(self, finished: Sequence[FinishedAsk]) -> Answer:
+        """What the one ask came to."""
         (one,) = finished
         assert isinstance(one.course, TwoAnswerCourse)
         return one.course.to_answer(one)
@@ -131,7 +120,7 @@ class TwoAnswers(ABC):
         if not self._may_think(question):
             return [TokenBudget(num_tokens=self.max_answer_tokens)]
         num_tokens = 2 * self.max_answer_tokens + self.max_thinking_tokens
-        return [TokenBudget(num_tokens=num_tokens, forced_texts=(FORCED_CLOSING,))]
+        return [TokenBudget(num_tokens=num_tokens, forced_texts=(self.wording.closing,))]
 
     def document(self) -> dict[str, Any]:
         """The budgets are in: they cut answers short."""
@@ -161,19 +150,32 @@ class TwoAnswerCourse:
         ruling: Ruling,
         max_answer_tokens: int,
         max_thinking_tokens: int,
+        closing: str = ANSWER_FIRST.closing,
         given: Sequence[int] = (),
+        hands_on: bool = False,
+        skips_first: bool = False,
+        measures: Sequence[Measure] = (),
     ) -> None:
-        """`given`: tokens of the first answer that is there already; the engine writes them again, and goes on."""
+        """`closing`: forced where thoughts have used up their budget; it opens a box.
+        `given`: tokens of the first answer that is there already; the engine writes them again, and goes on.
+        `hands_on`: it is over with the first answer, whatever the verdict.
+        `skips_first`: it thinks from its first token on. There is no first answer, and the ruling's verdict is on none.
+        `measures`: of the first answer, beside its confidence.
+        """
         self.question = question
         self.token_ids: list[int] = []
         self.forced: deque[int] = deque(given)
-        self.verdict: Verdict | None = None
+        self.verdict: Verdict | None = ruling.decide("no_box", None) if skips_first else None
         self.finish_reason: FinishReason | None = None
         self._ruling = ruling
         self._max_answer_tokens = max_answer_tokens
         self._max_thinking_tokens = max_thinking_tokens
+        self._closing = closing
+        self._hands_on = hands_on
         self._encoded: Mapping[str, Sequence[int]] = {}
-        self._logprobs: list[float] = []
+        self._tokens: list[Token] = []
+        self._measures = measures
+        self._measured: dict[Measure, float] = {}
         self._finder = BoxFinder()
         self._first: Box | None = None
         self._second: Box | None = None
@@ -201,7 +203,7 @@ class TwoAnswerCourse:
         """Take the next token; set `verdict` and `finish_reason` where it decides them."""
         assert self.finish_reason is None, "a course that is over takes no more tokens"
         self.token_ids.append(token.id)
-        self._logprobs.append(token.logprob)
+        self._tokens.append(token)
         box = self._finder.feed(token.piece)
         if self.verdict is None:
             self._watch_first_answer(box, token.ends_turn)
@@ -229,7 +231,7 @@ class TwoAnswerCourse:
             answer_first=self._first.content if self._first else None,
             answer_second=self._second.content if self._second else None,
             confidence_first=self.verdict.confidence,
-            confidence_second=self._measure(self._second),
+            confidence_second=confidence_of(self._answer_tokens(self._second)),
             verdict=self.verdict,
             thinking=self.num_thinking_tokens > 0,
             thinking_text=self._thinking_text(),
@@ -249,6 +251,9 @@ class TwoAnswerCourse:
             audit_rank=self._ruling.audit_rank,
             audit_rate=self._ruling.audit_rate,
             first_token_ids=None if self.num_thinking_tokens else tuple(self.token_ids),
+            confidence_min_probability=self._measured.get("min_probability"),
+            confidence_margin=self._measured.get("margin"),
+            confidence_entropy=self._measured.get("entropy"),
         )
 
     def _watch_first_answer(self, box: Box | None, ends_turn: bool) -> None:
@@ -262,7 +267,8 @@ class TwoAnswerCourse:
             first = "no_box"
         else:
             return
-        confidence = self._measure(box) if first == "box" else None
+        tokens = self._answer_tokens(box) if first == "box" else ()
+        confidence, self._measured = confidence_of(tokens), measure(tokens, self._measures)
         self.verdict = self._ruling.decide(first, confidence)
         self._num_answer_tokens = len(self.token_ids)
         self._thinking_start = self._finder.num_bytes
@@ -270,6 +276,8 @@ class TwoAnswerCourse:
             self._finder.restart()
         if self.verdict.route == "exit":
             self.finish_reason = "exit"
+        elif self._hands_on:
+            self.finish_reason = "handed_on"
         elif ends_turn:
             self.finish_reason = "ended"
 
@@ -285,7 +293,7 @@ class TwoAnswerCourse:
             if len(self.token_ids) - closed_at >= self._max_answer_tokens:
                 self.finish_reason = "thinking_budget"
         elif self.num_thinking_tokens >= self._max_thinking_tokens:
-            closing = self._encoded[FORCED_CLOSING]
+            closing = self._encoded[self._closing]
             self.forced.extend(closing)
             self._num_tokens_when_closed = len(self.token_ids) + len(closing)
             self._finder.restart()
@@ -298,15 +306,8 @@ class TwoAnswerCourse:
             return "deferred"
         return "unparsed" if is_unparsed else "out_of_range"
 
-    def _measure(self, box: Box | None) -> float | None:
-        if box is None:
-            return None
-        start, end = answer_region(box.content, self.question)
-        start_byte = box.start + len(box.content[:start].encode())
-        # A content that ends in broken UTF-8 decodes to more bytes than it has: never look past the box.
-        end_byte = min(box.end, start_byte + len(box.content[start:end].encode()))
-        tokens = self._finder.tokens_overlapping(start_byte, end_byte)
-        return measure_confidence([self._logprobs[index] for index in tokens]) if tokens else None
+    def _answer_tokens(self, box: Box | None) -> Sequence[Token]:
+        return answer_tokens(self._tokens, self._finder, box, self.question) if box is not None else ()
 
     def _parse(self, box: Box | None, clip: ClipFrames) -> ParsedAnswer | None:
         if box is None or is_fallback(box.content):
@@ -319,4 +320,6 @@ class TwoAnswerCourse:
             return None
         end = self._second.start - len(BOX_OPENING) if self._second else None
         text = self._finder.text(self._thinking_start, end)
+        if self._num_tokens_when_closed is not None:
+            text = text.removesuffix(self._closing.removesuffix(BOX_OPENING))
         return text.replace(THINK_OPENING, "").replace(THINK_CLOSING, "").strip()

@@ -150,7 +150,7 @@ class TransformersEngine:
     ) -> None:
         """Give each course its token; those that are over leave."""
         share_seconds = seconds / len(requests)
-        for request, (token_id, logprob, entropy) in zip(requests, tokens, strict=True):
+        for request, (token_id, logprob, entropy, margin) in zip(requests, tokens, strict=True):
             course = request.course
             ends_turn = token_id in self._end_ids
             request.next_token = token_id
@@ -165,7 +165,7 @@ class TransformersEngine:
                         "the model computed NaN for this question; float16 overflows where bfloat16 does not"
                     )
                 piece = b"" if ends_turn else self._pieces[token_id]
-                course.append(Token(token_id, piece, logprob, ends_turn, entropy))
+                course.append(Token(token_id, piece, logprob, ends_turn, entropy, margin))
                 is_over, is_thinking = course.is_over, course.is_thinking
                 if not is_over and request.is_used_up:
                     raise EngineError(f"the ask goes on beyond the {request.num_written} tokens of its budget")

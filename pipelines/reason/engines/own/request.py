@@ -80,8 +80,13 @@ class Request:
 
     @property
     def is_plain(self) -> bool:
-        """The most probable token is taken each time, and nothing more is told of its distribution."""
-        return self.ask.sampling.temperature <= 0 and not self.ask.needs_distribution
+        """The most probable token is taken, and nothing more is told of its distribution."""
+        return self.ask.sampling.temperature <= 0 and not self.is_told
+
+    @property
+    def is_told(self) -> bool:
+        """Its next token carries what the ask needs of the distribution."""
+        return self.ask.needs_distribution and not (self.ask.until_thinking and self.is_in_front)
 
     def begin(self, encode: Callable[[str], Sequence[int]]) -> None:
         """Start a course; anew where the ask ran before and was stopped: it then draws the same tokens again."""

@@ -141,17 +141,17 @@ class Runner:
         forced: Sequence[int | None],
         not_plain: Sequence[int],
     ) -> list[NextToken]:
-        """The next token of each request. Those at places `not_plain` are drawn, or told their entropy, or both."""
+        """The next token of each request. Those at places `not_plain` are drawn, or told their distribution."""
         draws: list[Draw] = []
-        entropy_places: list[int] = []
+        told_places: list[int] = []
         for place in not_plain:
             request = requests[place]
             sampling = request.ask.sampling
             if sampling.temperature > 0 and forced[place] is None:
                 draws.append(Draw(place, sampling.temperature, sampling.top_p, request.draws.random()))
-            if request.ask.needs_distribution:
-                entropy_places.append(place)
-        return self._sampler.sample(logits_BV, forced, draws, entropy_places)
+            if request.is_told:
+                told_places.append(place)
+        return self._sampler.sample(logits_BV, forced, draws, told_places)
 
     def _run_step(self) -> torch.Tensor:
         """Run the next token of every row: logits (rows, vocabulary)."""
@@ -205,7 +205,7 @@ class Runner:
         return self._clip_groups[1]
 
     def _find_not_plain(self) -> list[int]:
-        """The slots of rows that are drawn or told their entropy."""
+        """The slots of rows that are drawn or told their distribution."""
         if self._not_plain is None or self._not_plain[0] != self.cache.num_changes:
             slots = [slot for slot, row in enumerate(self.cache.rows) if not row.is_plain]
             self._not_plain = self.cache.num_changes, slots

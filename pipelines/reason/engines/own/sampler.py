@@ -17,11 +17,13 @@ _NUM_CANDIDATES = 256  # for `top_p`: to sort them all takes 10 times as long
 
 
 class NextToken(NamedTuple):
-    """Its log-probability, and the entropy in nats where it was asked for, are those of the raw logits."""
+    """Its log-probability is that of the raw logits; so are entropy and margin, as `Token` has them, where they were
+    asked for."""
 
     id: int
     logprob: float
     entropy: float | None = None
+    margin: float | None = None
 
 
 class Draw(NamedTuple):
@@ -50,16 +52,17 @@ class Sampler:
         logits_BV: torch.Tensor,
         forced: Sequence[int | None],
         draws: Sequence[Draw] = (),
-        entropy_places: Sequence[int] = (),
+        told_places: Sequence[int] = (),
     ) -> list[NextToken]:
         """A row's token is the forced one, else the one that its draw says, else the most probable one.
 
-        The rows at `entropy_places`, which increase, are told their entropy. A row with NaN has the log-probability
-        NaN. Without draws and entropies there is one transfer from the device, and one to it where a token is forced.
+        The rows at `told_places`, which increase, are told their entropy and margin. A row with NaN has the
+        log-probability NaN. Without draws and such rows there is one transfer from the device, and one to it where a
+        token is forced.
         """
         step = _CPU_ROWS if self._device.type == "cpu" else len(logits_BV)
         parts: list[torch.Tensor] = []
-        entropies: list[torch.Tensor] = []
+        told_2: list[torch.Tensor] = []
         for start in range(0, len(logits_BV), step):
             end = min(start + step, len(logits_BV))
             wide_BV, logprobs_BV = self._widen(logits_BV[start:end])
@@ -70,12 +73,14 @@ class Sampler:
             self._force(ids_B, forced[start:end])
             # Ids are below 2**24, which float32 holds exactly: both travel in one tensor.
             parts.append(torch.stack([ids_B.float(), logprobs_BV.gather(1, ids_B[:, None])[:, 0].clamp(max=0.0)]))
-            entropies += [_entropy(logprobs_BV[place - start]) for place in entropy_places if start <= place < end]
+            for place in told_places:
+                if start <= place < end:
+                    told_2.append(_tell(logprobs_BV[place - start], ids_B[place - start]))
         ids, logprobs = torch.cat(parts, dim=1).tolist()
         tokens = [NextToken(int(token_id), logprob) for token_id, logprob in zip(ids, logprobs, strict=True)]
-        if entropies:
-            for place, entropy in zip(entropy_places, torch.stack(entropies).tolist(), strict=True):
-                tokens[place] = tokens[place]._replace(entropy=entropy)
+        if told_2:
+            for place, (entropy, margin) in zip(told_places, torch.stack(told_2).tolist(), strict=True):
+                tokens[place] = tokens[place]._replace(entropy=entropy, margin=margin)
         return tokens
 
     def _force(self, ids_B: torch.Tensor, forced: Sequence[int | None]) -> None:
@@ -122,6 +127,11 @@ def _most_probable(probabilities_V: torch.Tensor, top_p: float) -> tuple[torch.T
     return sorted_C[:num_kept], ids_C[:num_kept]
 
 
-def _entropy(logprobs_V: torch.Tensor) -> torch.Tensor:
-    """In nats; a token without probability adds nothing."""
-    return torch.special.entr(logprobs_V.exp()).sum()
+def _tell(logprobs_V: torch.Tensor, token_id: torch.Tensor) -> torch.Tensor:
+    """Entropy in nats, to which a token without probability adds nothing, and the margin of the token."""
+    # Rounding lifts the log-probability of a certain token above 0.
+    probabilities_V = logprobs_V.clamp(max=0.0).exp()
+    entropy = torch.special.entr(probabilities_V).sum()
+    of_token = probabilities_V[token_id].clone()  # it is a view
+    probabilities_V[token_id] = 0.0
+    return torch.stack([entropy, of_token - probabilities_V.max()])

@@ -107,7 +107,7 @@ def test_a_drawn_ask_that_begins_anew_draws_the_same(bench, random_checkpoints):
     assert [token_ids(outcome, ask) for ask in asks] == [token_ids(expected, ask) for ask in asks]
 
 
-def test_tokens_carry_the_entropy_of_the_raw_distribution_where_the_ask_needs_it(bench, random_checkpoint):
+def test_tokens_carry_entropy_and_margin_of_the_raw_distribution_where_the_ask_needs_it(bench, random_checkpoint):
     checkpoint = bench.load(random_checkpoint)
     clip = make_clip(0)
     asks = [
@@ -116,7 +116,7 @@ def test_tokens_carry_the_entropy_of_the_raw_distribution_where_the_ask_needs_it
         make_ask(clip, 5, needs_distribution=True, sampling=Sampling(temperature=2.0, seed=3)),
     ]
     outcome = run_asks(bench.engine(checkpoint), asks)
-    assert [token.entropy for token in outcome[asks[0]].course.tokens] == [None] * 5
+    assert [(token.entropy, token.margin) for token in outcome[asks[0]].course.tokens] == [(None, None)] * 5
     prefix = bench.make_prefix(checkpoint, frames=clip.frames, clip_start_seconds=clip.start_seconds)
     for ask in asks[1:]:
         tokens = outcome[ask].course.tokens
@@ -124,9 +124,37 @@ def test_tokens_carry_the_entropy_of_the_raw_distribution_where_the_ask_needs_it
         logprobs = logprobs_along(random_checkpoint, prefix, checkpoint.encode(ask.suffix), written)
         expected = -(logprobs.exp() * logprobs).sum(dim=-1)
         torch.testing.assert_close(torch.tensor([token.entropy for token in tokens]), expected, rtol=1e-3, atol=1e-4)
+        margins = [_margin(row.exp(), token_id) for row, token_id in zip(logprobs, written, strict=True)]
+        assert [token.margin for token in tokens] == pytest.approx(margins, rel=1e-3, abs=1e-5)
         of_written = logprobs.gather(1, torch.tensor(written)[:, None])[:, 0]
         torch.testing.assert_close(torch.tensor([token.logprob for token in tokens]), of_written, rtol=1e-3, atol=1e-4)
     assert token_ids(outcome, asks[0]) == token_ids(outcome, asks[1])
+
+
+def _margin(probabilities: torch.Tensor, token_id: int) -> float:
+    others = [float(each) for place, each in enumerate(probabilities) if place != token_id]
+    return float(probabilities[token_id]) - max(others)
+
+
+def test_the_distribution_may_be_told_until_thinking_alone(bench, random_checkpoints):
+    """And each row is told its own, wherever it stands when others begin to think."""
+    checkpoint = bench.load(random_checkpoints["qwen3_vl"])
+    clips = [make_clip(number) for number in range(3)]
+    asks = [make_ask(clip, 6, needs_distribution=True) for clip in clips]
+    told = run_asks(bench.engine(checkpoint), asks)
+    starts = (3, 1, 5)
+    short = [
+        make_ask(clip, 6, needs_distribution=True, until_thinking=True, course={"thinks_from": start})
+        for clip, start in zip(clips, starts, strict=True)
+    ]
+    outcome = run_asks(bench.engine(checkpoint), short)
+    for ask, other, start in zip(asks, short, starts, strict=True):
+        whole, part = told[ask].course.tokens, outcome[other].course.tokens
+        assert [token.id for token in part] == [token.id for token in whole]
+        for name in ("entropy", "margin"):
+            values = [getattr(token, name) for token in part]
+            assert values[:start] == pytest.approx([getattr(token, name) for token in whole[:start]], rel=1e-4)
+            assert values[start:] == [None] * (6 - start)
 
 
 def test_a_text_can_be_forced_from_the_first_token_on(bench, random_checkpoint):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING
+from framegate.pipelines.reason.asking.answers import answer_region
+from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING, suffix_after_video
+from framegate.pipelines.reason.asking.wording import STEP_BY_STEP
 from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
 from framegate.pipelines.reason.strategies.always_think import AlwaysThink
 from framegate.pipelines.reason.strategies.direct import Direct
 from framegate.pipelines.reason.strategies.gated import Gated
+from framegate.pipelines.reason.strategies.video_cot import VideoCot
 from framegate.schemas.clip import FrameBatch
+from tests.reason.engines.own.model_oracle import logprobs_along
 
 ALWAYS = AlwaysThink(max_answer_tokens=16, max_thinking_tokens=48)
 GATED = Gated(threshold=0.9, max_answer_tokens=16, max_thinking_tokens=48)
@@ -173,3 +178,70 @@ def test_times_are_shown_in_seconds_of_the_clip(bench, random_checkpoints):
     text = checkpoint.tokenizer.decode(prefix.token_ids)
     assert "<0.2 seconds><|vision_start|>" in text
     assert "<1.2 seconds><|vision_start|>" in text
+
+
+def test_measures_of_first_answers_are_those_of_a_plain_loop(bench, taught_checkpoint, requests):
+    measures = ("min_probability", "margin", "entropy")
+    told = bench.run(bench.runner(taught_checkpoint, replace(GATED, measures=measures)), requests)
+    plain = bench.run(bench.runner(taught_checkpoint, GATED), requests)
+    checkpoint = bench.load(taught_checkpoint)
+    for request in requests:
+        [question] = request.questions
+        key = (request.id, question.id)
+        answer, other = told.answers[key], plain.answers[key]
+        assert told.token_ids[key] == plain.token_ids[key]
+        assert (other.confidence_min_probability, other.confidence_margin, other.confidence_entropy) == (None,) * 3
+        if key == SILENT:
+            assert (answer.confidence_min_probability, answer.confidence_margin, answer.confidence_entropy) == (
+                None,
+            ) * 3
+            continue
+        prefix = bench.make_prefix(checkpoint, frames=request.frames, clip_start_seconds=request.clip_start_seconds)
+        written = told.token_ids[key][: answer.num_answer_tokens]
+        suffix = checkpoint.encode(suffix_after_video(question))
+        probabilities = logprobs_along(taught_checkpoint, prefix, suffix, written).double().exp()
+        # The bytes of the answer, and the tokens that wrote one of them.
+        text = b"".join(checkpoint.pieces[token_id] for token_id in written)
+        start = text.index(b"{") + 1
+        content = text[start : text.index(b"}", start)]
+        region = answer_region(content.decode(), question)
+        first, end = start + region[0], start + region[1]
+        places, at = [], 0
+        for place, token_id in enumerate(written):
+            if at < end and at + len(checkpoint.pieces[token_id]) > first:
+                places.append(place)
+            at += len(checkpoint.pieces[token_id])
+        assert places
+        lows, margins, entropies = [], [], []
+        for place in places:
+            of_token = float(probabilities[place, written[place]])
+            lows.append(of_token)
+            margins.append(of_token - max(float(p) for i, p in enumerate(probabilities[place]) if i != written[place]))
+            entropies.append(-sum(float(p) * math.log(p) for p in probabilities[place] if p > 0))
+        assert answer.confidence_min_probability == pytest.approx(min(lows), abs=1e-4)
+        assert answer.confidence_margin == pytest.approx(sum(margins) / len(margins), abs=1e-4)
+        assert answer.confidence_entropy == pytest.approx(sum(entropies) / len(entropies), abs=1e-3)
+    assert told.answers[UNSURE].confidence_margin < 0.5 < told.answers[SURE].confidence_margin
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_a_row_that_is_asked_anew_writes_what_both_asks_write_alone(bench, taught_checkpoint, requests, threshold):
+    """The inner ask sees the clip again, behind words of its own: token for token that of the strategy alone."""
+    cot = VideoCot(max_answer_tokens=16, max_thinking_tokens=24)
+    both = bench.run(
+        bench.runner(taught_checkpoint, replace(GATED, threshold=threshold, wording=STEP_BY_STEP, inner=cot)), requests
+    )
+    first = bench.run(bench.runner(taught_checkpoint, replace(DIRECT, wording=STEP_BY_STEP)), requests)
+    second = bench.run(bench.runner(taught_checkpoint, cot), requests)
+    for key, answer in both.answers.items():
+        assert answer.answer_first == first.answers[key].answer_first
+        assert answer.confidence_first == pytest.approx(first.answers[key].confidence_first)
+        if answer.verdict.route == "exit":
+            assert answer.num_thinking_tokens == 0
+            continue
+        alone = second.answers[key]
+        assert (answer.answer_second, answer.thinking_text) == (alone.answer_second, alone.thinking_text)
+        assert answer.num_thinking_tokens == alone.num_thinking_tokens
+        assert answer.finish_reason == alone.finish_reason
+    if threshold == 1.0:
+        assert all(answer.verdict.route == "think" for answer in both.answers.values())

@@ -47,6 +47,30 @@ def test_a_row_that_overflowed_says_so_and_its_neighbour_does_not():
     assert math.isfinite(good.logprob)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    num_rows=st.integers(1, 20), num_tokens=st.sampled_from([2, 7, 300]), spread=st.sampled_from([0.0, 3.0, 200.0]),
+    seed=st.integers(0, 99), data=st.data(),
+)  # fmt: skip
+def test_rows_are_told_their_own_entropy_and_margin(num_rows, num_tokens, spread, seed, data):
+    """Also of tokens that are as probable as others, certain, or forced, and then less probable than another."""
+    torch.manual_seed(seed)
+    logits = spread * torch.randn(num_rows, num_tokens)
+    places = sorted(data.draw(st.sets(st.integers(0, num_rows - 1)), "places"))
+    forced = [data.draw(st.none() | st.integers(0, num_tokens - 1)) for _ in range(num_rows)]
+    tokens = Sampler(CPU).sample(logits, forced, told_places=places)
+    probabilities = logits.double().softmax(dim=-1)
+    for row, token in enumerate(tokens):
+        if row not in places:
+            assert (token.entropy, token.margin) == (None, None)
+            continue
+        others = [float(p) for place, p in enumerate(probabilities[row]) if place != token.id]
+        assert token.margin == pytest.approx(float(probabilities[row, token.id]) - max(others), abs=1e-5)
+        assert token.entropy == pytest.approx(float(torch.special.entr(probabilities[row]).sum()), abs=1e-4)
+        assert token.entropy >= 0
+        assert -1 <= token.margin <= 1
+
+
 def test_drawn_tokens_come_as_often_as_their_probability_says():
     logits = torch.tensor([[2.0, 0.0, 1.0, -1.0, 0.5]]).repeat(20, 1)
     for temperature in (0.5, 1.0, 2.0):

@@ -282,7 +282,6 @@ def work(
         ordered = order_work(
             videos, num_workers=config.ray.decode_workers, is_shared=is_shared, keeps_order=keeps_order
         )
-        board = LocalCutsBoard if config.clips.scenes and has_parts(ordered) else None
         receipts = run_on_ray(
             config.ray,
             ordered,
@@ -290,7 +289,7 @@ def work(
             answer,
             begun.stopping,
             hear_start=partial(_hear_start, begun),
-            make_board=board,
+            make_board=LocalCutsBoard if config.clips.scenes and has_parts(ordered) else None,
             budget=budget,
             verbose=verbose,
         )

@@ -35,9 +35,9 @@ def average(answers: Sequence[Answer]) -> tuple[Answer, float]:
 
         p(v) = 1/K sum over k of (c[k] where a[k] and v agree, else 0)
 
-    c[k] is the geometric mean of the probabilities of the answer's tokens: for an answer of one token, such as a letter,
-    the model's own probability of it. The sum over all values is 1 at most. A first answer that cannot be read, or has
-    no confidence, adds to none. Of equals the first phase's answer wins.
+    c[k] is the geometric mean of the probabilities of the answer's tokens: for an answer of one token, such as a
+    letter, the model's own probability of it. The sum over all values is 1 at most. A first answer that cannot be read,
+    or has no confidence, adds to none. Of equals the first phase's answer wins.
     """
     weights = [one.confidence_first or 0.0 for one in answers]
     means = [
@@ -50,14 +50,17 @@ def average(answers: Sequence[Answer]) -> tuple[Answer, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class FrameEnsemble(ManyAsks):
-    """Phase k of K = `num_phases` sees the temporal steps k, k + K, k + 2 K, ... of the clip. A clip of fewer steps has as
-    many phases as steps. The row's `confidence_first` and `agreement` are the mean probability of the answer (`average`
-    says which), and its first answer is that of the first phase that gave it.
+    """Phase k of K = `num_phases` sees the temporal steps k, k + K, k + 2 K, ... of the clip. A clip of fewer steps has
+    as many phases as steps. The row's `confidence_first` and `agreement` are the mean probability of the answer
+    (`average` says which), and its first answer is that of the first phase that gave it.
+
+    Qwen2.5-VL is told distances between frames and no times: to it each phase begins at second 0, so that spans of
+    phase k are k steps early. Qwen3-VL is told the times themselves.
 
     Below `threshold`, a question's own in its place, one more ask sees all frames, answers, thinks and answers again:
-    its second answer is the row's, else its first one, else that of the phases. `threshold` decides whether to think: it
-    is a column and not part of `document`, as of `gated`. A question with `think: always` has the last ask alone, one
-    with `think: never` none of it.
+    its second answer is the row's, else its first one, else that of the phases. `threshold` decides whether to think:
+    it is a column and not part of `document`, as of `gated`. A question with `think: always` has the last ask alone,
+    one with `think: never` none of it.
     """
 
     threshold: float
@@ -85,8 +88,7 @@ class FrameEnsemble(ManyAsks):
         clip, question = finished[0].ask.clip, finished[0].ask.question
         if question.think == "always":
             return to_row(read(asked[_ALL]), asked, reason="always", threshold=None)
-        phases = sorted((one for one in finished if one.ask.label != _ALL), key=lambda one: one.ask.label)
-        first, agreement = average([read(one) for one in phases])
+        first, agreement = average([read(one) for label, one in asked.items() if label != _ALL])
         if first.answer is None:
             reason = first.verdict.reason if first.verdict.reason != "confident" else "unsure"
             agreement = 0.0

@@ -17,13 +17,13 @@ def count_steps(num_frames: int) -> int:
 
 
 def spread(num_frames: int, num_wanted: int) -> tuple[int, ...] | None:
-    """The indexes of the frames of `num_wanted` steps, at least one, spread evenly: each is the middle one of its part
-    of the clip. None where these are all frames."""
+    """The indexes of the frames of `num_wanted` steps, at least one, spread evenly from the first one on, as a lower
+    frame rate would have them: what is seen begins with the clip. None where these are all frames."""
     num_steps = count_steps(num_frames)
     num_wanted = max(1, num_wanted)
     if num_wanted >= num_steps:
         return None
-    return _frames_of([(2 * n + 1) * num_steps // (2 * num_wanted) for n in range(num_wanted)], num_frames)
+    return _frames_of([n * num_steps // num_wanted for n in range(num_wanted)], num_frames)
 
 
 def share_of_steps(num_frames: int, share: float) -> int:

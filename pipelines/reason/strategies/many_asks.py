@@ -89,8 +89,17 @@ class ManyAsks(ABC):
 
 
 def by_label(finished: Sequence[FinishedAsk]) -> dict[str, FinishedAsk]:
-    """Each ask of a question by its name, whatever the order in which they came back."""
-    return {one.ask.label: one for one in finished}
+    """Each ask of a question by its name: those of one stage (`sample 0`, `sample 1`, ...) by their numbers, and
+    stages, of which one waits for the other, in the order in which they came back."""
+    stages = list(dict.fromkeys(_stage(one)[0] for one in finished))
+    return {
+        one.ask.label: one for one in sorted(finished, key=lambda one: (stages.index(_stage(one)[0]), _stage(one)[1]))
+    }
+
+
+def _stage(one: FinishedAsk) -> tuple[str, int]:
+    name, _, number = one.ask.label.rpartition(" ")
+    return (name, int(number)) if name else (number, 0)
 
 
 def read(one: FinishedAsk) -> Answer:

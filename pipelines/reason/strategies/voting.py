@@ -29,8 +29,8 @@ _MARKS: Final = " .,;:!?"
 
 @dataclass(frozen=True, kw_only=True)
 class Votes:
-    """`winner` is the sample whose answer counts, and `agreement` the share of all samples that gave its answer, 0 where
-    none can be read."""
+    """`winner` is the sample whose answer counts, and `agreement` the share of all samples that gave its answer, 0
+    where none can be read."""
 
     winner: Answer
     agreement: float
@@ -55,8 +55,8 @@ def agree(one: Answer, other: Answer) -> bool:
 def draw_samples(ask: Ask, *, part: str, num_samples: int, temperature: float, top_p: float) -> list[Ask]:
     """The ask, `num_samples` times, each with a seed of its own, named `part` and its number.
 
-    A seed is made of the clip's key, the question, the part and the number: the same sample of the same question has the
-    same tokens in each run. A clip that is of no archive has no key, and the seeds of any other such clip.
+    A seed is made of the clip's key, the question, the part and the number: the same sample of the same question has
+    the same tokens in each run. A clip that is of no archive has no key, and the seeds of any other such clip.
     """
     seeds = [make_seed(ask.clip.key, ask.question.hash, part, number) for number in range(num_samples)]
     return [

@@ -167,7 +167,7 @@ class VllmEngine:
         self.times.num_prefill_tokens += len(prefix.token_ids)
         return make_clip_input(
             prefix,
-            frames.pts_seconds.tolist(),
+            frames,
             prompt_format=self._model.format,
             dtype=self._model.dtype,
             uuid=self._name_video(source, indices),

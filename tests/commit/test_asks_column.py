@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from framegate.jobs.cli import app
 from framegate.pipelines.audit.audit import audit
+from framegate.pipelines.audit.report import CHECKS
 from framegate.pipelines.commit.journal import commit_unit
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal import compact, seal
@@ -42,7 +43,7 @@ def test_asks_come_through_journal_seal_merge_and_erasure(
     assert compact(output, facts.config_id).num_merged == 3
     erase(output, ["a.mp4"])
     commit(output, units, facts, "d")  # stays in the journal
-    assert {check: found.findings for check, found in audit(output).items() if found.findings} == {}
+    assert [check for check in CHECKS if audit(output)[check].findings] == []
     glob = f"{tmp_path}/results/**/*.parquet"
     readers = [
         ds.dataset(f"{tmp_path}/results", format="parquet", partitioning="hive").to_table().to_pylist(),
@@ -68,7 +69,7 @@ def test_a_query_has_asks_of_journal_and_files_by_their_fields_and_in_csv_as_jso
     seal(output, facts.config_id)
     commit(output, units, facts, "b")
     sql = "SELECT asks, asks[1].num_frames AS n, agreement FROM answers WHERE question_id = 'q1'"
-    said = CliRunner().invoke(app, ["query", output.root, sql, "--format", "csv"])
+    said = CliRunner().invoke(app, ["query", sql, "-o", output.root, "-f", "csv"])
     assert said.exit_code == 0, said.output
     rows = list(csv.DictReader(said.output.splitlines()))
     assert [(json.loads(row["asks"]), row["n"], row["agreement"]) for row in rows] == [(EXPECTED, "2", "0.5")] * 4

@@ -88,8 +88,8 @@ class Answer:
     `threshold` is what the first answer's confidence was held against, None where nothing was. `audit_rank` is there
     where the row is in the audit sample of `audit_rate`. One that thought for that reason alone (`reason = "audit"`)
     has its first answer as `answer`, as if it had exited.
-    `asks` has every ask of a strategy with more than one, in order; the counts of tokens and seconds are then sums over
-    them. `agreement` is the share of their votes, or the mean of their probabilities, that the answer got.
+    `asks` has every ask in order, of a strategy that may have several; the counts of tokens and seconds are then sums
+    over them. `agreement` is the share of their votes, or the mean of their probabilities, that the answer got.
     """
 
     question: Question

@@ -195,8 +195,16 @@ _ANSWER = [
     _optional("thinking_text", pa.string(), "what it thought"),
     _optional("span_start_seconds", pa.float64(), "a span answer's start in seconds of the video"),
     _optional("span_end_seconds", pa.float64(), "a span answer's end in seconds of the video"),
-    _column("num_prompt_tokens", pa.int32(), "tokens of the prompt, the video's included"),
-    _column("num_video_tokens", pa.int32(), "tokens of the prompt that stand for frames"),
+    _column(
+        "num_prompt_tokens",
+        pa.int32(),
+        "tokens of the prompt, the video's included; of several asks the sum, as all numbers of tokens",
+    ),
+    _column(
+        "num_video_tokens",
+        pa.int32(),
+        "tokens of the prompt that stand for frames; a frame that several asks saw counts for each",
+    ),
     _column("num_answer_tokens", pa.int32(), "tokens produced up to the end of the first answer"),
     _column("num_thinking_tokens", pa.int32(), "tokens produced after the first answer, forced ones included"),
     _column("finish_reason", pa.string(), "exit, answered, ended or thinking_budget"),
@@ -210,7 +218,11 @@ _ANSWER = [
     _optional("first_answer_seconds", pa.float64(), "of these, from there to the end of the first answer"),
     _optional("thinking_seconds", pa.float64(), "of these, after the first answer"),
     ANSWER_FIRST_TOKENS,
-    _optional("asks", pa.list_(_ASK_ROW), "every ask of a strategy with more than one, in order; null: there was one"),
+    _optional(
+        "asks",
+        pa.list_(_ASK_ROW),
+        "every ask of the row in order, by a strategy that may have several; null: it has one",
+    ),
     _optional("agreement", pa.float64(), "share of its asks' votes, or their mean probability, for the answer"),
 ]
 
@@ -244,7 +256,7 @@ RESULTS: Final = pa.schema(
         _optional("audit_rank", pa.float64(), "place in the audit sample, 0 to 1; null: the row is not in it"),
         _optional("audit_rate", pa.float64(), "share of rows that were audited then; null: none"),
         _column("model", pa.string(), "name of the model"),
-        _column("strategy", pa.string(), "direct, always_think or gated"),
+        _column("strategy", pa.string(), "the job's `gate.strategy`"),
         _column("engine", pa.string(), "what ran the model"),
         _column("decoder", pa.string(), "package and version that decoded"),
         *_RUN,

@@ -27,9 +27,9 @@ from framegate.schemas.qa import Answer, Question
 
 @dataclass(frozen=True, kw_only=True)
 class LookAgain(ManyAsks):
-    """The sparse look sees `sparse_share` of the clip's temporal steps, spread evenly. An answer of it that is
+    """The sparse ask sees `sparse_share` of the clip's temporal steps, spread evenly. An answer of it that is
     confident by `sparse_threshold` and can be read is final. Everything else is asked anew about all frames, as `gated`
-    does with `threshold`. A question with `think: always`, and a clip of so few steps that the sparse look would see
+    does with `threshold`. A question with `think: always`, and a clip of so few steps that the sparse ask would see
     all of them, is asked about all frames at once; with `think: never` it is looked at again, and not thought about.
 
     `sparse_share` and `sparse_threshold` are part of `document`, as they decide which frames an answer was given of,

@@ -12,6 +12,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from framegate.schemas.asks import ASKS
 from framegate.schemas.columns import column as _column
 from framegate.schemas.columns import meaning as meaning
 from framegate.schemas.columns import optional as _optional
@@ -155,20 +156,6 @@ DECODED: Final = pa.schema(
 )
 """decode -> reason: one row per unit, bounded in frame bytes; a failure is a row of its own, the video's last."""
 
-_ASK_ROW = pa.struct(
-    [
-        ("label", pa.string()),
-        ("num_frames", pa.int32()),
-        ("num_video_tokens", pa.int32()),
-        ("num_prompt_tokens", pa.int32()),
-        ("num_tokens", pa.int32()),
-        ("confidence", pa.float64()),
-        ("answer", pa.string()),
-        ("thinking", pa.bool_()),
-    ]
-)
-"""What a row says of one of its asks: see `schemas.qa.AskRow`."""
-
 _ANSWER = [
     _column("question_id", pa.string(), "the question's id in the question bank"),
     _column("question_hash", pa.string(), "16 hex digits for the question's text, type and options"),
@@ -195,16 +182,8 @@ _ANSWER = [
     _optional("thinking_text", pa.string(), "what it thought"),
     _optional("span_start_seconds", pa.float64(), "a span answer's start in seconds of the video"),
     _optional("span_end_seconds", pa.float64(), "a span answer's end in seconds of the video"),
-    _column(
-        "num_prompt_tokens",
-        pa.int32(),
-        "tokens of the prompt, the video's included; of several asks the sum, as all numbers of tokens",
-    ),
-    _column(
-        "num_video_tokens",
-        pa.int32(),
-        "tokens of the prompt that stand for frames; a frame that several asks saw counts for each",
-    ),
+    _column("num_prompt_tokens", pa.int32(), "tokens of the prompt, the video's included; of several asks the sum"),
+    _column("num_video_tokens", pa.int32(), "tokens of the prompt that stand for frames; of several asks the sum"),
     _column("num_answer_tokens", pa.int32(), "tokens produced up to the end of the first answer"),
     _column("num_thinking_tokens", pa.int32(), "tokens produced after the first answer, forced ones included"),
     _column("finish_reason", pa.string(), "exit, answered, ended or thinking_budget"),
@@ -218,12 +197,7 @@ _ANSWER = [
     _optional("first_answer_seconds", pa.float64(), "of these, from there to the end of the first answer"),
     _optional("thinking_seconds", pa.float64(), "of these, after the first answer"),
     ANSWER_FIRST_TOKENS,
-    _optional(
-        "asks",
-        pa.list_(_ASK_ROW),
-        "every ask of the row in order, by a strategy that may have several; null: it has one",
-    ),
-    _optional("agreement", pa.float64(), "share of its asks' votes, or their mean probability, for the answer"),
+    *ASKS,
 ]
 
 _RUN = [
@@ -288,8 +262,7 @@ NEWER_COLUMNS: Final = frozenset(
     {"clip_is_letterboxed", "video_version", "frame_height", "frame_width", "clip_fps", "question_options",
      "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value",
      "answer_second_value", "audit_rank", "audit_rate", "prompt_seconds", "first_answer_seconds", "thinking_seconds",
-     ANSWER_FIRST_TOKENS.name, "asks", "agreement",
-     *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED))})  # fmt: skip
+     ANSWER_FIRST_TOKENS.name, *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED, *ASKS))})  # fmt: skip
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
 
 FAILURES: Final = pa.schema(

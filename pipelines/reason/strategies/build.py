@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from framegate.pipelines.reason.asking.wording import wording_of
 from framegate.pipelines.reason.strategies.always_think import AlwaysThink
 from framegate.pipelines.reason.strategies.direct import Direct
+from framegate.pipelines.reason.strategies.frame_ensemble import FrameEnsemble
 from framegate.pipelines.reason.strategies.gated import Gated
+from framegate.pipelines.reason.strategies.look_again import LookAgain
 from framegate.pipelines.reason.strategies.protocol import Strategy
+from framegate.pipelines.reason.strategies.self_consistency import SelfConsistency
+from framegate.pipelines.reason.strategies.sparse_to_dense import SparseToDense
 from framegate.pipelines.reason.strategies.video_cot import VideoCot
 from framegate.schemas.config.gate import (
     AlwaysThinkConfig,
@@ -16,6 +22,13 @@ from framegate.schemas.config.gate import (
     StrategyConfig,
     VideoCotConfig,
 )
+from framegate.schemas.config.many_asks import (
+    FrameEnsembleConfig,
+    LookAgainConfig,
+    SelfConsistencyConfig,
+    SparseToDenseConfig,
+)
+from framegate.schemas.config.part import Part
 
 
 def make_strategy(part: StrategyConfig) -> Strategy:
@@ -27,6 +40,14 @@ def make_strategy(part: StrategyConfig) -> Strategy:
         return AlwaysThink(max_answer_tokens=answer, max_thinking_tokens=thinking, measures=part.measures)
     if isinstance(part, VideoCotConfig):
         return VideoCot(max_answer_tokens=answer, max_thinking_tokens=thinking, wording=wording_of(part))
+    if isinstance(part, LookAgainConfig):
+        return LookAgain(**_values(part))
+    if isinstance(part, SelfConsistencyConfig):
+        return SelfConsistency(**_values(part))
+    if isinstance(part, SparseToDenseConfig):
+        return SparseToDense(**_values(part))
+    if isinstance(part, FrameEnsembleConfig):
+        return FrameEnsemble(**_values(part))
     return Gated(
         threshold=part.threshold.otherwise if isinstance(part.threshold, CertifiedThreshold) else part.threshold,
         audit=None if part.audit.rate is None else part.audit.sample(part.audit.rate),
@@ -44,3 +65,8 @@ def make_inner(part: GatedConfig) -> Strategy | None:
         return None
     answer, thinking = part.max_answer_tokens, part.max_thinking_tokens
     return VideoCot(max_answer_tokens=answer, max_thinking_tokens=thinking, wording=wording_of(part))
+
+
+def _values(part: Part) -> dict[str, Any]:
+    """All keys but the strategy's name: the fields of the strategy are called as the keys are."""
+    return part.model_dump(exclude={"strategy"})

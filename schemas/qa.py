@@ -69,6 +69,9 @@ class Answer:
     `threshold` is what the first answer's confidence was held against, None where nothing was. `audit_rank` is there
     where the row is in the audit sample of `audit_rate`. One that thought for that reason alone (`reason = "audit"`)
     has its first answer as `answer`, as if it had exited.
+    `entropy_peak_token` and `entropy_final` are there where a strategy watched the entropy of the thought: the place,
+    from 0, of the token of the thought at which the entropy's moving average had its peak, and that average, in nats,
+    at its last token.
     """
 
     question: Question
@@ -101,3 +104,5 @@ class Answer:
     audit_rate: float | None = None
     unparsed_text: str | None = None
     first_token_ids: tuple[int, ...] | None = None
+    entropy_peak_token: int | None = None
+    entropy_final: float | None = None

@@ -15,7 +15,7 @@ import pyarrow as pa
 from framegate.schemas.columns import column as _column
 from framegate.schemas.columns import meaning as meaning
 from framegate.schemas.columns import optional as _optional
-from framegate.schemas.deepening import ANSWER_FIRST_TOKENS, DEEPENED, WANTED
+from framegate.schemas.deepening import ANSWER_FIRST_TOKENS, DEEPENED, ENTROPY, WANTED
 
 INPUT_PREFIX: Final = "input_"
 """Put before each column of the user's manifest in results and failures."""
@@ -196,6 +196,7 @@ _ANSWER = [
     _optional("first_answer_seconds", pa.float64(), "of these, from there to the end of the first answer"),
     _optional("thinking_seconds", pa.float64(), "of these, after the first answer"),
     ANSWER_FIRST_TOKENS,
+    *ENTROPY,
 ]
 
 _RUN = [
@@ -228,7 +229,7 @@ RESULTS: Final = pa.schema(
         _optional("audit_rank", pa.float64(), "place in the audit sample, 0 to 1; null: the row is not in it"),
         _optional("audit_rate", pa.float64(), "share of rows that were audited then; null: none"),
         _column("model", pa.string(), "name of the model"),
-        _column("strategy", pa.string(), "direct, always_think or gated"),
+        _column("strategy", pa.string(), "direct, always_think, gated or entropy_switch"),
         _column("engine", pa.string(), "what ran the model"),
         _column("decoder", pa.string(), "package and version that decoded"),
         *_RUN,
@@ -260,7 +261,7 @@ NEWER_COLUMNS: Final = frozenset(
     {"clip_is_letterboxed", "video_version", "frame_height", "frame_width", "clip_fps", "question_options",
      "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value",
      "answer_second_value", "audit_rank", "audit_rate", "prompt_seconds", "first_answer_seconds", "thinking_seconds",
-     ANSWER_FIRST_TOKENS.name, *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED))})  # fmt: skip
+     *(f.name for f in (ANSWER_FIRST_TOKENS, *ENTROPY, *_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED))})  # fmt: skip
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
 
 FAILURES: Final = pa.schema(

@@ -3,6 +3,7 @@
     direct         answer at once, never think
     always_think   answer, think, and answer again
     gated          answer; think and answer again where the first answer is unsure
+    entropy_switch gated, and thoughts are steered by their entropy
 
 A job without `gate.strategy` is gated. What a strategy does is said in `pipelines.reason.strategies`.
 """
@@ -17,6 +18,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from framegate.schemas.audit_sample import AuditSample, AuditUnit
 from framegate.schemas.certificate import CALIBRATION_ID, VIDEO, YES_NO_CLAIMS, Claim, Scope
+from framegate.schemas.config.entropy import EntropyConfig
 from framegate.schemas.config.part import Part
 
 LATEST: Final = "latest"
@@ -166,7 +168,18 @@ class GatedConfig(Part):
         return self
 
 
-STRATEGY_NAMES: Final = ("direct", "always_think", "gated")
+class EntropySwitchConfig(GatedConfig):
+    """As gated, and thoughts are steered by their entropy."""
+
+    strategy: Literal["entropy_switch"] = Field(  # type: ignore[assignment]
+        default="entropy_switch", description="gated, and thoughts are steered: our reconstruction of V-Reason"
+    )
+    entropy: EntropyConfig = Field(default_factory=EntropyConfig)
+
+
+STRATEGY_NAMES: Final = ("direct", "always_think", "gated", "entropy_switch")
+GATED_NAMES: Final = ("gated", "entropy_switch")
+"""Strategies under which a gate decides by the confidence of the first answer."""
 
 
 def _name_the_default(values: Any) -> Any:
@@ -174,7 +187,7 @@ def _name_the_default(values: Any) -> Any:
 
 
 StrategyConfig = Annotated[
-    DirectConfig | AlwaysThinkConfig | GatedConfig,
+    DirectConfig | AlwaysThinkConfig | GatedConfig | EntropySwitchConfig,
     Field(discriminator="strategy"),
     BeforeValidator(_name_the_default),
 ]

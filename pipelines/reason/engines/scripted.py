@@ -131,4 +131,4 @@ def _as_tokens(written: Sequence[Written], *, first_id: int) -> Iterator[Token]:
     for token_id, (text, logprob, *entropy) in enumerate(written, start=first_id + 1):
         yield Token(token_id, text.encode(), logprob, entropy=entropy[0] if entropy else None)
     while True:
-        yield Token(first_id, b"", 0.0, ends_turn=True)
+        yield Token(first_id, b"", 0.0, ends_turn=True, entropy=0.0)

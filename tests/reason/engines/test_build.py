@@ -39,5 +39,5 @@ def test_a_strategy_that_needs_more_is_refused_with_an_engine_that_can() -> None
     check_engine("transformers", Needy(needs=frozenset({"sampling"})))
     with pytest.raises(ConfigError, match=r"gated needs sampling, which the engine vllm .* use engine: transformers$"):
         check_engine("vllm", Needy(needs=frozenset({"sampling"})))
-    with pytest.raises(ConfigError, match=r"needs value_cache, which the engine transformers .* no engine does"):
-        check_engine("transformers", Needy(needs=frozenset({"sampling", "value_cache"})))
+    with pytest.raises(ConfigError, match=r"needs logits, which the engine transformers .* no engine does"):
+        check_engine("transformers", Needy(needs=frozenset({"sampling", "logits"})))

@@ -46,7 +46,7 @@ from framegate.pipelines.plan.deepening import Deepening, plan_deepening
 from framegate.pipelines.plan.rejudged import rejudge
 from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
-from framegate.pipelines.reason.strategies.build import make_strategy
+from framegate.pipelines.reason.strategies.build import make_deepened, make_strategy
 from framegate.pipelines.reason.strategies.deepened import Deepened
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.source.index_cache import ShardIndexCache
@@ -243,13 +243,10 @@ def _deepen(
 
 def strategy_of(gate: Gated, thresholds: Thresholds | None) -> Deepened:
     """What is asked, with the budgets of the job's gate."""
-    return Deepened(
+    return make_deepened(
+        gate,
         threshold=None if thresholds is None else thresholds.default,
         by_question=() if thresholds is None else tuple(thresholds.of_question.items()),
-        max_answer_tokens=gate.max_answer_tokens,
-        max_thinking_tokens=gate.max_thinking_tokens,
-        wording=gate.wording,
-        inner=gate.inner,
     )
 
 

@@ -93,6 +93,9 @@ class Answer:
     (`pipelines.reason.asking.confidence`): None where they were not asked for, or there was nothing to measure.
     `asks` has every ask in order, of a strategy that may have several; the counts of tokens and seconds are then sums
     over them. `agreement` is the share of their votes, or the mean of their probabilities, that the answer got.
+    `entropy_peak_token` and `entropy_final` are there where a strategy watched the entropy of the thought: the place,
+    from 0, of the token of the thought at which the entropy's moving average had its peak, and that average, in nats,
+    at its last token.
     """
 
     question: Question
@@ -130,3 +133,5 @@ class Answer:
     confidence_entropy: float | None = None
     asks: tuple[AskRow, ...] | None = None
     agreement: float | None = None
+    entropy_peak_token: int | None = None
+    entropy_final: float | None = None

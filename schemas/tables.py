@@ -16,7 +16,7 @@ from framegate.schemas.asks import ASKS
 from framegate.schemas.columns import column as _column
 from framegate.schemas.columns import meaning as meaning
 from framegate.schemas.columns import optional as _optional
-from framegate.schemas.deepening import ANSWER_FIRST_TOKENS, DEEPENED, WANTED
+from framegate.schemas.deepening import ANSWER_FIRST_TOKENS, DEEPENED, ENTROPY, WANTED
 
 INPUT_PREFIX: Final = "input_"
 """Put before each column of the user's manifest in results and failures."""
@@ -212,6 +212,7 @@ _ANSWER = [
     _optional("thinking_seconds", pa.float64(), "of these, after the first answer"),
     ANSWER_FIRST_TOKENS,
     *ASKS,
+    *ENTROPY,
 ]
 
 _RUN = [
@@ -277,7 +278,7 @@ NEWER_COLUMNS: Final = frozenset(
      "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value",
      "answer_second_value", "audit_rank", "audit_rate", "prompt_seconds", "first_answer_seconds", "thinking_seconds",
      ANSWER_FIRST_TOKENS.name,
-     *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED, *_MEASURED, *ASKS))})  # fmt: skip
+     *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED, *_MEASURED, *ASKS, *ENTROPY))})  # fmt: skip
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
 
 FAILURES: Final = pa.schema(

@@ -141,6 +141,8 @@ def make_deepened(
             num_thinking_tokens=num_tokens,
             finish_reason="answered",
             thinking_seconds=0.0625,
+            entropy_peak_token=3,
+            entropy_final=0.5,
         )
 
     clips = tuple(replace(clip, answers=tuple(map(think, clip.answers))) for clip in unit.clips)

@@ -126,6 +126,8 @@ def _answer(
         "answer_first_tokens": answer.first_token_ids,
         "asks": None if answer.asks is None else [asdict(ask) for ask in answer.asks],
         "agreement": answer.agreement,
+        "entropy_peak_token": answer.entropy_peak_token,
+        "entropy_final": answer.entropy_final,
         "threshold": answer.threshold,
         "audit_rank": answer.audit_rank,
         "audit_rate": answer.audit_rate,

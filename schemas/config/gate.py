@@ -3,6 +3,7 @@
     direct         answer at once, never think
     always_think   answer, think, and answer again
     gated          answer; think and answer again where the first answer is unsure
+    entropy_switch gated, and thoughts are steered by their entropy
     video_cot      describe step by step, then answer
 
 and those that ask more than once (`schemas.config.many_asks`):
@@ -19,11 +20,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from framegate.schemas.certificate import CALIBRATION_ID, VIDEO, YES_NO_CLAIMS, Claim, Scope
+from framegate.schemas.config.entropy import EntropyConfig
 from framegate.schemas.config.gate_parts import (
     AnswerTokens,
     AuditConfig,
@@ -190,16 +192,44 @@ class GatedConfig(Part):
         return self
 
 
+_GoesOn = TypeVar("_GoesOn", bound=GatedConfig)
+
+
+def refuse_inner(part: _GoesOn) -> _GoesOn:
+    """Of strategies whose thoughts go on from the first answer in their own way."""
+    if part.inner is not None:
+        raise ValueError(
+            f"the strategy {part.strategy} asks nothing anew: leave out gate.inner, or say strategy: gated"
+        )
+    return part
+
+
+class EntropySwitchConfig(GatedConfig):
+    """As gated, and thoughts are steered by their entropy."""
+
+    strategy: Literal["entropy_switch"] = Field(  # type: ignore[assignment]
+        default="entropy_switch", description="gated, and thoughts are steered: our reconstruction of V-Reason"
+    )
+    entropy: EntropyConfig = Field(default_factory=EntropyConfig)
+
+    @model_validator(mode="after")
+    def _goes_on(self) -> EntropySwitchConfig:
+        return refuse_inner(self)
+
+
 STRATEGY_NAMES: Final = (
     "direct",
     "always_think",
     "gated",
+    "entropy_switch",
     "video_cot",
     "look_again",
     "self_consistency",
     "sparse_to_dense",
     "frame_ensemble",
 )
+GATED_NAMES: Final = ("gated", "entropy_switch")
+"""Strategies under which a gate decides by the confidence of the first answer."""
 
 
 def _name_the_default(values: Any) -> Any:
@@ -210,6 +240,7 @@ StrategyConfig = Annotated[
     DirectConfig
     | AlwaysThinkConfig
     | GatedConfig
+    | EntropySwitchConfig
     | VideoCotConfig
     | LookAgainConfig
     | SelfConsistencyConfig

@@ -15,6 +15,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.report.build import Request, build_report
 from framegate.pipelines.report.figures import Saving
 from framegate.schemas.config import OutputConfig
+from framegate.schemas.config.gate import GATED_NAMES
 from tests.report.nights import EVENING, FIRST, LAST, Night, answers_of, put_night, put_rows
 
 
@@ -89,6 +90,15 @@ def test_a_question_that_never_thinks_is_measured_where_all_rows_think(tmp_path:
     assert (found.num_thought, found.measured_on, found.num_measured) == (0, "always_think", 120)
     assert found.saved_tokens is not None
     assert found.saved_tokens.value == pytest.approx(96 * 60)
+
+
+@pytest.mark.parametrize("strategy", GATED_NAMES)
+def test_each_strategy_with_a_gate_saves(tmp_path: Path, strategy: str) -> None:
+    output = Output.at(str(tmp_path / "index"))
+    put_night(output, 0, LAST, rows=[{**row, "strategy": strategy} for row in answers_of(LAST)])
+    found = saving_of(output)
+    assert found.is_gated
+    assert found.think_rate == pytest.approx(0.2)
 
 
 def test_of_another_model_nothing_is_measured(tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ SELECT
   a."answer_first_tokens",
   a."asks",
   a."agreement",
+  a."entropy_peak_token",
+  a."entropy_final",
   a."threshold",
   a."audit_rank",
   a."audit_rate",

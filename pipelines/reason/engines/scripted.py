@@ -132,4 +132,4 @@ def _as_tokens(written: Sequence[Written], *, first_id: int) -> Iterator[Token]:
         entropy, margin, *_ = (*told, None, None)
         yield Token(token_id, text.encode(), logprob, entropy=entropy, margin=margin)
     while True:
-        yield Token(first_id, b"", 0.0, ends_turn=True)
+        yield Token(first_id, b"", 0.0, ends_turn=True, entropy=0.0)

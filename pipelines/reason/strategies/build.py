@@ -6,7 +6,9 @@ from typing import Any
 
 from framegate.pipelines.reason.asking.wording import wording_of
 from framegate.pipelines.reason.strategies.always_think import AlwaysThink
+from framegate.pipelines.reason.strategies.deepened import Deepened
 from framegate.pipelines.reason.strategies.direct import Direct
+from framegate.pipelines.reason.strategies.entropy_switch import DeepenedEntropySwitch, EntropySwitch, Steering
 from framegate.pipelines.reason.strategies.frame_ensemble import FrameEnsemble
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.reason.strategies.look_again import LookAgain
@@ -18,6 +20,7 @@ from framegate.schemas.config.gate import (
     AlwaysThinkConfig,
     CertifiedThreshold,
     DirectConfig,
+    EntropySwitchConfig,
     GatedConfig,
     StrategyConfig,
     VideoCotConfig,
@@ -48,15 +51,18 @@ def make_strategy(part: StrategyConfig) -> Strategy:
         return SparseToDense(**_values(part))
     if isinstance(part, FrameEnsembleConfig):
         return FrameEnsemble(**_values(part))
-    return Gated(
-        threshold=part.threshold.otherwise if isinstance(part.threshold, CertifiedThreshold) else part.threshold,
-        audit=None if part.audit.rate is None else part.audit.sample(part.audit.rate),
-        max_answer_tokens=answer,
-        max_thinking_tokens=thinking,
-        wording=wording_of(part),
-        inner=make_inner(part),
-        measures=part.measures,
-    )
+    gate: dict[str, Any] = {
+        "threshold": part.threshold.otherwise if isinstance(part.threshold, CertifiedThreshold) else part.threshold,
+        "audit": None if part.audit.rate is None else part.audit.sample(part.audit.rate),
+        "max_answer_tokens": answer,
+        "max_thinking_tokens": thinking,
+        "wording": wording_of(part),
+        "inner": make_inner(part),
+        "measures": part.measures,
+    }
+    if isinstance(part, EntropySwitchConfig):
+        return EntropySwitch(**gate, steering=Steering(**part.entropy.model_dump()))
+    return Gated(**gate)
 
 
 def make_inner(part: GatedConfig) -> Strategy | None:
@@ -65,6 +71,21 @@ def make_inner(part: GatedConfig) -> Strategy | None:
         return None
     answer, thinking = part.max_answer_tokens, part.max_thinking_tokens
     return VideoCot(max_answer_tokens=answer, max_thinking_tokens=thinking, wording=wording_of(part))
+
+
+def make_deepened(gate: Gated, *, threshold: float | None, by_question: tuple[tuple[str, float], ...]) -> Deepened:
+    """What goes on from first answers that are there, and thinks as `gate` does."""
+    same: dict[str, Any] = {
+        "threshold": threshold,
+        "by_question": by_question,
+        "max_answer_tokens": gate.max_answer_tokens,
+        "max_thinking_tokens": gate.max_thinking_tokens,
+        "wording": gate.wording,
+        "inner": gate.inner,
+    }
+    if isinstance(gate, EntropySwitch):
+        return DeepenedEntropySwitch(**same, steering=gate.steering)
+    return Deepened(**same)
 
 
 def _values(part: Part) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from framegate.pipelines.reason.engines.own.request import Clip, Request, cut_ba
 from framegate.pipelines.reason.engines.own.runner import Runner
 from framegate.pipelines.reason.engines.own.sampler import NextToken
 from framegate.pipelines.reason.engines.own.scheduler import Scheduler
+from framegate.pipelines.reason.engines.own.value_control import count_bytes
 from framegate.pipelines.reason.engines.times import EngineTimes
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix, select_frames
 from framegate.pipelines.reason.strategies.protocol import Ask, Capability, FinishedAsk, Token
@@ -42,7 +43,7 @@ class TransformersEngine:
     half as many at once, down to one, whose clip then fails with `memory_limit`. The engine goes on after all of these.
     """
 
-    capabilities: frozenset[Capability] = frozenset({"sampling", "distribution"})
+    capabilities: frozenset[Capability] = frozenset({"sampling", "distribution", "value_cache"})
 
     def __init__(
         self,
@@ -97,6 +98,8 @@ class TransformersEngine:
             self._finished.append(replace(fail(ask, error), engine_seconds=time.perf_counter() - started))
             return
         request = Request(ask=ask, clip=clip, suffix_ids=suffix_ids, max_own_tokens=len(suffix_ids) + num_more)
+        if ask.value_control is not None:
+            request.control_bytes = count_bytes(ask.value_control, clip.num_video_tokens, self._checkpoint.kv_shape)
         request.seconds = request.prompt_seconds = time.perf_counter() - started
         self.scheduler.add(request)
 

@@ -110,7 +110,8 @@ class SlotStore:
 
 
 class KVCache:
-    """Two stores, of clips and of rows, and who stands in which slot. `memory_bytes` bounds the stores; None does not.
+    """Two stores, of clips and of rows, and who stands in which slot. `memory_bytes` bounds the stores and the rows'
+    value controls; None does not.
 
     Rows are requests. What the cache sets of requests and clips is said in `request`.
     """
@@ -160,13 +161,15 @@ class KVCache:
         """Tokens that the rows of such a step attend to: the same, with a prefix once for each of its rows."""
         return self._count_keys(self.clip_slots)
 
-    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int) -> bool:
-        """Whether the budget allows so many more rows and clips, of at most so many tokens each."""
+    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int, control_bytes: int = 0) -> bool:
+        """Whether the budget allows so many more rows and clips, of at most so many tokens each, and so many bytes of
+        value controls for these rows."""
         if self._memory_bytes is None:
             return True
         clip_bytes = self.clip_store.bytes_after(len(self._table.clips) + num_clips, clip_tokens)
         row_bytes = self.row_store.bytes_after(len(self._table.rows) + num_rows, row_tokens)
-        return clip_bytes + row_bytes <= self._memory_bytes
+        control_bytes += sum(row.control_bytes for row in self.rows)
+        return clip_bytes + row_bytes + control_bytes <= self._memory_bytes
 
     def reserve_clips(self, num_clips: int, num_tokens: int) -> int:
         """Make room for so many more clips, of at most so many tokens; the slot of the first."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
+import numpy as np
 import torch
 
 from framegate.pipelines.reason.engines.drawing import Draw
@@ -23,6 +25,7 @@ from framegate.pipelines.reason.engines.own.prefill import PrefixPass, SuffixPas
 from framegate.pipelines.reason.engines.own.request import Clip, Request, cut_batches
 from framegate.pipelines.reason.engines.own.sampler import NextToken, Sampler
 from framegate.pipelines.reason.engines.own.token_step import RowGroup, StepPass
+from framegate.pipelines.reason.engines.own.value_control import ControlledPass, Controllers
 from framegate.pipelines.reason.engines.times import EngineTimes
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix
 
@@ -47,19 +50,28 @@ class Runner:
         self._checkpoint = checkpoint
         self._device = checkpoint.device
         self._sampler = Sampler(self._device)
+        self._controllers = Controllers(checkpoint, self.cache)
         self._graphs = StepGraphs(checkpoint.run_rows, capture) if capture else None
         self._graph_versions: tuple[int, int] | None = None
         # Valid until a row or clip comes, goes or moves: each is kept with the number of changes before it was made.
         self._clip_groups: tuple[int, ClipGroups] | None = None
         self._not_plain: tuple[int, list[int]] | None = None
 
-    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int) -> bool:
-        """Whether the memory budget allows so many more rows and clips, of at most so many tokens each."""
-        return self.cache.fits(num_rows=num_rows, row_tokens=row_tokens, num_clips=num_clips, clip_tokens=clip_tokens)
+    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int, control_bytes: int = 0) -> bool:
+        """Whether the memory budget allows so many more rows and clips, of at most so many tokens each, and so many
+        bytes of value controls for these rows."""
+        return self.cache.fits(
+            num_rows=num_rows,
+            row_tokens=row_tokens,
+            num_clips=num_clips,
+            clip_tokens=clip_tokens,
+            control_bytes=control_bytes,
+        )
 
     def clear(self) -> None:
         """Forget every clip and row, and give their memory back."""
         self.cache.clear()
+        self._controllers.clear()
         self._clip_groups = None
         if self._graphs is not None:
             self._graphs.clear()
@@ -81,6 +93,8 @@ class Runner:
         self.times.num_prefill_tokens += sum(lengths)
         for (clip, prefix), video in zip(clips.items(), features, strict=True):
             clip.embedding = embed_clip(video.features_VD) if clip.frames is None else None
+            is_video_P = np.asarray(prefix.token_ids) == self._checkpoint.prompt_format.video_token_id
+            clip.video_places = np.flatnonzero(is_video_P)
             self.cache.add_clip(clip, next_position=prefix.next_position)
 
     def add_rows(self, requests: Sequence[Request], forced: Sequence[int | None]) -> list[NextToken]:
@@ -162,7 +176,12 @@ class Runner:
             # Free slots behind the busy ones are run as well, for numbers of rows that come again.
             free = [0] * (min(round_up(len(rows), _ROW_STEP), cache.row_store.num_slots) - len(rows))
         num_own = [row.num_own_tokens for row in rows] + free
-        step_pass = StepPass(
+        controllers = self._controllers.of_rows()
+        make_pass: Callable[..., StepPass] = StepPass
+        if controllers:
+            signs = self._controllers.signs_of(controllers)
+            make_pass = partial(ControlledPass, controllers=controllers, signs=signs)
+        step_pass = make_pass(
             cache.clip_store,
             cache.row_store,
             self._find_clip_groups(len(free)),
@@ -173,6 +192,8 @@ class Runner:
         tokens_2N = to_device([token_ids + free, positions + free], self._device)
         for row in rows:
             row.advance(1)
+        if isinstance(step_pass, ControlledPass):
+            return self._controllers.run(tokens_2N, step_pass)[: len(rows)]
         if self._graphs is None:
             return self._checkpoint.run_rows(tokens_2N, step_pass)
         versions = (cache.clip_store.version, cache.row_store.version)

@@ -22,8 +22,9 @@ _CALM_STEPS = 256
 class SlotMemory(Protocol):
     """The memory of all slots. Slots of one store are as large as the largest thing that was ever in them."""
 
-    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int) -> bool:
-        """Whether so many more requests and clips, of at most so many tokens each, have room beside what is there."""
+    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int, control_bytes: int = 0) -> bool:
+        """Whether so many more requests and clips, of at most so many tokens each, have room beside what is there.
+        `control_bytes` is what the value controls of these requests take beside."""
         ...
 
     def clear(self) -> None:
@@ -196,6 +197,7 @@ class Scheduler:
             row_tokens=max(each.max_own_tokens for each in together),
             num_clips=len(new_clips),
             clip_tokens=max((clip.num_prefix_tokens for clip in new_clips), default=0),
+            control_bytes=sum(each.control_bytes for each in together),
         )
 
     def _forget(self, clip: Clip) -> None:

@@ -26,7 +26,7 @@ class Memory:
         self.sizes = {"clip": 0, "row": 0}
         self.num_clears = 0
 
-    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int) -> bool:
+    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int, control_bytes: int = 0) -> bool:
         if self.max_tokens is None:
             return True
         clip_bytes = (len(self.clips) + num_clips) * max(self.sizes["clip"], clip_tokens)

@@ -46,7 +46,7 @@ from framegate.pipelines.plan.deepening import Deepening, plan_deepening
 from framegate.pipelines.plan.rejudged import rejudge
 from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
-from framegate.pipelines.reason.strategies.build import make_strategy
+from framegate.pipelines.reason.strategies.build import make_deepened, make_strategy
 from framegate.pipelines.reason.strategies.deepened import Deepened
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.source.index_cache import ShardIndexCache
@@ -155,7 +155,7 @@ def deepen(
             begun,
             phases,
             choice,
-            strategy_of(gate, thresholds),
+            make_deepened(gate, thresholds),
             lambda: select(choice.config_id, thresholds),
             lambda: _rejudge(choice.config_id, thresholds, audited),
             engine_factory,
@@ -241,16 +241,6 @@ def _deepen(
     summary = report(begun, planned, count, tally, phases, is_sealed=is_sealed)
     reach("driver.recorded")
     return summary
-
-
-def strategy_of(gate: Gated, thresholds: Thresholds | None) -> Deepened:
-    """What is asked, with the budgets of the job's gate."""
-    return Deepened(
-        threshold=None if thresholds is None else thresholds.default,
-        by_question=() if thresholds is None else tuple(thresholds.of_question.items()),
-        max_answer_tokens=gate.max_answer_tokens,
-        max_thinking_tokens=gate.max_thinking_tokens,
-    )
 
 
 def _rejudge(config_id: str, thresholds: Thresholds | None, audited: SelectAudited | None) -> list[pa.Table]:

@@ -185,6 +185,7 @@ _ANSWER = [
     _column("num_video_tokens", pa.int32(), "tokens of the prompt that stand for frames"),
     _column("num_answer_tokens", pa.int32(), "tokens produced up to the end of the first answer"),
     _column("num_thinking_tokens", pa.int32(), "tokens produced after the first answer, forced ones included"),
+    _optional("num_chunks", pa.int32(), "chunks that they were written in, by `bounded_thinking`; null: none"),
     _column("finish_reason", pa.string(), "exit, answered, ended or thinking_budget"),
     _column(
         "status",

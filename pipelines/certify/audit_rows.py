@@ -23,11 +23,12 @@ from framegate.pipelines.results.kept_rows import list_columns, quote_name
 from framegate.pipelines.results.views import Views, select
 from framegate.schemas.audit_sample import AuditSample, AuditUnit, clip_key
 from framegate.schemas.errors import ConfigError
+from framegate.schemas.gate_reason import IS_GATED
 from framegate.schemas.tables import INPUT_PREFIX
 
 _COVERED: Final = "audit_rate > 0"
 _DECIDED: Final = (
-    "strategy = 'gated' AND gate_reason IN"
+    f"{IS_GATED} AND gate_reason IN"
     " ('confident', 'unsure', 'deferred', 'audit', 'asked', 'no_box', 'empty_box', 'fallback')"
 )
 _COUNTS: Final = """

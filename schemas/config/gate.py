@@ -3,6 +3,7 @@
     direct         answer at once, never think
     always_think   answer, think, and answer again
     gated          answer; think and answer again where the first answer is unsure
+    bounded_thinking   the same, with thoughts in chunks: a context of bounded size, however long they are
 
 A job without `gate.strategy` is gated. What a strategy does is said in `pipelines.reason.strategies`.
 """
@@ -166,7 +167,31 @@ class GatedConfig(Part):
         return self
 
 
-STRATEGY_NAMES: Final = ("direct", "always_think", "gated")
+class BoundedThinkingConfig(GatedConfig):
+    """Think where the first answer is unsure, in chunks: each begins with the end of the one before."""
+
+    strategy: Literal["bounded_thinking"] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default="bounded_thinking", description="as gated, with thoughts in chunks of bounded size"
+    )
+    max_thinking_tokens: _ThinkingTokens = Field(
+        default=8192, description="at most, all chunks together; then the closing is forced"
+    )
+    chunk_tokens: int = Field(default=1024, ge=2, le=65_536, description="of thought, before the context is reset")
+    carry_tokens: int = Field(
+        default=512, ge=1, le=65_535, description="the last ones of a chunk, which the next one begins with"
+    )
+
+    @model_validator(mode="after")
+    def _carries_less_than_a_chunk(self) -> BoundedThinkingConfig:
+        if self.carry_tokens >= self.chunk_tokens:
+            raise ValueError(
+                f"carry_tokens must be below chunk_tokens, or no chunk says anything that the next one forgets; got"
+                f" carry_tokens: {self.carry_tokens} and chunk_tokens: {self.chunk_tokens}"
+            )
+        return self
+
+
+STRATEGY_NAMES: Final = ("direct", "always_think", "gated", "bounded_thinking")
 
 
 def _name_the_default(values: Any) -> Any:
@@ -174,7 +199,7 @@ def _name_the_default(values: Any) -> Any:
 
 
 StrategyConfig = Annotated[
-    DirectConfig | AlwaysThinkConfig | GatedConfig,
+    DirectConfig | AlwaysThinkConfig | GatedConfig | BoundedThinkingConfig,
     Field(discriminator="strategy"),
     BeforeValidator(_name_the_default),
 ]

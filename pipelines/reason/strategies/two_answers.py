@@ -101,8 +101,13 @@ class TwoAnswers(ABC):
     def decide(self) -> Decide: ...
 
     def begin(self, clip: ClipFrames, question: Question) -> Sequence[Ask]:
-        (budget,) = self.budgets(question)
-        make_course = partial(
+        suffix, budget = suffix_after_video(question), self.budgets(question)[0]
+        make_course = self.course_maker(clip, question)
+        return [Ask(clip=clip, question=question, suffix=suffix, make_course=make_course, budget=budget)]
+
+    def course_maker(self, clip: ClipFrames, question: Question) -> Callable[[], TwoAnswerCourse]:
+        """What makes the course of the first ask; picklable."""
+        return partial(
             TwoAnswerCourse,
             question,
             ruling=self.ruling(clip, question),
@@ -110,8 +115,6 @@ class TwoAnswers(ABC):
             max_thinking_tokens=self.max_thinking_tokens,
             given=self.given_tokens(clip, question),
         )
-        suffix = suffix_after_video(question)
-        return [Ask(clip=clip, question=question, suffix=suffix, make_course=make_course, budget=budget)]
 
     def after(self, finished: Sequence[FinishedAsk], num_open: int) -> Answer:
         (one,) = finished

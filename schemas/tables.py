@@ -229,7 +229,7 @@ RESULTS: Final = pa.schema(
         _optional("audit_rank", pa.float64(), "place in the audit sample, 0 to 1; null: the row is not in it"),
         _optional("audit_rate", pa.float64(), "share of rows that were audited then; null: none"),
         _column("model", pa.string(), "name of the model"),
-        _column("strategy", pa.string(), "direct, always_think or gated"),
+        _column("strategy", pa.string(), "direct, always_think, gated or bounded_thinking"),
         _column("engine", pa.string(), "what ran the model"),
         _column("decoder", pa.string(), "package and version that decoded"),
         *_RUN,
@@ -260,7 +260,8 @@ CLIPS: Final = pa.schema(
 NEWER_COLUMNS: Final = frozenset(
     {"clip_is_letterboxed", "video_version", "frame_height", "frame_width", "clip_fps", "question_options",
      "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value",
-     "answer_second_value", "audit_rank", "audit_rate", "prompt_seconds", "first_answer_seconds", "thinking_seconds",
+     "answer_second_value", "num_chunks",
+     "audit_rank", "audit_rate", "prompt_seconds", "first_answer_seconds", "thinking_seconds",
      ANSWER_FIRST_TOKENS.name, *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED))})  # fmt: skip
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
 

@@ -174,7 +174,7 @@ class BoundedThinkingConfig(GatedConfig):
         default="bounded_thinking", description="as gated, with thoughts in chunks of bounded size"
     )
     max_thinking_tokens: _ThinkingTokens = Field(
-        default=8192, description="at most, all chunks together; then the closing is forced"
+        default=8192, description="at most, all chunks together, 8192 unless it is given; then the closing is forced"
     )
     chunk_tokens: int = Field(default=1024, ge=2, le=65_536, description="of thought, before the context is reset")
     carry_tokens: int = Field(

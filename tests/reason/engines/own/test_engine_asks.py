@@ -51,6 +51,7 @@ def test_asks_of_one_clip_share_its_prefix_while_it_is_in_a_slot(bench, random_c
     again = make_ask(clip, 8)
     assert token_ids(run_asks(engine, [again]), again) == token_ids(outcome, long)
     assert counting.num_prefixes == 2
+    engine.step()
     twin = ClipFrames(id=clip.id, frames=clip.frames, start_seconds=clip.start_seconds)
     run_asks(engine, [make_ask(clip, 2), make_ask(twin, 2)])
     assert counting.num_prefixes == 4

@@ -40,8 +40,12 @@ def engine() -> ScriptedEngine:
 
 def gate(**more: Any) -> dict[str, Any]:
     return {
-        "strategy": "bounded_thinking", "threshold": 0.9, "max_answer_tokens": 8, "max_thinking_tokens": 40,
-        "chunk_tokens": CHUNK, "carry_tokens": 2,
+        "strategy": "bounded_thinking",
+        "threshold": 0.9,
+        "max_answer_tokens": 8,
+        "max_thinking_tokens": 40,
+        "chunk_tokens": CHUNK,
+        "carry_tokens": 2,
         **more,
     }
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+from framegate.pipelines.reason.asking.box import BoxFinder
 from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING, THINK_OPENING, suffix_after_video
 from framegate.pipelines.reason.strategies.deepened import Deepened
 from framegate.pipelines.reason.strategies.gated import Gated
@@ -60,6 +61,9 @@ class BoundedThinking(Gated):
         first, last = finished[0], finished[-1]
         course = last.course
         assert isinstance(course, ChunkedCourse)
+        for one in finished[:-1]:  # else a thought of n chunks would be kept n times
+            assert isinstance(one.course, ChunkedCourse)
+            one.course.let_go()
         if course.is_cut:
             return [self._next_chunk(first.ask, course)]
         return course.to_answer(
@@ -75,21 +79,24 @@ class BoundedThinking(Gated):
         """One for each chunk; all that is written is counted once. The last one has the closing and the answer."""
         if not self._may_think(question):
             return super().budgets(question)
-        num_chunks = -(-self.max_thinking_tokens // self.chunk_tokens)
-        num_last = self.max_thinking_tokens - (num_chunks - 1) * self.chunk_tokens
-        num_kept = self.max_answer_tokens + MAX_OPENING_TOKENS + self.carry_tokens
-        return [
-            TokenBudget(
-                num_tokens=(self.max_answer_tokens if place == 0 else 0)
-                + (num_last + self.max_answer_tokens if place == num_chunks - 1 else self.chunk_tokens),
-                forced_texts=(FORCED_CLOSING,) if place == num_chunks - 1 else (),
-                num_carried=num_kept if place else 0,
-            )
-            for place in range(num_chunks)
-        ]
+        return [self._budget(number) for number in range(1, self._max_chunks + 1)]
 
     def document(self) -> dict[str, Any]:
         return {**super().document(), "chunk_tokens": self.chunk_tokens, "carry_tokens": self.carry_tokens}
+
+    @property
+    def _max_chunks(self) -> int:
+        return -(-self.max_thinking_tokens // self.chunk_tokens)
+
+    def _budget(self, number: int) -> TokenBudget:
+        """Of the chunk with this number, from 1, where the question may be thought about."""
+        is_first, is_last = number == 1, number == self._max_chunks
+        thought = self.max_thinking_tokens - (number - 1) * self.chunk_tokens if is_last else self.chunk_tokens
+        return TokenBudget(
+            num_tokens=thought + (is_first + is_last) * self.max_answer_tokens,
+            forced_texts=(FORCED_CLOSING,) if is_last else (),
+            num_carried=0 if is_first else self.max_answer_tokens + MAX_OPENING_TOKENS + self.carry_tokens,
+        )
 
     def _next_chunk(self, first: Ask, course: ChunkedCourse) -> Ask:
         return Ask(
@@ -98,7 +105,7 @@ class BoundedThinking(Gated):
             suffix=suffix_after_video(first.question),
             carried=course.kept_tokens(self.carry_tokens),
             make_course=course.next_chunk,
-            budget=self.budgets(first.question)[course.num_chunks],
+            budget=self._budget(course.num_chunks + 1),
             label=f"chunk {course.num_chunks + 1}",
         )
 
@@ -142,6 +149,10 @@ class ChunkedCourse(TwoAnswerCourse):
         course._finder, course.forced = self._finder.copy(), deque()
         course.is_cut, course.num_chunks = False, self.num_chunks + 1
         return course
+
+    def let_go(self) -> None:
+        """Of its tokens, which the next chunk has: nothing can be read of it any more."""
+        self.token_ids, self._logprobs, self._finder = [], [], BoxFinder()
 
     def kept_tokens(self, carry_tokens: int) -> tuple[int, ...]:
         """What the next chunk's context has behind the prompt. Tokens between the opening and the last `carry_tokens`

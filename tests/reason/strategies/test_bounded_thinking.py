@@ -62,6 +62,8 @@ class Course:
             finished.append(FinishedAsk(ask=ask, course=self._run(ask), num_prompt_tokens=50 + len(self.asks)))
             outcome = strategy.after(finished, 0)
         self.answer: Answer = outcome
+        kept = [len(one.course.token_ids) for one in finished]  # type: ignore[union-attr]
+        assert not any(kept[:-1]), "a long thought is kept once"
         self.token_ids: list[int] = finished[-1].course.token_ids  # type: ignore[union-attr]
 
     def _run(self, ask: Ask) -> Any:

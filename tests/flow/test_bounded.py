@@ -111,5 +111,5 @@ def test_what_a_row_may_take_is_bounded_by_all_chunks_together(bounded: Callable
 def test_a_carry_as_long_as_a_chunk_is_refused(bounded: Callable[..., Job]) -> None:
     with pytest.raises(ConfigError, match=r"carry_tokens must be below chunk_tokens.*got carry_tokens: 4"):
         bounded(carry_tokens=CHUNK)
-    with pytest.raises(ConfigError, match=r"gate.chunk_token is not a known key; did you mean gate.chunk_tokens\?"):
-        bounded(chunk_token=8)
+    with pytest.raises(ConfigError, match=r"gate.chunk_tokns is not a known key; did you mean gate.chunk_tokens\?"):
+        bounded(chunk_tokns=8)

@@ -82,9 +82,12 @@ def test_uris_and_absolute_paths_stay(tmp_path: Path) -> None:
         ),
         (
             {"gate": {"strategy": "maybe"}},
-            "gate.strategy: input should be 'direct', 'always_think' or 'gated', got 'maybe'",
+            "gate.strategy: input should be 'direct', 'always_think', 'gated' or 'bounded_thinking', got 'maybe'",
         ),
-        ({"gate": {"strategy": None}}, "gate.strategy: input should be 'direct', 'always_think' or 'gated', got None"),
+        (
+            {"gate": {"strategy": None}},
+            "gate.strategy: input should be 'direct', 'always_think', 'gated' or 'bounded_thinking', got None",
+        ),
         ({"gate": {"threshold": 1.5}}, "gate.threshold: input should be less than or equal to 1, got 1.5"),
         ({"clips": {"stride_seconds": 0}}, "clips.stride_seconds: input should be greater than 0, got 0"),
         ({"model": {}}, "model.name is missing"),

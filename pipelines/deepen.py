@@ -153,7 +153,7 @@ def deepen(
             begun,
             phases,
             choice,
-            strategy_of(gate, thresholds),
+            make_deepened(gate, thresholds),
             lambda: select(choice.config_id, thresholds),
             lambda: _rejudge(choice.config_id, thresholds, audited),
             engine_factory,
@@ -239,15 +239,6 @@ def _deepen(
     summary = report(begun, planned, count, tally, phases, is_sealed=is_sealed)
     reach("driver.recorded")
     return summary
-
-
-def strategy_of(gate: Gated, thresholds: Thresholds | None) -> Deepened:
-    """What is asked, with the budgets of the job's gate."""
-    return make_deepened(
-        gate,
-        threshold=None if thresholds is None else thresholds.default,
-        by_question=() if thresholds is None else tuple(thresholds.of_question.items()),
-    )
 
 
 def _rejudge(config_id: str, thresholds: Thresholds | None, audited: SelectAudited | None) -> list[pa.Table]:

@@ -82,7 +82,7 @@ DEEPENED: Final = [
 REPLACED: Final = (
     "answer", "answer_letter", "answer_number", "answer_bool", "answer_second", "answer_second_value",
     "confidence_second", "thinking", "gate_reason", "thinking_text", "span_start_seconds", "span_end_seconds",
-    "num_thinking_tokens", "finish_reason", "status", ANSWER_FIRST_TOKENS.name,
+    "num_thinking_tokens", "num_chunks", "finish_reason", "status", ANSWER_FIRST_TOKENS.name,
     *(field.name for field in (*ENTROPY, *DEEPENED)),
 )  # fmt: skip
 """The columns of a row that have other values once it is deepened."""

@@ -85,7 +85,8 @@ class Answer:
     engine's busy time, so that a sum over rows is the whole; `prompt_seconds` of it went by before the first token, and
     `thinking_seconds` after the first answer. `unparsed_text` is all that the model wrote, where it
     could not be read; it is not stored, and shown where a run is stopped for it. `first_token_ids` are those of the
-    first answer, where nothing follows it: `framegate deepen` goes on from them.
+    first answer, where nothing follows it: `framegate deepen` goes on from them. `num_chunks` is in how many chunks it
+    thought, None where the strategy has none, or it did not think.
     `threshold` is what the first answer's confidence was held against, None where nothing was. `audit_rank` is there
     where the row is in the audit sample of `audit_rate`. One that thought for that reason alone (`reason = "audit"`)
     has its first answer as `answer`, as if it had exited.
@@ -135,3 +136,4 @@ class Answer:
     agreement: float | None = None
     entropy_peak_token: int | None = None
     entropy_final: float | None = None
+    num_chunks: int | None = None

@@ -200,6 +200,7 @@ _ANSWER = [
     _column("num_video_tokens", pa.int32(), "tokens of the prompt that stand for frames; of several asks the sum"),
     _column("num_answer_tokens", pa.int32(), "tokens produced up to the end of the first answer"),
     _column("num_thinking_tokens", pa.int32(), "tokens produced after the first answer, forced ones included"),
+    _optional("num_chunks", pa.int32(), "chunks that they were written in, by `bounded_thinking`; null: none"),
     _column("finish_reason", pa.string(), "exit, answered, ended or thinking_budget"),
     _column(
         "status",
@@ -276,7 +277,8 @@ CLIPS: Final = pa.schema(
 NEWER_COLUMNS: Final = frozenset(
     {"clip_is_letterboxed", "video_version", "frame_height", "frame_width", "clip_fps", "question_options",
      "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value",
-     "answer_second_value", "audit_rank", "audit_rate", "prompt_seconds", "first_answer_seconds", "thinking_seconds",
+     "answer_second_value", "num_chunks",
+     "audit_rank", "audit_rate", "prompt_seconds", "first_answer_seconds", "thinking_seconds",
      ANSWER_FIRST_TOKENS.name,
      *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED, *_MEASURED, *ASKS, *ENTROPY))})  # fmt: skip
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""

@@ -22,14 +22,14 @@ from framegate.pipelines.results.agreement import SECOND_VALUE, STRICT, Toleranc
 from framegate.pipelines.results.kept_rows import list_columns, quote_name
 from framegate.pipelines.results.views import Views, select
 from framegate.schemas.audit_sample import AuditSample, AuditUnit, clip_key
-from framegate.schemas.config.gate import GATED_NAMES
 from framegate.schemas.errors import ConfigError
+from framegate.schemas.gate_reason import IS_GATED
 from framegate.schemas.qa import Measure
 from framegate.schemas.tables import INPUT_PREFIX
 
 _COVERED: Final = "audit_rate > 0"
 _DECIDED: Final = (
-    f"strategy IN {GATED_NAMES} AND gate_reason IN"
+    f"{IS_GATED} AND gate_reason IN"
     " ('confident', 'unsure', 'deferred', 'audit', 'asked', 'no_box', 'empty_box', 'fallback')"
 )
 _COUNTS: Final = """

@@ -117,6 +117,7 @@ def _answer(
         "num_video_tokens": answer.num_video_tokens,
         "num_answer_tokens": answer.num_answer_tokens,
         "num_thinking_tokens": answer.num_thinking_tokens,
+        "num_chunks": answer.num_chunks,
         "finish_reason": answer.finish_reason,
         "status": answer.status,
         "engine_seconds": answer.engine_seconds,

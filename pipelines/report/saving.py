@@ -33,7 +33,7 @@ from framegate.pipelines.report.figures import Estimate, MeasuredOn, QuestionSav
 from framegate.pipelines.report.rows import NIGHT, NightRows
 from framegate.pipelines.results.kept_rows import list_columns
 from framegate.pipelines.results.view_sql import text_literal
-from framegate.schemas.config.gate import GATED_NAMES
+from framegate.schemas.gate_reason import IS_GATED
 
 MIN_ROWS: Final = 20
 """Rows that thought, of one question. With fewer the normal interval of a mean is too narrow."""
@@ -50,7 +50,7 @@ _THOUGHT: Final = """
         avg(engine_seconds) AS busy, var_samp(engine_seconds) AS busy_var
     FROM {table} WHERE thinking AND {condition} GROUP BY question_hash"""
 _BY_QUESTION: Final = f"""
-    SELECT question_id, question_hash, any_value(model) AS model, bool_or(strategy IN {GATED_NAMES}) AS is_gated,
+    SELECT question_id, question_hash, any_value(model) AS model, bool_or({IS_GATED}) AS is_gated,
         count(*) FILTER (NOT thinking AND gate_reason = '{CONFIDENT}') AS num_exited,
         count(*) FILTER (thinking) AS num_thinking, count(*) FILTER (gate_reason = 'audit') AS num_audited,
         sum(num_answer_tokens + num_thinking_tokens)::BIGINT AS spent_tokens, sum(engine_seconds) AS spent_seconds,
@@ -61,7 +61,7 @@ _BY_QUESTION: Final = f"""
 _RATES: Final = f"""
     SELECT avg(thinking::INT) AS think_rate,
         1 - avg(first_answer_seconds) / nullif(avg(thinking_seconds) FILTER (thinking), 0) AS break_even_think_rate
-    FROM {NIGHT} WHERE strategy IN {GATED_NAMES}"""
+    FROM {NIGHT} WHERE {IS_GATED}"""
 
 
 def find_saving(rows: NightRows) -> Saving:

@@ -3,7 +3,8 @@
     direct         answer at once, never think
     always_think   answer, think, and answer again
     gated          answer; think and answer again where the first answer is unsure
-    entropy_switch gated, and thoughts are steered by their entropy
+    entropy_switch     as gated, and thoughts are steered by their entropy
+    bounded_thinking   as gated, with thoughts in chunks: a context of bounded size, however long they are
     video_cot      describe step by step, then answer
 
 and those that ask more than once (`schemas.config.many_asks`):
@@ -217,19 +218,42 @@ class EntropySwitchConfig(GatedConfig):
         return refuse_inner(self)
 
 
+class BoundedThinkingConfig(GatedConfig):
+    """Think where the first answer is unsure, in chunks: each begins with the end of the one before."""
+
+    strategy: Literal["bounded_thinking"] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default="bounded_thinking", description="as gated, with thoughts in chunks of bounded size"
+    )
+    max_thinking_tokens: ThinkingTokens = Field(
+        default=8192, description="at most, all chunks together, 8192 unless it is given; then the closing is forced"
+    )
+    chunk_tokens: int = Field(default=1024, ge=2, le=65_536, description="of thought, before the context is reset")
+    carry_tokens: int = Field(
+        default=512, ge=1, le=65_535, description="the last ones of a chunk, which the next one begins with"
+    )
+
+    @model_validator(mode="after")
+    def _carries_less_than_a_chunk(self) -> BoundedThinkingConfig:
+        if self.carry_tokens >= self.chunk_tokens:
+            raise ValueError(
+                f"carry_tokens must be below chunk_tokens, or no chunk says anything that the next one forgets; got"
+                f" carry_tokens: {self.carry_tokens} and chunk_tokens: {self.chunk_tokens}"
+            )
+        return refuse_inner(self)
+
+
 STRATEGY_NAMES: Final = (
     "direct",
     "always_think",
     "gated",
     "entropy_switch",
+    "bounded_thinking",
     "video_cot",
     "look_again",
     "self_consistency",
     "sparse_to_dense",
     "frame_ensemble",
 )
-GATED_NAMES: Final = ("gated", "entropy_switch")
-"""Strategies under which a gate decides by the confidence of the first answer."""
 
 
 def _name_the_default(values: Any) -> Any:
@@ -241,6 +265,7 @@ StrategyConfig = Annotated[
     | AlwaysThinkConfig
     | GatedConfig
     | EntropySwitchConfig
+    | BoundedThinkingConfig
     | VideoCotConfig
     | LookAgainConfig
     | SelfConsistencyConfig

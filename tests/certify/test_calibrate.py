@@ -17,8 +17,9 @@ from framegate.pipelines.commit.calibrations import read_calibrations
 from framegate.pipelines.commit.output import Output
 from framegate.schemas.audit_sample import AuditSample, clip_key
 from framegate.schemas.config import OutputConfig
-from framegate.schemas.config.gate import GATED_NAMES, AuditConfig
+from framegate.schemas.config.gate import AuditConfig
 from framegate.schemas.errors import ConfigError
+from framegate.schemas.gate_reason import GATED_STRATEGIES
 from tests.certify.archive import Archive, make_output, put, put_rows
 from tests.outputs import CONFIG_ID
 
@@ -45,7 +46,7 @@ def certify(rows: list[dict[str, Any]], population: int, **levels: float):
     return certify_agreement(confidence, differs, population=population, **levels)
 
 
-@pytest.mark.parametrize("strategy", GATED_NAMES)
+@pytest.mark.parametrize("strategy", GATED_STRATEGIES)
 def test_rows_of_each_strategy_with_a_gate_count(output: Output, strategy: str) -> None:
     rows = put(output, Archive(more={"strategy": strategy}))
     made = find(output).calibration.whole

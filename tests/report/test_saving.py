@@ -15,7 +15,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.report.build import Request, build_report
 from framegate.pipelines.report.figures import Saving
 from framegate.schemas.config import OutputConfig
-from framegate.schemas.config.gate import GATED_NAMES
+from framegate.schemas.gate_reason import GATED_STRATEGIES
 from tests.report.nights import EVENING, FIRST, LAST, Night, answers_of, put_night, put_rows
 
 
@@ -92,7 +92,7 @@ def test_a_question_that_never_thinks_is_measured_where_all_rows_think(tmp_path:
     assert found.saved_tokens.value == pytest.approx(96 * 60)
 
 
-@pytest.mark.parametrize("strategy", GATED_NAMES)
+@pytest.mark.parametrize("strategy", GATED_STRATEGIES)
 def test_each_strategy_with_a_gate_saves(tmp_path: Path, strategy: str) -> None:
     output = Output.at(str(tmp_path / "index"))
     put_night(output, 0, LAST, rows=[{**row, "strategy": strategy} for row in answers_of(LAST)])

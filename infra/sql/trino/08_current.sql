@@ -52,6 +52,7 @@ SELECT
   a."num_video_tokens",
   a."num_answer_tokens",
   a."num_thinking_tokens",
+  a."num_chunks",
   a."finish_reason",
   a."status",
   a."engine_seconds",

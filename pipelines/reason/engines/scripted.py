@@ -123,7 +123,7 @@ class _Running(NamedTuple):
 
 def _finish(ask: Ask, course: Course) -> FinishedAsk:
     num_frames = len(ask.clip.frames) if ask.frames is None else len(ask.frames)
-    num_prompt_tokens = num_frames + len(ask.question.text.split())
+    num_prompt_tokens = num_frames + len(ask.question.text.split()) + len(ask.carried)
     return FinishedAsk(ask=ask, course=course, num_prompt_tokens=num_prompt_tokens, num_video_tokens=num_frames)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from framegate.pipelines.reason.asking.wording import wording_of
 from framegate.pipelines.reason.strategies.always_think import AlwaysThink
+from framegate.pipelines.reason.strategies.bounded_thinking import BoundedThinking, DeepenedInChunks
 from framegate.pipelines.reason.strategies.deepened import Deepened
 from framegate.pipelines.reason.strategies.direct import Direct
 from framegate.pipelines.reason.strategies.entropy_switch import DeepenedEntropySwitch, EntropySwitch, Steering
@@ -18,6 +19,7 @@ from framegate.pipelines.reason.strategies.sparse_to_dense import SparseToDense
 from framegate.pipelines.reason.strategies.video_cot import VideoCot
 from framegate.schemas.config.gate import (
     AlwaysThinkConfig,
+    BoundedThinkingConfig,
     CertifiedThreshold,
     DirectConfig,
     EntropySwitchConfig,
@@ -32,6 +34,7 @@ from framegate.schemas.config.many_asks import (
     SparseToDenseConfig,
 )
 from framegate.schemas.config.part import Part
+from framegate.schemas.deepening import Thresholds
 
 
 def make_strategy(part: StrategyConfig) -> Strategy:
@@ -62,6 +65,8 @@ def make_strategy(part: StrategyConfig) -> Strategy:
     }
     if isinstance(part, EntropySwitchConfig):
         return EntropySwitch(**gate, steering=Steering(**part.entropy.model_dump()))
+    if isinstance(part, BoundedThinkingConfig):
+        return BoundedThinking(**gate, chunk_tokens=part.chunk_tokens, carry_tokens=part.carry_tokens)
     return Gated(**gate)
 
 
@@ -73,19 +78,21 @@ def make_inner(part: GatedConfig) -> Strategy | None:
     return VideoCot(max_answer_tokens=answer, max_thinking_tokens=thinking, wording=wording_of(part))
 
 
-def make_deepened(gate: Gated, *, threshold: float | None, by_question: tuple[tuple[str, float], ...]) -> Deepened:
-    """What goes on from first answers that are there, and thinks as `gate` does."""
-    same: dict[str, Any] = {
-        "threshold": threshold,
-        "by_question": by_question,
+def make_deepened(gate: Gated, thresholds: Thresholds | None) -> Deepened:
+    """What goes on from first answers that are there, and thinks as the job's `gate` does."""
+    how: dict[str, Any] = {
+        "threshold": None if thresholds is None else thresholds.default,
+        "by_question": () if thresholds is None else tuple(thresholds.of_question.items()),
         "max_answer_tokens": gate.max_answer_tokens,
         "max_thinking_tokens": gate.max_thinking_tokens,
         "wording": gate.wording,
         "inner": gate.inner,
     }
     if isinstance(gate, EntropySwitch):
-        return DeepenedEntropySwitch(**same, steering=gate.steering)
-    return Deepened(**same)
+        return DeepenedEntropySwitch(**how, steering=gate.steering)
+    if isinstance(gate, BoundedThinking):
+        return DeepenedInChunks(**how, chunk_tokens=gate.chunk_tokens, carry_tokens=gate.carry_tokens)
+    return Deepened(**how)
 
 
 def _values(part: Part) -> dict[str, Any]:

@@ -136,10 +136,11 @@ class ValueControl:
 @dataclass(frozen=True, kw_only=True)
 class TokenBudget:
     """The most that one ask writes: `num_tokens` of the model's choice, and each of `forced_texts` once. An ask whose
-    course goes on beyond that fails."""
+    course goes on beyond that fails. `num_carried` tokens, at most, are `carried` by it, which it reads."""
 
     num_tokens: int
     forced_texts: tuple[str, ...] = ()
+    num_carried: int = 0
 
     def max_tokens(self, count: Callable[[str], int]) -> int:
         """`count` gives the number of tokens of a text, or a bound on it."""
@@ -171,6 +172,7 @@ class Ask:
     frames               which of the clip's frames it sees, by increasing index; None: all of them
     suffix               the text between the video and the first token that the model writes; what of it a person wrote
                          stands in a PromptText as ordinary text
+    carried              ids of tokens behind the suffix, as an earlier ask wrote them: they are read and not written
     make_course          makes a fresh course; picklable, as a worker in another process may have to make its own, and
                          called again where the engine must begin the ask anew
     needs_distribution   tokens carry their entropy and their margin
@@ -184,6 +186,7 @@ class Ask:
     suffix: str | PromptText
     make_course: Callable[[], Course]
     budget: TokenBudget
+    carried: tuple[int, ...] = ()
     frames: tuple[int, ...] | None = None
     sampling: Sampling = Sampling()
     needs_distribution: bool = False

@@ -91,7 +91,7 @@ class TransformersEngine:
         self._num_unfinished += 1
         try:
             clip = self.scheduler.find_clip(ask) or self._measure(ask)
-            suffix_ids = self._encode(ask.suffix)
+            suffix_ids = (*self._encode(ask.suffix), *ask.carried)
             num_more = ask.budget.max_tokens(lambda text: len(self._encode(text)))
             self._check_length(clip, len(suffix_ids), num_more)
         except Exception as error:  # too many frames, too long, or a text that is none
@@ -109,6 +109,7 @@ class TransformersEngine:
         Raises an error after which no engine can go on in this process.
         """
         try:
+            self._forget_unasked()
             self._fill_slots()
             if not self.scheduler.is_idle:
                 self._advance()
@@ -118,6 +119,12 @@ class TransformersEngine:
         finished, self._finished = self._finished, []
         self._num_unfinished -= len(finished)
         return finished
+
+    def _forget_unasked(self) -> None:
+        """Clips of which nothing more is asked go. Not with their last ask: what follows from it comes after a step."""
+        for clip in self.scheduler.forget_unasked():
+            if clip.is_in_slot:
+                self.runner.cache.remove_clip(clip)
 
     def _fill_slots(self) -> None:
         """Let waiting requests in: run their prefixes, then their suffixes, and take the first token of each."""
@@ -276,10 +283,9 @@ class TransformersEngine:
         return True
 
     def _leave(self, request: Request, error: Exception | None = None) -> None:
-        """Hand over a request that runs and is in no slot any more. Its clip goes with the last request."""
+        """Hand over a request that runs and is in no slot any more."""
         self._hand_over(request, error)
-        if self.scheduler.finish(request):
-            self.runner.cache.remove_clip(request.clip)
+        self.scheduler.finish(request)
 
     def _give_up(self, clip: Clip, error: Exception) -> None:
         for request in self.scheduler.give_up(clip):

@@ -1,8 +1,9 @@
 """Which asks enter the engine's free slots, and what becomes of them when memory runs out.
 
 Clips wait in the order in which they came. All asks of the first clip enter before any of the second one, as far as
-there are slots and memory; a clip is forgotten when its last ask has gone. A request or clip is its number of tokens
-here, and memory answers whether so many fit: no tensor, checkpoint or runner is needed to say who enters.
+there are slots and memory; a clip whose last ask has gone is forgotten when its owner says so, as more may be asked of
+it until then. A request or clip is its number of tokens here, and memory answers whether so many fit: no tensor,
+checkpoint or runner is needed to say who enters.
 
     add ──> waiting ──schedule──> running ──finish──> gone
                └────put_back, halve─────┘
@@ -109,15 +110,17 @@ class Scheduler:
                 break
         return self._enter(entering, too_large)
 
-    def finish(self, request: Request) -> bool:
-        """A running request has gone; whether its clip is forgotten, as nothing else is asked of it."""
+    def finish(self, request: Request) -> None:
+        """A running request has gone. Its clip stays, for what may follow, until `forget_unasked`."""
         del self._running[request]
-        clip = request.clip
-        clip.num_running -= 1
-        if clip.waiting or clip.num_running:
-            return False
-        self._forget(clip)
-        return True
+        request.clip.num_running -= 1
+
+    def forget_unasked(self) -> list[Clip]:
+        """Forget the clips of which nothing waits or runs; these clips."""
+        unasked = [clip for clip in self._clips.values() if not clip.waiting and not clip.num_running]
+        for clip in unasked:
+            self._forget(clip)
+        return unasked
 
     def requests_of(self, clip: Clip) -> list[Request]:
         """Those that run, then those that wait."""

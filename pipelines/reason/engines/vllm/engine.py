@@ -184,7 +184,7 @@ class VllmEngine:
     def _start(self, ask: Ask, clip: ClipInput, *, seconds: float) -> None:
         if ask.needs_distribution:
             raise EngineError("the engine vllm does not measure distributions")
-        suffix = self._encode(ask.suffix)
+        suffix = (*self._encode(ask.suffix), *ask.carried)
         num_prompt_tokens = len(clip.token_ids) + len(suffix)
         max_tokens = ask.budget.max_tokens(lambda text: len(self._encode(text)))
         if num_prompt_tokens + max_tokens > self._model.max_context_tokens:

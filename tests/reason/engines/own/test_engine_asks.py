@@ -47,9 +47,11 @@ def test_asks_of_one_clip_share_its_prefix_while_it_is_in_a_slot(bench, random_c
     outcome = run_asks(engine, [late])
     assert counting.num_prefixes == 1
     assert token_ids(outcome, late) == token_ids(outcome, long)[:3]
+    assert engine.step() == []  # nothing followed, and the clip goes
     again = make_ask(clip, 8)
     assert token_ids(run_asks(engine, [again]), again) == token_ids(outcome, long)
     assert counting.num_prefixes == 2
+    engine.step()
     twin = ClipFrames(id=clip.id, frames=clip.frames, start_seconds=clip.start_seconds)
     run_asks(engine, [make_ask(clip, 2), make_ask(twin, 2)])
     assert counting.num_prefixes == 4
@@ -213,4 +215,32 @@ def test_a_failed_ask_does_not_run_again_and_its_clip_can_be_asked_anew(bench, c
     outcome = run_asks(engine, [bad, good])
     assert outcome[bad].failure_reason == "engine_error"
     assert outcome[good].failure_reason is None
+    assert engine.step() == []
     assert engine.scheduler.clips == []
+
+
+def test_what_follows_from_a_clips_last_ask_finds_its_prefix(bench, checkpoint):
+    clip = make_clip(0)
+    engine = bench.engine(checkpoint)
+    run_asks(engine, [make_ask(clip, 3)])
+    num_patches, num_tokens = engine.times.num_patches, engine.times.num_prefill_tokens
+    carried = (5, 7, 5)
+    again = make_ask(clip, 3, carried=carried)
+    run_asks(engine, [again])
+    assert engine.times.num_patches == num_patches > 0
+    assert engine.times.num_prefill_tokens - num_tokens == len(checkpoint.encode(again.suffix)) + len(carried)
+    engine.step()
+    run_asks(engine, [make_ask(clip, 3)])
+    assert engine.times.num_patches == 2 * num_patches
+
+
+@pytest.mark.parametrize("num_carried", [1, 4])
+def test_carried_tokens_are_read_as_if_they_had_been_written(bench, checkpoint, num_carried):
+    clip = make_clip(0)
+    whole = make_ask(clip, 12)
+    [first] = run_asks(bench.engine(checkpoint), [whole]).values()
+    written = first.course.token_ids
+    rest = make_ask(clip, 12 - num_carried, carried=tuple(written[:num_carried]))
+    [found] = run_asks(bench.engine(checkpoint), [rest]).values()
+    assert found.course.token_ids == written[num_carried:]
+    assert found.num_prompt_tokens == first.num_prompt_tokens + num_carried

@@ -83,11 +83,13 @@ class Bench:
 
     def _finish(self, request: Request) -> bool:
         self.memory.rows.remove(request)
-        is_forgotten = self.scheduler.finish(request)
-        if is_forgotten:
-            self.memory.clips.remove(request.clip)
-            request.clip.is_in_slot = False
-        return is_forgotten
+        self.scheduler.finish(request)
+        forgotten = self.scheduler.forget_unasked()
+        for clip in forgotten:
+            self.memory.clips.remove(clip)
+            clip.is_in_slot = False
+        assert forgotten in ([], [request.clip])
+        return bool(forgotten)
 
     @property
     def running(self) -> list[str]:
@@ -112,6 +114,22 @@ def test_a_clip_is_forgotten_with_its_last_request():
     assert bench.finish("a0", "a1") == [False, True]
     assert bench.scheduler.clips == []
     assert bench.scheduler.is_idle
+
+
+def test_a_clip_whose_last_request_has_gone_is_there_for_what_follows_until_it_is_told_to_go():
+    bench = Bench(num_slots=4)
+    bench.add("a", 5)
+    bench.enter()
+    first = bench.clips["a"]
+    bench.memory.rows.clear()
+    bench.scheduler.finish(bench.requests["a0"])
+    bench.add("a", 5)
+    assert bench.clips["a"] is first
+    assert bench.scheduler.forget_unasked() == []
+    assert bench.enter() == ["a1"]
+    bench.scheduler.finish(bench.requests["a1"])
+    assert bench.scheduler.forget_unasked() == [first]
+    assert bench.scheduler.forget_unasked() == bench.scheduler.clips == []
 
 
 def test_a_later_request_joins_its_clip_while_that_is_there_and_goes_before_later_clips():

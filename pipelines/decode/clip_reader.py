@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
+from framegate.pipelines.decode.kept_frames import KeptFrames, clips_overlap
 from framegate.pipelines.decode.part import clips_of_part, is_shared
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import Reader, Source, VideoHeader
@@ -55,6 +56,8 @@ class ClipReader:
         clips as one worker would, and raise once that it breaks off; but parts behind a place that cannot be decoded go
         on. A video that is known to break off at a clip (`planned.breaks_off`) ends there without a word.
         """
+        if clips_overlap(self._policy.clips):
+            reader = KeptFrames(reader)
         if not self._policy.clips.scenes:
             self.video_clips = self._count_clips(reader.header)
         if not self._is_whole and self._clips is None:

@@ -88,9 +88,7 @@ class KeptFrames:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _read_all(
-        self, times_seconds: Sequence[float], height: int, width: int, out: np.ndarray | None
-    ) -> Selection:
+    def _read_all(self, times_seconds: Sequence[float], height: int, width: int, out: np.ndarray | None) -> Selection:
         selection = self._reader.read(times_seconds, height=height, width=width, out=out)
         self._keep(times_seconds, selection, is_copied=out is not None)
         return selection

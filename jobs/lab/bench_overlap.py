@@ -31,18 +31,18 @@ def overlap(
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="[FILE...]", help="Videos beside the made ones.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="As clips.seconds; the stride is half of it.")] = 8.0,
+    seconds: Annotated[float, typer.Option(min=0.5, max=600, help="As clips.seconds; the stride is half of it.")] = 4.0,
     family: Annotated[str, typer.Option(help="qwen2_5_vl or qwen3_vl.")] = "qwen2_5_vl",
     parameters: Annotated[str, typer.Option(help="Of the made model: 1M, 180M or 7B.")] = "100M",
-    dtype: Annotated[str, typer.Option(help="As model.dtype.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="As model.dtype.")] = "bfloat16",
     pixels: Annotated[int, typer.Option(min=3136, help="As frames.max_frame_pixels.")] = 128 * 784,
     repeats: Annotated[int, typer.Option(min=1, max=1000, help="Of each measurement; the median is told.")] = 3,
     json_file: JsonFile = None,
 ) -> None:
     """Decode and see clips that overlap by half, with and without reuse of what they share.
 
-    Two made films of a camera that does not move come first: without noise and with a sensor's. vision s is what the
-    vision tower of a made model takes, preprocessing included. steps reused is the share of temporal steps that the
+    Two made films of a camera that does not move come first: without noise and with a sensor's. decode s is what the
+    clips take, without opening the file; vision s what the vision tower of a made model takes, preprocessing included. steps reused is the share of temporal steps that the
     tower did not run; still, the same where clips do not overlap; still within 2, that with frames.same_within: 2.
     Frames and features are compared: they must be the same bit for bit.
 

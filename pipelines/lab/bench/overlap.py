@@ -119,7 +119,7 @@ def _measure(path: Path, checkpoint: Checkpoint, sizes: Sizes, num_repeats: int)
     vision_reused, seen = _median(lambda: _see(clips, checkpoint, sizes, SeenSteps()), num_repeats)
     if not all(torch.equal(one, other) for one, other in zip(plain.features, seen.features, strict=True)):
         raise AssertionError(f"features of {path.name} differ with and without reuse")
-    apart = _decode(path, ClipsConfig(seconds=sizes.clip_seconds), sizes.frames, keeps=True)
+    _, apart = _decode(path, ClipsConfig(seconds=sizes.clip_seconds), sizes.frames, keeps=True)
     return OverlapFigures(
         film=path.stem,
         num_clips=len(clips),
@@ -135,18 +135,14 @@ def _measure(path: Path, checkpoint: Checkpoint, sizes: Sizes, num_repeats: int)
     )
 
 
-def _median(work: Callable[[], T], num_repeats: int) -> tuple[float, T]:
+def _median(work: Callable[[], tuple[float, T]], num_repeats: int) -> tuple[float, T]:
     """Seconds, and the last outcome."""
-    seconds: list[float] = []
-    outcomes: list[T] = []
-    for _ in range(num_repeats):
-        started = time.perf_counter()
-        outcomes = [work()]
-        seconds.append(time.perf_counter() - started)
-    return median(seconds), outcomes[0]
+    outcomes = [work() for _ in range(num_repeats)]
+    return median(seconds for seconds, _ in outcomes), outcomes[-1][1]
 
 
-def _decode(path: Path, clips: ClipsConfig, frames: FramesConfig, *, keeps: bool) -> list[FrameBatch]:
+def _decode(path: Path, clips: ClipsConfig, frames: FramesConfig, *, keeps: bool) -> tuple[float, list[FrameBatch]]:
+    """Seconds of the clips, as rows tell them: without those of opening the file."""
     info = Store().stat(str(path))
     video = Video(uri=info.uri, version=info.version, size_bytes=info.size_bytes)
     planned = PlannedVideo(video=video, question_hashes=(_QUESTION,))
@@ -156,7 +152,8 @@ def _decode(path: Path, clips: ClipsConfig, frames: FramesConfig, *, keeps: bool
         RangeFile(pinned.read, pinned.size_bytes) as file,
         open_reader("pyav", file) as reader,
     ):
-        return [clip.frames for clip in clip_reader.read(reader, pinned)]
+        decoded = list(clip_reader.read(reader, pinned))
+    return sum(clip.decode_seconds for clip in decoded), [clip.frames for clip in decoded]
 
 
 class _Seen(NamedTuple):
@@ -165,8 +162,9 @@ class _Seen(NamedTuple):
     features: list[torch.Tensor]
 
 
-def _see(clips: Sequence[FrameBatch], checkpoint: Checkpoint, sizes: Sizes, steps: SeenSteps) -> _Seen:
-    """Clip by clip: one of the published size is a batch of its own."""
+def _see(clips: Sequence[FrameBatch], checkpoint: Checkpoint, sizes: Sizes, steps: SeenSteps) -> tuple[float, _Seen]:
+    """Seconds, preprocessing included, clip by clip: one of the published size is a batch of its own."""
+    started = time.perf_counter()
     num_steps = num_reused = 0
     features: list[torch.Tensor] = []
     for frames in clips:
@@ -177,7 +175,7 @@ def _see(clips: Sequence[FrameBatch], checkpoint: Checkpoint, sizes: Sizes, step
         num_steps += video.grid_thw[0]
         num_reused += seen.num_reused
         features.append(seen.features_VD)
-    return _Seen(num_steps, num_reused, features)
+    return time.perf_counter() - started, _Seen(num_steps, num_reused, features)
 
 
 def _still_share(clips: Sequence[FrameBatch], checkpoint: Checkpoint, sizes: Sizes, *, same_within: int) -> float:

@@ -301,6 +301,7 @@ class TransformersEngine:
                 prompt_seconds=request.prompt_seconds,
                 thinking_seconds=request.thinking_seconds,
                 clip_embedding=request.clip.embedding,
+                clip_steps=request.clip.steps,
             )
         )
 

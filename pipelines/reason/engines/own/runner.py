@@ -25,6 +25,7 @@ from framegate.pipelines.reason.engines.own.seen_steps import SeenSteps
 from framegate.pipelines.reason.engines.own.token_step import RowGroup, StepPass
 from framegate.pipelines.reason.engines.times import EngineTimes
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix
+from framegate.schemas.clip import ClipSteps
 
 _PASS_TOKENS = 4096  # of suffixes that are prefilled together
 _ROW_STEP, _OWN_STEP = 8, 256  # rows and own tokens are rounded up to these where few different shapes are wanted
@@ -91,7 +92,9 @@ class Runner:
             self.times.num_patches += (num_steps - video.num_reused) * rows * columns
         self.times.num_prefill_tokens += sum(lengths)
         for (clip, prefix), video in zip(clips.items(), features, strict=True):
-            clip.embedding = embed_clip(video.features_VD) if clip.frames is None else None
+            if clip.frames is None:
+                clip.embedding = embed_clip(video.features_VD)
+                clip.steps = ClipSteps(num_steps=prefix.video.grid_thw[0], num_steps_reused=video.num_reused)
             self.cache.add_clip(clip, next_position=prefix.next_position)
 
     def add_rows(self, requests: Sequence[Request], forced: Sequence[int | None]) -> list[NextToken]:

@@ -33,7 +33,7 @@ def overlap(
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.5, max=600, help="As clips.seconds; the stride is half of it.")] = 4.0,
     family: Annotated[str, typer.Option(help="qwen2_5_vl or qwen3_vl.")] = "qwen2_5_vl",
-    parameters: Annotated[str, typer.Option(help="Of the made model: 1M, 180M or 7B.")] = "100M",
+    parameters: Annotated[str, typer.Option(help="Of the made model: 1M, 180M or 7B.")] = "10M",
     dtype: Annotated[str, typer.Option(help="As model.dtype.")] = "bfloat16",
     pixels: Annotated[int, typer.Option(min=3136, help="As frames.max_frame_pixels.")] = 128 * 784,
     repeats: Annotated[int, typer.Option(min=1, max=1000, help="Of each measurement; the median is told.")] = 3,

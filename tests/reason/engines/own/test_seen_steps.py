@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
 from framegate.pipelines.reason.engines.own.seen_steps import KEPT_CLIPS, SeenSteps
 from framegate.pipelines.reason.models.preprocess import ScaledVideo
 from framegate.pipelines.reason.strategies.gated import Gated
@@ -243,3 +244,31 @@ def test_the_key_is_in_the_config_id_only_where_it_says_something():
     assert "same_within" not in FramesConfig().document()
     assert FramesConfig().document() == FramesConfig(same_within=0).document()
     assert FramesConfig(same_within=2).document() == FramesConfig().document() | {"same_within": 2}
+
+
+@pytest.fixture
+def num_threads():
+    """Sets torch's threads, and gives them back."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_features_of_a_step_do_not_depend_on_what_it_is_run_with(random_checkpoint, num_threads, threads, dtype):
+    """Nor on its place in a pass, with as many threads as an engine may have."""
+    num_threads(threads)
+    checkpoint = Checkpoint(str(random_checkpoint), revision=None, dtype=dtype, device="cpu")
+    factor = checkpoint.prompt_format.grid.factor
+    chance = np.random.default_rng(3)
+    for rows, columns in ((2, 2), (2, 3), (7, 10)):
+        shape = (2, rows * factor, columns * factor, 3)
+        steps = [chance.integers(0, 256, shape, dtype=np.uint8) for _ in range(12)]
+        expected = checkpoint._run_tower(np.stack(steps))
+        for num_steps in (1, 5):
+            order = chance.permutation(len(steps))[:num_steps]
+            found = checkpoint._run_tower(np.stack([steps[place] for place in order]))
+            assert len(found) == len(expected)
+            for level, all_levels in zip(found, expected, strict=True):
+                assert torch.equal(level, all_levels[order])

@@ -8,11 +8,13 @@ import pytest
 from framegate.pipelines.decode.clip_reader import ClipReader
 from framegate.pipelines.decode.kept_frames import KeptFrames, clips_overlap
 from framegate.pipelines.decode.policy import Policy
-from framegate.pipelines.decode.readers.reader import Selection, VideoHeader
+from framegate.pipelines.decode.readers.blocks import RangeFile
+from framegate.pipelines.decode.readers.reader import Selection, VideoHeader, open_reader
 from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
 from framegate.schemas.clip import Video
 from framegate.schemas.config import ClipsConfig, FramesConfig
 from framegate.schemas.unit import DecodedClip, PlannedVideo
+from tests.decode.ffmpeg_command import encode
 
 VIDEO = Video(uri="a.mp4", version="1", size_bytes=1000)
 
@@ -145,3 +147,33 @@ def test_frames_are_put_where_the_caller_says():
         assert np.shares_memory(selection.frames_THWC, out)
         expected = film(25, 20).read(times, height=28, width=28)
         np.testing.assert_array_equal(selection.frames_THWC, expected.frames_THWC)
+
+
+@pytest.fixture(scope="module")
+def encoded() -> bytes:
+    """With B-frames, a key frame every 3 s, and 12 frames a second."""
+    source = "testsrc2=size=112x84:rate=12:duration=20"
+    return encode(source, "libx264", "mp4", "-g", "36", "-bf", "3", "-sc_threshold", "0", "-pix_fmt", "yuv420p")
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+@pytest.mark.parametrize("fps", [2.0, 3.0, 24.0])
+def test_films_decode_to_the_same_clips_with_and_without_what_is_kept(encoded, decoder, fps):
+    policy = Policy(
+        frames=FramesConfig(fps=fps, **SMALL), clips=ClipsConfig(seconds=5, stride_seconds=2.5, min_seconds=1)
+    )
+    planned = PlannedVideo(video=VIDEO, question_hashes=("q",))
+    both: list[list[DecodedClip]] = []
+    for keeps_frames in (True, False):
+        clip_reader = ClipReader(planned, policy, keeps_frames=keeps_frames)
+        with (
+            RangeFile(lambda start, end: encoded[start:end], len(encoded)) as file,
+            open_reader(decoder, file) as reader,
+        ):
+            both.append(list(clip_reader.read(reader, Source())))
+    kept, alone = both
+    assert len(kept) == len(alone) == 7
+    for one, other in zip(kept, alone, strict=True):
+        assert (one.clip, one.is_last, one.is_truncated) == (other.clip, other.is_last, other.is_truncated)
+        np.testing.assert_array_equal(one.frames.pts_seconds, other.frames.pts_seconds)
+        np.testing.assert_array_equal(one.frames.frames_THWC, other.frames.frames_THWC)

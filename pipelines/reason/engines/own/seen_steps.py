@@ -31,7 +31,7 @@ KEPT_CLIPS: Final = 8
 _ROW_WORDS = 509  # a content is summed up in rows of so many words: prime, so that no picture's rows fall on them
 _SAMPLED_ROWS = 16  # of so many rows of pixels one is compared first
 
-RunTower = Callable[[np.ndarray], "tuple[torch.Tensor, ...]"]
+RunTower = Callable[[np.ndarray], tuple[torch.Tensor, ...]]
 """Scaled steps (S, F, H, W, 3) of one size to their features: (S, V, D) of each level, that of the output first."""
 
 

@@ -42,7 +42,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class OverlapFigures:
-    """Of one film. Seconds are medians over the repeats, with a clip every half of its length.
+    """Of one film. Seconds are the processor's, which other processes hardly change: medians over the repeats, with a
+    clip every half of its length.
 
     decode_share, vision_share   with reuse by without
     reused_share                 of temporal steps that were not run
@@ -142,7 +143,7 @@ def _median(work: Callable[[], tuple[float, T]], num_repeats: int) -> tuple[floa
 
 
 def _decode(path: Path, clips: ClipsConfig, frames: FramesConfig, *, keeps: bool) -> tuple[float, list[FrameBatch]]:
-    """Seconds of the clips, as rows tell them: without those of opening the file."""
+    """Seconds of the processor, without those of opening the file."""
     info = Store().stat(str(path))
     video = Video(uri=info.uri, version=info.version, size_bytes=info.size_bytes)
     planned = PlannedVideo(video=video, question_hashes=(_QUESTION,))
@@ -152,8 +153,9 @@ def _decode(path: Path, clips: ClipsConfig, frames: FramesConfig, *, keeps: bool
         RangeFile(pinned.read, pinned.size_bytes) as file,
         open_reader("pyav", file) as reader,
     ):
-        decoded = list(clip_reader.read(reader, pinned))
-    return sum(clip.decode_seconds for clip in decoded), [clip.frames for clip in decoded]
+        started = time.process_time()
+        clips_read = [clip.frames for clip in clip_reader.read(reader, pinned)]
+        return time.process_time() - started, clips_read
 
 
 class _Seen(NamedTuple):
@@ -163,8 +165,8 @@ class _Seen(NamedTuple):
 
 
 def _see(clips: Sequence[FrameBatch], checkpoint: Checkpoint, sizes: Sizes, steps: SeenSteps) -> tuple[float, _Seen]:
-    """Seconds, preprocessing included, clip by clip: one of the published size is a batch of its own."""
-    started = time.perf_counter()
+    """Seconds of the processor, preprocessing included, clip by clip, as large clips are run."""
+    started = time.process_time()
     num_steps = num_reused = 0
     features: list[torch.Tensor] = []
     for frames in clips:
@@ -175,7 +177,7 @@ def _see(clips: Sequence[FrameBatch], checkpoint: Checkpoint, sizes: Sizes, step
         num_steps += video.grid_thw[0]
         num_reused += seen.num_reused
         features.append(seen.features_VD)
-    return time.perf_counter() - started, _Seen(num_steps, num_reused, features)
+    return time.process_time() - started, _Seen(num_steps, num_reused, features)
 
 
 def _still_share(clips: Sequence[FrameBatch], checkpoint: Checkpoint, sizes: Sizes, *, same_within: int) -> float:

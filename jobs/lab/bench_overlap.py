@@ -43,8 +43,8 @@ def overlap(
 
     Two made films of a camera that does not move come first: without noise and with a sensor's. decode s are
     seconds of the processor for the clips, without opening the file; vision s those of the vision tower of a made
-    model, preprocessing included. steps reused is the share of temporal steps that the tower did not run; still, the same where clips do not overlap;
-    still within 2, that with frames.same_within: 2.
+    model, preprocessing included. steps reused is the share of temporal steps that the tower did not run; still, the
+    same where clips do not overlap; still within 2, that with frames.same_within: 2.
     Frames and features are compared: they must be the same bit for bit.
 
     [bold]Example[/bold]

@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, Course, start_course
+from framegate.schemas.clip import ClipSteps
 
 T = TypeVar("T")
 
@@ -37,6 +38,7 @@ class Clip:
     # Set by the runner, when its prefix has been run.
     video_places: np.ndarray = field(init=False)  # of the video's tokens in the prefix
     embedding: np.ndarray | None = None  # as in `FinishedAsk`
+    steps: ClipSteps | None = None  # likewise
 
     # Set by the cache.
     is_in_slot: bool = False

@@ -69,6 +69,9 @@ class Answer:
     `threshold` is what the first answer's confidence was held against, None where nothing was. `audit_rank` is there
     where the row is in the audit sample of `audit_rate`. One that thought for that reason alone (`reason = "audit"`)
     has its first answer as `answer`, as if it had exited.
+    `copied_from` is the index of the clip whose answer this is, where the row took it over (`schemas.still`). All that
+    says how the answer came about is that row's, and nothing was spent. Where such a row is in the audit sample it was
+    asked all the same: `answer_asked` is what came of it, read like `answer`, and what it took stands in the counts.
     """
 
     question: Question
@@ -101,3 +104,5 @@ class Answer:
     audit_rate: float | None = None
     unparsed_text: str | None = None
     first_token_ids: tuple[int, ...] | None = None
+    copied_from: int | None = None
+    answer_asked: str | None = None

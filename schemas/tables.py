@@ -16,6 +16,7 @@ from framegate.schemas.columns import column as _column
 from framegate.schemas.columns import meaning as meaning
 from framegate.schemas.columns import optional as _optional
 from framegate.schemas.deepening import ANSWER_FIRST_TOKENS, DEEPENED, WANTED
+from framegate.schemas.still import COPIED, SAME_AS
 
 INPUT_PREFIX: Final = "input_"
 """Put before each column of the user's manifest in results and failures."""
@@ -131,6 +132,7 @@ _DECODED_CLIP = pa.struct(
         _column("width", pa.int32(), "of each frame, in pixels"),
         _column("pts_seconds", pa.list_(pa.float64()), "presentation time of each frame in seconds of the video"),
         _optional("look", pa.struct(_LOOK), "what it looks like"),
+        _optional("same_as", SAME_AS, "it shows what another clip shows; null: it is asked itself"),
     ]
 )
 
@@ -227,6 +229,7 @@ RESULTS: Final = pa.schema(
         _optional("threshold", pa.float64(), "confidence at which the gate let go; null where none was in force"),
         _optional("audit_rank", pa.float64(), "place in the audit sample, 0 to 1; null: the row is not in it"),
         _optional("audit_rate", pa.float64(), "share of rows that were audited then; null: none"),
+        *COPIED,
         _column("model", pa.string(), "name of the model"),
         _column("strategy", pa.string(), "direct, always_think or gated"),
         _column("engine", pa.string(), "what ran the model"),
@@ -260,7 +263,7 @@ NEWER_COLUMNS: Final = frozenset(
     {"clip_is_letterboxed", "video_version", "frame_height", "frame_width", "clip_fps", "question_options",
      "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value",
      "answer_second_value", "audit_rank", "audit_rate", "prompt_seconds", "first_answer_seconds", "thinking_seconds",
-     ANSWER_FIRST_TOKENS.name, *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED))})  # fmt: skip
+     ANSWER_FIRST_TOKENS.name, *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED, *COPIED))})  # fmt: skip
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
 
 FAILURES: Final = pa.schema(

@@ -21,6 +21,7 @@ from framegate.pipelines.calibrate.reliability import (
 from framegate.pipelines.certify.audit_rows import AuditRows
 from framegate.pipelines.certify.by_agreement import certify_by_agreement
 from framegate.pipelines.certify.by_label import certify_by_label
+from framegate.pipelines.certify.copies import CopyFindings
 from framegate.pipelines.certify.labelled_rows import label_rows
 from framegate.pipelines.certify.made import Group, Made
 from framegate.pipelines.certify.request import Request, choose_questions
@@ -39,6 +40,7 @@ class Findings:
     auroc             of confidence for "thinking changes the answer"; NaN where all change, or none does
     calibration_error expected calibration error of confidence as the chance that thinking agrees
     saving            of the certified threshold; None where nothing may exit. `saving_in_force`: of the gate's own
+    copies            what taking over answers loses; None where no row did
     """
 
     calibration: Calibration
@@ -48,6 +50,7 @@ class Findings:
     auroc: float
     saving: ThresholdSaving | None
     saving_in_force: ThresholdSaving | None
+    copies: CopyFindings | None = None
 
 
 def calibrate(

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from framegate.schemas.clip import Clip, ClipLook, FrameBatch, Refusal, Video, VideoFacts
-from framegate.schemas.packed_frames import pack_pixels, unpack_pixels
 from framegate.schemas.deepening import GivenAnswer, Wanted, wanted_of, wanted_rows
+from framegate.schemas.packed_frames import pack_pixels, unpack_pixels
 from framegate.schemas.qa import Answer
 from framegate.schemas.signatures import hide
 from framegate.schemas.still import SameAs

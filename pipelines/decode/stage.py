@@ -118,7 +118,7 @@ class DecodeStage:
     def _finder(self, planned: PlannedVideo) -> StillFinder | None:
         if self._still is None:
             return None
-        return StillFinder(planned, self._still, temporal_patch=self._policy.temporal_patch)
+        return StillFinder(planned=planned, still=self._still, temporal_patch=self._policy.temporal_patch)
 
     def _tries(self, clip_reader: ClipReader) -> Iterator[tuple[str, str]]:
         """What decodes, one decoder after the other, as long as they fail; one whose scan failed again from there."""

@@ -64,7 +64,7 @@ def still(
             *measure_still(
                 films or made,
                 Path(folder),
-                within=within or [0.0, 2.0, 4.0, 6.0, 8.0],
+                within=within or [0.0, 2.0, 3.0, 4.0, 6.0],
                 clip_seconds=seconds,
                 fps=fps,
                 made=not films,

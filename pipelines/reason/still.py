@@ -5,7 +5,8 @@
     by the audit sample      the answer that is taken over, and beside it what the clip itself answered
     else                     the answer that is taken over
 
-Where the other clip's question failed, the clip is asked itself.
+Where the other clip's question failed, the clip is asked itself. Where a row fails that the audit sample asks, it is a
+failure like any: it is tried again, and asked then.
 """
 
 from __future__ import annotations

@@ -68,6 +68,7 @@ from framegate.pipelines.reason.asking.wording import read_wording
 from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.stage import ReasonStage
+from framegate.pipelines.reason.still import still_clips
 from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.reason.strategies.protocol import Strategy
@@ -328,7 +329,11 @@ def make_workers(
         clock=WallClock(config.input.starts, config.input.time_zone),
     )
     decode = partial(
-        DecodeStage, policy=make_policy(config), decode=config.decode, storage_options=config.input.storage_options
+        DecodeStage,
+        policy=make_policy(config),
+        decode=config.decode,
+        storage_options=config.input.storage_options,
+        still=still_clips(config.clips.same_within, planned.questions, strategy),
     )
     reason = partial(
         ReasonStage,
@@ -339,12 +344,8 @@ def make_workers(
         limits=None if in_process else config.engine,
     )
     shared = {"attempts": attempts, "facts": facts, "max_attempts": config.failures.max_attempts}
+    make_decode = decode if in_process else partial(at_low_priority, decode)
     return (
-        partial(
-            DecodeWorker,
-            make_stage=decode if in_process else partial(at_low_priority, decode),
-            team=team,
-            **shared,
-        ),
+        partial(DecodeWorker, make_stage=make_decode, team=team, **shared),
         partial(AnswerWorker, make_stage=reason, end_process=None if in_process else end_process, **shared),
     )

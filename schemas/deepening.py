@@ -13,6 +13,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from framegate.schemas.columns import column, optional
+from framegate.schemas.still import COPIED_FROM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,7 @@ REPLACED: Final = (
     "answer", "answer_letter", "answer_number", "answer_bool", "answer_second", "answer_second_value",
     "confidence_second", "thinking", "gate_reason", "thinking_text", "span_start_seconds", "span_end_seconds",
     "num_thinking_tokens", "num_chunks", "finish_reason", "status", ANSWER_FIRST_TOKENS.name,
-    *(field.name for field in (*ENTROPY, *DEEPENED)),
+    *(field.name for field in (*ENTROPY, *DEEPENED)), COPIED_FROM.name,
 )  # fmt: skip
 """The columns of a row that have other values once it is deepened."""
 

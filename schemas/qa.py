@@ -97,6 +97,9 @@ class Answer:
     `entropy_peak_token` and `entropy_final` are there where a strategy watched the entropy of the thought: the place,
     from 0, of the token of the thought at which the entropy's moving average had its peak, and that average, in nats,
     at its last token.
+    `copied_from` is the index of the clip whose answer this is, where the row took it over (`schemas.still`). All that
+    says how the answer came about is that row's, and nothing was spent. Where such a row is in the audit sample it was
+    asked all the same: `answer_asked` is what came of it, read like `answer`, and what it took stands in the counts.
     """
 
     question: Question
@@ -137,3 +140,5 @@ class Answer:
     entropy_peak_token: int | None = None
     entropy_final: float | None = None
     num_chunks: int | None = None
+    copied_from: int | None = None
+    answer_asked: str | None = None

@@ -19,6 +19,7 @@ from framegate.jobs.lab.bench_plan import plan
 from framegate.jobs.lab.bench_query import query
 from framegate.jobs.lab.bench_seal import seal
 from framegate.jobs.lab.bench_start import start
+from framegate.jobs.lab.bench_still import still
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure parts of the program.")
 for command in (
@@ -33,6 +34,7 @@ for command in (
     clips,
     overlap,
     start,
+    still,
     calibrate,
     certificate,
     budget,

@@ -4,6 +4,8 @@ Rows may have been audited at several rates, as an archive grows. A row is in th
 lowest of them, and its own rate is above 0: these are a uniform draw of all rows that the gate decided about since rows
 are audited. Which rows those are depends on hashes and rates alone, not on any answer.
 
+Rows that took over the answer of another clip are not among them: `pipelines.certify.copies` tells of these.
+
 Where a row of the sample is deferred, its second answer is still to come. The sample then ends at the lowest rank of
 such rows: what lies below it is a uniform draw at a lower rate.
 """
@@ -29,7 +31,7 @@ from framegate.schemas.tables import INPUT_PREFIX
 
 _COVERED: Final = "audit_rate > 0"
 _DECIDED: Final = (
-    f"{IS_GATED} AND gate_reason IN"
+    f"{IS_GATED} AND copied_from IS NULL AND gate_reason IN"
     " ('confident', 'unsure', 'deferred', 'audit', 'asked', 'no_box', 'empty_box', 'fallback')"
 )
 _COUNTS: Final = """

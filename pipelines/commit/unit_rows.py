@@ -132,6 +132,8 @@ def _answer(
         "threshold": answer.threshold,
         "audit_rank": answer.audit_rank,
         "audit_rate": answer.audit_rate,
+        "copied_from": answer.copied_from,
+        "answer_asked": answer.answer_asked,
         "model": facts.model,
         "strategy": facts.strategy,
         "engine": facts.engine,

@@ -120,7 +120,7 @@ class AnswerWorker:
         if self._ledger is None:
             return self._answer(block, Grant(), [])
         # Before anything is at the engine: what is there has taken already, so that nothing waits for what waits.
-        name, num_rows = str(self._work(block[0])), sum(map(_num_questions, block))
+        name, num_rows = str(self._work(block[0])), sum(unit.num_asked for unit in block)
         grant = wait_for_grant(self._ledger, name, num_rows)
         if grant is None:
             return []
@@ -158,7 +158,7 @@ class AnswerWorker:
 
     def _ask_beside_others(self, units: Sequence[_Unit]) -> tuple[list[Receipt], Attempt]:
         """Asks nothing where an earlier attempt died: each unit must then be alone."""
-        num_questions = sum(_num_questions(unit.decoded) for unit in units)
+        num_questions = sum(unit.decoded.num_asked for unit in units)
         max_questions = self._stage.num_questions_wanted()
         with ExitStack() as admitted:
             admitted.enter_context(self._admission.shared(num_questions, max_questions))
@@ -246,8 +246,3 @@ class AnswerWorker:
     def _commit(self, unit: _Unit, answered: AnsweredUnit) -> Receipt:
         unit.set_place("leaving")
         return commit_unit(self._attempts.output, answered, self._facts, written_at=now())
-
-
-def _num_questions(unit: DecodedUnit) -> int:
-    """Questions of clips that it asks."""
-    return len(unit.clips) * len(unit.question_hashes)

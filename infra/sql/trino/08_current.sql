@@ -67,6 +67,8 @@ SELECT
   a."threshold",
   a."audit_rank",
   a."audit_rate",
+  a."copied_from",
+  a."answer_asked",
   a."model",
   a."strategy",
   a."engine",

@@ -34,7 +34,7 @@ MAX_OPENING_TOKENS: Final = 16  # `<think>` letter by letter is 7, and white spa
 
 @dataclass(frozen=True, kw_only=True)
 class BoundedThinking(Gated):
-    """`max_thinking_tokens` bounds all chunks of a thought together. 0 < `carry_tokens` < `chunk_tokens`. `inner` is None."""
+    """`max_thinking_tokens` bounds all chunks of a thought together. 0 < `carry_tokens` < `chunk_tokens`."""
 
     chunk_tokens: int
     carry_tokens: int

@@ -53,9 +53,9 @@ class Memory:
 class Bench:
     """A scheduler, its memory, and requests by name: "b2" is the third one of clip b."""
 
-    def __init__(self, *, num_slots: int = 4, max_tokens: int | None = None, num_calm_steps: int = 256) -> None:
+    def __init__(self, *, num_slots: int = 4, max_tokens: int | None = None, **settings: int) -> None:
         self.memory = Memory(max_tokens)
-        self.scheduler = Scheduler(self.memory, num_slots=num_slots, num_calm_steps=num_calm_steps)
+        self.scheduler = Scheduler(self.memory, num_slots=num_slots, **settings)
         self.clips: dict[str, Clip] = {}
         self.requests: dict[str, Request] = {}
 
@@ -73,9 +73,14 @@ class Bench:
 
     def enter(self) -> list[str]:
         """Who enters, and who is told that there will never be room."""
-        entering, too_large = self.scheduler.schedule()
+        entering, too_large, resuming = self.scheduler.schedule()
         self.memory.place(entering)
-        return self.names(entering) + [f"{name} never" for name in self.names(too_large)]
+        again = [f"{name} again" for name in self.names(resuming)]
+        return again + self.names(entering) + [f"{name} never" for name in self.names(too_large)]
+
+    def pause(self, *names: str) -> None:
+        for name in names:
+            self.scheduler.pause(self.requests[name])
 
     def finish(self, *names: str) -> list[bool]:
         """For each, whether its clip is forgotten."""
@@ -203,6 +208,93 @@ def test_a_clip_that_is_given_up_goes_with_all_its_requests():
     assert (bench.running, bench.scheduler.clips) == ([], [])
 
 
+def test_who_thinks_pauses_while_others_enter_and_goes_on_where_nothing_does():
+    bench = Bench(num_slots=2)
+    bench.add("a", 5, 5)
+    bench.add("b", 5, 5)
+    assert bench.enter() == ["a0", "a1"]
+    bench.pause("a1")
+    assert bench.enter() == ["b0"]
+    bench.finish("a0")
+    assert bench.enter() == ["b1"]
+    assert bench.enter() == []  # the step is full
+    bench.finish("b0")
+    assert bench.enter() == ["a1 again"]
+    assert bench.names(bench.scheduler.paused) == []
+
+
+def test_enough_who_think_to_fill_a_step_go_on_together_the_oldest_first():
+    bench = Bench(num_slots=4)
+    bench.add("a", *[5] * 20)
+    bench.enter()
+    bench.pause("a2", "a0", "a3")
+    assert bench.enter() == ["a4", "a5", "a6"]
+    bench.pause("a5")
+    assert bench.enter() == ["a2 again"]  # of four one has room beside a1, a4 and a6
+    bench.finish("a1", "a4", "a6")
+    assert bench.enter() == ["a0 again", "a3 again", "a5 again"]
+    bench.finish("a2")
+    assert bench.enter() == ["a7"]
+    bench.pause("a7")
+    assert bench.enter() == ["a7 again"]  # the others think already: together they are enough
+    bench.finish("a0", "a3", "a5", "a7")
+    assert bench.enter() == ["a8", "a9", "a10", "a11"]
+
+
+def test_who_has_been_paused_for_too_long_goes_on():
+    bench = Bench(num_slots=4, num_paused_steps=3)
+    bench.add("a", *[5] * 20)
+    bench.enter()
+    bench.pause("a0")
+    assert bench.enter() == ["a4"]
+    for expected in ([], [], []):
+        bench.scheduler.count_step(is_calm=True)
+        assert bench.enter() == expected
+    bench.finish("a1")
+    assert bench.enter() == ["a0 again"]
+
+
+def test_where_memory_is_full_who_is_paused_goes_on():
+    bench = Bench(num_slots=4, max_tokens=50)
+    bench.add("a", 10, 10)  # 10 + 2 * 10
+    bench.add("b", 30)  # 2 * 10 + 3 * 30
+    bench.enter()
+    bench.pause("a0", "a1")
+    assert bench.enter() == ["a0 again", "a1 again"]
+    bench.finish("a0", "a1")
+    assert bench.enter() == ["b0"]
+    assert bench.memory.num_clears == 0
+
+
+def test_as_many_are_paused_at_most_as_take_part_in_a_step():
+    bench = Bench(num_slots=4)
+    bench.add("a", *[5] * 20)
+    bench.enter()
+    bench.pause("a0", "a1", "a2")
+    bench.enter()
+    bench.pause("a3", "a4", "a5", "a6")
+    assert len(bench.running) == 7
+    assert bench.enter() == ["a0 again", "a1 again", "a2 again", "a3 again"]
+    assert bench.enter() == []
+
+
+def test_while_memory_is_short_nobody_is_paused():
+    bench = Bench(num_slots=8, num_calm_steps=1)
+    bench.add("a", *[5] * 20)
+    bench.enter()
+    bench.pause("a0", "a1")
+    bench.enter()
+    assert len(bench.running) == 10
+    bench.scheduler.halve()
+    assert bench.names(bench.scheduler.paused) == []
+    assert (bench.scheduler.width, bench.scheduler.num_held) == (4, 4)
+    assert bench.enter() == ["a0", "a1", "a2", "a3"]
+    bench.pause("a0")
+    assert bench.enter() == ["a0 again"]
+    bench.scheduler.count_step(is_calm=True)
+    assert (bench.scheduler.width, bench.scheduler.num_held) == (8, 16)
+
+
 def test_an_error_stops_what_runs_and_what_waits_goes_on():
     bench = Bench(num_slots=3)
     bench.add("a", 5, 5)
@@ -262,30 +354,45 @@ def test_after_calm_steps_twice_as_many_run_up_to_all_slots():
     ),
     num_slots=st.integers(1, 9),
     max_tokens=st.none() | st.integers(1, 200),
-    choices=st.lists(st.tuples(st.sampled_from(["finish", "finish", "halve", "stop"]), st.integers(0, 8)), max_size=40),
+    num_paused_steps=st.integers(0, 20),
+    choices=st.lists(
+        st.tuples(st.sampled_from(["finish", "finish", "pause", "pause", "halve", "stop"]), st.integers(0, 8)),
+        max_size=60,
+    ),
 )
-def test_each_request_comes_out_once_whatever_happens(clips, num_slots, max_tokens, choices):
-    bench = Bench(num_slots=num_slots, max_tokens=max_tokens)
+def test_each_request_comes_out_once_whatever_happens(clips, num_slots, max_tokens, num_paused_steps, choices):
+    bench = Bench(num_slots=num_slots, max_tokens=max_tokens, num_paused_steps=num_paused_steps)
     for name, (prefix, own_tokens) in zip("abcdef", clips, strict=False):
         bench.add(name, *own_tokens, prefix=prefix)
     gone: list[str] = []
+    thinking: set[str] = set()
     steps = iter(choices)
     for _ in range(1000):
-        entering, too_large = bench.scheduler.schedule()
+        entering, too_large, resuming = bench.scheduler.schedule()
         gone += bench.names(too_large)
         bench.memory.place(entering)
-        running = bench.running
+        held, paused = bench.running, bench.names(bench.scheduler.paused)
+        running = [name for name in held if name not in paused]
+        assert not set(paused) & set(bench.names(resuming))
         assert len(running) <= bench.scheduler.width <= num_slots
+        assert len(held) <= bench.scheduler.num_held <= 2 * num_slots
+        assert bool(running) == bool(held), "what is paused goes on where nothing else runs"
         assert max_tokens is None or bench.memory.fits(num_rows=0, row_tokens=0, num_clips=0, clip_tokens=0)
         if not running:
             assert not bench.scheduler.clips, "with nothing running, something enters or is given up"
             break
         act, which = next(steps, ("finish", 0))
-        if act == "finish":
-            gone.append(running[which % len(running)])
+        chosen = running[which % len(running)]
+        if act == "pause" and chosen not in thinking:
+            thinking.add(chosen)
+            bench.pause(chosen)
+        elif act in ("pause", "finish"):
+            gone.append(chosen)
             bench.finish(gone[-1])
         else:
             gone += bench.names(bench.scheduler.halve() if act == "halve" else bench.scheduler.stop())
+            thinking.clear()  # what runs begins again
+        bench.scheduler.count_step(is_calm=act not in ("halve", "stop"))
     assert sorted(gone) == sorted(bench.requests)
 
 

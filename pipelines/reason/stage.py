@@ -18,7 +18,7 @@ from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
 from framegate.schemas.unit import AnsweredClip, AnsweredUnit, DecodedClip, DecodedUnit, Failure
 
-QUESTIONS_PER_SLOT = 2  # one that runs and one that waits for its slot
+QUESTIONS_PER_SLOT = 3  # one that runs, one that is paused before it thinks, and one that waits for its slot
 
 
 class ReasonStage:
@@ -54,11 +54,16 @@ class ReasonStage:
         return _answered(decoded, self._ask(decoded).result())
 
     def answer_each(
-        self, units: Sequence[DecodedUnit], *, think_below: float | None = None
+        self,
+        units: Sequence[DecodedUnit],
+        *,
+        think_below: float | None = None,
+        on_answered: Callable[[], None] | None = None,
     ) -> Iterator[tuple[int, AnsweredUnit]]:
         """`answer` of several units at once: each with its place among them, as it is answered. `think_below` bounds
-        who may think, as in ClipFrames."""
-        asked = {self._ask(decoded, think_below): place for place, decoded in enumerate(units)}
+        who may think, as in ClipFrames. `on_answered` is called in the engine's thread for each question that comes
+        back."""
+        asked = {self._ask(decoded, think_below, on_answered): place for place, decoded in enumerate(units)}
         for future in as_completed(asked):
             place = asked[future]
             yield place, _answered(units[place], future.result())
@@ -76,9 +81,14 @@ class ReasonStage:
         """Ends the engine's thread."""
         self._engine.close()
 
-    def _ask(self, decoded: DecodedUnit, think_below: float | None = None) -> Future[list[Finished]]:
+    def _ask(
+        self,
+        decoded: DecodedUnit,
+        think_below: float | None = None,
+        on_answered: Callable[[], None] | None = None,
+    ) -> Future[list[Finished]]:
         questions = tuple(self._bank[question_hash] for question_hash in decoded.question_hashes)
-        return self._engine.ask(self._requests(decoded, questions, think_below))
+        return self._engine.ask(self._requests(decoded, questions, think_below), on_answered)
 
     def _requests(
         self, decoded: DecodedUnit, questions: tuple[Question, ...], think_below: float | None

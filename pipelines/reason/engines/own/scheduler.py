@@ -26,7 +26,7 @@ from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames
 _CALM_STEPS = 256
 # A unit is committed when all of its questions are answered. At 80 ms a step, which 64 rows of 180 M parameters take on
 # 2 cores, it is kept for 41 s at most; of that many steps first answers of 8 tokens take 64 rounds.
-_PAUSED_STEPS = 512
+PAUSED_STEPS = 512
 
 
 class SlotMemory(Protocol):
@@ -68,7 +68,7 @@ class Scheduler:
         *,
         num_slots: int,
         num_calm_steps: int = _CALM_STEPS,
-        num_paused_steps: int = _PAUSED_STEPS,
+        num_paused_steps: int = PAUSED_STEPS,
     ) -> None:
         self.num_slots = num_slots
         self.num_calm_steps = num_calm_steps

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,91 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framegate.pipelines.reason.engines.own.request import Clip, Request, cut_batches
-from framegate.pipelines.reason.engines.own.scheduler import Scheduler
-
-
-class Memory:
-    """So many tokens for all clips and rows; a slot of either kind is as large as the largest thing ever in one."""
-
-    def __init__(self, max_tokens: int | None = None) -> None:
-        self.max_tokens = max_tokens
-        self.clips: list[Clip] = []
-        self.rows: list[Request] = []
-        self.sizes = {"clip": 0, "row": 0}
-        self.num_clears = 0
-
-    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int) -> bool:
-        if self.max_tokens is None:
-            return True
-        clip_bytes = (len(self.clips) + num_clips) * max(self.sizes["clip"], clip_tokens)
-        row_bytes = (len(self.rows) + num_rows) * max(self.sizes["row"], row_tokens)
-        return clip_bytes + row_bytes <= self.max_tokens
-
-    def clear(self) -> None:
-        for clip in self.clips:
-            clip.is_in_slot = False
-        self.clips, self.rows, self.sizes = [], [], {"clip": 0, "row": 0}
-        self.num_clears += 1
-
-    def place(self, requests: Sequence[Request]) -> None:
-        """What the engine does with requests that enter."""
-        for request in requests:
-            if not request.clip.is_in_slot:
-                request.clip.is_in_slot = True
-                self.clips.append(request.clip)
-                self.sizes["clip"] = max(self.sizes["clip"], request.clip.num_prefix_tokens)
-            self.rows.append(request)
-            self.sizes["row"] = max(self.sizes["row"], request.max_own_tokens)
-
-
-class Bench:
-    """A scheduler, its memory, and requests by name: "b2" is the third one of clip b."""
-
-    def __init__(self, *, num_slots: int = 4, max_tokens: int | None = None, **settings: int) -> None:
-        self.memory = Memory(max_tokens)
-        self.scheduler = Scheduler(self.memory, num_slots=num_slots, **settings)
-        self.clips: dict[str, Clip] = {}
-        self.requests: dict[str, Request] = {}
-
-    def add(self, clip: str, *own_tokens: int, prefix: int = 10) -> None:
-        """To a clip, which is a new one if it was forgotten: one request for each of these lengths."""
-        ask = cast(Any, SimpleNamespace(clip=clip, frames=None))
-        self.clips[clip] = self.scheduler.find_clip(ask) or Clip(source=cast(Any, clip), num_prefix_tokens=prefix)
-        for num_tokens in own_tokens:
-            name = f"{clip}{sum(each.startswith(clip) for each in self.requests)}"
-            self.requests[name] = Request(ask=ask, clip=self.clips[clip], suffix_ids=(), max_own_tokens=num_tokens)
-            self.scheduler.add(self.requests[name])
-
-    def names(self, requests: Sequence[Request]) -> list[str]:
-        return [next(name for name, one in self.requests.items() if one is request) for request in requests]
-
-    def enter(self) -> list[str]:
-        """Who enters, and who is told that there will never be room."""
-        entering, too_large, resuming = self.scheduler.schedule()
-        self.memory.place(entering)
-        again = [f"{name} again" for name in self.names(resuming)]
-        return again + self.names(entering) + [f"{name} never" for name in self.names(too_large)]
-
-    def pause(self, *names: str) -> None:
-        for name in names:
-            self.scheduler.pause(self.requests[name])
-
-    def finish(self, *names: str) -> list[bool]:
-        """For each, whether its clip is forgotten."""
-        return [self._finish(self.requests[name]) for name in names]
-
-    def _finish(self, request: Request) -> bool:
-        self.memory.rows.remove(request)
-        is_forgotten = self.scheduler.finish(request)
-        if is_forgotten:
-            self.memory.clips.remove(request.clip)
-            request.clip.is_in_slot = False
-        return is_forgotten
-
-    @property
-    def running(self) -> list[str]:
-        return self.names(self.scheduler.running)
+from framegate.pipelines.reason.engines.own.request import cut_batches
+from tests.reason.engines.own.scheduler_bench import Bench
 
 
 def test_clips_are_served_in_the_order_in_which_they_came_and_free_slots_are_filled():
@@ -206,93 +122,6 @@ def test_a_clip_that_is_given_up_goes_with_all_its_requests():
     assert bench.names(bench.scheduler.requests_of(bench.clips["a"])) == ["a0", "a1", "a2"]
     assert bench.names(bench.scheduler.give_up(bench.clips["a"])) == ["a0", "a1", "a2"]
     assert (bench.running, bench.scheduler.clips) == ([], [])
-
-
-def test_who_thinks_pauses_while_others_enter_and_goes_on_where_nothing_does():
-    bench = Bench(num_slots=2)
-    bench.add("a", 5, 5)
-    bench.add("b", 5, 5)
-    assert bench.enter() == ["a0", "a1"]
-    bench.pause("a1")
-    assert bench.enter() == ["b0"]
-    bench.finish("a0")
-    assert bench.enter() == ["b1"]
-    assert bench.enter() == []  # the step is full
-    bench.finish("b0")
-    assert bench.enter() == ["a1 again"]
-    assert bench.names(bench.scheduler.paused) == []
-
-
-def test_enough_who_think_to_fill_a_step_go_on_together_the_oldest_first():
-    bench = Bench(num_slots=4)
-    bench.add("a", *[5] * 20)
-    bench.enter()
-    bench.pause("a2", "a0", "a3")
-    assert bench.enter() == ["a4", "a5", "a6"]
-    bench.pause("a5")
-    assert bench.enter() == ["a2 again"]  # of four one has room beside a1, a4 and a6
-    bench.finish("a1", "a4", "a6")
-    assert bench.enter() == ["a0 again", "a3 again", "a5 again"]
-    bench.finish("a2")
-    assert bench.enter() == ["a7"]
-    bench.pause("a7")
-    assert bench.enter() == ["a7 again"]  # the others think already: together they are enough
-    bench.finish("a0", "a3", "a5", "a7")
-    assert bench.enter() == ["a8", "a9", "a10", "a11"]
-
-
-def test_who_has_been_paused_for_too_long_goes_on():
-    bench = Bench(num_slots=4, num_paused_steps=3)
-    bench.add("a", *[5] * 20)
-    bench.enter()
-    bench.pause("a0")
-    assert bench.enter() == ["a4"]
-    for expected in ([], [], []):
-        bench.scheduler.count_step(is_calm=True)
-        assert bench.enter() == expected
-    bench.finish("a1")
-    assert bench.enter() == ["a0 again"]
-
-
-def test_where_memory_is_full_who_is_paused_goes_on():
-    bench = Bench(num_slots=4, max_tokens=50)
-    bench.add("a", 10, 10)  # 10 + 2 * 10
-    bench.add("b", 30)  # 2 * 10 + 3 * 30
-    bench.enter()
-    bench.pause("a0", "a1")
-    assert bench.enter() == ["a0 again", "a1 again"]
-    bench.finish("a0", "a1")
-    assert bench.enter() == ["b0"]
-    assert bench.memory.num_clears == 0
-
-
-def test_as_many_are_paused_at_most_as_take_part_in_a_step():
-    bench = Bench(num_slots=4)
-    bench.add("a", *[5] * 20)
-    bench.enter()
-    bench.pause("a0", "a1", "a2")
-    bench.enter()
-    bench.pause("a3", "a4", "a5", "a6")
-    assert len(bench.running) == 7
-    assert bench.enter() == ["a0 again", "a1 again", "a2 again", "a3 again"]
-    assert bench.enter() == []
-
-
-def test_while_memory_is_short_nobody_is_paused():
-    bench = Bench(num_slots=8, num_calm_steps=1)
-    bench.add("a", *[5] * 20)
-    bench.enter()
-    bench.pause("a0", "a1")
-    bench.enter()
-    assert len(bench.running) == 10
-    bench.scheduler.halve()
-    assert bench.names(bench.scheduler.paused) == []
-    assert (bench.scheduler.width, bench.scheduler.num_held) == (4, 4)
-    assert bench.enter() == ["a0", "a1", "a2", "a3"]
-    bench.pause("a0")
-    assert bench.enter() == ["a0 again"]
-    bench.scheduler.count_step(is_calm=True)
-    assert (bench.scheduler.width, bench.scheduler.num_held) == (8, 16)
 
 
 def test_an_error_stops_what_runs_and_what_waits_goes_on():

@@ -55,7 +55,8 @@ class Scheduler:
 
     Paused requests go on, the oldest first, as far as a step has room for them, once
     * they fill a step, with those that think already;
-    * or nothing enters that could take their place: nothing waits, or there is no memory for what waits;
+    * or nothing enters that could take their place: nothing waits, there is no memory for what waits, or what entered
+      was put back;
     * or one of them has been paused for `num_paused_steps` steps.
 
     When memory ran out, half as many run as did, and none are paused. After each `num_calm_steps` steps without trouble
@@ -76,6 +77,7 @@ class Scheduler:
         self._memory = memory
         self._width = num_slots
         self._num_steps = 0
+        self._was_put_back = False
         self._steps_since_trouble = 0
         self._clips: dict[tuple[ClipFrames, tuple[int, ...] | None], Clip] = {}
         self._running: dict[Request, None] = {}  # an ordered set, of paused ones as well
@@ -128,11 +130,12 @@ class Scheduler:
         Where slots are many they are not filled one by one: each prefill has its price. What does not fit now waits
         for others to go; where nothing runs it never will, and its clip is forgotten.
         """
-        resuming = self._resume() if self._are_enough_paused() else []
-        num_free = min(self._num_free, self.num_held - len(self._running))
-        if self._running and num_free < max(1, self._width // 16):
-            is_full = self.num_held - len(self._running) < max(1, self._width // 16)
-            return Scheduled([], [], resuming or (self._resume() if is_full else []))
+        resuming = self._resume() if self._was_put_back or self._are_enough_paused() else []
+        self._was_put_back = False
+        num_held_free, fewest = self.num_held - len(self._running), max(1, self._width // 16)
+        num_free = min(self._num_free, num_held_free)
+        if self._running and num_free < fewest:
+            return Scheduled([], [], resuming or (self._resume() if num_held_free < fewest else []))
         entering, too_large = self._let_in(num_free)
         if not entering or not any(clip.waiting for clip in self._clips.values()):
             resuming += self._resume()
@@ -202,7 +205,9 @@ class Scheduler:
         return given_up
 
     def put_back(self, requests: Sequence[Request]) -> None:
-        """Let running requests wait again, in front of all others of their clips."""
+        """Let running requests wait again, in front of all others of their clips. Paused ones go on before they enter
+        once more."""
+        self._was_put_back = True
         for request in reversed(requests):
             self._leave(request)
             request.clip.waiting.appendleft(request)

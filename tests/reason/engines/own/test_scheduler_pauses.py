@@ -90,3 +90,17 @@ def test_while_memory_is_short_nobody_is_paused():
     assert bench.enter() == ["a0 again"]
     bench.scheduler.count_step(is_calm=True)
     assert (bench.scheduler.width, bench.scheduler.num_held) == (8, 16)
+
+
+def test_where_what_entered_is_put_back_who_is_paused_goes_on():
+    """Its prefix could not be laid out beside them: without them it could."""
+    bench = Bench(num_slots=4)
+    bench.add("a", 5, 5)
+    bench.add("b", 5, 5, 5, 5, 5, 5, 5, 5)
+    assert bench.enter() == ["a0", "a1", "b0", "b1"]
+    bench.pause("a0", "a1", "b0")
+    bench.finish("b1")
+    assert bench.enter() == ["b2", "b3", "b4", "b5"]
+    bench.scheduler.put_back([bench.requests[name] for name in ("b2", "b3", "b4", "b5")])
+    bench.memory.rows = bench.memory.rows[:3]
+    assert bench.enter() == ["a0 again", "a1 again", "b0 again", "b2"]

@@ -19,7 +19,7 @@ from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
 from framegate.schemas.unit import AnsweredClip, AnsweredUnit, DecodedClip, DecodedUnit, Failure
 
-QUESTIONS_PER_SLOT = 2  # one that runs and one that waits for its slot
+QUESTIONS_PER_SLOT = 3  # one that runs, one that is paused before it thinks, and one that waits for its slot
 
 
 class ReasonStage:
@@ -57,13 +57,18 @@ class ReasonStage:
         return answered
 
     def answer_each(
-        self, units: Sequence[DecodedUnit], *, think_below: float | None = None
+        self,
+        units: Sequence[DecodedUnit],
+        *,
+        think_below: float | None = None,
+        on_answered: Callable[[], None] | None = None,
     ) -> Iterator[tuple[int, AnsweredUnit]]:
         """`answer` of several units at once: each with its place among them, as it is answered. `think_below` bounds
-        who may think, as in ClipFrames."""
+        who may think, as in ClipFrames. `on_answered` is called in the engine's thread for each question that comes
+        back."""
         found: list[list[dict[str, Finished]]] = [[{} for _ in decoded.clips] for decoded in units]
         asked = {
-            self._ask(decoded, [asked_of(decoded, clip) for clip in decoded.clips], think_below): place
+            self._ask(decoded, [asked_of(decoded, clip) for clip in decoded.clips], think_below, on_answered): place
             for place, decoded in enumerate(units)
         }
         while asked:
@@ -75,7 +80,7 @@ class ReasonStage:
                     by_clip[int(one.request_id.rpartition("/")[2])][one.question.hash] = one
                 if again := to_be_asked_again(decoded, by_clip):
                     hashes = [again.get(number, ()) for number in range(len(by_clip))]
-                    asked[self._ask(decoded, hashes, think_below)] = place
+                    asked[self._ask(decoded, hashes, think_below, on_answered)] = place
                     continue
                 take_over_all(decoded, by_clip, self._strategy)
                 yield place, _answered(decoded, by_clip)
@@ -94,7 +99,11 @@ class ReasonStage:
         self._engine.close()
 
     def _ask(
-        self, decoded: DecodedUnit, hashes: Sequence[Sequence[str]], think_below: float | None
+        self,
+        decoded: DecodedUnit,
+        hashes: Sequence[Sequence[str]],
+        think_below: float | None,
+        on_answered: Callable[[], None] | None,
     ) -> Future[list[Finished]]:
         """Of each clip the questions with these `hashes`. Requests are named `<unit>/<place of the clip>`."""
         number = next(self._unit_numbers)
@@ -111,7 +120,7 @@ class ReasonStage:
             for place, clip in enumerate(decoded.clips)
             if hashes[place]
         ]
-        return self._engine.ask(requests)
+        return self._engine.ask(requests, on_answered)
 
 
 def _answered(decoded: DecodedUnit, found: Sequence[dict[str, Finished]]) -> AnsweredUnit:

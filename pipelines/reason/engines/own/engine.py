@@ -1,9 +1,9 @@
 """The default engine: continuous batching over a transformers model.
 
 Asks wait until there is a slot for them. All that run advance together, token by token; one that is over leaves its
-slot at once, and another one moves in.
+slot at once, and another one moves in. One that begins to think pauses until there are enough to think together.
 
-    add ──> scheduler: who enters ──> runner: prefixes, suffixes, token steps ──> course: what each token means
+    add ──> scheduler: who runs ──> runner: prefixes, suffixes, token steps ──> course: what each token means
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ _ABOVE_BUDGET = "keys and values of one question are above the engine's memory b
 class TransformersEngine:
     """Satisfies `pipelines.reason.engines.protocol.Engine`.
 
-    `num_slots` bounds the asks that run at once, `memory_bytes` their keys and values; what fits runs. An error in a
+    `num_slots` bounds the asks that run at once; as many may be paused. `memory_bytes` bounds keys and values; what
+    fits runs. An error in a
     clip's prefix fails the asks of that clip, an error in a step all that run. Out of memory, all that run begin again,
     half as many at once, down to one, whose clip then fails with `memory_limit`. The engine goes on after all of these.
     """
@@ -87,8 +88,8 @@ class TransformersEngine:
 
     @property
     def running(self) -> Sequence[Request]:
-        """What has a slot now, in slot order."""
-        return list(self.runner.cache.rows)
+        """What takes part in token steps now, in slot order."""
+        return list(self.runner.rows)
 
     def add(self, ask: Ask) -> None:
         started = time.perf_counter()
@@ -108,14 +109,14 @@ class TransformersEngine:
         self.scheduler.add(request)
 
     def step(self) -> list[FinishedAsk]:
-        """Fill the free slots, then move every ask in a slot one token on.
+        """Fill the free slots, then move every ask that is not paused one token on.
 
         Raises an error after which no engine can go on in this process.
         """
         try:
             self._forget_unasked()
             self._fill_slots()
-            if not self.scheduler.is_idle:
+            if self.running:  # where all that entered failed, none do that are not paused
                 self._advance()
             self.scheduler.count_step(is_calm=True)
         except Exception as error:  # what ran is lost or begins again, the engine goes on
@@ -131,8 +132,11 @@ class TransformersEngine:
                 self.runner.cache.remove_clip(clip)
 
     def _fill_slots(self) -> None:
-        """Let waiting requests in: run their prefixes, then their suffixes, and take the first token of each."""
-        entering, too_large = self.scheduler.schedule()
+        """Let paused requests go on, and waiting ones in: run their prefixes, then their suffixes, and take the first
+        token of each."""
+        entering, too_large, resuming = self.scheduler.schedule()
+        for request in resuming:
+            self.runner.cache.begin_thinking(request)
         for request in too_large:
             self._hand_over(request, MemoryError(_ABOVE_BUDGET))
         if not entering:
@@ -153,7 +157,7 @@ class TransformersEngine:
             self._take(requests, tokens, seconds=time.perf_counter() - started, are_first=True)
 
     def _advance(self) -> None:
-        """One token for every ask in a slot."""
+        """One token for every ask that is not paused."""
         started = time.perf_counter()
         requests = self.running
         tokens = self.runner.step(_take_forced(requests))
@@ -191,7 +195,8 @@ class TransformersEngine:
                 self.runner.cache.remove_row(request)
                 self._leave(request)
             elif is_thinking and not request.is_in_front:
-                self.runner.cache.begin_thinking(request)
+                self.runner.cache.pause(request)
+                self.scheduler.pause(request)
 
     def _check_length(self, clip: Clip, num_suffix: int, num_more: int) -> None:
         """Raises PromptTooLong where the ask, with all that it may write, would go beyond the model's positions."""

@@ -65,6 +65,11 @@ class Runner:
         self._clip_groups: tuple[int, ClipGroups] | None = None
         self._not_plain: tuple[int, list[int]] | None = None
 
+    @property
+    def rows(self) -> Sequence[Request]:
+        """Those that take part in token steps, in slot order: all but the paused ones."""
+        return self.cache.rows[: self.cache.num_stepping]
+
     def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int, control_bytes: int = 0) -> bool:
         """Whether the memory budget allows so many more rows and clips, of at most so many tokens each, and so many
         bytes of value controls for these rows."""
@@ -127,13 +132,14 @@ class Runner:
         return tokens
 
     def step(self, forced: Sequence[int | None]) -> list[NextToken]:
-        """One token for every row, in slot order."""
+        """One token for every row that is not paused, in slot order."""
         started, think_share = time.perf_counter(), self.cache.num_thinking / len(forced)
         self.times.num_steps += 1
         self.times.num_step_rows += len(forced)
+        self.times.num_step_thinkers += self.cache.num_thinking
         self.times.num_step_keys += self.cache.num_keys + len(forced)
         self.times.num_step_row_keys += self.cache.num_row_keys + len(forced)
-        tokens = self._sample(self._run_step(), self.cache.rows, forced, self._find_not_plain())
+        tokens = self._sample(self._run_step(), self.rows, forced, self._find_not_plain())
         seconds = time.perf_counter() - started
         self.times.think_seconds += think_share * seconds
         self.times.answer_seconds += (1 - think_share) * seconds
@@ -184,13 +190,16 @@ class Runner:
         return self._sampler.sample(logits_BV, forced, draws, told_places)
 
     def _run_step(self) -> torch.Tensor:
-        """Run the next token of every row: logits (rows, vocabulary)."""
-        cache, rows = self.cache, self.cache.rows
+        """Run the next token of every row that is not paused: logits (rows, vocabulary)."""
+        cache, rows = self.cache, self.rows
         free: list[int] = []
+        num_own = [row.num_own_tokens for row in rows]
         if self._graphs is not None:
-            # Free slots behind the busy ones are run as well, for numbers of rows that come again.
+            # Slots behind are run as well, for numbers of rows that come again. What that writes into a paused row's
+            # slot stands behind its tokens, where its own next one is written before anything is read.
             free = [0] * (min(round_up(len(rows), _ROW_STEP), cache.row_store.num_slots) - len(rows))
-        num_own = [row.num_own_tokens for row in rows] + free
+            paused = [row.num_own_tokens for row in cache.rows[len(rows) : len(rows) + len(free)]]
+            num_own += paused + free[len(paused) :]
         controllers = self._controllers.of_rows()
         make_pass: Callable[..., StepPass] = StepPass
         if controllers:
@@ -227,9 +236,9 @@ class Runner:
         return [RowGroup(first=start, end=end, num_tokens=max(num_tokens[start:end])) for start, end in parts]
 
     def _find_clip_groups(self, num_free: int) -> ClipGroups:
-        """Of all rows, and of free slots together with the first row."""
+        """Of the rows of a step, and of slots that are run along together with the first row."""
         if self._clip_groups is None or self._clip_groups[0] != self.cache.num_changes:
-            slots = self.cache.clip_slots
+            slots = self.cache.clip_slots[: self.cache.num_stepping]
             store = self.cache.clip_store
             clip_groups = ClipGroups(
                 slots + slots[:1] * num_free,
@@ -242,8 +251,8 @@ class Runner:
         return self._clip_groups[1]
 
     def _find_not_plain(self) -> list[int]:
-        """The slots of rows that are drawn or told their distribution."""
+        """The slots of rows of a step that are drawn or told their distribution."""
         if self._not_plain is None or self._not_plain[0] != self.cache.num_changes:
-            slots = [slot for slot, row in enumerate(self.cache.rows) if not row.is_plain]
+            slots = [slot for slot, row in enumerate(self.rows) if not row.is_plain]
             self._not_plain = self.cache.num_changes, slots
         return self._not_plain[1]

@@ -235,6 +235,7 @@ class VllmEngine:
         times.answer_seconds += share_seconds * (len(advanced) - num_thinking)
         times.num_steps += 1
         times.num_step_rows += len(advanced)
+        times.num_step_thinkers += num_thinking
         # All but the token that the step has written.
         num_row_keys = sum(request.num_prompt_tokens + request.running.num_tokens - 1 for request in advanced)
         prefix_tokens = {request.clip_uuid: request.num_prefix_tokens for request in advanced}

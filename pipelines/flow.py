@@ -265,8 +265,7 @@ def work(
     budget: Budget | None = None,
     keeps_order: bool = False,
 ) -> Generator[Receipt]:
-    """One receipt for each unit as it is committed, until the `budget` is spent. Starts nothing where nothing is left
-    to do. `keeps_order`: videos are begun in the order in which they are given."""
+    """One receipt for each committed unit, until the `budget` is spent. `keeps_order`: videos begin as they stand."""
     if videos.num_rows == 0:
         return
     if in_process and budget is not None:
@@ -346,6 +345,8 @@ def make_workers(
     shared = {"attempts": attempts, "facts": facts, "max_attempts": config.failures.max_attempts}
     make_decode = decode if in_process else partial(at_low_priority, decode)
     return (
-        partial(DecodeWorker, make_stage=make_decode, team=team, **shared),
+        partial(
+            DecodeWorker, make_stage=decode if in_process else partial(at_low_priority, decode), team=team, **shared
+        ),
         partial(AnswerWorker, make_stage=reason, end_process=None if in_process else end_process, **shared),
     )

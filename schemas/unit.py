@@ -19,22 +19,9 @@ from framegate.schemas.clip import Clip, ClipLook, ClipSteps, FrameBatch, Refusa
 from framegate.schemas.deepening import GivenAnswer, Wanted, wanted_of, wanted_rows
 from framegate.schemas.packed_frames import pack_pixels, unpack_pixels
 from framegate.schemas.qa import Answer
-from framegate.schemas.signatures import hide
 from framegate.schemas.still import SameAs
+from framegate.schemas.unanswered import Failure
 from framegate.schemas.video_row import video_of, video_row
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """Why something has no answer. `stage` is decode or reason, `reason` a code of `schemas.errors`. The message
-    holds no signature of a URL, whoever wrote it."""
-
-    stage: str
-    reason: str
-    message: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "message", hide(self.message))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,8 @@ from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.schemas.clip import Clip, Video
 from framegate.schemas.deepening import GivenAnswer
 from framegate.schemas.qa import Answer, AskRow, Question, Verdict
-from framegate.schemas.unit import AnsweredClip, AnsweredUnit, Failure
+from framegate.schemas.unanswered import Failure
+from framegate.schemas.unit import AnsweredClip, AnsweredUnit
 from tests.run_records import put_run
 
 SINCE = datetime(2026, 11, 1, 1, tzinfo=UTC)

@@ -19,7 +19,8 @@ from framegate.schemas.errors import FramegateError
 from framegate.schemas.qa import Answer
 from framegate.schemas.start_time import WallClock
 from framegate.schemas.tables import INPUT_PREFIX, JOURNAL
-from framegate.schemas.unit import AnsweredClip, AnsweredUnit, Failure, clip_row
+from framegate.schemas.unanswered import Failure
+from framegate.schemas.unit import AnsweredClip, AnsweredUnit, clip_row
 
 # What failures say of a clip: the rest of it stands in the rows of its answers.
 _FAILURE_CLIP = ("clip_index", "start_seconds", "end_seconds", "clip_is_last")

@@ -35,7 +35,8 @@ from framegate.schemas.errors import (
 )
 from framegate.schemas.retries import wait_after
 from framegate.schemas.still import StillClips
-from framegate.schemas.unit import DecodedClip, DecodedUnit, Failure, PlannedVideo
+from framegate.schemas.unanswered import Failure
+from framegate.schemas.unit import DecodedClip, DecodedUnit, PlannedVideo
 
 # One unit is one row: it crosses the object store whole, and is lost whole when a machine is.
 MAX_UNIT_FRAME_BYTES = 16 * 1024 * 1024

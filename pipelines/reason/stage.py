@@ -17,7 +17,8 @@ from framegate.schemas.audit_sample import clip_key
 from framegate.schemas.config import EngineConfig
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
-from framegate.schemas.unit import AnsweredClip, AnsweredUnit, DecodedClip, DecodedUnit, Failure
+from framegate.schemas.unanswered import Failure
+from framegate.schemas.unit import AnsweredClip, AnsweredUnit, DecodedClip, DecodedUnit
 
 QUESTIONS_PER_SLOT = 3  # one that runs, one that is paused before it thinks, and one that waits for its slot
 

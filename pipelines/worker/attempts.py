@@ -26,7 +26,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.failpoints import reach
 from framegate.schemas.clock import now
 from framegate.schemas.errors import EngineTimeout, StorageError
-from framegate.schemas.unit import Failure
+from framegate.schemas.unanswered import Failure
 
 STALE_AFTER = timedelta(hours=1)
 """A marker of another run counts as a death when it is older. Until then that run may be alive and at work on it."""

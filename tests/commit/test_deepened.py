@@ -23,7 +23,8 @@ from framegate.pipelines.store import Store
 from framegate.pipelines.store.parquet import parse_parquet
 from framegate.schemas.counts import Counts
 from framegate.schemas.deepening import ADDED, GATE_COLUMN, REPLACED
-from framegate.schemas.unit import AnsweredUnit, Failure
+from framegate.schemas.unanswered import Failure
+from framegate.schemas.unit import AnsweredUnit
 from tests.old_outputs import take_newer_columns_out
 from tests.watched_store import Killed, WatchedStore
 

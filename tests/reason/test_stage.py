@@ -17,7 +17,8 @@ from framegate.schemas.clip import Clip, ClipSteps, Video
 from framegate.schemas.config import PromptConfig, RunConfig
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Question
-from framegate.schemas.unit import AnsweredUnit, DecodedClip, DecodedUnit, Failure
+from framegate.schemas.unanswered import Failure
+from framegate.schemas.unit import AnsweredUnit, DecodedClip, DecodedUnit
 
 QUESTIONS = (
     Question(id="q", text="Did it?", type="yes_no"),

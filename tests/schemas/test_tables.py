@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from framegate.schemas import errors, tables
 from framegate.schemas.clip import Clip, ClipLook, FrameBatch, Video, VideoFacts
-from framegate.schemas.unit import DecodedClip, DecodedUnit, Failure, PlannedVideo, to_table
+from framegate.schemas.unanswered import Failure
+from framegate.schemas.unit import DecodedClip, DecodedUnit, PlannedVideo, to_table
 from framegate.schemas.video_row import inputs_bytes, inputs_table
 
 SCHEMAS = ("PLANNED", "DECODED", "RESULTS", "FAILURES", "CLIPS", "JOURNAL", "VIDEO_STATES")

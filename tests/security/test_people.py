@@ -38,7 +38,7 @@ from framegate.schemas.escape import as_file_name, escape
 from framegate.schemas.job import load_job
 from framegate.schemas.qa import Question
 from framegate.schemas.signatures import hide, holds_password, holds_signature, strip
-from framegate.schemas.unit import Failure
+from framegate.schemas.unanswered import Failure
 from framegate.schemas.uris import split_access, with_access
 from tests.certify.archive import Archive, put
 from tests.outputs import CONFIG_ID

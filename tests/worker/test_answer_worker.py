@@ -28,7 +28,8 @@ from framegate.pipelines.worker.attempts import MAX_ENDED, STALE_AFTER, Attempts
 from framegate.schemas.clip import Clip, FrameBatch
 from framegate.schemas.errors import CredentialsError, EngineTimeout
 from framegate.schemas.tables import DECODED
-from framegate.schemas.unit import AnsweredUnit, DecodedClip, DecodedUnit, Failure, to_table
+from framegate.schemas.unanswered import Failure
+from framegate.schemas.unit import AnsweredUnit, DecodedClip, DecodedUnit, to_table
 
 FAILURE = Failure(stage="reason", reason="engine_error", message="no")
 

@@ -23,7 +23,8 @@ from framegate.pipelines.worker.decode_worker import DecodeWorker
 from framegate.schemas.clip import Clip, FrameBatch
 from framegate.schemas.errors import CredentialsError
 from framegate.schemas.tables import DECODED, PLANNED
-from framegate.schemas.unit import AnsweredUnit, DecodedClip, DecodedUnit, Failure, PlannedVideo, to_table
+from framegate.schemas.unanswered import Failure
+from framegate.schemas.unit import AnsweredUnit, DecodedClip, DecodedUnit, PlannedVideo, to_table
 
 
 class Died(BaseException):

@@ -32,11 +32,11 @@ def beside_bound(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, float | No
     beside = []
     for row in rows:
         seconds = row["seconds"]
-        is_bound = bound is not None and seconds is not None and row["system"] in _BOUND
+        of_bound = bound if row["system"] in _BOUND else None
         beside.append(
             {
-                "bound_seconds": bound if is_bound else None,
-                "share_of_bound": bound / seconds if is_bound else None,
+                "bound_seconds": of_bound if seconds else None,
+                "share_of_bound": of_bound / seconds if of_bound is not None and seconds else None,
                 "ratio_to_two_request": two_requests / seconds if two_requests and seconds else None,
             }
         )

@@ -345,8 +345,6 @@ def make_workers(
     shared = {"attempts": attempts, "facts": facts, "max_attempts": config.failures.max_attempts}
     make_decode = decode if in_process else partial(at_low_priority, decode)
     return (
-        partial(
-            DecodeWorker, make_stage=decode if in_process else partial(at_low_priority, decode), team=team, **shared
-        ),
+        partial(DecodeWorker, make_stage=make_decode, team=team, **shared),
         partial(AnswerWorker, make_stage=reason, end_process=None if in_process else end_process, **shared),
     )

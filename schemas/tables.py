@@ -12,7 +12,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from framegate.schemas.answer_columns import ANSWER, NEWER_OF_ANSWERS
+from framegate.schemas.answer_fields import ANSWER, NEWER_OF_ANSWERS
 from framegate.schemas.columns import column as _column
 from framegate.schemas.columns import meaning as meaning
 from framegate.schemas.columns import optional as _optional

@@ -117,6 +117,15 @@ class ClipLook:
     darkness: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClipSteps:
+    """How many temporal steps an engine's vision tower was given of a clip, and how many of them it did not run: they
+    took over what it had made of a step with the same pixels."""
+
+    num_steps: int
+    num_steps_reused: int
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class FrameBatch:
     """The frames that were selected from one clip.

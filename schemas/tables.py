@@ -256,6 +256,8 @@ _OF_CLIPS = [
     _column("clip_policy", pa.string(), "16 hex digits for how the video was cut and frames were selected"),
     *_LOOK,
     _optional("embedding", pa.list_(pa.float32()), "the engine's pooled vision states; null where it gives none"),
+    _optional("num_steps", pa.int32(), "temporal steps for the vision tower; null where the engine does not tell"),
+    _optional("num_steps_reused", pa.int32(), "of these, those that took the features of a step with the same pixels"),
 ]
 
 CLIPS: Final = pa.schema(

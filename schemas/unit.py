@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from framegate.schemas.clip import Clip, ClipLook, FrameBatch, Refusal, Video, VideoFacts
+from framegate.schemas.clip import Clip, ClipLook, ClipSteps, FrameBatch, Refusal, Video, VideoFacts
 from framegate.schemas.deepening import GivenAnswer, Wanted, wanted_of, wanted_rows
 from framegate.schemas.qa import Answer
 from framegate.schemas.signatures import hide
@@ -151,6 +151,7 @@ class DecodedClip(_ClipOfUnit):
         answers: Iterable[Answer],
         failures: Iterable[tuple[str, Failure]],
         embedding: np.ndarray | None = None,
+        steps: ClipSteps | None = None,
     ) -> AnsweredClip:
         """The clip without its frames, and what became of its questions."""
         return AnsweredClip(
@@ -161,6 +162,7 @@ class DecodedClip(_ClipOfUnit):
             answers=tuple(answers),
             failures=tuple(failures),
             embedding=embedding,
+            steps=steps,
         )
 
 
@@ -171,6 +173,7 @@ class AnsweredClip(_ClipOfUnit):
     frame_size   (height, width) of its frames, in pixels
     fps          frames a second that were selected; None for a single frame
     embedding    float32 (E,) of length 1 from the engine's vision states; None where it gives none
+    steps        what the engine's vision tower was given; None where it does not tell
     """
 
     num_frames: int
@@ -179,6 +182,7 @@ class AnsweredClip(_ClipOfUnit):
     answers: tuple[Answer, ...] = ()
     failures: tuple[tuple[str, Failure], ...] = ()
     embedding: np.ndarray | None = field(default=None, compare=False)
+    steps: ClipSteps | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

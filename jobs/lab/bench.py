@@ -13,6 +13,7 @@ from framegate.jobs.lab.bench_drift import drift
 from framegate.jobs.lab.bench_driver import driver
 from framegate.jobs.lab.bench_engines import engines
 from framegate.jobs.lab.bench_faults import faults
+from framegate.jobs.lab.bench_overlap import overlap
 from framegate.jobs.lab.bench_pipeline import pipeline
 from framegate.jobs.lab.bench_plan import plan
 from framegate.jobs.lab.bench_query import query
@@ -30,6 +31,7 @@ for command in (
     drift,
     seal,
     clips,
+    overlap,
     start,
     calibrate,
     certificate,

@@ -148,6 +148,7 @@ def _clip(
         "clip_policy": facts.clip_policy,
         **asdict(look),
         "embedding": clip.embedding,
+        **({} if clip.steps is None else asdict(clip.steps)),
         **({} if unit.facts is None else asdict(unit.facts)),
     }
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
+from framegate.pipelines.decode.kept_frames import KeptFrames, clips_overlap
 from framegate.pipelines.decode.part import clips_of_part, is_shared
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import Reader, Source, VideoHeader
@@ -31,8 +32,11 @@ class ClipReader:
     video_clips         how many clips the whole video will have, as far as is known; None before it was opened
     """
 
-    def __init__(self, planned: PlannedVideo, policy: Policy, board: CutsBoard | None = None) -> None:
-        """`board` says what other workers found of a video with scenes; without it all is scanned here."""
+    def __init__(
+        self, planned: PlannedVideo, policy: Policy, board: CutsBoard | None = None, *, keeps_frames: bool = True
+    ) -> None:
+        """`board` says what other workers found of a video with scenes; without it all is scanned here. Without
+        `keeps_frames`, each overlapping clip is decoded alone, for comparison: its frames are the same."""
         self.next_index = 0
         self.is_to_be_reopened = False
         self.video_clips: float | None = None
@@ -44,6 +48,7 @@ class ClipReader:
         self._is_whole = planned.num_parts == 1
         self._planned = planned
         self._policy = policy
+        self._keeps_frames = keeps_frames and clips_overlap(policy.clips)
 
     def read(self, reader: Reader, source: Source, decoder: str = "") -> Iterator[DecodedClip]:
         """The clips from `next_index` on, as `reader` decodes `source`. Clips without open questions are not read.
@@ -55,6 +60,8 @@ class ClipReader:
         clips as one worker would, and raise once that it breaks off; but parts behind a place that cannot be decoded go
         on. A video that is known to break off at a clip (`planned.breaks_off`) ends there without a word.
         """
+        if self._keeps_frames:
+            reader = KeptFrames(reader)
         if not self._policy.clips.scenes:
             self.video_clips = self._count_clips(reader.header)
         if not self._is_whole and self._clips is None:

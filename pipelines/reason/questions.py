@@ -14,7 +14,7 @@ import numpy as np
 from framegate.pipelines.reason.engines.failures import describe_failure, is_fatal
 from framegate.pipelines.reason.engines.protocol import Engine
 from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, FinishedAsk, Strategy, describe_missing
-from framegate.schemas.clip import FrameBatch
+from framegate.schemas.clip import ClipSteps, FrameBatch
 from framegate.schemas.deepening import GivenAnswer
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
@@ -40,13 +40,14 @@ class ClipRequest:
 class Finished:
     """One question of one request came to its end: an answer, or the reason code and message of its failure.
 
-    `clip_embedding` is as in FinishedAsk.
+    `clip_embedding` and `clip_steps` are as in FinishedAsk.
     """
 
     request_id: str
     question: Question
     answer: Answer | None
     clip_embedding: np.ndarray | None = None
+    clip_steps: ClipSteps | None = None
     failure_reason: str | None = None
     failure_message: str | None = None
 
@@ -167,6 +168,7 @@ class QuestionRunner:
                 clip_embedding=next(
                     (ask.clip_embedding for ask in one.finished if ask.clip_embedding is not None), None
                 ),
+                clip_steps=next((ask.clip_steps for ask in one.finished if ask.clip_steps is not None), None),
                 failure_reason=reason,
                 failure_message=message,
             )

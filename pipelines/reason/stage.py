@@ -123,4 +123,5 @@ def _answered_clip(clip: DecodedClip, question_hashes: Sequence[str], found: dic
         )
         failures.append((question_hash, failure))
     embedding = next((one.clip_embedding for one in found.values() if one.clip_embedding is not None), None)
-    return clip.answered(answers, failures, embedding)
+    steps = next((one.clip_steps for one in found.values() if one.clip_steps is not None), None)
+    return clip.answered(answers, failures, embedding, steps)

@@ -71,6 +71,9 @@ class FramesConfig(Part):
     max_video_tokens: int = Field(default=4096, ge=1, le=1_000_000, description="a clip's budget of video tokens")
     min_frame_pixels: int = Field(default=128 * QWEN_PATCH_PIXELS, ge=1, description="smaller frames are scaled up")
     max_frame_pixels: int = Field(default=768 * QWEN_PATCH_PIXELS, ge=1, description="larger frames are scaled down")
+    same_within: int = Field(
+        default=0, ge=0, le=255, description="grey levels by which a temporal step may differ and count as a repetition"
+    )
     decoder: DecoderName | Annotated[tuple[DecoderName, ...], Field(min_length=1)] = Field(
         default="pyav", description="the package that decodes, or several: where one fails, the next is tried"
     )
@@ -94,7 +97,9 @@ class FramesConfig(Part):
 
     def document(self) -> dict[str, Any]:
         """The keys that can change an answer, for `answer_document`."""
-        values = self.model_dump(exclude={"decoder", "fps"} if self.policy == "uniform" else {"decoder"})
+        left_out = {"decoder", *(("fps",) if self.policy == "uniform" else ())}
+        left_out |= set() if self.same_within else {"same_within"}
+        values = self.model_dump(exclude=left_out)
         return {**values, "decoder": ",".join(self.decoders)}
 
 

@@ -50,6 +50,15 @@ class RunConfig(Part):
     cost: CostConfig = CostConfig()
 
     @model_validator(mode="after")
+    def _engine_compares_steps(self) -> RunConfig:
+        if self.frames.same_within and self.model.engine == "vllm":
+            raise ValueError(
+                f"frames.same_within is {self.frames.same_within}, and vLLM compares no steps: leave it out, or say "
+                "engine: transformers"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _decord_is_confined(self) -> RunConfig:
         if "decord" in self.frames.decoders and not self.decode.sandbox:
             raise ValueError("decord can hang where only SIGKILL ends it: leave decode.sandbox on, or use pyav")

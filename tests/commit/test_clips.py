@@ -38,7 +38,7 @@ from framegate.pipelines.erase.preview import count_by_video
 from framegate.pipelines.erase.search import find_matches
 from framegate.pipelines.erase.targets import Targets
 from framegate.pipelines.store.append import measure
-from framegate.schemas.clip import ClipLook, VideoFacts
+from framegate.schemas.clip import ClipLook, ClipSteps, VideoFacts
 from framegate.schemas.tables import CLIPS, FAILURES, RESULTS
 from framegate.schemas.unit import AnsweredUnit
 from tests.run_records import put_run
@@ -66,6 +66,7 @@ def looked_at(unit: AnsweredUnit) -> AnsweredUnit:
             clip,
             look=ClipLook(thumbnail=picture(name, clip.clip.index), motion=0.25, darkness=0.5),
             embedding=embedding(name, clip.clip.index),
+            steps=ClipSteps(num_steps=15, num_steps_reused=4),
         )
         for clip in unit.clips
     ]
@@ -146,6 +147,8 @@ def test_a_sealed_clip_has_the_columns_of_the_table(
         "motion": 0.25,
         "darkness": 0.5,
         "embedding": embedding("v.mp4", 1).tolist(),
+        "num_steps": 15,
+        "num_steps_reused": 4,
         "run_id": "run-1",
         "written_at": NOON,
         "input_camera": "north",

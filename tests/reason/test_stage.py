@@ -13,7 +13,7 @@ from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.reason.stage import ReasonStage
 from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.reason.strategies.gated import Gated
-from framegate.schemas.clip import Clip, Video
+from framegate.schemas.clip import Clip, ClipSteps, Video
 from framegate.schemas.config import PromptConfig, RunConfig
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Question
@@ -80,8 +80,10 @@ def test_a_clip_has_the_embedding_that_any_of_its_asks_brought(make_unit, bench,
     first, second = (clip.embedding for clip in unit.clips)
     assert first.shape == second.shape
     assert not (first == second).all()
+    assert [clip.steps for clip in unit.clips] == [ClipSteps(num_steps=2, num_steps_reused=0)] * 2
     [unit] = run(ReasonStage(engine_factory=ScriptedEngine, strategy=GATED, questions=QUESTIONS), make_unit("a", 1))
     assert [clip.embedding for clip in unit.clips] == [None]
+    assert [clip.steps for clip in unit.clips] == [None]
 
 
 def test_spans_are_seconds_of_the_video(make_unit):

@@ -67,6 +67,7 @@ def make_id(config: RunConfig, **identity: Any) -> str:
         {"frames__max_video_tokens": 1024},
         {"frames__min_frame_pixels": 1},
         {"frames__max_frame_pixels": 200_000},
+        {"frames__same_within": 2},
         {"frames__decoder": "decord"},
         {"frames__decoder": ("decord", "pyav")},
         {"frames__decoder": ("pyav", "decord")},
@@ -89,6 +90,7 @@ def test_wording_weights_and_decoders_change_the_id(part: str) -> None:
     "change",
     [
         {"gate__threshold": 0.5},
+        {"frames__same_within": 0},
         {"model__name": "org/other"},  # what it holds is told by its fingerprint
         {"model__revision": "v2"},
         {"adopt": "abcdef0123456789"},
@@ -290,3 +292,9 @@ def test_without_a_price_there_is_no_cost() -> None:
 def test_a_wrong_price_is_refused(cost: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         make_config(cost=cost)
+
+
+def test_steps_that_are_nearly_the_same_are_our_own_engines_alone() -> None:
+    assert make_config(frames__same_within=2).frames.same_within == 2
+    with pytest.raises(ValidationError, match="vLLM compares no steps: leave it out, or say engine: transformers"):
+        make_config(frames__same_within=2, model__engine="vllm")

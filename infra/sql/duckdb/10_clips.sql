@@ -13,6 +13,8 @@ SELECT
   "motion",
   "darkness",
   "embedding",
+  "num_steps",
+  "num_steps_reused",
   "config_id",
   "run_id",
   "written_at",

@@ -16,6 +16,8 @@ class EngineTimes:
     num_steps         such steps; `num_step_rows` sums their rows, `num_step_keys` the tokens whose keys they read at
                       least, a clip's prefix once, `num_step_row_keys` the same with a prefix once for each of its rows
     num_prefill_tokens, num_patches   what went through the language model in prefills, and through the vision tower
+    num_video_steps   temporal steps of clips that were prefilled, and `num_reused_video_steps` those of them that took
+                      the features of an equal step and did not go through the vision tower
     """
 
     vision_seconds: float = 0.0
@@ -28,3 +30,5 @@ class EngineTimes:
     num_step_row_keys: int = 0
     num_prefill_tokens: int = 0
     num_patches: int = 0
+    num_video_steps: int = 0
+    num_reused_video_steps: int = 0

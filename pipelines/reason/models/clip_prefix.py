@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 from typing import NamedTuple
 
@@ -20,7 +21,14 @@ from framegate.pipelines.reason.models.positions import (
     seconds_per_step,
     step_times,
 )
-from framegate.pipelines.reason.models.preprocess import VideoPatches, cut_video, fit_video, grid_of
+from framegate.pipelines.reason.models.preprocess import (
+    ScaledVideo,
+    VideoPatches,
+    cut_steps,
+    fit_video,
+    grid_of,
+    scale_video,
+)
 from framegate.pipelines.reason.models.vision_grid import VisionGrid
 from framegate.schemas.clip import FrameBatch
 from framegate.schemas.config import FramesConfig
@@ -50,13 +58,22 @@ class PrefixLength(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ClipPrefix:
-    """Tokens (P), their positions on three axes (3, P), the position of what follows, and the video's patches."""
+    """Tokens (P), their positions on three axes (3, P), the position of what follows, and the scaled video."""
 
     token_ids: list[int]
     positions_3P: torch.Tensor
     next_position: int
     num_video_tokens: int
-    patches: VideoPatches
+    video: ScaledVideo
+    prompt_format: PromptFormat
+    device: torch.device
+
+    @cached_property
+    def patches(self) -> VideoPatches:
+        """All of the video's patches, on the device."""
+        family, grid = self.prompt_format.family, self.prompt_format.grid
+        pixels_ND = cut_steps(self.video.steps_SFHWC, family=family, grid=grid, device=self.device)
+        return VideoPatches(pixels_ND=pixels_ND, grid_thw=self.video.grid_thw)
 
 
 def select_frames(frames: FrameBatch, indices: Sequence[int] | None) -> FrameBatch:
@@ -97,15 +114,17 @@ def build_prefix(
 ) -> ClipPrefix:
     """Lay out one clip. Times that the model is shown are seconds of the clip. Raises ValueError, EngineError."""
     grid, video_token_id = prompt_format.grid, prompt_format.video_token_id
-    patches = cut_video(frames.frames_THWC, family=prompt_format.family, grid=grid, limits=limits, device=device)
-    token_ids, videos = _lay_out(frames, patches.grid_thw, clip_start_seconds, system_prompt, prompt_format)
+    video = scale_video(frames.frames_THWC, grid=grid, limits=limits, device=device)
+    token_ids, videos = _lay_out(frames, video.grid_thw, clip_start_seconds, system_prompt, prompt_format)
     positions_3P, end = lay_out_positions(list(_split_runs(token_ids, video_token_id, videos)))
     return ClipPrefix(
         token_ids=_repeat_video_tokens(token_ids, video_token_id, videos[0].num_tokens),
         positions_3P=positions_3P,
         next_position=end,
-        num_video_tokens=sum(video.num_tokens for video in videos),
-        patches=patches,
+        num_video_tokens=sum(run.num_tokens for run in videos),
+        video=video,
+        prompt_format=prompt_format,
+        device=device,
     )
 
 

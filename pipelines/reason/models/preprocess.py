@@ -19,6 +19,15 @@ from framegate.schemas.pixels import FittedFrames, fit_frames
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScaledVideo:
+    """`steps_SFHWC`: uint8 RGB on the host, a clip's frames in the size that the model takes, F in each temporal step.
+    `grid_thw`: patches in time, height and width, before merging."""
+
+    steps_SFHWC: np.ndarray
+    grid_thw: tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class VideoPatches:
     """`pixels_ND`: one row per patch, float32. `grid_thw`: patches in time, height and width, before merging."""
 
@@ -49,25 +58,41 @@ def grid_of(fitted: FittedFrames, grid: VisionGrid) -> tuple[int, int, int]:
     return num_steps, fitted.height // grid.patch, fitted.width // grid.patch
 
 
-def cut_video(
-    frames_THWC: np.ndarray, *, family: Family, grid: VisionGrid, limits: FramesConfig, device: torch.device
-) -> VideoPatches:
-    """Resize to the job's limits, pad to whole temporal steps with the last frame, normalise, cut.
+def scale_video(
+    frames_THWC: np.ndarray, *, grid: VisionGrid, limits: FramesConfig, device: torch.device
+) -> ScaledVideo:
+    """Resize to the job's limits, on `device`, and pad to whole temporal steps with the last frame.
 
     Frames that the decoder fitted to the same limits are not resized again. Raises ValueError as `fit_video` does.
     """
     num_frames, height, width, _ = frames_THWC.shape
     fitted = fit_video(num_frames, height, width, grid=grid, limits=limits)
-    frames_TCHW = torch.from_numpy(frames_THWC).to(device).permute(0, 3, 1, 2)
-    pixels_TCHW = _normalise(_resize(frames_TCHW, (fitted.height, fitted.width)), family)
+    if (height, width) != (fitted.height, fitted.width):
+        frames_TCHW = torch.from_numpy(frames_THWC).to(device).permute(0, 3, 1, 2)
+        resized_TCHW = _resize(frames_TCHW, (fitted.height, fitted.width))
+        frames_THWC = resized_TCHW.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
     if missing := -num_frames % grid.temporal_patch:
-        pixels_TCHW = torch.cat([pixels_TCHW, pixels_TCHW[-1:].expand(missing, -1, -1, -1)])
-    return VideoPatches(pixels_ND=_patchify(pixels_TCHW, grid), grid_thw=grid_of(fitted, grid))
+        frames_THWC = np.concatenate([frames_THWC, np.repeat(frames_THWC[-1:], missing, axis=0)])
+    steps_SFHWC = frames_THWC.reshape(-1, grid.temporal_patch, *frames_THWC.shape[1:])
+    return ScaledVideo(steps_SFHWC=steps_SFHWC, grid_thw=grid_of(fitted, grid))
+
+
+def cut_steps(steps_SFHWC: np.ndarray, *, family: Family, grid: VisionGrid, device: torch.device) -> torch.Tensor:
+    """Normalise scaled steps and cut them: one row per patch, float32."""
+    frames_TCHW = torch.from_numpy(steps_SFHWC).flatten(0, 1).to(device).permute(0, 3, 1, 2)
+    return _patchify(_normalise(frames_TCHW, family), grid)
+
+
+def cut_video(
+    frames_THWC: np.ndarray, *, family: Family, grid: VisionGrid, limits: FramesConfig, device: torch.device
+) -> VideoPatches:
+    """`scale_video`, and `cut_steps` of all of it."""
+    video = scale_video(frames_THWC, grid=grid, limits=limits, device=device)
+    pixels_ND = cut_steps(video.steps_SFHWC, family=family, grid=grid, device=device)
+    return VideoPatches(pixels_ND=pixels_ND, grid_thw=video.grid_thw)
 
 
 def _resize(frames_TCHW: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    if tuple(frames_TCHW.shape[-2:]) == size:
-        return frames_TCHW
     if frames_TCHW.device.type == "cpu":  # resizes bytes as bytes, like the processors do there
         return F.interpolate(frames_TCHW.contiguous(), size, mode="bicubic", antialias=True)
     pixels = F.interpolate(frames_TCHW.float(), size, mode="bicubic", antialias=True)

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 
 from framegate.pipelines.reason.asking.prompt import PromptText
-from framegate.schemas.clip import FrameBatch
+from framegate.schemas.clip import ClipSteps, FrameBatch
 from framegate.schemas.deepening import GivenAnswer
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
@@ -174,6 +174,7 @@ class FinishedAsk:
     the sum over all asks is the whole. Of these, `prompt_seconds` went by before the first token was there, and
     `thinking_seconds` on tokens that followed when its course said `is_thinking`.
     `clip_embedding`, where the engine gives one and the ask saw all frames of the clip: float32 (E,) of length 1.
+    `clip_steps` likewise: what the vision tower ran of the clip.
     """
 
     ask: Ask
@@ -184,6 +185,7 @@ class FinishedAsk:
     prompt_seconds: float = 0.0
     thinking_seconds: float = 0.0
     clip_embedding: np.ndarray | None = None
+    clip_steps: ClipSteps | None = None
     failure_reason: str | None = None
     failure_message: str | None = None
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import torch
 import transformers
 from transformers import AutoModelForImageTextToText, AutoTokenizer
@@ -21,6 +21,7 @@ from framegate.pipelines.reason.engines.own.device import keep_freed_memory
 from framegate.pipelines.reason.engines.own.kv_cache import KeyValueShape
 from framegate.pipelines.reason.engines.own.packed import pack_linears, quick_dtype
 from framegate.pipelines.reason.engines.own.prefill import TextPass
+from framegate.pipelines.reason.engines.own.seen_steps import SeenSteps, VideoFeatures
 from framegate.pipelines.reason.engines.own.text_model import Deepstack, TextModel
 from framegate.pipelines.reason.engines.own.vision_attention import replace_attention
 from framegate.pipelines.reason.models.clean_folder import make_clean_folder
@@ -32,7 +33,7 @@ from framegate.pipelines.reason.models.clip_prefix import (
     measure_prefix,
 )
 from framegate.pipelines.reason.models.families import find_family
-from framegate.pipelines.reason.models.preprocess import VideoPatches
+from framegate.pipelines.reason.models.preprocess import ScaledVideo, cut_steps
 from framegate.pipelines.reason.models.text_encoder import TextEncoder
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
 from framegate.pipelines.reason.models.vocabulary import token_pieces
@@ -41,15 +42,9 @@ from framegate.schemas.config import FramesConfig
 from framegate.schemas.errors import EngineError
 
 _log = logging.getLogger(__name__)
+_FIXED_PASS_PATCHES = 512  # of a pass of the vision tower where all have one size
+_MOST_PASS_PATCHES = 32_768  # elsewhere
 _TURN_ENDINGS = ("<|im_end|>", "<|endoftext|>")
-
-
-@dataclass(frozen=True, kw_only=True)
-class VideoFeatures:
-    """The output of the vision tower for one clip: a vector for each video token, and those that deeper layers add."""
-
-    features_VD: torch.Tensor
-    deepstack_LVD: tuple[torch.Tensor, ...]
 
 
 class Checkpoint:
@@ -133,7 +128,7 @@ class Checkpoint:
     def lay_out(
         self, frames: FrameBatch, clip_start_seconds: float, *, system_prompt: str, limits: FramesConfig
     ) -> ClipPrefix:
-        """A clip's prefix, with its patches on the device. Raises ValueError, EngineError."""
+        """A clip's prefix, its video scaled. Raises ValueError, EngineError."""
         return build_prefix(
             frames,
             clip_start_seconds,
@@ -144,16 +139,33 @@ class Checkpoint:
         )
 
     @torch.inference_mode()
-    def see(self, videos: Sequence[VideoPatches]) -> list[VideoFeatures]:
-        """Run the vision tower over some clips at once: its output for each."""
-        grids = torch.tensor([video.grid_thw for video in videos], device=self.device)
-        pixels_ND = torch.cat([video.pixels_ND for video in videos]) if len(videos) > 1 else videos[0].pixels_ND
-        seen = self._model.model.get_video_features(pixels_ND, grids, return_dict=True)
-        deepstack = getattr(seen, "deepstack_features", None) or ()
-        return [
-            VideoFeatures(features_VD=features, deepstack_LVD=tuple(level[index] for level in deepstack))
-            for index, features in enumerate(seen.pooler_output)
-        ]
+    def see(self, videos: Sequence[ScaledVideo], seen: SeenSteps | None = None) -> list[VideoFeatures]:
+        """Run the vision tower over what is new of some clips: its output for each. Without `seen` all is new."""
+        return (seen or SeenSteps()).see(videos, self._run_tower)
+
+    def _run_tower(self, steps_SFHWC: np.ndarray) -> tuple[torch.Tensor, ...]:
+        """As `seen_steps.RunTower`.
+
+        A matrix product of another size may add up in another order, and then a step would differ in its last bits by
+        what it is run with. On the CPU and in float32 all passes have one size: a step has the same features in each.
+        """
+        grid = self.prompt_format.grid
+        num_steps, _, height, width, _ = steps_SFHWC.shape
+        rows, columns = height // grid.patch, width // grid.patch
+        is_fixed = self.device.type == "cpu" or self.kv_shape.dtype == torch.float32
+        each = max(1, (_FIXED_PASS_PATCHES if is_fixed else _MOST_PASS_PATCHES) // (rows * columns))
+        passes: list[list[torch.Tensor]] = []
+        for start in range(0, num_steps, each):
+            part = steps_SFHWC[start : start + each]
+            missing = each - len(part) if is_fixed else 0
+            if missing:
+                part = np.concatenate([part, np.repeat(part[-1:], missing, axis=0)])
+            pixels_ND = cut_steps(part, family=self.prompt_format.family, grid=grid, device=self.device)
+            grid_13 = torch.tensor([[len(part), rows, columns]], device=self.device)
+            seen = self._model.model.get_video_features(pixels_ND, grid_13, return_dict=True)
+            levels = [seen.pooler_output, *(getattr(seen, "deepstack_features", None) or ())]
+            passes.append([level[0].unflatten(0, (len(part), -1))[: len(part) - missing] for level in levels])
+        return tuple(torch.cat(level) for level in zip(*passes, strict=True))
 
     @torch.inference_mode()
     def prefill_prefixes(

@@ -21,6 +21,7 @@ from framegate.pipelines.reason.engines.own.request import Clip, Request, cut_ba
 from framegate.pipelines.reason.engines.own.runner import Runner
 from framegate.pipelines.reason.engines.own.sampler import NextToken
 from framegate.pipelines.reason.engines.own.scheduler import Scheduler
+from framegate.pipelines.reason.engines.own.seen_steps import SeenSteps
 from framegate.pipelines.reason.engines.times import EngineTimes
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix, select_frames
 from framegate.pipelines.reason.strategies.protocol import Ask, Capability, FinishedAsk, Token
@@ -53,10 +54,13 @@ class TransformersEngine:
         num_slots: int | None = None,
         memory_bytes: int | None = None,
         capture: Capture | None = None,
+        reuses_steps: bool = True,
     ) -> None:
-        """`capture` makes graphs of token steps; without it CUDA uses its own, and other devices none."""
+        """`capture` makes graphs of token steps; without it CUDA uses its own, and other devices none. Without
+        `reuses_steps` the vision tower runs each temporal step of each clip, for comparison: rows are the same."""
         device = checkpoint.device.type
-        self.runner = Runner(checkpoint, memory_bytes=memory_bytes, capture=capture)
+        seen = SeenSteps(same_within=frames.same_within, reuses=reuses_steps)
+        self.runner = Runner(checkpoint, seen=seen, memory_bytes=memory_bytes, capture=capture)
         self.scheduler = Scheduler(self.runner, num_slots=num_slots or _NUM_SLOTS.get(device, _NUM_SLOTS["cpu"]))
         self._checkpoint = checkpoint
         self._pieces, self._end_ids = checkpoint.pieces, checkpoint.end_ids
@@ -297,6 +301,7 @@ class TransformersEngine:
                 prompt_seconds=request.prompt_seconds,
                 thinking_seconds=request.thinking_seconds,
                 clip_embedding=request.clip.embedding,
+                clip_steps=request.clip.steps,
             )
         )
 

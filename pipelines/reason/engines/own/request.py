@@ -15,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, Course, start_course
+from framegate.schemas.clip import ClipSteps
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class Clip:
 
     # Set by the runner.
     embedding: np.ndarray | None = None  # as in `FinishedAsk`, from when its prefix has been run
+    steps: ClipSteps | None = None  # likewise
 
     # Set by the cache.
     is_in_slot: bool = False

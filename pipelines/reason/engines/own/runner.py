@@ -21,9 +21,11 @@ from framegate.pipelines.reason.engines.own.kv_cache import KVCache, round_up
 from framegate.pipelines.reason.engines.own.prefill import PrefixPass, SuffixPass
 from framegate.pipelines.reason.engines.own.request import Clip, Request, cut_batches
 from framegate.pipelines.reason.engines.own.sampler import Draw, NextToken, Sampler
+from framegate.pipelines.reason.engines.own.seen_steps import SeenSteps
 from framegate.pipelines.reason.engines.own.token_step import RowGroup, StepPass
 from framegate.pipelines.reason.engines.times import EngineTimes
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix
+from framegate.schemas.clip import ClipSteps
 
 _PASS_TOKENS = 4096  # of suffixes that are prefilled together
 _ROW_STEP, _OWN_STEP = 8, 256  # rows and own tokens are rounded up to these where few different shapes are wanted
@@ -36,7 +38,12 @@ class Runner:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, *, memory_bytes: int | None = None, capture: Capture | None = None
+        self,
+        checkpoint: Checkpoint,
+        *,
+        seen: SeenSteps | None = None,
+        memory_bytes: int | None = None,
+        capture: Capture | None = None,
     ) -> None:
         """`capture` makes graphs of token steps; without it CUDA has its own, and other devices have none."""
         if capture is None and checkpoint.device.type == "cuda":
@@ -44,6 +51,7 @@ class Runner:
         self.times = EngineTimes()
         self.cache = KVCache(checkpoint.kv_shape, checkpoint.device, memory_bytes=memory_bytes)
         self._checkpoint = checkpoint
+        self._seen = seen or SeenSteps()
         self._device = checkpoint.device
         self._sampler = Sampler(self._device)
         self._graphs = StepGraphs(checkpoint.run_rows, capture) if capture else None
@@ -57,8 +65,9 @@ class Runner:
         return self.cache.fits(num_rows=num_rows, row_tokens=row_tokens, num_clips=num_clips, clip_tokens=clip_tokens)
 
     def clear(self) -> None:
-        """Forget every clip and row, and give their memory back."""
+        """Forget every clip and row, and what the vision tower has seen, and give their memory back."""
         self.cache.clear()
+        self._seen.clear()
         self._clip_groups = None
         if self._graphs is not None:
             self._graphs.clear()
@@ -71,15 +80,21 @@ class Runner:
         lengths = [len(prefix.token_ids) for prefix in prefixes]
         first = self.cache.reserve_clips(len(clips), max(lengths))
         started = time.perf_counter()
-        features = self._checkpoint.see([prefix.patches for prefix in prefixes])
+        features = self._checkpoint.see([prefix.video for prefix in prefixes], self._seen)
         seen = finished_seconds(self._device)
         self._checkpoint.prefill_prefixes(prefixes, features, PrefixPass(self.cache.clip_store, first, lengths))
         self.times.vision_seconds += seen - started
         self.times.prefill_seconds += finished_seconds(self._device) - seen
-        self.times.num_patches += sum(len(prefix.patches.pixels_ND) for prefix in prefixes)
+        for prefix, video in zip(prefixes, features, strict=True):
+            num_steps, rows, columns = prefix.video.grid_thw
+            self.times.num_video_steps += num_steps
+            self.times.num_reused_video_steps += video.num_reused
+            self.times.num_patches += (num_steps - video.num_reused) * rows * columns
         self.times.num_prefill_tokens += sum(lengths)
         for (clip, prefix), video in zip(clips.items(), features, strict=True):
-            clip.embedding = embed_clip(video.features_VD) if clip.frames is None else None
+            if clip.frames is None:
+                clip.embedding = embed_clip(video.features_VD)
+                clip.steps = ClipSteps(num_steps=prefix.video.grid_thw[0], num_steps_reused=video.num_reused)
             self.cache.add_clip(clip, next_position=prefix.next_position)
 
     def add_rows(self, requests: Sequence[Request], forced: Sequence[int | None]) -> list[NextToken]:

@@ -10,7 +10,7 @@ import torch
 from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
 from framegate.pipelines.reason.engines.own.prefill import PrefixPass
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix
-from framegate.pipelines.reason.models.preprocess import VideoPatches
+from framegate.pipelines.reason.models.preprocess import ScaledVideo
 from framegate.pipelines.reason.questions import QuestionRunner
 from framegate.schemas.clip import FrameBatch
 
@@ -24,7 +24,7 @@ class FaultyCheckpoint(Checkpoint):
     def __init__(self, folder: Path) -> None:
         super().__init__(str(folder), revision=None, dtype="float32", device="cpu")
         self.before_layout: Callable[[FrameBatch], None] = lambda frames: None
-        self.after_see: Callable[[Sequence[VideoPatches]], None] = lambda videos: None
+        self.after_see: Callable[[Sequence[ScaledVideo]], None] = lambda videos: None
         self.after_prefixes: Callable[[Sequence[ClipPrefix], PrefixPass], None] = lambda prefixes, prefix_pass: None
         self.after_rows: Callable[[int], None] = lambda num_rows: None
 
@@ -32,10 +32,10 @@ class FaultyCheckpoint(Checkpoint):
         self.before_layout(frames)
         return super().lay_out(frames, *args, **kwargs)
 
-    def see(self, videos):
-        seen = super().see(videos)
+    def see(self, videos, *args):
+        features = super().see(videos, *args)
         self.after_see(videos)
-        return seen
+        return features
 
     def prefill_prefixes(self, prefixes, features, prefix_pass):
         super().prefill_prefixes(prefixes, features, prefix_pass)

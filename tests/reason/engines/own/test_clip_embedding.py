@@ -58,7 +58,7 @@ def test_every_ask_of_a_clip_has_the_embedding_of_all_its_frames(bench, random_c
     checkpoint = bench.load(random_checkpoint)
     for one, found in ((clip, whole), (other, of_other)):
         prefix = bench.make_prefix(checkpoint, frames=one.frames, clip_start_seconds=one.start_seconds)
-        [features] = checkpoint.see([prefix.patches])
+        [features] = checkpoint.see([prefix.video])
         np.testing.assert_allclose(found, embed_clip(features.features_VD), atol=1e-3)
         assert np.linalg.norm(found) == pytest.approx(1, abs=1e-3)
 

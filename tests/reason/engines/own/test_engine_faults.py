@@ -66,7 +66,7 @@ def test_an_error_with_one_clip_stays_with_it_though_others_are_run_together_wit
 
     def stumble(clips, *_) -> None:
         together.append(len(clips))
-        if any(getattr(clip, "patches", clip).grid_thw[0] == 3 for clip in clips):
+        if any(getattr(clip, "video", clip).grid_thw[0] == 3 for clip in clips):
             raise ValueError("a broken frame")
 
     setattr(faulty, seam, stumble)
@@ -99,7 +99,7 @@ def test_numbers_that_went_wrong_in_one_clip_do_not_reach_the_next_in_its_slot(b
     expected = bench.run(bench.runner(faulty, GATE, num_slots=1), [request]).token_ids["clip-0", "sure"]
     see = faulty.see
 
-    def see_nothing_in_long_clips(videos):
+    def see_nothing_in_long_clips(videos, *args):
         return [
             replace(seen, features_VD=seen.features_VD * (float("nan") if video.grid_thw[0] == 4 else 1))
             for seen, video in zip(see(videos), videos, strict=True)

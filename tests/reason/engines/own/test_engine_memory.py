@@ -35,9 +35,9 @@ def undisturbed(bench, random_checkpoints):
     return lambda requests: bench.run(bench.runner(random_checkpoints["qwen3_vl"], GATE), requests).token_ids
 
 
-def is_large(prefix_or_patches) -> bool:
-    patches = getattr(prefix_or_patches, "patches", prefix_or_patches)
-    return patches.grid_thw == (4, 6, 6)
+def is_large(prefix_or_video) -> bool:
+    video = getattr(prefix_or_video, "video", prefix_or_video)
+    return video.grid_thw == (4, 6, 6)
 
 
 def needed_bytes(bench, checkpoint, request, question: Question, *, num_clips: int = 1, num_rows: int = 1) -> int:

@@ -197,6 +197,7 @@ _ANSWER = [
     _optional("span_end_seconds", pa.float64(), "a span answer's end in seconds of the video"),
     _column("num_prompt_tokens", pa.int32(), "tokens of the prompt, the video's included"),
     _column("num_video_tokens", pa.int32(), "tokens of the prompt that stand for frames"),
+    _optional("num_video_tokens_full", pa.int32(), "as many were there before pruning; null: the job does not prune"),
     _column("num_answer_tokens", pa.int32(), "tokens produced up to the end of the first answer"),
     _column("num_thinking_tokens", pa.int32(), "tokens produced after the first answer, forced ones included"),
     _column("finish_reason", pa.string(), "exit, answered, ended or thinking_budget"),

@@ -188,10 +188,10 @@ def _explain(error: ValidationError, origin: str) -> str:
         expected = " or ".join(problem.get("ctx", {})["expected_tags"].rsplit(", ", 1))
         key = problem.get("ctx", {})["discriminator"].strip("'")
         return f"{origin}: {where}.{key}: input should be {expected}, got {_shown(problem['input'][key])}"
-    if problem["type"] == "union_tag_not_found" and isinstance(problem["input"], Mapping):
+    if problem["type"] == "union_tag_not_found":
         key = problem.get("ctx", {})["discriminator"].strip("'")
         return f"{origin}: {where}.{key} is missing"
-    if problem["type"] in ("model_attributes_type", "model_type", "dict_type", "union_tag_not_found"):
+    if problem["type"] in ("model_attributes_type", "model_type", "dict_type"):
         return f"{origin}: {where} must be a mapping, got {_kind(problem['input'])}"
     message = problem["msg"].removeprefix("Value error, ")
     message = escape(message[:1].lower() + message[1:_MESSAGE_CHARACTERS])

@@ -19,7 +19,7 @@ from framegate.schemas.config.night import NightConfig
 from framegate.schemas.config.output import OutputConfig
 from framegate.schemas.config.part import Part
 from framegate.schemas.config.prompt import PromptConfig
-from framegate.schemas.config.pruning import PruneByChange, PruneByRate
+from framegate.schemas.config.pruning import PruneByRate
 from framegate.schemas.config.ray import RayConfig
 from framegate.schemas.config.report import ReportConfig
 from framegate.schemas.config.seal import SealConfig
@@ -77,10 +77,13 @@ class RunConfig(Part):
 
     @model_validator(mode="after")
     def _engine_prunes(self) -> RunConfig:
-        if isinstance(self.frames.prune, PruneByChange) and self.model.engine == "vllm":
+        # vLLM (0.32) puts the tokens that stay at their places when it sees a clip, but not for the next questions,
+        # which take the clip's prefix from its cache: their text then stands nearer to the video. Of Qwen2.5-VL it also
+        # cuts the seconds between steps to whole ones, and lets the text go on inside the video's positions.
+        if self.frames.prune is not None and self.model.engine == "vllm":
             raise ValueError(
-                "frames.prune.method is change, and vLLM prunes by a rate alone: say method: evs, or engine: "
-                "transformers"
+                f"frames.prune is set (method: {self.frames.prune.method}), and vLLM does not give all questions of a"
+                " pruned clip their positions: leave it out, or say engine: transformers"
             )
         return self
 

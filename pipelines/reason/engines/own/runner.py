@@ -109,7 +109,7 @@ class Runner:
         """Prefixes and features without the tokens that the job leaves out."""
         if self._prune is None:
             return prefixes, features
-        pruned = [_prune_clip(prefix, video, self._prune) for prefix, video in zip(prefixes, features, strict=True)]
+        pruned = [prune_clip(prefix, video, self._prune) for prefix, video in zip(prefixes, features, strict=True)]
         return [prefix for prefix, _ in pruned], [video for _, video in pruned]
 
     def add_rows(self, requests: Sequence[Request], forced: Sequence[int | None]) -> list[NextToken]:
@@ -242,7 +242,8 @@ class Runner:
         return self._not_plain[1]
 
 
-def _prune_clip(prefix: ClipPrefix, video: VideoFeatures, prune: PruneConfig) -> tuple[ClipPrefix, VideoFeatures]:
+def prune_clip(prefix: ClipPrefix, video: VideoFeatures, prune: PruneConfig) -> tuple[ClipPrefix, VideoFeatures]:
+    """A clip's prefix and features without the tokens that are left out."""
     is_kept_V = find_kept((video.features_VD, *video.deepstack_LVD), prefix.video.grid_thw[0], prune)
     kept = replace(
         video,

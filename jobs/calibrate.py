@@ -15,7 +15,10 @@ from framegate.schemas.certificate import VIDEO, Certificate, Scope
 from framegate.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from framegate.pipelines.certify.calibrate import ComparedMeasure, Findings
+    from framegate.pipelines.certify.copies import CopyFindings
 
 EXIT_NO_THRESHOLD = 1
 _COLUMNS = ("question", "threshold", "exits", "changed", "audited", "rows", "bound", "missing")
@@ -149,6 +152,8 @@ def print_findings(findings: Findings) -> None:
             [_row(group.value, group.certificate, "group") for group in findings.groups],
             title=f"By group; {_together(certificates)}",
         )
+    if findings.copies is not None:
+        _print_copies(console, findings.copies)
     say(
         f"confidence: expected calibration error {findings.calibration_error:.3f}; it tells a row that thinking changes"
         f" from one that it does not in {findings.auroc:.1%} of pairs"
@@ -172,6 +177,30 @@ def _measure_row(each: ComparedMeasure) -> dict[str, object]:
         "changed": f"{each.different_share:.2%}",
         "auroc": each.auroc,
     }
+
+
+def _print_copies(console: Console, copies: CopyFindings) -> None:
+    whole, what = copies.whole, "clips" if copies.unit == "clip" else "rows"
+    held = "this holds" if copies.is_within else "this is not shown"
+    say(
+        f"taken over: {whole.population:,} {what} have answers of a clip that showed the same; {whole.num_audited:,} of"
+        f" them were asked all the same, and {whole.num_different:,} answered otherwise. With probability"
+        f" {1 - copies.delta:.2%} at most {whole.bound:.2%} of what was taken over differs (asked for:"
+        f" {copies.epsilon:.2%}; {held})"
+    )
+    if copies.num_uncovered:
+        say(f"not covered: {copies.num_uncovered:,} rows that took over answers before rows were audited")
+    rows = [
+        {
+            "question": each.question_id,
+            "taken over": each.population,
+            "audited": each.num_audited,
+            "different": each.num_different,
+            "bound": each.bound,
+        }
+        for each in copies.questions
+    ]
+    print_table(console, tuple(rows[0]), rows, title="Taken over, by question") if rows else None
 
 
 _PROMISES = {

@@ -46,7 +46,7 @@ from framegate.pipelines.plan.deepening import Deepening, plan_deepening
 from framegate.pipelines.plan.rejudged import rejudge
 from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
-from framegate.pipelines.reason.strategies.build import make_strategy
+from framegate.pipelines.reason.strategies.build import make_deepened, make_strategy
 from framegate.pipelines.reason.strategies.deepened import Deepened
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.source.index_cache import ShardIndexCache
@@ -110,9 +110,7 @@ def gate_of(job: Job) -> Gated:
     """The job's strategy. Raises ConfigError where it lets no answer go by its confidence."""
     strategy = make_strategy(job.config.gate)
     if not isinstance(strategy, Gated):
-        raise ConfigError(
-            f"gate.strategy is {strategy.name}, which has no gate: only rows of a gated job can be deepened"
-        )
+        raise ConfigError(f"gate.strategy is {strategy.name}: only rows of a gated job can be deepened")
     return strategy
 
 
@@ -155,7 +153,7 @@ def deepen(
             begun,
             phases,
             choice,
-            strategy_of(gate, thresholds),
+            make_deepened(gate, thresholds),
             lambda: select(choice.config_id, thresholds),
             lambda: _rejudge(choice.config_id, thresholds, audited),
             engine_factory,
@@ -241,18 +239,6 @@ def _deepen(
     summary = report(begun, planned, count, tally, phases, is_sealed=is_sealed)
     reach("driver.recorded")
     return summary
-
-
-def strategy_of(gate: Gated, thresholds: Thresholds | None) -> Deepened:
-    """What is asked, with the budgets of the job's gate."""
-    return Deepened(
-        threshold=None if thresholds is None else thresholds.default,
-        by_question=() if thresholds is None else tuple(thresholds.of_question.items()),
-        max_answer_tokens=gate.max_answer_tokens,
-        max_thinking_tokens=gate.max_thinking_tokens,
-        wording=gate.wording,
-        inner=gate.inner,
-    )
 
 
 def _rejudge(config_id: str, thresholds: Thresholds | None, audited: SelectAudited | None) -> list[pa.Table]:

@@ -68,6 +68,7 @@ from framegate.pipelines.reason.asking.wording import read_wording
 from framegate.pipelines.reason.engines.build import make_engine_factory
 from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.stage import ReasonStage
+from framegate.pipelines.reason.still import still_clips
 from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.reason.strategies.protocol import Strategy
@@ -282,7 +283,6 @@ def work(
         ordered = order_work(
             videos, num_workers=config.ray.decode_workers, is_shared=is_shared, keeps_order=keeps_order
         )
-        board = LocalCutsBoard if config.clips.scenes and has_parts(ordered) else None
         receipts = run_on_ray(
             config.ray,
             ordered,
@@ -290,7 +290,7 @@ def work(
             answer,
             begun.stopping,
             hear_start=partial(_hear_start, begun),
-            make_board=board,
+            make_board=LocalCutsBoard if config.clips.scenes and has_parts(ordered) else None,
             budget=budget,
             verbose=verbose,
         )
@@ -329,7 +329,11 @@ def make_workers(
         clock=WallClock(config.input.starts, config.input.time_zone),
     )
     decode = partial(
-        DecodeStage, policy=make_policy(config), decode=config.decode, storage_options=config.input.storage_options
+        DecodeStage,
+        policy=make_policy(config),
+        decode=config.decode,
+        storage_options=config.input.storage_options,
+        still=still_clips(config.clips.same_within, planned.questions, strategy),
     )
     reason = partial(
         ReasonStage,
@@ -340,12 +344,8 @@ def make_workers(
         limits=None if in_process else config.engine,
     )
     shared = {"attempts": attempts, "facts": facts, "max_attempts": config.failures.max_attempts}
+    make_decode = decode if in_process else partial(at_low_priority, decode)
     return (
-        partial(
-            DecodeWorker,
-            make_stage=decode if in_process else partial(at_low_priority, decode),
-            team=team,
-            **shared,
-        ),
+        partial(DecodeWorker, make_stage=make_decode, team=team, **shared),
         partial(AnswerWorker, make_stage=reason, end_process=None if in_process else end_process, **shared),
     )

@@ -13,6 +13,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from framegate.schemas.columns import column, optional
+from framegate.schemas.still import COPIED_FROM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,14 @@ ANSWER_FIRST_TOKENS: Final = optional(
     pa.list_(pa.int32()),
     "ids of the tokens of the first answer, for `framegate deepen`; null where the model thought",
 )
+ENTROPY: Final = [
+    optional(
+        "entropy_peak_token", pa.int32(), "entropy_switch: token of the thought, from 0, where average entropy peaked"
+    ),
+    optional("entropy_final", pa.float64(), "entropy_switch: that average at the last token of the thought, in nats"),
+]
+"""What is known of the entropy of a thought, where the strategy watched it."""
+
 DEEPENED: Final = [
     optional("deepened_at", pa.timestamp("us", tz="UTC"), "when it was thought about after the fact; null: it was not"),
     optional("deepened_run_id", pa.string(), "the run that did so"),
@@ -74,7 +83,8 @@ DEEPENED: Final = [
 REPLACED: Final = (
     "answer", "answer_letter", "answer_number", "answer_bool", "answer_second", "answer_second_value",
     "confidence_second", "thinking", "gate_reason", "thinking_text", "span_start_seconds", "span_end_seconds",
-    "num_thinking_tokens", "finish_reason", "status", ANSWER_FIRST_TOKENS.name, *(field.name for field in DEEPENED),
+    "num_thinking_tokens", "num_chunks", "finish_reason", "status", ANSWER_FIRST_TOKENS.name,
+    *(field.name for field in (*ENTROPY, *DEEPENED)), COPIED_FROM.name,
 )  # fmt: skip
 """The columns of a row that have other values once it is deepened."""
 

@@ -51,6 +51,25 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AskRow:
+    """What a row says of one of its asks.
+
+    `label` is the strategy's own name for it. It saw `num_frames` frames, wrote `num_tokens`, and its prompt had
+    `num_prompt_tokens`, of which `num_video_tokens` stand for frames. `confidence` is that of its first answer, None
+    where there was nothing to measure, and `answer` what it came to, as `Answer.answer`. `thinking`: it thought.
+    """
+
+    label: str
+    num_frames: int
+    num_video_tokens: int
+    num_prompt_tokens: int
+    num_tokens: int
+    confidence: float | None
+    answer: str | None
+    thinking: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """One question answered on one clip, as a strategy hands it over.
 
@@ -67,12 +86,21 @@ class Answer:
     engine's busy time, so that a sum over rows is the whole; `prompt_seconds` of it went by before the first token, and
     `thinking_seconds` after the first answer. `unparsed_text` is all that the model wrote, where it
     could not be read; it is not stored, and shown where a run is stopped for it. `first_token_ids` are those of the
-    first answer, where nothing follows it: `framegate deepen` goes on from them.
+    first answer, where nothing follows it: `framegate deepen` goes on from them. `num_chunks` is in how many chunks it
+    thought, None where the strategy has none, or it did not think.
     `threshold` is what the first answer's confidence was held against, None where nothing was. `audit_rank` is there
     where the row is in the audit sample of `audit_rate`. One that thought for that reason alone (`reason = "audit"`)
     has its first answer as `answer`, as if it had exited.
     `confidence_min_probability`, `confidence_margin` and `confidence_entropy` are other measures of the first answer
     (`pipelines.reason.asking.confidence`): None where they were not asked for, or there was nothing to measure.
+    `asks` has every ask in order, of a strategy that may have several; the counts of tokens and seconds are then sums
+    over them. `agreement` is the share of their votes, or the mean of their probabilities, that the answer got.
+    `entropy_peak_token` and `entropy_final` are there where a strategy watched the entropy of the thought: the place,
+    from 0, of the token of the thought at which the entropy's moving average had its peak, and that average, in nats,
+    at its last token.
+    `copied_from` is the index of the clip whose answer this is, where the row took it over (`schemas.still`). All that
+    says how the answer came about is that row's, and nothing was spent. Where such a row is in the audit sample it was
+    asked all the same: `answer_asked` is what came of it, read like `answer`, and what it took stands in the counts.
     """
 
     question: Question
@@ -109,3 +137,10 @@ class Answer:
     confidence_min_probability: float | None = None
     confidence_margin: float | None = None
     confidence_entropy: float | None = None
+    asks: tuple[AskRow, ...] | None = None
+    agreement: float | None = None
+    entropy_peak_token: int | None = None
+    entropy_final: float | None = None
+    num_chunks: int | None = None
+    copied_from: int | None = None
+    answer_asked: str | None = None

@@ -12,10 +12,12 @@ from typing import Final
 
 import pyarrow as pa
 
+from framegate.schemas.answer_columns import ANSWER, NEWER_OF_ANSWERS
 from framegate.schemas.columns import column as _column
 from framegate.schemas.columns import meaning as meaning
 from framegate.schemas.columns import optional as _optional
-from framegate.schemas.deepening import ANSWER_FIRST_TOKENS, DEEPENED, WANTED
+from framegate.schemas.deepening import DEEPENED, WANTED
+from framegate.schemas.still import COPIED, SAME_AS
 
 INPUT_PREFIX: Final = "input_"
 """Put before each column of the user's manifest in results and failures."""
@@ -131,6 +133,7 @@ _DECODED_CLIP = pa.struct(
         _column("width", pa.int32(), "of each frame, in pixels"),
         _column("pts_seconds", pa.list_(pa.float64()), "presentation time of each frame in seconds of the video"),
         _optional("look", pa.struct(_LOOK), "what it looks like"),
+        _optional("same_as", SAME_AS, "it shows what another clip shows; null: it is asked itself"),
     ]
 )
 
@@ -154,64 +157,6 @@ DECODED: Final = pa.schema(
     ]
 )
 """decode -> reason: one row per unit, bounded in frame bytes; a failure is a row of its own, the video's last."""
-
-_MEASURED = [
-    _optional(
-        "confidence_min_probability",
-        pa.float64(),
-        "probability of the first answer's least probable token; if asked for",
-    ),
-    _optional(
-        "confidence_margin", pa.float64(), "mean lead of the first answer's tokens over the next best; if asked for"
-    ),
-    _optional("confidence_entropy", pa.float64(), "mean entropy at the first answer's tokens, in nats; if asked for"),
-]
-"""Other measures of the first answer: null where `gate.measures` did not name them, or there was nothing to measure."""
-
-_ANSWER = [
-    _column("question_id", pa.string(), "the question's id in the question bank"),
-    _column("question_hash", pa.string(), "16 hex digits for the question's text, type and options"),
-    _column("question", pa.string(), "the question's text"),
-    _column("answer_type", pa.string(), "choice, yes_no, number, text or span"),
-    _optional("question_options", pa.list_(pa.string()), "the options of a choice question, in order"),
-    _optional("question_since", pa.timestamp("us", tz="UTC"), "when a run first asked this wording of this output"),
-    _optional(
-        "answer",
-        pa.string(),
-        "final answer as a person says it: option, yes/no, number, text or [start, end]",
-    ),
-    _optional("answer_letter", pa.string(), "final answer to a choice question: A for the first option, B, ..."),
-    _optional("answer_number", pa.float64(), "final answer to a number question"),
-    _optional("answer_bool", pa.bool_(), "final answer to a yes_no question"),
-    _optional("answer_first_value", pa.string(), "the first answer, read like the final one"),
-    _optional("answer_second_value", pa.string(), "the second answer, read like the final one"),
-    _optional("answer_first", pa.string(), "what stands in the first box, before any thinking"),
-    _optional("answer_second", pa.string(), "what stands in the box after thinking"),
-    _optional("confidence_first", pa.float64(), "exp(mean log-probability) of the first answer's tokens"),
-    _optional("confidence_second", pa.float64(), "the same of the second answer's tokens"),
-    *_MEASURED,
-    _column("thinking", pa.bool_(), "whether the model thought"),
-    _column("gate_reason", pa.string(), "why it did or did not: confident, unsure, deferred, audit, no_box, ..."),
-    _optional("thinking_text", pa.string(), "what it thought"),
-    _optional("span_start_seconds", pa.float64(), "a span answer's start in seconds of the video"),
-    _optional("span_end_seconds", pa.float64(), "a span answer's end in seconds of the video"),
-    _column("num_prompt_tokens", pa.int32(), "tokens of the prompt, the video's included"),
-    _column("num_video_tokens", pa.int32(), "tokens of the prompt that stand for frames"),
-    _optional("num_video_tokens_full", pa.int32(), "as many were there before pruning; null: the job does not prune"),
-    _column("num_answer_tokens", pa.int32(), "tokens produced up to the end of the first answer"),
-    _column("num_thinking_tokens", pa.int32(), "tokens produced after the first answer, forced ones included"),
-    _column("finish_reason", pa.string(), "exit, answered, ended or thinking_budget"),
-    _column(
-        "status",
-        pa.string(),
-        "answered, unparsed (no box can be read as its type), out_of_range (a span outside), deferred (no answer yet)",
-    ),
-    _column("engine_seconds", pa.float64(), "this question's share of the engine's busy time"),
-    _optional("prompt_seconds", pa.float64(), "of these, before the first token: frames and question are read"),
-    _optional("first_answer_seconds", pa.float64(), "of these, from there to the end of the first answer"),
-    _optional("thinking_seconds", pa.float64(), "of these, after the first answer"),
-    ANSWER_FIRST_TOKENS,
-]
 
 _RUN = [
     _column("run_id", pa.string(), "the run that wrote the row"),
@@ -238,12 +183,13 @@ RESULTS: Final = pa.schema(
         *_CLIP,
         *_FRAMES,
         *_CLIP_CLOCK,
-        *_ANSWER,
+        *ANSWER,
         _optional("threshold", pa.float64(), "confidence at which the gate let go; null where none was in force"),
         _optional("audit_rank", pa.float64(), "place in the audit sample, 0 to 1; null: the row is not in it"),
         _optional("audit_rate", pa.float64(), "share of rows that were audited then; null: none"),
+        *COPIED,
         _column("model", pa.string(), "name of the model"),
-        _column("strategy", pa.string(), "direct, always_think, gated or video_cot"),
+        _column("strategy", pa.string(), "the job's `gate.strategy`"),
         _column("engine", pa.string(), "what ran the model"),
         _column("decoder", pa.string(), "package and version that decoded"),
         *_RUN,
@@ -277,8 +223,7 @@ NEWER_COLUMNS: Final = frozenset(
     {"clip_is_letterboxed", "video_version", "frame_height", "frame_width", "clip_fps", "question_options",
      "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value",
      "answer_second_value", "audit_rank", "audit_rate", "prompt_seconds", "first_answer_seconds", "thinking_seconds",
-     ANSWER_FIRST_TOKENS.name,
-     *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED, *_MEASURED))})  # fmt: skip
+     *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED, *NEWER_OF_ANSWERS, *COPIED))})  # fmt: skip
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
 
 FAILURES: Final = pa.schema(

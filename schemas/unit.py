@@ -17,8 +17,10 @@ import pyarrow as pa
 
 from framegate.schemas.clip import Clip, ClipLook, ClipSteps, FrameBatch, Refusal, Video, VideoFacts
 from framegate.schemas.deepening import GivenAnswer, Wanted, wanted_of, wanted_rows
+from framegate.schemas.packed_frames import pack_pixels, unpack_pixels
 from framegate.schemas.qa import Answer
 from framegate.schemas.signatures import hide
+from framegate.schemas.still import SameAs
 from framegate.schemas.video_row import video_of, video_row
 
 
@@ -142,9 +144,15 @@ class _ClipOfUnit:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedClip(_ClipOfUnit):
-    """One clip with its frames."""
+    """One clip with its frames. With `same_as` it shows what an earlier clip of the unit shows; where it is asked
+    nothing itself, its pixels are that clip's."""
 
     frames: FrameBatch
+    same_as: SameAs | None = None
+
+    @property
+    def has_pixels(self) -> bool:
+        return self.same_as is None or bool(self.same_as.asked)
 
     def answered(
         self,
@@ -225,6 +233,15 @@ class DecodedUnit(_Unit):
 
     clips: tuple[DecodedClip, ...] = ()
 
+    @property
+    def num_asked(self) -> int:
+        """Questions of clips that the engine is asked; answers that are taken over are not among them."""
+        return sum(len(self.question_hashes if c.same_as is None else c.same_as.asked) for c in self.clips)
+
+    @property
+    def frame_bytes(self) -> int:
+        return sum(clip.frames.frames_THWC.nbytes for clip in self.clips if clip.has_pixels)
+
     @staticmethod
     def from_table(table: pa.Table) -> Iterator[DecodedUnit]:
         """Rows in DECODED. Frames are views into the table's buffers, not copies: do not write into them."""
@@ -267,10 +284,11 @@ class DecodedUnit(_Unit):
                     "width": decoded.frames.frames_THWC.shape[2],
                     "pts_seconds": decoded.frames.pts_seconds.tolist(),
                     "look": None if decoded.look is None else asdict(decoded.look),
+                    "same_as": None if decoded.same_as is None else asdict(decoded.same_as),
                 }
                 for decoded in self.clips
             ],
-            "frames": b"".join(np.ascontiguousarray(c.frames.frames_THWC).data for c in self.clips),
+            "frames": pack_pixels(clip.frames.frames_THWC for clip in self.clips if clip.has_pixels),
             "failure": None if self.failure is None else asdict(self.failure),
             "failed_clip_index": self.failed_clip_index,
             "failed_bytes_read": self.failed_bytes_read,
@@ -313,16 +331,12 @@ def clip_row(clip: DecodedClip | AnsweredClip, *, num_frames: int) -> dict[str, 
 
 
 def _clips_of(video_id: str, rows: Iterable[Mapping[str, Any]], frames: pa.Scalar) -> Iterator[DecodedClip]:
-    pixels = np.frombuffer(frames.as_buffer() or b"", dtype=np.uint8)
-    offset = 0
-    for row in rows:
-        shape = (row["num_frames"], row["height"], row["width"], 3)
-        size = int(np.prod(shape))
+    for row, frames_THWC, same_as in unpack_pixels(rows, frames):
         start, end = row["start_seconds"], row["end_seconds"]
         yield DecodedClip(
             clip=Clip(video_id=video_id, index=row["clip_index"], start_seconds=start, end_seconds=end),
             frames=FrameBatch(
-                frames_THWC=pixels[offset : offset + size].reshape(shape),
+                frames_THWC=frames_THWC,
                 pts_seconds=np.asarray(row["pts_seconds"], dtype=np.float64),
                 duration_seconds=end - start,
             ),
@@ -332,8 +346,8 @@ def _clips_of(video_id: str, rows: Iterable[Mapping[str, Any]], frames: pa.Scala
             is_letterboxed=row["clip_is_letterboxed"],
             bytes_read=row["bytes_read"],
             look=None if row["look"] is None else ClipLook(**row["look"]),
+            same_as=same_as,
         )
-        offset += size
 
 
 def _shared_fields(item: _ClipOfUnit | _Unit, shared: type[_ClipOfUnit] | type[_Unit]) -> dict[str, Any]:

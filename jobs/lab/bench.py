@@ -20,6 +20,7 @@ from framegate.jobs.lab.bench_prune import prune
 from framegate.jobs.lab.bench_query import query
 from framegate.jobs.lab.bench_seal import seal
 from framegate.jobs.lab.bench_start import start
+from framegate.jobs.lab.bench_still import still
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure parts of the program.")
 for command in (
@@ -35,6 +36,7 @@ for command in (
     overlap,
     prune,
     start,
+    still,
     calibrate,
     certificate,
     budget,

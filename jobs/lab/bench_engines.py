@@ -33,7 +33,25 @@ HEADINGS = {
     "steps_over_floor": "step/floor",
     "peak_rss_mib": "peak MiB",
 }
+STEADY_HEADINGS = {
+    "system": "system",
+    "seconds": "seconds",
+    "share_of_bound": "of bound",
+    "ratio_to_two_request": "x two_request",
+    "num_thinking": "think",
+    "num_generated_tokens": "tokens",
+    "num_same_tokens": "same",
+    "num_steps": "steps",
+    "answer_rows": "answering",
+    "think_rows": "thinking",
+    "shares": "vis/pre/ans/thk",
+    "peak_rss_mib": "peak MiB",
+}
 GATING_HEADINGS = ("engine", "num_pairs", "gated_seconds", "always_seconds", "ratio")
+STEADY = (
+    "transformers_direct", "transformers_gated", "transformers_always", "vllm_always", "vllm_two_request", "vllm_gated",
+)  # fmt: skip
+STEADY_SLOTS, STEADY_VIDEOS, USUAL_VIDEOS = 64, 48, 8
 SCALED = ("transformers_direct", "transformers_gated", "transformers_always", "vllm_gated")
 WITHOUT_VLLM = "vLLM is not installed, its systems are left out; get it with: make setup-vllm"
 
@@ -44,7 +62,9 @@ class EngineOptions:
 
     family: Annotated[str, typer.Option(help="Shape of the model: qwen2_5_vl or qwen3_vl.")] = "qwen2_5_vl"
     parameters: Annotated[str, typer.Option(metavar="N", help="About so many: 1M, 180M, 7B.")] = "180M"
-    videos: Annotated[int, typer.Option(min=1, help="Clips, one of each video.")] = 8
+    videos: Annotated[
+        int | None, typer.Option(min=1, help="Clips, one of each video.", show_default="8; 48 with --steady")
+    ] = None
     questions: Annotated[int, typer.Option(min=1, max=256, help="Asked of each clip.")] = 4
     frames: Annotated[int, typer.Option(min=1, help="Of each clip.")] = 16
     size: Annotated[int, typer.Option(min=28, help="Pixels, height and width of a frame.")] = 224
@@ -66,6 +86,10 @@ class EngineOptions:
     gating_cost: Annotated[
         bool, typer.Option("--gating-cost", help="Where all think: gated beside always, of the same engine.")
     ] = False
+    steady: Annotated[
+        bool, typer.Option("--steady", help="More questions than slots, and as many slots for every system.")
+    ] = False
+    slots: Annotated[int, typer.Option(min=1, help="Sequences in a step at most, with --steady.")] = STEADY_SLOTS
     vllm_python: Annotated[
         Path | None,
         typer.Option(metavar="PYTHON", help="That has vLLM.", show_default=".venv-vllm/bin/python, else this one"),
@@ -84,7 +108,7 @@ class EngineOptions:
         from framegate.pipelines.lab.bench.engines.work import EngineWork
 
         return EngineWork(
-            num_videos=self.videos,
+            num_videos=self.videos or (STEADY_VIDEOS if self.steady else USUAL_VIDEOS),
             num_questions=self.questions,
             num_frames=self.frames,
             size=self.size,
@@ -113,6 +137,10 @@ def engines(options: EngineOptions) -> None:
     weights are often undecided between two tokens; in float32 all agree. step/floor is the time of a step over
     that of reading its weights and keys at the measured bandwidth, or of its operations at the measured rate.
 
+    With [bold]--steady[/bold] there are more questions than slots, as in an archive, and all systems have as many
+    slots. The bound of a gated run is what transformers_direct takes, and of what transformers_always takes beyond that
+    the share that thinks. answering and thinking are the rows of a step, on average.
+
     [bold]Examples[/bold]
 
       framegate bench engines --output engines.json
@@ -122,6 +150,8 @@ def engines(options: EngineOptions) -> None:
       framegate bench engines --scale think-rate --videos 4
 
       framegate bench engines --gating-cost
+
+      framegate bench engines --steady --repeats 3
 
       framegate bench engines --parameters 7B --device cuda --videos 64
     """
@@ -149,13 +179,14 @@ def engines(options: EngineOptions) -> None:
             device=options.device,
             interpreters=Interpreters(vllm=vllm),
             on_run=on_run,
+            num_slots=options.slots if options.steady else None,
         )
         rows = _measure(bench, options, systems)
     think_rate = None if options.gating_cost or options.scale == "think-rate" else options.think_rate
     header = bench.header(options.work, rows, think_rate=think_rate)
     write_json(options.output, "bench engines", rows, header=header)
     first = {"questions": "questions", "frames": "frames"}.get(options.scale or "", "think_rate")
-    _print(console, header, rows, first=first)
+    _print(console, header, rows, STEADY_HEADINGS if options.steady else {first: first, **HEADINGS}, first=first)
     if any(row.get("complaint") for row in rows):
         raise typer.Exit(1)
 
@@ -172,6 +203,13 @@ def _check(options: EngineOptions) -> None:
         raise ConfigError(f"--scale: '{options.scale}' is unknown; use one of: {', '.join(RANGES)}")
     if options.scale is not None and options.gating_cost:
         raise ConfigError("--scale and --gating-cost are two measurements; give one of them")
+    if options.steady and (options.scale is not None or options.gating_cost):
+        raise ConfigError("--steady is a measurement of its own; give it without --scale and --gating-cost")
+    if options.steady and (num_asked := options.work.num_asked) <= options.slots:
+        raise ConfigError(
+            f"--steady: {num_asked} questions are no more than the {options.slots} slots; give more --videos or"
+            " --questions, or fewer --slots"
+        )
 
 
 def _choose_systems(options: EngineOptions, *, has_vllm: bool) -> list[str]:
@@ -180,13 +218,17 @@ def _choose_systems(options: EngineOptions, *, has_vllm: bool) -> list[str]:
 
     pairs = tuple(GATING_PAIRS.values())
     if options.systems is None:
-        usual = SCALED if options.scale else pairs if options.gating_cost else tuple(SYSTEMS)
+        usual = SCALED if options.scale else pairs if options.gating_cost else STEADY if options.steady else SYSTEMS
         return [name for name in usual if has_vllm or name not in VLLM_SYSTEMS]
     names = choose_names("--systems", options.systems, SYSTEMS)
     if not has_vllm and (needy := [name for name in names if name in VLLM_SYSTEMS]):
         raise ConfigError(f"--systems: {', '.join(needy)} needs vLLM, which is not installed; get it: make setup-vllm")
     if options.gating_cost and (others := [name for name in names if name not in pairs]):
         raise ConfigError(f"--systems: with --gating-cost use some of: {', '.join(pairs)}; got {', '.join(others)}")
+    if options.steady and (others := [name for name in names if name not in STEADY]):
+        raise ConfigError(
+            f"--systems: with --steady use some of: {', '.join(STEADY)}; {', '.join(others)} has no slots"
+        )
     return names
 
 
@@ -220,15 +262,19 @@ def _progress(console: Console) -> Iterator[Callable[[str, int], None]]:
         yield lambda what, num_done: bars.update(bar, description=what, completed=num_done)
 
 
-def _print(console: Console, header: Mapping[str, Any], rows: Sequence[TableRow], *, first: str) -> None:
+def _print(
+    console: Console, header: Mapping[str, Any], rows: Sequence[TableRow], usual: Mapping[str, str], *, first: str
+) -> None:
     for line in _describe(header, {} if first in rows[0] else _thresholds(rows)):
         print_line(console, line)
     rows = [{**row, "shares": _shares(row)} for row in rows]
-    named = {name: name for name in GATING_HEADINGS} if "engine" in rows[0] else {first: first, **HEADINGS}
+    named = {name: name for name in GATING_HEADINGS} if "engine" in rows[0] else usual
     # Without two_call nothing is compared with it.
     headings = {name: named[name] for name in named if any(row.get(name) is not None for row in rows)}
     shown = [{heading: row[name] for name, heading in headings.items()} for row in rows]
     print_table(console, tuple(headings.values()), shown)
+    for line in _describe_bound(rows):
+        print_line(console, line)
     for row in rows:
         if row.get("complaint"):
             print_line(console, f"{row.get('system') or row['engine']}: {row['complaint']}", style="bold red")
@@ -248,6 +294,20 @@ def _describe(header: Mapping[str, Any], thresholds: Mapping[str, float]) -> Ite
         named = f": threshold {cell(thresholds)}" if thresholds else ""
         yield f"think rate {header['think_rate']:g}{named}"
     yield header["notes"]
+
+
+def _describe_bound(rows: Sequence[TableRow]) -> Iterator[str]:
+    """The bound of a gated run, and what it is made of, where it is known."""
+    bound = next((row["bound_seconds"] for row in rows if row.get("share_of_bound") is not None), None)
+    if bound is None or "think_rate" in rows[0]:
+        return
+    seconds = {row["system"]: row["seconds"] for row in rows}
+    gated = next(row for row in rows if row["system"] == "transformers_gated")
+    direct, always = seconds["transformers_direct"], seconds["transformers_always"]
+    yield (
+        f"bound of a gated run: {direct:.1f} + {gated['num_thinking']}/{gated['num_questions']} x"
+        f" ({always:.1f} - {direct:.1f}) = {bound:.1f} s"
+    )
 
 
 def _shares(row: TableRow) -> str | None:

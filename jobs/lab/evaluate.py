@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -16,6 +16,8 @@ from framegate.jobs.printing import make_console, print_table, write_json
 
 if TYPE_CHECKING:
     from framegate.pipelines.lab.dock.scoring import Scored
+
+BOUNDED: Final = "bounded_thinking"
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure a model on held-out data.")
 
@@ -34,6 +36,14 @@ def dock(
     ] = None,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Of the gate.")] = 0.97,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the clips.", show_default="held out")] = None,
+    chunk_tokens: Annotated[
+        int | None,
+        typer.Option(min=2, help="Also the strategy bounded_thinking, in chunks of so many tokens.", metavar="C"),
+    ] = None,
+    carry_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of a chunk's end, for the next one.", metavar="M", show_default="half of a chunk"),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Answer held-out dock clips with every strategy: how often right, how often thought about, at what cost.
@@ -47,13 +57,23 @@ def dock(
       framegate eval dock
 
       framegate eval dock --clips 100 --json table.json
+
+      framegate eval dock --chunk-tokens 48
     """
+    if carry_tokens is not None and chunk_tokens is None:
+        raise typer.BadParameter("needs --chunk-tokens", param_hint="--carry-tokens")
     from framegate.pipelines.lab.dock.evaluation import EVALUATION_SEED, STRATEGIES, dock_settings, evaluate, make_clips
     from framegate.schemas.config import RunConfig
 
     def config(strategy: str) -> RunConfig:
-        settings = dock_settings(strategy=strategy, threshold=threshold, model=model)
+        chunks = {"chunk_tokens": chunk_tokens, "carry_tokens": carry_tokens or (chunk_tokens or 0) // 2}
+        more = chunks if strategy == BOUNDED else {}
+        settings = dock_settings(strategy=strategy, threshold=threshold, model=model, more=more)
         return RunConfig.model_validate({**settings, "input": {"videos": "-"}, "questions": [], "output": {"uri": "-"}})
+
+    if chunk_tokens is not None and carry_tokens is not None and carry_tokens >= chunk_tokens:
+        raise typer.BadParameter(f"must be below --chunk-tokens {chunk_tokens}", param_hint="--carry-tokens")
+    strategies = STRATEGIES if chunk_tokens is None else (*STRATEGIES, BOUNDED)
 
     console = make_console()
     columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -66,7 +86,7 @@ def dock(
             config=config("gated"),
         )
         held_out = list(bars.track(made, total=clips, description="clips drawn, encoded, decoded"))
-        for strategy in STRATEGIES:
+        for strategy in strategies:
             bar = bars.add_task(strategy, total=sum(len(clip.asked) for clip in held_out))
             scored += evaluate(
                 held_out,

@@ -4,6 +4,8 @@ Rows may have been audited at several rates, as an archive grows. A row is in th
 lowest of them, and its own rate is above 0: these are a uniform draw of all rows that the gate decided about since rows
 are audited. Which rows those are depends on hashes and rates alone, not on any answer.
 
+Rows that took over the answer of another clip are not among them: `pipelines.certify.copies` tells of these.
+
 Where a row of the sample is deferred, its second answer is still to come. The sample then ends at the lowest rank of
 such rows: what lies below it is a uniform draw at a lower rate.
 """
@@ -23,12 +25,13 @@ from framegate.pipelines.results.kept_rows import list_columns, quote_name
 from framegate.pipelines.results.views import Views, select
 from framegate.schemas.audit_sample import AuditSample, AuditUnit, clip_key
 from framegate.schemas.errors import ConfigError
+from framegate.schemas.gate_reason import IS_GATED
 from framegate.schemas.qa import Measure
 from framegate.schemas.tables import INPUT_PREFIX
 
 _COVERED: Final = "audit_rate > 0"
 _DECIDED: Final = (
-    "strategy = 'gated' AND gate_reason IN"
+    f"{IS_GATED} AND copied_from IS NULL AND gate_reason IN"
     " ('confident', 'unsure', 'deferred', 'audit', 'asked', 'no_box', 'empty_box', 'fallback')"
 )
 _COUNTS: Final = """

@@ -22,6 +22,7 @@ from framegate.pipelines.calibrate.reliability import (
 from framegate.pipelines.certify.audit_rows import AuditRows
 from framegate.pipelines.certify.by_agreement import certify_by_agreement
 from framegate.pipelines.certify.by_label import certify_by_label
+from framegate.pipelines.certify.copies import CopyFindings
 from framegate.pipelines.certify.labelled_rows import label_rows
 from framegate.pipelines.certify.made import Group, Made
 from framegate.pipelines.certify.request import Request, choose_questions
@@ -41,6 +42,7 @@ class Findings:
     calibration_error expected calibration error of confidence as the chance that thinking agrees
     measures          confidence beside the other measures that rows have; empty where they have none
     saving            of the certified threshold; None where nothing may exit. `saving_in_force`: of the gate's own
+    copies            what taking over answers loses; None where no row did
     """
 
     calibration: Calibration
@@ -51,6 +53,7 @@ class Findings:
     saving: ThresholdSaving | None
     saving_in_force: ThresholdSaving | None
     measures: tuple[ComparedMeasure, ...] = ()
+    copies: CopyFindings | None = None
 
 
 def calibrate(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from framegate.pipelines.certify.calibrate import Findings, calibrate
+from framegate.pipelines.certify.copies import find_copies
 from framegate.pipelines.certify.request import Request, open_asked, read_asked
 from framegate.pipelines.commit.calibrations import put_calibration, read_calibrations
 from framegate.pipelines.commit.labels import read_labels
@@ -40,7 +42,7 @@ def _calibrate(config: OutputConfig, request: Request) -> Findings:
     with open_asked(config, request) as (views, config_id):
         found = read_asked(views, request)
         look = 1 + len(read_calibrations(output, config_id)) if request.every_night else None
-        return calibrate(
+        findings = calibrate(
             found,
             request,
             config_id=config_id,
@@ -48,3 +50,12 @@ def _calibrate(config: OutputConfig, request: Request) -> Findings:
             look=look,
             at=now(),
         )
+        copies = find_copies(
+            views,
+            unit=request.audit.unit,
+            epsilon=request.epsilon,
+            delta=findings.calibration.whole.delta,
+            tolerance=request.tolerance,
+            min_rate=request.min_rate,
+        )
+        return replace(findings, copies=copies)

@@ -15,7 +15,7 @@ from framegate.schemas.errors import ConfigError
 _THOUGHT: Final = """
     SELECT question_hash, avg(num_thinking_tokens)::DOUBLE AS tokens, sum(num_thinking_tokens)::DOUBLE AS num_tokens,
         sum(engine_seconds)::DOUBLE AS seconds
-    FROM answers WHERE thinking GROUP BY question_hash"""
+    FROM answers WHERE thinking AND copied_from IS NULL GROUP BY question_hash"""
 
 
 def read_worth(config: OutputConfig, audit: AuditConfig, config_id: str) -> Worth:

@@ -10,6 +10,7 @@ kept, and all is read again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -49,29 +50,11 @@ class KeptFrames:
         """See `Reader.read`."""
         if self._size != (height, width):
             self._size, self._kept = (height, width), {}
-        missing = [seconds for seconds in times_seconds if _moment(seconds) not in self._kept]
-        if len(missing) == len(times_seconds):
-            return self._read_all(times_seconds, height, width, out)
-        fresh = self._reader.read(missing, height=height, width=width) if missing else None
-        found = {} if fresh is None else _by_moment(missing, fresh)
-        if found is None:
-            return self._read_all(times_seconds, height, width, out)
-        by_moment = self._kept | found
-        shown: list[_Kept] = []
-        for seconds in times_seconds:
-            each = by_moment[_moment(seconds)]
-            if not shown or each.pts_seconds > shown[-1].pts_seconds:  # else it serves two moments
-                shown.append(each)
-        frames_THWC = np.empty((len(shown), height, width, 3), np.uint8) if out is None else out[: len(shown)]
-        for place, each in enumerate(shown):
-            frames_THWC[place] = each.frame_HWC
-        selection = Selection(
-            frames_THWC,
-            np.array([each.pts_seconds for each in shown], np.float64),
-            False,  # else `found` is None
-            is_letterboxed=fresh is not None and fresh.is_letterboxed,
-        )
-        self._keep(times_seconds, selection, is_copied=out is not None)
+        frames_THWC = np.empty((len(times_seconds), height, width, 3), np.uint8) if out is None else out
+        selection = self._read_on(times_seconds, frames_THWC)
+        if selection is None:
+            selection = self._reader.read(times_seconds, height=height, width=width, out=frames_THWC)
+        self._keep(times_seconds, selection, is_lent=out is not None)
         return selection
 
     def count_bytes(self, times_seconds: Sequence[float]) -> int | None:
@@ -88,24 +71,43 @@ class KeptFrames:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _read_all(self, times_seconds: Sequence[float], height: int, width: int, out: np.ndarray | None) -> Selection:
-        selection = self._reader.read(times_seconds, height=height, width=width, out=out)
-        self._keep(times_seconds, selection, is_copied=out is not None)
-        return selection
+    def _read_on(self, times_seconds: Sequence[float], frames_THWC: np.ndarray) -> Selection | None:
+        """What is kept, and behind it what is read now, in `frames_THWC`; None where all must be read."""
+        begin = list(takewhile(self._kept.__contains__, map(_moment, times_seconds)))
+        if not begin:
+            return None
+        missing = times_seconds[len(begin) :]
+        shown = list({each.pts_seconds: each for each in map(self._kept.__getitem__, begin)}.values())
+        pts_seconds = np.array([each.pts_seconds for each in shown], np.float64)
+        for place, each in enumerate(shown):
+            frames_THWC[place] = each.frame_HWC
+        end, is_letterboxed = len(shown), False
+        if missing:
+            height, width = self._size
+            room_THWC = frames_THWC[end : end + len(missing)]
+            fresh = self._reader.read(missing, height=height, width=width, out=room_THWC)
+            if _by_moment(missing, fresh) is None:
+                return None
+            is_repeated = int(fresh.pts_seconds[0] <= pts_seconds[-1])  # the last frame is still on display
+            more_THWC = fresh.frames_THWC[is_repeated:]
+            if is_repeated or fresh.frames_THWC.ctypes.data != room_THWC.ctypes.data:  # or the reader has its own
+                frames_THWC[end : end + len(more_THWC)] = more_THWC
+            end += len(more_THWC)
+            pts_seconds = np.concatenate([pts_seconds, fresh.pts_seconds[is_repeated:]])
+            is_letterboxed = fresh.is_letterboxed
+        return Selection(frames_THWC[:end], pts_seconds, False, is_letterboxed=is_letterboxed)
 
-    def _keep(self, times_seconds: Sequence[float], selection: Selection, *, is_copied: bool) -> None:
+    def _keep(self, times_seconds: Sequence[float], selection: Selection, *, is_lent: bool) -> None:
         """The frames of this read alone: clips come in order. Of a letterboxed one nobody tells which frame it is of.
 
         A look ahead at a single moment lets the frames of the clip before it stay.
         """
         if len(times_seconds) == 1 and len(self._kept) > 1:
             return
-        self._kept = (None if selection.is_letterboxed else _by_moment(times_seconds, selection, is_copied)) or {}
+        self._kept = (None if selection.is_letterboxed else _by_moment(times_seconds, selection, is_lent)) or {}
 
 
-def _by_moment(
-    times_seconds: Sequence[float], selection: Selection, is_copied: bool = False
-) -> dict[int, _Kept] | None:
+def _by_moment(times_seconds: Sequence[float], selection: Selection, is_lent: bool = False) -> dict[int, _Kept] | None:
     """The frame on display at each moment that has one; None where that is not certain."""
     frames_THWC, pts_seconds, has_ended = selection
     if len(pts_seconds) == len(times_seconds):  # each moment has a frame of its own
@@ -114,11 +116,13 @@ def _by_moment(
         return None
     else:
         ends = np.asarray(times_seconds, np.float64) + TICK_SECONDS
-        places = np.searchsorted(pts_seconds, ends, side="right") - 1
-        nearest = np.abs(ends[:, None] - pts_seconds).min()
-        if nearest < _UNCERTAIN_SECONDS or not np.array_equal(np.unique(places), np.arange(len(pts_seconds))):
+        behind = np.searchsorted(pts_seconds, ends, side="right")
+        places = np.maximum(behind - 1, 0)  # before the first frame starts, it is that one
+        borders = pts_seconds[np.stack([places, np.minimum(behind, len(pts_seconds) - 1)])]
+        is_certain = (np.abs(ends - borders) >= _UNCERTAIN_SECONDS).all()
+        if not is_certain or not np.array_equal(np.unique(places), np.arange(len(pts_seconds))):
             return None
-    frames = [frame.copy() for frame in frames_THWC] if is_copied else list(frames_THWC)
+    frames = [frame.copy() for frame in frames_THWC] if is_lent else list(frames_THWC)
     return {
         _moment(seconds): _Kept(float(pts_seconds[place]), frames[place])
         for seconds, place in zip(times_seconds, places.tolist(), strict=True)

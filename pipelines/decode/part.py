@@ -20,7 +20,7 @@ def group_clips(clips: ClipsConfig) -> int:
     """How many clips are one group."""
     if clips.whole_video:
         return 1
-    if clips.scenes:
+    if clips.scenes or clips.same_within is not None:  # a group's first clip is asked, whatever it shows
         return MAX_GROUP_CLIPS
     return min(MAX_GROUP_CLIPS, max(1, round(GROUP_SECONDS / clips.step_seconds)))
 

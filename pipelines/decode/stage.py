@@ -18,6 +18,7 @@ from framegate.pipelines.decode.part import group_clips
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.decode.readers.reader import VideoHeader, decoder_version
 from framegate.pipelines.decode.scan_sharing import CutsBoard
+from framegate.pipelines.decode.still import StillFinder
 from framegate.pipelines.store import Store
 from framegate.schemas.clip import Video, VideoFacts
 from framegate.schemas.config import DecodeConfig
@@ -33,6 +34,7 @@ from framegate.schemas.errors import (
     StorageError,
 )
 from framegate.schemas.retries import wait_after
+from framegate.schemas.still import StillClips
 from framegate.schemas.unit import DecodedClip, DecodedUnit, Failure, PlannedVideo
 
 # One unit is one row: it crosses the object store whole, and is lost whole when a machine is.
@@ -48,11 +50,13 @@ class DecodeStage:
         policy: Policy,
         decode: DecodeConfig | None = None,
         storage_options: Mapping[str, object],
+        still: StillClips | None = None,
         board: CutsBoard | None = None,
     ) -> None:
-        """`board` is what workers know of each other's scans for scenes."""
+        """`still` tells which answers may be taken over; None: none are. `board` is what workers know of each other's
+        scans for scenes."""
         decoders = policy.frames.decoders
-        self._policy, self._board = policy, board
+        self._policy, self._board, self._still = policy, board, still
         self._group_clips = group_clips(policy.clips)
         self._store = Store(storage_options)
         self._labels = {name: f"{name}-{decoder_version(name)}" for name in decoders}
@@ -64,7 +68,7 @@ class DecodeStage:
         video, clip_reader, unit = (
             planned.video,
             ClipReader(planned, self._policy, self._board),
-            _OpenUnit(planned, self._group_clips),
+            _OpenUnit(planned, self._group_clips, self._finder(planned)),
         )
         failure = None if video.refusal is None else Failure(stage="decode", **asdict(video.refusal))
         has_opened, num_bytes, label = False, 0, ""
@@ -111,6 +115,11 @@ class DecodeStage:
                 wanted=wanted,
             )
 
+    def _finder(self, planned: PlannedVideo) -> StillFinder | None:
+        if self._still is None:
+            return None
+        return StillFinder(planned=planned, still=self._still, temporal_patch=self._policy.temporal_patch)
+
     def _tries(self, clip_reader: ClipReader) -> Iterator[tuple[str, str]]:
         """What decodes, one decoder after the other, as long as they fail; one whose scan failed again from there."""
         for name, label in self._labels.items():
@@ -133,11 +142,12 @@ class DecodeStage:
 
 class _OpenUnit:
     """Clips that are collected into one unit: consecutive, of one group, with the same open questions and attempts, by
-    one decoder, and small enough together."""
+    one decoder, and small enough together. `still` finds those that show what one before showed."""
 
-    def __init__(self, planned: PlannedVideo, size: int) -> None:
+    def __init__(self, planned: PlannedVideo, size: int, still: StillFinder | None = None) -> None:
         self._planned = planned
         self._group_clips = size
+        self._still = still
         self.video_clips: float | None = None
         self.facts: VideoFacts | None = None
         self._clips: list[DecodedClip] = []
@@ -149,14 +159,13 @@ class _OpenUnit:
         key = (missing, self._planned.attempts_at(decoded.clip.index, missing), decoder)
         follows = not self._clips or self._clips[-1].clip.index + 1 == decoded.clip.index
         begins_group = decoded.clip.index % self._group_clips == 0
-        if (
-            key != self._key
-            or not follows
-            or begins_group
-            or _frame_bytes([*self._clips, decoded]) > MAX_UNIT_FRAME_BYTES
-        ):
+        if key != self._key or not follows or begins_group:
             yield from self.close()
         self._key = key
+        if self._still is not None:
+            decoded = self._still.look(decoded, self._clips)
+        if _frame_bytes([*self._clips, decoded]) > MAX_UNIT_FRAME_BYTES and decoded.same_as is None:
+            yield from self.close()
         self._clips.append(decoded)
 
     def close(self) -> Iterator[DecodedUnit]:
@@ -192,7 +201,8 @@ def facts_of(header: VideoHeader) -> VideoFacts:
 
 
 def _frame_bytes(clips: list[DecodedClip]) -> int:
-    return sum(decoded.frames.frames_THWC.nbytes for decoded in clips)
+    """Of clips that are asked; `pipelines.decode.still` bounds the others."""
+    return sum(decoded.frames.frames_THWC.nbytes for decoded in clips if decoded.same_as is None)
 
 
 def _is_told_by_first_part(planned: PlannedVideo, failure: Failure) -> bool:

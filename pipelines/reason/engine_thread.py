@@ -60,11 +60,15 @@ class EngineThread:
         self._thread = threading.Thread(target=self._drive.run, name="engine", daemon=True)
         self._ends = weakref.finalize(self, _end, self._drive, self._thread)
 
-    def ask(self, requests: Sequence[ClipRequest]) -> Future[list[Finished]]:
+    def ask(
+        self, requests: Sequence[ClipRequest], on_answered: Callable[[], None] | None = None
+    ) -> Future[list[Finished]]:
         """The questions of these clips once all of them are answered or failed. Ids must differ from those of other
-        clips in the engine."""
+        clips in the engine. `on_answered` is called in the engine's thread for each question that comes back, and must
+        not raise."""
         asked = _Asked(
-            {(request.id, question.hash): question for request in requests for question in request.questions}
+            {(request.id, question.hash): question for request in requests for question in request.questions},
+            on_answered=on_answered,
         )
         asked.requests = list(requests)
         if asked.open:
@@ -97,6 +101,7 @@ class _Asked:
     """What one caller waits for: its `open` questions by (request id, question hash)."""
 
     open: dict[tuple[str, str], Question]
+    on_answered: Callable[[], None] | None = None
     requests: list[ClipRequest] = field(default_factory=list)
     finished: list[Finished] = field(default_factory=list)
     future: Future[list[Finished]] = field(default_factory=Future)
@@ -273,6 +278,8 @@ class _Drive:
         if asked is None or asked.open.pop((finished.request_id, finished.question.hash), None) is None:
             return  # no caller waits for it any more
         asked.finished.append(finished)
+        if asked.on_answered is not None:
+            asked.on_answered()
         if not asked.open:
             self._forget(asked)
             asked.future.set_result(asked.finished)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from framegate.pipelines.reason.engine_thread import EngineThread
 from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.occupancy import Occupancy
 from framegate.pipelines.reason.questions import ClipRequest, Finished
+from framegate.pipelines.reason.still import asked_of, take_over_all, to_be_asked_again
 from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.pipelines.reason.wear import Wear
 from framegate.schemas.audit_sample import clip_key
@@ -18,7 +19,7 @@ from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
 from framegate.schemas.unit import AnsweredClip, AnsweredUnit, DecodedClip, DecodedUnit, Failure
 
-QUESTIONS_PER_SLOT = 2  # one that runs and one that waits for its slot
+QUESTIONS_PER_SLOT = 3  # one that runs, one that is paused before it thinks, and one that waits for its slot
 
 
 class ReasonStage:
@@ -43,6 +44,7 @@ class ReasonStage:
             engine_factory, strategy, on_fatal=on_fatal, occupancy=self.occupancy, limits=limits
         )
         self._wear = None if limits is None else Wear(limits)
+        self._strategy = strategy
         self._bank = {question.hash: question for question in questions}
         self._unit_numbers = itertools.count()
 
@@ -51,17 +53,37 @@ class ReasonStage:
 
         Raises EngineTimeout where a step of the engine did not come back.
         """
-        return _answered(decoded, self._ask(decoded).result())
+        [(_, answered)] = self.answer_each([decoded])
+        return answered
 
     def answer_each(
-        self, units: Sequence[DecodedUnit], *, think_below: float | None = None
+        self,
+        units: Sequence[DecodedUnit],
+        *,
+        think_below: float | None = None,
+        on_answered: Callable[[], None] | None = None,
     ) -> Iterator[tuple[int, AnsweredUnit]]:
         """`answer` of several units at once: each with its place among them, as it is answered. `think_below` bounds
-        who may think, as in ClipFrames."""
-        asked = {self._ask(decoded, think_below): place for place, decoded in enumerate(units)}
-        for future in as_completed(asked):
-            place = asked[future]
-            yield place, _answered(units[place], future.result())
+        who may think, as in ClipFrames. `on_answered` is called in the engine's thread for each question that comes
+        back."""
+        found: list[list[dict[str, Finished]]] = [[{} for _ in decoded.clips] for decoded in units]
+        asked = {
+            self._ask(decoded, [asked_of(decoded, clip) for clip in decoded.clips], think_below, on_answered): place
+            for place, decoded in enumerate(units)
+        }
+        while asked:
+            done, _ = wait(asked, return_when=FIRST_COMPLETED)
+            for future in done:
+                place = asked.pop(future)
+                decoded, by_clip = units[place], found[place]
+                for one in future.result():
+                    by_clip[int(one.request_id.rpartition("/")[2])][one.question.hash] = one
+                if again := to_be_asked_again(decoded, by_clip):
+                    hashes = [again.get(number, ()) for number in range(len(by_clip))]
+                    asked[self._ask(decoded, hashes, think_below, on_answered)] = place
+                    continue
+                take_over_all(decoded, by_clip, self._strategy)
+                yield place, _answered(decoded, by_clip)
 
     def num_questions_wanted(self) -> int | None:
         """How many questions at once keep the engine busy; None where it does not tell."""
@@ -76,34 +98,33 @@ class ReasonStage:
         """Ends the engine's thread."""
         self._engine.close()
 
-    def _ask(self, decoded: DecodedUnit, think_below: float | None = None) -> Future[list[Finished]]:
-        questions = tuple(self._bank[question_hash] for question_hash in decoded.question_hashes)
-        return self._engine.ask(self._requests(decoded, questions, think_below))
-
-    def _requests(
-        self, decoded: DecodedUnit, questions: tuple[Question, ...], think_below: float | None
-    ) -> list[ClipRequest]:
-        """Named `<unit>/<place of the clip>`."""
+    def _ask(
+        self,
+        decoded: DecodedUnit,
+        hashes: Sequence[Sequence[str]],
+        think_below: float | None,
+        on_answered: Callable[[], None] | None,
+    ) -> Future[list[Finished]]:
+        """Of each clip the questions with these `hashes`. Requests are named `<unit>/<place of the clip>`."""
         number = next(self._unit_numbers)
-        return [
+        requests = [
             ClipRequest(
                 id=f"unit-{number}/{place}",
                 frames=clip.frames,
                 clip_start_seconds=clip.clip.start_seconds,
-                questions=questions,
+                questions=tuple(self._bank[question_hash] for question_hash in hashes[place]),
                 key=clip_key(decoded.video.video_id, clip.clip.index),
                 given=decoded.given(clip.clip.index),
                 think_below=think_below,
             )
             for place, clip in enumerate(decoded.clips)
+            if hashes[place]
         ]
+        return self._engine.ask(requests, on_answered)
 
 
-def _answered(decoded: DecodedUnit, finished: Sequence[Finished]) -> AnsweredUnit:
-    by_place: list[dict[str, Finished]] = [{} for _ in decoded.clips]
-    for one in finished:
-        by_place[int(one.request_id.rpartition("/")[2])][one.question.hash] = one
-    clips = zip(decoded.clips, by_place, strict=True)
+def _answered(decoded: DecodedUnit, found: Sequence[dict[str, Finished]]) -> AnsweredUnit:
+    clips = zip(decoded.clips, found, strict=True)
     return decoded.answered(_answered_clip(clip, decoded.question_hashes, found) for clip, found in clips)
 
 

@@ -87,6 +87,8 @@ class Saving:
     think_rate             of the rows that a gate was at work on; None where none was
     break_even_think_rate  where more of them thought, a model that thinks at once and writes no first answer would have
                            been busy for less time: 1 - (first answer's mean seconds) / (thinking's mean seconds)
+    copied_share           of the night's rows, those that took over the answer of a clip that showed the same;
+                           `copied_seconds`: what asking them would have kept the engine busy
     """
 
     is_gated: bool
@@ -98,6 +100,8 @@ class Saving:
     seconds_are: Literal["thinking", "difference"]
     think_rate: float | None = None
     break_even_think_rate: float | None = None
+    copied_share: float = 0.0
+    copied_seconds: Estimate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

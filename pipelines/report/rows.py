@@ -31,6 +31,7 @@ _NEWER: Final = {
     "thinking_seconds": "DOUBLE",
     "clip_started_at": "TIMESTAMP WITH TIME ZONE",
     "clip_ended_at": "TIMESTAMP WITH TIME ZONE",
+    "copied_from": "INTEGER",
 }
 """Columns that outputs of earlier versions lack."""
 

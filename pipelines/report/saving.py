@@ -19,6 +19,10 @@ Rows without `thinking_seconds`, of earlier versions, have their seconds from th
 `engine_seconds` of rows that thought and rows that exited. The sum over questions adds the squares of the half widths,
 since the questions' rows are drawn apart.
 
+Rows that took over the answer of a clip that showed the same (`clips.same_within`) are left out of all this. What they
+saved is told beside it: for each question, their number x the mean engine seconds of the night's rows that were asked,
+where these are at least MIN_ROWS.
+
 What this leaves open where nothing is audited: rows that thought were those that the gate found unsure. Where easy
 clips need less thought than hard ones, the true saving is less.
 """
@@ -33,6 +37,7 @@ from framegate.pipelines.report.figures import Estimate, MeasuredOn, QuestionSav
 from framegate.pipelines.report.rows import NIGHT, NightRows
 from framegate.pipelines.results.kept_rows import list_columns
 from framegate.pipelines.results.view_sql import text_literal
+from framegate.schemas.gate_reason import IS_GATED
 
 MIN_ROWS: Final = 20
 """Rows that thought, of one question. With fewer the normal interval of a mean is too narrow."""
@@ -41,26 +46,29 @@ Z: Final = 1.96
 CONFIDENT: Final = "confident"
 """The gate_reason of rows that the gate let go. Others that did not think were told not to."""
 
+_ASKED: Final = "copied_from IS NULL"
+_EXITED: Final = f"NOT thinking AND gate_reason = '{CONFIDENT}' AND {_ASKED}"
 _THOUGHT: Final = """
     SELECT question_hash, count(*) AS num_thought,
         avg(num_thinking_tokens) AS tokens, var_samp(num_thinking_tokens) AS tokens_var,
         count({thinking_seconds}) AS num_timed, avg({thinking_seconds}) AS seconds,
         var_samp({thinking_seconds}) AS seconds_var,
         avg(engine_seconds) AS busy, var_samp(engine_seconds) AS busy_var
-    FROM {table} WHERE thinking AND {condition} GROUP BY question_hash"""
+    FROM {table} WHERE thinking AND copied_from IS NULL AND {condition} GROUP BY question_hash"""
 _BY_QUESTION: Final = f"""
-    SELECT question_id, question_hash, any_value(model) AS model, bool_or(strategy = 'gated') AS is_gated,
-        count(*) FILTER (NOT thinking AND gate_reason = '{CONFIDENT}') AS num_exited,
-        count(*) FILTER (thinking) AS num_thinking, count(*) FILTER (gate_reason = 'audit') AS num_audited,
+    SELECT question_id, question_hash, any_value(model) AS model, bool_or({IS_GATED}) AS is_gated,
+        count(*) FILTER ({_EXITED}) AS num_exited, count(*) FILTER (thinking AND {_ASKED}) AS num_thinking,
+        count(*) FILTER (gate_reason = 'audit') AS num_audited,
         sum(num_answer_tokens + num_thinking_tokens)::BIGINT AS spent_tokens, sum(engine_seconds) AS spent_seconds,
-        avg(engine_seconds) FILTER (NOT thinking AND gate_reason = '{CONFIDENT}') AS exit_busy,
-        var_samp(engine_seconds) FILTER (NOT thinking AND gate_reason = '{CONFIDENT}') AS exit_var
+        avg(engine_seconds) FILTER ({_EXITED}) AS exit_busy, var_samp(engine_seconds) FILTER ({_EXITED}) AS exit_var,
+        count(*) FILTER (NOT {_ASKED}) AS num_copied, count(*) FILTER ({_ASKED}) AS num_asked,
+        avg(engine_seconds) FILTER ({_ASKED}) AS asked_busy, var_samp(engine_seconds) FILTER ({_ASKED}) AS asked_var
     FROM {NIGHT} GROUP BY ALL ORDER BY question_id, question_hash"""
 
 _RATES: Final = f"""
     SELECT avg(thinking::INT) AS think_rate,
         1 - avg(first_answer_seconds) / nullif(avg(thinking_seconds) FILTER (thinking), 0) AS break_even_think_rate
-    FROM {NIGHT} WHERE strategy = 'gated'"""
+    FROM {NIGHT} WHERE {IS_GATED} AND {_ASKED}"""
 
 
 def find_saving(rows: NightRows) -> Saving:
@@ -70,6 +78,7 @@ def find_saving(rows: NightRows) -> Saving:
     means = [thought.get(row["question_hash"]) for row in found]
     is_timed = all(mean["num_timed"] == mean["num_thought"] for _, mean in filter(None, means))
     questions = tuple(_of_question(row, mean, is_timed=is_timed) for row, mean in zip(found, means, strict=True))
+    num_copied = sum(row["num_copied"] for row in found)
     return Saving(
         is_gated=any(row["is_gated"] for row in found),
         questions=questions,
@@ -78,6 +87,8 @@ def find_saving(rows: NightRows) -> Saving:
         saved_tokens=add_estimates(each.saved_tokens for each in questions),
         saved_seconds=add_estimates(each.saved_seconds for each in questions),
         seconds_are="thinking" if is_timed and thought else "difference",
+        copied_share=num_copied / sum(row["num_copied"] + row["num_asked"] for row in found) if num_copied else 0.0,
+        copied_seconds=add_estimates(map(_of_copied, found)),
         **rows.one(_RATES),
     )
 
@@ -132,6 +143,12 @@ def _of_question(
         saved_tokens=_times(exited, mean["tokens"], mean["tokens_var"] / mean["num_thought"]) if mean else None,
         saved_seconds=_times(exited, *_seconds(row, mean, is_timed=is_timed)) if mean else None,
     )
+
+
+def _of_copied(row: Mapping[str, Any]) -> Estimate | None:
+    if not row["num_copied"] or row["num_asked"] < MIN_ROWS:
+        return None
+    return _times(row["num_copied"], row["asked_busy"], row["asked_var"] / row["num_asked"])
 
 
 def _seconds(row: Mapping[str, Any], mean: Mapping[str, Any], *, is_timed: bool) -> tuple[float, float]:

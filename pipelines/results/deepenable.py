@@ -48,7 +48,7 @@ _AUDITED: Final = """
 
 _TOKENS: Final = """
     SELECT question_hash, avg(num_thinking_tokens)::DOUBLE AS tokens FROM answers
-    WHERE thinking GROUP BY question_hash"""
+    WHERE thinking AND copied_from IS NULL GROUP BY question_hash"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,10 +40,14 @@ class AnsweringStage(Protocol):
     def occupancy(self) -> Occupancy: ...
 
     def answer_each(
-        self, units: Sequence[DecodedUnit], *, think_below: float | None = None
+        self,
+        units: Sequence[DecodedUnit],
+        *,
+        think_below: float | None = None,
+        on_answered: Callable[[], None] | None = None,
     ) -> Iterator[tuple[int, AnsweredUnit]]:
         """Asks about all of them at once; each with its place among them as it is answered. `think_below` bounds who
-        may think, as in ClipFrames."""
+        may think, as in ClipFrames. `on_answered` is called for each question that comes back, from any thread."""
         ...
 
     def num_questions_wanted(self) -> int | None:
@@ -120,7 +124,7 @@ class AnswerWorker:
         if self._ledger is None:
             return self._answer(block, Grant(), [])
         # Before anything is at the engine: what is there has taken already, so that nothing waits for what waits.
-        name, num_rows = str(self._work(block[0])), sum(map(_num_questions, block))
+        name, num_rows = str(self._work(block[0])), sum(unit.num_asked for unit in block)
         grant = wait_for_grant(self._ledger, name, num_rows)
         if grant is None:
             return []
@@ -158,16 +162,18 @@ class AnswerWorker:
 
     def _ask_beside_others(self, units: Sequence[_Unit]) -> tuple[list[Receipt], Attempt]:
         """Asks nothing where an earlier attempt died: each unit must then be alone."""
-        num_questions = sum(_num_questions(unit.decoded) for unit in units)
+        num_questions = sum(unit.decoded.num_asked for unit in units)
         max_questions = self._stage.num_questions_wanted()
         with ExitStack() as admitted:
-            admitted.enter_context(self._admission.shared(num_questions, max_questions))
+            on_answered = admitted.enter_context(self._admission.shared(num_questions, max_questions))
             attempt = self._attempts.begin_first([unit.work for unit in units])
             if attempt.deaths.total:
                 return [], attempt
             with self._attempts.no_death(attempt), self._begun():
                 try:
-                    committed = [self._committing.submit(self._commit, *answered) for answered in self._ask(units)]
+                    committed = [
+                        self._committing.submit(self._commit, *answered) for answered in self._ask(units, on_answered)
+                    ]
                 except EngineTimeout as error:
                     self._end_and_wait(error)  # meanwhile those that were answered are committed
                     raise
@@ -224,13 +230,16 @@ class AnswerWorker:
         if self._end is not None and (why := self._stage.why_worn()) is not None:
             self._end.when_done(EngineError(f"another process takes the place of this one: {why}"))
 
-    def _ask(self, units: Sequence[_Unit]) -> Iterator[tuple[_Unit, AnsweredUnit]]:
+    def _ask(
+        self, units: Sequence[_Unit], on_answered: Callable[[], None] | None = None
+    ) -> Iterator[tuple[_Unit, AnsweredUnit]]:
         """Each unit as it is answered."""
         for unit in units:
             reach("reason.before")
             unit.set_place("asked")
         bound = self._bound(units[0].grant)
-        for place, answered in self._stage.answer_each([unit.decoded for unit in units], **bound):
+        decoded = [unit.decoded for unit in units]
+        for place, answered in self._stage.answer_each(decoded, on_answered=on_answered, **bound):
             reach("reason.after")
             units[place].costs.extend(cost_of(answer) for clip in answered.clips for answer in clip.answers)
             units[place].set_place("leaving")
@@ -246,8 +255,3 @@ class AnswerWorker:
     def _commit(self, unit: _Unit, answered: AnsweredUnit) -> Receipt:
         unit.set_place("leaving")
         return commit_unit(self._attempts.output, answered, self._facts, written_at=now())
-
-
-def _num_questions(unit: DecodedUnit) -> int:
-    """Questions of clips that it asks."""
-    return len(unit.clips) * len(unit.question_hashes)

@@ -146,7 +146,7 @@ def _gather(units: Iterable[DecodedUnit]) -> Iterator[pa.Table]:
     block: list[DecodedUnit] = []
     num_bytes = 0
     for unit in units:
-        more = sum(clip.frames.frames_THWC.nbytes for clip in unit.clips)
+        more = unit.frame_bytes
         if block and (num_bytes + more > MAX_BLOCK_FRAME_BYTES or len(block) == MAX_BLOCK_UNITS):
             yield to_table(block, DECODED)
             block, num_bytes = [], 0

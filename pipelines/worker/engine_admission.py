@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
@@ -19,22 +19,37 @@ class EngineAdmission:
         self._is_closed = False
 
     @contextmanager
-    def shared(self, num_questions: int, max_questions: int | None) -> Iterator[None]:
+    def shared(self, num_questions: int, max_questions: int | None) -> Iterator[Callable[[], None]]:
         """Waits until fewer than `max_questions` questions are admitted; None: no bound.
 
         Callers of `exclusive` go first. Where nobody is admitted, the caller enters even if `num_questions` is above
-        `max_questions`.
+        `max_questions`. What is given is to be called for each question that is answered, from any thread: others may
+        come in its place while the caller waits for the last one.
         """
+        num_open = num_questions
+
+        def answered() -> None:
+            nonlocal num_open
+            with self._changed:
+                if not num_open:  # the caller has left, and its questions with it
+                    return
+                num_open -= 1
+                self._num_questions -= 1
+                # One only: those that wait may be hundreds of threads, and the next answer wakes the next of them.
+                # Who must be alone is woken where a caller leaves.
+                self._changed.notify()
+
         with self._changed:
             self._changed.wait_for(lambda: self._may_share(max_questions))
             self._num_sharing += 1
             self._num_questions += num_questions
         try:
-            yield
+            yield answered
         finally:
             with self._changed:
                 self._num_sharing -= 1
-                self._num_questions -= num_questions
+                self._num_questions -= num_open
+                num_open = 0
                 self._changed.notify_all()
 
     @contextmanager

@@ -25,12 +25,21 @@ class ClipsConfig(Part):
         default=0.07, gt=0, le=1, description="mean change of a thumbnail that counts as a cut; black to white is 1/3"
     )
     whole_video: bool = Field(default=False, description="one clip per video; `seconds` is not used")
+    same_within: float | None = Field(
+        default=None,
+        ge=0,
+        le=255,
+        description="grey levels within which a clip shows what the one before showed, and takes over its answers;"
+        " 0: equal pixels",
+    )
 
     @model_validator(mode="after")
     def _one_policy(self) -> ClipsConfig:
         given = self.model_fields_set
         if self.whole_video and given & {"seconds", "stride_seconds", "min_seconds"}:
             raise ValueError("whole_video excludes seconds, stride_seconds and min_seconds; keep one of the two")
+        if self.whole_video and self.same_within is not None:
+            raise ValueError("whole_video excludes same_within: a video's one clip has none before it")
         if self.whole_video and self.scenes:
             raise ValueError("whole_video excludes scenes; keep one of the two")
         if self.scenes and "stride_seconds" in given:
@@ -47,13 +56,17 @@ class ClipsConfig(Part):
         return self.seconds if self.stride_seconds is None else self.stride_seconds
 
     def document(self) -> dict[str, Any]:
-        """The keys that can change an answer, for `answer_document`."""
+        """The keys that say how a video is cut, for `answer_document`."""
         if self.whole_video:
             return {"whole_video": True}
         shared = {"seconds": self.seconds, "min_seconds": self.min_seconds}
         if self.scenes:
             return {**shared, "scenes": True, "scene_threshold": self.scene_threshold}
         return {**shared, "stride_seconds": self.step_seconds}
+
+    def still_document(self) -> dict[str, Any]:
+        """The same of what answers are taken over: a clip with equal pixels would have answered alike."""
+        return {"same_within": self.same_within} if self.same_within else {}
 
 
 DecoderName = Literal["pyav", "decord"]

@@ -48,7 +48,7 @@ def answer_document(
             "engine": config.model.engine,
             **({"engine_args": engine_args} if engine_args else {}),
         },
-        "clips": config.clips.document(),
+        "clips": {**config.clips.document(), **config.clips.still_document()},
         "frames": {**frames, "decoders": [dict(decoder) for decoder in decoders]},
         "gate": dict(strategy),
     }

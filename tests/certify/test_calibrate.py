@@ -19,6 +19,7 @@ from framegate.schemas.audit_sample import AuditSample, clip_key
 from framegate.schemas.config import OutputConfig
 from framegate.schemas.config.gate import AuditConfig
 from framegate.schemas.errors import ConfigError
+from framegate.schemas.gate_reason import GATED_STRATEGIES
 from tests.certify.archive import Archive, make_output, put, put_rows
 from tests.outputs import CONFIG_ID
 
@@ -43,6 +44,13 @@ def certify(rows: list[dict[str, Any]], population: int, **levels: float):
     confidence = np.array([row["confidence_first"] for row in rows])
     differs = np.array([row["answer_second_value"] == "no" for row in rows])
     return certify_agreement(confidence, differs, population=population, **levels)
+
+
+@pytest.mark.parametrize("strategy", GATED_STRATEGIES)
+def test_rows_of_each_strategy_with_a_gate_count(output: Output, strategy: str) -> None:
+    rows = put(output, Archive(more={"strategy": strategy}))
+    made = find(output).calibration.whole
+    assert (made.num_rows, made.population) == (len(sampled(rows)), 2000)
 
 
 def test_the_certificate_is_that_of_the_sample(output: Output) -> None:

@@ -127,6 +127,8 @@ def test_a_row_is_completed_in_place(world: World) -> None:
         assert (row["run_id"], row["deepened_run_id"]) == (world.facts.run_id, "deepening")
         assert (row["written_at"], row["deepened_at"]) == (NOON, LATER)
         assert (row["threshold"], row["gate_reason"]) == (0.995, "unsure")
+        assert (row["entropy_peak_token"], row["entropy_final"]) == (3, 0.5)
+        assert (before[key]["entropy_peak_token"], before[key]["entropy_final"]) == (None, None)
         assert row["answer_first_tokens"] is None
         assert row["engine_seconds"] == 2 * before[key]["engine_seconds"]
         assert row["thinking_seconds"] == 0.0625

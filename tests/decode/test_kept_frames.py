@@ -177,3 +177,12 @@ def test_films_decode_to_the_same_clips_with_and_without_what_is_kept(encoded, d
         assert (one.clip, one.is_last, one.is_truncated) == (other.clip, other.is_last, other.is_truncated)
         np.testing.assert_array_equal(one.frames.pts_seconds, other.frames.pts_seconds)
         np.testing.assert_array_equal(one.frames.frames_THWC, other.frames.frames_THWC)
+
+
+def test_a_film_whose_picture_begins_late_shows_its_first_frame_until_then():
+    reader = FilmReader([3 + k / 4 for k in range(60)], announced=18)
+    frames = FramesConfig(fps=2, **SMALL)
+    clips = read_clips(reader, ClipsConfig(seconds=6, stride_seconds=2), frames)
+    for clip, selection in zip(clips, read_alone(reader, clips, frames), strict=True):
+        np.testing.assert_array_equal(clip.frames.pts_seconds, selection.pts_seconds)
+        np.testing.assert_array_equal(clip.frames.frames_THWC, selection.frames_THWC)

@@ -12,7 +12,7 @@ from typer.testing import Result
 from framegate.pipelines.commit.calibrations import read_calibrations
 from framegate.pipelines.commit.output import Output
 from framegate.schemas.audit_sample import AuditSample
-from tests.certify.archive import Archive, put
+from tests.certify.archive import Archive, put, put_rows
 from tests.outputs import CONFIG_ID
 
 Framegate = Callable[..., Result]
@@ -152,3 +152,19 @@ def test_rows_without_other_measures_have_no_table_of_them(
     put(output, Archive())
     result = framegate("calibrate", str(write_job(tmp_path)), "--config-id", CONFIG_ID, "--epsilon", "2%")
     assert (result.exit_code, "by measure" in result.output.lower()) == (0, False)
+
+
+def test_it_says_what_taking_over_answers_loses(framegate: Framegate, output: Output, tmp_path: Path) -> None:
+    rows = list(Archive().rows())
+    for row in rows:
+        if row["clip_index"] >= 5:
+            row |= {"copied_from": 4, "answer": "yes", "answer_asked": row["audit_rank"] and "yes"}
+    put_rows(output, rows)
+    told = tmp_path / "told.json"
+    command = ("calibrate", str(write_job(tmp_path)), "--config-id", CONFIG_ID, "--epsilon", "5%", "--json", str(told))
+    text = " ".join(framegate(*command).output.split())
+    assert "taken over: 1,600 rows have answers of a clip that showed the same" in text
+    assert "of what was taken over differs (asked for: 5.00%; this holds)" in text
+    [row] = json.loads(told.read_text())["rows"]
+    assert row["copies"]["whole"]["population"] == 1600
+    assert row["copies"]["whole"]["num_different"] == 0

@@ -66,7 +66,8 @@ class Recorded:
 
     def after(self, finished: Sequence[FinishedAsk], num_open: int) -> Any:
         for one in finished:
-            self.token_ids[one.ask.clip.id, one.ask.question.id] = one.course.token_ids
+            course = getattr(one.course, "inner", one.course)  # of a course inside of another
+            self.token_ids[one.ask.clip.id, one.ask.question.id] = course.token_ids
         return self._strategy.after(finished, num_open)
 
 

@@ -15,6 +15,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.report.build import Request, build_report
 from framegate.pipelines.report.figures import Saving
 from framegate.schemas.config import OutputConfig
+from framegate.schemas.gate_reason import GATED_STRATEGIES
 from tests.report.nights import EVENING, FIRST, LAST, Night, answers_of, put_night, put_rows
 
 
@@ -91,6 +92,15 @@ def test_a_question_that_never_thinks_is_measured_where_all_rows_think(tmp_path:
     assert found.saved_tokens.value == pytest.approx(96 * 60)
 
 
+@pytest.mark.parametrize("strategy", GATED_STRATEGIES)
+def test_each_strategy_with_a_gate_saves(tmp_path: Path, strategy: str) -> None:
+    output = Output.at(str(tmp_path / "index"))
+    put_night(output, 0, LAST, rows=[{**row, "strategy": strategy} for row in answers_of(LAST)])
+    found = saving_of(output)
+    assert found.is_gated
+    assert found.think_rate == pytest.approx(0.2)
+
+
 def test_of_another_model_nothing_is_measured(tmp_path: Path) -> None:
     output = Output.at(str(tmp_path / "index"))
     put_night(output, 0, LAST, rows=[row for row in answers_of(LAST) if not row["thinking"]])
@@ -115,3 +125,25 @@ def test_without_a_gate_nothing_is_saved_by_one(tmp_path: Path) -> None:
     report = build_report(OutputConfig(uri=output.root), Request())
     assert not report.saving.is_gated
     assert "no gate was at work" in report.verdicts[1].sentence
+
+
+def test_what_was_taken_over_is_told_apart_and_is_no_saving_of_the_gate(tmp_path: Path) -> None:
+    asked, output = answers_of(LAST), Output.at(str(tmp_path / "index"))
+    taken = [
+        {**row, "clip_index": row["clip_index"] + 1000, "copied_from": row["clip_index"], "engine_seconds": 0.0,
+         "num_answer_tokens": 0, "num_thinking_tokens": 0}
+        for row in asked
+    ]  # fmt: skip
+    put_night(output, 0, LAST, rows=[*asked, *taken])
+    found = saving_of(output)
+    plain = Output.at(str(tmp_path / "plain"))
+    put_night(plain, 0, LAST, rows=asked)
+    alone = saving_of(plain)
+    assert found.copied_share == 0.5
+    assert found.copied_seconds is not None
+    assert found.copied_seconds.value == pytest.approx(sum(row["engine_seconds"] for row in asked))
+    assert found.questions == alone.questions
+    assert (found.saved_tokens, found.saved_seconds, found.think_rate) == (
+        alone.saved_tokens, alone.saved_seconds, alone.think_rate,
+    )  # fmt: skip
+    assert (alone.copied_share, alone.copied_seconds) == (0.0, None)

@@ -9,6 +9,7 @@ import pytest
 from framegate.pipelines.reason.engines.own.engine import TransformersEngine
 from framegate.pipelines.reason.engines.vllm.engine import VllmEngine
 from framegate.pipelines.reason.strategies.always_think import AlwaysThink
+from framegate.pipelines.reason.strategies.bounded_thinking import BoundedThinking
 from framegate.pipelines.reason.strategies.direct import Direct
 from framegate.pipelines.reason.strategies.gated import Gated
 from tests.small_checkpoints import (
@@ -105,6 +106,23 @@ def test_thinking_over_its_budget_is_closed_by_force_and_an_answer_comes(family,
     theirs = run_engine(make_other_engine(taught(family)), strategy, [make_request(1, (UNSURE,))]).answers[UNSURE_KEY]
     assert (ours.answer_letter, ours.answer_second, ours.finish_reason) == ("B", "B", "thinking_budget")
     assert differences(ours, theirs) == []
+
+
+@pytest.mark.parametrize(("chunk", "carry", "thinking"), [(40, 8, 40), (5, 3, 48), (3, 2, 7)])
+def test_chunks_go_on_behind_carried_tokens_as_in_the_transformers_engine(
+    family, taught, model, chunk: int, carry: int, thinking: int
+) -> None:
+    """One by one in a batch of others; at last the closing is forced."""
+    strategy = BoundedThinking(
+        threshold=1.0, max_answer_tokens=16, max_thinking_tokens=thinking, chunk_tokens=chunk, carry_tokens=carry
+    )
+    requests = [*REQUESTS, make_request(3, (SURE, UNSURE), num_frames=7, size=(96, 64))]
+    ours = run_engine(make_engine(model), strategy, requests)
+    theirs = run_engine(make_other_engine(taught(family)), strategy, requests)
+    assert ours.failures == theirs.failures == {}
+    found = {key: differences(answer, theirs.answers[key]) for key, answer in ours.answers.items()}
+    assert found == {key: [] for key in theirs.answers}
+    assert (max(answer.num_chunks or 0 for answer in ours.answers.values()) > 1) == (chunk < thinking)
 
 
 def test_random_weights_write_what_they_write_in_the_transformers_engine(family, random_weights, load_model):

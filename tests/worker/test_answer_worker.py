@@ -96,7 +96,9 @@ class Model:
     def start(self, process: Process) -> None:
         self.process, self._inside = process, set()
 
-    def answer_each(self, units: Sequence[DecodedUnit]) -> Iterator[tuple[int, AnsweredUnit]]:
+    def answer_each(
+        self, units: Sequence[DecodedUnit], *, on_answered: Callable[[], None] | None = None
+    ) -> Iterator[tuple[int, AnsweredUnit]]:
         for place, unit in enumerate(units):
             yield place, self.answer(unit)
 

@@ -77,3 +77,29 @@ def test_who_comes_later_waits_behind_who_must_be_alone() -> None:
         first.result(TIMEOUT)
         second.result(TIMEOUT)
     assert order == ["alone", "together"]
+
+
+def test_questions_that_are_answered_make_room_before_their_caller_leaves() -> None:
+    admission = EngineAdmission()
+
+    def enter() -> None:
+        with admission.shared(2, 4):
+            pass
+
+    with ThreadPoolExecutor(2) as threads:
+        with admission.shared(5, 4) as answered:
+            waiting = [threads.submit(enter) for _ in range(2)]
+            answered()
+            time.sleep(0.02)
+            assert not any(one.done() for one in waiting)
+            answered()
+            for one in waiting:
+                one.result(TIMEOUT)
+            for _ in range(3):
+                answered()
+        with admission.shared(4, 4):
+            late = threads.submit(enter)
+            answered()  # of a caller that has left: it has been counted
+            time.sleep(0.02)
+            assert not late.done()
+        late.result(TIMEOUT)

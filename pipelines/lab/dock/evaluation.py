@@ -7,7 +7,7 @@ decoded clips in one process.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,14 +46,23 @@ class HeldOutClip:
     asked: tuple[Asked, ...]
 
 
-def dock_settings(*, strategy: str, threshold: float = 0.97, model: Path | None = None) -> dict[str, object]:
-    """The parts of a job file that the dock model was trained for: short prompt, 2 frames a second, 32 x 32 pixels."""
+def dock_settings(
+    *, strategy: str, threshold: float = 0.97, model: Path | None = None, more: Mapping[str, object] | None = None
+) -> dict[str, object]:
+    """The parts of a job file that the dock model was trained for: short prompt, 2 frames a second, 32 x 32 pixels.
+    `more` of `gate` is the strategy's own."""
     return {
         "model": {"name": "dock" if model is None else str(model.resolve()), "dtype": quick_dtype()},
         "prompt": {"system": SYSTEM_PROMPT},
         "clips": {"whole_video": True},
         "frames": {"fps": 2, "max_frames": 64, "min_frame_pixels": 1024, "max_frame_pixels": 1024},
-        "gate": {"strategy": strategy, "threshold": threshold, "max_answer_tokens": 16, "max_thinking_tokens": 224},
+        "gate": {
+            "strategy": strategy,
+            "threshold": threshold,
+            "max_answer_tokens": 16,
+            "max_thinking_tokens": 224,
+            **(more or {}),
+        },
     }
 
 

@@ -7,6 +7,7 @@ ever tokenised again.
 
 from __future__ import annotations
 
+import copy
 import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
@@ -59,6 +60,12 @@ class BoxFinder:
         if self._content_start is None and not self._open():
             return None
         return self._close()
+
+    def copy(self) -> BoxFinder:
+        """Another one with the same text, which grows on its own."""
+        other = copy.copy(self)
+        other._bytes, other._token_ends = bytearray(self._bytes), list(self._token_ends)
+        return other
 
     def restart(self) -> None:
         """Forget a box that is still open; look for the next opening, which may be half written by now."""

@@ -19,10 +19,10 @@ from framegate.pipelines.reason.strategies.protocol import Capability, Strategy,
 from framegate.pipelines.reason.strategies.two_answers import TwoAnswers
 from framegate.schemas.config import RayConfig, RunConfig
 from framegate.schemas.errors import ConfigError, EngineError
-from framegate.schemas.qa import Question
+from framegate.schemas.qa import Measure, Question
 
 CAPABILITIES: Mapping[str, frozenset[Capability]] = MappingProxyType(
-    {"transformers": frozenset({"sampling", "distribution"}), "vllm": frozenset()}
+    {"transformers": frozenset({"sampling", "distribution", "value_cache"}), "vllm": frozenset({"sampling"})}
 )
 """What each engine that a job can name is capable of: what `Engine.capabilities` says once it is loaded."""
 
@@ -43,8 +43,8 @@ def check_engine(engine: str, strategy: Strategy) -> None:
 
 def _who_needs(strategy: Strategy, missing: frozenset[Capability]) -> tuple[str, str]:
     """The key of a job that needs what is missing, and what else can be done about it."""
-    measures = strategy.measures if isinstance(strategy, TwoAnswers) else ()
-    needy = [name for name in measures if needs_of([name]) & missing]
+    measures: tuple[Measure, ...] = strategy.measures if isinstance(strategy, TwoAnswers) else ()
+    needy: list[Measure] = [name for name in measures if needs_of([name]) & missing]
     if missing <= needs_of(needy):
         return f"gate.measures: [{', '.join(needy)}]", f", or take {' and '.join(needy)} out of gate.measures"
     if isinstance(strategy, Gated) and strategy.inner is not None and missing & strategy.inner.needs:

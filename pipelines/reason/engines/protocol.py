@@ -23,8 +23,8 @@ class Engine(Protocol):
 
     @property
     def num_slots(self) -> int | None:
-        """How many asks run at once, at most: twice as many questions are then given to it, so that the next ones wait
-        inside. None: it takes all that there is."""
+        """How many asks run at once, at most: three times as many questions are then given to it, so that some may be
+        paused and the next ones wait inside. None: it takes all that there is."""
         ...
 
     @property

@@ -123,7 +123,7 @@ class _Running(NamedTuple):
 
 def _finish(ask: Ask, course: Course) -> FinishedAsk:
     num_frames = len(ask.clip.frames) if ask.frames is None else len(ask.frames)
-    num_prompt_tokens = num_frames + len(ask.question.text.split())
+    num_prompt_tokens = num_frames + len(ask.question.text.split()) + len(ask.carried)
     return FinishedAsk(ask=ask, course=course, num_prompt_tokens=num_prompt_tokens, num_video_tokens=num_frames)
 
 
@@ -132,4 +132,4 @@ def _as_tokens(written: Sequence[Written], *, first_id: int) -> Iterator[Token]:
         entropy, margin, *_ = (*told, None, None)
         yield Token(token_id, text.encode(), logprob, entropy=entropy, margin=margin)
     while True:
-        yield Token(first_id, b"", 0.0, ends_turn=True)
+        yield Token(first_id, b"", 0.0, ends_turn=True, entropy=0.0)

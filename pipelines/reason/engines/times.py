@@ -14,7 +14,8 @@ class EngineTimes:
     answer_seconds    steps of one token each, the share of rows that do not think (yet)
     think_seconds     the same for rows that think
     num_steps         such steps; `num_step_rows` sums their rows, `num_step_keys` the tokens whose keys they read at
-                      least, a clip's prefix once, `num_step_row_keys` the same with a prefix once for each of its rows
+                      least, a clip's prefix once, `num_step_row_keys` the same with a prefix once for each of its rows,
+                      `num_step_thinkers` the rows that think
     num_prefill_tokens, num_patches   what went through the language model in prefills, and through the vision tower
     num_video_steps   temporal steps of clips that were prefilled, and `num_reused_video_steps` those of them that took
                       the features of an equal step and did not go through the vision tower
@@ -26,6 +27,7 @@ class EngineTimes:
     think_seconds: float = 0.0
     num_steps: int = 0
     num_step_rows: int = 0
+    num_step_thinkers: int = 0
     num_step_keys: int = 0
     num_step_row_keys: int = 0
     num_prefill_tokens: int = 0

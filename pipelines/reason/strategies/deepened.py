@@ -60,13 +60,18 @@ class Deepened(Gated):
         answer = super().after(finished, num_open)
         if not isinstance(answer, Answer):
             return answer
+        self.check(answer, finished)
+        return answer
+
+    @staticmethod
+    def check(answer: Answer, finished: Sequence[FinishedAsk]) -> None:
+        """Raises FirstAnswerDiffers where the first answer is not the given one."""
         given = _given(finished[0].ask.clip, answer.question)
         if answer.answer_first != given.answer_first:
             raise FirstAnswerDiffers(
                 f"the first answer was {given.answer_first!r}, and is {answer.answer_first!r} now that it was asked"
                 f" again of {answer.question.id}"
             )
-        return answer
 
 
 def _given(clip: ClipFrames, question: Question) -> GivenAnswer:

@@ -11,6 +11,7 @@ must be written next, and when it is over.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -86,6 +87,15 @@ class Course(Protocol):
     def append(self, token: Token) -> None: ...
 
 
+class SteeredCourse(Course, Protocol):
+    """The course of an ask with a `value_control`: it says how the distribution of the next token shall change."""
+
+    @property
+    def entropy_sign(self) -> Literal[-1, 0, 1]:
+        """1: to a higher entropy; -1: to a lower one; 0: it stays."""
+        ...
+
+
 def start_course(make_course: Callable[[], Course], encoded: Mapping[str, Sequence[int]]) -> Course:
     """A fresh course, started. Raises what it raises, and EngineError where it is over before its first token."""
     course = make_course()
@@ -106,12 +116,31 @@ class Sampling:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ValueControl:
+    """Numbers that are added to the values of the video's tokens in the last layer's cache, for one ask alone and while
+    its course thinks. Each time that the course's `entropy_sign` is not 0, one step along the gradient of the next
+    token's entropy changes them: before that token is chosen, and in that direction.
+
+    rate   the norm of a step, as a share of the norm of these values; 0: nothing is added
+    keep   share of the video's tokens, rounded up, that the ask sees while it thinks: those whose values have the
+           largest norms in the last layer. The others are hidden from it in all layers. 1: all
+    """
+
+    rate: float
+    keep: float = 1.0
+
+    def num_kept(self, num_video_tokens: int) -> int:
+        return math.ceil(self.keep * num_video_tokens)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenBudget:
     """The most that one ask writes: `num_tokens` of the model's choice, and each of `forced_texts` once. An ask whose
-    course goes on beyond that fails."""
+    course goes on beyond that fails. `num_carried` tokens, at most, are `carried` by it, which it reads."""
 
     num_tokens: int
     forced_texts: tuple[str, ...] = ()
+    num_carried: int = 0
 
     def max_tokens(self, count: Callable[[str], int]) -> int:
         """`count` gives the number of tokens of a text, or a bound on it."""
@@ -143,10 +172,12 @@ class Ask:
     frames               which of the clip's frames it sees, by increasing index; None: all of them
     suffix               the text between the video and the first token that the model writes; what of it a person wrote
                          stands in a PromptText as ordinary text
+    carried              ids of tokens behind the suffix, as an earlier ask wrote them: they are read and not written
     make_course          makes a fresh course; picklable, as a worker in another process may have to make its own, and
                          called again where the engine must begin the ask anew
     needs_distribution   tokens carry their entropy and their margin
     until_thinking       of these, those alone that follow while the course does not say `is_thinking`
+    value_control        where there is one, courses are `SteeredCourse`
     label                the strategy's own name for it
     """
 
@@ -155,10 +186,12 @@ class Ask:
     suffix: str | PromptText
     make_course: Callable[[], Course]
     budget: TokenBudget
+    carried: tuple[int, ...] = ()
     frames: tuple[int, ...] | None = None
     sampling: Sampling = Sampling()
     needs_distribution: bool = False
     until_thinking: bool = False
+    value_control: ValueControl | None = None
     label: str = ""
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -73,8 +73,21 @@ class TwoAnswers(ABC):
         return False
 
     def begin(self, clip: ClipFrames, question: Question) -> Sequence[Ask]:
-        budget, *_ = self.budgets(question)
-        make_course = partial(
+        return [
+            Ask(
+                clip=clip,
+                question=question,
+                suffix=suffix_after_video(question, self.wording.at_once),
+                make_course=self.course_maker(clip, question),
+                budget=self.budgets(question)[0],
+                needs_distribution="distribution" in needs_of(self.measures),
+                until_thinking=True,
+            )
+        ]
+
+    def course_maker(self, clip: ClipFrames, question: Question) -> Callable[[], TwoAnswerCourse]:
+        """What makes the course of the first ask; picklable."""
+        return partial(
             TwoAnswerCourse,
             question,
             ruling=self.ruling(clip, question),
@@ -85,18 +98,6 @@ class TwoAnswers(ABC):
             hands_on=self.hands_on,
             measures=self.measures,
         )
-        suffix = suffix_after_video(question, self.wording.at_once)
-        return [
-            Ask(
-                clip=clip,
-                question=question,
-                suffix=suffix,
-                make_course=make_course,
-                budget=budget,
-                needs_distribution="distribution" in needs_of(self.measures),
-                until_thinking=True,
-            )
-        ]
 
     def after(self, finished: Sequence[FinishedAsk], num_open: int) -> Sequence[Ask] | Answer | None:
         return self.answer_of(finished)

@@ -49,9 +49,9 @@ def test_a_strategy_that_needs_more_is_refused_with_an_engine_that_can() -> None
         check_engine("vllm", Needy(needs=frozenset({"sampling"})))
     with pytest.raises(
         ConfigError,
-        match=r"needs a change of values in the cache \(value_cache\), which the engine transformers .* no engine does",
+        match=r"needs .*\(logits\), which the engine transformers .* no engine does",
     ):
-        check_engine("transformers", Needy(needs=frozenset({"sampling", "value_cache"})))
+        check_engine("transformers", Needy(needs=frozenset({"sampling", "logits"})))
 
 
 @pytest.mark.parametrize(
@@ -90,11 +90,11 @@ def test_what_a_job_names_runs_on_an_engine_or_is_refused_in_one_sentence(
 
 
 def test_an_inner_strategy_that_needs_more_is_named() -> None:
-    gate = Gated(threshold=0.9, max_answer_tokens=8, max_thinking_tokens=8, inner=Needy(needs=frozenset({"sampling"})))
+    gate = Gated(
+        threshold=0.9, max_answer_tokens=8, max_thinking_tokens=8, inner=Needy(needs=frozenset({"distribution"}))
+    )
     check_engine("transformers", gate)
-    with pytest.raises(
-        ConfigError, match=r"^gate.inner: gated needs tokens that are drawn .* or leave gate.inner out$"
-    ):
+    with pytest.raises(ConfigError, match=r"^gate.inner: gated needs the distribution .* or leave gate.inner out$"):
         check_engine("vllm", gate)
 
 

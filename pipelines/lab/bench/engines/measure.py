@@ -36,7 +36,7 @@ NOTES = (
 
 @dataclass(frozen=True, kw_only=True)
 class EngineBench:
-    """One checkpoint on one machine. `on_run` is called before every run."""
+    """One checkpoint on one machine. `on_run` is called before every run. `num_slots` as in Task."""
 
     checkpoint: MadeCheckpoint
     machine: Machine
@@ -44,6 +44,7 @@ class EngineBench:
     device: str
     interpreters: Interpreters
     on_run: OnRun
+    num_slots: int | None = None
 
     def measure(
         self, work: EngineWork, systems: Sequence[str], *, think_rate: float, num_repeats: int
@@ -114,6 +115,7 @@ class EngineBench:
             "versions": {name: " and ".join(sorted(found)) for name, found in versions.items()},
             "work": asdict(work),
             "think_rate": think_rate,
+            "num_slots": self.num_slots,
             "notes": NOTES,
         }
 
@@ -179,6 +181,7 @@ class EngineBench:
             dtype=self.dtype,
             device=self.device,
             num_threads=self.machine.num_threads,
+            num_slots=self.num_slots,
         )
 
 

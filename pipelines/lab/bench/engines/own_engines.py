@@ -46,6 +46,7 @@ def load_transformers(task: Task, strategy: str) -> OwnEngine:
         checkpoint,
         system_prompt=DEFAULT_SYSTEM_PROMPT,
         frames=task.work.limits,
+        num_slots=task.num_slots,
     )
     return OwnEngine(QuestionRunner(engine, task.work.strategy(strategy, task.threshold)))
 
@@ -62,7 +63,7 @@ def load_vllm(task: Task, strategy: str) -> OwnEngine:
         task.checkpoint,
         revision=None,
         dtype=task.dtype,
-        engine_args={},
+        engine_args={} if task.num_slots is None else {"max_num_seqs": task.num_slots},
         system_prompt=DEFAULT_SYSTEM_PROMPT,
         frames=task.work.limits,
         budgets=[budget for question in questions for budget in fixed_length.budgets(question)],

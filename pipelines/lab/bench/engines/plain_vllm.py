@@ -55,10 +55,10 @@ class _PlainVllm:
         layout = find_family(config.model_type, task.checkpoint).layout
         stamps = -(-self.work.num_frames // 2) * _STAMP_TOKENS[layout]
         num_tokens = self.work.limits.max_video_tokens + stamps + self.work.num_written + _SPARE_TOKENS
-        arguments: dict[str, Any] = {}
+        arguments: dict[str, Any] = {} if task.num_slots is None else {"max_num_seqs": task.num_slots}
         if on_cpu:
             num_blocks = 1 + self.work.num_asked * -(-num_tokens // CPU_BLOCK_TOKENS)  # one is vLLM's own
-            arguments = {
+            arguments |= {
                 "block_size": CPU_BLOCK_TOKENS,
                 "kv_cache_memory_bytes": num_blocks * CPU_BLOCK_TOKENS * _key_value_bytes(config, task.dtype),
             }

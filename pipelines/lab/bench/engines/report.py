@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from framegate.pipelines.lab.bench.engines.bound import beside_bound
 from framegate.pipelines.lab.bench.engines.floor import Floor, ModelSize, compute_floor
 from framegate.pipelines.lab.bench.engines.machine import Machine
 from framegate.pipelines.lab.bench.engines.task import Outcome
@@ -53,8 +54,8 @@ def make_rows(
             "complaint": "; ".join(complaints) or None,
         }
         times = outcome.times if outcome else None
-        rows.append(row | _shares(times) | _beside_floor(times, size=size, machine=machine, dtype=dtype))
-    return rows
+        rows.append(row | _shares(times) | _count_rows(times) | _beside_floor(times, size, machine, dtype))
+    return [row | more for row, more in zip(rows, beside_bound(rows), strict=True)]
 
 
 def count_same(reference: Outcome, outcome: Outcome) -> int:
@@ -73,9 +74,17 @@ def _shares(times: EngineTimes | None) -> dict[str, float | None]:
     return {f"{part}_share": seconds[part] / total if total else None for part in PARTS}
 
 
-def _beside_floor(
-    times: EngineTimes | None, *, size: ModelSize, machine: Machine, dtype: str
-) -> dict[str, float | None]:
+def _count_rows(times: EngineTimes | None) -> dict[str, float | None]:
+    """How many rows a step has that write first answers, and how many that think."""
+    if times is None or not times.num_steps:
+        return {"answer_rows": None, "think_rows": None}
+    return {
+        "answer_rows": (times.num_step_rows - times.num_step_thinkers) / times.num_steps,
+        "think_rows": times.num_step_thinkers / times.num_steps,
+    }
+
+
+def _beside_floor(times: EngineTimes | None, size: ModelSize, machine: Machine, dtype: str) -> dict[str, float | None]:
     floor: Floor | None = None
     step_seconds = over = None
     if times is not None and times.num_steps:

@@ -12,7 +12,8 @@ from framegate.pipelines.reason.engines.times import EngineTimes
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One system and its work. `strategy` replaces the one that the system's name stands for."""
+    """One system and its work. `strategy` replaces the one that the system's name stands for, `num_slots` how many
+    sequences take part in a step of an engine at most."""
 
     system: str
     checkpoint: str
@@ -22,6 +23,7 @@ class Task:
     device: str
     num_threads: int
     strategy: str | None = None
+    num_slots: int | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

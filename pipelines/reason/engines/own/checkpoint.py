@@ -193,6 +193,10 @@ class Checkpoint:
         hidden_ND = self._text_model(self._text_model.embed(tokens_2N[0]), tokens_2N[1].expand(3, -1), rows_pass)
         return self._model.lm_head(hidden_ND if last_B is None else hidden_ND[last_B])
 
+    def finish_rows(self, attended_BA: torch.Tensor, hidden_BD: torch.Tensor) -> torch.Tensor:
+        """Logits (B, vocabulary) from the last layer's attention on. Can be differentiated by `attended_BA`."""
+        return self._model.lm_head(self._text_model.finish(attended_BA, hidden_BD))
+
     def _find_end_ids(self) -> frozenset[int]:
         declared = self._model.generation_config.eos_token_id
         ids = set(declared if isinstance(declared, list) else [declared])

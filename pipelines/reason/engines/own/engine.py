@@ -1,9 +1,9 @@
 """The default engine: continuous batching over a transformers model.
 
 Asks wait until there is a slot for them. All that run advance together, token by token; one that is over leaves its
-slot at once, and another one moves in.
+slot at once, and another one moves in. One that begins to think pauses until there are enough to think together.
 
-    add ──> scheduler: who enters ──> runner: prefixes, suffixes, token steps ──> course: what each token means
+    add ──> scheduler: who runs ──> runner: prefixes, suffixes, token steps ──> course: what each token means
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from framegate.pipelines.reason.engines.own.runner import Runner
 from framegate.pipelines.reason.engines.own.sampler import NextToken
 from framegate.pipelines.reason.engines.own.scheduler import Scheduler
 from framegate.pipelines.reason.engines.own.seen_steps import SeenSteps
+from framegate.pipelines.reason.engines.own.value_control import count_bytes
 from framegate.pipelines.reason.engines.times import EngineTimes
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix, select_frames
 from framegate.pipelines.reason.models.pruning import most_kept
@@ -39,12 +40,13 @@ _ABOVE_BUDGET = "keys and values of one question are above the engine's memory b
 class TransformersEngine:
     """Satisfies `pipelines.reason.engines.protocol.Engine`.
 
-    `num_slots` bounds the asks that run at once, `memory_bytes` their keys and values; what fits runs. An error in a
+    `num_slots` bounds the asks that run at once; as many may be paused. `memory_bytes` bounds keys and values; what
+    fits runs. An error in a
     clip's prefix fails the asks of that clip, an error in a step all that run. Out of memory, all that run begin again,
     half as many at once, down to one, whose clip then fails with `memory_limit`. The engine goes on after all of these.
     """
 
-    capabilities: frozenset[Capability] = frozenset({"sampling", "distribution"})
+    capabilities: frozenset[Capability] = frozenset({"sampling", "distribution", "value_cache"})
 
     def __init__(
         self,
@@ -87,32 +89,35 @@ class TransformersEngine:
 
     @property
     def running(self) -> Sequence[Request]:
-        """What has a slot now, in slot order."""
-        return list(self.runner.cache.rows)
+        """What takes part in token steps now, in slot order."""
+        return list(self.runner.rows)
 
     def add(self, ask: Ask) -> None:
         started = time.perf_counter()
         self._num_unfinished += 1
         try:
             clip = self.scheduler.find_clip(ask) or self._measure(ask)
-            suffix_ids = self._encode(ask.suffix)
+            suffix_ids = (*self._encode(ask.suffix), *ask.carried)
             num_more = ask.budget.max_tokens(lambda text: len(self._encode(text)))
             self._check_length(clip, len(suffix_ids), num_more)
         except Exception as error:  # too many frames, too long, or a text that is none
             self._finished.append(replace(fail(ask, error), engine_seconds=time.perf_counter() - started))
             return
         request = Request(ask=ask, clip=clip, suffix_ids=suffix_ids, max_own_tokens=len(suffix_ids) + num_more)
+        if ask.value_control is not None:
+            request.control_bytes = count_bytes(ask.value_control, clip.num_video_tokens, self._checkpoint.kv_shape)
         request.seconds = request.prompt_seconds = time.perf_counter() - started
         self.scheduler.add(request)
 
     def step(self) -> list[FinishedAsk]:
-        """Fill the free slots, then move every ask in a slot one token on.
+        """Fill the free slots, then move every ask that is not paused one token on.
 
         Raises an error after which no engine can go on in this process.
         """
         try:
+            self._forget_unasked()
             self._fill_slots()
-            if not self.scheduler.is_idle:
+            if self.running:  # where all that entered failed, none do that are not paused
                 self._advance()
             self.scheduler.count_step(is_calm=True)
         except Exception as error:  # what ran is lost or begins again, the engine goes on
@@ -121,9 +126,18 @@ class TransformersEngine:
         self._num_unfinished -= len(finished)
         return finished
 
+    def _forget_unasked(self) -> None:
+        """Clips of which nothing more is asked go. Not with their last ask: what follows from it comes after a step."""
+        for clip in self.scheduler.forget_unasked():
+            if clip.is_in_slot:
+                self.runner.cache.remove_clip(clip)
+
     def _fill_slots(self) -> None:
-        """Let waiting requests in: run their prefixes, then their suffixes, and take the first token of each."""
-        entering, too_large = self.scheduler.schedule()
+        """Let paused requests go on, and waiting ones in: run their prefixes, then their suffixes, and take the first
+        token of each."""
+        entering, too_large, resuming = self.scheduler.schedule()
+        for request in resuming:
+            self.runner.cache.begin_thinking(request)
         for request in too_large:
             self._hand_over(request, MemoryError(_ABOVE_BUDGET))
         if not entering:
@@ -144,7 +158,7 @@ class TransformersEngine:
             self._take(requests, tokens, seconds=time.perf_counter() - started, are_first=True)
 
     def _advance(self) -> None:
-        """One token for every ask in a slot."""
+        """One token for every ask that is not paused."""
         started = time.perf_counter()
         requests = self.running
         tokens = self.runner.step(_take_forced(requests))
@@ -182,7 +196,8 @@ class TransformersEngine:
                 self.runner.cache.remove_row(request)
                 self._leave(request)
             elif is_thinking and not request.is_in_front:
-                self.runner.cache.begin_thinking(request)
+                self.runner.cache.pause(request)
+                self.scheduler.pause(request)
 
     def _check_length(self, clip: Clip, num_suffix: int, num_more: int) -> None:
         """Raises PromptTooLong where the ask, with all that it may write, would go beyond the model's positions."""
@@ -282,10 +297,9 @@ class TransformersEngine:
         return True
 
     def _leave(self, request: Request, error: Exception | None = None) -> None:
-        """Hand over a request that runs and is in no slot any more. Its clip goes with the last request."""
+        """Hand over a request that runs and is in no slot any more."""
         self._hand_over(request, error)
-        if self.scheduler.finish(request):
-            self.runner.cache.remove_clip(request.clip)
+        self.scheduler.finish(request)
 
     def _give_up(self, clip: Clip, error: Exception) -> None:
         for request in self.scheduler.give_up(clip):

@@ -110,7 +110,8 @@ class SlotStore:
 
 
 class KVCache:
-    """Two stores, of clips and of rows, and who stands in which slot. `memory_bytes` bounds the stores; None does not.
+    """Two stores, of clips and of rows, and who stands in which slot. `memory_bytes` bounds the stores and the rows'
+    value controls; None does not.
 
     Rows are requests. What the cache sets of requests and clips is said in `request`.
     """
@@ -133,8 +134,13 @@ class KVCache:
 
     @property
     def rows(self) -> Sequence[Request]:
-        """In slot order: first those that think."""
+        """In slot order: first those that think, at the end those that are paused."""
         return self._table.rows
+
+    @property
+    def num_stepping(self) -> int:
+        """Rows that take part in token steps, in the first slots: all but the paused ones."""
+        return self._table.num_stepping
 
     @property
     def num_thinking(self) -> int:
@@ -152,21 +158,23 @@ class KVCache:
 
     @property
     def num_keys(self) -> int:
-        """Tokens that a step of all rows reads at least: the rows' own, and each prefix that is asked about once."""
-        return self._count_keys(set(self.clip_slots))
+        """Tokens that a step reads at least: its rows' own, and each prefix that they ask about once."""
+        return self._count_keys(set(self.clip_slots[: self.num_stepping]))
 
     @property
     def num_row_keys(self) -> int:
         """Tokens that the rows of such a step attend to: the same, with a prefix once for each of its rows."""
-        return self._count_keys(self.clip_slots)
+        return self._count_keys(self.clip_slots[: self.num_stepping])
 
-    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int) -> bool:
-        """Whether the budget allows so many more rows and clips, of at most so many tokens each."""
+    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int, control_bytes: int = 0) -> bool:
+        """Whether the budget allows so many more rows and clips, of at most so many tokens each, and so many bytes of
+        value controls for these rows."""
         if self._memory_bytes is None:
             return True
         clip_bytes = self.clip_store.bytes_after(len(self._table.clips) + num_clips, clip_tokens)
         row_bytes = self.row_store.bytes_after(len(self._table.rows) + num_rows, row_tokens)
-        return clip_bytes + row_bytes <= self._memory_bytes
+        control_bytes += sum(row.control_bytes for row in self.rows)
+        return clip_bytes + row_bytes + control_bytes <= self._memory_bytes
 
     def reserve_clips(self, num_clips: int, num_tokens: int) -> int:
         """Make room for so many more clips, of at most so many tokens; the slot of the first."""
@@ -179,23 +187,30 @@ class KVCache:
         self.num_changes += 1
 
     def reserve_rows(self, num_rows: int, num_tokens: int) -> int:
-        """Make room for so many more rows, of at most so many own tokens; the slot of the first."""
+        """Make room for so many more rows, of at most so many own tokens; the slot of the first, if all are added."""
         self.row_store.reserve(len(self._table.rows) + num_rows, num_tokens)
-        return len(self._table.rows)
+        return self.num_stepping
 
     def add_row(self, row: Request) -> None:
-        """A row that has no tokens of its own yet. Its clip must be in a slot."""
-        self._table.add_row(row, row.clip)
+        """A row that has no tokens of its own yet, in the slot behind all that step. Its clip must be in a slot."""
+        moves = self._table.add_row(row, row.clip)
         row.num_own_tokens, row.next_position, row.is_in_front = 0, row.clip.next_position, False
-        self.num_changes += 1
+        num_tokens = self._move_rows(moves, self._rows_behind)
+        if moves:
+            self.row_store.erase(self.num_stepping - 1, num_tokens)
 
     def begin_thinking(self, row: Request) -> None:
-        """From now on the row is one of those that hold many tokens."""
-        self._move_rows(self._table.begin_thinking(row))
+        """From now on the row, paused or not, is one of those that hold many tokens."""
+        behind = self._rows_behind
+        self._move_rows(self._table.begin_thinking(row), behind)
         row.is_in_front = True
 
+    def pause(self, row: Request) -> None:
+        """The row keeps its slot and takes no part in token steps, until it begins to think."""
+        self._move_rows(self._table.pause(row), self._rows_behind)
+
     def remove_row(self, row: Request) -> None:
-        most_tokens = self._move_rows(self._table.remove_row(row), row)
+        most_tokens = self._move_rows(self._table.remove_row(row), (*self.rows, row))
         self.row_store.erase(len(self._table.rows), most_tokens)
 
     def remove_clip(self, clip: Clip) -> None:
@@ -207,11 +222,20 @@ class KVCache:
 
     def _count_keys(self, clip_slots: Iterable[int]) -> int:
         prefix_tokens = self.prefix_tokens
-        return sum(row.num_own_tokens for row in self.rows) + sum(prefix_tokens[slot] for slot in clip_slots)
+        num_own = sum(row.num_own_tokens for row in self.rows[: self.num_stepping])
+        return num_own + sum(prefix_tokens[slot] for slot in clip_slots)
 
-    def _move_rows(self, moves: Sequence[Move], *removed: Request) -> int:
-        """Apply the moves over the longest row's length, and return that length."""
-        num_tokens = round_up(max(row.num_own_tokens for row in (*self.rows, *removed)))
+    @property
+    def _rows_behind(self) -> Sequence[Request]:
+        """All but those that think: they hold few tokens."""
+        return self.rows[self.num_thinking :]
+
+    def _move_rows(self, moves: Sequence[Move], rows: Sequence[Request]) -> int:
+        """Apply moves of some of these rows, over the length of the longest, and return that length.
+
+        One token more: a graph of a token step may have run a paused row along.
+        """
+        num_tokens = round_up(max(row.num_own_tokens for row in rows) + 1)
         self.row_store.apply(moves, num_tokens)
         self.num_changes += 1
         return num_tokens

@@ -16,7 +16,7 @@ _TYPICAL_ROWS = 32  # the layout hardly depends on it: 16 to 512 differ by 2 %
 
 
 class PackedLinear(nn.Module):
-    """In place of an `nn.Linear`. Keeps the packed weight and not the plain one. For inference alone."""
+    """In place of an `nn.Linear`. Keeps the packed weight and not the plain one. Its weight learns nothing."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -27,8 +27,27 @@ class PackedLinear(nn.Module):
         self._apply_linear = ops._linear_pointwise
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """(..., in_features) to (..., out_features)."""
+        """(..., in_features) to (..., out_features). Can be differentiated by `rows`."""
+        if torch.is_grad_enabled() and rows.requires_grad:
+            return cast(torch.Tensor, _Differentiated.apply(rows, self))
         return self._apply_linear(rows, self._packed, self._bias, "none", [], "")
+
+    def unpack(self) -> torch.Tensor:
+        """A copy of the weight as it was: (out_features, in_features)."""
+        return self._packed.to_dense()
+
+
+class _Differentiated(torch.autograd.Function):
+    """The packed product, which torch has no derivative of."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: torch.Tensor, layer: PackedLinear) -> torch.Tensor:
+        ctx.layer = layer
+        return layer(rows.detach())
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return grads[0] @ ctx.layer.unpack(), None
 
 
 def fuse_linears(*linears: nn.Linear) -> nn.Linear:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch.nn import functional as F
@@ -27,6 +27,13 @@ class TextPass(Protocol):
     ) -> torch.Tensor:
         """Store the new keys and values of a layer and attend: (N, heads, head_size)."""
         ...
+
+
+@runtime_checkable
+class WatchingPass(TextPass, Protocol):
+    """A pass that is also shown what the last layer starts from."""
+
+    def watch(self, hidden_ND: torch.Tensor) -> None: ...
 
 
 class PrefixPass:

@@ -36,8 +36,9 @@ class Clip:
     num_running: int = 0
     was_alone: bool = False  # one of its asks ran, and no other, when memory ran out
 
-    # Set by the runner.
-    embedding: np.ndarray | None = None  # as in `FinishedAsk`, from when its prefix has been run
+    # Set by the runner, when its prefix has been run.
+    video_places: np.ndarray = field(init=False)  # of the video's tokens in the prefix
+    embedding: np.ndarray | None = None  # as in `FinishedAsk`
     steps: ClipSteps | None = None  # likewise
 
     # Set by the cache.
@@ -53,6 +54,7 @@ class Request:
     clip: Clip
     suffix_ids: Sequence[int]
     max_own_tokens: int
+    control_bytes: int = 0  # that its `value_control` takes, at most
 
     # Set by the engine.
     seconds: float = 0.0  # its share of the engine's time so far

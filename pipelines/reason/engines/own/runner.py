@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import torch
 
+from framegate.pipelines.reason.engines.drawing import Draw
 from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
 from framegate.pipelines.reason.engines.own.clip_embedding import embed_clip
 from framegate.pipelines.reason.engines.own.clip_groups import ClipGroups, StoreSize
@@ -21,9 +24,10 @@ from framegate.pipelines.reason.engines.own.graphs import Capture, CudaCapture, 
 from framegate.pipelines.reason.engines.own.kv_cache import KVCache, round_up
 from framegate.pipelines.reason.engines.own.prefill import PrefixPass, SuffixPass
 from framegate.pipelines.reason.engines.own.request import Clip, Request, cut_batches
-from framegate.pipelines.reason.engines.own.sampler import Draw, NextToken, Sampler
+from framegate.pipelines.reason.engines.own.sampler import NextToken, Sampler
 from framegate.pipelines.reason.engines.own.seen_steps import SeenSteps, VideoFeatures
 from framegate.pipelines.reason.engines.own.token_step import RowGroup, StepPass
+from framegate.pipelines.reason.engines.own.value_control import ControlledPass, Controllers
 from framegate.pipelines.reason.engines.times import EngineTimes
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix, prune_prefix
 from framegate.pipelines.reason.models.pruning import find_kept
@@ -59,19 +63,33 @@ class Runner:
         self._prune = prune
         self._device = checkpoint.device
         self._sampler = Sampler(self._device)
+        self._controllers = Controllers(checkpoint, self.cache)
         self._graphs = StepGraphs(checkpoint.run_rows, capture) if capture else None
         self._graph_versions: tuple[int, int] | None = None
         # Valid until a row or clip comes, goes or moves: each is kept with the number of changes before it was made.
         self._clip_groups: tuple[int, ClipGroups] | None = None
         self._not_plain: tuple[int, list[int]] | None = None
 
-    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int) -> bool:
-        """Whether the memory budget allows so many more rows and clips, of at most so many tokens each."""
-        return self.cache.fits(num_rows=num_rows, row_tokens=row_tokens, num_clips=num_clips, clip_tokens=clip_tokens)
+    @property
+    def rows(self) -> Sequence[Request]:
+        """Those that take part in token steps, in slot order: all but the paused ones."""
+        return self.cache.rows[: self.cache.num_stepping]
+
+    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int, control_bytes: int = 0) -> bool:
+        """Whether the memory budget allows so many more rows and clips, of at most so many tokens each, and so many
+        bytes of value controls for these rows."""
+        return self.cache.fits(
+            num_rows=num_rows,
+            row_tokens=row_tokens,
+            num_clips=num_clips,
+            clip_tokens=clip_tokens,
+            control_bytes=control_bytes,
+        )
 
     def clear(self) -> None:
         """Forget every clip and row, and what the vision tower has seen, and give their memory back."""
         self.cache.clear()
+        self._controllers.clear()
         self._seen.clear()
         self._clip_groups = None
         if self._graphs is not None:
@@ -101,6 +119,8 @@ class Runner:
             if clip.frames is None:
                 clip.embedding = embed_clip(video.features_VD)
                 clip.steps = ClipSteps(num_steps=prefix.video.grid_thw[0], num_steps_reused=video.num_reused)
+            is_video_P = np.asarray(prefix.token_ids) == self._checkpoint.prompt_format.video_token_id
+            clip.video_places = np.flatnonzero(is_video_P)
             self.cache.add_clip(clip, next_position=prefix.next_position)
 
     def _prune_clips(
@@ -127,13 +147,14 @@ class Runner:
         return tokens
 
     def step(self, forced: Sequence[int | None]) -> list[NextToken]:
-        """One token for every row, in slot order."""
+        """One token for every row that is not paused, in slot order."""
         started, think_share = time.perf_counter(), self.cache.num_thinking / len(forced)
         self.times.num_steps += 1
         self.times.num_step_rows += len(forced)
+        self.times.num_step_thinkers += self.cache.num_thinking
         self.times.num_step_keys += self.cache.num_keys + len(forced)
         self.times.num_step_row_keys += self.cache.num_row_keys + len(forced)
-        tokens = self._sample(self._run_step(), self.cache.rows, forced, self._find_not_plain())
+        tokens = self._sample(self._run_step(), self.rows, forced, self._find_not_plain())
         seconds = time.perf_counter() - started
         self.times.think_seconds += think_share * seconds
         self.times.answer_seconds += (1 - think_share) * seconds
@@ -184,14 +205,22 @@ class Runner:
         return self._sampler.sample(logits_BV, forced, draws, told_places)
 
     def _run_step(self) -> torch.Tensor:
-        """Run the next token of every row: logits (rows, vocabulary)."""
-        cache, rows = self.cache, self.cache.rows
+        """Run the next token of every row that is not paused: logits (rows, vocabulary)."""
+        cache, rows = self.cache, self.rows
         free: list[int] = []
+        num_own = [row.num_own_tokens for row in rows]
         if self._graphs is not None:
-            # Free slots behind the busy ones are run as well, for numbers of rows that come again.
+            # Slots behind are run as well, for numbers of rows that come again. What that writes into a paused row's
+            # slot stands behind its tokens, where its own next one is written before anything is read.
             free = [0] * (min(round_up(len(rows), _ROW_STEP), cache.row_store.num_slots) - len(rows))
-        num_own = [row.num_own_tokens for row in rows] + free
-        step_pass = StepPass(
+            paused = [row.num_own_tokens for row in cache.rows[len(rows) : len(rows) + len(free)]]
+            num_own += paused + free[len(paused) :]
+        controllers = self._controllers.of_rows()
+        make_pass: Callable[..., StepPass] = StepPass
+        if controllers:
+            signs = self._controllers.signs_of(controllers)
+            make_pass = partial(ControlledPass, controllers=controllers, signs=signs)
+        step_pass = make_pass(
             cache.clip_store,
             cache.row_store,
             self._find_clip_groups(len(free)),
@@ -202,6 +231,8 @@ class Runner:
         tokens_2N = to_device([token_ids + free, positions + free], self._device)
         for row in rows:
             row.advance(1)
+        if isinstance(step_pass, ControlledPass):
+            return self._controllers.run(tokens_2N, step_pass)[: len(rows)]
         if self._graphs is None:
             return self._checkpoint.run_rows(tokens_2N, step_pass)
         versions = (cache.clip_store.version, cache.row_store.version)
@@ -220,9 +251,9 @@ class Runner:
         return [RowGroup(first=start, end=end, num_tokens=max(num_tokens[start:end])) for start, end in parts]
 
     def _find_clip_groups(self, num_free: int) -> ClipGroups:
-        """Of all rows, and of free slots together with the first row."""
+        """Of the rows of a step, and of slots that are run along together with the first row."""
         if self._clip_groups is None or self._clip_groups[0] != self.cache.num_changes:
-            slots = self.cache.clip_slots
+            slots = self.cache.clip_slots[: self.cache.num_stepping]
             store = self.cache.clip_store
             clip_groups = ClipGroups(
                 slots + slots[:1] * num_free,
@@ -235,9 +266,9 @@ class Runner:
         return self._clip_groups[1]
 
     def _find_not_plain(self) -> list[int]:
-        """The slots of rows that are drawn or told their distribution."""
+        """The slots of rows of a step that are drawn or told their distribution."""
         if self._not_plain is None or self._not_plain[0] != self.cache.num_changes:
-            slots = [slot for slot, row in enumerate(self.cache.rows) if not row.is_plain]
+            slots = [slot for slot, row in enumerate(self.rows) if not row.is_plain]
             self._not_plain = self.cache.num_changes, slots
         return self._not_plain[1]
 

@@ -56,6 +56,9 @@ class _Step:
     last_clip: int
     levels_VD: tuple[torch.Tensor, ...] = ()
 
+    def has_shape_of(self, other: _Step) -> bool:
+        return self.pixels_FHWC.shape == other.pixels_FHWC.shape
+
     @property
     def num_bytes(self) -> int:
         return self.pixels_FHWC.nbytes + sum(level.nbytes for level in self.levels_VD)
@@ -137,23 +140,48 @@ class SeenSteps:
         return step
 
     def _keep(self, steps: Sequence[_Step]) -> None:
-        """In memory of their own: what they lie in now has the steps of whole clips."""
+        """In memory of their own: what they lie in now has the steps of whole clips.
+
+        They take the places of those that are forgotten. New ones each time, between the tower's large tensors, would
+        let the heap grow by some 20 MB before it stays as it is.
+        """
+        forgotten = self._forget_old(0)
         for step in steps:
-            kept = replace(
-                step, pixels_FHWC=step.pixels_FHWC.copy(), levels_VD=tuple(level.clone() for level in step.levels_VD)
-            )
-            self._forget(kept.key)
+            self._forget(step.key)
+            place = next((index for index, old in enumerate(forgotten) if old.has_shape_of(step)), None)
+            kept = _copy(step, None if place is None else forgotten.pop(place))
             self._kept[kept.key] = kept
             self._num_bytes += kept.num_bytes
+        self._forget_old(self._num_bytes - self._max_bytes)
+
+    def _forget_old(self, num_bytes: int) -> list[_Step]:
+        """Those that none of the last clips had, and the oldest until so many bytes are free."""
+        forgotten: list[_Step] = []
+        aim = self._num_bytes - num_bytes
         while self._kept:
             key, oldest = next(iter(self._kept.items()))
-            if self._num_bytes <= self._max_bytes and oldest.last_clip > self._num_clips - KEPT_CLIPS:
+            if self._num_bytes <= aim and oldest.last_clip > self._num_clips - KEPT_CLIPS:
                 break
-            self._forget(key)
+            forgotten += self._forget(key)
+        return forgotten
 
-    def _forget(self, key: int) -> None:
+    def _forget(self, key: int) -> list[_Step]:
         step = self._kept.pop(key, None)
-        self._num_bytes -= 0 if step is None else step.num_bytes
+        if step is None:
+            return []
+        self._num_bytes -= step.num_bytes
+        return [step]
+
+
+def _copy(step: _Step, old: _Step | None) -> _Step:
+    """In the memory of `old`, where it is given."""
+    if old is None:
+        levels_VD = tuple(level.clone() for level in step.levels_VD)
+        return replace(step, pixels_FHWC=step.pixels_FHWC.copy(), levels_VD=levels_VD)
+    np.copyto(old.pixels_FHWC, step.pixels_FHWC)
+    for mine, its in zip(old.levels_VD, step.levels_VD, strict=True):
+        mine.copy_(its)
+    return replace(step, pixels_FHWC=old.pixels_FHWC, levels_VD=old.levels_VD)
 
 
 def _gather(steps: Sequence[_Step], num_reused: int) -> VideoFeatures:

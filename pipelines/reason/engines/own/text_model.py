@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from framegate.pipelines.reason.engines.own.packed import fuse_linears
-from framegate.pipelines.reason.engines.own.prefill import TextPass
+from framegate.pipelines.reason.engines.own.prefill import TextPass, WatchingPass
 from framegate.pipelines.reason.engines.own.vision_attention import negate_first_half, rotate
 from framegate.schemas.errors import EngineError
 
@@ -68,6 +68,8 @@ class TextModel(nn.Module):
         num_rotated = self.num_heads + self.num_kv_heads
         for index, module in enumerate(self.layers):
             layer = cast(_Layer, module)
+            if index == self.num_layers - 1 and isinstance(text_pass, WatchingPass):
+                text_pass.watch(hidden_ND)
             fused_ND = layer.query_key_value(normalise(hidden_ND, layer.attention_norm, self._eps))
             fused_NHD = fused_ND.view(len(fused_ND), -1, self.head_size)
             rotated_NHD = fused_NHD[:, :num_rotated]
@@ -87,6 +89,18 @@ class TextModel(nn.Module):
             if deepstack is not None and index < len(deepstack.levels_LVD):
                 hidden_ND.index_add_(0, deepstack.places_V, deepstack.levels_LVD[index].to(hidden_ND.dtype))
         return normalise(hidden_ND, self._norm, self._eps)
+
+    def finish(self, attended_NA: torch.Tensor, hidden_ND: torch.Tensor) -> torch.Tensor:
+        """From what the last layer's attention gives and what that layer starts from to what the head reads.
+
+        Computes what `forward` does, nothing in place: it can be differentiated by `attended_NA`.
+        """
+        layer = cast(_Layer, self.layers[-1])
+        hidden_ND = layer.output(attended_NA) + hidden_ND
+        normed_ND = _normalise_apart(hidden_ND, layer.mlp_norm, self._eps)
+        gate_ND, up_ND = layer.gate_up(normed_ND).chunk(2, dim=-1)
+        hidden_ND = layer.down(F.silu(gate_ND) * up_ND) + hidden_ND
+        return _normalise_apart(hidden_ND, self._norm, self._eps)
 
     def _angles(self, embedded_ND: torch.Tensor, positions_3N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines (N, 1, head_size) for `rotate`."""
@@ -118,6 +132,13 @@ def normalise(rows: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Ten
     wide = rows.float()
     mean_square = torch.linalg.vecdot(wide, wide).div_(rows.shape[-1])
     return (wide * mean_square.add_(eps).rsqrt_()[..., None]).to(rows.dtype).mul_(weight)
+
+
+def _normalise_apart(rows: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
+    """`normalise`, nothing of it in place, and in float64 where the rows are."""
+    wide = rows.to(torch.promote_types(rows.dtype, torch.float32))
+    scale = (wide.square().mean(dim=-1, keepdim=True) + eps).rsqrt()
+    return (wide * scale).to(rows.dtype) * weight.detach()
 
 
 def _check(model: Any) -> None:

@@ -43,12 +43,15 @@ def count_context_tokens(
     grid: VisionGrid,
     question_bytes: int = 0,
 ) -> int:
-    """The longest sequence that the job can lead to, from above: video, stamps, question, and what an ask may write."""
+    """The longest sequence that the job can lead to, from above: video, stamps, question, and what an ask may carry and
+    write."""
     num_steps = -(-frames.max_frames // grid.temporal_patch)
     question = max(_QUESTION_TOKENS, min(question_bytes, _MAX_QUESTION_TOKENS))
     prompt = len(system_prompt.encode()) + frames.max_video_tokens + num_steps * _STAMP_TOKENS + question
     # A text has at most as many tokens as bytes.
-    return prompt + max((budget.max_tokens(lambda text: len(text.encode())) for budget in budgets), default=0)
+    return prompt + max(
+        (budget.num_carried + budget.max_tokens(lambda text: len(text.encode())) for budget in budgets), default=0
+    )
 
 
 def complete_arguments(

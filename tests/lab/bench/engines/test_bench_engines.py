@@ -24,6 +24,7 @@ FIELDS = {
     *("peak_rss_mib", "peak_device_mib", "clips_per_second", "num_same_tokens", "load_seconds", "threshold"),
     *("min_seconds", "max_seconds", "num_repeats", "settings", "versions", "complaint", "step_seconds", "num_steps"),
     *("vision_share", "prefill_share", "answer_share", "think_share", "steps_over_floor", "prefill_seconds"),
+    *("answer_rows", "think_rows", "bound_seconds", "share_of_bound", "ratio_to_two_request"),
     *("vision_seconds", "floor_step_seconds", "floor_step_bytes", "floor_step_operations"),
     *("floor_weights_seconds", "floor_prefill_seconds", "floor_vision_seconds"),
 }
@@ -106,6 +107,21 @@ def test_the_gates_cost_is_measured_of_the_engines_that_are_chosen(
     assert {task.system for task in runs.tasks} == {"vllm_gated"}
 
 
+def test_with_more_work_than_slots_all_systems_have_as_many_slots_and_stand_beside_the_bound(
+    invoke: Callable[..., tuple[int, str, dict]], runs: Runs
+) -> None:
+    exit_code, output, document = invoke("--steady", "--slots", "4", "--think-rate", "0.5")
+    assert exit_code == 0, output
+    assert [row["system"] for row in document["rows"]] == list(bench_engines.STEADY)
+    assert {task.num_slots for task in runs.tasks} == {4}
+    assert document["header"]["num_slots"] == 4
+    assert "bound of a gated run: 1.0 + 3/6 x (1.0 - 1.0) = 1.0 s" in output
+    beside = {row["system"]: row["share_of_bound"] for row in document["rows"]}
+    assert {name for name, share in beside.items() if share == 1.0} == {
+        "transformers_gated", "vllm_two_request", "vllm_gated",
+    }  # fmt: skip
+
+
 def test_what_one_engine_comes_to_is_told_though_the_other_fails(
     invoke: Callable[..., tuple[int, str, dict]], runs: Runs
 ) -> None:
@@ -133,6 +149,12 @@ def test_what_one_engine_comes_to_is_told_though_the_other_fails(
         (
             ("--gating-cost", "--systems", "two_call,transformers_gated"),
             "--systems: with --gating-cost use some of: transformers_gated, vllm_gated; got two_call",
+        ),
+        (("--steady", "--scale", "frames"), "--steady is a measurement of its own"),
+        (("--steady", "--videos", "16"), "--steady: 64 questions are no more than the 64 slots; give more --videos"),
+        (
+            ("--steady", "--systems", "transformers_gated,two_call"),
+            "--systems: with --steady use some of: transformers_direct, transformers_gated, transformers_always,",
         ),
         (("--vllm-python", "/nowhere/python"), "--vllm-python: /nowhere/python is no Python that has vLLM"),
     ],

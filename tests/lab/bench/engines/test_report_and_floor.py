@@ -10,6 +10,7 @@ import pytest
 from transformers import AutoModelForImageTextToText
 
 from framegate.pipelines.lab.bench.engines import measure
+from framegate.pipelines.lab.bench.engines.bound import beside_bound, compute_bound
 from framegate.pipelines.lab.bench.engines.floor import ModelSize, compute_floor, read_model_size
 from framegate.pipelines.lab.bench.engines.measure import RANGES, EngineBench, work_at
 from framegate.pipelines.lab.bench.engines.report import make_rows
@@ -27,7 +28,7 @@ SIZE = ModelSize(
 )  # fmt: skip
 TIMES = EngineTimes(
     vision_seconds=1.0, prefill_seconds=2.0, answer_seconds=30.0, think_seconds=67.0, num_steps=10, num_step_rows=40,
-    num_step_keys=500, num_step_row_keys=900, num_prefill_tokens=100, num_patches=80,
+    num_step_thinkers=25, num_step_keys=500, num_step_row_keys=900, num_prefill_tokens=100, num_patches=80,
 )  # fmt: skip
 WORK = EngineWork(num_videos=1, num_questions=2, num_frames=4, size=64, num_answer_tokens=2, num_thinking_tokens=3)
 
@@ -91,10 +92,30 @@ def test_rows_hold_ratios_medians_and_shares() -> None:
     assert gated["clips_per_second"] == 0.25
     assert (gated["vision_share"], gated["answer_share"], gated["think_share"]) == (0.01, 0.3, 0.67)
     assert (gated["step_seconds"], gated["floor_step_seconds"]) == (pytest.approx(9.7), pytest.approx(4.0))
+    assert (gated["answer_rows"], gated["think_rows"]) == (1.5, 2.5)
     assert gated["steps_over_floor"] == pytest.approx(9.7 / 4)
     assert baseline["vision_share"] is baseline["steps_over_floor"] is None
     assert (broken["seconds"], broken["complaint"]) == (None, "it fell over")
     assert len({tuple(row) for row in rows}) == 1, "every row has the same fields"
+
+
+def test_the_bound_of_a_gated_run_is_first_answers_and_the_share_of_thought_that_is_thought() -> None:
+    rows = [
+        {"system": name, "seconds": seconds, "num_thinking": num_thinking, "num_questions": 40}
+        for name, seconds, num_thinking in (
+            ("transformers_direct", 20.0, 0),
+            ("transformers_gated", 32.0, 10),
+            ("transformers_always", 60.0, 40),
+            ("vllm_two_request", 40.0, 10),
+            ("vllm_gated", None, None),
+        )
+    ]
+    assert compute_bound(rows) == 20 + 10 / 40 * (60 - 20)
+    shares = [beside["share_of_bound"] for beside in beside_bound(rows)]
+    assert shares == [None, 30 / 32, None, 30 / 40, None]
+    assert [beside["ratio_to_two_request"] for beside in beside_bound(rows)] == [2, 40 / 32, 40 / 60, 1, None]
+    assert compute_bound(rows[1:]) is None
+    assert beside_bound(rows[1:2]) == [{"bound_seconds": None, "share_of_bound": None, "ratio_to_two_request": None}]
 
 
 def test_what_was_not_generated_is_not_compared() -> None:

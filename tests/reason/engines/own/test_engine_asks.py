@@ -47,9 +47,11 @@ def test_asks_of_one_clip_share_its_prefix_while_it_is_in_a_slot(bench, random_c
     outcome = run_asks(engine, [late])
     assert counting.num_prefixes == 1
     assert token_ids(outcome, late) == token_ids(outcome, long)[:3]
+    assert engine.step() == []  # nothing followed, and the clip goes
     again = make_ask(clip, 8)
     assert token_ids(run_asks(engine, [again]), again) == token_ids(outcome, long)
     assert counting.num_prefixes == 2
+    engine.step()
     twin = ClipFrames(id=clip.id, frames=clip.frames, start_seconds=clip.start_seconds)
     run_asks(engine, [make_ask(clip, 2), make_ask(twin, 2)])
     assert counting.num_prefixes == 4
@@ -169,7 +171,7 @@ def test_a_text_can_be_forced_from_the_first_token_on(bench, random_checkpoint):
     assert written[len(forced) :] == write(random_checkpoint, prefix, suffix, 12 - len(forced))
 
 
-def test_what_thinks_from_the_start_stands_in_front(bench, checkpoint):
+def test_what_thinks_pauses_for_a_step_and_then_stands_in_front(bench, checkpoint):
     clip = make_clip(0)
     asks = [
         make_ask(clip, 6),
@@ -180,7 +182,9 @@ def test_what_thinks_from_the_start_stands_in_front(bench, checkpoint):
     for ask in asks:
         engine.add(ask)
     engine.step()
-    assert [request.ask for request in engine.running] == [asks[1], asks[0], asks[2]]
+    assert [request.ask for request in engine.running] == [asks[0], asks[2]]
+    engine.step()
+    assert [request.ask for request in engine.running] == [asks[1], asks[0]]
     engine.step()
     assert [request.ask for request in engine.running] == [asks[1], asks[2], asks[0]]
     outcome = run_asks(engine)
@@ -202,7 +206,7 @@ def test_seconds_of_all_asks_are_the_engines_own(bench, checkpoint):
 
 
 def test_an_engine_says_what_it_can(bench, checkpoint):
-    assert bench.engine(checkpoint).capabilities == {"sampling", "distribution"}
+    assert bench.engine(checkpoint).capabilities == {"sampling", "distribution", "value_cache"}
 
 
 def test_a_failed_ask_does_not_run_again_and_its_clip_can_be_asked_anew(bench, checkpoint):
@@ -213,4 +217,32 @@ def test_a_failed_ask_does_not_run_again_and_its_clip_can_be_asked_anew(bench, c
     outcome = run_asks(engine, [bad, good])
     assert outcome[bad].failure_reason == "engine_error"
     assert outcome[good].failure_reason is None
+    assert engine.step() == []
     assert engine.scheduler.clips == []
+
+
+def test_what_follows_from_a_clips_last_ask_finds_its_prefix(bench, checkpoint):
+    clip = make_clip(0)
+    engine = bench.engine(checkpoint)
+    run_asks(engine, [make_ask(clip, 3)])
+    num_patches, num_tokens = engine.times.num_patches, engine.times.num_prefill_tokens
+    carried = (5, 7, 5)
+    again = make_ask(clip, 3, carried=carried)
+    run_asks(engine, [again])
+    assert engine.times.num_patches == num_patches > 0
+    assert engine.times.num_prefill_tokens - num_tokens == len(checkpoint.encode(again.suffix)) + len(carried)
+    engine.step()
+    run_asks(engine, [make_ask(clip, 3)])
+    assert engine.times.num_patches == 2 * num_patches
+
+
+@pytest.mark.parametrize("num_carried", [1, 4])
+def test_carried_tokens_are_read_as_if_they_had_been_written(bench, checkpoint, num_carried):
+    clip = make_clip(0)
+    whole = make_ask(clip, 12)
+    [first] = run_asks(bench.engine(checkpoint), [whole]).values()
+    written = first.course.token_ids
+    rest = make_ask(clip, 12 - num_carried, carried=tuple(written[:num_carried]))
+    [found] = run_asks(bench.engine(checkpoint), [rest]).values()
+    assert found.course.token_ids == written[num_carried:]
+    assert found.num_prompt_tokens == first.num_prompt_tokens + num_carried

@@ -131,6 +131,7 @@ def run(
             assert key not in answers, f"{key} came back twice"
             answers[key] = finished.answer
         assert len(runner.running) <= num_slots
+        assert len(runner.engine.runner.cache.rows) <= 2 * num_slots
 
     for number, arrival in enumerate(arrivals):
         for _ in range(arrival.num_steps):

@@ -99,6 +99,19 @@ def test_a_slot_is_free_for_the_next_question_as_soon_as_one_exits(bench, taught
     assert num_steps == 3 * (num_tokens - 1)
 
 
+def test_those_that_think_together_write_what_they_would_alone_in_fewer_steps(bench, taught_checkpoint):
+    sure, unsure = (bench.make_request(number, (one,)) for number, one in enumerate((bench.sure, bench.unsure)))
+    requests = [replace(sure if number % 3 else unsure, id=f"copy-{number}") for number in range(15)]
+    outcomes, num_steps = [], []
+    for num_paused_steps in (0, 512):
+        runner = bench.runner(taught_checkpoint, GATED, num_slots=5)
+        runner.engine.scheduler.num_paused_steps = num_paused_steps
+        outcomes.append(bench.run(runner, requests).token_ids)
+        num_steps.append(runner.engine.times.num_steps)
+    assert outcomes[0] == outcomes[1]
+    assert num_steps[1] < num_steps[0]
+
+
 def test_thinking_over_its_budget_is_closed_by_force_and_an_answer_still_comes(bench, random_checkpoint):
     gate = AlwaysThink(max_answer_tokens=5, max_thinking_tokens=7)
     outcome = bench.run(bench.runner(random_checkpoint, gate), [bench.make_request(0, (bench.sure,))])

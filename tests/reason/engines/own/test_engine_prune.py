@@ -12,9 +12,11 @@ from transformers import AutoModelForImageTextToText
 from framegate.pipelines.reason.engines.own.seen_steps import SeenSteps
 from framegate.pipelines.reason.models.clip_prefix import prune_prefix
 from framegate.pipelines.reason.models.pruning import find_kept
+from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.reason.strategies.protocol import ClipFrames
 from framegate.schemas.clip import FrameBatch
+from framegate.schemas.config.many_asks import LookAgainConfig
 from framegate.schemas.config.pruning import PruneByChange, PruneByRate
 from tests.reason.engines.own.asks import make_ask, run_asks
 from tests.small_checkpoints import LIMITS
@@ -91,6 +93,25 @@ def test_with_all_tokens_kept_a_gate_answers_the_same(bench, taught_checkpoint, 
     for key, answer in pruning.answers.items():
         assert answer.num_video_tokens_full == answer.num_video_tokens == plain.answers[key].num_video_tokens
         assert plain.answers[key].num_video_tokens_full is None
+
+
+def test_rows_of_several_asks_have_the_sum(bench, taught_checkpoint):
+    """Two frames of eight first, and all of them where that is unsure."""
+    look = make_strategy(
+        LookAgainConfig(
+            sparse_share=0.25, sparse_threshold=0.7, threshold=0.7, max_answer_tokens=6, max_thinking_tokens=12
+        )
+    )
+    request = replace(bench.make_request(0, (bench.sure, bench.unsure)), frames=make_frames(8))
+    checkpoint = bench.load(taught_checkpoint)
+    plain, pruning = (
+        bench.run(bench.runner(checkpoint, look, frames=LIMITS.model_copy(update={"prune": each})), [request])
+        for each in (None, NOTHING[0])
+    )
+    for key, answer in pruning.answers.items():
+        assert answer.num_video_tokens_full == answer.num_video_tokens == plain.answers[key].num_video_tokens
+        assert plain.answers[key].num_video_tokens_full is None
+    assert len({answer.num_video_tokens for answer in pruning.answers.values()}) == 2
 
 
 def test_a_still_clip_has_one_step_left(engine):

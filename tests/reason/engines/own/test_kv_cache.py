@@ -75,6 +75,25 @@ def test_contents_follow_rows_and_clips_and_nothing_stays_behind():
     assert owners(cache.row_store, 0) == owners(cache.clip_store, 0) == []
 
 
+def test_contents_follow_rows_that_pause_and_what_comes_stands_before_them():
+    slots = Slots()
+    cache = slots.cache
+    slots.place(1, [11, 12, 13])
+    cache.pause(slots.rows[11])
+    cache.pause(slots.rows[12])
+    assert (slots.numbers, cache.num_stepping) == ([13, 12, 11], 1)
+    slots.place(2, [21, 22, 23], num_prefix=30, num_own=7)
+    assert (slots.numbers, cache.num_stepping) == ([13, 21, 22, 23, 11, 12], 4)
+    assert owners(cache.row_store, 6) == slots.numbers
+    assert cache.num_keys == 10 + 5 + 30 + 3 * 7, "a step reads nothing of what is paused"
+    cache.begin_thinking(slots.rows[12])
+    assert (slots.numbers[0], slots.numbers[-1], cache.num_thinking, cache.num_stepping) == (12, 11, 1, 5)
+    for row in (21, 12, 11, 23):
+        cache.remove_row(slots.rows[row])
+        assert owners(cache.row_store, len(slots.numbers)) == slots.numbers
+    assert (sorted(slots.numbers), cache.num_stepping) == ([13, 22], 2)
+
+
 def test_a_step_reads_a_prefix_once_and_attends_to_it_for_each_row():
     slots = Slots()
     cache = slots.cache

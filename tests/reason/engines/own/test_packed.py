@@ -42,6 +42,20 @@ def test_rows_that_do_not_lie_one_after_the_other_are_read_right():
         assert torch.equal(PackedLinear(plain)(rows), plain(rows.contiguous()))
 
 
+@needs_kernels
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+def test_a_gradient_by_the_rows_is_that_of_a_plain_layer(bias):
+    plain = linear(96, 33, bias=bias)
+    packed = PackedLinear(plain)
+    rows = torch.randn(5, 96, dtype=torch.bfloat16, requires_grad=True)
+    weights = torch.randn(5, 33, dtype=torch.bfloat16)
+    grads = [torch.autograd.grad((layer(rows) * weights).sum(), rows)[0] for layer in (plain, packed)]
+    assert torch.equal(packed.unpack(), plain.weight)
+    torch.testing.assert_close(grads[1], grads[0])
+    with torch.no_grad():
+        assert not packed(rows).requires_grad
+
+
 def small_model(dtype: torch.dtype) -> nn.Module:
     model = nn.Sequential(
         linear(16, 24, dtype=dtype),

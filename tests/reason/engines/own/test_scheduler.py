@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,86 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framegate.pipelines.reason.engines.own.request import Clip, Request, cut_batches
-from framegate.pipelines.reason.engines.own.scheduler import Scheduler
-
-
-class Memory:
-    """So many tokens for all clips and rows; a slot of either kind is as large as the largest thing ever in one."""
-
-    def __init__(self, max_tokens: int | None = None) -> None:
-        self.max_tokens = max_tokens
-        self.clips: list[Clip] = []
-        self.rows: list[Request] = []
-        self.sizes = {"clip": 0, "row": 0}
-        self.num_clears = 0
-
-    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int) -> bool:
-        if self.max_tokens is None:
-            return True
-        clip_bytes = (len(self.clips) + num_clips) * max(self.sizes["clip"], clip_tokens)
-        row_bytes = (len(self.rows) + num_rows) * max(self.sizes["row"], row_tokens)
-        return clip_bytes + row_bytes <= self.max_tokens
-
-    def clear(self) -> None:
-        for clip in self.clips:
-            clip.is_in_slot = False
-        self.clips, self.rows, self.sizes = [], [], {"clip": 0, "row": 0}
-        self.num_clears += 1
-
-    def place(self, requests: Sequence[Request]) -> None:
-        """What the engine does with requests that enter."""
-        for request in requests:
-            if not request.clip.is_in_slot:
-                request.clip.is_in_slot = True
-                self.clips.append(request.clip)
-                self.sizes["clip"] = max(self.sizes["clip"], request.clip.num_prefix_tokens)
-            self.rows.append(request)
-            self.sizes["row"] = max(self.sizes["row"], request.max_own_tokens)
-
-
-class Bench:
-    """A scheduler, its memory, and requests by name: "b2" is the third one of clip b."""
-
-    def __init__(self, *, num_slots: int = 4, max_tokens: int | None = None, num_calm_steps: int = 256) -> None:
-        self.memory = Memory(max_tokens)
-        self.scheduler = Scheduler(self.memory, num_slots=num_slots, num_calm_steps=num_calm_steps)
-        self.clips: dict[str, Clip] = {}
-        self.requests: dict[str, Request] = {}
-
-    def add(self, clip: str, *own_tokens: int, prefix: int = 10) -> None:
-        """To a clip, which is a new one if it was forgotten: one request for each of these lengths."""
-        ask = cast(Any, SimpleNamespace(clip=clip, frames=None))
-        self.clips[clip] = self.scheduler.find_clip(ask) or Clip(source=cast(Any, clip), num_prefix_tokens=prefix)
-        for num_tokens in own_tokens:
-            name = f"{clip}{sum(each.startswith(clip) for each in self.requests)}"
-            self.requests[name] = Request(ask=ask, clip=self.clips[clip], suffix_ids=(), max_own_tokens=num_tokens)
-            self.scheduler.add(self.requests[name])
-
-    def names(self, requests: Sequence[Request]) -> list[str]:
-        return [next(name for name, one in self.requests.items() if one is request) for request in requests]
-
-    def enter(self) -> list[str]:
-        """Who enters, and who is told that there will never be room."""
-        entering, too_large = self.scheduler.schedule()
-        self.memory.place(entering)
-        return self.names(entering) + [f"{name} never" for name in self.names(too_large)]
-
-    def finish(self, *names: str) -> list[bool]:
-        """For each, whether its clip is forgotten."""
-        return [self._finish(self.requests[name]) for name in names]
-
-    def _finish(self, request: Request) -> bool:
-        self.memory.rows.remove(request)
-        is_forgotten = self.scheduler.finish(request)
-        if is_forgotten:
-            self.memory.clips.remove(request.clip)
-            request.clip.is_in_slot = False
-        return is_forgotten
-
-    @property
-    def running(self) -> list[str]:
-        return self.names(self.scheduler.running)
+from framegate.pipelines.reason.engines.own.request import cut_batches
+from tests.reason.engines.own.scheduler_bench import Bench
 
 
 def test_clips_are_served_in_the_order_in_which_they_came_and_free_slots_are_filled():
@@ -112,6 +33,22 @@ def test_a_clip_is_forgotten_with_its_last_request():
     assert bench.finish("a0", "a1") == [False, True]
     assert bench.scheduler.clips == []
     assert bench.scheduler.is_idle
+
+
+def test_a_clip_whose_last_request_has_gone_is_there_for_what_follows_until_it_is_told_to_go():
+    bench = Bench(num_slots=4)
+    bench.add("a", 5)
+    bench.enter()
+    first = bench.clips["a"]
+    bench.memory.rows.clear()
+    bench.scheduler.finish(bench.requests["a0"])
+    bench.add("a", 5)
+    assert bench.clips["a"] is first
+    assert bench.scheduler.forget_unasked() == []
+    assert bench.enter() == ["a1"]
+    bench.scheduler.finish(bench.requests["a1"])
+    assert bench.scheduler.forget_unasked() == [first]
+    assert bench.scheduler.forget_unasked() == bench.scheduler.clips == []
 
 
 def test_a_later_request_joins_its_clip_while_that_is_there_and_goes_before_later_clips():
@@ -262,30 +199,45 @@ def test_after_calm_steps_twice_as_many_run_up_to_all_slots():
     ),
     num_slots=st.integers(1, 9),
     max_tokens=st.none() | st.integers(1, 200),
-    choices=st.lists(st.tuples(st.sampled_from(["finish", "finish", "halve", "stop"]), st.integers(0, 8)), max_size=40),
+    num_paused_steps=st.integers(0, 20),
+    choices=st.lists(
+        st.tuples(st.sampled_from(["finish", "finish", "pause", "pause", "halve", "stop"]), st.integers(0, 8)),
+        max_size=60,
+    ),
 )
-def test_each_request_comes_out_once_whatever_happens(clips, num_slots, max_tokens, choices):
-    bench = Bench(num_slots=num_slots, max_tokens=max_tokens)
+def test_each_request_comes_out_once_whatever_happens(clips, num_slots, max_tokens, num_paused_steps, choices):
+    bench = Bench(num_slots=num_slots, max_tokens=max_tokens, num_paused_steps=num_paused_steps)
     for name, (prefix, own_tokens) in zip("abcdef", clips, strict=False):
         bench.add(name, *own_tokens, prefix=prefix)
     gone: list[str] = []
+    thinking: set[str] = set()
     steps = iter(choices)
     for _ in range(1000):
-        entering, too_large = bench.scheduler.schedule()
+        entering, too_large, resuming = bench.scheduler.schedule()
         gone += bench.names(too_large)
         bench.memory.place(entering)
-        running = bench.running
+        held, paused = bench.running, bench.names(bench.scheduler.paused)
+        running = [name for name in held if name not in paused]
+        assert not set(paused) & set(bench.names(resuming))
         assert len(running) <= bench.scheduler.width <= num_slots
+        assert len(held) <= bench.scheduler.num_held <= 2 * num_slots
+        assert bool(running) == bool(held), "what is paused goes on where nothing else runs"
         assert max_tokens is None or bench.memory.fits(num_rows=0, row_tokens=0, num_clips=0, clip_tokens=0)
         if not running:
             assert not bench.scheduler.clips, "with nothing running, something enters or is given up"
             break
         act, which = next(steps, ("finish", 0))
-        if act == "finish":
-            gone.append(running[which % len(running)])
+        chosen = running[which % len(running)]
+        if act == "pause" and chosen not in thinking:
+            thinking.add(chosen)
+            bench.pause(chosen)
+        elif act in ("pause", "finish"):
+            gone.append(chosen)
             bench.finish(gone[-1])
         else:
             gone += bench.names(bench.scheduler.halve() if act == "halve" else bench.scheduler.stop())
+            thinking.clear()  # what runs begins again
+        bench.scheduler.count_step(is_calm=act not in ("halve", "stop"))
     assert sorted(gone) == sorted(bench.requests)
 
 

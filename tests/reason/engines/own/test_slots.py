@@ -39,6 +39,7 @@ class SlotTableMachine(RuleBasedStateMachine):
         self.row_shelf, self.clip_shelf = Shelf(), Shelf()
         self.clip_of_row: dict[int, int] = {}
         self.thinking: set[int] = set()
+        self.paused: set[int] = set()
         self.known_clips: set[int] = set()
         self.num_given = 0
 
@@ -59,10 +60,10 @@ class SlotTableMachine(RuleBasedStateMachine):
     def add_rows(self, clip: int, num_rows: int) -> None:
         for _ in range(num_rows):
             row = self._next_number()
-            slot = self.table.add_row(row, clip)
-            assert slot == len(self.clip_of_row)
+            self.row_shelf.put(len(self.clip_of_row), "")
+            self.row_shelf.apply(self.table.add_row(row, clip))
             self.clip_of_row[row] = clip
-            self.row_shelf.put(slot, f"row {row}")
+            self.row_shelf.put(self.table.num_stepping - 1, f"row {row}")
 
     @rule(choice=st.randoms(use_true_random=False))
     def begin_thinking(self, choice) -> None:
@@ -71,23 +72,33 @@ class SlotTableMachine(RuleBasedStateMachine):
             row = choice.choice(calm)
             self.row_shelf.apply(self.table.begin_thinking(row))
             self.thinking.add(row)
+            self.paused.discard(row)
+
+    @rule(choice=st.randoms(use_true_random=False))
+    def pause(self, choice) -> None:
+        calm = sorted(self.clip_of_row.keys() - self.thinking - self.paused)
+        if calm:
+            row = choice.choice(calm)
+            self.row_shelf.apply(self.table.pause(row))
+            self.paused.add(row)
 
     @rule(choice=st.randoms(use_true_random=False))
     def remove_row(self, choice) -> None:
         if self.clip_of_row:
-            row = choice.choice(sorted(self.clip_of_row))
-            self.row_shelf.apply(self.table.remove_row(row))
-            del self.clip_of_row[row]
-            self.thinking.discard(row)
+            self._remove(choice.choice(sorted(self.clip_of_row)))
 
     @rule(clip=consumes(clips))
     def remove_clip_and_its_rows(self, clip: int) -> None:
         for row in [row for row, asked in self.clip_of_row.items() if asked == clip]:
-            self.row_shelf.apply(self.table.remove_row(row))
-            del self.clip_of_row[row]
-            self.thinking.discard(row)
+            self._remove(row)
         self.clip_shelf.apply(self.table.remove_clip(clip))
         self.known_clips.remove(clip)
+
+    def _remove(self, row: int) -> None:
+        self.row_shelf.apply(self.table.remove_row(row))
+        del self.clip_of_row[row]
+        self.thinking.discard(row)
+        self.paused.discard(row)
 
     @invariant()
     def every_row_and_clip_has_one_slot_and_there_are_no_gaps(self) -> None:
@@ -95,9 +106,11 @@ class SlotTableMachine(RuleBasedStateMachine):
         assert sorted(self.table.clips) == sorted(self.known_clips)
 
     @invariant()
-    def rows_that_think_stand_in_front(self) -> None:
+    def rows_that_think_stand_in_front_and_paused_ones_behind(self) -> None:
         assert self.table.num_thinking == len(self.thinking)
         assert set(self.table.rows[: self.table.num_thinking]) == self.thinking
+        assert self.table.num_stepping == len(self.clip_of_row) - len(self.paused)
+        assert set(self.table.rows[self.table.num_stepping :]) == self.paused
 
     @invariant()
     def contents_stand_where_their_owners_do(self) -> None:
@@ -133,6 +146,22 @@ def test_a_row_that_moves_to_the_front_changes_places_with_the_first_behind_it()
     assert table.begin_thinking(2) == []
 
 
+def test_a_row_that_comes_stands_before_the_paused_ones_and_what_goes_on_changes_places_twice():
+    table = SlotTable()
+    table.add_clip(9)
+    for row in (1, 2, 3):
+        table.add_row(row, 9)
+    assert table.pause(1) == [Move(0, 2, swap=True)]
+    assert table.pause(2) == []
+    assert (list(table.rows), table.num_stepping) == ([3, 2, 1], 1)
+    assert table.add_row(4, 9) == [Move(1, 3)]
+    assert (list(table.rows), table.num_stepping) == ([3, 4, 1, 2], 2)
+    assert table.begin_thinking(2) == [Move(3, 2, swap=True), Move(2, 0, swap=True)]
+    assert (list(table.rows), table.num_stepping, table.num_thinking) == ([2, 4, 3, 1], 3, 1)
+    assert table.remove_row(2) == [Move(2, 0), Move(3, 2)]
+    assert (list(table.rows), table.num_stepping, table.num_thinking) == ([3, 4, 1], 2, 0)
+
+
 def test_a_thinker_that_leaves_is_followed_by_the_last_thinker_and_the_last_row():
     table = SlotTable()
     table.add_clip(9)
@@ -152,6 +181,8 @@ def test_a_thinker_that_leaves_is_followed_by_the_last_thinker_and_the_last_row(
         (lambda table: table.add_row(2, 8), "clip 8 is in no slot"),
         (lambda table: table.remove_clip(9), "clip 9 still has rows"),
         (lambda table: [table.begin_thinking(1), table.begin_thinking(1)], "row 1 thinks already"),
+        (lambda table: [table.begin_thinking(1), table.pause(1)], "row 1 cannot be paused"),
+        (lambda table: [table.pause(1), table.pause(1)], "row 1 cannot be paused"),
     ],
 )
 def test_what_would_lose_or_double_a_slot_is_refused(act, message):

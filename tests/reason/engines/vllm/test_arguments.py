@@ -13,6 +13,7 @@ from framegate.pipelines.reason.engines.vllm.arguments import (
     count_context_tokens,
 )
 from framegate.pipelines.reason.models.vision_grid import VisionGrid
+from framegate.pipelines.reason.strategies.bounded_thinking import BoundedThinking
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.schemas.config import FramesConfig, RunConfig
 from framegate.schemas.config.engine_args import ENGINE_ARGS_OF_ANSWERS, ENGINE_ARGS_OF_THE_MACHINE, REFUSED
@@ -79,6 +80,20 @@ def test_a_context_has_room_for_the_longest_answer_and_is_no_longer_than_the_mod
     tokens = count_context_tokens(frames, [*never, *auto], system_prompt="Answer.", grid=grid)
     assert 4096 + 1024 + 2 * 64 + 1024 < tokens < 8192
     assert complete_arguments({}, is_cpu=False, **SIZES | {"max_context_tokens": 4096})["max_model_len"] == 4096
+
+
+def test_a_context_that_is_reset_has_room_for_a_chunk_and_what_it_carries_however_long_the_thought():
+    grid = VisionGrid(patch=14, merge=2, temporal_patch=2)
+
+    def count(*, thinking: int, chunk: int, carry: int) -> int:
+        limits = {"threshold": 0.97, "max_answer_tokens": 64, "max_thinking_tokens": thinking}
+        strategy = BoundedThinking(chunk_tokens=chunk, carry_tokens=carry, **limits)
+        budgets = strategy.budgets(Question(id="q", text="Did it?"))
+        return count_context_tokens(FramesConfig(), budgets, system_prompt="Answer.", grid=grid)
+
+    assert count(thinking=65_536, chunk=1024, carry=512) == count(thinking=4096, chunk=1024, carry=512)
+    assert count(thinking=4096, chunk=1024, carry=512) == count(thinking=4096, chunk=1024, carry=256) + 256
+    assert count(thinking=65_536, chunk=1024, carry=512) < count(thinking=4096, chunk=4096, carry=512)
 
 
 def test_keys_and_values_take_a_quarter_of_free_memory_at_most_and_hold_two_sequences_at_least():

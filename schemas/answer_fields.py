@@ -52,6 +52,7 @@ ANSWER: Final = [
     optional("span_end_seconds", pa.float64(), "a span answer's end in seconds of the video"),
     column("num_prompt_tokens", pa.int32(), "tokens of the prompt, the video's included; of several asks the sum"),
     column("num_video_tokens", pa.int32(), "tokens of the prompt that stand for frames; of several asks the sum"),
+    optional("num_video_tokens_full", pa.int32(), "as many were there before pruning; null: the job does not prune"),
     column("num_answer_tokens", pa.int32(), "tokens produced up to the end of the first answer"),
     column("num_thinking_tokens", pa.int32(), "tokens produced after the first answer, forced ones included"),
     optional("num_chunks", pa.int32(), "chunks that they were written in, by `bounded_thinking`; null: none"),

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from framegate.schemas.config import RunConfig
 from framegate.schemas.config.gate import STRATEGY_NAMES, THRESHOLD_KINDS
+from framegate.schemas.config.pruning import PRUNE_METHODS
 from framegate.schemas.errors import ConfigError
 from framegate.schemas.escape import escape
 from framegate.schemas.plain_yaml import read_text, read_yaml
@@ -172,7 +173,7 @@ def _explain(error: ValidationError, origin: str) -> str:
     problem = error.errors(include_url=False)[0]
     # The branches of a union are in the location too: names of types and of strategies, which are not keys.
     types = ("constrained-", "tuple[", "list[")
-    branches = ("str", *STRATEGY_NAMES, *THRESHOLD_KINDS)
+    branches = ("str", *STRATEGY_NAMES, *THRESHOLD_KINDS, *PRUNE_METHODS)
     place = [str(part) for part in problem["loc"] if part not in branches and not str(part).startswith(types)]
     if problem["type"] == "unknown_key":
         context = problem.get("ctx", {})
@@ -185,7 +186,11 @@ def _explain(error: ValidationError, origin: str) -> str:
         return f"{origin}: {where} is missing"
     if problem["type"] == "union_tag_invalid":
         expected = " or ".join(problem.get("ctx", {})["expected_tags"].rsplit(", ", 1))
-        return f"{origin}: {where}.strategy: input should be {expected}, got {_shown(problem['input']['strategy'])}"
+        key = problem.get("ctx", {})["discriminator"].strip("'")
+        return f"{origin}: {where}.{key}: input should be {expected}, got {_shown(problem['input'][key])}"
+    if problem["type"] == "union_tag_not_found":
+        key = problem.get("ctx", {})["discriminator"].strip("'")
+        return f"{origin}: {where}.{key} is missing"
     if problem["type"] in ("model_attributes_type", "model_type", "dict_type"):
         return f"{origin}: {where} must be a mapping, got {_kind(problem['input'])}"
     message = problem["msg"].removeprefix("Value error, ")

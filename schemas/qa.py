@@ -79,7 +79,8 @@ class Answer:
     ("deferred"). `answer_first` and `answer_second` are the boxes' raw contents,
     `answer_first_value` and `answer_second_value` are these read like `answer`. `answer_letter`, `answer_number` and
     `answer_bool` are the answer to a choice, number and yes_no question in a type of its own.
-    Token counts: `num_prompt_tokens` includes `num_video_tokens`; `num_answer_tokens` is what was produced up to the
+    Token counts: `num_prompt_tokens` includes `num_video_tokens`, of which `num_video_tokens_full` were there before
+    pruning (None: the job does not prune); `num_answer_tokens` is what was produced up to the
     end of the first answer; `num_thinking_tokens` everything produced after it, forced tokens included.
     `finish_reason` is the strategy's own word for how it ended. `engine_seconds` is this question's share of the
     engine's busy time, so that a sum over rows is the whole; `prompt_seconds` of it went by before the first token, and
@@ -127,6 +128,7 @@ class Answer:
     answer_bool: bool | None = None
     answer_first_value: str | None = None
     answer_second_value: str | None = None
+    num_video_tokens_full: int | None = None
     threshold: float | None = None
     audit_rank: float | None = None
     audit_rate: float | None = None

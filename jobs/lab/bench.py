@@ -16,6 +16,7 @@ from framegate.jobs.lab.bench_faults import faults
 from framegate.jobs.lab.bench_overlap import overlap
 from framegate.jobs.lab.bench_pipeline import pipeline
 from framegate.jobs.lab.bench_plan import plan
+from framegate.jobs.lab.bench_prune import prune
 from framegate.jobs.lab.bench_query import query
 from framegate.jobs.lab.bench_seal import seal
 from framegate.jobs.lab.bench_start import start
@@ -33,6 +34,7 @@ for command in (
     seal,
     clips,
     overlap,
+    prune,
     start,
     still,
     calibrate,

@@ -116,6 +116,7 @@ def _answer(
         "span_end_seconds": answer.span_end_seconds,
         "num_prompt_tokens": answer.num_prompt_tokens,
         "num_video_tokens": answer.num_video_tokens,
+        "num_video_tokens_full": answer.num_video_tokens_full,
         "num_answer_tokens": answer.num_answer_tokens,
         "num_thinking_tokens": answer.num_thinking_tokens,
         "num_chunks": answer.num_chunks,

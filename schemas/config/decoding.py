@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from framegate.schemas.config.part import Part
+from framegate.schemas.config.pruning import PruneConfig
 
+FRAMES_PER_STEP: Final = 2  # of a temporal step, in all known models
 QWEN_PATCH_PIXELS: Final = 28 * 28  # what one video token of Qwen2.5-VL covers in one frame
 
 
@@ -87,6 +90,9 @@ class FramesConfig(Part):
     same_within: int = Field(
         default=0, ge=0, le=255, description="grey levels by which a temporal step may differ and count as a repetition"
     )
+    prune: PruneConfig | None = Field(
+        default=None, description="video tokens that the language model is not given; none: it is given all"
+    )
     decoder: DecoderName | Annotated[tuple[DecoderName, ...], Field(min_length=1)] = Field(
         default="pyav", description="the package that decodes, or several: where one fails, the next is tried"
     )
@@ -103,6 +109,13 @@ class FramesConfig(Part):
             raise ValueError(f"decoder names one package twice: {', '.join(self.decoders)}")
         return self
 
+    def most_steps(self, clips: ClipsConfig) -> int:
+        """Temporal steps of the longest clip, with the known models."""
+        num_frames = self.max_frames
+        if self.policy == "fps" and not clips.whole_video:
+            num_frames = min(num_frames, math.ceil(self.fps * clips.seconds))
+        return -(-num_frames // FRAMES_PER_STEP)
+
     @property
     def decoders(self) -> tuple[DecoderName, ...]:
         """In the order in which they are tried."""
@@ -112,6 +125,7 @@ class FramesConfig(Part):
         """The keys that can change an answer, for `answer_document`."""
         left_out = {"decoder", *(("fps",) if self.policy == "uniform" else ())}
         left_out |= set() if self.same_within else {"same_within"}
+        left_out |= {"prune"} if self.prune is None else set()
         values = self.model_dump(exclude=left_out)
         return {**values, "decoder": ",".join(self.decoders)}
 

@@ -66,8 +66,10 @@ def config_id(document: Mapping[str, Any]) -> str:
 
 
 def clip_policy(config: RunConfig) -> str:
-    """16 hex digits for how videos are cut and frames are selected, whatever model is asked about them."""
-    return config_id({"clips": config.clips.document(), "frames": config.frames.document()})
+    """16 hex digits for how videos are cut and frames are selected, whatever model is asked about them, and however
+    much of them it is given."""
+    frames = {name: value for name, value in config.frames.document().items() if name != "prune"}
+    return config_id({"clips": config.clips.document(), "frames": frames})
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

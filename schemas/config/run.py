@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Final
 
 from pydantic import Field, model_validator
 
@@ -18,9 +19,12 @@ from framegate.schemas.config.night import NightConfig
 from framegate.schemas.config.output import OutputConfig
 from framegate.schemas.config.part import Part
 from framegate.schemas.config.prompt import PromptConfig
+from framegate.schemas.config.pruning import PruneByRate
 from framegate.schemas.config.ray import RayConfig
 from framegate.schemas.config.report import ReportConfig
 from framegate.schemas.config.seal import SealConfig
+
+_ROUNDING: Final = 1e-9  # 1 - 2 / 15 as a person writes it
 
 
 class RunConfig(Part):
@@ -55,6 +59,31 @@ class RunConfig(Part):
             raise ValueError(
                 f"frames.same_within is {self.frames.same_within}, and vLLM compares no steps: leave it out, or say "
                 "engine: transformers"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pruning_leaves_two_steps(self) -> RunConfig:
+        prune = self.frames.prune
+        if isinstance(prune, PruneByRate) and prune.rate > 0:
+            num_steps = self.frames.most_steps(self.clips)
+            most = max(0.0, 1 - 2 / num_steps)
+            if prune.rate > most + _ROUNDING:
+                raise ValueError(
+                    f"frames.prune.rate is {prune.rate:g}, and of the longest clip's {num_steps} temporal steps as many"
+                    f" tokens as two of them have must stay: at most {math.floor(most * 1000) / 1000:g}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _engine_prunes(self) -> RunConfig:
+        # vLLM (0.32) puts the tokens that stay at their places when it sees a clip, but not for the next questions,
+        # which take the clip's prefix from its cache: their text then stands nearer to the video. Of Qwen2.5-VL it also
+        # cuts the seconds between steps to whole ones, and lets the text go on inside the video's positions.
+        if self.frames.prune is not None and self.model.engine == "vllm":
+            raise ValueError(
+                f"frames.prune is set (method: {self.frames.prune.method}), and vLLM does not give all questions of a"
+                " pruned clip their positions: leave it out, or say engine: transformers"
             )
         return self
 

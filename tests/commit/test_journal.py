@@ -100,3 +100,13 @@ def test_a_receipt_read_back_is_the_one_that_was_given(tmp_path: Path, units: Si
         given = commit_unit(output, unit, facts, written_at=NOON)
         assert read_receipt(output, unit, facts) == given
         assert read_receipt(output, unit, replace(facts, run_id="other")) == replace(given, created=False)
+
+
+def test_a_row_tells_how_many_video_tokens_there_were_before_pruning(units: SimpleNamespace, facts: RunFacts) -> None:
+    """null where the job does not prune."""
+    unit = units.make_unit(units.make_video("v"), range(1), num_clips=1)
+    first, *others = unit.clips[0].answers
+    pruned = replace(unit.clips[0], answers=(replace(first, num_video_tokens_full=40), *others))
+    table = journal_table(replace(unit, clips=(pruned,)), facts, written_at=NOON)
+    assert table.column("num_video_tokens").to_pylist() == [10, 10]
+    assert table.column("num_video_tokens_full").to_pylist() == [40, None]

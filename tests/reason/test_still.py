@@ -11,7 +11,7 @@ import pytest
 
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine, Written
 from framegate.pipelines.reason.stage import ReasonStage
-from framegate.pipelines.reason.still import still_clips
+from framegate.pipelines.reason.still import still_clips, take_over
 from framegate.pipelines.reason.strategies.deepened import Deepened
 from framegate.pipelines.reason.strategies.direct import Direct
 from framegate.pipelines.reason.strategies.gated import Gated
@@ -237,3 +237,9 @@ def test_a_row_that_is_deepened_for_the_audit_alone_gives_nothing_to_others() ->
     assert asking.asked == [(6.0, "seen"), (8.0, "seen")]
     source, own = by_id(answered, 0)["seen"], by_id(answered, 1)["seen"]
     assert (source.verdict.reason, own.verdict.reason, own.copied_from) == ("audit", "asked", None)
+
+
+@pytest.mark.parametrize(("before", "expected"), [(40, 0), (None, None)])
+def test_what_is_taken_over_has_no_video_tokens_before_pruning_either(before: int | None, expected: int | None) -> None:
+    answer = by_id(Asking()(make_unit(100, same_as={})), 0)["seen"]
+    assert take_over(replace(answer, num_video_tokens_full=before), 3).num_video_tokens_full == expected

@@ -69,6 +69,9 @@ def make_id(config: RunConfig, **identity: Any) -> str:
         {"frames__min_frame_pixels": 1},
         {"frames__max_frame_pixels": 200_000},
         {"frames__same_within": 2},
+        {"frames__prune": {"method": "change", "threshold": 0.1}},
+        {"frames__prune": {"method": "change", "threshold": 0.2}},
+        {"frames__prune": {"method": "evs", "rate": 0.1}},
         {"frames__decoder": "decord"},
         {"frames__decoder": ("decord", "pyav")},
         {"frames__decoder": ("pyav", "decord")},
@@ -92,6 +95,7 @@ def test_wording_weights_and_decoders_change_the_id(part: str) -> None:
     [
         {"gate__threshold": 0.5},
         {"frames__same_within": 0},
+        {"frames__prune": None},
         {"model__name": "org/other"},  # what it holds is told by its fingerprint
         {"model__revision": "v2"},
         {"adopt": "abcdef0123456789"},

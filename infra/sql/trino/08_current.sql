@@ -50,6 +50,7 @@ SELECT
   a."span_end_seconds",
   a."num_prompt_tokens",
   a."num_video_tokens",
+  a."num_video_tokens_full",
   a."num_answer_tokens",
   a."num_thinking_tokens",
   a."num_chunks",

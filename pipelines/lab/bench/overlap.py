@@ -142,6 +142,11 @@ def _median(work: Callable[[], tuple[float, T]], num_repeats: int) -> tuple[floa
     return median(seconds for seconds, _ in outcomes), outcomes[-1][1]
 
 
+def decode_clips(path: Path, clips: ClipsConfig, frames: FramesConfig) -> list[FrameBatch]:
+    """The frames of a film's clips. Raises VideoError, StorageError."""
+    return _decode(path, clips, frames, keeps=True)[1]
+
+
 def _decode(path: Path, clips: ClipsConfig, frames: FramesConfig, *, keeps: bool) -> tuple[float, list[FrameBatch]]:
     """Seconds of the processor, without those of opening the file."""
     info = Store().stat(str(path))

@@ -58,7 +58,10 @@ class PrefixLength(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ClipPrefix:
-    """Tokens (P), their positions on three axes (3, P), the position of what follows, and the scaled video."""
+    """Tokens (P), their positions on three axes (3, P), the position of what follows, and the scaled video.
+
+    `num_video_tokens` are those that are among the tokens: fewer than the video has once it is pruned.
+    """
 
     token_ids: list[int]
     positions_3P: torch.Tensor
@@ -128,6 +131,20 @@ def build_prefix(
         video=video,
         prompt_format=prompt_format,
         device=device,
+    )
+
+
+def prune_prefix(prefix: ClipPrefix, is_kept_V: torch.Tensor) -> ClipPrefix:
+    """The prefix without some of its video tokens. All others stay where they are, stamps and markers of a step that
+    has none left among them, and the text goes on where it would. `is_kept_V` is on the CPU."""
+    token_ids_P = torch.tensor(prefix.token_ids)
+    is_kept_P = token_ids_P != prefix.prompt_format.video_token_id
+    is_kept_P[~is_kept_P] = is_kept_V
+    return replace(
+        prefix,
+        token_ids=token_ids_P[is_kept_P].tolist(),
+        positions_3P=prefix.positions_3P[:, is_kept_P],
+        num_video_tokens=int(is_kept_V.sum()),
     )
 
 

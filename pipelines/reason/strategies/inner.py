@@ -41,6 +41,7 @@ def complete(first: Answer, second: Answer, *, sees_same_frames: bool) -> Answer
     unparsed = all(one.status == "unparsed" for one in offered)
     status: Status = "answered" if chosen else "unparsed" if unparsed else "out_of_range"
     num_seen_twice = first.num_video_tokens if sees_same_frames else 0
+    full = [one.num_video_tokens_full for one in (first, second) if one.num_video_tokens_full is not None]
     return replace(
         second,
         answer=final.answer,
@@ -57,6 +58,7 @@ def complete(first: Answer, second: Answer, *, sees_same_frames: bool) -> Answer
         thinking=True,
         num_prompt_tokens=first.num_prompt_tokens + second.num_prompt_tokens - num_seen_twice,
         num_video_tokens=first.num_video_tokens + second.num_video_tokens - num_seen_twice,
+        num_video_tokens_full=(full[0] if sees_same_frames else sum(full)) if full else None,
         num_answer_tokens=first.num_answer_tokens,
         num_thinking_tokens=second.num_answer_tokens + second.num_thinking_tokens,
         engine_seconds=first.engine_seconds + second.engine_seconds,

@@ -146,6 +146,7 @@ def to_row(
     """
     answers = {label: read(one) for label, one in asked.items()}
     each = answers.values()
+    full = [one.num_video_tokens_full for one in each if one.num_video_tokens_full is not None]
     thinks = any(one.thinking for one in each)
     return replace(
         answer,
@@ -154,6 +155,7 @@ def to_row(
         threshold=threshold,
         num_prompt_tokens=sum(one.num_prompt_tokens for one in each),
         num_video_tokens=sum(one.num_video_tokens for one in each),
+        num_video_tokens_full=sum(full) if full else None,
         num_answer_tokens=sum(one.num_answer_tokens for one in each),
         num_thinking_tokens=sum(one.num_thinking_tokens for one in each),
         engine_seconds=sum(one.engine_seconds for one in each),

@@ -203,7 +203,8 @@ class Ask:
 class FinishedAsk:
     """An ask that came to its end: its course is over, or there is a failure's reason code and message.
 
-    `num_prompt_tokens` includes `num_video_tokens`. `engine_seconds` is its share of the engine's busy time, so that
+    `num_prompt_tokens` includes `num_video_tokens`; `num_video_tokens_full` is what these were before pruning, None
+    where the engine does not prune. `engine_seconds` is its share of the engine's busy time, so that
     the sum over all asks is the whole. Of these, `prompt_seconds` went by before the first token was there, and
     `thinking_seconds` on tokens that followed when its course said `is_thinking`.
     `clip_embedding`, where the engine gives one and the ask saw all frames of the clip: float32 (E,) of length 1.
@@ -214,6 +215,7 @@ class FinishedAsk:
     course: Course | None
     num_prompt_tokens: int = 0
     num_video_tokens: int = 0
+    num_video_tokens_full: int | None = None
     engine_seconds: float = 0.0
     prompt_seconds: float = 0.0
     thinking_seconds: float = 0.0

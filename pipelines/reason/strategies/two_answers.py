@@ -240,6 +240,7 @@ class TwoAnswerCourse:
             span_end_seconds=end_seconds,
             num_prompt_tokens=finished.num_prompt_tokens,
             num_video_tokens=finished.num_video_tokens,
+            num_video_tokens_full=finished.num_video_tokens_full,
             num_answer_tokens=self._num_answer_tokens,
             num_thinking_tokens=self.num_thinking_tokens,
             finish_reason=self.finish_reason,

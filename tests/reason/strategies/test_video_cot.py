@@ -15,6 +15,7 @@ from framegate.pipelines.reason.engines.scripted import Script, Written
 from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.reason.strategies.deepened import Deepened
 from framegate.pipelines.reason.strategies.gated import Gated
+from framegate.pipelines.reason.strategies.inner import complete
 from framegate.pipelines.reason.strategies.protocol import Ask, Strategy, TokenBudget
 from framegate.schemas.audit_sample import AuditSample
 from framegate.schemas.config import RunConfig
@@ -223,3 +224,19 @@ def test_words_of_other_strategies_are_those_of_before_there_were_several(strate
     """Their config_ids are in archives."""
     told = read_wording(make_config(gate={"strategy": strategy})).encode()
     assert hashlib.sha256(told).hexdigest()[:16] == "53189359c915844d"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "sees_same_frames", "expected"),
+    [(40, 40, True, 40), (40, 60, False, 100), (None, None, True, None), (None, None, False, None)],
+)
+def test_video_tokens_before_pruning_count_as_those_that_stayed_do(
+    first: int | None, second: int | None, sees_same_frames: bool, expected: int | None
+) -> None:
+    one = ask(COT, writes(boxed("no", math.log(0.5)), THOUGHTS), replace(YES_NO, think="never"))
+    completed = complete(
+        replace(one, num_video_tokens_full=first),
+        replace(one, num_video_tokens_full=second),
+        sees_same_frames=sees_same_frames,
+    )
+    assert completed.num_video_tokens_full == expected

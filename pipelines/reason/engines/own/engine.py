@@ -25,6 +25,7 @@ from framegate.pipelines.reason.engines.own.seen_steps import SeenSteps
 from framegate.pipelines.reason.engines.own.value_control import count_bytes
 from framegate.pipelines.reason.engines.times import EngineTimes
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix, select_frames
+from framegate.pipelines.reason.models.pruning import most_kept
 from framegate.pipelines.reason.strategies.protocol import Ask, Capability, FinishedAsk, Token
 from framegate.schemas.config import FramesConfig
 from framegate.schemas.errors import EngineError, PromptTooLong
@@ -62,7 +63,7 @@ class TransformersEngine:
         `reuses_steps` the vision tower runs each temporal step of each clip, for comparison: rows are the same."""
         device = checkpoint.device.type
         seen = SeenSteps(same_within=frames.same_within, reuses=reuses_steps)
-        self.runner = Runner(checkpoint, seen=seen, memory_bytes=memory_bytes, capture=capture)
+        self.runner = Runner(checkpoint, seen=seen, prune=frames.prune, memory_bytes=memory_bytes, capture=capture)
         self.scheduler = Scheduler(self.runner, num_slots=num_slots or _NUM_SLOTS.get(device, _NUM_SLOTS["cpu"]))
         self._checkpoint = checkpoint
         self._pieces, self._end_ids = checkpoint.pieces, checkpoint.end_ids
@@ -210,17 +211,21 @@ class TransformersEngine:
 
     def _measure(self, ask: Ask) -> Clip:
         """A clip that no other ask shares yet."""
+        frames, prune = select_frames(ask.clip.frames, ask.frames), self._limits.prune
         length = self._checkpoint.measure(
-            select_frames(ask.clip.frames, ask.frames),
+            frames,
             ask.clip.start_seconds,
             system_prompt=self._system_prompt,
             limits=self._limits,
         )
+        num_steps = -(-len(frames) // self._checkpoint.prompt_format.grid.temporal_patch)
+        num_video_tokens = most_kept(length.num_video_tokens, num_steps, prune)
         return Clip(
             source=ask.clip,
             frames=ask.frames,
-            num_prefix_tokens=length.num_tokens,
-            num_video_tokens=length.num_video_tokens,
+            num_prefix_tokens=length.num_tokens - length.num_video_tokens + num_video_tokens,
+            num_video_tokens=num_video_tokens,
+            num_video_tokens_full=None if prune is None else length.num_video_tokens,
             num_prefix_positions=length.next_position,
         )
 
@@ -311,6 +316,7 @@ class TransformersEngine:
                 course=request.course,
                 num_prompt_tokens=request.num_prompt_tokens,
                 num_video_tokens=request.clip.num_video_tokens,
+                num_video_tokens_full=request.clip.num_video_tokens_full,
                 engine_seconds=request.seconds,
                 prompt_seconds=request.prompt_seconds,
                 thinking_seconds=request.thinking_seconds,

@@ -26,8 +26,9 @@ class Clip:
 
     source: ClipFrames
     frames: tuple[int, ...] | None = None  # as in `Ask`
-    num_prefix_tokens: int
+    num_prefix_tokens: int  # where the job prunes: at most, until its prefix has been run
     num_video_tokens: int = 0  # of these
+    num_video_tokens_full: int | None = None  # before pruning; None where the job does not prune
     num_prefix_positions: int = 0  # the position of what follows the prefix
 
     # Set by the scheduler.

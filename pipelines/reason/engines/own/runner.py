@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -24,12 +25,14 @@ from framegate.pipelines.reason.engines.own.kv_cache import KVCache, round_up
 from framegate.pipelines.reason.engines.own.prefill import PrefixPass, SuffixPass
 from framegate.pipelines.reason.engines.own.request import Clip, Request, cut_batches
 from framegate.pipelines.reason.engines.own.sampler import NextToken, Sampler
-from framegate.pipelines.reason.engines.own.seen_steps import SeenSteps
+from framegate.pipelines.reason.engines.own.seen_steps import SeenSteps, VideoFeatures
 from framegate.pipelines.reason.engines.own.token_step import RowGroup, StepPass
 from framegate.pipelines.reason.engines.own.value_control import ControlledPass, Controllers
 from framegate.pipelines.reason.engines.times import EngineTimes
-from framegate.pipelines.reason.models.clip_prefix import ClipPrefix
+from framegate.pipelines.reason.models.clip_prefix import ClipPrefix, prune_prefix
+from framegate.pipelines.reason.models.pruning import find_kept
 from framegate.schemas.clip import ClipSteps
+from framegate.schemas.config.pruning import PruneConfig
 
 _PASS_TOKENS = 4096  # of suffixes that are prefilled together
 _ROW_STEP, _OWN_STEP = 8, 256  # rows and own tokens are rounded up to these where few different shapes are wanted
@@ -46,6 +49,7 @@ class Runner:
         checkpoint: Checkpoint,
         *,
         seen: SeenSteps | None = None,
+        prune: PruneConfig | None = None,
         memory_bytes: int | None = None,
         capture: Capture | None = None,
     ) -> None:
@@ -56,6 +60,7 @@ class Runner:
         self.cache = KVCache(checkpoint.kv_shape, checkpoint.device, memory_bytes=memory_bytes)
         self._checkpoint = checkpoint
         self._seen = seen or SeenSteps()
+        self._prune = prune
         self._device = checkpoint.device
         self._sampler = Sampler(self._device)
         self._controllers = Controllers(checkpoint, self.cache)
@@ -94,13 +99,13 @@ class Runner:
 
     def add_clips(self, clips: Mapping[Clip, ClipPrefix]) -> None:
         """See and run the clips' prefixes; rows may then ask about them."""
-        prefixes = list(clips.values())
+        started = time.perf_counter()
+        features = self._checkpoint.see([prefix.video for prefix in clips.values()], self._seen)
+        prefixes, kept = self._prune_clips(list(clips.values()), features)
+        seen = finished_seconds(self._device)
         lengths = [len(prefix.token_ids) for prefix in prefixes]
         first = self.cache.reserve_clips(len(clips), max(lengths))
-        started = time.perf_counter()
-        features = self._checkpoint.see([prefix.video for prefix in prefixes], self._seen)
-        seen = finished_seconds(self._device)
-        self._checkpoint.prefill_prefixes(prefixes, features, PrefixPass(self.cache.clip_store, first, lengths))
+        self._checkpoint.prefill_prefixes(prefixes, kept, PrefixPass(self.cache.clip_store, first, lengths))
         self.times.vision_seconds += seen - started
         self.times.prefill_seconds += finished_seconds(self._device) - seen
         for prefix, video in zip(prefixes, features, strict=True):
@@ -109,13 +114,23 @@ class Runner:
             self.times.num_reused_video_steps += video.num_reused
             self.times.num_patches += (num_steps - video.num_reused) * rows * columns
         self.times.num_prefill_tokens += sum(lengths)
-        for (clip, prefix), video in zip(clips.items(), features, strict=True):
+        for clip, prefix, video in zip(clips, prefixes, features, strict=True):
+            clip.num_prefix_tokens, clip.num_video_tokens = len(prefix.token_ids), prefix.num_video_tokens
             if clip.frames is None:
                 clip.embedding = embed_clip(video.features_VD)
                 clip.steps = ClipSteps(num_steps=prefix.video.grid_thw[0], num_steps_reused=video.num_reused)
             is_video_P = np.asarray(prefix.token_ids) == self._checkpoint.prompt_format.video_token_id
             clip.video_places = np.flatnonzero(is_video_P)
             self.cache.add_clip(clip, next_position=prefix.next_position)
+
+    def _prune_clips(
+        self, prefixes: Sequence[ClipPrefix], features: Sequence[VideoFeatures]
+    ) -> tuple[Sequence[ClipPrefix], Sequence[VideoFeatures]]:
+        """Prefixes and features without the tokens that the job leaves out."""
+        if self._prune is None:
+            return prefixes, features
+        pruned = [prune_clip(prefix, video, self._prune) for prefix, video in zip(prefixes, features, strict=True)]
+        return [prefix for prefix, _ in pruned], [video for _, video in pruned]
 
     def add_rows(self, requests: Sequence[Request], forced: Sequence[int | None]) -> list[NextToken]:
         """Give requests their slots and run their suffixes: the next token of each. Their clips must be in slots."""
@@ -256,3 +271,14 @@ class Runner:
             slots = [slot for slot, row in enumerate(self.rows) if not row.is_plain]
             self._not_plain = self.cache.num_changes, slots
         return self._not_plain[1]
+
+
+def prune_clip(prefix: ClipPrefix, video: VideoFeatures, prune: PruneConfig) -> tuple[ClipPrefix, VideoFeatures]:
+    """A clip's prefix and features without the tokens that are left out."""
+    is_kept_V = find_kept((video.features_VD, *video.deepstack_LVD), prefix.video.grid_thw[0], prune)
+    kept = replace(
+        video,
+        features_VD=video.features_VD[is_kept_V],
+        deepstack_LVD=tuple(level[is_kept_V] for level in video.deepstack_LVD),
+    )
+    return prune_prefix(prefix, is_kept_V.cpu()), kept

@@ -110,9 +110,7 @@ def gate_of(job: Job) -> Gated:
     """The job's strategy. Raises ConfigError where it lets no answer go by its confidence."""
     strategy = make_strategy(job.config.gate)
     if not isinstance(strategy, Gated):
-        raise ConfigError(
-            f"gate.strategy is {strategy.name}, which has no gate: only rows of a gated job can be deepened"
-        )
+        raise ConfigError(f"gate.strategy is {strategy.name}: only rows of a gated job can be deepened")
     return strategy
 
 

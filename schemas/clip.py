@@ -124,11 +124,13 @@ class FrameBatch:
     frames_THWC      uint8 RGB, (T, H, W, 3), contiguous
     pts_seconds      float64 (T,), presentation times in seconds of the *video*, strictly increasing
     duration_seconds how long the clip lasts, in seconds
+    has_gaps         frames between these were left out, in whole temporal steps
     """
 
     frames_THWC: np.ndarray
     pts_seconds: np.ndarray
     duration_seconds: float
+    has_gaps: bool = False
 
     def __post_init__(self) -> None:
         frames, pts = self.frames_THWC, self.pts_seconds

@@ -50,6 +50,25 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AskRow:
+    """What a row says of one of its asks.
+
+    `label` is the strategy's own name for it. It saw `num_frames` frames, wrote `num_tokens`, and its prompt had
+    `num_prompt_tokens`, of which `num_video_tokens` stand for frames. `confidence` is that of its first answer, None
+    where there was nothing to measure, and `answer` what it came to, as `Answer.answer`. `thinking`: it thought.
+    """
+
+    label: str
+    num_frames: int
+    num_video_tokens: int
+    num_prompt_tokens: int
+    num_tokens: int
+    confidence: float | None
+    answer: str | None
+    thinking: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """One question answered on one clip, as a strategy hands it over.
 
@@ -69,6 +88,8 @@ class Answer:
     `threshold` is what the first answer's confidence was held against, None where nothing was. `audit_rank` is there
     where the row is in the audit sample of `audit_rate`. One that thought for that reason alone (`reason = "audit"`)
     has its first answer as `answer`, as if it had exited.
+    `asks` has every ask in order, of a strategy that may have several; the counts of tokens and seconds are then sums
+    over them. `agreement` is the share of their votes, or the mean of their probabilities, that the answer got.
     """
 
     question: Question
@@ -101,3 +122,5 @@ class Answer:
     audit_rate: float | None = None
     unparsed_text: str | None = None
     first_token_ids: tuple[int, ...] | None = None
+    asks: tuple[AskRow, ...] | None = None
+    agreement: float | None = None

@@ -12,6 +12,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from framegate.schemas.asks import ASKS
 from framegate.schemas.columns import column as _column
 from framegate.schemas.columns import meaning as meaning
 from framegate.schemas.columns import optional as _optional
@@ -181,8 +182,8 @@ _ANSWER = [
     _optional("thinking_text", pa.string(), "what it thought"),
     _optional("span_start_seconds", pa.float64(), "a span answer's start in seconds of the video"),
     _optional("span_end_seconds", pa.float64(), "a span answer's end in seconds of the video"),
-    _column("num_prompt_tokens", pa.int32(), "tokens of the prompt, the video's included"),
-    _column("num_video_tokens", pa.int32(), "tokens of the prompt that stand for frames"),
+    _column("num_prompt_tokens", pa.int32(), "tokens of the prompt, the video's included; of several asks the sum"),
+    _column("num_video_tokens", pa.int32(), "tokens of the prompt that stand for frames; of several asks the sum"),
     _column("num_answer_tokens", pa.int32(), "tokens produced up to the end of the first answer"),
     _column("num_thinking_tokens", pa.int32(), "tokens produced after the first answer, forced ones included"),
     _column("finish_reason", pa.string(), "exit, answered, ended or thinking_budget"),
@@ -196,6 +197,7 @@ _ANSWER = [
     _optional("first_answer_seconds", pa.float64(), "of these, from there to the end of the first answer"),
     _optional("thinking_seconds", pa.float64(), "of these, after the first answer"),
     ANSWER_FIRST_TOKENS,
+    *ASKS,
 ]
 
 _RUN = [
@@ -228,7 +230,7 @@ RESULTS: Final = pa.schema(
         _optional("audit_rank", pa.float64(), "place in the audit sample, 0 to 1; null: the row is not in it"),
         _optional("audit_rate", pa.float64(), "share of rows that were audited then; null: none"),
         _column("model", pa.string(), "name of the model"),
-        _column("strategy", pa.string(), "direct, always_think or gated"),
+        _column("strategy", pa.string(), "the job's `gate.strategy`"),
         _column("engine", pa.string(), "what ran the model"),
         _column("decoder", pa.string(), "package and version that decoded"),
         *_RUN,
@@ -260,7 +262,7 @@ NEWER_COLUMNS: Final = frozenset(
     {"clip_is_letterboxed", "video_version", "frame_height", "frame_width", "clip_fps", "question_options",
      "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value",
      "answer_second_value", "audit_rank", "audit_rate", "prompt_seconds", "first_answer_seconds", "thinking_seconds",
-     ANSWER_FIRST_TOKENS.name, *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED))})  # fmt: skip
+     ANSWER_FIRST_TOKENS.name, *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED, *ASKS))})  # fmt: skip
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
 
 FAILURES: Final = pa.schema(

@@ -18,12 +18,26 @@ from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.schemas.clip import Clip, Video
 from framegate.schemas.deepening import GivenAnswer
-from framegate.schemas.qa import Answer, Question, Verdict
+from framegate.schemas.qa import Answer, AskRow, Question, Verdict
 from framegate.schemas.unit import AnsweredClip, AnsweredUnit, Failure
 from tests.run_records import put_run
 
 SINCE = datetime(2026, 11, 1, 1, tzinfo=UTC)
 QUESTIONS = tuple(Question(id=f"q{n}", text=f"question {n}?", type="yes_no") for n in range(3))
+ASKS = tuple(
+    AskRow(
+        label=label,
+        num_frames=num_frames,
+        num_video_tokens=5,
+        num_prompt_tokens=10,
+        num_tokens=2,
+        confidence=confidence,
+        answer=answer,
+        thinking=False,
+    )
+    for label, num_frames, confidence, answer in (("sparse", 2, None, None), ("dense", 4, 0.99, "yes"))
+)
+"""What rows of the second question say of their asks; those of the others had one."""
 
 
 def make_answer(question: Question, *, is_parsed: bool = True) -> Answer:
@@ -50,6 +64,8 @@ def make_answer(question: Question, *, is_parsed: bool = True) -> Answer:
         answer_bool=True if is_parsed else None,
         answer_first_value="yes" if is_parsed else None,
         threshold=0.97,
+        asks=ASKS if question == QUESTIONS[1] else None,
+        agreement=0.5 if question == QUESTIONS[1] else None,
     )
 
 

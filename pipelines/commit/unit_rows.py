@@ -121,6 +121,8 @@ def _answer(
         "first_answer_seconds": max(0.0, answer.engine_seconds - answer.prompt_seconds - answer.thinking_seconds),
         "thinking_seconds": answer.thinking_seconds,
         "answer_first_tokens": answer.first_token_ids,
+        "asks": None if answer.asks is None else [asdict(ask) for ask in answer.asks],
+        "agreement": answer.agreement,
         "threshold": answer.threshold,
         "audit_rank": answer.audit_rank,
         "audit_rate": answer.audit_rate,

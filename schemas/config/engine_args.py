@@ -77,7 +77,7 @@ REFUSED: Mapping[str, str] = MappingProxyType(
     | {
         "trust_remote_code": "no code from a checkpoint is run",
         "hf_token": "a job file is no place for secrets: set HF_TOKEN in the environment",
-        "seed": "answers are greedy",
+        "seed": "tokens are the most probable ones, or drawn by seeds of the rows",
         "enable_prefix_caching": "the questions of a clip share its prefix",
     }
 )

@@ -4,6 +4,13 @@
     always_think   answer, think, and answer again
     gated          answer; think and answer again where the first answer is unsure
 
+and those that ask more than once (`schemas.config.many_asks`):
+
+    look_again         answer on few frames; unsure: on all of them; still unsure: think
+    self_consistency   several samples, of which most agree on the answer
+    sparse_to_dense    the same, on more and more frames until they agree
+    frame_ensemble     first answers on different frames; unsure of their mean: think on all frames
+
 A job without `gate.strategy` is gated. What a strategy does is said in `pipelines.reason.strategies`.
 """
 
@@ -15,66 +22,34 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from framegate.schemas.audit_sample import AuditSample, AuditUnit
 from framegate.schemas.certificate import CALIBRATION_ID, VIDEO, YES_NO_CLAIMS, Claim, Scope
+from framegate.schemas.config.gate_parts import (
+    AnswerTokens,
+    AuditConfig,
+    BudgetConfig,
+    ThinkingTokens,
+    Threshold,
+    UnusedThreshold,
+)
+from framegate.schemas.config.many_asks import (
+    FrameEnsembleConfig,
+    LookAgainConfig,
+    SelfConsistencyConfig,
+    SparseToDenseConfig,
+)
 from framegate.schemas.config.part import Part
 
 LATEST: Final = "latest"
 Defer = Literal["auto", "always", "never"]
-_Threshold = Annotated[float, Field(ge=0, le=1, description="exit at this confidence or above; per model")]
-_UnusedThreshold = Annotated[float, Field(ge=0, le=1, description="gated's; accepted here, and without effect")]
-_AnswerTokens = Annotated[int, Field(ge=1, le=4096, description="at most, for one answer")]
-_ThinkingTokens = Annotated[int, Field(ge=1, le=65_536, description="at most; then the closing is forced")]
-
-
-class AuditConfig(Part):
-    """Rows that think although the gate would let them go: what calibration learns from. Changes no answer."""
-
-    rate: float | None = Field(
-        default=None, ge=0, le=1, description="share of rows; a larger one audits the same rows and more. None: none is"
-    )
-    rows: int | None = Field(
-        default=None, ge=1, description="in place of `rate`: about so many rows of all that the output will have"
-    )
-    unit: AuditUnit = Field(
-        default="row", description="`clip`: all questions of a clip are audited together, which costs less a row"
-    )
-    salt: str = Field(default="framegate", max_length=200, description="another text draws other rows")
-
-    @model_validator(mode="after")
-    def _one_size(self) -> AuditConfig:
-        if self.rate is not None and self.rows is not None:
-            raise ValueError(f"give rate or rows, not both, got rate: {self.rate:g} and rows: {self.rows}")
-        return self
-
-    def sample(self, rate: float) -> AuditSample:
-        """The sample of that share of rows."""
-        return AuditSample(rate=rate, unit=self.unit, salt=self.salt)
-
-
-class BudgetConfig(Part):
-    """What one run, or one deepening, may spend on thinking. Rows that it leaves keep their first answer."""
-
-    thinking_tokens: int | None = Field(default=None, ge=1, description="tokens after first answers, of all rows")
-    engine_hours: float | None = Field(
-        default=None, gt=0, le=1e6, description="in its place: hours in which engines worked, first answers included"
-    )
-
-    @model_validator(mode="after")
-    def _one_limit(self) -> BudgetConfig:
-        if (self.thinking_tokens is None) == (self.engine_hours is None):
-            given = "neither" if self.thinking_tokens is None else "both"
-            raise ValueError(f"give thinking_tokens or engine_hours, got {given}")
-        return self
 
 
 class DirectConfig(Part):
     """Never think. `max_thinking_tokens` counts where a question asks to think whatever the strategy says."""
 
     strategy: Literal["direct"] = Field(default="direct", description="answer at once, never think")
-    threshold: _UnusedThreshold = 0.97
-    max_answer_tokens: _AnswerTokens = 64
-    max_thinking_tokens: _ThinkingTokens = 1024
+    threshold: UnusedThreshold = 0.97
+    max_answer_tokens: AnswerTokens = 64
+    max_thinking_tokens: ThinkingTokens = 1024
     audit: AuditConfig = Field(default_factory=AuditConfig)
 
 
@@ -82,9 +57,9 @@ class AlwaysThinkConfig(Part):
     """Always think."""
 
     strategy: Literal["always_think"] = Field(default="always_think", description="answer, think, and answer again")
-    threshold: _UnusedThreshold = 0.97
-    max_answer_tokens: _AnswerTokens = 64
-    max_thinking_tokens: _ThinkingTokens = 1024
+    threshold: UnusedThreshold = 0.97
+    max_answer_tokens: AnswerTokens = 64
+    max_thinking_tokens: ThinkingTokens = 1024
     audit: AuditConfig = Field(default_factory=AuditConfig)
 
 
@@ -147,11 +122,11 @@ class GatedConfig(Part):
         default="gated", description="answer; think and answer again where the first answer is unsure"
     )
     threshold: Annotated[
-        Annotated[_Threshold, Tag(THRESHOLD_KINDS[0])] | Annotated[CertifiedThreshold, Tag(THRESHOLD_KINDS[1])],
+        Annotated[Threshold, Tag(THRESHOLD_KINDS[0])] | Annotated[CertifiedThreshold, Tag(THRESHOLD_KINDS[1])],
         Discriminator(_kind_of_threshold),
     ] = Field(default=0.97, description="exit at this confidence or above; per model")
-    max_answer_tokens: _AnswerTokens = 64
-    max_thinking_tokens: _ThinkingTokens = 1024
+    max_answer_tokens: AnswerTokens = 64
+    max_thinking_tokens: ThinkingTokens = 1024
     audit: AuditConfig = Field(default_factory=AuditConfig)
     budget: BudgetConfig | None = Field(default=None, description="of each run; none: as much as it takes")
     defer: Defer = Field(
@@ -166,7 +141,9 @@ class GatedConfig(Part):
         return self
 
 
-STRATEGY_NAMES: Final = ("direct", "always_think", "gated")
+STRATEGY_NAMES: Final = (
+    "direct", "always_think", "gated", "look_again", "self_consistency", "sparse_to_dense", "frame_ensemble",
+)  # fmt: skip
 
 
 def _name_the_default(values: Any) -> Any:
@@ -174,7 +151,13 @@ def _name_the_default(values: Any) -> Any:
 
 
 StrategyConfig = Annotated[
-    DirectConfig | AlwaysThinkConfig | GatedConfig,
+    DirectConfig
+    | AlwaysThinkConfig
+    | GatedConfig
+    | LookAgainConfig
+    | SelfConsistencyConfig
+    | SparseToDenseConfig
+    | FrameEnsembleConfig,
     Field(discriminator="strategy"),
     BeforeValidator(_name_the_default),
 ]

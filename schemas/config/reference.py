@@ -143,7 +143,7 @@ def _types(annotation: Any) -> list[str]:
 def _default(name: str, field: FieldInfo, whole: FieldInfo | None) -> str:
     value = field.get_default(call_default_factory=True)
     given = whole.get_default(call_default_factory=True) if whole is not None and not whole.is_required() else None
-    if isinstance(given, BaseModel):
+    if isinstance(given, BaseModel) and name in type(given).model_fields:
         value = getattr(given, name)
     elif field.is_required():
         return REQUIRED

@@ -154,7 +154,7 @@ def test_seals_are_cut_between_videos(tmp_path: Path, units: SimpleNamespace, fa
     assert sum(record.num_units for record in records) == 6 * 3 + 1
 
 
-@pytest.mark.parametrize("file_bytes", [60_000, 75_000])
+@pytest.mark.parametrize("file_bytes", [75_000, 90_000])
 def test_files_come_to_about_the_size_that_was_asked(
     tmp_path: Path, units: SimpleNamespace, facts: RunFacts, file_bytes: int
 ) -> None:

@@ -260,5 +260,5 @@ def test_a_question_nobody_asked_and_a_strategy_without_a_gate_are_refused(at: C
     run(job)
     with pytest.raises(ConfigError, match=r"--question crate: no answer here .* there are count, red"):
         plan(job, questions=("crate",))
-    with pytest.raises(ConfigError, match="which has no gate"):
+    with pytest.raises(ConfigError, match="only rows of a gated job can be deepened"):
         plan(at(0.5, gate={"strategy": "direct"}))

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
+from framegate.schemas.config.gate import STRATEGY_NAMES
 from framegate.schemas.errors import ConfigError
 from framegate.schemas.job import load_job, parse_job, parse_questions
 
+STRATEGIES = " or ".join(", ".join(map(repr, STRATEGY_NAMES)).rsplit(", ", 1))
 QUESTION = {"id": "red", "text": "Is there a red car?", "type": "yes_no"}
 CHOICE = {"id": "colour", "text": "Which colour?", "type": "choice", "options": ["red", "blue"]}
 
@@ -82,9 +84,9 @@ def test_uris_and_absolute_paths_stay(tmp_path: Path) -> None:
         ),
         (
             {"gate": {"strategy": "maybe"}},
-            "gate.strategy: input should be 'direct', 'always_think' or 'gated', got 'maybe'",
+            f"gate.strategy: input should be {STRATEGIES}, got 'maybe'",
         ),
-        ({"gate": {"strategy": None}}, "gate.strategy: input should be 'direct', 'always_think' or 'gated', got None"),
+        ({"gate": {"strategy": None}}, f"gate.strategy: input should be {STRATEGIES}, got None"),
         ({"gate": {"threshold": 1.5}}, "gate.threshold: input should be less than or equal to 1, got 1.5"),
         ({"clips": {"stride_seconds": 0}}, "clips.stride_seconds: input should be greater than 0, got 0"),
         ({"model": {}}, "model.name is missing"),

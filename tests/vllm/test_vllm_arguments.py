@@ -21,7 +21,7 @@ def test_every_name_that_we_list_is_one_of_vllms():
     ("engine_args", "words"),
     [
         ({"max_nun_seqs": 4}, "no argument 'max_nun_seqs'; did you mean max_num_seqs?"),
-        ({"seed": 7}, "'seed' cannot be set here: answers are greedy"),
+        ({"seed": 7}, "'seed' cannot be set here: tokens are the most probable"),
         ({"max_num_seqs": "many"}, "max_num_seqs"),
         ({"max_model_len": 100_000_000}, "max_model_len"),
         ({"quantization": "magic"}, "magic"),

@@ -48,9 +48,7 @@ def own_prefix(model, request):
 
 def own_input(model, request):
     prefix = own_prefix(model, request)
-    clip = make_clip_input(
-        prefix, request.frames.pts_seconds.tolist(), prompt_format=model.format, dtype=model.dtype, uuid="clip"
-    )
+    clip = make_clip_input(prefix, request.frames, prompt_format=model.format, dtype=model.dtype, uuid="clip")
     return prefix, clip.with_suffix(model.format.encode(suffix_after_video(SURE)))
 
 

@@ -56,6 +56,8 @@ SELECT
   a."first_answer_seconds",
   a."thinking_seconds",
   a."answer_first_tokens",
+  a."asks",
+  a."agreement",
   a."threshold",
   a."audit_rank",
   a."audit_rate",

@@ -18,7 +18,7 @@ from framegate.schemas.errors import ConfigError, EngineError
 from framegate.schemas.qa import Question
 
 CAPABILITIES: Mapping[str, frozenset[Capability]] = MappingProxyType(
-    {"transformers": frozenset({"sampling", "distribution"}), "vllm": frozenset()}
+    {"transformers": frozenset({"sampling", "distribution"}), "vllm": frozenset({"sampling"})}
 )
 """What each engine that a job can name is capable of: what `Engine.capabilities` says once it is loaded."""
 

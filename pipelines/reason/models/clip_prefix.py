@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 import torch
@@ -66,7 +66,10 @@ def select_frames(frames: FrameBatch, indices: Sequence[int] | None) -> FrameBat
     places = list(indices)
     if any(place < 0 for place in places):
         raise IndexError(f"frames are counted from 0, got {places}")
-    return replace(frames, frames_THWC=frames.frames_THWC[places], pts_seconds=frames.pts_seconds[places])
+    has_gaps = frames.has_gaps or any(after - before > 1 for before, after in pairwise(places))
+    return replace(
+        frames, frames_THWC=frames.frames_THWC[places], pts_seconds=frames.pts_seconds[places], has_gaps=has_gaps
+    )
 
 
 def measure_prefix(
@@ -121,7 +124,8 @@ def _lay_out(
     steps, rows, columns = grid_thw[0], grid_thw[1] // grid.merge, grid_thw[2] // grid.merge
     pts_seconds = frames.pts_seconds.tolist()
     if prompt_format.family.layout == "block":
-        step = seconds_per_step(pts_seconds, grid.temporal_patch) * prompt_format.positions_per_second
+        seconds = seconds_per_step(pts_seconds, grid.temporal_patch, has_gaps=frames.has_gaps)
+        step = seconds * prompt_format.positions_per_second
         videos = [VideoRun(grid=(steps, rows, columns), step=step)]
         text = _VISION_START + _VIDEO + _VISION_END
     else:

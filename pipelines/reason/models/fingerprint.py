@@ -55,7 +55,9 @@ def fingerprint_model(name: str, revision: str | None = None) -> str:
     if (settings := files.mapping("tokenizer_config.json")) is not None:
         parts.append(f"tokenizer_config {_digest(_without(settings, UNUSED_TOKENIZER_CONFIG))}")
     if (ends := declared_ends(files)) is not None:
-        parts.append(f"ends {_digest(ends)}")  # answers are greedy: nothing else of generation_config.json is used
+        parts.append(
+            f"ends {_digest(ends)}"
+        )  # strategies say how tokens are chosen: nothing else of generation_config.json is used
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

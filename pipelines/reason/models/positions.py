@@ -64,14 +64,20 @@ def next_position(runs: Iterable[Run]) -> int:
     return start
 
 
-def seconds_per_step(pts_seconds: Sequence[float], temporal_patch: int) -> float:
+def seconds_per_step(pts_seconds: Sequence[float], temporal_patch: int, *, has_gaps: bool = False) -> float:
     """The time between two temporal steps of a clip, in seconds: its mean frame distance times `temporal_patch`.
+
+    `has_gaps`: the frames are whole steps of a clip, not all of them. Two frames of a step are then nearer to each
+    other than two of different steps, and the mean distance of the steps' first frames is what counts.
 
     Rounded to 10 ms: frames are picked from the video's own clock, so that 2 fps out of 25 fps is 0.4997 s here, and
     the floor in the positions would turn the steps 2, 4, 6 into 1, 3, 5. A single frame has one step and no distance.
     """
     if len(pts_seconds) < 2:
         return 0.0
+    firsts = pts_seconds[::temporal_patch]
+    if has_gaps and len(firsts) > 1:
+        return round((firsts[-1] - firsts[0]) / (len(firsts) - 1), 2)
     mean_distance = (pts_seconds[-1] - pts_seconds[0]) / (len(pts_seconds) - 1)
     return round(mean_distance * temporal_patch, 2)
 

@@ -75,6 +75,14 @@ def test_the_time_between_two_steps_is_the_frames_own_and_free_of_clock_noise(pt
     assert seconds_per_step(pts_seconds, 2) == expected
 
 
+def test_steps_of_which_some_were_left_out_keep_their_distance():
+    """The steps 0, 2 and 4 of a clip at 2 fps: 2 s apart, which the mean distance of their frames would make 1.8."""
+    pts_seconds = [0.0, 0.5, 2.0, 2.5, 4.0, 4.5]
+    assert seconds_per_step(pts_seconds, 2, has_gaps=True) == 2.0
+    assert seconds_per_step(pts_seconds, 2) == 1.8
+    assert seconds_per_step(pts_seconds[:2], 2, has_gaps=True) == 1.0, "a single step"
+
+
 def test_frames_far_apart_stand_apart_by_their_seconds():
     """Eight frames of a two-minute clip, as the uniform policy takes them: 15 s apart, 30 s from step to step."""
     step = seconds_per_step([7.5 + 15 * k for k in range(8)], 2)

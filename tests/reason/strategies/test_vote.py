@@ -14,9 +14,10 @@ from pydantic import ValidationError
 
 from framegate.pipelines import flow
 from framegate.pipelines.plan.forecast import forecast
+from framegate.pipelines.reason.engines import build
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine
 from framegate.pipelines.reason.questions import QuestionRunner
-from framegate.pipelines.reason.strategies.protocol import Ask, FinishedAsk
+from framegate.pipelines.reason.strategies.protocol import Ask, Capability, FinishedAsk
 from framegate.schemas.errors import ConfigError
 from framegate.schemas.job import Job, parse_job
 from tests.asking import NUMBER, YES_NO, answer_all, ask_about, boxed, drain
@@ -167,11 +168,24 @@ def test_what_it_may_write_is_foreseen(make_job: Callable[..., Job]) -> None:
     assert (foreseen.estimated_rows, foreseen.max_generated_tokens) == (6, 6 * 3 * 8)
 
 
-def test_an_engine_that_cannot_sample_is_refused_before_anything_starts(make_job: Callable[..., Job]) -> None:
+class Weighed(Vote):
+    """One that needs more than chance."""
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        return frozenset({"sampling", "logits"})
+
+
+def test_an_engine_that_lacks_what_it_needs_is_refused_before_anything_starts(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = {"transformers": frozenset({"sampling", "logits"}), "vllm": frozenset({"sampling"})}
+    monkeypatch.setattr(build, "CAPABILITIES", offered)
     job = make_job(engine="vllm")
-    sentence = "the strategy vote needs sampling, which the engine vllm does not offer; use engine: transformers"
+    weighed = Weighed(num_samples=3, temperature=0.7, max_answer_tokens=8)
+    sentence = "the strategy vote needs logits, which the engine vllm does not offer; use engine: transformers"
     for start in (flow.plan, flow.run):
         with pytest.raises(ConfigError, match=sentence):
-            start(job, strategy=VOTE)
+            start(job, strategy=weighed)
     there = [path for path in Path(job.config.output.uri).rglob("*") if path.is_file()]
     assert {path.parent.name for path in there} == {"runs"}, "a start that was refused leaves its record alone"

@@ -69,6 +69,8 @@ def _constant(kind: pa.DataType) -> Any:
     """A value for a column of this type. Raises TypeError where there is none."""
     if pa.types.is_list(kind):
         return [_constant(kind.value_type)]
+    if pa.types.is_struct(kind):
+        return {field.name: _constant(field.type) for field in kind}
     if pa.types.is_timestamp(kind):
         return datetime.now(UTC)
     for is_kind, value in _VALUES:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from framegate.pipelines.reason.engines.drawing import Draw
 from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
 from framegate.pipelines.reason.engines.own.clip_embedding import embed_clip
 from framegate.pipelines.reason.engines.own.clip_groups import ClipGroups, StoreSize
@@ -20,7 +21,7 @@ from framegate.pipelines.reason.engines.own.graphs import Capture, CudaCapture, 
 from framegate.pipelines.reason.engines.own.kv_cache import KVCache, round_up
 from framegate.pipelines.reason.engines.own.prefill import PrefixPass, SuffixPass
 from framegate.pipelines.reason.engines.own.request import Clip, Request, cut_batches
-from framegate.pipelines.reason.engines.own.sampler import Draw, NextToken, Sampler
+from framegate.pipelines.reason.engines.own.sampler import NextToken, Sampler
 from framegate.pipelines.reason.engines.own.token_step import RowGroup, StepPass
 from framegate.pipelines.reason.engines.times import EngineTimes
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import torch
 
+from framegate.pipelines.reason.engines.drawing import Draw, draw_token
 from framegate.pipelines.reason.engines.own.device import to_device
 
 _CPU_ROWS = 8  # at a time: what is written of them is still in the cache when it is read
-_NUM_CANDIDATES = 256  # for `top_p`: to sort them all takes 10 times as long
 
 
 class NextToken(NamedTuple):
@@ -22,15 +22,6 @@ class NextToken(NamedTuple):
     id: int
     logprob: float
     entropy: float | None = None
-
-
-class Draw(NamedTuple):
-    """The row at `place` is drawn: `number`, in [0, 1), says which token. `temperature` is above 0."""
-
-    place: int
-    temperature: float
-    top_p: float
-    number: float
 
 
 class Sampler:
@@ -66,7 +57,7 @@ class Sampler:
             ids_B = wide_BV.argmax(dim=-1)
             for draw in draws:
                 if start <= draw.place < end:
-                    ids_B[draw.place - start] = _draw(wide_BV[draw.place - start], draw)
+                    ids_B[draw.place - start] = draw_token(wide_BV[draw.place - start], draw)
             self._force(ids_B, forced[start:end])
             # Ids are below 2**24, which float32 holds exactly: both travel in one tensor.
             parts.append(torch.stack([ids_B.float(), logprobs_BV.gather(1, ids_B[:, None])[:, 0].clamp(max=0.0)]))
@@ -95,31 +86,6 @@ class Sampler:
         wide_BV, logprobs_BV = self._buffers_2BV[:, :num_rows]
         wide_BV.copy_(logits_BV)
         return wide_BV, torch.log_softmax(wide_BV, dim=-1, out=logprobs_BV)
-
-
-def _draw(logits_V: torch.Tensor, draw: Draw) -> torch.Tensor:
-    """The token in which the cumulative probability passes the draw's number."""
-    probabilities_V = (logits_V / draw.temperature).softmax(dim=-1)
-    if draw.top_p >= 1:
-        return _find(probabilities_V, draw.number)
-    sorted_C, ids_C = _most_probable(probabilities_V, draw.top_p)
-    return ids_C[_find(sorted_C, draw.number)]
-
-
-def _find(probabilities_C: torch.Tensor, number: float) -> torch.Tensor:
-    """The place in which the share `number` of the sum of all is passed."""
-    cumulative_C = probabilities_C.cumsum(dim=0)
-    return (cumulative_C <= number * cumulative_C[-1]).sum().clamp(max=len(probabilities_C) - 1)
-
-
-def _most_probable(probabilities_V: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """The smallest set of tokens that has the probability `top_p`, at least one: probabilities, falling, and ids."""
-    sorted_C, ids_C = probabilities_V.topk(min(_NUM_CANDIDATES, len(probabilities_V)))
-    if sorted_C.sum() < top_p:
-        sorted_C, ids_C = probabilities_V.sort(descending=True)
-    before_C = sorted_C.cumsum(dim=0) - sorted_C
-    num_kept = max(1, int((before_C < top_p).sum()))
-    return sorted_C[:num_kept], ids_C[:num_kept]
 
 
 def _entropy(logprobs_V: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ import torch
 
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix, PromptFormat
 from framegate.pipelines.reason.models.positions import seconds_per_step
+from framegate.schemas.clip import FrameBatch
 
 _MODALITY = "video"
 
@@ -44,7 +45,7 @@ class ClipInput:
 
 
 def make_clip_input(
-    prefix: ClipPrefix, pts_seconds: Sequence[float], *, prompt_format: PromptFormat, dtype: torch.dtype, uuid: str
+    prefix: ClipPrefix, frames: FrameBatch, *, prompt_format: PromptFormat, dtype: torch.dtype, uuid: str
 ) -> ClipInput:
     """`dtype` is the model's, to which its vision tower would round anyhow."""
     from vllm.multimodal.inputs import MultiModalFieldConfig, MultiModalKwargsItems
@@ -59,7 +60,9 @@ def make_clip_input(
     if prompt_format.family.layout == "block":
         # vLLM floors `i * (seconds * positions per second)`. This lifts what rounding pushed below a whole number, as
         # our own positions do, and is nothing against the 10 ms that seconds are rounded to.
-        seconds = seconds_per_step(pts_seconds, prompt_format.grid.temporal_patch) * (1 + 1e-7)
+        pts_seconds = frames.pts_seconds.tolist()
+        seconds = seconds_per_step(pts_seconds, prompt_format.grid.temporal_patch, has_gaps=frames.has_gaps)
+        seconds *= 1 + 1e-7
         fields["second_per_grid_ts"] = MultiModalFieldConfig.batched(_MODALITY, keep_on_cpu=True)
         values["second_per_grid_ts"] = torch.tensor([seconds], dtype=torch.float64)
     return ClipInput(

@@ -47,13 +47,14 @@ class _Request:
 
 
 class VllmEngine:
-    """Satisfies `pipelines.reason.engines.protocol.Engine`. Greedy decoding.
+    """Satisfies `pipelines.reason.engines.protocol.Engine`. Tokens are the most probable ones, or drawn as our own
+    engine draws them.
 
     An error while a clip is prepared fails that clip's asks alone. An error in vLLM's own step is the end of the engine
     and is raised. `times` is for reading.
     """
 
-    capabilities: frozenset[Capability] = frozenset()
+    capabilities: frozenset[Capability] = frozenset({"sampling"})
     num_slots = None  # vLLM makes waiting requests wait itself
 
     def __init__(self, model: VllmModel, *, system_prompt: str, frames: FramesConfig) -> None:
@@ -167,7 +168,7 @@ class VllmEngine:
         self.times.num_prefill_tokens += len(prefix.token_ids)
         return make_clip_input(
             prefix,
-            frames.pts_seconds.tolist(),
+            frames,
             prompt_format=self._model.format,
             dtype=self._model.dtype,
             uuid=self._name_video(source, indices),
@@ -181,8 +182,8 @@ class VllmEngine:
         return name if indices is None else f"{name}-{','.join(map(str, indices))}"
 
     def _start(self, ask: Ask, clip: ClipInput, *, seconds: float) -> None:
-        if ask.sampling.temperature > 0 or ask.needs_distribution:
-            raise EngineError("the engine vllm neither samples nor measures distributions")
+        if ask.needs_distribution:
+            raise EngineError("the engine vllm does not measure distributions")
         suffix = self._encode(ask.suffix)
         num_prompt_tokens = len(clip.token_ids) + len(suffix)
         max_tokens = ask.budget.max_tokens(lambda text: len(self._encode(text)))
@@ -195,7 +196,8 @@ class VllmEngine:
         self._num_asks += 1
         key = f"{clip.uuid}/{self._num_asks}"
         encoded = {text: self._encode(text) for text in ask.budget.forced_texts}
-        running = self._model.start(key, clip.with_suffix(suffix), ask.make_course, encoded, max_tokens=max_tokens)
+        prompt = clip.with_suffix(suffix)
+        running = self._model.start(key, prompt, ask.make_course, encoded, max_tokens=max_tokens, sampling=ask.sampling)
         # Not the clip itself: its patches are large, and vLLM has them now.
         self._running[key] = _Request(
             ask=ask,

@@ -27,7 +27,7 @@ from framegate.pipelines.reason.models.clean_folder import make_clean_folder
 from framegate.pipelines.reason.models.clip_prefix import PromptFormat
 from framegate.pipelines.reason.models.families import find_family
 from framegate.pipelines.reason.models.vision_grid import read_vision_grid
-from framegate.pipelines.reason.strategies.protocol import Course
+from framegate.pipelines.reason.strategies.protocol import Course, Sampling
 from framegate.schemas.errors import EngineError
 
 
@@ -117,7 +117,14 @@ class VllmModel:
         return self._state.batch is not None
 
     def start(
-        self, key: str, prompt: Any, make_course: Callable[[], Course], encoded: Encoded, *, max_tokens: int
+        self,
+        key: str,
+        prompt: Any,
+        make_course: Callable[[], Course],
+        encoded: Encoded,
+        *,
+        max_tokens: int,
+        sampling: Sampling | None = None,
     ) -> RunningAsk:
         """Hand a request over. Raises what `make_course` raises, and for what vLLM does not take."""
         from vllm import SamplingParams
@@ -127,9 +134,9 @@ class VllmModel:
 
         entry: dict[str, Any] = {"key": key}
         if not self.is_shared:
-            entry["course"] = pack_course(make_course, encoded, max_tokens)
+            entry["course"] = pack_course(make_course, encoded, max_tokens, sampling)
         params = SamplingParams(
-            temperature=0.0,
+            temperature=0.0,  # what is drawn, our processor draws
             max_tokens=max_tokens + 1,  # the end of the turn that is forced when a course is over
             # The course decides when it is over. Out there, the end that is forced then ends the request.
             ignore_eos=True,
@@ -140,7 +147,7 @@ class VllmModel:
             extra_args={EXTRA_ARG: entry},
             skip_clone=True,
         )
-        running = self._state.running[key] = begin(make_course, encoded, max_tokens)
+        running = self._state.running[key] = begin(make_course, encoded, max_tokens, sampling)
         try:
             self._internal_ids[key] = self._llm.add_request(key, prompt, params)
         except Exception:

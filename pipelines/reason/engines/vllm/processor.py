@@ -2,9 +2,9 @@
 
 For each row it keeps the ask's course and, from the raw logits of every step, what the next token will be and how
 probable it is over the full vocabulary. A step's token is fed only when vLLM has written it down: rows whose prompt
-was read in part have logits, too, and their token is thrown away; rows that were preempted come back with what they
-had written. A row that is over gets the end of its turn forced, for drivers that hear of it too late to stop the
-request themselves.
+was read in part have logits, too, and their token is thrown away, so that a number to draw by is kept until then; rows
+that were preempted come back with what they had written. A row that is over gets the end of its turn forced, for
+drivers that hear of it too late to stop the request themselves.
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
@@ -20,6 +20,7 @@ from vllm.config import VllmConfig
 from vllm.v1.sample.logits_processor import LogitsProcessor, process_dict_updates
 from vllm.v1.sample.logits_processor.interface import BatchUpdate
 
+from framegate.pipelines.reason.engines.drawing import Draw, draw_token
 from framegate.pipelines.reason.engines.vllm.driver_state import DriverState
 from framegate.pipelines.reason.engines.vllm.sequence import NO_TOKEN, Row, RunningAsk, TokenTable, begin_packed
 from framegate.pipelines.reason.engines.vllm.tokens import load_tokens
@@ -79,7 +80,7 @@ class CourseProcessor(LogitsProcessor):
         forced = {
             place: token_id
             for place, row in zip(places, rows, strict=True)
-            if (token_id := self._forced(row)) is not None
+            if (token_id := self._forced(row)) is not None or (token_id := _drawn(row, logits[place])) is not None
         }
         self._measured = rows, _measure(logits, places, forced, with_ids=self._is_ahead)
         if forced:
@@ -122,6 +123,14 @@ class CourseProcessor(LogitsProcessor):
             num_ids = config.hf_config.get_text_config().vocab_size
             _, self._tokens = load_tokens(config.tokenizer, config.tokenizer_revision, num_ids=num_ids)
         return self._tokens
+
+
+def _drawn(row: Row, logits_V: torch.Tensor) -> int | None:
+    """The token that a row's sampling draws; None where it takes the most probable one."""
+    if row.running is None or (number := row.running.next_number()) is None:
+        return None
+    sampling = row.running.sampling
+    return int(draw_token(logits_V.float(), Draw(0, sampling.temperature, sampling.top_p, number)))
 
 
 def _measure(logits: torch.Tensor, places: Sequence[int], forced: Mapping[int, int], *, with_ids: bool) -> torch.Tensor:

@@ -7,10 +7,11 @@ vLLM and torch.
 from __future__ import annotations
 
 import pickle
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from framegate.pipelines.reason.strategies.protocol import Course, Token, start_course
+from framegate.pipelines.reason.strategies.protocol import Course, Sampling, Token, start_course
 from framegate.schemas.errors import EngineError
 
 NO_TOKEN = -1
@@ -39,6 +40,7 @@ class RunningAsk:
 
     The course is called by `begin` and by `feed` alone. What it raises is kept in `error`: it ends this ask alone.
 
+    sampling       how tokens of the model's own choice are chosen
     is_over        nothing that is written from now on counts
     forced_id      what must be written next, if anything
     was_thinking   whether the course was thinking before its newest token
@@ -46,17 +48,31 @@ class RunningAsk:
 
     course: Course
     max_tokens: int
+    sampling: Sampling = field(default_factory=Sampling)
     num_tokens: int = 0
     is_over: bool = False
     is_thinking: bool = False
     was_thinking: bool = False
     forced_id: int | None = None
     error: Exception | None = None
+    _chance: random.Random | None = None
+    _number: float | None = None
+
+    def next_number(self) -> float | None:
+        """What the next token is drawn by, in [0, 1), however often it is asked for before that token is there: vLLM
+        has logits of tokens, too, that it throws away. None where the most probable token is taken, or a forced one."""
+        if self.sampling.temperature <= 0 or self.is_over or self.forced_id is not None:
+            return None
+        if self._number is None:
+            self._chance = self._chance or random.Random(self.sampling.seed)
+            self._number = self._chance.random()
+        return self._number
 
     def feed(self, token: Token) -> None:
         """Take one token that was written; where the course had forced it, that is done with."""
         self.num_tokens += 1
         self.was_thinking = self.is_thinking
+        self._number = None
         try:
             if self.course.forced:
                 self.course.forced.popleft()
@@ -104,16 +120,21 @@ class Row:
         return True
 
 
-def begin(make_course: Callable[[], Course], encoded: Encoded, max_tokens: int) -> RunningAsk:
+def begin(
+    make_course: Callable[[], Course], encoded: Encoded, max_tokens: int, sampling: Sampling | None = None
+) -> RunningAsk:
     """A fresh course, started. Raises what the course raises, and EngineError where it is over at once."""
-    running = RunningAsk(course=start_course(make_course, encoded), max_tokens=max_tokens)
+    course = start_course(make_course, encoded)
+    running = RunningAsk(course=course, max_tokens=max_tokens, sampling=sampling or Sampling())
     running.look()
     return running
 
 
-def pack_course(make_course: Callable[[], Course], encoded: Encoded, max_tokens: int) -> bytes:
+def pack_course(
+    make_course: Callable[[], Course], encoded: Encoded, max_tokens: int, sampling: Sampling | None = None
+) -> bytes:
     """What a worker in another process needs to make the same course."""
-    return pickle.dumps((make_course, dict(encoded), max_tokens))
+    return pickle.dumps((make_course, dict(encoded), max_tokens, sampling))
 
 
 def begin_packed(packed: bytes) -> RunningAsk:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -151,8 +151,8 @@ def _of_one(name: str, config_ids: list[str]) -> list[Source]:
         raise ConfigError(f"{name} is one job: give a second one, or choose answers of its output with --config-id")
     else:
         chosen = found.config_ids(None)
-    parts = _parts(name) if found.is_job else {}
-    return [Source(name=one, output=found.config, config_id=one, **parts) for one in chosen]
+    sources = [Source(name=one, output=found.config, config_id=one) for one in chosen]
+    return [_priced(source, name) for source in sources] if found.is_job else sources
 
 
 def _of_many(path: str, name: str) -> Source:
@@ -161,7 +161,7 @@ def _of_many(path: str, name: str) -> Source:
     found = find_target(path)
     found.check()
     if found.is_job:
-        return Source(name=name, output=found.config, job=Path(path).name, **_parts(path))
+        return _priced(Source(name=name, output=found.config, job=Path(path).name), path)
     config_ids = found.config_ids(None)
     if len(config_ids) != 1:
         raise ConfigError(
@@ -171,11 +171,12 @@ def _of_many(path: str, name: str) -> Source:
     return Source(name=path, output=found.config, config_id=config_ids[0])
 
 
-def _parts(path: str) -> dict[str, object]:
+def _priced(source: Source, path: str) -> Source:
+    """With the price that a job file has."""
     from framegate.schemas.job import load_job
 
     config = load_job(path).config
-    return {"cost": config.cost, "ray": config.ray}
+    return replace(source, cost=config.cost, ray=config.ray)
 
 
 def _checked_axis(name: str | None) -> Axis | None:

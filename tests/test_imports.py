@@ -93,10 +93,10 @@ ALLOWED: dict[str, set[str]] = {
     "pipelines": set(),
     # The driver: a command that started Ray ends it.
     "jobs": {"schemas", "pipelines.audit", "pipelines.certify", "pipelines.commit", "pipelines.compare",
-             "pipelines.deepen",
-             "pipelines.driver", "pipelines.erase", "pipelines.flow", "pipelines.plan", "pipelines.reason.engines",
-             "pipelines.report", "pipelines.results"},
-    "jobs.lab": {"schemas", "jobs", "pipelines.compare", "pipelines.failpoints", "pipelines.lab", "pipelines.report", "pipelines.results"},
+             "pipelines.deepen", "pipelines.driver", "pipelines.erase", "pipelines.flow", "pipelines.plan",
+             "pipelines.reason.engines", "pipelines.report", "pipelines.results"},
+    "jobs.lab": {"schemas", "jobs", "pipelines.compare", "pipelines.failpoints", "pipelines.lab", "pipelines.report",
+                 "pipelines.results"},
     "jobs.cli": {"schemas", "jobs", "jobs.lab"},
     "jobs.framegate": {"jobs.cli", "pipelines.results"},
 }  # fmt: skip

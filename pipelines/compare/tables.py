@@ -15,7 +15,7 @@ def job_rows(found: Comparison) -> Rows:
     currency = next((job.currency for job in found.jobs if job.currency), None)
     return [
         {
-            "job": job.job,
+            "job": f"{number} {job.job}",
             "strategy": job.strategy,
             "right": _share(job.accuracy),
             "95 % interval": _interval(job.low, job.high),
@@ -27,7 +27,7 @@ def job_rows(found: Comparison) -> Rows:
             **({} if currency is None else {f"{currency} / 1,000": job.cost}),
             "front": "*" if job.is_on_front else "",
         }
-        for job in found.jobs
+        for number, job in enumerate(found.jobs, start=1)
     ]
 
 
@@ -35,7 +35,7 @@ def difference_rows(found: Comparison) -> Rows:
     """One for each job but the first."""
     return [
         {
-            "job": pair.job,
+            "job": f"{number} {pair.job}",
             f"right, less {found.jobs[0].job}": f"{pair.difference * 100:+.1f} pt",
             "95 % interval": _interval(pair.low, pair.high, points=True),
             "it alone": pair.num_more,
@@ -45,7 +45,7 @@ def difference_rows(found: Comparison) -> Rows:
             "p Holm": pair.p_holm,
             "": pair.verdict,
         }
-        for pair in found.differences
+        for number, pair in enumerate(found.differences, start=2)
     ]
 
 
@@ -55,7 +55,10 @@ def question_rows(found: Comparison) -> Rows:
         {
             "question": one.question_id,
             "rows": one.num_rows,
-            **{job.job: _share(share) for job, share in zip(found.jobs, one.accuracies, strict=True)},
+            **{
+                f"{number} {job.job}": _share(share)
+                for number, (job, share) in enumerate(zip(found.jobs, one.accuracies, strict=True), start=1)
+            },
         }
         for one in found.questions
     ]

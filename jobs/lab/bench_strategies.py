@@ -18,7 +18,7 @@ from framegate.schemas.errors import ConfigError, FramegateError
 
 
 def strategies(
-    clips: Annotated[int, typer.Option(min=2, max=10_000, help="How many clips, each a video; 8 questions each.")] = 24,
+    clips: Annotated[int, typer.Option(min=2, max=10_000, help="How many clips, each a video; 8 questions each.")] = 40,
     names: Annotated[
         str | None,
         typer.Option("--strategies", metavar="A,B", help="These alone, the first for comparison.", show_default="all"),

@@ -101,7 +101,7 @@ def test_other_clips_are_refused(tmp_path: Path) -> None:
     put_answers(tmp_path, SECOND, dict.fromkeys(PLACES, "yes"), end_seconds=7.0)
     label(tmp_path, (0, 0))
     with pytest.raises(
-        ConfigError, match="one and two cut other clips: clip 0 of s3://cams/0.mp4 is 0 to .* same clips"
+        ConfigError, match=r"one and two cut other clips: clip 0 of s3://cams/0.mp4 is 0 to .* same clips"
     ):
         compare(tmp_path)
 
@@ -119,10 +119,10 @@ def test_nothing_to_compare_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the file of labels has none"):
         compare_sources([one, two], labels_of_rows([{"label": ""}]))
     priced = [source(tmp_path, FIRST, "one", 1.0), source(tmp_path, SECOND, "two", 1.0, "USD")]
-    with pytest.raises(ConfigError, match="cost.currency differs: one in EUR and two in USD"):
+    with pytest.raises(ConfigError, match=r"cost.currency differs: one in EUR and two in USD"):
         compare_sources(priced, None)
     label(tmp_path, (0, 0))
-    with pytest.raises(ConfigError, match="no labelled row was answered by all of them.*1 labels.*one 1, two 0"):
+    with pytest.raises(ConfigError, match=r"no labelled row was answered by all of them.*1 labels.*one 1, two 0"):
         compare_sources([one, two], None)
 
 
@@ -132,7 +132,7 @@ def test_cost_is_an_axis_only_where_all_have_a_price(tmp_path: Path) -> None:
     label(tmp_path, (0, 0))
     sources = [source(tmp_path, FIRST, "one", 1.0), source(tmp_path, SECOND, "two")]
     assert compare_sources(sources, None).axis == "seconds"
-    with pytest.raises(ConfigError, match="--against cost: two has no price; set cost.gpu_hour"):
+    with pytest.raises(ConfigError, match=r"--against cost: two has no price; set cost.gpu_hour"):
         compare_sources(sources, None, axis="cost")
     found = compare_sources(sources, None)
     assert found.jobs[0].low is None, "one video has no interval"
@@ -152,7 +152,7 @@ def test_a_file_names_rows_as_a_person_does_or_as_they_were_exported(tmp_path: P
     assert (found.num_rows, [job.num_right for job in found.jobs]) == (2, [1, 1])
     with pytest.raises(InputError, match="1 labels are wrong: row 1: 'perhaps' is no answer of type yes_no"):
         compare_sources(sources, labels_of_rows([exported(0, 0, "perhaps")]))
-    with pytest.raises(InputError, match="row 1 was labelled at 5 to 99 s, and clip 0 .* the clips are others"):
+    with pytest.raises(InputError, match=r"row 1 was labelled at 5 to 99 s, and clip 0 .* the clips are others"):
         compare_sources(sources, labels_of_rows([exported(0, 0, "yes", start_seconds="5", end_seconds="99")]))
     with pytest.raises(InputError, match="row 1 needs clip_index, a whole number"):
         labels_of_rows([{"video_uri": "x", "question_id": "q", "clip_index": "one", "label": "yes"}])

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from framegate.pipelines.commit.labels import put_labels
 from framegate.pipelines.commit.output import Output
+from framegate.pipelines.commit.records import record_config
 from framegate.pipelines.compare.source import Source
 from framegate.pipelines.store.parquet import encode_parquet
 from framegate.schemas.config import CostConfig, OutputConfig
@@ -31,7 +32,9 @@ def put_answers(
     """One row of BLACK for each (film, clip). `values`: other columns of all of them."""
     plain = {"num_prompt_tokens": 100, "num_video_tokens": 80, "num_answer_tokens": 4, "engine_seconds": 0.5}
     rows = [FILMS[film].row(clip, BLACK, said, **{**plain, **values}) for (film, clip), said in answers.items()]
-    return put_rows(Output.at(str(folder / "index")), rows, config_id=config_id)
+    output = Output.at(str(folder / "index"))
+    record_config(output, config_id, {"model": {"name": "dock"}})
+    return put_rows(output, rows, config_id=config_id)
 
 
 def put_failure(folder: Path, config_id: str, film: int, **values: Any) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from framegate.pipelines.calibrate.paired import sign_flip
+from framegate.pipelines.commit.output import Output
 from framegate.pipelines.compare.build import compare_sources
 from framegate.pipelines.compare.figures import Comparison
 from framegate.pipelines.compare.told import labels_of_rows
 from framegate.schemas.errors import ConfigError, InputError
+from tests.certify.archive import put_rows
 from tests.compare.outputs import FILMS, FIRST, SECOND, label, put_answers, put_failure, source
 from tests.mornings import BLACK
 
@@ -58,11 +60,7 @@ def test_what_is_no_answer_is_wrong_and_told(tmp_path: Path) -> None:
     put_answers(tmp_path, FIRST, dict.fromkeys(PLACES, "yes"))
     rest = {place: None if place == (0, 0) else "yes" for place in PLACES if place not in ((1, 0), (2, 0), (3, 1))}
     put_answers(tmp_path, SECOND, rest)
-    output_rows = {(1, 0): "yes"}
-    from framegate.pipelines.commit.output import Output
-    from tests.certify.archive import put_rows
-
-    deferred = FILMS[1].row(0, BLACK, output_rows[1, 0], gate_reason="deferred")
+    deferred = FILMS[1].row(0, BLACK, "yes", gate_reason="deferred")
     put_rows(Output.at(str(tmp_path / "index")), [deferred], number=1, config_id=SECOND)
     put_failure(tmp_path, SECOND, 2, clip_index=0, question_hash=BLACK.hash, stage="reason")
     label(tmp_path, *PLACES)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -102,6 +104,15 @@ def test_one_output_is_compared_by_its_config_ids(framegate: Framegate, tmp_path
     assert (document["header"]["axis"], document["header"]["num_rows"]) == ("written", 8)
 
 
+def test_it_loads_neither_ray_nor_torch() -> None:
+    code = (
+        "import sys, framegate.jobs.compare, framegate.pipelines.compare.build, framegate.pipelines.compare.page;"
+        "print(sorted({'ray', 'torch', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -121,8 +132,6 @@ def test_what_is_wrong_is_one_sentence(
 ) -> None:
     for config_id in (FIRST, SECOND):
         put_answers(tmp_path, config_id, {(0, 0): "yes"})
-        (tmp_path / "index" / "configs").mkdir(exist_ok=True)
-        (tmp_path / "index" / "configs" / f"{config_id}.yaml").touch()
     (tmp_path / "labels.txt").touch()
     monkeypatch.chdir(tmp_path)
     result = framegate("compare", *arguments)

@@ -96,14 +96,18 @@ def _axes(low: float, most: float, title: str) -> list[Markup]:
 
 
 def _mark(number: int, job: JobFigures, value: float, most: float, low: float, spot: tuple[float, float]) -> Markup:
-    """At its place, or beside it where another mark lies there; the interval is at the place."""
-    x, title = _x(value, most), f"{job.job}: {job.accuracy:.1%} right at {value:.4g}"
+    """At its place, or beside it where another mark lies, with a line that leads there; the interval is at the place."""
+    x, y, title = _x(value, most), _y(job.accuracy, low), f"{job.job}: {job.accuracy:.1%} right at {value:.4g}"
     parts = [Markup("<title>{}</title>").format(escape(title))]
     if job.low is not None and job.high is not None:
         parts.append(
             Markup('<line class="whisker" x1="{0:.1f}" y1="{1:.1f}" x2="{0:.1f}" y2="{2:.1f}"/>').format(
                 x, _y(job.low, low), _y(job.high, low)
             )
+        )
+    if spot != (x, y):
+        parts.append(
+            Markup('<line class="whisker" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(*spot, x, y)
         )
     parts.append(
         Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{:g}"/>').format(
@@ -171,8 +175,8 @@ def _floor(jobs: Sequence[JobFigures]) -> float:
 
 
 def _nice(value: float) -> float:
-    """The next larger number of 1, 2, 4 and 8 times a power of ten; 1 of 0."""
+    """The next larger number whose quarters are short to write; 1 of 0."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next((n * power for n in (1, 2, 4, 8) if n * power >= value), 10 * power)
+    return next((n * power for n in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8) if n * power >= value), 10 * power)

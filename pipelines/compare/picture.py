@@ -96,7 +96,7 @@ def _axes(low: float, most: float, title: str) -> list[Markup]:
 
 
 def _mark(number: int, job: JobFigures, value: float, most: float, low: float, spot: tuple[float, float]) -> Markup:
-    """At its place, or beside it where another mark lies, with a line that leads there; the interval is at the place."""
+    """At its place, or beside it where another mark lies, with a line that leads there. The interval is at it."""
     x, y, title = _x(value, most), _y(job.accuracy, low), f"{job.job}: {job.accuracy:.1%} right at {value:.4g}"
     parts = [Markup("<title>{}</title>").format(escape(title))]
     if job.low is not None and job.high is not None:

@@ -36,10 +36,10 @@ def difference_rows(found: Comparison) -> Rows:
     return [
         {
             "job": f"{number} {pair.job}",
-            f"right, less {found.jobs[0].job}": f"{pair.difference * 100:+.1f} pt",
+            f"less {found.jobs[0].job}": f"{pair.difference * 100:+.1f} pt",
             "95 % interval": _interval(pair.low, pair.high, points=True),
             "it alone": pair.num_more,
-            "the other alone": pair.num_fewer,
+            "other alone": pair.num_fewer,
             "p rows": pair.p_rows,
             "p videos": pair.p_videos,
             "p Holm": pair.p_holm,

@@ -22,6 +22,7 @@ from typer.core import TyperGroup
 from framegate.jobs.audit import audit
 from framegate.jobs.calibrate import calibrate_command
 from framegate.jobs.compact import compact_command
+from framegate.jobs.compare import compare_command
 from framegate.jobs.deepen import deepen_command
 from framegate.jobs.erase import erase_command
 from framegate.jobs.init import init
@@ -121,6 +122,7 @@ app.command()(views)
 app.command(name="report")(report_command)
 app.command(name="calibrate")(calibrate_command)
 app.command(name="label")(label_command)
+app.command(name="compare")(compare_command)
 app.command()(audit)
 app.command(name="seal")(seal_command)
 app.command(name="compact")(compact_command)

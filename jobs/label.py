@@ -121,8 +121,8 @@ def _take(job: Job, request: Request, path: Path, by: str, json_file: Path | Non
     say(f"{num_new:,} labels stored; {num_empty:,} rows have none")
 
 
-def read_rows(path: Path) -> list[Mapping[str, Any]]:
-    """Rows of a .csv or .jsonl. Raises InputError."""
+def read_rows(path: Path, *, option: str = "--read") -> list[Mapping[str, Any]]:
+    """Rows of a .csv or .jsonl, which `option` names. Raises InputError."""
     try:
         text = path.read_bytes().decode("utf-8-sig")  # with the line ends that cells have
     except (OSError, UnicodeDecodeError) as error:
@@ -131,7 +131,7 @@ def read_rows(path: Path) -> list[Mapping[str, Any]]:
         return list(_parse_lines(path, text))
     if path.suffix == ".csv":
         return list(_read_csv(text))
-    raise InputError(f"--read {path}: the name must end in .csv or .jsonl")
+    raise InputError(f"{option} {path}: the name must end in .csv or .jsonl")
 
 
 def _read_csv(text: str) -> Iterator[Mapping[str, Any]]:

@@ -81,6 +81,7 @@ ALLOWED: dict[str, set[str]] = {
     # Arrays in, numbers out.
     "pipelines.calibrate": {"schemas"},
     "pipelines.certify": {*WRITING, "pipelines.calibrate", "pipelines.reason.asking", "pipelines.results"},
+    "pipelines.compare": {*WRITING, "pipelines.calibrate", "pipelines.reason.asking", "pipelines.results"},
     # Receipts of erasures say where the counts of seal records are too high.
     "pipelines.results": {*WRITING, "pipelines.erase", "pipelines.plan"},
     "pipelines.drift": {*WRITING, "pipelines.calibrate", "pipelines.results"},
@@ -91,10 +92,11 @@ ALLOWED: dict[str, set[str]] = {
                       "pipelines.reason.engines.own", "pipelines.reason.engines.vllm"},
     "pipelines": set(),
     # The driver: a command that started Ray ends it.
-    "jobs": {"schemas", "pipelines.audit", "pipelines.certify", "pipelines.commit", "pipelines.deepen",
-             "pipelines.driver", "pipelines.erase", "pipelines.flow", "pipelines.plan", "pipelines.reason.engines",
-             "pipelines.report", "pipelines.results"},
-    "jobs.lab": {"schemas", "jobs", "pipelines.failpoints", "pipelines.lab", "pipelines.report", "pipelines.results"},
+    "jobs": {"schemas", "pipelines.audit", "pipelines.certify", "pipelines.commit", "pipelines.compare",
+             "pipelines.deepen", "pipelines.driver", "pipelines.erase", "pipelines.flow", "pipelines.plan",
+             "pipelines.reason.engines", "pipelines.report", "pipelines.results"},
+    "jobs.lab": {"schemas", "jobs", "pipelines.compare", "pipelines.failpoints", "pipelines.lab", "pipelines.report",
+                 "pipelines.results"},
     "jobs.cli": {"schemas", "jobs", "jobs.lab"},
     "jobs.framegate": {"jobs.cli", "pipelines.results"},
 }  # fmt: skip

@@ -21,11 +21,13 @@ from framegate.jobs.lab.bench_query import query
 from framegate.jobs.lab.bench_seal import seal
 from framegate.jobs.lab.bench_start import start
 from framegate.jobs.lab.bench_still import still
+from framegate.jobs.lab.bench_strategies import strategies
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Measure parts of the program.")
 for command in (
     decode,
     engines,
+    strategies,
     pipeline,
     driver,
     plan,

@@ -111,7 +111,8 @@ def _see(clips: Sequence[FrameBatch], checkpoint: Checkpoint, sizes: Sizes) -> t
         prefix = checkpoint.lay_out(
             frames, float(frames.pts_seconds[0]), system_prompt=_SYSTEM_PROMPT, limits=sizes.frames
         )
-        seen.append((prefix, *checkpoint.see([prefix.video], steps)))
+        (features,) = checkpoint.see([prefix.video], steps)
+        seen.append((prefix, features))
     return seen, time.process_time() - started
 
 

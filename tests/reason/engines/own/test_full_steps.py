@@ -28,7 +28,7 @@ class Memory:
     max_rows: int = 10**9
     rows: set[Request] = field(default_factory=set)
 
-    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int) -> bool:
+    def fits(self, *, num_rows: int, row_tokens: int, num_clips: int, clip_tokens: int, control_bytes: int = 0) -> bool:
         return len(self.rows) + num_rows <= self.max_rows
 
     def clear(self) -> None:

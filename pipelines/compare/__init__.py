@@ -1,0 +1,1 @@
+"""Strategies side by side on labelled rows: `framegate compare`."""

@@ -142,14 +142,14 @@ class ChunkedCourse(TwoAnswerCourse):
     def next_chunk(self) -> ChunkedCourse:
         """A fresh course that has all tokens of this one, which is cut; this one stays as it is."""
         course = copy.copy(self)
-        course.token_ids, course._logprobs = list(self.token_ids), list(self._logprobs)
+        course.token_ids, course._tokens = list(self.token_ids), list(self._tokens)
         course._finder, course.forced = self._finder.copy(), deque()
         course.is_cut, course.num_chunks = False, self.num_chunks + 1
         return course
 
     def let_go(self) -> None:
         """Of its tokens, which the next chunk has: nothing can be read of it any more."""
-        self.token_ids, self._logprobs, self._finder = [], [], BoxFinder()
+        self.token_ids, self._tokens, self._finder = [], [], BoxFinder()
 
     def kept_tokens(self, carry_tokens: int) -> tuple[int, ...]:
         """What the next chunk's context has behind the prompt. Tokens between the opening and the last `carry_tokens`

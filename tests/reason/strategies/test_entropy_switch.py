@@ -24,7 +24,7 @@ from framegate.pipelines.reason.strategies.protocol import ClipFrames, Token, Va
 from framegate.schemas.clip import FrameBatch
 from framegate.schemas.config.entropy import EntropyConfig, EntropyMode
 from framegate.schemas.config.gate import STRATEGY_NAMES, EntropySwitchConfig, GatedConfig
-from framegate.schemas.deepening import GivenAnswer
+from framegate.schemas.deepening import GivenAnswer, Thresholds
 from framegate.schemas.errors import ConfigError
 from framegate.schemas.gate_reason import GATED_STRATEGIES
 from framegate.schemas.qa import Answer, Question
@@ -178,8 +178,8 @@ def test_vllm_cannot_run_it_and_says_what_can():
     check_engine("transformers", make())
     with pytest.raises(
         ConfigError,
-        match=r"^the strategy entropy_switch needs distribution, value_cache, which the engine vllm does not offer;"
-        r" use engine: transformers$",
+        match=r"^the strategy entropy_switch needs the distribution of each token \(distribution\), a change of"
+        r" values in the cache \(value_cache\), which the engine vllm does not offer; use engine: transformers$",
     ):
         check_engine("vllm", make(mode="off"))
 
@@ -231,7 +231,7 @@ def test_deferred_rows_are_deepened_as_the_job_thinks():
     strategy = make(smoothing=0.5)
     (first,) = answers_of(replace(strategy, defers=True), unsure)
     assert (first.verdict.reason, first.entropy_peak_token, first.entropy_final) == ("deferred", None, None)
-    deepened = make_deepened(strategy, threshold=0.9, by_question=())
+    deepened = make_deepened(strategy, Thresholds(default=0.9))
     assert isinstance(deepened, EntropySwitch)
     assert isinstance(deepened, Deepened)
     assert (deepened.name, deepened.needs, deepened.document()) == (strategy.name, strategy.needs, strategy.document())
@@ -239,6 +239,6 @@ def test_deferred_rows_are_deepened_as_the_job_thinks():
     (answer,), (expected,) = answers_of(deepened, unsure, given=given), answers_of(strategy, unsure)
     assert (answer.answer, answer.entropy_peak_token, answer.entropy_final) == ("no", 1, 1.25)
     assert replace(answer, verdict=expected.verdict, confidence_first=expected.confidence_first) == expected
-    plain = make_deepened(Gated(**BUDGETS), threshold=0.9, by_question=(("h", 0.5),))
+    plain = make_deepened(Gated(**BUDGETS), Thresholds(default=0.9, of_question={"h": 0.5}))
     assert type(plain) is Deepened
     assert (plain.threshold, plain.by_question) == (0.9, (("h", 0.5),))

@@ -177,6 +177,8 @@ def plain(data_type: pa.DataType) -> pa.DataType:
         data_type = data_type.value_type
     if pa.types.is_list(data_type) or pa.types.is_large_list(data_type):
         return pa.list_(plain(data_type.value_type))
+    if pa.types.is_struct(data_type):
+        return pa.struct([(field.name, plain(field.type)) for field in data_type])
     if pa.types.is_large_string(data_type) or data_type == pa.string_view():
         return pa.string()
     return pa.timestamp(data_type.unit, "UTC") if pa.types.is_timestamp(data_type) and data_type.tz else data_type

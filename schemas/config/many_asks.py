@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from framegate.schemas.config.gate_parts import AnswerTokens, AuditConfig, ThinkingTokens, Threshold
 from framegate.schemas.config.part import Part
 
-Measure = Literal["confidence", "agreement", "none"]
+DecideBy = Literal["confidence", "agreement", "none"]
 
 _OF_THE_GATE: Final = {
     "audit": "draws no audit sample",
@@ -69,7 +69,7 @@ class SelfConsistencyConfig(_ManyAsks):
         default="self_consistency", description="where unsure, several samples think, and the answer of most is taken"
     )
     threshold: Threshold = 0.97
-    measure: Measure = Field(
+    decide_by: DecideBy = Field(
         default="confidence",
         description="what the threshold is for: `confidence` of one first answer, `agreement` of as many first answers"
         " as there are samples; `none`: all rows think",

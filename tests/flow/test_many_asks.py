@@ -114,6 +114,6 @@ def test_what_decides_which_frames_are_seen_is_in_config_id_and_what_decides_who
     )
     votes = config_id(strategy="self_consistency")
     assert config_id(strategy="self_consistency", threshold=0.5) == votes
-    assert config_id(strategy="self_consistency", measure="agreement") != votes
+    assert config_id(strategy="self_consistency", decide_by="agreement") != votes
     assert config_id(strategy="sparse_to_dense") != config_id(strategy="sparse_to_dense", agree_at=0.6)
     assert config_id(strategy="frame_ensemble", threshold=0.5) == config_id(strategy="frame_ensemble")

@@ -25,7 +25,7 @@ STRATEGIES = [
     for part in (
         LookAgainConfig(sparse_share=0.5, threshold=0.9, sparse_threshold=0.9, **TOKENS),
         SelfConsistencyConfig(threshold=0.9, **DRAWN),
-        SelfConsistencyConfig(measure="agreement", threshold=0.9, **DRAWN),
+        SelfConsistencyConfig(decide_by="agreement", threshold=0.9, **DRAWN),
         SparseToDenseConfig(sparse_share=0.5, **DRAWN),
         FrameEnsembleConfig(threshold=0.9, num_phases=2, **TOKENS),
     )

@@ -1,6 +1,6 @@
 """Several samples of an answer vote (self-consistency, arXiv 2203.11171), where a gate is unsure, or always.
 
-measure       first                                        sure of its measure   else
+decide_by     first                                        sure of its measure   else
 confidence    one first answer, not sampled                exit                  N samples think, and vote
 agreement     N samples of a first answer, which vote      exit                  N samples think, and vote
 none          nothing                                                            N samples think, and vote
@@ -22,7 +22,7 @@ from framegate.pipelines.reason.strategies.many_asks import (
 )
 from framegate.pipelines.reason.strategies.protocol import Ask, Capability, ClipFrames, FinishedAsk, TokenBudget
 from framegate.pipelines.reason.strategies.voting import count_votes, draw_samples
-from framegate.schemas.config.many_asks import Measure
+from framegate.schemas.config.many_asks import DecideBy
 from framegate.schemas.qa import Answer, Question
 
 _FIRST, _GUESS, _SAMPLE = "first", "guess", "sample"
@@ -33,16 +33,16 @@ class SelfConsistency(ManyAsks):
     """All asks of a question have the same frames, and so one prefix while one of them runs.
 
     The row of a vote has the columns of the sample that won (`voting` says how), its answer and thoughts among them;
-    `agreement` is the share of samples that gave its answer. With the measure `agreement`, `confidence_first` is the
+    `agreement` is the share of samples that gave its answer. With `decide_by` `agreement`, `confidence_first` is the
     agreement of the first vote, as that is what the threshold is for. `asks` has each ask's own confidence.
 
-    A question with `think: never` has the first column of the table above, which is final; with `measure: none` that is
-    a vote of first answers. One with `think: always` has the last column. `threshold`, a question's own in its place,
+    A question with `think: never` has the first column of the table above, which is final; with `decide_by: none` that
+    is a vote of first answers. One with `think: always` has the last column. `threshold`, a question's own in its place,
     decides whether to think: it is a column and not part of `document`, as of `gated`.
     """
 
     threshold: float
-    measure: Measure
+    decide_by: DecideBy
     num_samples: int
     temperature: float
     top_p: float
@@ -56,11 +56,11 @@ class SelfConsistency(ManyAsks):
         return frozenset({"sampling"})
 
     def begin(self, clip: ClipFrames, question: Question) -> Sequence[Ask]:
-        if question.think == "always" or (self.measure == "none" and question.think == "auto"):
+        if question.think == "always" or (self.decide_by == "none" and question.think == "auto"):
             return self._samples(clip, question)
         threshold = self.threshold_of(question, self.threshold)
         first = self.first_answer(_FIRST, clip, question, threshold)
-        return [first] if self.measure == "confidence" else self._draw(first, _GUESS)
+        return [first] if self.decide_by == "confidence" else self._draw(first, _GUESS)
 
     def after(self, finished: Sequence[FinishedAsk], num_open: int) -> Sequence[Ask] | Answer | None:
         """All samples of a vote are waited for."""
@@ -69,7 +69,9 @@ class SelfConsistency(ManyAsks):
         asked = by_label(finished)
         question, clip = finished[0].ask.question, finished[0].ask.clip
         threshold = (
-            None if question.think != "auto" or self.measure == "none" else self.threshold_of(question, self.threshold)
+            None
+            if question.think != "auto" or self.decide_by == "none"
+            else self.threshold_of(question, self.threshold)
         )
         first, reason, agreement = self._judge(asked, question, threshold)
         if first is not None and reason in ("confident", "never"):
@@ -81,7 +83,7 @@ class SelfConsistency(ManyAsks):
         return to_row(answer, asked, reason=reason, threshold=threshold, agreement=votes.agreement)
 
     def budgets(self, question: Question) -> Sequence[TokenBudget]:
-        num_first = {"confidence": 1, "agreement": self.num_samples, "none": 0}[self.measure]
+        num_first = {"confidence": 1, "agreement": self.num_samples, "none": 0}[self.decide_by]
         if question.think == "never":
             return [self.answer_budget] * (num_first or self.num_samples)
         if question.think == "always":
@@ -91,7 +93,7 @@ class SelfConsistency(ManyAsks):
     def document(self) -> dict[str, Any]:
         return {
             "strategy": self.name,
-            "measure": self.measure,
+            "decide_by": self.decide_by,
             "num_samples": self.num_samples,
             "temperature": self.temperature,
             "top_p": self.top_p,
@@ -111,7 +113,7 @@ class SelfConsistency(ManyAsks):
             votes = count_votes([read(asked[f"{_GUESS} {number}"]) for number in range(self.num_samples)])
             agreement = votes.agreement
             first = votes.winner
-            if self.measure == "agreement":
+            if self.decide_by == "agreement":
                 first = replace(first, confidence_first=agreement if first.answer is not None else None)
             is_sure = first.answer is not None and threshold is not None and agreement >= threshold
             reason = "unsure" if first.answer is not None else first.verdict.reason

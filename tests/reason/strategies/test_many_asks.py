@@ -31,7 +31,7 @@ LOOK = make_strategy(LookAgainConfig(sparse_share=0.25, sparse_threshold=0.95, t
 ENSEMBLE = make_strategy(FrameEnsembleConfig(threshold=0.9, num_phases=3, **LIMITS))
 DENSE = make_strategy(SparseToDenseConfig(sparse_share=0.25, agree_at=0.7, num_samples=3, **LIMITS))
 CONFIDENCE, AGREEMENT, NONE = (
-    make_strategy(SelfConsistencyConfig(measure=measure, threshold=0.9, num_samples=3, **LIMITS))
+    make_strategy(SelfConsistencyConfig(decide_by=measure, threshold=0.9, num_samples=3, **LIMITS))
     for measure in ("confidence", "agreement", "none")
 )
 EVERY = (LOOK, ENSEMBLE, DENSE, CONFIDENCE, AGREEMENT, NONE)

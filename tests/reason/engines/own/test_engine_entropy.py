@@ -10,6 +10,7 @@ from framegate.pipelines.reason.strategies.build import make_deepened, make_stra
 from framegate.pipelines.reason.strategies.direct import Direct
 from framegate.schemas.config.entropy import EntropyConfig
 from framegate.schemas.config.gate import EntropySwitchConfig, GatedConfig
+from framegate.schemas.deepening import Thresholds
 from tests.reason.engines.own.test_engine_deepened import SECONDS, goes_on_from
 from tests.reason.engines.own.test_engine_equality import CLIPS, QUESTIONS
 from tests.small_checkpoints import make_request
@@ -77,7 +78,7 @@ def test_who_goes_on_later_writes_what_an_undisturbed_row_writes(bench, random_c
     whole = bench.run(bench.runner(random_checkpoint, replace(strategy, threshold=1.0)), requests)
     budgets = {"max_answer_tokens": 6, "max_thinking_tokens": 20}
     first = bench.run(bench.runner(random_checkpoint, Direct(**budgets)), requests)
-    deepened = make_deepened(strategy, threshold=1.0, by_question=())
+    deepened = make_deepened(strategy, Thresholds(default=1.0))
     again = bench.run(
         bench.runner(random_checkpoint, deepened, num_slots=num_slots), goes_on_from(requests, first.answers)
     )

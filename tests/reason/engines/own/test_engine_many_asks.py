@@ -33,7 +33,7 @@ DRAWN: dict[str, Any] = {"num_samples": 3, "temperature": 1.5, "top_p": 0.9, **L
 LOOK = make_strategy(LookAgainConfig(sparse_share=0.5, **LIMITS))
 EVERY = (
     LOOK,
-    make_strategy(SelfConsistencyConfig(measure="agreement", **DRAWN)),
+    make_strategy(SelfConsistencyConfig(decide_by="agreement", **DRAWN)),
     make_strategy(SparseToDenseConfig(sparse_share=0.5, **DRAWN)),
     make_strategy(FrameEnsembleConfig(num_phases=2, **LIMITS)),
 )
@@ -85,7 +85,7 @@ KEPT: list[FinishedAsk] = []
 
 
 def test_samples_are_what_one_sequence_alone_draws_and_share_one_prefix(bench: Any, random_checkpoint: Path) -> None:
-    strategy = Kept(threshold=0.9, measure="none", **DRAWN)
+    strategy = Kept(threshold=0.9, decide_by="none", **DRAWN)
     request = replace(bench.make_request(0, (bench.sure,)), key="00000000000000aa/0")
     KEPT.clear()
     engine = bench.engine(random_checkpoint, num_slots=8)

@@ -37,7 +37,7 @@ class SelfConsistency(ManyAsks):
     agreement of the first vote, as that is what the threshold is for. `asks` has each ask's own confidence.
 
     A question with `think: never` has the first column of the table above, which is final; with `decide_by: none` that
-    is a vote of first answers. One with `think: always` has the last column. `threshold`, a question's own in its place,
+    is a vote of first answers. One with `think: always` has the last column. `threshold`, or a question's own,
     decides whether to think: it is a column and not part of `document`, as of `gated`.
     """
 

@@ -41,12 +41,12 @@ def test_every_engine_can_what_a_job_can_name() -> None:
 
 
 def test_a_strategy_that_needs_more_is_refused_with_an_engine_that_can() -> None:
-    check_engine("transformers", Needy(needs=frozenset({"sampling"})))
+    check_engine("transformers", Needy(needs=frozenset({"distribution"})))
     with pytest.raises(
         ConfigError,
-        match=r"gated needs tokens that are drawn \(sampling\), which the engine vllm .* use engine: transformers$",
+        match=r"gated needs the distribution of each token \(distribution\), which the engine vllm .* use engine: transformers$",
     ):
-        check_engine("vllm", Needy(needs=frozenset({"sampling"})))
+        check_engine("vllm", Needy(needs=frozenset({"distribution"})))
     with pytest.raises(
         ConfigError,
         match=r"needs .*\(logits\), which the engine transformers .* no engine does",

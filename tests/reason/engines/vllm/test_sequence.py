@@ -9,6 +9,7 @@ import pytest
 from framegate.pipelines.reason.asking.prompt import FORCED_CLOSING
 from framegate.pipelines.reason.engines.vllm.sequence import TokenTable, begin, begin_packed, pack_course
 from framegate.pipelines.reason.strategies.gated import Gated
+from framegate.pipelines.reason.strategies.protocol import Token
 from framegate.pipelines.reason.strategies.two_answers import TwoAnswerCourse
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Question
@@ -91,5 +92,5 @@ def test_a_course_that_is_packed_is_made_again_elsewhere():
 
 def test_a_token_that_ends_the_turn_writes_nothing_and_no_probability_is_above_one():
     tokens = TokenTable(pieces=[b"x", b"y"], end_ids=frozenset({0}))
-    assert tokens.make_token(0, 1e-7) == (0, b"", 0.0, True, None)
-    assert tokens.make_token(1, -0.5) == (1, b"y", -0.5, False, None)
+    assert tokens.make_token(0, 1e-7) == Token(0, b"", 0.0, ends_turn=True)
+    assert tokens.make_token(1, -0.5) == Token(1, b"y", -0.5)

@@ -84,7 +84,7 @@ def _read(check: Check, output: Output, below: OutputNames, folder: str) -> dict
             fields = json.loads(data)
             if not isinstance(fields, dict):
                 raise TypeError(f"it holds a {type(fields).__name__}")
-        except (ValueError, TypeError) as error:
+        except (ValueError, RecursionError, TypeError) as error:
             check.find(f"{name} is no record of ours ({error}): bring it back from a copy")
             continue
         found[name.removeprefix(f"{folder}/")] = fields

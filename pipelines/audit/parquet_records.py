@@ -23,7 +23,7 @@ from framegate.schemas.keys import id_numbers, index_digest
 from framegate.schemas.tables import INPUT_PREFIX, VIDEO_STATES
 
 _STATES: Final = [CURRENT, SUPERSEDED, GONE, NOT_LISTED]
-_OBJECT: Final = re.compile(r"videos/(\d{8,})(\.all)?\.parquet")
+_OBJECT: Final = re.compile(r"videos/(\d{8,})(\.all)?\.parquet", re.ASCII)
 _ERASED_AT_ONCE: Final = 8
 """So many objects in a row may be missing after an erasure: of runs that added to the log while it was under way."""
 

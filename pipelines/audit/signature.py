@@ -93,7 +93,7 @@ def read_signature(uri: str, data: bytes) -> Signature:
             signature=bytes.fromhex(document["signature"]),
             public_key=bytes.fromhex(document["public_key"]),
         )
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, EOFError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(f"{uri} is no signature ({error!r})") from error
 
 

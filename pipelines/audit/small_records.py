@@ -28,9 +28,10 @@ from framegate.schemas.qa import Question
 
 _BACK: Final = "bring it back from a copy, or move it away where it is none of ours"
 _LABEL: Final = re.compile(
-    r"config_id=([0-9a-f]{16})/([0-9a-f]{16})/(\d{7,})-([0-9a-f]{16})-(\d{8}T\d{6}Z)-([0-9a-f]{12})\.json"
+    r"config_id=([0-9a-f]{16})/([0-9a-f]{16})/(\d{7,})-([0-9a-f]{16})-(\d{8}T\d{6}Z)-([0-9a-f]{12})\.json",
+    re.ASCII,
 )
-_QUESTION: Final = re.compile(r"([0-9a-f]{16})-(?:(\d{8}T\d{12}Z)|unknown)\.json")
+_QUESTION: Final = re.compile(r"([0-9a-f]{16})-(?:(\d{8}T\d{12}Z)|unknown)\.json", re.ASCII)
 _ENDED_STATES: Final = frozenset(STATES)
 
 
@@ -63,7 +64,7 @@ def check_small_records(check: Check, output: Output, intake: Intake, *, is_quic
                 check.note(f"{name} {error}")
             except _Wrong as error:
                 check.find(f"{name} {error}: {_BACK}")
-            except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+            except (ValueError, RecursionError, KeyError, TypeError, AttributeError, ConfigError) as error:
                 told = " ".join(str(error).split()) or type(error).__name__
                 check.find(f"{name} is no record of its kind ({type(error).__name__}: {told}): {_BACK}")
     if not is_quick:
@@ -166,7 +167,7 @@ def _look_at_attempt(name: str, data: bytes) -> None:
 def _look_at_run(name: str, data: bytes) -> None:
     try:
         fields = _mapping(data)
-    except (ValueError, _Wrong):  # who reads the records of runs has told of it
+    except (ValueError, RecursionError, _Wrong):  # who reads the records of runs has told of it
         return
     of_name = name.removesuffix(".json").removesuffix(".begun")
     if fields.get("run_id", of_name) != of_name:

@@ -21,8 +21,12 @@ _ID: Final = "[0-9a-f]{16}"
 _UNIT: Final = r"\d{7,}-(?:\d{7,}-[0-9a-f]{12}|undecoded-\d+)"
 _TOGETHER: Final = rf"{TOGETHER}\d+-[0-9a-f]{{12}}"
 _RUN: Final = r"[^/]+"
-JOURNAL_NAME: Final = re.compile(rf"(?:journal|deepened)/config_id=({_ID})/({_ID})/{_UNIT}\.(?:arrow\.zst|parquet)")
-SEALED_NAME: Final = re.compile(rf"(results|failures|clips)/config_id=({_ID})/(?:[^/]+=[^/]*/)*(\d{{8,}})\.parquet")
+JOURNAL_NAME: Final = re.compile(
+    rf"(?:journal|deepened)/config_id=({_ID})/({_ID})/{_UNIT}\.(?:arrow\.zst|parquet)", re.ASCII
+)
+SEALED_NAME: Final = re.compile(
+    rf"(results|failures|clips)/config_id=({_ID})/(?:[^/]+=[^/]*/)*(\d{{8,}})\.parquet", re.ASCII
+)
 _NAMES: Final[dict[str, str]] = {
     # Any object in these five is looked at by a check of its own, whatever it is called.
     "results": r".+\.parquet",
@@ -48,7 +52,7 @@ _NAMES: Final[dict[str, str]] = {
     "signatures": r"\d{8,}\.json\.gz",
     "erasures": r"[^/]+(?:/\d{6,}|\.begun)?\.json",
 }
-_OURS: Final = re.compile("|".join([r"layout\.json", *(rf"{folder}/{_NAMES[folder]}" for folder in FOLDERS)]))
+_OURS: Final = re.compile("|".join([r"layout\.json", *(rf"{folder}/{_NAMES[folder]}" for folder in FOLDERS)]), re.ASCII)
 
 
 @dataclass(frozen=True)

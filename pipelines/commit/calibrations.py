@@ -55,5 +55,5 @@ def read_calibrations(
 def _parse(uri: str, data: bytes) -> Calibration:
     try:
         return Calibration.from_document(json.loads(data))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise StorageError(f"{uri} is no calibration ({error!r}); {NOT_OURS}") from error

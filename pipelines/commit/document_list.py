@@ -28,7 +28,7 @@ def parse_documents(uri: str, data: bytes, *, what: str) -> tuple[list[dict[str,
         if not all(isinstance(document, dict) for document in documents):
             raise ValueError("what it lists are no mappings")
         return documents, about
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, EOFError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(f"{uri} is no {what} ({error!r}); {NOT_OURS}") from error
 
 

@@ -164,5 +164,5 @@ def _parse(uri: str, data: bytes) -> Fixed:
             has_columns="columns" in document,
             file_format=int(document.get("file_format", 0)),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
         raise StorageError(f"{uri} is no layout of an output ({error!r})") from error

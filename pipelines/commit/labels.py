@@ -92,5 +92,5 @@ def _parse(uri: str, data: bytes) -> tuple[str, Label]:
             labelled_by=told["labelled_by"],
             labelled_at=datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise StorageError(f"{uri} is no label ({error!r}); {NOT_OURS}") from error

@@ -117,7 +117,7 @@ def _read(output: Output, uri: str) -> tuple[list[Member], str | None]:
 def _parse(uri: str, data: bytes) -> list[Member]:
     try:
         return [Member(**values) for values in json.loads(data)["members"]]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, RecursionError, TypeError, KeyError) as error:
         raise StorageError(f"{uri} is no lease ({error}); {NOT_OURS}") from error
 
 

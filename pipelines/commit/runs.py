@@ -82,7 +82,7 @@ def parse_record(uri: str, data: bytes) -> dict[str, Any]:
     """One record. Raises StorageError where the object is not a record."""
     try:
         record = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StorageError(f"{uri} is no run record ({error}); {NOT_OURS}") from error
     if not isinstance(record, dict):
         raise StorageError(f"{uri} is no run record: it holds a {type(record).__name__} where a mapping should be")

@@ -79,7 +79,7 @@ class SealRecord:
         """Raises StorageError where it is no record, or that of another seal than its name says."""
         try:
             document = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StorageError(f"{uri} is no record of a seal ({error!r}); {NOT_OURS}") from error
         record = SealRecord.from_document(uri, document)
         name = _NAME.fullmatch(uri.rpartition("/")[2])

@@ -37,7 +37,7 @@ NOT_LISTED: Final = "not_listed"
 MAX_OBJECTS: Final = 32  # then they are folded into one: a month of nights, some kilobytes each
 ROW_GROUP_ROWS: Final = 65_536
 _READS: Final = 5  # of a log that is folded meanwhile
-_NAME: Final = re.compile(r"(\d{8,})(\.all)?\.parquet")
+_NAME: Final = re.compile(r"(\d{8,})(\.all)?\.parquet", re.ASCII)
 _BRIEF: Final = ("video_id", "state", HAS_FACTS)
 
 

@@ -211,5 +211,5 @@ def _from_json(kind: type[_Record], uri: str, data: bytes) -> _Record:
         document = json.loads(data)
         values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in document.items()}
         return kind(**values)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, RecursionError, TypeError, AttributeError) as error:
         raise StorageError(f"{uri} is no record of an erasure ({error}); {NOT_OURS}") from error

@@ -218,5 +218,5 @@ def _parse(uri: str, data: bytes) -> tuple[datetime, list[Work]]:
         marker = json.loads(data)
         works = [Work(*name.split("/")) for name in marker.get("works", ())]
         return datetime.fromisoformat(marker["begun_at"]), works or [Work(*uri.rsplit("/", 3)[1:3])]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(f"{uri} is no note of an attempt ({error}); was it written by something else?") from error

@@ -240,6 +240,11 @@ DAMAGES = [
     case("seal-plan-empty", empty(PLANS_OF_SEALS), "sealed_files", "bring it back from a copy", quick=True),
     case("seal-plans-swapped", swap(PLANS_OF_SEALS), "sealed_files", "and its record has", quick=True),
     case("seal-plan-shortened", rewrite(PLANS_OF_SEALS, lambda t: t.slice(1)), "sealed_files", "and its record has", quick=True),
+    case("seal-record-with-other-digits", double(SEALS, "0000000\u0662.json"), "strays", "no name that Framegate", quick=True),
+    case("seal-record-nested", put("seals/config_id={config}/00000001.json", b"[" * 100_000), "sealed_files", "is no record of a seal", quick=True),
+    case("run-nested", put("runs/run-1.json", b"[" * 100_000), "counts", "is no run record", quick=True),
+    case("tombstone-nested", put("tombstones/" + "0" * 32 + ".json", b"[" * 100_000), "erased", "is no record of ours", quick=True),
+    case("question-nested", put("questions/" + "0" * 16 + "-unknown.json", b"[" * 100_000), "records", "is no record of its kind", quick=True),
     # layout and configurations
     case("layout-missing", remove(LAYOUT), "layout", "layout.json is missing", quick=True),
     case("layout-empty", empty(LAYOUT), "layout", "cannot be right", quick=True),

@@ -131,7 +131,7 @@ class Names:
                     if name in literal and literal[name].info.version != ABSENT:
                         yield literal[name]
                     else:
-                        yield replace(found[uri], member=member)
+                        yield replace(found[uri], member=member and hide(public(member)))
 
     def literal(self, name: str) -> ObjectInfo | None:
         """The object that has just this name."""

@@ -153,6 +153,7 @@ def test_any_question_bank_is_one_or_one_sentence(bank: list[Any]) -> None:
 
 
 @given(lines=st.lists(uris, min_size=1, max_size=4, unique=True))
+@example(lines=["http.tar#m.mp4://me:" + CANARY + "@"])
 @example(lines=[f"https://me:{CANARY}/x@h/a.mp4"])
 @example(lines=["\ufeffhttp://127.0.0.1:9/a"])
 @example(lines=["s3://a"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from framegate.pipelines.audit.moments import find_future
 from framegate.pipelines.audit.report import Check
 from framegate.pipelines.audit.unknown_objects import OutputNames, is_ours
 from framegate.pipelines.commit.output import Output
+from framegate.schemas.json_object import load_json
 
 _BEGUN = ".begun.json"
 
@@ -81,7 +81,7 @@ def _read(check: Check, output: Output, below: OutputNames, folder: str) -> dict
         if data is None or not is_ours(name):  # a stray
             continue
         try:
-            fields = json.loads(data)
+            fields = load_json(data)
             if not isinstance(fields, dict):
                 raise TypeError(f"it holds a {type(fields).__name__}")
         except (ValueError, RecursionError, TypeError) as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from framegate.schemas.escape import escape
+
 CHECKS: Final[dict[str, str]] = {
     "unique_results": "no clip and question is answered twice under one config_id",
     "unique_failures": "no failed attempt stands twice",
@@ -46,12 +48,12 @@ class Check:
         """Something is wrong."""
         self.num_findings += 1
         if len(self.findings) < MAX_SENTENCES:
-            self.findings.append(sentence)
+            self.findings.append(escape(sentence))
 
     def note(self, sentence: str) -> None:
         """Something is worth knowing."""
         if len(self.notes) < MAX_SENTENCES:
-            self.notes.append(sentence)
+            self.notes.append(escape(sentence))
 
 
 @dataclass(frozen=True)

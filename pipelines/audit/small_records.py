@@ -7,7 +7,6 @@ second name is told. What only people read is not compared: `named` of a configu
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from framegate.pipelines.commit.runs import STATES
 from framegate.schemas.certificate import Calibration, Certificate
 from framegate.schemas.config import config_id
 from framegate.schemas.errors import ConfigError
+from framegate.schemas.json_object import load_json
 from framegate.schemas.plain_yaml import parse_yaml
 from framegate.schemas.qa import Question
 
@@ -73,7 +73,7 @@ def check_small_records(check: Check, output: Output, intake: Intake, *, is_quic
 
 
 def _mapping(data: bytes) -> Mapping[str, Any]:
-    fields = json.loads(data)
+    fields = load_json(data)
     if not isinstance(fields, dict):
         raise _Wrong(f"holds a {type(fields).__name__} where a mapping should be")
     return fields

@@ -15,6 +15,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.store.parquet import NOT_OURS
 from framegate.schemas.certificate import CALIBRATION_ID, Calibration
 from framegate.schemas.errors import StorageError
+from framegate.schemas.json_object import load_json
 
 NAME: Final = rf"config_id=[0-9a-f]{{16}}/{CALIBRATION_ID}\.json"
 
@@ -54,6 +55,6 @@ def read_calibrations(
 
 def _parse(uri: str, data: bytes) -> Calibration:
     try:
-        return Calibration.from_document(json.loads(data))
+        return Calibration.from_document(load_json(data))
     except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise StorageError(f"{uri} is no calibration ({error!r}); {NOT_OURS}") from error

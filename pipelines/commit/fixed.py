@@ -16,6 +16,7 @@ import pyarrow as pa
 from framegate.pipelines.commit.output import Output
 from framegate.schemas.column_types import column_word, read_type, write_type
 from framegate.schemas.errors import ConfigError, ObjectNotFound, StorageError, VersionChanged
+from framegate.schemas.json_object import load_json
 from framegate.schemas.tables import INPUT_PREFIX
 
 UTC_ZONE: Final = "UTC"
@@ -156,7 +157,7 @@ def check_columns(output: Output, there: Fixed, columns: Mapping[str, pa.DataTyp
 
 def _parse(uri: str, data: bytes) -> Fixed:
     try:
-        document: Any = json.loads(data)
+        document: Any = load_json(data)
         return Fixed(
             partition_by=tuple(document["partition_by"]),
             columns={name: read_type(value) for name, value in document.get("columns", {}).items()},

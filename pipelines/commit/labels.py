@@ -19,6 +19,7 @@ from typing import Final
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.store.parquet import NOT_OURS
 from framegate.schemas.errors import StorageError
+from framegate.schemas.json_object import load_json
 from framegate.schemas.label import Label
 
 NAME: Final = r"config_id=[0-9a-f]{16}/[0-9a-f]{16}/\d{7,}-[0-9a-f]{16}-\d{8}T\d{6}Z-[0-9a-f]{12}\.json"
@@ -81,7 +82,7 @@ def _parse(uri: str, data: bytes) -> tuple[str, Label]:
     assert parts is not None
     config_id, video_id, clip_index, question_hash, stamp = parts.groups()
     try:
-        told = json.loads(data)
+        told = load_json(data)
         if not isinstance(told["answer"], str) or not isinstance(told["labelled_by"], str):
             raise TypeError("answer and labelled_by are texts")
         return config_id, Label(

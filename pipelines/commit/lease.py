@@ -24,6 +24,7 @@ from framegate.pipelines.commit.run_history import MARK
 from framegate.pipelines.commit.runs import ENDED, parse_record
 from framegate.pipelines.store.parquet import NOT_OURS
 from framegate.schemas.errors import ObjectNotFound, StorageError, VersionChanged
+from framegate.schemas.json_object import load_json
 
 MAX_TRIES: Final = 100  # at entering, while others enter: each of them was first once
 
@@ -116,7 +117,7 @@ def _read(output: Output, uri: str) -> tuple[list[Member], str | None]:
 
 def _parse(uri: str, data: bytes) -> list[Member]:
     try:
-        return [Member(**values) for values in json.loads(data)["members"]]
+        return [Member(**values) for values in load_json(data)["members"]]
     except (ValueError, RecursionError, TypeError, KeyError) as error:
         raise StorageError(f"{uri} is no lease ({error}); {NOT_OURS}") from error
 

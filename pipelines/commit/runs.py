@@ -20,6 +20,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.run_history import MARK, Records, read_folded
 from framegate.pipelines.store.parquet import NOT_OURS
 from framegate.schemas.errors import CredentialsError, FramegateError, StorageError
+from framegate.schemas.json_object import load_json
 
 STATES: Final[dict[str, str]] = {
     "starting": "it checks what it needs; nothing is stored but its record",
@@ -81,7 +82,7 @@ def encode_record(record: Mapping[str, Any]) -> bytes:
 def parse_record(uri: str, data: bytes) -> dict[str, Any]:
     """One record. Raises StorageError where the object is not a record."""
     try:
-        record = json.loads(data)
+        record = load_json(data)
     except (ValueError, RecursionError) as error:
         raise StorageError(f"{uri} is no run record ({error}); {NOT_OURS}") from error
     if not isinstance(record, dict):

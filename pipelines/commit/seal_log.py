@@ -22,6 +22,7 @@ from framegate.pipelines.failpoints import reach
 from framegate.pipelines.store.parquet import NOT_OURS
 from framegate.schemas.counts import SEALED_COUNTS, Counts
 from framegate.schemas.errors import ObjectNotFound, StorageError
+from framegate.schemas.json_object import load_json
 
 _NAME: Final = re.compile(r"([0-9]{8,})\.(json|plan\.parquet)")
 _FOLDER: Final = re.compile(r"(?:^|/)seals/config_id=([^/]+)/[^/]+$")
@@ -78,7 +79,7 @@ class SealRecord:
     def from_bytes(uri: str, data: bytes) -> SealRecord:
         """Raises StorageError where it is no record, or that of another seal than its name says."""
         try:
-            document = json.loads(data)
+            document = load_json(data)
         except (ValueError, RecursionError) as error:
             raise StorageError(f"{uri} is no record of a seal ({error!r}); {NOT_OURS}") from error
         record = SealRecord.from_document(uri, document)

@@ -105,6 +105,18 @@ def edit(pattern: str, change: Callable[[Any], Any], number: int = 0) -> Damage:
     return damage
 
 
+def say_twice(pattern: str, key: str) -> Damage:
+    """A key of a JSON file stands there a second time, in front, with another value."""
+
+    def damage(archive: Archive) -> None:
+        path = one(archive, pattern)
+        text = path.read_text()
+        assert f'"{key}"' in text
+        path.write_text(text.replace(f'"{key}"', f'"{key}": 7, "{key}"', 1))
+
+    return damage
+
+
 def rewrite(pattern: str, change: Callable[[pa.Table], pa.Table], number: int = 0) -> Damage:
     def damage(archive: Archive) -> None:
         path = one(archive, pattern, number)
@@ -242,6 +254,7 @@ DAMAGES = [
     case("seal-plan-shortened", rewrite(PLANS_OF_SEALS, lambda t: t.slice(1)), "sealed_files", "and its record has", quick=True),
     case("seal-record-with-other-digits", double(SEALS, "0000000\u0662.json"), "strays", "no name that Framegate", quick=True),
     case("seal-record-nested", put("seals/config_id={config}/00000001.json", b"[" * 100_000), "sealed_files", "is no record of a seal", quick=True),
+    case("seal-record-key-twice", say_twice(SEALS, "num_units"), "sealed_files", "the key 'num_units' stands twice", quick=True),
     case("run-nested", put("runs/run-1.json", b"[" * 100_000), "counts", "is no run record", quick=True),
     case("tombstone-nested", put("tombstones/" + "0" * 32 + ".json", b"[" * 100_000), "erased", "is no record of ours", quick=True),
     case("question-nested", put("questions/" + "0" * 16 + "-unknown.json", b"[" * 100_000), "records", "is no record of its kind", quick=True),

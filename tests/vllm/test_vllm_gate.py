@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from framegate.pipelines.reason.asking.wording import STEP_BY_STEP
 from framegate.pipelines.reason.engines.own.engine import TransformersEngine
 from framegate.pipelines.reason.engines.vllm.engine import VllmEngine
 from framegate.pipelines.reason.strategies.always_think import AlwaysThink
 from framegate.pipelines.reason.strategies.bounded_thinking import BoundedThinking
 from framegate.pipelines.reason.strategies.direct import Direct
 from framegate.pipelines.reason.strategies.gated import Gated
+from framegate.pipelines.reason.strategies.video_cot import VideoCot
 from tests.small_checkpoints import (
     FAMILY_NAMES,
     LIMITS,
@@ -27,6 +29,7 @@ from tests.vllm.conftest import differences, run_engine
 GATED = Gated(threshold=0.9, max_answer_tokens=16, max_thinking_tokens=48)
 ALWAYS = AlwaysThink(max_answer_tokens=16, max_thinking_tokens=48)
 DIRECT = Direct(max_answer_tokens=16, max_thinking_tokens=48)
+COT = VideoCot(max_answer_tokens=16, max_thinking_tokens=24)
 REQUESTS = tuple(make_request(number, (question,)) for number, question in enumerate((SURE, UNSURE, SILENT)))
 SURE_KEY, UNSURE_KEY, SILENT_KEY = ("clip-0", "sure"), ("clip-1", "unsure"), ("clip-2", "silent")
 
@@ -138,3 +141,28 @@ def test_random_weights_write_what_they_write_in_the_transformers_engine(family,
     assert len(ours) == 9
     assert {key: differences(answer, theirs[key]) for key, answer in ours.items()} == {key: [] for key in ours}
     assert {answer.finish_reason for answer in ours.values()} <= {"thinking_budget", "ended"}
+
+
+@pytest.mark.parametrize("checkpoint", ["taught", "random_weights"])
+@pytest.mark.parametrize(
+    "strategy",
+    [COT, replace(GATED, threshold=1.0, max_thinking_tokens=24, wording=STEP_BY_STEP, inner=COT)],
+    ids=["alone", "behind a gate"],
+)
+def test_video_cot_describes_and_then_answers_as_in_the_transformers_engine(
+    request, family, load_model, checkpoint: str, strategy
+) -> None:
+    """Words of its own, no first answer, a closing of its own; a question that must not think is answered at once."""
+    folder = request.getfixturevalue(checkpoint)(family)
+    never = replace(SURE, id="never", think="never")
+    requests = [*REQUESTS, make_request(3, (SURE, UNSURE, never), num_frames=7, size=(96, 64))]
+    ours = run_engine(make_engine(load_model(folder)), strategy, requests)
+    theirs = run_engine(make_other_engine(folder), strategy, requests)
+    assert ours.failures == theirs.failures == {}
+    assert ours.answers.keys() == theirs.answers.keys()
+    found = {key: differences(answer, theirs.answers[key]) for key, answer in ours.answers.items()}
+    assert found == {key: [] for key in theirs.answers}
+    assert ours.answers["clip-3", "never"].num_thinking_tokens == 0
+    assert all(answer.num_thinking_tokens for key, answer in ours.answers.items() if key != ("clip-3", "never"))
+    if checkpoint == "random_weights":
+        assert "thinking_budget" in {answer.finish_reason for answer in ours.answers.values()}

@@ -47,8 +47,8 @@ def prune(
 
     Two made films of a camera that does not move come first: without noise and with a sensor's. kept is the share of
     video tokens that stay; share, the processor's seconds of prefills by those without pruning, with what it takes to
-    choose the tokens. Which tokens stay follows from
-    what a vision tower makes of them: take --model for shares of yours.
+    choose the tokens. Which tokens stay follows from what a vision tower makes of them: take --model for shares of
+    yours.
 
     [bold]Example[/bold]
 

@@ -78,7 +78,8 @@ def take_over_all(unit: DecodedUnit, found: FoundByClip, strategy: Strategy) -> 
 
 def take_over(answer: Answer, clip_index: int) -> Answer:
     """The answer of the clip with that index, as the row of another clip has it: nothing was spent. One that thought
-    for the audit sample alone is taken over as if it had exited. Of thoughts the text stays where it was thought."""
+    for the audit sample alone is taken over as if it had exited. The text of thoughts, their chunks and the asks stay
+    in the row that took them: whoever sums up their tokens counts them once."""
     if _is_audited_alone(answer):
         answer = replace(
             answer,
@@ -87,6 +88,8 @@ def take_over(answer: Answer, clip_index: int) -> Answer:
             answer_second=None,
             answer_second_value=None,
             confidence_second=None,
+            entropy_peak_token=None,
+            entropy_final=None,
             finish_reason="exit",
         )
     return replace(
@@ -100,6 +103,8 @@ def take_over(answer: Answer, clip_index: int) -> Answer:
         engine_seconds=0.0,
         prompt_seconds=0.0,
         thinking_seconds=0.0,
+        num_chunks=None,
+        asks=None,
         audit_rank=None,
         copied_from=clip_index,
     )

@@ -19,7 +19,7 @@ from framegate.pipelines.reason.strategies.protocol import Ask, Strategy
 from framegate.schemas.audit_sample import AuditSample
 from framegate.schemas.clip import Clip, FrameBatch, Video
 from framegate.schemas.deepening import GivenAnswer
-from framegate.schemas.qa import Answer, Question
+from framegate.schemas.qa import Answer, AskRow, Question
 from framegate.schemas.still import SameAs
 from framegate.schemas.unit import AnsweredUnit, DecodedClip, DecodedUnit
 
@@ -243,3 +243,20 @@ def test_a_row_that_is_deepened_for_the_audit_alone_gives_nothing_to_others() ->
 def test_what_is_taken_over_has_no_video_tokens_before_pruning_either(before: int | None, expected: int | None) -> None:
     answer = by_id(Asking()(make_unit(100, same_as={})), 0)["seen"]
     assert take_over(replace(answer, num_video_tokens_full=before), 3).num_video_tokens_full == expected
+
+
+def test_chunks_and_asks_stay_in_the_row_that_took_them() -> None:
+    answer = by_id(Asking()(make_unit(100, same_as={})), 0)["seen"]
+    ask = AskRow(
+        label="sample 1",
+        num_frames=2,
+        num_video_tokens=8,
+        num_prompt_tokens=20,
+        num_tokens=5,
+        confidence=0.9,
+        answer="no",
+        thinking=True,
+    )
+    copied = take_over(replace(answer, num_chunks=3, asks=(ask,), agreement=0.8), 3)
+    assert (copied.num_chunks, copied.asks) == (None, None), "else a sum of their tokens counts them twice"
+    assert (copied.answer, copied.agreement) == (answer.answer, 0.8), "what says how sure the answer is comes along"

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from framegate.pipelines.reason.strategies.final_answer import take_answer
 from framegate.pipelines.reason.strategies.protocol import Ask, FinishedAsk, Strategy
 from framegate.schemas.gate_reason import AUDIT
 from framegate.schemas.qa import Answer, Status
@@ -43,13 +44,7 @@ def complete(first: Answer, second: Answer, *, sees_same_frames: bool) -> Answer
     num_seen_twice = first.num_video_tokens if sees_same_frames else 0
     full = [one.num_video_tokens_full for one in (first, second) if one.num_video_tokens_full is not None]
     return replace(
-        second,
-        answer=final.answer,
-        answer_letter=final.answer_letter,
-        answer_number=final.answer_number,
-        answer_bool=final.answer_bool,
-        span_start_seconds=final.span_start_seconds,
-        span_end_seconds=final.span_end_seconds,
+        take_answer(second, final),
         status=status,
         answer_first=first.answer_first,
         answer_first_value=first.answer_first_value,

@@ -12,6 +12,7 @@ from functools import partial
 
 from framegate.pipelines.reason.strategies.always_think import AlwaysThink
 from framegate.pipelines.reason.strategies.direct import Direct
+from framegate.pipelines.reason.strategies.final_answer import take_answer
 from framegate.pipelines.reason.strategies.gated import judge
 from framegate.pipelines.reason.strategies.protocol import (
     Ask,
@@ -117,17 +118,10 @@ def join_answers(first: Answer, second: Answer) -> Answer:
     """`second` with the first answer of another ask: that is the row's answer where `second` has none."""
     told = second if second.answer is not None or first.answer is None else first
     return replace(
-        second,
+        take_answer(second, told),
         answer_first=first.answer_first,
         answer_first_value=first.answer_first_value,
         confidence_first=first.confidence_first,
-        answer=told.answer,
-        answer_letter=told.answer_letter,
-        answer_number=told.answer_number,
-        answer_bool=told.answer_bool,
-        span_start_seconds=told.span_start_seconds,
-        span_end_seconds=told.span_end_seconds,
-        status=told.status,
     )
 
 

@@ -12,7 +12,7 @@ from framegate.jobs.printing import make_console, print_table, say
 from framegate.jobs.progress import ProgressDisplay, duration
 from framegate.jobs.run_end import EXIT_DEADLINE, end_of_deepening
 from framegate.jobs.run_work import RecordFile, make_row, say_end, show_work
-from framegate.schemas.config.gate import GatedConfig
+from framegate.schemas.config.gate import GatePart
 from framegate.schemas.counts import Counts
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def deepen_job(
     display = display or ProgressDisplay(Console(stderr=True))
     display.price = display.price or partial(job.config.cost.describe_run, ray=job.config.ray)
     gate = job.config.gate
-    is_bounded = deadline is not None or (isinstance(gate, GatedConfig) and gate.budget is not None)
+    is_bounded = deadline is not None or (isinstance(gate, GatePart) and gate.budget is not None)
     return _deepen(
         job,
         chosen,

@@ -13,7 +13,7 @@ from framegate.pipelines.driver.ledger import Limit, LocalLedger
 from framegate.pipelines.driver.pacemaker import Horizon, Pacemaker
 from framegate.pipelines.driver.stopping import TICK_SECONDS, Stopping
 from framegate.schemas.config.cost import SECONDS_PER_HOUR
-from framegate.schemas.config.gate import GatedConfig
+from framegate.schemas.config.gate import GatePart
 from framegate.schemas.job import Job
 from framegate.schemas.run import Shard, Stop
 from framegate.schemas.spending import Ledger
@@ -43,7 +43,7 @@ class Budget:
         """The job's, of which the runs of an array have equal parts, less what is spent already; None where neither it
         nor a `horizon` bounds the run."""
         gate, parts = job.config.gate, 1 if shard is None else shard.of
-        config = gate.budget if isinstance(gate, GatedConfig) else None
+        config = gate.budget if isinstance(gate, GatePart) else None
         if config is None:
             return None if horizon is None else Budget(None, horizon=horizon)
         share = "" if parts == 1 else f", one of {parts} parts of gate.budget,"

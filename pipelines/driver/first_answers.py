@@ -18,7 +18,7 @@ from framegate.pipelines.driver.run import Run
 from framegate.pipelines.plan.forecast import forecast
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.reason.strategies.protocol import Strategy
-from framegate.schemas.config.gate import GatedConfig
+from framegate.schemas.config.gate import GatePart
 from framegate.schemas.job import Job
 from framegate.schemas.run import Plan, Shard
 
@@ -26,7 +26,7 @@ from framegate.schemas.run import Plan, Shard
 def defer_all(job: Job, strategy: Strategy) -> Strategy:
     """The strategy, under which nothing thinks where `gate.defer` is always."""
     gate = job.config.gate
-    if isinstance(strategy, Gated) and isinstance(gate, GatedConfig) and gate.defer == "always":
+    if isinstance(strategy, Gated) and isinstance(gate, GatePart) and gate.defer == "always":
         return replace(strategy, defers=True)
     return strategy
 
@@ -34,7 +34,7 @@ def defer_all(job: Job, strategy: Strategy) -> Strategy:
 def budget_of_first_answers(run: Run, planned: Plan, strategy: Strategy, shard: Shard | None) -> Budget | None:
     """What bounds a run before it takes up what is deferred; None: nothing does. May read headers of some videos."""
     gate = run.job.config.gate
-    if not isinstance(strategy, Gated) or not isinstance(gate, GatedConfig):
+    if not isinstance(strategy, Gated) or not isinstance(gate, GatePart):
         return None
     if gate.defer == "always":  # nothing is thought about, and of a budget the engine's time alone is spent
         is_of_engine = gate.budget is not None and gate.budget.engine_hours is not None

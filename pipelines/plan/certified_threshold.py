@@ -10,7 +10,7 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.schemas.certificate import YES_NO_CLAIMS, Calibration, Certificate
-from framegate.schemas.config.gate import LATEST, CertifiedThreshold, GatedConfig
+from framegate.schemas.config.gate import LATEST, CertifiedThreshold, GatePart
 from framegate.schemas.errors import ConfigError
 from framegate.schemas.job import Job
 from framegate.schemas.qa import Question
@@ -22,7 +22,7 @@ def settle_threshold(job: Job, config_id: str, strategy: Strategy) -> Strategy:
     Raises ConfigError where none is certified and the job gives none in its place, StorageError.
     """
     part = job.config.gate
-    if not isinstance(part, GatedConfig) or not isinstance(part.threshold, CertifiedThreshold):
+    if not isinstance(part, GatePart) or not isinstance(part.threshold, CertifiedThreshold):
         return strategy
     if not isinstance(strategy, Gated):
         return strategy

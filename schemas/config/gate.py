@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
@@ -163,12 +163,9 @@ def _kind_of_threshold(value: Any) -> str:
     return THRESHOLD_KINDS[isinstance(value, Mapping | CertifiedThreshold)]
 
 
-class GatedConfig(Part):
-    """Think where the first answer is unsure."""
+class GatePart(Part):
+    """What all strategies have that think where the first answer is unsure, however they think."""
 
-    strategy: Literal["gated"] = Field(
-        default="gated", description="answer; think and answer again where the first answer is unsure"
-    )
     threshold: Annotated[
         Annotated[Threshold, Tag(THRESHOLD_KINDS[0])] | Annotated[CertifiedThreshold, Tag(THRESHOLD_KINDS[1])],
         Discriminator(_kind_of_threshold),
@@ -177,9 +174,6 @@ class GatedConfig(Part):
     max_thinking_tokens: ThinkingTokens = 1024
     audit: AuditConfig = Field(default_factory=AuditConfig)
     measures: _Measures = ()
-    inner: InnerConfig | None = Field(
-        default=None, description="what asks unsure rows anew: `video_cot`, or a mapping; none: the sequence goes on"
-    )
     budget: BudgetConfig | None = Field(default=None, description="of each run; none: as much as it takes")
     defer: Defer = Field(
         default="auto",
@@ -187,41 +181,36 @@ class GatedConfig(Part):
     )
 
     @model_validator(mode="after")
-    def _defers_under_a_budget(self) -> GatedConfig:
+    def _defers_under_a_budget(self) -> GatePart:
         if self.budget is not None and self.defer == "never":
             raise ValueError("defer: never lets all rows think, which keeps to no budget; leave out one of the two")
         return self
 
 
-_GoesOn = TypeVar("_GoesOn", bound=GatedConfig)
+class GatedConfig(GatePart):
+    """Think where the first answer is unsure: the sequence goes on, or an inner strategy asks anew."""
+
+    strategy: Literal["gated"] = Field(
+        default="gated", description="answer; think and answer again where the first answer is unsure"
+    )
+    inner: InnerConfig | None = Field(
+        default=None, description="what asks unsure rows anew: `video_cot`, or a mapping; none: the sequence goes on"
+    )
 
 
-def refuse_inner(part: _GoesOn) -> _GoesOn:
-    """Of strategies whose thoughts go on from the first answer in their own way."""
-    if part.inner is not None:
-        raise ValueError(
-            f"the strategy {part.strategy} asks nothing anew: leave out gate.inner, or say strategy: gated"
-        )
-    return part
-
-
-class EntropySwitchConfig(GatedConfig):
+class EntropySwitchConfig(GatePart):
     """As gated, and thoughts are steered by their entropy."""
 
-    strategy: Literal["entropy_switch"] = Field(  # type: ignore[assignment]
+    strategy: Literal["entropy_switch"] = Field(
         default="entropy_switch", description="gated, and thoughts are steered: our reconstruction of V-Reason"
     )
     entropy: EntropyConfig = Field(default_factory=EntropyConfig)
 
-    @model_validator(mode="after")
-    def _goes_on(self) -> EntropySwitchConfig:
-        return refuse_inner(self)
 
-
-class BoundedThinkingConfig(GatedConfig):
+class BoundedThinkingConfig(GatePart):
     """Think where the first answer is unsure, in chunks: each begins with the end of the one before."""
 
-    strategy: Literal["bounded_thinking"] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+    strategy: Literal["bounded_thinking"] = Field(
         default="bounded_thinking", description="as gated, with thoughts in chunks of bounded size"
     )
     max_thinking_tokens: ThinkingTokens = Field(
@@ -239,7 +228,7 @@ class BoundedThinkingConfig(GatedConfig):
                 f"carry_tokens must be below chunk_tokens, or no chunk says anything that the next one forgets; got"
                 f" carry_tokens: {self.carry_tokens} and chunk_tokens: {self.chunk_tokens}"
             )
-        return refuse_inner(self)
+        return self
 
 
 STRATEGY_NAMES: Final = (

@@ -102,10 +102,11 @@ def _about(field: FieldInfo) -> str:
 
 
 def _label(part: type[BaseModel]) -> str | None:
-    """The value that tells this part from others in its place: its first key, where that has one value alone."""
-    first = next(iter(part.model_fields.values()))
-    values = get_args(first.annotation) if get_origin(first.annotation) is Literal else ()
-    return str(values[0]) if len(values) == 1 else None
+    """The value that tells this part from others in its place: of the key that has one value alone."""
+    values = [
+        get_args(field.annotation) for field in part.model_fields.values() if get_origin(field.annotation) is Literal
+    ]
+    return next((str(one) for one, *others in values if not others), None)
 
 
 def _parts(annotation: Any) -> list[type[BaseModel]]:

@@ -305,3 +305,10 @@ def test_steps_that_are_nearly_the_same_are_our_own_engines_alone() -> None:
     assert make_config(frames__same_within=2).frames.same_within == 2
     with pytest.raises(ValidationError, match="vLLM compares no steps: leave it out, or say engine: transformers"):
         make_config(frames__same_within=2, model__engine="vllm")
+
+
+@pytest.mark.parametrize("strategy", ["entropy_switch", "bounded_thinking"])
+def test_a_strategy_that_thinks_in_its_own_way_takes_no_inner_one(strategy: str) -> None:
+    make_config(gate={"strategy": strategy, "threshold": 0.9})
+    with pytest.raises(ValidationError, match="unknown key 'inner'"):
+        make_config(gate={"strategy": strategy, "inner": "video_cot"})

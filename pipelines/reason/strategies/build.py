@@ -60,7 +60,7 @@ def make_strategy(part: StrategyConfig) -> Strategy:
         "max_answer_tokens": answer,
         "max_thinking_tokens": thinking,
         "wording": wording_of(part),
-        "inner": make_inner(part),
+        "inner": make_inner(part) if isinstance(part, GatedConfig) else None,
         "measures": part.measures,
     }
     if isinstance(part, EntropySwitchConfig):

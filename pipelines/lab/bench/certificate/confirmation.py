@@ -14,7 +14,7 @@ from framegate.pipelines.lab.bench.certificate.dock_job import make_films, make_
 from framegate.pipelines.results.agreement import STRICT, differs_sql
 from framegate.pipelines.results.views import query
 from framegate.schemas.certificate import Certificate, Scope
-from framegate.schemas.config.gate import GatedConfig
+from framegate.schemas.config.gate import GatePart
 from framegate.schemas.errors import FramegateError
 from framegate.schemas.job import Job
 from framegate.schemas.qa import Question
@@ -90,7 +90,7 @@ def make_audited(folder: Path, questions: Sequence[Question], *, num_audited: in
 def certify(job: Job, scope: Scope, *, epsilon: float, delta: float) -> Certificate:
     """The certificate of all questions together."""
     gate = job.config.gate
-    assert isinstance(gate, GatedConfig)
+    assert isinstance(gate, GatePart)
     assert gate.audit is not None
     request = Request(job=job.name, audit=gate.audit, scope=scope, epsilon=epsilon, delta=delta)
     return calibrate_output(job.config.output, request).calibration.whole

@@ -18,6 +18,8 @@ from framegate.pipelines.store.parquet import PARQUET_ERRORS
 from framegate.schemas.counts import Counts
 from framegate.schemas.errors import CredentialsError, FramegateError, ObjectNotFound
 
+_MAGIC = b"PAR1"  # pyarrow reads the footer, and does not look at the beginning
+
 
 @dataclass(frozen=True)
 class FoundFile:
@@ -54,6 +56,8 @@ def look_at(check: Check, store: Store, info: ObjectInfo, name: str, history: Fi
         return FoundFile(mark, last.file.num_rows, info.size_bytes)
     try:
         with store.open_read(info.uri) as source:
+            if source.read(len(_MAGIC)) != _MAGIC:
+                raise ValueError("it does not begin as Parquet")
             metadata = pq.ParquetFile(source).metadata
             mark = Mark.of(metadata, number=number_of(name))
             return FoundFile(mark, metadata.num_rows, source.seek(0, io.SEEK_END))

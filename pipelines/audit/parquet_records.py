@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from framegate.pipelines.audit.moments import find_future
 from framegate.pipelines.audit.report import Check
 from framegate.pipelines.audit.unknown_objects import OutputNames
+from framegate.pipelines.commit.layout import OBJECT_NUMBER
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.video_log import CURRENT, GONE, NOT_LISTED, SUPERSEDED
 from framegate.pipelines.store.parquet import PARQUET_ERRORS
@@ -23,7 +24,7 @@ from framegate.schemas.keys import id_numbers, index_digest
 from framegate.schemas.tables import INPUT_PREFIX, VIDEO_STATES
 
 _STATES: Final = [CURRENT, SUPERSEDED, GONE, NOT_LISTED]
-_OBJECT: Final = re.compile(r"videos/(\d{8,})(\.all)?\.parquet", re.ASCII)
+_OBJECT: Final = re.compile(rf"videos/({OBJECT_NUMBER})(\.all)?\.parquet")
 _ERASED_AT_ONCE: Final = 8
 """So many objects in a row may be missing after an erasure: of runs that added to the log while it was under way."""
 

@@ -16,6 +16,7 @@ from framegate.pipelines.audit.intake import Intake
 from framegate.pipelines.audit.moments import find_future
 from framegate.pipelines.audit.report import Check
 from framegate.pipelines.audit.unknown_objects import OutputNames, is_ours
+from framegate.pipelines.commit.layout import CLIP_INDEX, ID
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.run_history import MARK
 from framegate.pipelines.commit.runs import STATES
@@ -28,7 +29,7 @@ from framegate.schemas.qa import Question
 
 _BACK: Final = "bring it back from a copy, or move it away where it is none of ours"
 _LABEL: Final = re.compile(
-    r"config_id=([0-9a-f]{16})/([0-9a-f]{16})/(\d{7,})-([0-9a-f]{16})-(\d{8}T\d{6}Z)-([0-9a-f]{12})\.json",
+    rf"config_id=({ID})/({ID})/({CLIP_INDEX})-({ID})-(\d{{8}}T\d{{6}}Z)-([0-9a-f]{{12}})\.json",
     re.ASCII,
 )
 _QUESTION: Final = re.compile(r"([0-9a-f]{16})-(?:(\d{8}T\d{12}Z)|unknown)\.json", re.ASCII)

@@ -13,19 +13,17 @@ from framegate.pipelines.audit.report import Check
 from framegate.pipelines.commit.calibrations import NAME as CALIBRATION_NAME
 from framegate.pipelines.commit.first_asked import NAME as FIRST_ASKED_NAME
 from framegate.pipelines.commit.labels import NAME as LABEL_NAME
-from framegate.pipelines.commit.layout import FOLDERS, TOGETHER
+from framegate.pipelines.commit.layout import FOLDERS, ID, OBJECT_NUMBER, TOGETHER, UNIT, number_pattern
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.quarantine import NAME as QUARANTINE_NAME
 
-_ID: Final = "[0-9a-f]{16}"
-_UNIT: Final = r"\d{7,}-(?:\d{7,}-[0-9a-f]{12}|undecoded-\d+)"
 _TOGETHER: Final = rf"{TOGETHER}\d+-[0-9a-f]{{12}}"
 _RUN: Final = r"[^/]+"
 JOURNAL_NAME: Final = re.compile(
-    rf"(?:journal|deepened)/config_id=({_ID})/({_ID})/{_UNIT}\.(?:arrow\.zst|parquet)", re.ASCII
+    rf"(?:journal|deepened)/config_id=({ID})/({ID})/{UNIT}\.(?:arrow\.zst|parquet)", re.ASCII
 )
 SEALED_NAME: Final = re.compile(
-    rf"(results|failures|clips)/config_id=({_ID})/(?:[^/]+=[^/]*/)*(\d{{8,}})\.parquet", re.ASCII
+    rf"(results|failures|clips)/config_id=({ID})/(?:[^/]+=[^/]*/)*({OBJECT_NUMBER})\.parquet", re.ASCII
 )
 _NAMES: Final[dict[str, str]] = {
     # Any object in these five is looked at by a check of its own, whatever it is called.
@@ -35,22 +33,22 @@ _NAMES: Final[dict[str, str]] = {
     "journal": r".+",
     "deepened": r".+",
     "quarantine": QUARANTINE_NAME,
-    "videos": r"\d{8,}(?:\.all)?\.parquet",
-    "seals": rf"config_id={_ID}/(?:\d{{8,}}\.(?:plan\.parquet|json)|history\.json\.gz)",
-    "attempts": rf"config_id={_ID}/{_ID}/(?:decode(?:-\d+-of-\d+)?|{_UNIT}|{_TOGETHER})/{_RUN}-\d{{4,}}",
+    "videos": rf"{OBJECT_NUMBER}(?:\.all)?\.parquet",
+    "seals": rf"config_id={ID}/(?:{OBJECT_NUMBER}\.(?:plan\.parquet|json)|history\.json\.gz)",
+    "attempts": rf"config_id={ID}/{ID}/(?:decode(?:-\d+-of-\d+)?|{UNIT}|{_TOGETHER})/{_RUN}-{number_pattern(4)}",
     "plans": rf"{_RUN}\.parquet",
     "runs": rf"(?:{_RUN}\.json|history\.json\.gz)",
-    "leases": rf"{_ID}\.json",
-    "configs": rf"{_ID}\.yaml",
-    "adoptions": rf"{_ID}\.yaml",
+    "leases": rf"{ID}\.json",
+    "configs": rf"{ID}\.yaml",
+    "adoptions": rf"{ID}\.yaml",
     "questions": FIRST_ASKED_NAME,
     "indexes": r"[0-9a-f]{32}\.parquet",
     "reports": rf"{_RUN}\.html",
     "calibrations": CALIBRATION_NAME,
     "labels": LABEL_NAME,
     "tombstones": r"[0-9a-f]{32}\.json",
-    "signatures": r"\d{8,}\.json\.gz",
-    "erasures": r"[^/]+(?:/\d{6,}|\.begun)?\.json",
+    "signatures": rf"{OBJECT_NUMBER}\.json\.gz",
+    "erasures": rf"[^/]+(?:/{number_pattern(6)}|\.begun)?\.json",
 }
 _OURS: Final = re.compile("|".join([r"layout\.json", *(rf"{folder}/{_NAMES[folder]}" for folder in FOLDERS)]), re.ASCII)
 

@@ -16,16 +16,17 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Final
 
+from framegate.pipelines.commit.layout import CLIP_INDEX, ID
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.store.parquet import NOT_OURS
 from framegate.schemas.errors import StorageError
 from framegate.schemas.json_object import load_json
 from framegate.schemas.label import Label
 
-NAME: Final = r"config_id=[0-9a-f]{16}/[0-9a-f]{16}/\d{7,}-[0-9a-f]{16}-\d{8}T\d{6}Z-[0-9a-f]{12}\.json"
+NAME: Final = rf"config_id={ID}/{ID}/{CLIP_INDEX}-{ID}-[0-9]{{8}}T[0-9]{{6}}Z-[0-9a-f]{{12}}\.json"
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _PARTS: Final = re.compile(
-    r"config_id=([0-9a-f]{16})/([0-9a-f]{16})/(\d{7,})-([0-9a-f]{16})-(\d{8}T\d{6}Z)-[0-9a-f]{12}\.json$"
+    rf"config_id=({ID})/({ID})/({CLIP_INDEX})-({ID})-([0-9]{{8}}T[0-9]{{6}}Z)-[0-9a-f]{{12}}\.json$"
 )
 _PUT_THREADS: Final = 16
 

@@ -35,15 +35,25 @@ UNIT_ENDING: Final = ".arrow.zst"
 
 SEALED_TABLES: Final = ("results", "failures", "clips")
 
+
+def number_pattern(num_digits: int) -> str:
+    """Of a number as names have it: filled up with zeros to so many digits, and not with more."""
+    return f"(?:[0-9]{{{num_digits}}}|[1-9][0-9]{{{num_digits},}})"
+
+
 ID: Final = "[0-9a-f]{16}"
-UNIT: Final = r"[0-9]{7,}-(?:[0-9]{7,}-[0-9a-f]{12}|undecoded-[0-9]+)"
+CLIP_INDEX: Final = number_pattern(7)
+OBJECT_NUMBER: Final = number_pattern(8)
+"""Of seals, sealed files, objects of the log of videos, and signatures."""
+
+UNIT: Final = rf"{CLIP_INDEX}-(?:{CLIP_INDEX}-[0-9a-f]{{12}}|undecoded-{number_pattern(1)})"
 """A unit's name below its video's folder, without an ending."""
 
 UNIT_ENDINGS: Final = r"\.(?:arrow\.zst|parquet)"
 _UNIT_NAME: Final = re.compile(f"{ID}/{UNIT}{UNIT_ENDINGS}")
 _PARTITION: Final = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*=[^/\x00]+(?:/(?!$)|$))*")
 _SEALED_NAME: Final = re.compile(
-    rf"({'|'.join(SEALED_TABLES)})/config_id=({ID})/((?:[^/]+=[^/]*/)*)([0-9]{{8,}})\.parquet"
+    rf"({'|'.join(SEALED_TABLES)})/config_id=({ID})/((?:[^/]+=[^/]*/)*)({OBJECT_NUMBER})\.parquet"
 )
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from framegate.pipelines.commit.layout import ID, UNIT, UNIT_ENDINGS, Layout
+from framegate.pipelines.commit.layout import CLIP_INDEX, ID, UNIT, UNIT_ENDINGS, Layout
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.store import Store, join
@@ -28,7 +28,7 @@ _STAMP: Final = "%Y%m%dT%H%M%SZ"
 NAME: Final = rf"config_id={ID}/{ID}/(?:journal|deepened)-{UNIT}-[0-9]{{8}}T[0-9]{{6}}Z-[0-9a-f]{{12}}{UNIT_ENDINGS}"
 _PLACE: Final = re.compile(rf"(.*)/(journal|deepened)/config_id=({ID})/({ID})/({UNIT})({UNIT_ENDINGS})")
 _NAME_TIME: Final = re.compile(r"-([0-9]{8}T[0-9]{6}Z)-[0-9a-f]{12}\.")
-_CLIPS: Final = re.compile(r"([0-9]{7,})-([0-9]{7,})-[0-9a-f]{12}\.")
+_CLIPS: Final = re.compile(rf"({CLIP_INDEX})-({CLIP_INDEX})-[0-9a-f]{{12}}\.")
 
 
 def read_unit(uri: str, data: bytes) -> pa.Table:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from framegate.pipelines.commit.layout import OBJECT_NUMBER
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.seal_history import fold, read_documents
 from framegate.pipelines.commit.seal_plan import SealPlan
@@ -24,7 +25,7 @@ from framegate.schemas.counts import SEALED_COUNTS, Counts
 from framegate.schemas.errors import ObjectNotFound, StorageError
 from framegate.schemas.json_object import load_json
 
-_NAME: Final = re.compile(r"([0-9]{8,})\.(json|plan\.parquet)")
+_NAME: Final = re.compile(rf"({OBJECT_NUMBER})\.(json|plan\.parquet)")
 _FOLDER: Final = re.compile(r"(?:^|/)seals/config_id=([^/]+)/[^/]+$")
 _TALLIES: Final = ("seal", "num_units", "num_duplicates", "num_erased")
 

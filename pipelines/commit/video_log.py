@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from framegate.pipelines.commit.layout import OBJECT_NUMBER
 from framegate.pipelines.commit.output import Output
 from framegate.pipelines.commit.plan_history import read_plans
 from framegate.pipelines.commit.tombstones import read_tombstones, without_erased
@@ -37,7 +38,7 @@ NOT_LISTED: Final = "not_listed"
 MAX_OBJECTS: Final = 32  # then they are folded into one: a month of nights, some kilobytes each
 ROW_GROUP_ROWS: Final = 65_536
 _READS: Final = 5  # of a log that is folded meanwhile
-_NAME: Final = re.compile(r"(\d{8,})(\.all)?\.parquet", re.ASCII)
+_NAME: Final = re.compile(rf"({OBJECT_NUMBER})(\.all)?\.parquet")
 _BRIEF: Final = ("video_id", "state", HAS_FACTS)
 
 

@@ -105,6 +105,16 @@ def edit(pattern: str, change: Callable[[Any], Any], number: int = 0) -> Damage:
     return damage
 
 
+def prefix(pattern: str, data: bytes) -> Damage:
+    """Puts bytes before those of a file."""
+
+    def damage(archive: Archive) -> None:
+        path = one(archive, pattern)
+        path.write_bytes(data + path.read_bytes())
+
+    return damage
+
+
 def say_twice(pattern: str, key: str) -> Damage:
     """A key of a JSON file stands there a second time, in front, with another value."""
 
@@ -237,6 +247,11 @@ DAMAGES = [
     case("sealed-row-group-changed", flip_in_the_middle, "sealed_files", ""),
     case("sealed-footers-swapped", swap_footers, "schema", "", quick=True),
     case("sealed-row-changed", rewrite(RESULTS, set_column("answer", "forged")), "sealed_files", "was sealed with"),
+    case("sealed-byte-before", prefix(RESULTS, b"P"), "sealed_files", "", quick=True),
+    case("seal-plan-byte-before", prefix(PLANS_OF_SEALS, b"P"), "sealed_files", ""),
+    case("plan-byte-before", prefix(PLANS, b"P"), "planned", "cannot be read"),
+    case("videos-byte-before", prefix(VIDEOS, b"P"), "records", ""),
+    case("index-byte-before", prefix(INDEX, b"P"), "records", ""),
     # seals
     case("seal-far-out-of-order", put("seals/config_id={config}/99999999.json", b"{}"), "sealed_files", "the records of seals 2 to 99999998", quick=True),
     case("seal-plan-out-of-order", double(PLANS_OF_SEALS, "99999999.plan.parquet"), "sealed_files", "is out of order", quick=True),
@@ -253,6 +268,9 @@ DAMAGES = [
     case("seal-plans-swapped", swap(PLANS_OF_SEALS), "sealed_files", "and its record has", quick=True),
     case("seal-plan-shortened", rewrite(PLANS_OF_SEALS, lambda t: t.slice(1)), "sealed_files", "and its record has", quick=True),
     case("seal-record-with-other-digits", double(SEALS, "0000000\u0662.json"), "strays", "no name that Framegate", quick=True),
+    case("seal-record-with-nine-digits", double(SEALS, "000000002.json"), "strays", "no name that Framegate", quick=True),
+    case("seal-plan-with-nine-digits", double(PLANS_OF_SEALS, "000000000.plan.parquet"), "strays", "no name that Framegate", quick=True),
+    case("sealed-file-with-nine-digits", double(RESULTS, "000000000.parquet"), "sealed_files", "is in no seal"),
     case("seal-record-nested", put("seals/config_id={config}/00000001.json", b"[" * 100_000), "sealed_files", "is no record of a seal", quick=True),
     case("seal-record-key-twice", say_twice(SEALS, "num_units"), "sealed_files", "the key 'num_units' stands twice", quick=True),
     case("run-nested", put("runs/run-1.json", b"[" * 100_000), "counts", "is no run record", quick=True),
@@ -322,6 +340,7 @@ DAMAGES = [
     # the log of videos, indexes, leases, attempts
     case("videos-empty", empty(VIDEOS), "records", "is empty", quick=True),
     case("videos-foreign-state", rewrite(VIDEOS, set_column("state", "fine")), "records", "has the state 'fine'"),
+    case("videos-with-nine-digits", double(VIDEOS, "000000001.parquet"), "strays", "no name that Framegate", quick=True),
     case("videos-out-of-order", double(VIDEOS, "99999999.parquet"), "records", "videos/ has an object 99999999", quick=True),
     case("videos-in-the-future", rewrite(VIDEOS, set_column("since", datetime(2999, 1, 1, tzinfo=UTC))), "records", "is yet to come"),
     case("index-copied", double(INDEX, "0" * 32 + ".parquet"), "records", "another shard"),
@@ -415,6 +434,27 @@ def test_a_damage_is_named(archive: Archive, damage: Damage, check: str, words: 
     assert any(words in sentence for sentence in found.get(check, ())), found
     if quick:
         assert findings(archive, quick=True)
+
+
+def name_twice(archive: Archive) -> None:
+    path = one(archive, SEALS)
+    os.link(path, root(archive).parent / "kept.json")
+
+
+HARMLESS = [
+    pytest.param(prefix(SEALS, b" \n"), id="seal-padded"),
+    pytest.param(prefix(RUNS, b" \n"), id="run-padded"),
+    pytest.param(prefix(RUNS, b"\xef\xbb\xbf"), id="run-with-byte-order-mark"),
+    pytest.param(prefix(LAYOUT, b"\xef\xbb\xbf"), id="layout-with-byte-order-mark"),
+    pytest.param(edit(RUNS, lambda r: r.update(of_a_later_version=1)), id="run-unknown-key"),
+    pytest.param(name_twice, id="hard-link"),
+]
+
+
+@pytest.mark.parametrize("change", HARMLESS)
+def test_what_changes_nothing_of_what_is_told_is_no_finding(archive: Archive, change: Damage) -> None:
+    change(archive)
+    assert findings(archive) == {}
 
 
 def test_a_finding_is_an_exit_code(archive: Archive) -> None:

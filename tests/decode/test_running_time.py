@@ -100,10 +100,16 @@ def test_every_frame_is_in_one_clip_and_every_clip_has_one(steps: list[float], s
 
 
 def test_at_least_one_clip_is_left() -> None:
-    assert list(with_frames([(0.0, 1.0), (10.0, 11.0)], ((-1.0, 5.0), (5.0, 20.0)), slack_seconds=0.001)) == [
-        (0.0, 1.0)
-    ]
+    late = ((-1.0, 5.0), (5.0, 20.0))
+    assert list(with_frames([(0.0, 1.0), (10.0, 11.0), (12.0, 13.0)], late, slack_seconds=0.001)) == [(10.0, 11.0)]
+    assert list(with_frames([(0.0, 1.0), (2.0, 3.0)], late, slack_seconds=0.001)) == [(0.0, 1.0)]
     assert list(with_frames([], (), slack_seconds=0.001)) == []
+
+
+def test_frames_in_the_last_millisecond_alone_are_of_the_last_clip() -> None:
+    """All frames of a film whose clock begins late, at 90,000 frames a second, start within its last tick."""
+    gaps = gaps_between(np.array([40.0, 40.0004]), 40.0004)
+    assert list(split_duration(40.0004, ClipsConfig(seconds=1.0), gaps)) == [(39.0, 40.0004)]
 
 
 def test_days_without_a_frame_cost_no_clips() -> None:

@@ -54,7 +54,7 @@ ONCE_WRONG: Final[dict[str, tuple[int, ...]]] = {
     "mp4": (1006, 1032),
     "matroska": (5182,),
     "mpegts": (1015, 1072, 1093, 8096, 8198),
-    "avi": (2036,),
+    "avi": (91, 2036),
     "ogg": (2036, 2041, 2105),
 }
 # What lies in a file, or in what it does to a decoder; the other reasons are of storage, plans and engines.

@@ -47,20 +47,24 @@ def with_frames(
     stretches: Iterable[tuple[float, float]], gaps: tuple[Gap, ...], *, slack_seconds: float
 ) -> Iterator[tuple[float, float]]:
     """Of ascending stretches [start, end) those in which a frame starts, or so little before that it comes into view at
-    the start; the first one where there is none."""
+    the start. Where there is none, the first one by whose end a frame was shown; without that, the first one."""
     if not gaps:
         yield from stretches
         return
     befores = [before for _, before in gaps]
-    first, has_any = None, False
+    first_frame = befores[0] if gaps[0][0] < 0 else 0.0
+    first = showing = None
+    has_any = False
     for start, end in stretches:
         place = bisect_left(befores, end - slack_seconds)
         if place == len(gaps) or gaps[place][0] >= start - slack_seconds:
             has_any = True
             yield start, end
-        first = first or (start, end)
+        elif not has_any:
+            first = first or (start, end)
+            showing = showing or ((start, end) if end > first_frame else None)
     if first is not None and not has_any:
-        yield first
+        yield showing or first
 
 
 def _seconds_of(gap: Gap) -> float:

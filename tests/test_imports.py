@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(path for package in ("schemas", "pipelines", "jobs") for path in (ROOT / package).rglob("*.py"))
+TEST_FILES = sorted((ROOT / "tests").rglob("*.py"))
 MAX_LINES = 350
 HOMES = {
     "aiohttp": ("pipelines/store/",),
@@ -147,8 +148,17 @@ def test_each_room_is_there() -> None:
 
 
 def test_a_file_holds_one_idea_and_at_most_350_lines() -> None:
-    long = {str(path): count for path in FILES if (count := len(path.read_text().splitlines())) > MAX_LINES}
-    assert not long
+    assert not longer_than(MAX_LINES, FILES)
+
+
+def test_a_file_of_tests_and_of_what_they_share_is_held_to_it_too() -> None:
+    assert not longer_than(MAX_LINES, TEST_FILES)
+    assert longer_than(1, [Path(__file__)])
+
+
+def longer_than(most: int, paths: list[Path]) -> dict[str, int]:
+    counts = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
+    return {path: count for path, count in counts.items() if count > most}
 
 
 def test_no_name_is_the_plural_or_the_suffix_of_another_one_beside_it() -> None:

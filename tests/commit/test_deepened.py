@@ -1,112 +1,32 @@
-"""Rows are completed in place: a glob shows each as before or as after, whoever is killed, frozen or started twice."""
+"""Rows are completed in place: what is stored of them, what is counted, and which are left as they were."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from framegate.pipelines.audit.audit import audit
 from framegate.pipelines.commit.journal import commit_unit, read_receipt
 from framegate.pipelines.commit.output import Output
-from framegate.pipelines.commit.seal import compact, finish_seals, migrate, seal
+from framegate.pipelines.commit.seal import compact, migrate
 from framegate.pipelines.commit.seal_log import SealLog
 from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.pipelines.commit.unit_rows import RunFacts
 from framegate.pipelines.erase.erase import erase
 from framegate.pipelines.store import Store
-from framegate.pipelines.store.parquet import parse_parquet
 from framegate.schemas.counts import Counts
 from framegate.schemas.deepening import ADDED, GATE_COLUMN, REPLACED
 from framegate.schemas.unanswered import Failure
-from framegate.schemas.unit import AnsweredUnit
+from tests.commit.deepened_world import LATER, NOON, World, make_worlds
 from tests.old_outputs import take_newer_columns_out
-from tests.watched_store import Killed, WatchedStore
-
-NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-LATER = NOON + timedelta(days=1)
-NAMES = "abc"
-Rows = dict[tuple[str, int, str], dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class World:
-    """An output with sealed rows: of each video two clips, two questions."""
-
-    output: Output
-    units: SimpleNamespace
-    facts: RunFacts
-
-    @property
-    def deepening(self) -> RunFacts:
-        return replace(self.facts, run_id="deepening")
-
-    def answer(self, *names: str) -> None:
-        for name in names:
-            unit = self.units.make_unit(self.units.make_video(name), range(2), num_clips=2)
-            commit_unit(self.output, unit, self.facts, written_at=NOON)
-
-    def deepen(self, *names: str, **how: Any) -> None:
-        for name in names:
-            self.commit(self.units.make_deepened(self.units.make_video(name), range(2), num_clips=2, **how))
-
-    def commit(self, unit: AnsweredUnit) -> None:
-        commit_unit(self.output, unit, self.deepening, written_at=LATER)
-
-    def seal(self, store: Store | None = None, *, file_bytes: int = 2**20) -> None:
-        output = self.output if store is None else Output(store, self.output.layout)
-        seal(output, self.facts.config_id, file_bytes=file_bytes)
-
-    def rows(self, table: str = "results") -> Rows:
-        found: Rows = {}
-        for info in self.output.list(table):
-            for row in parse_parquet(info.uri, Store().read(info.uri)).to_pylist():
-                key = (row["video_uri"], row["clip_index"], row["question_hash"])
-                assert key not in found, f"{key} stands twice"
-                found[key] = row
-        return found
-
-    def findings(self) -> dict[str, list[str]]:
-        checks = audit(self.output).checks
-        return {check.name: check.findings for check in checks if check.num_findings and check.name != "planned"}
-
-    def waiting(self) -> list[str]:
-        return [info.uri for info in self.output.list("deepened")]
-
-    def counts(self) -> dict[str, Counts]:
-        sums: dict[str, Counts] = {}
-        for record in SealLog(self.output, self.facts.config_id).read_records():
-            for run_id, counts in record.runs.items():
-                sums[run_id] = sums.get(run_id, Counts()).plus(counts)
-        return sums
 
 
 @pytest.fixture
-def worlds(memory_root: str, units: SimpleNamespace, facts: RunFacts) -> Callable[[object], World]:
-    """Copies of an output with the rows of three videos, each in a file of its own."""
-    filled = World(Output.at(f"{memory_root}/filled"), units, facts)
-    for name in NAMES:
-        filled.answer(name)
-        filled.seal(file_bytes=4096)
-    objects = dict(Store().read_many([info.uri for info in Store().list(filled.output.root)]))
-
-    def make(name: object) -> World:
-        world = World(Output.at(f"{memory_root}/{name}"), units, facts)
-        for uri, data in objects.items():
-            Store().put_once(uri.replace("/filled/", f"/{name}/"), data)
-        return world
-
-    return make
-
-
-@pytest.fixture
-def world(worlds: Callable[[object], World]) -> World:
-    return worlds("world")
+def world(memory_root: str, units: SimpleNamespace, facts: RunFacts) -> World:
+    return make_worlds(memory_root, units, facts)("world")
 
 
 def test_a_row_is_completed_in_place(world: World) -> None:
@@ -269,125 +189,3 @@ def test_what_is_erased_is_not_deepened(world: World, when: str) -> None:
     assert world.waiting() == []
     assert world.findings() == {}
     assert audit(world.output, is_quick=True)["counts"].findings == []
-
-
-def every_request(worlds: Callable[[object], World], run: Callable[[World, int], bool]) -> None:
-    """Runs in a world of its own for each request, until there is none of that number."""
-    number = 0
-    while run(worlds(number), number):
-        number += 1
-    assert number > 10
-
-
-def assert_clean(world: World, number: int) -> None:
-    """An audit takes longer than all else that is done here: every third world has one."""
-    if number % 3 == 0:
-        assert world.findings() == {}, number
-
-
-def assert_each_row_is_whole(world: World, before: Rows, after: Rows) -> None:
-    for key, row in world.rows().items():
-        assert row in (before[key], after[key])
-
-
-def test_a_sealer_that_dies_before_any_request_is_completed(worlds: Callable[[object], World]) -> None:
-    whole = worlds("whole")
-    before = whole.rows()
-    whole.deepen(*NAMES, failing=True)
-    whole.seal()
-    after, counts, failures = whole.rows(), whole.counts(), whole.rows("failures")
-
-    def run(world: World, number: int) -> bool:
-        def die(n: int) -> None:
-            if n == number:
-                raise Killed
-
-        world.deepen(*NAMES, failing=True)
-        try:
-            world.seal(WatchedStore(before=die))
-        except Killed:
-            assert_each_row_is_whole(world, before, after)
-            assert_clean(world, number)
-            if number % 2:
-                finish_seals(world.output, world.facts.config_id)
-                assert_each_row_is_whole(world, before, after)
-            world.seal()
-            assert (world.rows(), world.rows("failures"), world.counts()) == (after, failures, counts)
-            assert world.waiting() == []
-            assert_clean(world, number)
-            return True
-        return False
-
-    every_request(worlds, run)
-
-
-def test_a_sealer_frozen_anywhere_while_others_seal_erase_and_compact(worlds: Callable[[object], World]) -> None:
-    def run(world: World, number: int) -> bool:
-        world.deepen(*NAMES)
-
-        def others(n: int) -> None:
-            if n == number:
-                world.seal()
-                world.answer("d")
-                world.seal()
-                erase(world.output, ["b.mp4"])
-                compact(world.output, world.facts.config_id)
-                world.deepen("d", "a", attempt=2, second="yes")
-                world.seal()
-
-        store = WatchedStore(before=others)
-        world.seal(store)
-        if store.num_requests[0] <= number:
-            return False
-        assert {(key[0], row["answer"]) for key, row in world.rows().items()} == {
-            ("a.mp4", "no"), ("c.mp4", "no"), ("d.mp4", "yes"),
-        }, number  # fmt: skip
-        assert world.counts()["deepening"].num_deepened == 16, number
-        assert_clean(world, number)
-        assert world.waiting() == [], number
-        return True
-
-    every_request(worlds, run)
-
-
-def test_other_seals_frozen_anywhere_while_rows_are_completed(worlds: Callable[[object], World]) -> None:
-    def run(world: World, number: int) -> bool:
-        world.answer("d")
-
-        def others(n: int) -> None:
-            if n == number:
-                world.seal()
-                world.deepen(*NAMES, "d")
-                world.seal()
-
-        store = WatchedStore(before=others)
-        world.seal(store)
-        compact(Output(store, world.output.layout), world.facts.config_id)
-        if store.num_requests[0] <= number:
-            return False
-        world.seal()
-        assert {(key[0], row["answer"]) for key, row in world.rows().items()} == {(f"{n}.mp4", "no") for n in "abcd"}
-        assert_clean(world, number)
-        return True
-
-    every_request(worlds, run)
-
-
-def test_an_erasure_frozen_anywhere_while_rows_are_completed(worlds: Callable[[object], World]) -> None:
-    def run(world: World, number: int) -> bool:
-        world.deepen(*NAMES)
-
-        def others(n: int) -> None:
-            if n == number:
-                world.seal()
-
-        store = WatchedStore(before=others)
-        erase(Output(store, world.output.layout), ["b.mp4"])
-        if store.num_requests[0] <= number:
-            return False
-        world.seal()
-        assert {(key[0], row["answer"]) for key, row in world.rows().items()} == {("a.mp4", "no"), ("c.mp4", "no")}
-        assert_clean(world, number)
-        return True
-
-    every_request(worlds, run)

@@ -10,6 +10,8 @@ import av
 import numpy as np
 import pytest
 
+from framegate.pipelines.decode import part as part_module
+
 REAL_VIDEOS = Path(__file__).resolve().parents[3] / "shared" / "videos"
 
 
@@ -102,3 +104,9 @@ def real_videos() -> list[Path]:
     if not REAL_VIDEOS.is_dir():
         pytest.skip(f"no real videos at {REAL_VIDEOS}")
     return sorted(path for path in REAL_VIDEOS.iterdir() if path.suffix in (".mp4", ".mkv"))
+
+
+@pytest.fixture
+def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of three clips, so that a film of seconds has some."""
+    monkeypatch.setattr(part_module, "MAX_GROUP_CLIPS", 3)

@@ -1,4 +1,4 @@
-"""Rows of a query in every format, on a screen and in a file: whole, readable, and what they were."""
+"""Rows of a query in every format and in a file: whole, readable, and what they were."""
 
 from __future__ import annotations
 
@@ -6,35 +6,24 @@ import csv
 import io
 import json
 import re
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from rich.console import Console
-from typer.testing import Result
 
 from framegate.jobs import printing
-from framegate.jobs.row_screen import ScreenRows
 from framegate.pipelines.results import views
 from framegate.schemas.errors import VersionChanged
+from tests.jobs.queried import Framegate, asked
 
-Framegate = Callable[..., Result]
 INTERVALS = """
     SELECT INTERVAL '1 year 2 months 3 days 04:05:06.5' AS i, INTERVAL '0 s' AS none, -INTERVAL '90 min' AS back,
     INTERVAL '1 day' AS day, NULL::INTERVAL AS missing"""
 SAID = {
     "i": "1 year 2 months 3 days 04:05:06.5", "none": "00:00:00", "back": "-01:30:00", "day": "1 day", "missing": None,
 }  # fmt: skip
-
-
-def asked(framegate: Framegate, output: str, sql: str, *options: str) -> str:
-    result = framegate("query", sql, "-o", output, *options)
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 @pytest.mark.parametrize("format", ["csv", "json", "markdown", "table", "parquet"])
@@ -179,61 +168,6 @@ def test_many_rows_come_as_they_are(framegate: Framegate, output: str) -> None:
     assert len(asked(framegate, output, sql, "-f", "markdown").splitlines()) == 25002
 
 
-@pytest.mark.parametrize(("option", "shown"), [((), 1000), (("--rows", "3"), 3), (("--rows", "0"), 2500)])
-def test_a_screen_shows_some_rows_and_says_how_many_it_leaves_out(
-    framegate: Framegate, output: str, monkeypatch: pytest.MonkeyPatch, option: tuple[str, ...], shown: int
-) -> None:
-    sql = "SELECT 'row ' || range AS n FROM range(2500)"
-    whole = asked(framegate, output, sql, *option)  # into a pipe
-    assert whole.count("row ") == 2500
-    monkeypatch.setattr(printing, "is_terminal", lambda: True)
-    text = asked(framegate, output, sql, *option)
-    assert text.count("│ row ") == shown
-    assert (f"{2500 - shown:,} more of 2,500 rows are left out" in text) == (shown < 2500)
-    assert asked(framegate, output, sql, *option, "-f", "csv").count("row ") == 2500
-
-
-def screen(rows: list[dict], width: int, *, is_whole: bool = False) -> str:
-    out = io.StringIO()
-    shown = ScreenRows(columns=list(rows[0]), rows=rows, num_rows=len(rows))
-    shown.print(Console(file=out, width=width), is_whole=is_whole)
-    return out.getvalue()
-
-
-@pytest.mark.parametrize("width", [40, 80, 140])
-def test_no_line_is_wider_than_the_screen(width: int) -> None:
-    rows = [
-        {f"column_{n}": value for n, value in enumerate(["word " * 80, 1.23456789, "x" * 200, None, "眠" * 90] * of)}
-        for of in (1, 1)
-    ] + [{f"column_{n}": "text" for n in range(5)}]
-    assert max(map(len, screen(rows, width).splitlines())) <= width
-    wide = [{f"column_{n}": n for n in range(48)}]
-    assert max(map(len, screen(wide, width).splitlines())) <= width
-
-
-def test_too_many_columns_for_a_table_are_lines_of_their_own() -> None:
-    text = screen([{f"column_{n}": f"value {n}" for n in range(48)}, {f"column_{n}": None for n in range(48)}], 80)
-    assert "row 1 ---" in text
-    assert "row 2 ---" in text
-    assert "column_47  value 47" in text
-    assert "column_0   -" in text
-
-
-def test_a_long_text_is_shortened_and_says_by_how_much() -> None:
-    rows = [{"id": 1, "text": "a" * 300 + "b" * 1234}]
-    assert "(1,234 more characters;" in " ".join(screen(rows, 140).replace("│", " ").split())
-    assert screen(rows, 140, is_whole=True).count("b") == 1234
-    blocks = [{f"column_{n}": "a" * 2000 + "b" * 77 for n in range(20)}]
-    assert "77 more characters" in " ".join(screen(blocks, 80).split())
-
-
-def test_bytes_and_embeddings_are_told_in_short() -> None:
-    text = screen([{"thumbnail": b"\xff\xd8\xff" + b"x" * 5809, "blob": b"abc", "embedding": [0.5] * 1024}], 140)
-    assert "JPEG, 5,812 bytes" in text
-    assert "3 bytes" in text
-    assert "1,008 more" in " ".join(text.split())
-
-
 def test_times_are_in_the_zone_that_is_named(framegate: Framegate, output: str) -> None:
     sql = (
         "SELECT TIMESTAMPTZ '2026-07-01 12:00:00+00' AS t, date_part('hour', TIMESTAMPTZ '2026-07-01 12:00:00+00') AS h"
@@ -252,110 +186,6 @@ def test_times_are_in_the_outputs_zone_unless_told(framegate: Framegate, output:
     sql = "SELECT TIMESTAMPTZ '2026-01-01 12:00:00+00' AS t"
     assert "2026-01-01T07:00:00-05:00" in asked(framegate, output, sql, "-f", "csv")
     assert "2026-01-01T12:00:00+00:00" in asked(framegate, output, sql, "-f", "csv", "--time-zone", "UTC")
-
-
-def test_a_query_ends_when_its_time_is_up(framegate: Framegate, output: str) -> None:
-    endless = "SELECT count(*) FROM range(1000000000) a, range(1000) b WHERE a.range % 7 = b.range % 3"
-    result = framegate("query", endless, "-o", output, "--timeout", "0.3s")
-    assert result.exit_code == 2
-    assert "was not done after 0.3 s, which --timeout allows" in result.stderr
-    streaming = "SELECT a.range FROM range(1000000000) a, range(1000) b WHERE a.range % 7 = b.range % 3"
-    result = framegate("query", streaming, "-o", output, "--timeout", "0.3s", "-f", "csv")
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "--timeout" in result.stderr
-
-
-def test_a_query_that_needs_too_much_memory_says_so(framegate: Framegate, output: str) -> None:
-    hungry = "SELECT sum(len(l)) FROM (SELECT list(range || 'a long text that is different' ORDER BY hash(range)) AS l FROM range(3000000))"  # noqa: E501
-    result = framegate("query", hungry, "-o", output, "--memory", "64MB", "--timeout", "120s")
-    assert result.exit_code == 2, result.output
-    assert "needs more memory than the 64,000,000 bytes of --memory" in result.stderr
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "PIVOT answers ON question_id USING count(*) GROUP BY video_id",
-        "FROM (PIVOT answers ON question_id USING count(*) GROUP BY video_id)",
-        "WITH a AS (FROM answers) PIVOT a ON question_id USING count(*) GROUP BY video_id",
-        "/* a comment first */ PIVOT answers ON question_id USING count(*) GROUP BY video_id",
-    ],
-)
-def test_pivot_finds_its_columns_itself(framegate: Framegate, output: str, sql: str) -> None:
-    rows = json.loads(asked(framegate, output, sql, "-f", "json"))["rows"]
-    assert sorted(rows, key=lambda row: row["video_id"]) == [
-        {"video_id": f"{number:016x}", "colour": 2, "where": 2} for number in (1, 2)
-    ]
-
-
-def test_unpivot_summarize_describe_and_show(framegate: Framegate, output: str) -> None:
-    sql = "UNPIVOT (SELECT 1 AS a, 2 AS b) ON a, b INTO NAME n VALUE v"
-    assert json.loads(asked(framegate, output, sql, "-f", "json"))["rows"] == [{"n": "a", "v": 1}, {"n": "b", "v": 2}]
-    assert "num_answer_tokens" in asked(framegate, output, "SUMMARIZE answers", "-f", "csv")
-    assert "num_answer_tokens" in asked(framegate, output, "DESCRIBE answers", "-f", "csv")
-    for all_tables in ("SHOW TABLES", "DESCRIBE", "SHOW ALL TABLES"):
-        assert {"answers", "failures"} <= set(
-            asked(framegate, output, all_tables, "-f", "csv").replace(",", "\n").split()
-        )
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "CREATE TABLE t AS PIVOT answers ON question_id USING count(*)",
-        "COPY (PIVOT answers ON question_id USING count(*)) TO '{canary}'",
-        "INSERT INTO t PIVOT answers ON question_id USING count(*)",
-        "PIVOT answers ON question_id USING count(*); DROP VIEW answers",
-    ],
-)
-def test_a_pivot_that_writes_is_refused(framegate: Framegate, output: str, tmp_path: Path, sql: str) -> None:
-    result = framegate("query", sql.format(canary=tmp_path / "canary"), "-o", output)
-    assert result.exit_code == 2
-    assert "exactly one SELECT or EXPLAIN" in result.stderr
-    assert not (tmp_path / "canary").exists()
-
-
-def test_a_pivot_cannot_carry_a_write_in_its_with(framegate: Framegate, output: str, tmp_path: Path) -> None:
-    canary = tmp_path / "canary"
-    sql = f"WITH x AS (COPY (SELECT 1) TO '{canary}') PIVOT answers ON question_id USING count(*)"
-    assert framegate("query", sql, "-o", output).exit_code == 2
-    assert not canary.exists()
-
-
-def test_a_reader_that_goes_away_is_no_traceback(output: str) -> None:
-    program = "import sys; from framegate.jobs.cli import main; main()"
-    arguments = [sys.executable, "-c", program, "query", "SELECT range FROM range(2000000)", "-o", output, "-f", "csv"]
-    root = Path(__file__).resolve().parents[2]
-    with subprocess.Popen(arguments, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        assert process.stdout.readline() == b"range\r\n"
-        process.stdout.close()
-        assert b"Traceback" not in process.stderr.read()
-
-
-def test_ctrl_c_ends_a_query_that_runs(output: str) -> None:
-    import signal
-    import time
-
-    program = (
-        "import os, signal, sys, threading, time\n"
-        "def interrupt():\n"
-        "    while not any(each.name.startswith('query') for each in threading.enumerate()): time.sleep(0.05)\n"
-        "    time.sleep(0.5); os.kill(os.getpid(), signal.SIGINT)\n"
-        "threading.Thread(target=interrupt).start()\n"
-        "from framegate.jobs.cli import main; main()"
-    )
-    endless = "SELECT count(*) FROM range(100000000000) a, range(1000) b WHERE a.range % 7 = b.range % 3"
-    arguments = [sys.executable, "-c", program, "query", endless, "-o", output]
-    began = time.monotonic()
-    done = subprocess.run(
-        arguments, cwd=Path(__file__).resolve().parents[2], capture_output=True, check=False, timeout=60,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
-    assert done.returncode != 0
-    assert b"Traceback" not in done.stderr
-    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize("format", ["csv", "json", "markdown", "parquet"])
@@ -386,21 +216,3 @@ def test_a_file_of_the_output_that_changes_meanwhile_gives_each_row_once(
     else:
         numbers = re.findall(r"\d+", path.read_text())
         assert numbers == [str(number) for number in range(25000)]
-
-
-def test_a_statement_that_is_no_unicode_is_refused(framegate: Framegate, output: str) -> None:
-    result = framegate("query", "SELECT '\udcff'", "-o", output)
-    assert result.exit_code == 2
-    assert "no UTF-8" in result.stderr
-
-
-def test_rows_alone_stand_on_standard_output_however_long_it_takes(output: str) -> None:
-    """DuckDB draws a bar there after two seconds, beside what Python writes."""
-    slow = "SELECT count(*) AS n FROM range(2000000000) a WHERE a.range % 7 = 3 AND hash(a.range) % 2 = 0"
-    program = "import sys; from framegate.jobs.cli import main; main()"
-    for options in (["-f", "csv"], ["--timeout", "4s", "-f", "csv"]):
-        done = subprocess.run(
-            [sys.executable, "-c", program, "query", slow, "-o", output, *options], capture_output=True, check=False
-        )
-        assert re.fullmatch(rb"(n\r\n\d+\r\n)?", done.stdout)
-        assert (done.returncode == 0) == bool(done.stdout)

@@ -1,160 +1,63 @@
-"""Damages to an output: an audit names each, by its check and its exit code, and signatures find what is forged."""
+"""Damages to an output: an audit names each, by its check and its exit code."""
 
 # ruff: noqa: E501  one damage a line
 from __future__ import annotations
 
-import gzip
-import hashlib
-import json
 import os
 import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from framegate.jobs.cli import app
-from framegate.pipelines.audit.audit import audit
-from framegate.pipelines.commit.calibrations import put_calibration
-from framegate.pipelines.commit.first_asked import note_first_asked
-from framegate.pipelines.commit.labels import put_labels
-from framegate.pipelines.commit.lease import Member, enter
 from framegate.pipelines.commit.seal import seal
 from framegate.pipelines.commit.seal_log import SealLog
-from framegate.pipelines.commit.unit_format import encode_unit, parse_unit
-from framegate.pipelines.commit.unit_rows import RunFacts
-from framegate.pipelines.commit.video_log import add_to_video_log, read_video_log
-from framegate.pipelines.commit.video_rows import make_rows
-from framegate.pipelines.erase.erase import erase
-from framegate.pipelines.store.parquet import encode_parquet
-from framegate.schemas.certificate import Calibration, Certificate
-from framegate.schemas.clock import now
 from framegate.schemas.errors import StorageError
-from framegate.schemas.keys import index_digest
-from framegate.schemas.label import Label
 from tests.audit.conftest import Archive
+from tests.security.damaging import (
+    ATTEMPT,
+    BEGUN,
+    CALIBRATION,
+    CONFIG,
+    FAILURES,
+    INDEX,
+    LABELS,
+    LAYOUT,
+    PLANS,
+    PLANS_OF_SEALS,
+    QUESTIONS,
+    RECEIPT,
+    RESULTS,
+    RUNS,
+    SEALS,
+    STEP,
+    TOMBSTONE,
+    UNITS,
+    VIDEOS,
+    Damage,
+    double,
+    edit,
+    empty,
+    findings,
+    fold,
+    link,
+    one,
+    prefix,
+    put,
+    remove,
+    rename,
+    rewrite,
+    rewrite_unit,
+    root,
+    say_twice,
+    set_column,
+    swap,
+)
 
-Damage = Callable[[Archive], Any]
 LATER = "2999-01-01T00:00:00+00:00"
-
-
-def root(archive: Archive) -> Path:
-    return Path(archive.output.root)
-
-
-def one(archive: Archive, pattern: str, number: int = 0) -> Path:
-    """A file below the output; `{config}` stands for its config_id."""
-    return sorted(root(archive).glob(pattern.format(config=archive.config_id)))[number]
-
-
-def put(name: str, data: bytes = b"x") -> Damage:
-    def damage(archive: Archive) -> None:
-        path = root(archive) / name.format(config=archive.config_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-
-    return damage
-
-
-def remove(pattern: str, number: int = 0) -> Damage:
-    return lambda archive: one(archive, pattern, number).unlink()
-
-
-def empty(pattern: str, number: int = 0) -> Damage:
-    return lambda archive: one(archive, pattern, number).write_bytes(b"")
-
-
-def double(pattern: str, name: str) -> Damage:
-    """Copies a file to another name in its folder, or with a slash below the output."""
-
-    def damage(archive: Archive) -> None:
-        path = one(archive, pattern)
-        there = root(archive) / name.format(config=archive.config_id) if "/" in name else path.with_name(name)
-        there.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, there)
-
-    return damage
-
-
-def swap(pattern: str) -> Damage:
-    def damage(archive: Archive) -> None:
-        first, second = one(archive, pattern, 0), one(archive, pattern, 1)
-        data = first.read_bytes()
-        first.write_bytes(second.read_bytes())
-        second.write_bytes(data)
-
-    return damage
-
-
-def edit(pattern: str, change: Callable[[Any], Any], number: int = 0) -> Damage:
-    """Changes what a JSON or YAML file says."""
-
-    def damage(archive: Archive) -> None:
-        path = one(archive, pattern, number)
-        told = yaml.safe_load(path.read_text())
-        changed = change(told)
-        path.write_text(json.dumps(told if changed is None else changed))
-
-    return damage
-
-
-def prefix(pattern: str, data: bytes) -> Damage:
-    """Puts bytes before those of a file."""
-
-    def damage(archive: Archive) -> None:
-        path = one(archive, pattern)
-        path.write_bytes(data + path.read_bytes())
-
-    return damage
-
-
-def say_twice(pattern: str, key: str) -> Damage:
-    """A key of a JSON file stands there a second time, in front, with another value."""
-
-    def damage(archive: Archive) -> None:
-        path = one(archive, pattern)
-        text = path.read_text()
-        assert f'"{key}"' in text
-        path.write_text(text.replace(f'"{key}"', f'"{key}": 7, "{key}"', 1))
-
-    return damage
-
-
-def rewrite(pattern: str, change: Callable[[pa.Table], pa.Table], number: int = 0) -> Damage:
-    def damage(archive: Archive) -> None:
-        path = one(archive, pattern, number)
-        pq.write_table(change(pq.ParquetFile(path).read()), path)
-
-    return damage
-
-
-def rewrite_unit(change: Callable[[pa.Table], pa.Table]) -> Damage:
-    def damage(archive: Archive) -> None:
-        path = one(archive, UNITS)
-        path.write_bytes(encode_unit(change(parse_unit("x", path.read_bytes()))))
-
-    return damage
-
-
-def link(name: str, pattern: str) -> Damage:
-    def damage(archive: Archive) -> None:
-        path = root(archive) / name.format(config=archive.config_id)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        os.symlink(one(archive, pattern), path)
-
-    return damage
-
-
-def fold(name: str) -> Damage:
-    return lambda archive: (root(archive) / name.format(config=archive.config_id)).mkdir(parents=True)
 
 
 def flip_in_the_middle(archive: Archive) -> None:
@@ -190,31 +93,6 @@ def into_other_config(archive: Archive) -> None:
     shutil.move(folder, there)
 
 
-def set_column(name: str, value: Any) -> Callable[[pa.Table], pa.Table]:
-    def change(table: pa.Table) -> pa.Table:
-        place = table.schema.get_field_index(name)
-        field = table.schema.field(name)
-        return table.set_column(place, field, pa.array([value] * table.num_rows, field.type))
-
-    return change
-
-
-RESULTS, FAILURES = "results/config_id={config}/**/*.parquet", "failures/config_id={config}/**/*.parquet"
-UNITS, SEALS, PLANS_OF_SEALS = (
-    "journal/**/*.zst",
-    "seals/config_id={config}/0*.json",
-    "seals/config_id={config}/*.plan.parquet",
-)
-RUNS, PLANS, CONFIG, LAYOUT = "runs/run-*.json", "plans/run-*.parquet", "configs/{config}.yaml", "layout.json"
-CALIBRATION, LABELS, QUESTIONS = "calibrations/*/*.json", "labels/*/*/*.json", "questions/*.json"
-TOMBSTONE, BEGUN, RECEIPT = "tombstones/*.json", "erasures/*.begun.json", "erasures/*[0-9a-f].json"
-STEP, VIDEOS, INDEX, LEASE, ATTEMPT = (
-    "erasures/*/0*.json",
-    "videos/*.parquet",
-    "indexes/*.parquet",
-    "leases/*.json",
-    "attempts/*/*/*/*",
-)
 OTHER = "f" * 16
 
 
@@ -360,69 +238,6 @@ def copy_seals(archive: Archive) -> None:
     shutil.copytree(one(archive, "seals/config_id={config}"), root(archive) / "seals" / f"config_id={OTHER}")
 
 
-def rename(archive: Archive, pattern: str, change: Callable[[str], str]) -> None:
-    path = one(archive, pattern)
-    path.rename(path.with_name(change(path.name)))
-
-
-@pytest.fixture(scope="module")
-def whole(units: SimpleNamespace, facts: RunFacts, tmp_path_factory: pytest.TempPathFactory) -> Archive:
-    """An output that has an object of each kind."""
-    archive = Archive(str(tmp_path_factory.mktemp("whole") / "index"), units, facts, {"camera": "north"}, ())
-    output, config_id, questions = archive.output, archive.config_id, units.QUESTIONS
-    video = units.make_video("a", {"camera": "north"})
-    for clip in range(2):
-        label = Label(
-            video_id=video.video_id, clip_index=clip, question_hash=questions[0].hash, answer=f"yes {clip}",
-            labelled_by="ann", labelled_at=datetime(2026, 11, 22, tzinfo=UTC),
-        )  # fmt: skip
-        put_labels(output, config_id, [label])
-    whole = Certificate(
-        claim="agreement", question_id=None, question_hash=None, epsilon=0.01, delta=0.05, threshold=0.9, num_rows=20,
-        population=200, num_exits=10, num_different=1, bound=0.01, num_missing=0,
-    )  # fmt: skip
-    put_calibration(
-        output,
-        Calibration(
-            calibration_id="20261122T000000000000Z-abcdef", config_id=config_id, made_at="2026-11-22T00:00:00+00:00",
-            audit_rate=0.1, audit_unit="row", audit_salt="s", num_uncovered=0, number_tolerance=0.0, span_overlap=0.5,
-            whole=whole, questions=(),
-        ),
-    )  # fmt: skip
-    output.store.delete([info.uri for info in output.list("configs")])
-    note_first_asked(output, questions, datetime(2026, 11, 20, tzinfo=UTC))
-    output.store.put_once(output.layout.config(config_id), yaml.safe_dump(archive.document).encode())
-    rows = {"video_id": [video.video_id], "video_uri": [video.uri], "video_version": ["1"], "state": "current"}
-    moment = {"since": datetime(2026, 11, 20, tzinfo=UTC), "source": "list"}
-    add_to_video_log(
-        output,
-        make_rows({**{k: pa.array(v) if isinstance(v, list) else v for k, v in rows.items()}, **moment}, 1),
-        read_video_log(output),
-    )
-    assert enter(output, config_id, Member(run_id="run-3"), now=now()) is None
-    about = {
-        b"framegate_shard": json.dumps({"uri": "s.tar", "version": "1", "refusal": None, "num_ignored": {}}).encode()
-    }
-    index = pa.table({"name": ["m.mp4"]}).replace_schema_metadata(about)
-    name = f"{output.root}/indexes/{index_digest('s.tar', '1', 2)}.parquet"
-    output.store.put_once(name, encode_parquet(index))
-    attempt = output.layout.attempt(config_id, video.video_id, "decode", "run-3", 1)
-    output.store.put_once(attempt, b'{"run_id": "run-3", "begun_at": "2026-11-22T00:00:00+00:00"}')
-    erase(output, ["b.mp4"])
-    assert findings(archive) == {}
-    assert findings(archive, quick=True) == {}
-    return archive
-
-
-@pytest.fixture
-def archive(whole: Archive, tmp_path: Path) -> Archive:
-    return whole.copied(str(tmp_path / "index"))
-
-
-def findings(archive: Archive, *, quick: bool = False) -> dict[str, list[str]]:
-    return {check.name: check.findings for check in audit(archive.output, is_quick=quick).checks if check.num_findings}
-
-
 def test_there_are_enough_of_them() -> None:
     assert len(DAMAGES) >= 47
 
@@ -474,151 +289,3 @@ def test_a_foreign_number_ends_seal_and_readers_with_a_sentence(archive: Archive
     for command in (["status"], ["query", "SELECT count(*) FROM answers", "-o"]):
         result = CliRunner().invoke(app, [*command, archive.output.root])
         assert result.exit_code in (0, 2), result.output
-
-
-# Signatures: what was forged together with its hashes.
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Path]]:
-    """`keys(name)`: the files of a private and a public key."""
-    ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519")
-    from cryptography.hazmat.primitives import serialization as form
-
-    folder = tmp_path_factory.mktemp("keys")
-
-    def make(name: str) -> tuple[Path, Path]:
-        key, private, public = ed25519.Ed25519PrivateKey.generate(), folder / f"{name}.pem", folder / f"{name}.pub"
-        none = form.NoEncryption()
-        private.write_bytes(key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, none))
-        whole = form.PublicFormat.SubjectPublicKeyInfo
-        public.write_bytes(key.public_key().public_bytes(form.Encoding.PEM, whole))
-        return private, public
-
-    return make
-
-
-def call(archive: Archive, *options: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["audit", archive.output.root, *map(str, options)], env={"COLUMNS": "200"})
-    return result.exit_code, result.output
-
-
-@pytest.fixture
-def signed(archive: Archive, keys: Callable[[str], tuple[Path, Path]]) -> tuple[Archive, Path, Path]:
-    private, public = keys("signer")
-    code, text = call(archive, "--sign", private)
-    assert (code, "signatures/00000000.json.gz" in text) == (0, True), text
-    return archive, private, public
-
-
-def forge_rows(archive: Archive) -> None:
-    """Other answers, with the file's new hash in its record and its plan left as it was."""
-    path = one(archive, RESULTS)
-    table = pq.ParquetFile(path).read()
-    metadata = pq.read_metadata(path).metadata
-    forged = set_column("answer", "no")(table).replace_schema_metadata(
-        {key: value for key, value in (metadata or {}).items() if key.startswith(b"framegate")}
-    )
-    pq.write_table(forged, path)
-    name, data = str(path.relative_to(root(archive))), path.read_bytes()
-    record_path = one(archive, SEALS, -1)
-    record = json.loads(record_path.read_text())
-    (file,) = [file for file in record["files"] if file["uri"] == name]
-    sha256 = hashlib.sha256(data).hexdigest()
-    file.update(sha256=sha256, sha256_sealed=sha256, size_bytes=len(data))
-    record_path.write_text(json.dumps(record))
-    step_paths = root(archive).glob(STEP)
-    for step in step_paths:
-        if json.loads(step.read_text())["file"] == name:
-            step.write_text(json.dumps({**json.loads(step.read_text()), "file": "results/none"}))
-
-
-FORGED = [
-    pytest.param(forge_rows, "was changed since it was signed", id="rows-with-their-hashes"),
-    pytest.param(
-        edit(RUNS, lambda r: r.update(job="other")), "the record of run run-1 was changed", id="field-of-a-run"
-    ),
-    pytest.param(edit(LAYOUT, lambda d: d.update(time_zone="Asia/Tokyo")), "time_zone Asia/Tokyo", id="time-zone"),
-    pytest.param(
-        lambda a: rename(a, LABELS, lambda name: name[:25] + "20270101T000000Z" + name[41:]) or None,
-        "was signed, and is missing",
-        id="time-of-a-label",
-    ),
-    pytest.param(
-        edit(CALIBRATION, lambda d: d["whole"].update(threshold=0.1)),
-        "was changed since it was signed",
-        id="certificate",
-    ),
-    pytest.param(rewrite(PLANS, lambda t: pa.concat_tables([t, t.slice(0, 1)])), "the plan of run run-1", id="plan"),
-    pytest.param(
-        put(CONFIG, b"model: other\n"), "was changed since it was signed", id="configuration-without-a-version"
-    ),
-    pytest.param(remove("signatures/*.gz"), "nothing is signed with the key", id="signature-removed"),
-    pytest.param(empty("signatures/*.gz"), "is no signature", id="signature-emptied"),
-    pytest.param(double("signatures/*.gz", "00000007.json.gz"), "is out of order", id="signature-copied"),
-]
-
-
-@pytest.mark.parametrize(("forge", "words"), FORGED)
-def test_what_was_forged_after_signing_is_found(signed: tuple[Archive, Path, Path], forge: Damage, words: str) -> None:
-    archive, private, public = signed
-    assert call(archive, "--verify", public)[0] == 0
-    forge(archive)
-    code, text = call(archive, "--verify", public)
-    assert code == 1
-    assert words in " ".join(text.split()), text
-    if not any(
-        part in words for part in ("signature", "nothing is signed", "out of order")
-    ):  # who signs again does not vouch for it
-        assert call(archive, "--sign", private)[0] == 1
-        assert len(list(root(archive).glob("signatures/*"))) == 1
-
-
-def test_a_changed_statement_is_no_signature(signed: tuple[Archive, Path, Path]) -> None:
-    archive, _, public = signed
-    path = one(archive, "signatures/*.gz")
-    told = json.loads(gzip.decompress(path.read_bytes()))
-    statement = {**json.loads(told["statement"]), "seals": {}}
-    path.write_bytes(gzip.compress(json.dumps({**told, "statement": json.dumps(statement)}).encode()))
-    code, text = call(archive, "--verify", public)
-    assert code == 1
-    assert "is not signed with a key that was given" in " ".join(text.split())
-
-
-def test_another_key_is_none(signed: tuple[Archive, Path, Path], keys: Callable[[str], tuple[Path, Path]]) -> None:
-    archive, _, public = signed
-    other, other_public = keys("other")
-    assert call(archive, "--verify", other_public)[0] == 1
-    assert call(archive, "--sign", other)[0] == 1  # what the first key signed is not verified by it
-    assert call(archive, "--sign", other, "--verify", public)[0] == 0
-    assert call(archive, "--verify", public, "--verify", other_public)[0] == 0
-
-
-def test_what_writers_add_is_not_signed_yet_and_no_finding(signed: tuple[Archive, Path, Path], facts: RunFacts) -> None:
-    archive, private, public = signed
-    archive.run("run-4", "e")
-    code, text = call(archive, "--verify", public)
-    assert code == 0, text
-    assert "1 seals are not signed yet" in text
-    assert "1 plans are not signed yet" in text
-    assert call(archive, "--sign", private)[0] == 0
-    assert "not signed yet" not in call(archive, "--verify", public)[1].replace("what is in them is not signed yet", "")
-
-
-def test_an_erasure_after_signing_is_a_note(signed: tuple[Archive, Path, Path]) -> None:
-    archive, _, public = signed
-    erase(archive.output, ["c.mp4"])
-    code, text = call(archive, "--verify", public)
-    assert code == 0, text
-    assert "were written anew since" in " ".join(text.split())
-
-
-def test_a_key_that_is_none_and_a_quick_audit_are_refused(archive: Archive, tmp_path: Path) -> None:
-    pytest.importorskip("cryptography")
-    key = tmp_path / "key"
-    key.write_text("secret words")
-    for options in (("--sign", key), ("--verify", key), ("--sign", key, "--quick"), ("--sign", tmp_path / "none")):
-        code, text = call(archive, *options)
-        assert code != 0
-        assert "secret words" not in text
-    assert not list(root(archive).glob("signatures"))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
-
 import pytest
 import torch
 
@@ -14,47 +11,12 @@ from framegate.pipelines.reason.engines.own.value_control import (
     ControlledPass,
     Controller,
     Controllers,
-    count_bytes,
     measure_entropy,
 )
 from framegate.pipelines.reason.strategies.protocol import ValueControl
-from tests.reason.engines.own.asks import Written, make_ask, make_clip, run_asks
-from tests.reason.engines.own.faulty_checkpoint import OUT_OF_MEMORY, FaultyCheckpoint, raise_at
+from tests.reason.engines.own.asks import make_clip, run_asks
+from tests.reason.engines.own.steering import LARGE, SMALL, clips_of_each_length, ids, plain, steered, tokens
 from tests.reason.engines.own.test_engine_equality import capture_by_running_again
-
-NUM_TOKENS = 12
-SMALL, LARGE = ValueControl(rate=1e-3), ValueControl(rate=0.3)
-LITE = ValueControl(rate=0.0, keep=0.5)
-
-
-class Steered(Written):
-    """Each token that it thinks shall have a distribution of lower or higher entropy, by `sign`."""
-
-    def __init__(self, num_tokens: int, *, sign: int, thinks_from: int = 1) -> None:
-        super().__init__(num_tokens, thinks_from=thinks_from)
-        self.entropy_sign = sign
-
-
-def steered(clip, *, sign: int, control: ValueControl = SMALL, num_tokens: int = NUM_TOKENS):
-    ask = make_ask(clip, num_tokens, needs_distribution=True, value_control=control)
-    return replace(ask, make_course=partial(Steered, num_tokens, sign=sign))
-
-
-def plain(clip, num_tokens: int = NUM_TOKENS, **settings):
-    return make_ask(clip, num_tokens, needs_distribution=True, course={"thinks_from": 1}, **settings)
-
-
-def clips_of_each_length():
-    return [make_clip(number, num_frames=frames) for number, frames in enumerate((2, 5, 8))]
-
-
-def tokens(outcome, ask):
-    assert outcome[ask].failure_reason is None, outcome[ask].failure_message
-    return outcome[ask].course.tokens
-
-
-def ids(outcome, ask) -> list[int]:
-    return [token.id for token in tokens(outcome, ask)]
 
 
 class Steps:
@@ -235,112 +197,6 @@ def test_it_writes_the_same_whatever_runs_beside_it(bench, random_checkpoint):
     captured = run_asks(graphs, [*more, *mine])
     assert [ids(captured, ask) for ask in mine] == alone
     assert [ids(captured, ask) for ask in more] == [ids(together, ask) for ask in more]
-
-
-def test_lite_keeps_the_half_with_the_largest_norms(bench, random_checkpoint):
-    engine = bench.engine(random_checkpoint)
-    for number, num_frames in ((0, 2), (1, 8)):
-        clip = make_clip(number, num_frames=num_frames)
-        engine.add(steered(clip, sign=0, control=LITE, num_tokens=30))
-        for _ in range(2):
-            engine.step()
-        slot = number
-        controller = engine.runner._controllers.of_rows()[slot]
-        request, cache = engine.running[slot], engine.runner.cache
-        num_video = request.clip.num_video_tokens
-        norms = cache.clip_store.values[-1][cache.clip_slots[slot]].norm(dim=(0, 2))
-        assert (len(controller.kept_V), len(controller.hidden_H)) == (num_video - num_video // 2, num_video // 2)
-        assert norms[controller.kept_V].min() >= norms[controller.hidden_H].max()
-        both = torch.cat([controller.kept_V, controller.hidden_H]).sort().values
-        assert both.tolist() == request.clip.video_places.tolist()
-        assert controller.added_KVD is None
-
-
-def test_lite_thinks_as_if_the_others_were_not_there(bench, random_checkpoint):
-    """What stands in the cache of the hidden half can be anything, of the kept half it cannot."""
-
-    def write(spoil=None):
-        engine, ask = bench.engine(random_checkpoint), steered(make_clip(0, num_frames=8), sign=0, control=LITE)
-        engine.add(ask)
-        for _ in range(2):  # it pauses where it begins to think
-            engine.step()
-        if spoil is not None:
-            cache = engine.runner.cache
-            places = getattr(engine.runner._controllers.of_rows()[0], spoil)
-            torch.manual_seed(0)
-            for keys, values in zip(cache.clip_store.keys, cache.clip_store.values, strict=True):
-                keys[0][..., places] = 5 * torch.randn_like(keys[0][..., places])
-                values[0][:, places] = 5 * torch.randn_like(values[0][:, places])
-        return tokens(run_asks(engine), ask)
-
-    as_it_is = write()
-    assert write("hidden_H") == as_it_is
-    assert write("kept_V") != as_it_is
-    ask = plain(make_clip(0, num_frames=8))
-    whole = tokens(run_asks(bench.engine(random_checkpoint), [ask]), ask)
-    assert whole[:1] == as_it_is[:1], "the first answer sees all"
-    assert whole[1].entropy != as_it_is[1].entropy
-
-
-def test_of_an_odd_number_of_tokens_half_is_the_larger_one():
-    assert [LITE.num_kept(number) for number in (1, 2, 7, 8)] == [1, 1, 4, 4]
-    assert SMALL.num_kept(7) == 7
-
-
-def test_memory_is_as_told_and_goes_with_the_row(bench, random_checkpoint):
-    engine, clip = bench.engine(random_checkpoint), make_clip(0, num_frames=8)
-    for control in (LARGE, ValueControl(rate=0.3, keep=0.5), LITE):
-        ask = steered(clip, sign=1, control=control)
-        engine.add(ask)
-        for _ in range(3):
-            engine.step()
-        (controller,) = engine.runner._controllers.of_rows().values()
-        added = 0 if controller.added_KVD is None else controller.added_KVD.nbytes
-        (request,) = engine.running
-        shape = engine._checkpoint.kv_shape
-        assert request.control_bytes == count_bytes(control, request.clip.num_video_tokens, shape) == added
-        del controller, request
-        run_asks(engine)
-        assert not engine.runner._controllers._of_row
-    engine.add(plain(clip))
-    for _ in range(2):
-        engine.step()
-    assert [request.control_bytes for request in engine.running] == [0]
-
-
-def test_a_budget_bounds_what_is_added_too(bench, random_checkpoints):
-    counting = FaultyCheckpoint(random_checkpoints["qwen3_vl"])
-    clips = [make_clip(number, num_frames=8, size=(96, 96)) for number in range(4)]
-    rows: list[int] = []
-    counting.after_rows = rows.append
-    expected = run_asks(bench.engine(counting), mine := [steered(clip, sign=1, control=LARGE) for clip in clips])
-    assert max(rows) == 4
-    engine = bench.engine(counting)
-    run_asks(engine, [plain(clip) for clip in clips])
-    cache = engine.runner.cache
-    stores = sum(
-        tensor.nbytes for store in (cache.clip_store, cache.row_store) for tensor in (*store.keys, *store.values)
-    )
-    num_video_tokens = expected[mine[0]].num_video_tokens
-    each = count_bytes(LARGE, num_video_tokens, counting.kv_shape)
-    assert each == 4 * num_video_tokens * counting.kv_shape.num_heads * counting.kv_shape.head_size
-    rows.clear()
-    bounded = run_asks(bench.engine(counting, memory_bytes=stores + 2 * each), mine)
-    assert max(rows) == 2
-    assert [ids(bounded, ask) for ask in mine] == [ids(expected, ask) for ask in mine]
-    others = [plain(make_clip(number, num_frames=8, size=(96, 96))) for number in range(4)]
-    small = run_asks(bench.engine(counting, memory_bytes=stores + each - 1), [mine[0], *others])
-    assert small[mine[0]].failure_reason == "memory_limit"
-    assert [small[ask].failure_reason for ask in others] == [None] * 4
-
-
-def test_a_row_that_begins_anew_has_nothing_added(bench, random_checkpoints):
-    faulty = FaultyCheckpoint(random_checkpoints["qwen3_vl"])
-    asks = [steered(make_clip(0), sign=sign, control=LARGE) for sign in (-1, 1)]
-    expected = run_asks(bench.engine(faulty), asks)
-    faulty.after_rows = raise_at(6, OUT_OF_MEMORY)
-    outcome = run_asks(bench.engine(faulty), asks)
-    assert [ids(outcome, ask) for ask in asks] == [ids(expected, ask) for ask in asks]
 
 
 @pytest.mark.skipif(not can_pack(), reason="oneDNN has no bf16 kernels for this processor")

@@ -33,7 +33,7 @@ from framegate.schemas.clip import FrameBatch
 from framegate.schemas.qa import Answer, Question
 
 SLACK: Final = 0.1
-"""Of a chunk: a clip that is longer than whole chunks by no more has no further one (recordings of 30 s last 30.03 s)."""
+"""Of a chunk: a clip that is longer than whole chunks by no more has no further one (films of 30 s last 30.03 s)."""
 
 SHOWN: Final = (
     "You are shown a video of {total} seconds in pieces, one after the other. These are seconds {start} to {end}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 
 from framegate.pipelines import flow
 from framegate.pipelines.decode.policy import Policy
+from framegate.pipelines.decode.slices import SLICE_BYTES
 from framegate.pipelines.decode.stage import DecodeStage
 from framegate.pipelines.deepen import gate_of
 from framegate.pipelines.plan.forecast import forecast
@@ -36,8 +37,8 @@ HOURS = 2
 SIDE = 64
 QUESTION = Question(id="q", text="Did it?", type="yes_no")
 MOST_GROWTH_MIB = 12
-"""Of either process, from a film of 10 minutes to one of 2 hours. With all frames of it, 7,200 instead of 600, it would
-be 77 for each copy."""
+"""Of either process, from a film of 10 minutes to one of 2 hours, beside frames. All frames of the longer one, 7,200
+instead of 600, take 77 for each copy."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def watch(path: Path, *, max_frames: int) -> Watched:
     reason = ReasonStage(engine_factory=partial(ScriptedEngine, write), strategy=strategy, questions=(QUESTION,))
     before = holdings().children
     try:
-        [unit] = decode.decode(planned_for(path))
+        [unit] = decode.decode(replace(planned(path), question_hashes=(QUESTION.hash,)))
         [child] = holdings().children - before
         answered = reason.answer(unit)
         [clip] = answered.clips
@@ -99,12 +100,6 @@ def watch(path: Path, *, max_frames: int) -> Watched:
     finally:
         decode.close()
         reason.close()
-
-
-def planned_for(path: Path) -> Any:
-    from dataclasses import replace
-
-    return replace(planned(path), question_hashes=(QUESTION.hash,))
 
 
 @pytest.fixture(scope="module")
@@ -132,11 +127,14 @@ def test_hours_take_the_memory_of_minutes(films: dict[float, Path]) -> None:
     assert long.decoder_mib - short.decoder_mib < MOST_GROWTH_MIB
 
 
-def test_no_ask_sees_more_than_its_window_of_a_frame_every_second_for_hours(films: dict[float, Path]) -> None:
-    """What is held of the video is its frames' bytes, and each ask takes a window of them."""
-    watched = in_own_process(watch, films[HOURS], max_frames=HOURS * 3600)
-    assert watched.num_frames == HOURS * 3600
-    assert (watched.num_asks, watched.most_frames_asked) == (HOURS * 120, 60)
+def test_a_frame_every_second_for_hours_is_held_once_and_decoded_in_slices(films: dict[float, Path]) -> None:
+    short, long = (in_own_process(watch, path, max_frames=HOURS * 3600) for path in films.values())
+    assert (short.num_frames, long.num_frames) == (600, HOURS * 3600)
+    assert (long.num_asks, long.most_frames_asked) == (HOURS * 120, 60), "each ask takes a window"
+    frames_mib = (long.num_frames - short.num_frames) * 3 * SIDE * SIDE / 2**20
+    assert frames_mib > 2 * SLICE_BYTES / 2**20
+    assert long.own_mib - short.own_mib < frames_mib + MOST_GROWTH_MIB
+    assert long.decoder_mib - short.decoder_mib < SLICE_BYTES / 2**20 + MOST_GROWTH_MIB
 
 
 @pytest.fixture
@@ -203,7 +201,7 @@ def test_what_is_the_gates_is_refused_in_a_sentence(
         make_job({key: value})
     with pytest.raises(ConfigError, match="chunk_second is not a known key"):
         make_job({"chunk_second": 5})
-    with pytest.raises(ConfigError, match="gate.strategy is streaming: only rows of a gated job can be deepened"):
+    with pytest.raises(ConfigError, match=r"gate.strategy is streaming: only rows of a gated job can be deepened"):
         gate_of(make_job())
 
 

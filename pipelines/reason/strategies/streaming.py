@@ -1,14 +1,14 @@
 """One question over a long clip, or a whole video, chunk after chunk: a context of bounded size, however long the video
 is. After StreamingVLM (arXiv 2510.09608).
 
-    chunk 1   system, [1]      question                       ──> `no`
-    chunk 2   system, [1][2]   question, by second 30: no     ──> `no`
-    chunk 3   system,    [2][3] question, by 30: no, by 60: no ──> `yes` ──sure──> exit
-                                                                      └──unsure──> thinks, and answers again
+    chunk 1   system, [1]                               question   ──> `no`
+    chunk 2   system, [1][2]    by second 30: no,       question   ──> `no`
+    chunk 3   system,    [2][3] by 30: no, by 60: no,   question   ──> `yes` ──sure──> exit
+                                                                           └──unsure──> thinks, and answers again
 
 Each ask reads a prompt of its own: the system turn, which is always the first (the attention sink), the frames of the
-last `window_chunks` chunks, the question, and answers at the ends of earlier chunks, as text: the last ones, up to
-`carry_bytes`. Positions count on from 0 without a hole. What the paper keeps in the cache, and turns to new positions,
+last `window_chunks` chunks, answers at the ends of earlier chunks, as text (the last ones, up to `carry_bytes`), and
+the question. Positions count on from 0 without a hole. What the paper keeps in the cache, and turns to new positions,
 is read anew here: a chunk's frames are read `window_chunks` times, and no key depends on what has been left out. The
 vision tower runs each of them once. A clip of one chunk is the gate's, token for token.
 """
@@ -41,7 +41,8 @@ SHOWN: Final = (
 BEFORE: Final = "Your answers so far, each about all that had been shown by then:"
 CARRIED: Final = "by second {end}: {answer}"
 NOW: Final = "Answer now about all that has been shown up to second {end}."
-"""The words behind the question of a clip of several chunks: part of config_id."""
+"""The words before the question of a clip of several chunks: part of config_id. Before it, since a model that was
+trained to answer first boxes an answer behind a question, and less often behind other words."""
 
 MAX_WORDS_BYTES: Final = 320
 """Of these, without the carried answers. Seconds of a year have ten characters."""
@@ -151,7 +152,7 @@ class Streaming(ManyAsks):
         words = self._words(clip.frames.duration_seconds, window, self._carried(finished, chunks))
         return replace(
             ask,
-            suffix=suffix_after_video(question, words),
+            suffix=suffix_after_video(question, told=words),
             frames=None if seen == (0, len(clip.frames)) else tuple(range(*seen)),
             budget=self._with_carried(ask.budget),
             in_step=place > 0,

@@ -95,13 +95,15 @@ def test_each_chunk_sees_the_last_frames_and_reads_the_answers_before() -> None:
     assert [ask.frames for ask in model.asked] == [
         tuple(range(10)), tuple(range(20)), tuple(range(10, 30)), tuple(range(20, 40)),
     ]  # fmt: skip
-    assert words(model.asked[0]).endswith(
-        "Answer yes or no.\nYou are shown a video of 40 seconds in pieces, one after the other. These are seconds 0 to"
-        " 10.\nAnswer now about all that has been shown up to second 10."
+    shown = "You are shown a video of 40 seconds in pieces, one after the other. These are seconds"
+    question = "Did it?\nAnswer yes or no."
+    assert words(model.asked[0]) == (
+        f"{shown} 0 to 10.\nAnswer now about all that has been shown up to second 10.\n{question}"
     )
-    assert words(model.asked[3]).endswith(
-        "These are seconds 20 to 40.\nYour answers so far, each about all that had been shown by then:\nby second 10:"
-        " no\nby second 20: no\nby second 30: yes\nAnswer now about all that has been shown up to second 40."
+    assert words(model.asked[3]) == (
+        f"{shown} 20 to 40.\nYour answers so far, each about all that had been shown by then:\nby second 10: no\n"
+        "by second 20: no\nby second 30: yes\nAnswer now about all that has been shown up to second 40.\n"
+        f"{question}"
     )
     assert (row.answer, row.verdict.route, row.verdict.reason, row.thinking) == ("yes", "exit", "confident", False)
     assert row.asks is not None

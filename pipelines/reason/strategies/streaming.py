@@ -117,7 +117,7 @@ class Streaming(ManyAsks):
             "window_chunks": self.window_chunks,
             "carry_bytes": self.carry_bytes,
             "max_chunks": self.max_chunks,
-            "words": [SHOWN, BEFORE, CARRIED, NOW],
+            "words": [SHOWN, BEFORE, CARRIED, NOW, "{question}"],
             **self.limits(),
         }
 

@@ -55,10 +55,12 @@ def test_slices_are_one_read(
 
 
 class Counting(FilmReader):
-    """A reader that puts frames into arrays of its own, whatever it is lent, and counts what it is asked for."""
+    """A reader that puts frames into arrays of its own, whatever it is lent. `most` is what one read asked for."""
+
+    most = 0
 
     def read(self, times_seconds, *, height, width, out=None) -> Selection:
-        self.most = max(getattr(self, "most", 0), len(times_seconds))
+        self.most = max(self.most, len(times_seconds))
         return super().read(times_seconds, height=height, width=width)
 
 

@@ -15,6 +15,7 @@ from framegate.pipelines.decode.readers.timeline import TICK_SECONDS
 from framegate.pipelines.decode.scan import Scan
 from framegate.pipelines.decode.scan_sharing import CutsBoard, LocalCutsBoard, SharedScan
 from framegate.pipelines.decode.scene_bounds import ScenePart, find_scene_part
+from framegate.pipelines.decode.slices import read_in_slices
 from framegate.pipelines.decode.split import split, split_duration
 from framegate.schemas.clip import Clip, FrameBatch
 from framegate.schemas.errors import DecoderCrash, DecodeTimeout, MemoryLimit, TruncatedVideo, VideoError
@@ -227,7 +228,11 @@ class ClipReader:
         began = time.perf_counter()
         header = reader.header
         targets = self._policy.targets(start, end, header)
-        selection = reader.read(targets.times_seconds, height=targets.height, width=targets.width)
+        height, width = targets.height, targets.width
+        if self._keeps_frames:
+            selection = reader.read(targets.times_seconds, height=height, width=width)
+        else:
+            selection = read_in_slices(reader, targets.times_seconds, height=height, width=width)
         frames_THWC, pts_seconds, has_ended = selection
         if len(pts_seconds) == 0:
             return None, True

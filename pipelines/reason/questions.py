@@ -54,11 +54,13 @@ class Finished:
 
 @dataclass(eq=False)
 class _OpenQuestion:
-    """A question with asks in the engine, and those that have come back."""
+    """A question with asks in the engine, and those that have come back. `held` asks are open, and not in the engine
+    yet."""
 
     request_id: str
     question: Question
     num_open: int = 0
+    held: list[Ask] = field(default_factory=list)
     finished: list[FinishedAsk] = field(default_factory=list)
     failure: tuple[str, str] | None = None
 
@@ -74,6 +76,7 @@ class QuestionRunner:
         self.engine = engine
         self._strategy = strategy
         self._open: dict[Ask, _OpenQuestion] = {}
+        self._of_request: dict[str, list[_OpenQuestion]] = {}
         self._num_open_questions = 0
         self._finished: list[Finished] = []
 
@@ -95,10 +98,12 @@ class QuestionRunner:
             given=request.given,
             think_below=request.think_below,
         )
-        for question in request.questions:
-            self._num_open_questions += 1
-            one = _OpenQuestion(request.id, question)
-            self._go_on(one, lambda question=question: self._strategy.begin(clip, question))
+        questions = [_OpenQuestion(request.id, question) for question in request.questions]
+        self._num_open_questions += len(questions)
+        if questions:
+            self._of_request.setdefault(request.id, []).extend(questions)
+        for one in questions:
+            self._go_on(one, lambda question=one.question: self._strategy.begin(clip, question))
 
     def step(self) -> list[Finished]:
         """Move all running asks on; the questions that came to their end."""
@@ -137,6 +142,7 @@ class QuestionRunner:
             self._close(one, answer=outcome)
         else:
             self._ask(one, outcome or ())
+        self._release(one.request_id)
 
     def _check(self, one: _OpenQuestion, outcome: Sequence[Ask] | Answer | None) -> None:
         name = f"the strategy {self._strategy.name}"
@@ -155,11 +161,28 @@ class QuestionRunner:
             self._open[ask] = one
             one.num_open += 1
         for ask in asks:
-            self.engine.add(ask)
+            if ask.in_step:
+                one.held.append(ask)
+            else:
+                self.engine.add(ask)
+
+    def _release(self, request_id: str) -> None:
+        """Let held asks of a request into the engine once none of its questions has another ask there."""
+        questions = self._of_request.get(request_id, [])
+        if any(one.num_open > len(one.held) or not one.num_open for one in questions):
+            return
+        for one in questions:
+            held, one.held = one.held, []
+            for ask in held:
+                self.engine.add(ask)
 
     def _close(self, one: _OpenQuestion, *, answer: Answer | None) -> None:
         reason, message = one.failure or (None, None)
         self._num_open_questions -= 1
+        questions = self._of_request[one.request_id]
+        questions.remove(one)
+        if not questions:
+            del self._of_request[one.request_id]
         self._finished.append(
             Finished(
                 request_id=one.request_id,

@@ -83,7 +83,7 @@ class FramesConfig(Part):
         default="fps", description="fps: so many a second, up to max_frames; uniform: max_frames of every clip"
     )
     fps: float = Field(default=2.0, gt=0, le=240, description="frames taken per second of clip")
-    max_frames: int = Field(default=64, ge=1, le=4096, description="at most so many, spread evenly over the clip")
+    max_frames: int = Field(default=64, ge=1, le=32_768, description="at most so many, spread evenly over the clip")
     max_video_tokens: int = Field(default=4096, ge=1, le=1_000_000, description="a clip's budget of video tokens")
     min_frame_pixels: int = Field(default=128 * QWEN_PATCH_PIXELS, ge=1, description="smaller frames are scaled up")
     max_frame_pixels: int = Field(default=768 * QWEN_PATCH_PIXELS, ge=1, description="larger frames are scaled down")

@@ -13,6 +13,7 @@ and those that ask more than once (`schemas.config.many_asks`):
     self_consistency   several samples, of which most agree on the answer
     sparse_to_dense    the same, on more and more frames until they agree
     frame_ensemble     first answers on different frames; unsure of their mean: think on all frames
+    streaming          chunk after chunk of a long clip, with the answers so far as text; unsure at its end: think
 
 A job without `gate.strategy` is gated. What a strategy does is said in `pipelines.reason.strategies`.
 """
@@ -40,6 +41,7 @@ from framegate.schemas.config.many_asks import (
     LookAgainConfig,
     SelfConsistencyConfig,
     SparseToDenseConfig,
+    StreamingConfig,
 )
 from framegate.schemas.config.part import Part
 from framegate.schemas.qa import Measure
@@ -242,6 +244,7 @@ STRATEGY_NAMES: Final = (
     "self_consistency",
     "sparse_to_dense",
     "frame_ensemble",
+    "streaming",
 )
 
 
@@ -259,7 +262,8 @@ StrategyConfig = Annotated[
     | LookAgainConfig
     | SelfConsistencyConfig
     | SparseToDenseConfig
-    | FrameEnsembleConfig,
+    | FrameEnsembleConfig
+    | StreamingConfig,
     Field(discriminator="strategy"),
     BeforeValidator(_name_the_default),
 ]

@@ -111,3 +111,30 @@ class FrameEnsembleConfig(_ManyAsks):
     num_phases: int = Field(default=3, ge=2, le=16, description="parts of the frames, each asked about by itself")
     max_answer_tokens: AnswerTokens = 64
     max_thinking_tokens: ThinkingTokens = 1024
+
+
+class StreamingConfig(_ManyAsks):
+    """Ask chunk after chunk of a long clip, with the answers so far as text."""
+
+    strategy: Literal["streaming"] = Field(
+        default="streaming",
+        description="asks chunk after chunk of a long clip, with the answers so far; where unsure at its end, thinks",
+    )
+    threshold: Threshold = 0.97
+    chunk_seconds: float = Field(
+        default=30.0, gt=0, le=86_400, description="of a clip, at whose end it answers; the clip's chunks are equal"
+    )
+    window_chunks: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="the last ones, whose frames an ask sees; of those before it has the answers",
+    )
+    carry_bytes: int = Field(
+        default=1024, ge=0, le=65_536, description="of answers at ends of chunks, the last ones, that an ask reads"
+    )
+    max_chunks: int = Field(
+        default=256, ge=1, le=4096, description="of a clip; one that would have more has longer ones"
+    )
+    max_answer_tokens: AnswerTokens = 64
+    max_thinking_tokens: ThinkingTokens = 1024

@@ -88,6 +88,16 @@ class RunConfig(Part):
         return self
 
     @model_validator(mode="after")
+    def _engine_has_room_for_a_window_alone(self) -> RunConfig:
+        # vLLM is built for `max_video_tokens` at once, which those of a whole video need not fit into.
+        if self.gate.strategy == "streaming" and self.clips.whole_video and self.model.engine == "vllm":
+            raise ValueError(
+                "gate.strategy is streaming over whole videos, and vLLM makes room for all frames of a video at once:"
+                " say engine: transformers, or clips.seconds in place of clips.whole_video"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _decord_is_confined(self) -> RunConfig:
         if "decord" in self.frames.decoders and not self.decode.sandbox:
             raise ValueError("decord can hang where only SIGKILL ends it: leave decode.sandbox on, or use pyav")

@@ -105,3 +105,14 @@ def test_frames_are_left_as_they_are() -> None:
     before = frames.copy()
     look_at(batch(frames))
     assert (frames == before).all()
+
+
+@pytest.mark.parametrize("num_frames", [1, 2, 127, 128, 129, 300])
+def test_a_clip_of_many_frames_has_the_measures_of_all_of_them_together(num_frames: int) -> None:
+    """As many as are looked at together, and more."""
+    frames = noise(num_frames, 8, 8, 3) // 4
+    look = look_at(batch(frames))
+    grey = ((frames.astype(np.int64) * (77, 150, 29)).sum(axis=-1) // 256).astype(np.int64)
+    motion = np.abs(np.diff(grey, axis=0)).mean() / 255 if num_frames > 1 else None
+    assert look.motion == (motion if motion is None else pytest.approx(motion, rel=1e-12))
+    assert look.darkness == (grey < 32).mean()

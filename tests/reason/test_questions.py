@@ -187,3 +187,64 @@ def test_an_engine_that_lacks_what_is_needed_is_refused() -> None:
         EngineError, match=r"the strategy says needs tokens that are drawn \(sampling\), which the engine lacks"
     ):
         QuestionRunner(Greedy(), Samples())
+
+
+@dataclass(frozen=True, kw_only=True)
+class InStep(Says):
+    """Asks so often, one ask after the other, each in step with those of other questions of the clip."""
+
+    times: int = 3
+
+    def again(self, clip: ClipFrames, question: Question, label: str) -> Sequence[Ask]:
+        return [replace(ask, in_step=True) for ask in super().again(clip, question, label)]
+
+    def after(self, finished: Sequence[FinishedAsk], num_open: int) -> Any:
+        last = finished[-1]
+        if len(finished) < self.times + len(last.ask.question.id):
+            return self.again(last.ask.clip, last.ask.question, str(len(finished)))
+        return self.answer(last)
+
+
+def test_asks_in_step_begin_together_and_wait_for_no_question_that_is_over() -> None:
+    """From the first one on. A question with a longer id is asked more often; each has answers of another length."""
+    together: list[set[str]] = []
+
+    def watch(asks: Sequence[Ask]) -> None:
+        together.append({ask.label for ask in asks if ask.clip.id == "a"})
+
+    def write(ask: Ask) -> Any:
+        return [*[("hm", 0.0)] * (len(ask.question.id) + int(ask.label)), *boxed("yes")]
+
+    questions = tuple(replace(YES_NO, id="q" * number, text=f"Did it, {number}?") for number in (1, 2, 3))
+    engine = ScriptedEngine(write, before_step=watch)
+    added: list[tuple[int, str]] = []
+    add = engine.add
+
+    def record(ask: Ask) -> None:
+        if ask.clip.id == "a":
+            added.append((len(together), ask.label))
+        add(ask)
+
+    engine.add = record  # type: ignore[method-assign]
+    runner = QuestionRunner(engine, InStep(max_answer_tokens=32))
+    runner.add(ask_about("a", *questions))
+    assert len(added) == 3, "all of them are there before the first step"
+    runner.add(ask_about("b", questions[0]))
+    finished = drain(runner)
+    assert len(finished) == 4
+    assert all(one.answer is not None for one in finished)
+    assert all(len(labels) <= 1 for labels in together)
+    starts = {label: {step for step, name in added if name == label} for _, label in added}
+    assert all(len(steps) == 1 for steps in starts.values()), starts
+    assert [label for _, label in added] == ["0"] * 3 + ["1"] * 3 + ["2"] * 3 + ["3"] * 3 + ["4"] * 2 + ["5"]
+
+
+def test_a_question_whose_ask_fails_frees_those_that_wait_for_it() -> None:
+    def write(ask: Ask) -> Any:
+        if ask.question.id == "q" and ask.label == "2":
+            raise ValueError("not today")
+        return boxed("1")
+
+    finished, _ = answer_all(InStep(max_answer_tokens=8), ask_about("a", YES_NO, NUMBER), script=write)
+    assert finished["a", "q"].failure_reason == "engine_error"
+    assert finished["a", "n"].answer is not None

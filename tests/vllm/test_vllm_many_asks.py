@@ -14,6 +14,7 @@ from framegate.schemas.config.many_asks import (
     LookAgainConfig,
     SelfConsistencyConfig,
     SparseToDenseConfig,
+    StreamingConfig,
 )
 from tests.small_checkpoints import FAMILY_NAMES, LIMITS, SURE, SYSTEM_PROMPT, UNSURE, load_checkpoint, make_request
 from tests.vllm.conftest import differences, run_engine
@@ -28,6 +29,7 @@ STRATEGIES = [
         SelfConsistencyConfig(decide_by="agreement", threshold=0.9, **DRAWN),
         SparseToDenseConfig(sparse_share=0.5, **DRAWN),
         FrameEnsembleConfig(threshold=0.9, num_phases=2, **TOKENS),
+        StreamingConfig(threshold=0.9, chunk_seconds=1, window_chunks=2, carry_bytes=60, **TOKENS),
     )
 ]
 REQUESTS = tuple(

@@ -1,7 +1,7 @@
 """`bench strategies`: films of the dock, one job for each strategy over them, and the right answers as a file.
 
 The strategies are those of the configuration, in its order, so that a new one is here by itself. Each job has the
-strategy's own defaults but for the lengths that the packaged checkpoint was trained for.
+strategy's own defaults but for the lengths that the packaged checkpoint was trained for, and those of its short clips.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from framegate.pipelines.lab.dock.world.scene import Scene
 from framegate.schemas.config import RunConfig
 
 _LENGTHS: Final = {"max_answer_tokens": 16, "max_thinking_tokens": 224}
+
+_SHORT_CLIPS: Final[Mapping[str, Mapping[str, Any]]] = {"streaming": {"chunk_seconds": 8}}
+"""Clips of the dock last 11 to 20 s: one chunk by the defaults, and the gate itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,8 @@ def _gate(strategy: str) -> dict[str, Any]:
         {"gate": named, "model": {"name": "dock"}, "input": {"videos": "-"}, "questions": [], "output": {"uri": "-"}}
     )
     known = type(config.gate).model_fields
-    return {**named, **{key: value for key, value in _LENGTHS.items() if key in known}}
+    lengths = {key: value for key, value in _LENGTHS.items() if key in known}
+    return {**named, **lengths, **_SHORT_CLIPS.get(strategy, {})}
 
 
 def _write_labels(path: Path, videos: Path, scenes: Mapping[str, Scene]) -> None:

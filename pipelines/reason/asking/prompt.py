@@ -60,8 +60,8 @@ def question_text(question: Question) -> str:
     return "\n".join(lines)
 
 
-def suffix_after_video(question: Question, instruction: str = "") -> PromptText:
+def suffix_after_video(question: Question, instruction: str = "", *, told: str = "") -> PromptText:
     """All that stands between the video's tokens and the model's first token. `instruction`: a strategy's own words
-    about how to answer, in a line of their own."""
-    plain = f"{question_text(question)}\n{instruction}" if instruction else question_text(question)
+    about how to answer, in a line of their own. `told`: likewise, what it says of the clip before the question."""
+    plain = "\n".join(filter(None, (told, question_text(question), instruction)))
     return PromptText(plain=plain, markup="<|im_end|>\n<|im_start|>assistant\n")

@@ -16,6 +16,7 @@ from framegate.pipelines.reason.strategies.look_again import LookAgain
 from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.pipelines.reason.strategies.self_consistency import SelfConsistency
 from framegate.pipelines.reason.strategies.sparse_to_dense import SparseToDense
+from framegate.pipelines.reason.strategies.streaming import Streaming
 from framegate.pipelines.reason.strategies.video_cot import VideoCot
 from framegate.schemas.config.gate import (
     AlwaysThinkConfig,
@@ -32,6 +33,7 @@ from framegate.schemas.config.many_asks import (
     LookAgainConfig,
     SelfConsistencyConfig,
     SparseToDenseConfig,
+    StreamingConfig,
 )
 from framegate.schemas.config.part import Part
 from framegate.schemas.deepening import Thresholds
@@ -54,6 +56,8 @@ def make_strategy(part: StrategyConfig) -> Strategy:
         return SparseToDense(**_values(part))
     if isinstance(part, FrameEnsembleConfig):
         return FrameEnsemble(**_values(part))
+    if isinstance(part, StreamingConfig):
+        return Streaming(**_values(part))
     gate: dict[str, Any] = {
         "threshold": part.threshold.otherwise if isinstance(part.threshold, CertifiedThreshold) else part.threshold,
         "audit": None if part.audit.rate is None else part.audit.sample(part.audit.rate),

@@ -136,7 +136,8 @@ class ValueControl:
 @dataclass(frozen=True, kw_only=True)
 class TokenBudget:
     """The most that one ask writes: `num_tokens` of the model's choice, and each of `forced_texts` once. An ask whose
-    course goes on beyond that fails. `num_carried` tokens, at most, are `carried` by it, which it reads."""
+    course goes on beyond that fails. `num_carried` tokens, at most, stand in its prompt beside the question: `carried`
+    ones, or words of the strategy."""
 
     num_tokens: int
     forced_texts: tuple[str, ...] = ()
@@ -178,6 +179,8 @@ class Ask:
     needs_distribution   tokens carry their entropy and their margin
     until_thinking       of these, those alone that follow while the course does not say `is_thinking`
     value_control        where there is one, courses are `SteeredCourse`
+    in_step              it begins when each open question of its clip waits for such an ask, or is over: those that see
+                         the same frames then share a prefix
     label                the strategy's own name for it
     """
 
@@ -192,6 +195,7 @@ class Ask:
     needs_distribution: bool = False
     until_thinking: bool = False
     value_control: ValueControl | None = None
+    in_step: bool = False
     label: str = ""
 
     def __post_init__(self) -> None:

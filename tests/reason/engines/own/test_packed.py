@@ -137,3 +137,22 @@ def test_a_dtype_without_kernels_is_told_of(
     monkeypatch.setattr(packed, "can_pack", lambda: False)
     Checkpoint(str(random_checkpoints["qwen3_vl"]), revision=None, dtype=dtype, device="cpu")
     assert ("no kernels for bfloat16" in caplog.text) == is_slow
+
+
+@needs_kernels
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+def test_silu_and_a_factor_within_a_product_are_what_they_are_behind_it(bias):
+    """Within a product there is one rounding less."""
+    plain = linear(96, 33, bias=bias)
+    packed = PackedLinear(plain)
+    with torch.inference_mode():
+        for sizes in [(1,), (31,), (300,), (2, 17)]:
+            rows = torch.randn(*sizes, 96, dtype=torch.bfloat16)
+            wide = F.linear(rows.double(), plain.weight.double(), None if plain.bias is None else plain.bias.double())
+            factor = torch.randn(*sizes, 33, dtype=torch.bfloat16)
+            for result, expected in [
+                (packed.silu(rows), F.silu(wide)),
+                (packed.multiply(rows, factor), wide * factor.double()),
+            ]:
+                assert result.dtype == torch.bfloat16
+                torch.testing.assert_close(result.double(), expected, rtol=2**-8, atol=1e-3)

@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch.nn import functional as F
 
+from framegate.pipelines.reason.engines.own.device import attends_at_once
 from framegate.pipelines.reason.engines.own.kv_cache import SlotStore
 
 _QUERY_BLOCK = 128
@@ -58,7 +59,7 @@ class PrefixPass:
             )
             keys[slot, :, :, :length] = key.transpose(1, 2)
             values[slot, :, :length] = value
-            if query.device.type == "cpu":
+            if not attends_at_once(query):
                 output = _attend_causally(query * scaling, keys[slot], values[slot], self._later_QQ)
             else:
                 output = F.scaled_dot_product_attention(
@@ -161,10 +162,7 @@ def _part_rows(clip_slots: Sequence[int], num_new: Sequence[int]) -> Iterator[tu
 def _attend_causally(
     query_HTD: torch.Tensor, keys_KDT: torch.Tensor, values_KTD: torch.Tensor, later_QQ: torch.Tensor
 ) -> torch.Tensor:
-    """Causal attention within one sequence, as matrix products over blocks of queries: (heads, tokens, head_size).
-
-    On CPUs without AMX torch's flash kernel takes 2 to 3 times as long in bf16: it packs both sides anew per block.
-    """
+    """Causal attention within one sequence, as matrix products over blocks of queries: (heads, tokens, head_size)."""
     num_heads, num_tokens, head_size = query_HTD.shape
     num_kv_heads = len(keys_KDT)
     output = torch.empty_like(query_HTD)

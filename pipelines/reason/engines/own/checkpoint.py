@@ -23,7 +23,7 @@ from framegate.pipelines.reason.engines.own.packed import pack_linears, quick_dt
 from framegate.pipelines.reason.engines.own.prefill import TextPass
 from framegate.pipelines.reason.engines.own.seen_steps import SeenSteps, VideoFeatures
 from framegate.pipelines.reason.engines.own.text_model import Deepstack, TextModel
-from framegate.pipelines.reason.engines.own.vision_attention import replace_attention
+from framegate.pipelines.reason.engines.own.vision_tower import quicken_tower
 from framegate.pipelines.reason.models.clean_folder import make_clean_folder
 from framegate.pipelines.reason.models.clip_prefix import (
     ClipPrefix,
@@ -78,7 +78,7 @@ class Checkpoint:
         if self.device.type == "cpu" and dtype == "bfloat16" and quick_dtype() != dtype:
             _log.warning("this processor has no kernels for bfloat16: model.dtype: float32 is several times as fast")
         loaded = cast(Any, model).to(self.device).eval()
-        replace_attention(loaded.model.visual)
+        quicken_tower(loaded.model.visual)
         try:
             self._text_model = TextModel(loaded.model.language_model)
         except EngineError as error:

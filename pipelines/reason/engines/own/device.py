@@ -37,6 +37,20 @@ def finished_seconds(device: torch.device) -> float:
     return time.perf_counter()
 
 
+def attends_at_once(like: torch.Tensor) -> bool:
+    """Whether torch's own attention is quicker for queries like these than plain matrix products.
+
+    On CPUs it is made for AMX and bf16: there it takes half of their time for windows of 64 patches and 0.7 for a
+    causal prefix of 605 tokens, and without AMX 2 to 5 times as long.
+    """
+    return like.device.type != "cpu" or (like.dtype == torch.bfloat16 and _has_amx())
+
+
+def _has_amx() -> bool:
+    is_supported = getattr(torch.cpu, "_is_amx_tile_supported", None)  # torch has no public name for it
+    return is_supported is not None and bool(is_supported())
+
+
 def keep_freed_memory() -> bool:
     """Let this process keep the memory that it frees; returns whether its C library can do that.
 

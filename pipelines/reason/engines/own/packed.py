@@ -25,12 +25,21 @@ class PackedLinear(nn.Module):
         self._packed = ops._reorder_linear_weight(linear.weight.detach(), _TYPICAL_ROWS)
         self._bias = None if linear.bias is None else linear.bias.detach()
         self._apply_linear = ops._linear_pointwise
+        self._apply_with_factor = ops._linear_pointwise.binary
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """(..., in_features) to (..., out_features). Can be differentiated by `rows`."""
         if torch.is_grad_enabled() and rows.requires_grad:
             return cast(torch.Tensor, _Differentiated.apply(rows, self))
         return self._apply_linear(rows, self._packed, self._bias, "none", [], "")
+
+    def silu(self, rows: torch.Tensor) -> torch.Tensor:
+        """The product's silu, rounded once. Cannot be differentiated."""
+        return self._apply_linear(rows, self._packed, self._bias, "swish", [], "")
+
+    def multiply(self, rows: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        """The product times `factor`, (..., out_features), rounded once. Cannot be differentiated."""
+        return self._apply_with_factor(rows, factor, self._packed, self._bias, "mul")
 
     def unpack(self) -> torch.Tensor:
         """A copy of the weight as it was: (out_features, in_features)."""
@@ -80,10 +89,20 @@ def pack_linears(module: nn.Module) -> int:
     num_packed = 0
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
-            if type(child) is nn.Linear and child.weight.device.type == "cpu" and child.weight.dtype == torch.bfloat16:
+            if packs(child):
                 setattr(parent, name, PackedLinear(child))
                 num_packed += 1
     return num_packed
+
+
+def packs(module: nn.Module) -> bool:
+    """Whether `pack_linears` would replace such a module."""
+    return (
+        type(module) is nn.Linear
+        and module.weight.device.type == "cpu"
+        and module.weight.dtype == torch.bfloat16
+        and can_pack()
+    )
 
 
 def quick_dtype() -> str:

@@ -57,7 +57,7 @@ class Sampler:
         for start in range(0, len(logits_BV), step):
             end = min(start + step, len(logits_BV))
             wide_BV, logprobs_BV = self._widen(logits_BV[start:end])
-            ids_B = wide_BV.argmax(dim=-1)
+            ids_B = _find_highest(wide_BV)
             for draw in draws:
                 if start <= draw.place < end:
                     ids_B[draw.place - start] = draw_token(wide_BV[draw.place - start], draw)
@@ -91,6 +91,14 @@ class Sampler:
         wide_BV, logprobs_BV = self._buffers_2BV[:, :num_rows]
         wide_BV.copy_(logits_BV)
         return wide_BV, torch.log_softmax(wide_BV, dim=-1, out=logprobs_BV)
+
+
+def _find_highest(wide_BV: torch.Tensor) -> torch.Tensor:
+    """The id of the largest logit of each row, the first of equal ones. NaN counts as the largest."""
+    if wide_BV.device.type != "cpu":
+        return wide_BV.argmax(dim=-1)
+    # torch's own compares one logit after the other on the CPU: 200 instead of 22 us for 152,000 of them.
+    return torch.from_numpy(wide_BV.numpy().argmax(axis=-1))
 
 
 def _tell(logprobs_V: torch.Tensor, token_id: torch.Tensor) -> torch.Tensor:

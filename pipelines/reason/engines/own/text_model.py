@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from framegate.pipelines.reason.engines.own.gated_mlp import GatedMlp
 from framegate.pipelines.reason.engines.own.packed import fuse_linears
 from framegate.pipelines.reason.engines.own.prefill import TextPass, WatchingPass
 from framegate.pipelines.reason.engines.own.vision_attention import negate_first_half, rotate
@@ -84,8 +85,7 @@ class TextModel(nn.Module):
                 self._scaling,
             )
             hidden_ND = layer.output(attended_NHD.reshape(len(fused_ND), -1)).add_(hidden_ND)
-            gate_ND, up_ND = layer.gate_up(normalise(hidden_ND, layer.mlp_norm, self._eps)).chunk(2, dim=-1)
-            hidden_ND = layer.down(F.silu(gate_ND).mul_(up_ND)).add_(hidden_ND)
+            hidden_ND = layer.mlp(normalise(hidden_ND, layer.mlp_norm, self._eps)).add_(hidden_ND)
             if deepstack is not None and index < len(deepstack.levels_LVD):
                 hidden_ND.index_add_(0, deepstack.places_V, deepstack.levels_LVD[index].to(hidden_ND.dtype))
         return normalise(hidden_ND, self._norm, self._eps)
@@ -98,8 +98,7 @@ class TextModel(nn.Module):
         layer = cast(_Layer, self.layers[-1])
         hidden_ND = layer.output(attended_NA) + hidden_ND
         normed_ND = _normalise_apart(hidden_ND, layer.mlp_norm, self._eps)
-        gate_ND, up_ND = layer.gate_up(normed_ND).chunk(2, dim=-1)
-        hidden_ND = layer.down(F.silu(gate_ND) * up_ND) + hidden_ND
+        hidden_ND = layer.mlp.differentiable(normed_ND) + hidden_ND
         return _normalise_apart(hidden_ND, self._norm, self._eps)
 
     def _angles(self, embedded_ND: torch.Tensor, positions_3N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -114,8 +113,7 @@ class _Layer(nn.Module):
         attention, mlp = layer.self_attn, layer.mlp
         self.query_key_value = fuse_linears(attention.q_proj, attention.k_proj, attention.v_proj)
         self.output = attention.o_proj
-        self.gate_up = fuse_linears(mlp.gate_proj, mlp.up_proj)
-        self.down = mlp.down_proj
+        self.mlp = GatedMlp(mlp.gate_proj, mlp.up_proj, mlp.down_proj)
         self.attention_norm = layer.input_layernorm.weight
         self.mlp_norm = layer.post_attention_layernorm.weight
         self.head_norm_HD: torch.Tensor | None = None

@@ -15,6 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from framegate.pipelines.reason.engines.own.device import attends_at_once
+
 _MAX_SCORES = 1 << 25  # of one batch of windows on the CPU: 64 MiB in bf16
 _NUM_REMEMBERED = 4
 
@@ -142,9 +144,8 @@ def _widen_and_negate(sines_ND: torch.Tensor) -> torch.Tensor:
 def _attend(query_WHLD: torch.Tensor, key_WHLD: torch.Tensor, value_WHLD: torch.Tensor, scaling: float) -> torch.Tensor:
     num_windows, num_heads, length, _ = query_WHLD.shape
     num_each = _MAX_SCORES // (num_heads * length * length)
-    if query_WHLD.device.type != "cpu" or num_each == 0:
+    if num_each == 0 or attends_at_once(query_WHLD):
         return F.scaled_dot_product_attention(query_WHLD, key_WHLD, value_WHLD, scale=scaling)
-    # Plain matrix products: on CPUs without AMX the flash kernel takes 5 times as long for a window of 64 patches.
     outputs: list[torch.Tensor] = []
     for start in range(0, num_windows, num_each):
         query, key, value = (

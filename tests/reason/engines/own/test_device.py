@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from framegate.pipelines.reason.engines.own.device import free_host_bytes, memory_budget
+from framegate.pipelines.reason.engines.own.device import attends_at_once, free_host_bytes, memory_budget
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 
@@ -151,3 +151,14 @@ print(kept, count())
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout.split()
     assert kept == "False" or int(faults) < 1000  # otherwise some 40,000
+
+
+def test_torchs_own_attention_is_taken_where_it_is_made_for_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide, narrow = torch.zeros(1), torch.zeros(1, dtype=torch.bfloat16)
+    for has_amx in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda has_amx=has_amx: has_amx)
+        assert attends_at_once(narrow) == has_amx
+        assert not attends_at_once(wide)
+        assert attends_at_once(wide.to("meta"))  # no CPU
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")  # another torch
+    assert not attends_at_once(narrow)

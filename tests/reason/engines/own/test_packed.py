@@ -94,7 +94,12 @@ def test_where_there_are_no_kernels_nothing_is_packed(monkeypatch):
 
 @needs_kernels
 def test_an_engine_in_bf16_writes_the_same_with_packed_weights_and_without(bench, random_checkpoint, monkeypatch):
-    """The whole model: attention layers, the vision tower and the output layer."""
+    """The whole model: attention layers, the vision tower and the output layer.
+
+    Activations are kept out of the products here: within them there is one rounding less.
+    """
+    monkeypatch.setattr(PackedLinear, "silu", lambda layer, rows: F.silu(layer(rows)))
+    monkeypatch.setattr(PackedLinear, "multiply", lambda layer, rows, factor: factor * layer(rows))
 
     def write() -> tuple[Checkpoint, dict]:
         checkpoint = Checkpoint(str(random_checkpoint), revision=None, dtype="bfloat16", device="cpu")
@@ -137,3 +142,22 @@ def test_a_dtype_without_kernels_is_told_of(
     monkeypatch.setattr(packed, "can_pack", lambda: False)
     Checkpoint(str(random_checkpoints["qwen3_vl"]), revision=None, dtype=dtype, device="cpu")
     assert ("no kernels for bfloat16" in caplog.text) == is_slow
+
+
+@needs_kernels
+@pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
+def test_silu_and_a_factor_within_a_product_are_what_they_are_behind_it(bias):
+    """Within a product there is one rounding less."""
+    plain = linear(96, 33, bias=bias)
+    packed = PackedLinear(plain)
+    with torch.inference_mode():
+        for sizes in [(1,), (31,), (300,), (2, 17)]:
+            rows = torch.randn(*sizes, 96, dtype=torch.bfloat16)
+            wide = F.linear(rows.double(), plain.weight.double(), None if plain.bias is None else plain.bias.double())
+            factor = torch.randn(*sizes, 33, dtype=torch.bfloat16)
+            for result, expected in [
+                (packed.silu(rows), F.silu(wide)),
+                (packed.multiply(rows, factor), wide * factor.double()),
+            ]:
+                assert result.dtype == torch.bfloat16
+                torch.testing.assert_close(result.double(), expected, rtol=2**-8, atol=1e-3)

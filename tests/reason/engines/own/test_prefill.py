@@ -28,17 +28,21 @@ from tests.reason.engines.own.plain_attention import (
     heads=HEADS,
     lengths=st.lists(st.integers(1, 150), min_size=1, max_size=4),
     first_slot=st.integers(0, 3),
+    at_once=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_prefixes_see_themselves_causally_and_are_kept(heads, lengths, first_slot, seed):
+def test_prefixes_see_themselves_causally_and_are_kept(heads, lengths, first_slot, at_once, seed):
+    """`at_once`: by torch's own attention, as where that is quicker."""
     torch.manual_seed(seed)
     (num_heads, num_kv_heads), total = heads, sum(lengths)
     store, _ = make_stores(num_kv_heads)
     store.reserve(first_slot + len(lengths), max(lengths))
     query, key, value = draw(num_heads, total, 8), draw(num_kv_heads, total, 8), draw(num_kv_heads, total, 8)
-    output = PrefixPass(store, first_slot, lengths).attend(
-        LAYER, *(each.transpose(0, 1) for each in (query, key, value)), SCALING
-    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("framegate.pipelines.reason.engines.own.prefill.attends_at_once", lambda like: at_once)
+        output = PrefixPass(store, first_slot, lengths).attend(
+            LAYER, *(each.transpose(0, 1) for each in (query, key, value)), SCALING
+        )
     assert output.shape == (total, num_heads, HEAD_SIZE)
     start = 0
     for slot, length in enumerate(lengths, start=first_slot):
@@ -60,10 +64,14 @@ def test_prefixes_see_themselves_causally_and_are_kept(heads, lengths, first_slo
     rows=st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9)), min_size=1, max_size=10),
     first_row=st.sampled_from([0, 3]),
     part_tokens=st.sampled_from([1, 8, 256]),
+    at_once=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_words_of_questions_see_their_clip_and_their_own_row(heads, lengths, rows, first_row, part_tokens, seed):
-    """Rows are (clip, number of tokens), clips in any order: several parts of one clip, and one row with many."""
+def test_words_of_questions_see_their_clip_and_their_own_row(
+    heads, lengths, rows, first_row, part_tokens, at_once, seed
+):
+    """Rows are (clip, number of tokens), clips in any order: several parts of one clip, and one row with many.
+    `at_once`: by torch's own attention, as where that is quicker."""
     torch.manual_seed(seed)
     num_heads, num_kv_heads = heads
     clip_slots = [clip % len(lengths) for clip, _ in rows]
@@ -80,7 +88,8 @@ def test_words_of_questions_see_their_clip_and_their_own_row(heads, lengths, row
         suffix_pass = SuffixPass(
             clips, own, first_row=first_row, num_new=num_new, clip_slots=clip_slots, prefix_tokens=lengths
         )
-    output = suffix_pass.attend(LAYER, *(each.transpose(0, 1) for each in (query, key, value)), SCALING)
+        patched.setattr("framegate.pipelines.reason.engines.own.prefill.attends_at_once", lambda like: at_once)
+        output = suffix_pass.attend(LAYER, *(each.transpose(0, 1) for each in (query, key, value)), SCALING)
     assert output.shape == (total, num_heads, HEAD_SIZE)
     start = 0
     for place, (clip, count) in enumerate(zip(clip_slots, num_new, strict=True)):

@@ -46,7 +46,7 @@ def still(
     fps: Annotated[float, typer.Option(min=0.1, max=30, help="As frames.fps in a job file.")] = 0.5,
     audit: Annotated[
         str, typer.Option("--audit", metavar="SHARE", help="Of made nights: as gate.audit.rate in a job file.")
-    ] = "30%",
+    ] = "35%",
     epsilon: Epsilon = "1%",
     delta: Delta = "5%",
     json_file: JsonFile = None,
@@ -55,7 +55,8 @@ def still(
 
     A made night has the noise of a sensor, rain in a quarter of it and a person who walks through for 4 seconds. taken
     over is the share of answers. engine s is what our own engine was busy on the timed clips with the small model that
-    comes along, and other answers are those of that model which differ from the run in which every clip is asked. The
+    comes along, in the quickest of three runs, and other answers are those of that model which differ from the run in
+    which every clip is asked. The
     rest is for made nights alone. There an engine without weights answers from the pixels of each clip: wrong are
     answers that were taken over and that the pixels of their own clip contradict, and person missed those of them that
     say that nobody is there. These runs have an audit sample, and what framegate calibrate says of it is the
@@ -85,7 +86,7 @@ def still(
             *measure_still(
                 films or made,
                 Path(folder),
-                within=within or [0.0, 2.0, 3.0, 4.0, 6.0],
+                within=within or [0.0, 1.0, 1.5, 2.0, 3.0],
                 clip_seconds=seconds,
                 fps=fps,
                 promise=promise,

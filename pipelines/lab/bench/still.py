@@ -35,6 +35,7 @@ HEIGHT, WIDTH, FPS = 252, 448, 8
 NOISE: Final = 3.0  # standard deviation of each pixel before it is coded, in grey levels
 PERSON_SECONDS: Final = 4.0
 RAIN_SHARE: Final = 0.25  # of a night
+REPEATS: Final = 3
 JACKET: Final = (200, 110, 30)
 
 QUESTIONS: Final = [
@@ -147,20 +148,28 @@ def measure_still(
     asked = partial(_job, clip_seconds=clip_seconds, fps=fps)
     by_pixels = [] if promise is None else _run(asked(films, folder / "truth", None), by_pixels=True)
     truth = _answers(by_pixels) if by_pixels else None
-    _run(asked(films[:1], folder / "warm", None))  # the first run of a process is slower
-    everything: dict[_Row, str | None] | None = None
-    for value in (None, *within):
-        timed = rows = _run(asked(films[:num_timed], folder / f"within-{value}", value))
-        everything = everything or _answers(timed)
-        bound = None
-        if value is None and by_pixels:
-            rows = by_pixels
-        elif promise is not None:
+    values = (None, *within)
+    timed = _time({value: asked(films[:num_timed], folder / f"within-{value}", value) for value in values})
+    for value in values:
+        rows, bound = by_pixels or timed[value], None
+        if promise is not None and value is not None:
             job = asked(films, folder / f"audited-{value}", value, audit_rate=promise.audit_rate)
             rows = _run(job, by_pixels=True)
             is_certified = any(row["copied_from"] is not None for row in rows)
             bound = _certify(job, promise) if is_certified else None
-        yield _figures(value, timed, rows, everything, truth, bound)
+        yield _figures(value, timed[value], rows, _answers(timed[None]), truth, bound)
+
+
+def _time(jobs: Mapping[float | None, Job]) -> dict[float | None, list[dict[str, Any]]]:
+    """The rows of our own engine. All jobs run REPEATS times in turn, and the quickest run of each is the one that
+    counts: what else the machine does then slows all of them alike. A first run of a process is slower."""
+    found: dict[float | None, list[dict[str, Any]]] = {}
+    for _ in range(REPEATS):
+        for value, job in jobs.items():
+            rows = _run(job)
+            if value not in found or _engine_seconds(rows) < _engine_seconds(found[value]):
+                found[value] = rows
+    return found
 
 
 def _run(job: Job, *, by_pixels: bool = False) -> list[dict[str, Any]]:
@@ -232,7 +241,7 @@ def _figures(
     """`timed`: rows of our own engine; `rows`: those that are held against the truth, where there is one."""
     copied = [row for row in rows if row["copied_from"] is not None]
     clips, timed_clips = _clip_seconds(rows), _clip_seconds(timed)
-    engine_seconds = sum(row["engine_seconds"] for row in timed)
+    engine_seconds = _engine_seconds(timed)
     wrong = [] if truth is None else [row for row in copied if row["answer"] != truth[_key(row)]]
     missed = [row for row in wrong if row["question_id"] == "person" and row["answer"] == "no"]
     return StillFigures(
@@ -252,6 +261,10 @@ def _figures(
         else sum(answer == "yes" for (_, _, question), answer in truth.items() if question == "person"),
         certificate=certificate,
     )
+
+
+def _engine_seconds(rows: Sequence[Mapping[str, Any]]) -> float:
+    return sum(row["engine_seconds"] for row in rows)
 
 
 def _clip_seconds(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], float]:

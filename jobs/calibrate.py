@@ -15,8 +15,6 @@ from framegate.schemas.certificate import VIDEO, Certificate, Scope
 from framegate.schemas.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from framegate.pipelines.certify.calibrate import ComparedMeasure, Findings
     from framegate.pipelines.certify.copies import CopyFindings
 
@@ -78,14 +76,16 @@ def calibrate_command(
     --epsilon of the rows that are yes are not answered so. These four need labels (framegate label). Each question has
     a threshold of its own beside the common one. --scope future promises the same of videos to come, on average, if
     they are drawn like those of the sample: it needs some hundred videos; with --unit camera of cameras to come, some
-    hundred cameras. What is found is kept in calibrations/ of the
-    output, where gate.threshold: {certificate: latest} finds it. No model is loaded and nothing is asked.
+    hundred cameras. Where clips.same_within let rows take over answers, how many of these differ from what asking
+    gives is said, too; in a job without a gate nothing else is. What is found is kept in calibrations/ of the output,
+    where gate.threshold: {certificate: latest} finds it. No model is loaded and nothing is asked.
 
     [bold]Exit codes[/bold]
 
-      0  a threshold is certified
+      0  a threshold is certified; in a job without a gate: it is shown that at most --epsilon of what was taken over
+      differs
 
-      1  none is: too few rows were audited, or too many of them changed
+      1  none is, or it is not shown: too few rows were audited, or too many of them changed
 
       2  could not start: the output has no audited row, an option is wrong
 
@@ -101,7 +101,8 @@ def calibrate_command(
 
       framegate calibrate job.yaml --scope future
     """
-    from framegate.pipelines.certify.of_output import calibrate_output, store
+    from framegate.pipelines.certify.copies import CopyFindings
+    from framegate.pipelines.certify.of_output import certify_output, store
     from framegate.pipelines.results.agreement import STRICT, Tolerance
     from framegate.schemas.job import load_job
 
@@ -127,7 +128,14 @@ def calibrate_command(
         ),
         every_night=every_night,
     )
-    findings = calibrate_output(loaded.config.output, request)
+    findings = certify_output(loaded.config.output, request)
+    if isinstance(findings, CopyFindings):
+        say("no gate decided about an audited row of this config_id, so that there is no threshold to certify")
+        print_copies(findings)
+        write_json(json_file, "calibrate", [{"copies": asdict(findings)}])
+        if not findings.is_within:
+            raise typer.Exit(EXIT_NO_THRESHOLD)
+        return
     print_findings(findings)
     write_json(json_file, "calibrate", [asdict(findings)])
     if not dry_run:
@@ -153,7 +161,7 @@ def print_findings(findings: Findings) -> None:
             title=f"By group; {_together(certificates)}",
         )
     if findings.copies is not None:
-        _print_copies(console, findings.copies)
+        print_copies(findings.copies)
     say(
         f"confidence: expected calibration error {findings.calibration_error:.3f}; it tells a row that thinking changes"
         f" from one that it does not in {findings.auroc:.1%} of pairs"
@@ -179,7 +187,8 @@ def _measure_row(each: ComparedMeasure) -> dict[str, object]:
     }
 
 
-def _print_copies(console: Console, copies: CopyFindings) -> None:
+def print_copies(copies: CopyFindings) -> None:
+    """What taking over answers loses, in a sentence, and by question."""
     whole, what = copies.whole, "clips" if copies.unit == "clip" else "rows"
     held = "this holds" if copies.is_within else "this is not shown"
     say(
@@ -200,7 +209,7 @@ def _print_copies(console: Console, copies: CopyFindings) -> None:
         }
         for each in copies.questions
     ]
-    print_table(console, tuple(rows[0]), rows, title="Taken over, by question") if rows else None
+    print_table(make_console(), tuple(rows[0]), rows, title="Taken over, by question") if rows else None
 
 
 _PROMISES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -110,6 +110,13 @@ def write_comparison(
     found: Comparison, *, svg: Path | None, html: Path | None, json_file: Path | None, command: str
 ) -> None:
     """The files that are wanted. Raises StorageError."""
+    write_pictures(found, svg=svg, html=html)
+    header, rows = comparison_json(found)
+    write_json(json_file, command, rows, header=header)
+
+
+def write_pictures(found: Comparison, *, svg: Path | None, html: Path | None) -> None:
+    """The picture and the page, where they are wanted. Raises StorageError."""
     from framegate.pipelines.compare.page import render_comparison
     from framegate.pipelines.compare.picture import draw_comparison
 
@@ -119,11 +126,14 @@ def write_comparison(
     if html is not None:
         write_page(html, render_comparison(found))
         say(f"the page is {html}")
+
+
+def comparison_json(found: Comparison) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A header, and one row for each job."""
     header = {name: value for name, value in asdict(found).items() if name not in ("jobs", "differences", "questions")}
     pairs = {pair.job: asdict(pair) | {"verdict": pair.verdict} for pair in found.differences}
     header["questions"] = [asdict(one) for one in found.questions]
-    rows = [asdict(job) | {"against_first": pairs.get(job.job)} for job in found.jobs]
-    write_json(json_file, command, rows, header=header)
+    return header, [asdict(job) | {"against_first": pairs.get(job.job)} for job in found.jobs]
 
 
 def find_sources(targets: list[str], config_ids: list[str]) -> list[Source]:

@@ -55,7 +55,7 @@ from framegate.pipelines.driver.stopping import Stopping
 from framegate.pipelines.driver.tally import Tally
 from framegate.pipelines.driver.turn import take_turn
 from framegate.pipelines.failpoints import check_failpoint, reach
-from framegate.pipelines.plan.audit_rate import settle_audit_rate
+from framegate.pipelines.plan.audit_rate import settle_audit
 from framegate.pipelines.plan.certified_threshold import settle_threshold
 from framegate.pipelines.plan.checks import check_job
 from framegate.pipelines.plan.config_choice import ConfigChoice, choose_config
@@ -201,8 +201,7 @@ def _run(
     verbose: bool,
 ) -> RunSummary:
     """The five steps, inside of which the run has a heartbeat. What they raise ends its record."""
-    job = begun.job
-    stopping = begun.stopping
+    job, stopping = begun.job, begun.stopping
     team = take_turn(begun, choice.config_id, shard, stopping.check)
 
     phases.enter(Phase.PLANNING)
@@ -210,7 +209,7 @@ def _run(
     indexes = ShardIndexCache.of(job.config.output)
     most = None if shard else limit
     planned = stopping.call(lambda: make_plan(job, choice, indexes, limit=most, retry_failed=retry_failed))
-    strategy = stopping.call(lambda: settle_audit_rate(job, planned, strategy))
+    planned, strategy = stopping.call(lambda: settle_audit(job, planned, strategy))
     planned = take_shard(planned, shard, limit)
     strategy = defer_all(job, strategy)
     budget = stopping.call(lambda: budget_of_first_answers(begun, planned, strategy, shard))
@@ -332,13 +331,14 @@ def make_workers(
         policy=make_policy(config),
         decode=config.decode,
         storage_options=config.input.storage_options,
-        still=still_clips(config.clips.same_within, planned.questions, strategy),
+        still=still_clips(config.clips.same_within, planned.questions, planned.audit),
     )
     reason = partial(
         ReasonStage,
         engine_factory=engine_factory,
         strategy=strategy,
         questions=planned.questions,
+        audit=planned.audit,
         on_fatal=None if in_process else end_process,
         limits=None if in_process else config.engine,
     )

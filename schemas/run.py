@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from framegate.schemas.audit_sample import AuditSample
 from framegate.schemas.counts import Counts
 from framegate.schemas.drift import DriftRow
 from framegate.schemas.qa import Question
@@ -44,6 +45,7 @@ class Plan:
     first_refused         by reason, the first video that is given up before it is read
     columns               of manifests and side files, without `input_`: their types, where any row has a value
     num_ignored_members   what tar shards hold beside videos and their side files, by extension
+    audit                 the sample of rows that are asked although the answer is there; None: none is, or not settled
     """
 
     config_id: str
@@ -62,6 +64,7 @@ class Plan:
     num_ignored_members: Mapping[str, int] = field(default_factory=dict)
     num_elsewhere: int = 0
     num_stored_rows: int = 0
+    audit: AuditSample | None = None
 
 
 class Phase(StrEnum):

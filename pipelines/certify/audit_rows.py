@@ -141,7 +141,7 @@ def read_audit_rows(
             "no row of this config_id was audited, so that nothing can be said of what the gate loses; set gate.audit"
             " in the job, such as {rate: 0.01}, and run it"
         )
-    _check_ranks(found.rows, found.sample)
+    check_ranks(found.rows, found.sample)
     return found
 
 
@@ -185,8 +185,11 @@ def _column(views: Views, by: str) -> str:
     return f"{quote_name(INPUT_PREFIX + by)}::VARCHAR"
 
 
-def _check_ranks(rows: pa.Table, sample: AuditSample) -> None:
-    """Ranks that are no hash of what the job says were drawn otherwise: the rows of a clip may depend on each other."""
+def check_ranks(rows: pa.Table, sample: AuditSample) -> None:
+    """Ranks that are no hash of what the job says were drawn otherwise: the rows of a clip may depend on each other.
+
+    `rows` have `video_id`, `clip_index`, `question_hash` and `audit_rank`. Raises ConfigError.
+    """
     columns = (rows.column(name).to_pylist() for name in ("video_id", "clip_index", "question_hash", "audit_rank"))
     num_others = sum(
         sample.rank(clip_key(video_id, clip_index), question_hash) != rank

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from framegate.pipelines.calibrate.share import upper_bound
+from framegate.pipelines.certify.audit_rows import check_ranks
 from framegate.pipelines.results.agreement import Tolerance, same_sql
 from framegate.pipelines.results.views import Views, select
-from framegate.schemas.audit_sample import AuditUnit
+from framegate.schemas.audit_sample import AuditSample, AuditUnit
 
 _COPIED: Final = "copied_from IS NOT NULL AND deepened_at IS NULL"
 _COUNTS: Final = f"""
@@ -26,7 +27,7 @@ _COUNTS: Final = f"""
         min(audit_rate) FILTER ({{covered}}) AS lowest_rate
     FROM current WHERE {_COPIED} GROUP BY GROUPING SETS ((), (question_hash))"""
 _SAMPLE: Final = f"""
-    SELECT question_hash, video_id, clip_index,
+    SELECT question_hash, video_id, clip_index, audit_rank,
         CASE WHEN answer IS NULL OR answer_asked IS NULL THEN answer IS NOT NULL OR answer_asked IS NOT NULL
             ELSE NOT coalesce({{same}}, false) END AS differs
     FROM current WHERE {_COPIED} AND {{covered}} AND audit_rank < {{lowest}}"""
@@ -69,9 +70,19 @@ class CopyFindings:
 
 
 def find_copies(
-    views: Views, *, unit: AuditUnit, epsilon: float, delta: float, tolerance: Tolerance, min_rate: float = 0.0
+    views: Views,
+    *,
+    unit: AuditUnit,
+    salt: str,
+    epsilon: float,
+    delta: float,
+    tolerance: Tolerance,
+    min_rate: float = 0.0,
 ) -> CopyFindings | None:
-    """None where no row took over an answer. Rows that were audited below `min_rate` are left out. StorageError."""
+    """None where no row took over an answer. Rows that were audited below `min_rate` are left out.
+
+    Raises ConfigError where rows were drawn by another unit or salt than the ones named, StorageError.
+    """
     covered = f"audit_rate > 0 AND audit_rate >= {min_rate!r}"
     size = "count(DISTINCT (video_id, clip_index))" if unit == "clip" else "count(*)"
     counts = select(views, _COUNTS.format(size=size, covered=covered)).to_pylist()
@@ -80,7 +91,9 @@ def find_copies(
         return None
     lowest = total["lowest_rate"] or 0.0
     same = same_sql("answer", "answer_asked", tolerance)
-    rows = select(views, _SAMPLE.format(same=same, covered=covered, lowest=repr(lowest))).to_pylist()
+    sample = select(views, _SAMPLE.format(same=same, covered=covered, lowest=repr(lowest)))
+    check_ranks(sample, AuditSample(rate=lowest, unit=unit, salt=salt))
+    rows = sample.to_pylist()
     by_question = sorted(
         (row for row in counts if row["question_hash"] is not None and row["population"]),
         key=lambda row: (row["question_id"], row["question_hash"]),

@@ -53,7 +53,7 @@ _SHARES: Final = """
         avg(CASE WHEN of_now IS NOT NULL THEN coalesce(confidence_first < of_now, true)::INT END) AS think,
         {below},
         avg(is_unreadable::INT) AS unreadable,
-        avg(CASE WHEN audit_rank < least_rate THEN {differs}::INT END) AS audit,
+        avg(CASE WHEN audit_rank < least_rate AND copied_from IS NULL THEN {differs}::INT END) AS audit,
         count(*) FILTER ({in_mix}) AS num_said
     FROM ({rows}) GROUP BY place, question_hash, video_id"""
 _SAID: Final = """
@@ -144,8 +144,8 @@ class _Rows:
         hashes = ", ".join(text_literal(question.hash) for question in questions)
         self.sql = f"""
             SELECT {self._place} AS place, question_hash, answer_type, video_id, {self._inputs("answers")}
-                confidence_first, threshold, thinking, deepened_at, audit_rank, audit_rate, answer, answer_first_value,
-                answer_second_value, answer_second, gate_reason, status
+                confidence_first, threshold, thinking, deepened_at, audit_rank, audit_rate, copied_from, answer,
+                answer_first_value, answer_second_value, answer_second, gate_reason, status
             FROM answers
             WHERE config_id = {self._config_id} AND run_id IN ({self._run_ids}) AND question_hash IN ({hashes})"""
         self.judged = _JUDGED.format(rows=self.sql)

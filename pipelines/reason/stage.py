@@ -13,7 +13,7 @@ from framegate.pipelines.reason.questions import ClipRequest, Finished
 from framegate.pipelines.reason.still import asked_of, take_over_all, to_be_asked_again
 from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.pipelines.reason.wear import Wear
-from framegate.schemas.audit_sample import clip_key
+from framegate.schemas.audit_sample import AuditSample, clip_key
 from framegate.schemas.config import EngineConfig
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
@@ -29,6 +29,7 @@ class ReasonStage:
     `answer` may be called from many threads: their units are in the engine together, and each call has its own back as
     soon as it is answered. The engine is built by the first call and not by the constructor, so that the caller gets
     what is raised there as it is. `on_fatal` and `limits`: see EngineThread; without limits nothing wears out.
+    `audit`: the sample of rows that take over answers and are asked all the same.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class ReasonStage:
         engine_factory: EngineFactory,
         strategy: Strategy,
         questions: tuple[Question, ...],
+        audit: AuditSample | None = None,
         on_fatal: Callable[[BaseException], None] | None = None,
         limits: EngineConfig | None = None,
     ) -> None:
@@ -45,7 +47,7 @@ class ReasonStage:
             engine_factory, strategy, on_fatal=on_fatal, occupancy=self.occupancy, limits=limits
         )
         self._wear = None if limits is None else Wear(limits)
-        self._strategy = strategy
+        self._audit = audit
         self._bank = {question.hash: question for question in questions}
         self._unit_numbers = itertools.count()
 
@@ -83,7 +85,7 @@ class ReasonStage:
                     hashes = [again.get(number, ()) for number in range(len(by_clip))]
                     asked[self._ask(decoded, hashes, think_below, on_answered)] = place
                     continue
-                take_over_all(decoded, by_clip, self._strategy)
+                take_over_all(decoded, by_clip, self._audit)
                 yield place, _answered(decoded, by_clip)
 
     def num_questions_wanted(self) -> int | None:

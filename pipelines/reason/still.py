@@ -16,8 +16,6 @@ from dataclasses import replace
 from typing import Final
 
 from framegate.pipelines.reason.questions import Finished
-from framegate.pipelines.reason.strategies.gated import Gated
-from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.schemas.audit_sample import AuditSample, clip_key
 from framegate.schemas.gate_reason import AUDIT, DEFERRED
 from framegate.schemas.qa import Answer, Question, Verdict
@@ -31,13 +29,13 @@ FoundByClip = Sequence[dict[str, Finished]]
 """Of each clip of a unit, by question_hash, what came back."""
 
 
-def still_clips(within: float | None, questions: Iterable[Question], strategy: Strategy) -> StillClips | None:
-    """The rule of a run; None where nothing is taken over. Rows are audited where the strategy does so: where it is
-    gated."""
+def still_clips(within: float | None, questions: Iterable[Question], audit: AuditSample | None) -> StillClips | None:
+    """The rule of a run; None where nothing is taken over. `audit`: of rows that take over answers, whatever the
+    strategy."""
     if within is None:
         return None
     timed = frozenset(question.hash for question in questions if question.type in TIMED)
-    return StillClips(within=within, timed=timed, audit=_audit_of(strategy))
+    return StillClips(within=within, timed=timed, audit=audit)
 
 
 def asked_of(unit: DecodedUnit, clip: DecodedClip) -> tuple[str, ...]:
@@ -56,9 +54,8 @@ def to_be_asked_again(unit: DecodedUnit, found: FoundByClip) -> dict[int, tuple[
     return {place: hashes for place, hashes in again.items() if hashes}
 
 
-def take_over_all(unit: DecodedUnit, found: FoundByClip, strategy: Strategy) -> None:
+def take_over_all(unit: DecodedUnit, found: FoundByClip, audit: AuditSample | None) -> None:
     """Puts into `found` what is taken over. After it each question of each clip is there."""
-    audit = _audit_of(strategy)
     for place, clip in enumerate(unit.clips):
         if clip.same_as is None:
             continue
@@ -134,10 +131,6 @@ def _is_audited_alone(answer: Answer) -> bool:
         return True
     is_sure = verdict.confidence is not None and answer.threshold is not None and verdict.confidence >= answer.threshold
     return verdict.reason == DEFERRED and answer.audit_rank is not None and is_sure
-
-
-def _audit_of(strategy: Strategy) -> AuditSample | None:
-    return strategy.audit if isinstance(strategy, Gated) else None
 
 
 def _place_of(unit: DecodedUnit, same_as: SameAs) -> int:

@@ -13,7 +13,6 @@ from framegate.schemas.config.part import Part
 DecideBy = Literal["confidence", "agreement", "none"]
 
 _OF_THE_GATE: Final = {
-    "audit": "draws no audit sample",
     "budget": "keeps to no budget of thinking",
     "defer": "defers no thinking",
 }
@@ -23,13 +22,11 @@ _TopP = Annotated[float, Field(gt=0, le=1, description="samples are drawn from t
 _Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class _ManyAsks(Part):
-    """What all of them refuse: keys of the gate that they do not go by."""
+class ManyAsksPart(Part):
+    """What all of them have, and what they refuse: keys of the gate that they do not go by. Rows are audited of still
+    clips alone."""
 
-    @property
-    def audit(self) -> AuditConfig:
-        """None is drawn."""
-        return AuditConfig()
+    audit: AuditConfig = Field(default_factory=AuditConfig)
 
     @model_validator(mode="before")
     @classmethod
@@ -44,7 +41,7 @@ class _ManyAsks(Part):
         return values
 
 
-class LookAgainConfig(_ManyAsks):
+class LookAgainConfig(ManyAsksPart):
     """Look at few frames; where the first answer is unsure at all of them; where it still is, think."""
 
     strategy: Literal["look_again"] = Field(
@@ -62,7 +59,7 @@ class LookAgainConfig(_ManyAsks):
     max_thinking_tokens: ThinkingTokens = 1024
 
 
-class SelfConsistencyConfig(_ManyAsks):
+class SelfConsistencyConfig(ManyAsksPart):
     """Let several samples vote, where the first answer is unsure or always."""
 
     strategy: Literal["self_consistency"] = Field(
@@ -81,7 +78,7 @@ class SelfConsistencyConfig(_ManyAsks):
     max_thinking_tokens: ThinkingTokens = 1024
 
 
-class SparseToDenseConfig(_ManyAsks):
+class SparseToDenseConfig(ManyAsksPart):
     """Let samples vote on few frames, and on twice as many until they agree."""
 
     strategy: Literal["sparse_to_dense"] = Field(
@@ -100,7 +97,7 @@ class SparseToDenseConfig(_ManyAsks):
     max_thinking_tokens: ThinkingTokens = 1024
 
 
-class FrameEnsembleConfig(_ManyAsks):
+class FrameEnsembleConfig(ManyAsksPart):
     """Ask about interleaved parts of the frames, and think where the mean of the answers is unsure."""
 
     strategy: Literal["frame_ensemble"] = Field(

@@ -14,6 +14,7 @@ from framegate.schemas.config.engine import EngineConfig
 from framegate.schemas.config.failures import FailuresConfig
 from framegate.schemas.config.gate import GatedConfig, StrategyConfig
 from framegate.schemas.config.input import InputConfig
+from framegate.schemas.config.many_asks import ManyAsksPart
 from framegate.schemas.config.model import ModelConfig
 from framegate.schemas.config.night import NightConfig
 from framegate.schemas.config.output import OutputConfig
@@ -59,6 +60,16 @@ class RunConfig(Part):
             raise ValueError(
                 f"frames.same_within is {self.frames.same_within}, and vLLM compares no steps: leave it out, or say "
                 "engine: transformers"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _audit_has_rows(self) -> RunConfig:
+        gate = self.gate
+        if isinstance(gate, ManyAsksPart) and "audit" in gate.model_fields_set and self.clips.same_within is None:
+            raise ValueError(
+                f"the strategy {gate.strategy} draws no audit sample but of still clips: leave out gate.audit, set"
+                " clips.same_within, or say strategy: gated, which it is for"
             )
         return self
 

@@ -223,6 +223,20 @@ def test_thinking_that_changes_more_of_the_audited_rows_is_told(nights: Nights) 
     assert found == {("audit", "north"), ("audit", None)}
 
 
+def test_audited_rows_that_took_over_an_answer_tell_nothing_of_what_thinking_changes(nights: Nights) -> None:
+    def changed(row: dict[str, Any]) -> Mapping[str, Any] | None:
+        return None if row["thinking"] else {**audited(row), "answer_second_value": "other"}
+
+    def taken_over(row: dict[str, Any]) -> Mapping[str, Any] | None:
+        told = {"copied_from": 0, "answer_asked": row["answer"], "audit_rank": 0.001, "audit_rate": 0.01}
+        return told if row["clip_index"] else changed(row)
+
+    for _ in range(4):
+        nights.add(changed)
+    nights.add(taken_over)
+    assert ("audit", None) not in {(measure, value) for _, value, measure, _ in alarms(judge(nights))}
+
+
 def fails(nights: Nights, camera: str, reason: str, most: int) -> dict[str, str]:
     return {video_name(nights.num_nights, camera, number): reason for number in range(most)}
 

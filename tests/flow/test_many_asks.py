@@ -27,11 +27,11 @@ def make_job(tmp_path: Path, make_video: Callable[..., Path], model_folder: Path
     """Two clips, two questions."""
     make_video(tmp_path / "videos" / "video.mp4", seconds=4)
 
-    def make(gate: dict[str, Any], **model: Any) -> Job:
+    def make(gate: dict[str, Any], *, same_within: float | None = None, **model: Any) -> Job:
         return parse_job(
             {
                 "input": {"videos": str(tmp_path / "videos")},
-                "clips": {"seconds": 2},
+                "clips": {"seconds": 2, "same_within": same_within},
                 "frames": {"fps": 4, "max_frames": 8},
                 "questions": [
                     {"id": "q", "text": "Did it?", "type": "yes_no"},
@@ -76,7 +76,6 @@ def test_it_runs_in_the_flow(make_job: Callable[..., Job], name: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "why"),
     [
-        ("audit", {"rate": 0.1}, "draws no audit sample"),
         ("budget", {"thinking_tokens": 9}, "keeps to no budget"),
         ("defer", "always", "defers no thinking"),
     ],
@@ -92,6 +91,16 @@ def test_what_is_the_gates_is_refused_in_a_sentence(
     if name != "sparse_to_dense":
         with pytest.raises(ConfigError, match="threshold"):
             make_job({"strategy": name, "threshold": {"certificate": "latest"}})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_are_audited_of_still_clips_alone(make_job: Callable[..., Job], name: str) -> None:
+    gate = {"strategy": name, "audit": {"rate": 0.1}}
+    with pytest.raises(ConfigError, match=f"the strategy {name} draws no audit sample but of still clips: leave out"):
+        make_job(gate)
+    audited = make_job(gate, same_within=0)
+    plain = make_job({"strategy": name}, same_within=0)
+    assert flow.plan(audited).config_id == flow.plan(plain).config_id
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import numpy as np
 import pytest
 
 from framegate.pipelines import flow
-from framegate.pipelines.certify.of_output import Request, calibrate_output
+from framegate.pipelines.certify.copies import CopyFindings
+from framegate.pipelines.certify.of_output import Request, calibrate_output, certify_output
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine, Written
 from framegate.pipelines.reason.strategies.protocol import Ask
 from framegate.pipelines.results.views import query
 from framegate.schemas.config import clip_policy
 from framegate.schemas.config.gate import AuditConfig
+from framegate.schemas.errors import ConfigError
 from framegate.schemas.job import Job
 from framegate.schemas.run import RunSummary
 from tests.flow.conftest import QUESTIONS
@@ -189,6 +192,33 @@ def test_auditing_changes_no_answer_and_calibration_tells_what_was_lost(still: C
     assert (copies.whole.population, copies.whole.num_audited, copies.whole.num_different) == (12, 12, 0)
     assert copies.whole.bound == 0.0, "all that took over were asked"
     assert {one.question_id: one.population for one in copies.questions} == {"red": 6, "count": 6}
+
+
+@pytest.mark.parametrize("audit", [{"rate": 1.0}, {"rows": 24}])
+@pytest.mark.parametrize("strategy", ["direct", "look_again"])
+def test_what_a_job_without_a_gate_takes_over_is_audited_and_certified(
+    still: Callable[..., Job], strategy: str, audit: dict[str, Any]
+) -> None:
+    plain = still("plain", gate={"strategy": strategy})
+    audited = still("audited", gate={"strategy": strategy, "audit": audit})
+    run(plain)
+    run(audited)
+    assert _config_id(audited) == _config_id(plain)
+    answers = "video_uri, clip_index, question_id, answer, copied_from"
+    assert rows(audited, answers) == rows(plain, answers)
+    asked = rows(audited, "copied_from IS NOT NULL, answer_asked = answer, audit_rank IS NOT NULL, audit_rate")
+    assert sorted(asked, key=str) == sorted([(True, True, True, 1.0)] * 12 + [(False, None, False, None)] * 12, key=str)
+    request = Request(job=None, config_id=_config_id(audited), audit=AuditConfig.model_validate(audit))
+    copies = certify_output(audited.config.output, request)
+    assert isinstance(copies, CopyFindings)
+    assert (copies.whole.population, copies.whole.num_audited, copies.whole.num_different) == (12, 12, 0)
+    assert copies.is_within
+    with pytest.raises(ConfigError, match="no row of this config_id was audited"):
+        certify_output(audited.config.output, replace(request, claim="error"))
+    with pytest.raises(ConfigError, match="no row of this config_id was audited"):
+        certify_output(plain.config.output, replace(request, config_id=_config_id(plain)))
+    with pytest.raises(ConfigError, match=r"12 of 12 audited rows were drawn by another gate\.audit\.unit or salt"):
+        certify_output(audited.config.output, replace(request, audit=AuditConfig(rate=1.0, unit="clip")))
 
 
 def test_deepening_takes_over_what_deepening_found(still: Callable[..., Job]) -> None:

@@ -168,3 +168,23 @@ def test_it_says_what_taking_over_answers_loses(framegate: Framegate, output: Ou
     [row] = json.loads(told.read_text())["rows"]
     assert row["copies"]["whole"]["population"] == 1600
     assert row["copies"]["whole"]["num_different"] == 0
+
+
+@pytest.mark.parametrize(("own", "code", "held"), [("yes", 0, "this holds"), ("no", 1, "this is not shown")])
+def test_without_a_gate_it_says_what_taking_over_loses_alone(
+    framegate: Framegate, output: Output, tmp_path: Path, own: str, code: int, held: str
+) -> None:
+    rows = list(Archive().rows())
+    for row in rows:
+        row["strategy"], row["gate_reason"] = "direct", "never"
+        if row["clip_index"] >= 5:
+            row |= {"copied_from": 4, "answer": "yes", "answer_asked": row["audit_rank"] and own}
+        else:
+            row |= {"audit_rank": None, "audit_rate": None}
+    put_rows(output, rows)
+    result = framegate("calibrate", str(write_job(tmp_path)), "--config-id", CONFIG_ID, "--epsilon", "5%")
+    assert result.exit_code == code, result.output
+    text = " ".join(result.output.split())
+    assert "so that there is no threshold to certify" in text
+    assert f"(asked for: 5.00%; {held})" in text
+    assert read_calibrations(output, CONFIG_ID) == []

@@ -12,12 +12,14 @@ import pytest
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine, Written
 from framegate.pipelines.reason.stage import ReasonStage
 from framegate.pipelines.reason.still import still_clips, take_over
+from framegate.pipelines.reason.strategies.build import make_strategy
 from framegate.pipelines.reason.strategies.deepened import Deepened
-from framegate.pipelines.reason.strategies.direct import Direct
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.reason.strategies.protocol import Ask, Strategy
 from framegate.schemas.audit_sample import AuditSample
 from framegate.schemas.clip import Clip, FrameBatch, Video
+from framegate.schemas.config import RunConfig
+from framegate.schemas.config.gate import STRATEGY_NAMES
 from framegate.schemas.deepening import GivenAnswer
 from framegate.schemas.qa import Answer, AskRow, Question
 from framegate.schemas.still import SameAs
@@ -29,6 +31,7 @@ COUNT = Question(id="count", text="How many?", type="number")
 QUESTIONS = (SEEN, WHEN, COUNT)
 ALL = AuditSample(rate=1.0)
 GATED = Gated(threshold=0.9, max_answer_tokens=16, max_thinking_tokens=64)
+OUT = {"uri": "-"}
 VIDEO = Video(uri="v.mp4", version="1", size_bytes=1)
 
 
@@ -38,11 +41,17 @@ def write(ask: Ask) -> Sequence[Written]:
     content = {"yes_no": "yes" if level > 100 else "no", "number": str(level), "span": "[0, 1]"}[ask.question.type]
     sure = 0.5 if ask.question.type == "number" else 0.99
     second = str(level + 1) if ask.question.type == "number" else content
-    return [*boxed(content, sure), ("<think>", -0.1), ("look", -0.1), ("</think>", -0.1), *boxed(second, 0.8)]
+    thought = [token(text, -0.1) for text in ("<think>", "look", "</think>")]
+    return [*boxed(content, sure), *thought, *boxed(second, 0.8)]
 
 
 def boxed(content: str, confidence: float) -> list[Written]:
-    return [("\\boxed{", -0.01), (content, math.log(confidence)), ("}", -0.01)]
+    return [token("\\boxed{", -0.01), token(content, math.log(confidence)), token("}", -0.01)]
+
+
+def token(text: str, logprob: float) -> Written:
+    """With an entropy and a margin, which some strategies need."""
+    return text, logprob, 0.1, 0.9
 
 
 def make_unit(*levels: int, same_as: dict[int, SameAs], wanted: dict | None = None) -> DecodedUnit:
@@ -73,7 +82,13 @@ def make_unit(*levels: int, same_as: dict[int, SameAs], wanted: dict | None = No
 class Asking:
     """A stage, and what its engine was asked: (clip's start, question id)."""
 
-    def __init__(self, strategy: Strategy = GATED, *, ill: Callable[[Ask], bool] = lambda ask: False) -> None:
+    def __init__(
+        self,
+        strategy: Strategy = GATED,
+        *,
+        audit: AuditSample | None = None,
+        ill: Callable[[Ask], bool] = lambda ask: False,
+    ) -> None:
         self.asked: list[tuple[float, str]] = []
 
         def script(ask: Ask) -> Sequence[Written]:
@@ -82,7 +97,9 @@ class Asking:
                 raise ValueError("ill")
             return write(ask)
 
-        self.stage = ReasonStage(engine_factory=lambda: ScriptedEngine(script), strategy=strategy, questions=QUESTIONS)
+        self.stage = ReasonStage(
+            engine_factory=lambda: ScriptedEngine(script), strategy=strategy, questions=QUESTIONS, audit=audit
+        )
 
     def __call__(self, unit: DecodedUnit) -> AnsweredUnit:
         return self.stage.answer(unit)
@@ -163,7 +180,7 @@ def test_several_units_at_once_keep_their_own(monkeypatch: pytest.MonkeyPatch) -
 def test_a_row_of_the_audit_sample_keeps_what_it_took_over_and_tells_what_it_said_itself() -> None:
     asked = tuple(question.hash for question in QUESTIONS)
     unit = make_unit(100, 101, same_as={4: SameAs(clip_index=3, asked=asked)})
-    asking = Asking(replace(GATED, audit=ALL))
+    asking = Asking(replace(GATED, audit=ALL), audit=ALL)
     answered = asking(unit)
     assert len(asking.asked) == 6
     found = by_id(answered, 1)
@@ -184,7 +201,7 @@ def test_a_row_of_the_audit_sample_keeps_what_it_took_over_and_tells_what_it_sai
 
 
 def test_a_row_that_thought_for_the_audit_sample_alone_is_taken_over_as_if_it_had_exited() -> None:
-    answered = Asking(replace(GATED, audit=ALL))(make_unit(100, 100, same_as={4: SameAs(clip_index=3)}))
+    answered = Asking(replace(GATED, audit=ALL), audit=ALL)(make_unit(100, 100, same_as={4: SameAs(clip_index=3)}))
     source, copied = by_id(answered, 0)["seen"], by_id(answered, 1)["seen"]
     assert (source.verdict.reason, source.thinking, source.audit_rank is not None) == ("audit", True, True)
     assert (copied.verdict.route, copied.verdict.reason, copied.thinking) == ("exit", "confident", False)
@@ -194,20 +211,40 @@ def test_a_row_that_thought_for_the_audit_sample_alone_is_taken_over_as_if_it_ha
 
 @pytest.mark.parametrize("rate", [0.0, 1.0])
 def test_what_is_deferred_is_taken_over_as_deferred_unless_for_the_audit_alone(rate: float) -> None:
-    strategy = replace(GATED, audit=AuditSample(rate=rate), defers=True)
-    copied = by_id(Asking(strategy)(make_unit(100, 100, same_as={4: SameAs(clip_index=3)})), 1)
+    audit = AuditSample(rate=rate)
+    strategy = replace(GATED, audit=audit, defers=True)
+    copied = by_id(Asking(strategy, audit=audit)(make_unit(100, 100, same_as={4: SameAs(clip_index=3)})), 1)
     assert copied["count"].verdict.reason == "deferred"
     assert copied["seen"].verdict.reason == "confident"
 
 
 def test_the_rule_of_a_run() -> None:
-    assert still_clips(None, QUESTIONS, GATED) is None
-    rule = still_clips(1.5, QUESTIONS, replace(GATED, audit=ALL))
+    assert still_clips(None, QUESTIONS, ALL) is None
+    rule = still_clips(1.5, QUESTIONS, ALL)
     assert rule is not None
     assert (rule.within, rule.timed, rule.audit) == (1.5, {WHEN.hash}, ALL)
-    direct = still_clips(0, QUESTIONS, Direct(max_answer_tokens=1, max_thinking_tokens=1))
-    assert direct is not None
-    assert direct.audit is None
+    plain = still_clips(0, QUESTIONS, None)
+    assert plain is not None
+    assert plain.audit is None
+
+
+@pytest.mark.parametrize("name", STRATEGY_NAMES)
+def test_rows_are_audited_whatever_the_strategy(name: str) -> None:
+    """Whatever asks, a row of the sample says what its own clip answers, and another one nothing."""
+    config = RunConfig.model_validate(
+        {"gate": {"strategy": name}, "model": {"name": "m"}, "input": {"videos": "-"}, "questions": [], "output": OUT}
+    )
+    asked = tuple(question.hash for question in QUESTIONS)
+    own = by_id(Asking(make_strategy(config.gate))(make_unit(101, same_as={})), 0)
+    for audit in (None, ALL):
+        unit = make_unit(100, 101, same_as={4: SameAs(clip_index=3, asked=asked if audit else (WHEN.hash,))})
+        asking = Asking(make_strategy(config.gate), audit=audit)
+        found = by_id(asking(unit), 1)
+        for one in (found["seen"], found["count"]):
+            assert one.copied_from == 3
+            assert (one.answer_asked, one.audit_rate) == ((own[one.question.id].answer, 1.0) if audit else (None, None))
+            assert (one.num_answer_tokens + one.num_thinking_tokens > 0) == (audit is not None)
+        assert {start for start, one in asking.asked if one == "seen"} == ({6.0, 8.0} if audit else {6.0})
 
 
 def test_a_row_that_is_deepened_takes_over_what_its_source_thought() -> None:

@@ -38,11 +38,13 @@ class BankEntry:
     truth: Callable[[Scene], str | None]  # None where the question has no answer: it is then not scored
 
 
-def _colour_letter(crate: Crate) -> str:
+def colour_letter(crate: Crate) -> str:
+    """Of the options COLOURS."""
     return OPTION_LETTERS[COLOURS.index(crate.colour)]
 
 
-def _yes_or_no(is_so: bool) -> str:
+def yes_or_no(is_so: bool) -> str:
+    """As it stands in a box."""
     return "yes" if is_so else "no"
 
 
@@ -55,19 +57,19 @@ BANK = (
     BankEntry(
         Question(id="first_colour", text="Name the colour of the first crate?", type="choice", options=COLOURS),
         "perception",
-        lambda scene: _colour_letter(scene.crates[0]),
+        lambda scene: colour_letter(scene.crates[0]),
     ),
     BankEntry(
         Question(id="black_seen", text="Was there any black crate?", type="yes_no"),
         "perception",
-        lambda scene: _yes_or_no(scene.rare_second() is not None),
+        lambda scene: yes_or_no(scene.rare_second() is not None),
     ),
     BankEntry(
         Question(
             id="colour_at_2", text="Which colour had the crate to pass at 2 seconds?", type="choice", options=COLOURS
         ),
         "perception",
-        lambda scene: _colour_letter(scene.crates[2]),
+        lambda scene: colour_letter(scene.crates[2]),
     ),
     BankEntry(
         Question(id="black_when", text="From when to when did the black crate pass?", type="span"),
@@ -99,7 +101,7 @@ BANK = (
             id="parcel_in_d", text="Bay B holds the parcel at the start. Did it ever stand in bay D?", type="yes_no"
         ),
         "multi_step",
-        lambda scene: _yes_or_no(3 in scene.follow(1)),
+        lambda scene: yes_or_no(3 in scene.follow(1)),
     ),
     BankEntry(
         Question(id="parcel_moves", text="The parcel is put in bay C. How often did it move?", type="number"),
@@ -128,14 +130,14 @@ def make_demo(folder: Path, *, num_clips: int, seed: int = DEMO_SEED) -> DemoFil
     for number in range(num_clips):
         scene = draw_scene(rng, rng.randint(MIN_CRATES, MAX_CRATES))
         scenes[f"dock-{number:03d}.mp4"] = scene
-        _write(videos / f"dock-{number:03d}.mp4", encode_mp4(draw_film(scene, rng)))
+        write_file(videos / f"dock-{number:03d}.mp4", encode_mp4(draw_film(scene, rng)))
     with (folder / "manifest.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["uri", "dock", "taken", "num_crates", "num_swaps"])
         for number, (name, scene) in enumerate(scenes.items()):
             dock, taken = f"dock-{number % NUM_DOCKS + 1}", MORNING + number // NUM_DOCKS * BETWEEN_CLIPS
             rows.writerow([str((videos / name).resolve()), dock, taken.isoformat(), len(scene), scene.num_swaps()])
-    _write(folder / "questions.yaml", _yaml([question_mapping(entry.question) for entry in BANK]))
+    write_file(folder / "questions.yaml", dump_yaml([question_mapping(entry.question) for entry in BANK]))
     jobs = {}
     for strategy in STRATEGIES:
         jobs[strategy] = folder / f"{strategy}.yaml"
@@ -148,7 +150,7 @@ def make_demo(folder: Path, *, num_clips: int, seed: int = DEMO_SEED) -> DemoFil
             "cost": {"gpu_hour": 2.5, "currency": "EUR"},  # as if the CPU were a rented GPU
             "report": {"by": "dock"},
         }
-        _write(jobs[strategy], _yaml(job))
+        write_file(jobs[strategy], dump_yaml(job))
     return DemoFiles(scenes, jobs, folder / "index")
 
 
@@ -182,14 +184,17 @@ def question_mapping(question: Question) -> dict[str, object]:
     mapping: dict[str, object] = {"id": question.id, "text": question.text, "type": question.type}
     if question.options:
         mapping["options"] = list(question.options)
+    if question.threshold is not None:
+        mapping["threshold"] = question.threshold
     return mapping
 
 
-def _yaml(value: object) -> bytes:
+def dump_yaml(value: object) -> bytes:
+    """In the order in which keys are given."""
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100).encode()
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
     """Write a file unless it has these bytes already: a new modification time would make it a new video."""
     if not path.exists() or path.read_bytes() != data:
         path.write_bytes(data)

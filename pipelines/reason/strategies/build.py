@@ -100,5 +100,5 @@ def make_deepened(gate: Gated, thresholds: Thresholds | None) -> Deepened:
 
 
 def _values(part: Part) -> dict[str, Any]:
-    """All keys but the strategy's name: the fields of the strategy are called as the keys are."""
-    return part.model_dump(exclude={"strategy"})
+    """All keys but the strategy's name and the audit: the fields of the strategy are called as the keys are."""
+    return part.model_dump(exclude={"strategy", "audit"})

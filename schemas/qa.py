@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
+from framegate.schemas.pruned import PrunedAnswer
+
 AnswerType = Literal["choice", "yes_no", "number", "text", "span"]
 ThinkPolicy = Literal["auto", "never", "always"]
 Route = Literal["exit", "think"]
@@ -101,6 +103,9 @@ class Answer:
     `copied_from` is the index of the clip whose answer this is, where the row took it over (`schemas.still`). All that
     says how the answer came about is that row's, and nothing was spent. Where such a row is in the audit sample it was
     asked all the same: `answer_asked` is what came of it, read like `answer`, and what it took stands in the counts.
+    `prune_levels` and `prune_answers` are those of `schemas.pruned`: where the job prunes and audits rows, the levels
+    of pruning at which rows of the sample are answered, and of such a row its answers. `answer_whole` is the one at 0.
+    Seconds of the row are those of all of them, tokens those at the job's own level.
     """
 
     question: Question
@@ -144,3 +149,6 @@ class Answer:
     num_chunks: int | None = None
     copied_from: int | None = None
     answer_asked: str | None = None
+    prune_levels: tuple[float, ...] | None = None
+    prune_answers: tuple[PrunedAnswer, ...] | None = None
+    answer_whole: str | None = None

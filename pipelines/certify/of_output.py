@@ -7,6 +7,7 @@ from typing import Final
 
 from framegate.pipelines.certify.calibrate import Findings, calibrate
 from framegate.pipelines.certify.copies import find_copies
+from framegate.pipelines.certify.prunes import find_prunes
 from framegate.pipelines.certify.request import Request, open_asked, read_asked
 from framegate.pipelines.commit.calibrations import put_calibration, read_calibrations
 from framegate.pipelines.commit.labels import read_labels
@@ -50,12 +51,10 @@ def _calibrate(config: OutputConfig, request: Request) -> Findings:
             look=look,
             at=now(),
         )
-        copies = find_copies(
-            views,
-            unit=request.audit.unit,
-            epsilon=request.epsilon,
-            delta=findings.calibration.whole.delta,
-            tolerance=request.tolerance,
-            min_rate=request.min_rate,
-        )
-        return replace(findings, copies=copies)
+        delta = findings.calibration.whole.delta
+        audit, epsilon, tolerance, rate = request.audit, request.epsilon, request.tolerance, request.min_rate
+        copies = find_copies(views, unit=audit.unit, epsilon=epsilon, delta=delta, tolerance=tolerance, min_rate=rate)
+        prunes = find_prunes(views, unit=audit.unit, epsilon=epsilon, delta=delta, tolerance=tolerance, min_rate=rate)
+        certificates = () if prunes is None else prunes.certificates
+        calibration = replace(findings.calibration, prunes=certificates)
+        return replace(findings, calibration=calibration, copies=copies, prunes=prunes)

@@ -1,0 +1,72 @@
+"""Rows of the audit sample of a job that prunes: what they answer without pruning, and at other levels of it.
+
+A level is what `frames.prune` says of how much is left out: the threshold of `change`, or the rate of `evs`. At 0
+nothing is. A row of the sample is answered at the job's level, at 0 and at those that `audit_thresholds` or
+`audit_rates` name, so that calibration can compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+
+from framegate.schemas.columns import optional
+
+FAILED: Final = "failed"
+"""The status of an answer that could not be had."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrunedAnswer:
+    """What one row answers at one level.
+
+    `answer` and `status` are those of `schemas.qa.Answer`; `status` is `failed` where the question failed there. Tokens
+    are those of its asks alone, and seconds what these took.
+    """
+
+    level: float
+    answer: str | None
+    status: str
+    num_prompt_tokens: int = 0
+    num_video_tokens: int = 0
+    num_answer_tokens: int = 0
+    num_thinking_tokens: int = 0
+    engine_seconds: float = 0.0
+    prompt_seconds: float = 0.0
+
+    @staticmethod
+    def of_row(row: Mapping[str, Any]) -> PrunedAnswer:
+        """From a struct of PRUNED_ANSWER."""
+        return PrunedAnswer(**row)
+
+
+PRUNED_ANSWER: Final = pa.struct(
+    [
+        ("level", pa.float64()),
+        ("answer", pa.string()),
+        ("status", pa.string()),
+        ("num_prompt_tokens", pa.int32()),
+        ("num_video_tokens", pa.int32()),
+        ("num_answer_tokens", pa.int32()),
+        ("num_thinking_tokens", pa.int32()),
+        ("engine_seconds", pa.float64()),
+        ("prompt_seconds", pa.float64()),
+    ]
+)
+"""PrunedAnswer, as a row has it."""
+
+PRUNED: Final = [
+    optional(
+        "prune_levels",
+        pa.list_(pa.float64()),
+        "pruning: thresholds or rates at which audited rows were answered then; null: at none but the job's",
+    ),
+    optional(
+        "prune_answers", pa.list_(PRUNED_ANSWER), "of an audited row of a job that prunes: what it answers at each"
+    ),
+    optional("answer_whole", pa.string(), "of an audited row of a job that prunes: its answer without pruning"),
+]
+"""The columns of a row whose job prunes and audits."""

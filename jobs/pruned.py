@@ -26,14 +26,14 @@ def print_prunes(console: Console, prunes: PruneFindings) -> None:
     say(describe_prune(whole))
     print_table(
         console,
-        ("level", "audited", "different", "bound", "tokens kept", "prompt seconds", "within"),
+        ("level", "audited", "different", "bound", "video tokens", "prompts", "within"),
         [_level_row(each, whole) for each in whole.levels],
         title="Pruning, by level",
     )
     together = 1 - questions[0].delta * questions[0].num_together if questions else 0.0
     print_table(
         console,
-        ("question", "level", "audited", "different", "bound", "tokens kept", "missing"),
+        ("question", "level", "audited", "different", "bound", "video tokens", "missing"),
         [_question_row(each) for each in questions],
         title=f"Pruning, by question; all {len(questions)} hold together with probability {together:.2%}",
     ) if questions else None
@@ -48,7 +48,7 @@ def describe_prune(whole: PruneCertificate) -> str:
             f"pruning: level {found.level:g} of frames.prune: {chance} at most {found.bound:.2%} of the archive's"
             f" {what} have another answer than without pruning (asked for: {whole.epsilon:.2%}). {found.num_rows:,} of"
             f" {found.population:,} were answered both ways, and {found.num_different:,} differ;"
-            f" {found.token_share:.1%} of their video tokens stay"
+            f" {found.video_share:.1%} of their video tokens stay"
         )
     said = (
         f"pruning: no level is certified: {first.num_rows:,} of {first.population:,} {what} were answered both ways at"
@@ -64,8 +64,8 @@ def _level_row(each: PruneLevel, whole: PruneCertificate) -> dict[str, object]:
         "audited": each.num_rows,
         "different": each.num_different,
         "bound": each.bound,
-        "tokens kept": each.token_share,
-        "prompt seconds": each.prompt_share,
+        "video tokens": each.video_share,
+        "prompts": each.prompt_share,
         "within": whole.level is not None and each.level <= whole.level,
     }
 
@@ -79,6 +79,6 @@ def _question_row(each: PruneCertificate) -> dict[str, object]:
         "audited": shown.num_rows,
         "different": shown.num_different,
         "bound": shown.bound,
-        "tokens kept": shown.token_share,
+        "video tokens": shown.video_share,
         "missing": each.num_missing or None,
     }

@@ -17,8 +17,8 @@ class PruneLevel:
     num_rows        of the sample that were answered at it and without pruning; `population`: what they were drawn from
     num_different   of these, whose answer is another one than without pruning
     bound           the share of the population that is, is at most this, with probability 1 - delta
-    token_share     of video tokens that stay at it, in the sample
-    prompt_share    of seconds before the first token, by those without pruning, in the sample
+    video_share     of video tokens, those that stay at it, in the sample
+    prompt_share    of tokens of prompts, the same
     """
 
     level: float
@@ -26,7 +26,7 @@ class PruneLevel:
     population: int
     num_different: int
     bound: float
-    token_share: float
+    video_share: float
     prompt_share: float
 
 

@@ -44,8 +44,8 @@ _SAMPLE: Final = f"""
             unnest(prune_answers) AS one
         FROM current WHERE {_PRUNED} AND {_COVERED} AND audit_rank IS NOT NULL)
     SELECT question_hash, video_id, clip_index, audit_rank, one.level AS level,
-        whole.num_video_tokens AS whole_tokens, one.num_video_tokens AS tokens,
-        whole.prompt_seconds AS whole_seconds, one.prompt_seconds AS seconds,
+        whole.num_video_tokens AS whole_video, one.num_video_tokens AS video,
+        whole.num_prompt_tokens AS whole_prompt, one.num_prompt_tokens AS prompt,
         CASE WHEN one.status = '{FAILED}' OR whole.status = '{FAILED}' THEN true
             WHEN one.answer IS NULL OR answer_whole IS NULL THEN one.answer IS NOT NULL OR answer_whole IS NOT NULL
             ELSE NOT coalesce({{same}}, false) END AS differs
@@ -134,8 +134,8 @@ def _of_level(
         population=counted["population"],
         num_different=sum(differs),
         bound=upper_bound(sum(differs), len(differs), delta, population=counted["population"]),
-        token_share=_share(rows, "tokens"),
-        prompt_share=_share(rows, "seconds"),
+        video_share=_share(rows, "video"),
+        prompt_share=_share(rows, "prompt"),
     )
 
 

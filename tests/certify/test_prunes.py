@@ -83,8 +83,8 @@ def test_levels_are_tested_from_less_pruning_to_more_until_one_fails(output: Out
         wrong = sum(row["prune_answers"][place]["answer"] != "yes" for row in audited)
         assert (one.num_rows, one.population, one.num_different) == (len(audited), len(rows), wrong)
         assert one.bound == upper_bound(wrong, len(audited), 0.05, population=len(rows))
-    assert [one.token_share for one in whole.levels] == [0.6, 0.5, 0.2]
-    assert [one.prompt_share for one in whole.levels] == pytest.approx([0.6, 0.5, 0.2])
+    assert [one.video_share for one in whole.levels] == [0.6, 0.5, 0.2]
+    assert [one.prompt_share for one in whole.levels] == pytest.approx([70 / 110, 60 / 110, 30 / 110])
     assert (whole.level, whole.num_missing, whole.unit) == (0.1, 0, "row")
     assert whole.certified == whole.levels[1]
 

@@ -6,9 +6,9 @@ level is bounded exactly (Clopper and Pearson, or the hypergeometric, as in `pip
 tested from less pruning to more, and the first that fails ends it (`pipelines.calibrate.fixed_sequence`). Where whole
 clips were drawn a clip counts as one, and as one that differs where any of its rows does.
 
-A row that failed at a level, or without pruning, counts as one that differs. Left out are rows that took over the
-answer of another clip, and rows that were deepened: the answer of these is a later one than what was asked of them. One
-that was deepened for the audit sample alone has its answer still.
+A row that failed at a level, or without pruning, counts as one that differs. Rows that took over the answer of another
+clip were not pruned, and are left out. Of a row that was deepened what it answered before is compared, as it stands
+among its answers.
 """
 
 from __future__ import annotations
@@ -24,11 +24,9 @@ from framegate.pipelines.results.views import Views, select
 from framegate.schemas.audit_sample import AuditUnit
 from framegate.schemas.certified_pruning import PruneCertificate, PruneLevel
 from framegate.schemas.errors import InputError
-from framegate.schemas.gate_reason import AUDIT
 from framegate.schemas.pruned import FAILED
 
-_PRUNED: Final = f"""num_video_tokens_full IS NOT NULL AND copied_from IS NULL
-    AND (deepened_at IS NULL OR gate_reason = '{AUDIT}')"""
+_PRUNED: Final = "(coalesce(num_video_tokens_full, 0) > 0 OR prune_levels IS NOT NULL) AND copied_from IS NULL"
 _COVERED: Final = "coalesce(prune_levels IS NOT NULL AND audit_rate > 0 AND audit_rate >= {min_rate!r}, false)"
 _UNCOVERED: Final = f"SELECT count(*) AS num_uncovered FROM current WHERE {_PRUNED} AND NOT {_COVERED}"
 _COUNTS: Final = f"""

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field
 
+from framegate.schemas.config.calibration_name import check_names_one
 from framegate.schemas.config.part import Part
 
 MAX_AUDIT_LEVELS: Final = 16
@@ -23,6 +24,16 @@ def _each_once(levels: tuple[float, ...]) -> tuple[float, ...]:
     if len(set(levels)) < len(levels):
         raise ValueError(f"each one is named once, got {', '.join(f'{level:g}' for level in levels)}")
     return levels
+
+
+class PrunePromise(Part):
+    """What is to be certified of a job's pruning before it runs. Changes no answer."""
+
+    certificate: Annotated[str, AfterValidator(check_names_one)] = Field(
+        description="`latest`, or the id of a calibration"
+    )
+    epsilon: float = Field(default=0.01, gt=0, lt=1, description="at most so many answers are others than without it")
+    delta: float = Field(default=0.05, gt=0, lt=1, description="the chance that this is wrong is at most so high")
 
 
 class PruneByChange(Part):
@@ -35,6 +46,7 @@ class PruneByChange(Part):
         AfterValidator(_each_once),
         Field(max_length=MAX_AUDIT_LEVELS, description="audited rows are answered at these, too; changes no answer"),
     ] = ()
+    promise: PrunePromise | None = Field(default=None, description="refuse to run unless this is certified; none: run")
 
     @property
     def level(self) -> float:
@@ -50,7 +62,7 @@ class PruneByChange(Part):
 
     def document(self) -> dict[str, Any]:
         """The keys that can change an answer."""
-        return self.model_dump(exclude={"audit_thresholds"})
+        return self.model_dump(exclude={"audit_thresholds", "promise"})
 
 
 class PruneByRate(Part):
@@ -63,6 +75,7 @@ class PruneByRate(Part):
         AfterValidator(_each_once),
         Field(max_length=MAX_AUDIT_LEVELS, description="audited rows are answered at these, too; changes no answer"),
     ] = ()
+    promise: PrunePromise | None = Field(default=None, description="refuse to run unless this is certified; none: run")
 
     @property
     def level(self) -> float:
@@ -78,7 +91,7 @@ class PruneByRate(Part):
 
     def document(self) -> dict[str, Any]:
         """The keys that can change an answer."""
-        return self.model_dump(exclude={"audit_rates"})
+        return self.model_dump(exclude={"audit_rates", "promise"})
 
 
 PRUNE_METHODS: Final = ("change", "evs")

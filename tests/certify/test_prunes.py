@@ -169,18 +169,19 @@ def test_rows_of_before_a_level_was_audited_are_no_part_of_its_population(output
     assert by_level[0.1].num_rows == sum(len(row["prune_answers"]) > 2 for row in sampled)
 
 
-def test_rows_that_took_over_or_were_deepened_are_left_out_but_for_those_of_the_audit_alone(output: Output) -> None:
+def test_rows_that_took_over_are_left_out_and_deepened_ones_are_not(output: Output) -> None:
     rows = make_rows(wrong={0.02: 0.0})
     at = datetime(2026, 11, 2, tzinfo=UTC)
     for row in rows:
         if row["clip_index"] == 3:
-            row |= {"copied_from": 2, "prune_levels": None, "prune_answers": None}
+            row |= {"copied_from": 2, "prune_levels": None, "prune_answers": None, "answer_whole": None}
         if row["clip_index"] in (4, 5):
-            row |= {"deepened_at": at, "gate_reason": "audit" if row["clip_index"] == 4 else "unsure"}
+            row |= {"deepened_at": at, "gate_reason": "unsure", "answer": "no"}
     put_rows(output, rows)
     found = find(output)
     assert found is not None
-    assert found.certificates[0].levels[0].population == sum(row["clip_index"] not in (3, 5) for row in rows)
+    assert found.certificates[0].levels[0].population == sum(row["clip_index"] != 3 for row in rows)
+    assert found.certificates[0].levels[0].num_different == 0, "what they answered before is compared"
     assert found.num_uncovered == 0
 
 

@@ -104,9 +104,14 @@ def test_what_is_wrong_is_told_by_its_key(tmp_path: Path, prune: str, said: str)
 GATED = {"strategy": "gated", "audit": {"rate": 0.1}}
 
 
-@pytest.mark.parametrize("prune", [CHANGE | {"audit_thresholds": [0.3, 0.02]}, EVS | {"audit_rates": [0.75]}])
+PROMISE = {"promise": {"certificate": "latest"}}
+
+
+@pytest.mark.parametrize(
+    "prune", [CHANGE | {"audit_thresholds": [0.3, 0.02]} | PROMISE, EVS | {"audit_rates": [0.75]} | PROMISE]
+)
 def test_what_is_audited_changes_no_config_id(prune: dict[str, Any]):
-    plain = {name: value for name, value in prune.items() if not name.startswith("audit")}
+    plain = {name: value for name, value in prune.items() if not name.startswith(("audit", "promise"))}
     audited, without = make_config(prune=prune, gate=GATED), make_config(prune=plain, gate=GATED)
     assert audited.frames.document() == without.frames.document()
     assert audited.frames.prune.audit_levels == tuple(
@@ -138,3 +143,8 @@ def test_a_rate_to_audit_leaves_two_steps_as_well():
 def test_levels_to_audit_are_above_0_and_each_is_named_once(named: list[float], said: str):
     with pytest.raises(ValidationError, match=said):
         make_config(prune=CHANGE | {"audit_thresholds": named}, gate=GATED)
+
+
+def test_a_promise_names_a_calibration():
+    with pytest.raises(ValidationError, match="'new' is neither `latest` nor the id of a calibration"):
+        make_config(prune=CHANGE | {"promise": {"certificate": "new"}})

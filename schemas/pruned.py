@@ -62,11 +62,11 @@ PRUNED: Final = [
     optional(
         "prune_levels",
         pa.list_(pa.float64()),
-        "pruning: thresholds or rates at which audited rows were answered then; null: at none but the job's",
+        "thresholds or rates of pruning at which rows of the audit sample were answered then; null: none was",
     ),
     optional(
-        "prune_answers", pa.list_(PRUNED_ANSWER), "of an audited row of a job that prunes: what it answers at each"
+        "prune_answers", pa.list_(PRUNED_ANSWER), "of a row of the sample: what it answers at each of them"
     ),
-    optional("answer_whole", pa.string(), "of an audited row of a job that prunes: its answer without pruning"),
+    optional("answer_whole", pa.string(), "of such a row: its answer without pruning; null also where it has none"),
 ]
 """The columns of a row whose job prunes and audits."""

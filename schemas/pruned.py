@@ -64,9 +64,7 @@ PRUNED: Final = [
         pa.list_(pa.float64()),
         "thresholds or rates of pruning at which rows of the audit sample were answered then; null: none was",
     ),
-    optional(
-        "prune_answers", pa.list_(PRUNED_ANSWER), "of a row of the sample: what it answers at each of them"
-    ),
+    optional("prune_answers", pa.list_(PRUNED_ANSWER), "of a row of the sample: what it answers at each of them"),
     optional("answer_whole", pa.string(), "of such a row: its answer without pruning; null also where it has none"),
 ]
 """The columns of a row whose job prunes and audits."""

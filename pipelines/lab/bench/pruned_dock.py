@@ -18,6 +18,7 @@ from framegate.pipelines import flow
 from framegate.pipelines.certify.calibrate import Findings
 from framegate.pipelines.certify.of_output import calibrate_output, store
 from framegate.pipelines.certify.request import Request
+from framegate.pipelines.lab.bench.certificate.confirmation import check_complete
 from framegate.pipelines.lab.bench.overlap import decode_clips
 from framegate.pipelines.lab.bench.prune import Seen, see_clips, time_prefills
 from framegate.pipelines.lab.dock.demo import BANK, question_mapping
@@ -27,7 +28,6 @@ from framegate.pipelines.lab.dock.world.scene import MAX_CRATES, MIN_CRATES, dra
 from framegate.pipelines.reason.engines.own.checkpoint import Checkpoint
 from framegate.schemas.config.gate_parts import AuditConfig
 from framegate.schemas.config.pruning import PruneByChange
-from framegate.schemas.errors import FramegateError
 from framegate.schemas.job import Job, parse_job
 
 FILM_SEED: Final = 7_100_000  # of films that no other part of the lab has
@@ -86,8 +86,7 @@ def certify_dock(
     shutil.rmtree(output, ignore_errors=True)
     job = _job(films, output, sizes, thresholds, model)
     summary = flow.run(job, in_process=True)
-    if not summary.is_complete:
-        raise FramegateError(f"the run over the dock's films is not complete: {summary}")
+    check_complete(summary)
     audit = AuditConfig(rate=sizes.audit_rate)
     findings = calibrate_output(
         job.config.output, Request(job=None, config_id=summary.config_id, audit=audit, epsilon=epsilon, delta=delta)

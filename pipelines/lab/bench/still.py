@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow.dataset as ds
 
 from framegate.pipelines import flow
+from framegate.pipelines.lab.bench.certificate.confirmation import check_complete
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine, Written
 from framegate.pipelines.reason.strategies.protocol import Ask
 from framegate.schemas.job import Job, parse_job
@@ -132,11 +133,12 @@ def _run(
     by_pixels: bool = False,
 ) -> list[dict[str, Any]]:
     shutil.rmtree(output, ignore_errors=True)
-    flow.run(
+    summary = flow.run(
         _job(films, output, within, clip_seconds, fps),
         in_process=True,
         engine_factory=(lambda: ScriptedEngine(say_what_is_there)) if by_pixels else None,
     )
+    check_complete(summary)
     return ds.dataset(str(output / "results"), format="parquet").to_table().to_pylist()
 
 

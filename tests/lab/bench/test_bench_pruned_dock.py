@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from framegate.jobs.cli import app
 from framegate.pipelines.lab.bench import pruned_dock
+from framegate.schemas.job import Job
+from framegate.schemas.run import RunSummary
 
 
 def test_levels_are_compared_and_prefills_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,3 +41,15 @@ def test_levels_are_compared_and_prefills_timed(tmp_path: Path, monkeypatch: pyt
 def test_a_question_that_the_demo_has_not_is_named(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["bench", "pruned-dock", "--questions", "weather", "--out", str(tmp_path)])
     assert (result.exit_code, [*tmp_path.iterdir()]) == (2, [])
+
+
+def test_a_run_that_was_stopped_certifies_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(job: Job, **options: Any) -> RunSummary:
+        return replace(run(job, limit=1, **options), num_videos_left=1)
+
+    run = pruned_dock.flow.run
+    monkeypatch.setattr(pruned_dock.flow, "run", stopped)
+    command = ["bench", "pruned-dock", "--clips", "2", "--threshold", "0.1", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert "pruning: level" not in result.output

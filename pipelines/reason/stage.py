@@ -101,7 +101,8 @@ class ReasonStage:
                     take_over_all(decoded, by_clip, self._strategy)
                     if audited := [*self._audit_requests(decoded, by_clip, think_below)]:
                         # Their questions are answered already, and have made room at the engine for others.
-                        asked[self._engine.ask(audited)], others[place] = place, {}
+                        asked[self._engine.ask(audited)] = place
+                        others[place] = {}
                         continue
                 add_answers(by_clip, decoded, self._prunes, others.get(place, {}))
                 yield place, _answered(decoded, by_clip)

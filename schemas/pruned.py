@@ -7,9 +7,7 @@ nothing is. A row of the sample is answered at the job's level, at 0 and at thos
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 
@@ -17,30 +15,6 @@ from framegate.schemas.columns import optional
 
 FAILED: Final = "failed"
 """The status of an answer that could not be had."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrunedAnswer:
-    """What one row answers at one level.
-
-    `answer` and `status` are those of `schemas.qa.Answer`; `status` is `failed` where the question failed there. Tokens
-    are those of its asks alone, and seconds what these took.
-    """
-
-    level: float
-    answer: str | None
-    status: str
-    num_prompt_tokens: int = 0
-    num_video_tokens: int = 0
-    num_answer_tokens: int = 0
-    num_thinking_tokens: int = 0
-    engine_seconds: float = 0.0
-    prompt_seconds: float = 0.0
-
-    @staticmethod
-    def of_row(row: Mapping[str, Any]) -> PrunedAnswer:
-        """From a struct of PRUNED_ANSWER."""
-        return PrunedAnswer(**row)
 
 
 PRUNED_ANSWER: Final = pa.struct(
@@ -56,7 +30,7 @@ PRUNED_ANSWER: Final = pa.struct(
         ("prompt_seconds", pa.float64()),
     ]
 )
-"""PrunedAnswer, as a row has it."""
+"""What a row answers at one level: see `schemas.qa.PrunedAnswer`."""
 
 PRUNED: Final = [
     optional(

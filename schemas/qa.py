@@ -7,8 +7,6 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from framegate.schemas.pruned import PrunedAnswer
-
 AnswerType = Literal["choice", "yes_no", "number", "text", "span"]
 ThinkPolicy = Literal["auto", "never", "always"]
 Route = Literal["exit", "think"]
@@ -69,6 +67,25 @@ class AskRow:
     confidence: float | None
     answer: str | None
     thinking: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrunedAnswer:
+    """What one row answers at one level of pruning (`schemas.pruned`).
+
+    `answer` and `status` are those of an Answer; `status` is `failed` where the question failed there. Tokens
+    are those of its asks alone, and seconds what these took.
+    """
+
+    level: float
+    answer: str | None
+    status: str
+    num_prompt_tokens: int = 0
+    num_video_tokens: int = 0
+    num_answer_tokens: int = 0
+    num_thinking_tokens: int = 0
+    engine_seconds: float = 0.0
+    prompt_seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,8 +20,8 @@ from framegate.pipelines.reason.questions import Finished
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.reason.strategies.protocol import Capability, Strategy
 from framegate.schemas.config.pruning import PruneConfig
-from framegate.schemas.pruned import FAILED, PrunedAnswer
-from framegate.schemas.qa import Answer
+from framegate.schemas.pruned import FAILED
+from framegate.schemas.qa import Answer, PrunedAnswer
 from framegate.schemas.unit import DecodedUnit
 
 NEEDS: Final[frozenset[Capability]] = frozenset({"pruning"})

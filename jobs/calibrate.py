@@ -11,6 +11,7 @@ import typer
 from framegate.jobs.options import JobFile, JsonFile, parse_share
 from framegate.jobs.printing import make_console, print_table, say, write_json
 from framegate.jobs.promise import ClaimName, ConfigId, Delta, Epsilon, QuestionIds, request_of
+from framegate.jobs.pruned import print_prunes
 from framegate.schemas.certificate import VIDEO, Certificate, Scope
 from framegate.schemas.errors import ConfigError
 
@@ -162,6 +163,8 @@ def print_findings(findings: Findings) -> None:
         )
     if findings.copies is not None:
         print_copies(findings.copies)
+    if findings.prunes is not None:
+        print_prunes(console, findings.prunes)
     say(
         f"confidence: expected calibration error {findings.calibration_error:.3f}; it tells a row that thinking changes"
         f" from one that it does not in {findings.auroc:.1%} of pairs"

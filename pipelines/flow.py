@@ -2,8 +2,7 @@
 
 `run` is the five steps. The work is plan -> decode -> answer: `make_workers` puts decode, reason and commit together,
 and the driver runs the workers on Ray (`driver.ray_dataset`) or in this process (`driver.in_process`). An answer is
-committed by the worker that has it, and only its receipt comes here. Whatever goes wrong with one video is a row by
-then.
+committed by the worker that has it, and only its receipt comes here. What goes wrong with one video is a row by then.
 """
 
 from __future__ import annotations
@@ -339,6 +338,7 @@ def make_workers(
         strategy=strategy,
         questions=planned.questions,
         audit=planned.audit,
+        prune=config.frames.prune,
         on_fatal=None if in_process else end_process,
         limits=None if in_process else config.engine,
     )

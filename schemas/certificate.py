@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
+from framegate.schemas.certified_pruning import PruneCertificate
+
 CALIBRATION_ID: Final = r"\d{8}T\d{12}Z-[0-9a-f]{6}"  # of several within a second, the last is the latest
 Claim = Literal["agreement", "accuracy", "error", "precision", "recall"]
 """What at most `epsilon` is, of the rows that a certificate is about:
@@ -73,6 +75,8 @@ class Calibration:
                                          them
     number_tolerance, span_overlap       how far two answers may be apart and still be the same
     whole                                the certificate of the archive; `questions`: one for each question
+    prunes                               where the job prunes: that of all rows, then one for each question, which hold
+                                         together
     """
 
     calibration_id: str
@@ -86,6 +90,7 @@ class Calibration:
     span_overlap: float
     whole: Certificate
     questions: tuple[Certificate, ...]
+    prunes: tuple[PruneCertificate, ...] = ()
 
     def to_document(self) -> dict[str, Any]:
         return asdict(self)
@@ -96,4 +101,6 @@ class Calibration:
         values = dict(document)
         questions: Sequence[Mapping[str, Any]] = values.pop("questions")
         whole = Certificate(**values.pop("whole"))
-        return Calibration(**values, whole=whole, questions=tuple(Certificate(**each) for each in questions))
+        prunes = tuple(PruneCertificate.from_document(each) for each in values.pop("prunes", ()))
+        certificates = tuple(Certificate(**each) for each in questions)
+        return Calibration(**values, whole=whole, questions=certificates, prunes=prunes)

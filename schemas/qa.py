@@ -70,6 +70,25 @@ class AskRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrunedAnswer:
+    """What one row answers at one level of pruning (`schemas.pruned`).
+
+    `answer` and `status` are those of an Answer; `status` is `failed` where the question failed there. Tokens
+    are those of its asks alone, and seconds what these took.
+    """
+
+    level: float
+    answer: str | None
+    status: str
+    num_prompt_tokens: int = 0
+    num_video_tokens: int = 0
+    num_answer_tokens: int = 0
+    num_thinking_tokens: int = 0
+    engine_seconds: float = 0.0
+    prompt_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """One question answered on one clip, as a strategy hands it over.
 
@@ -101,6 +120,9 @@ class Answer:
     `copied_from` is the index of the clip whose answer this is, where the row took it over (`schemas.still`). All that
     says how the answer came about is that row's, and nothing was spent. Where such a row is in the audit sample it was
     asked all the same: `answer_asked` is what came of it, read like `answer`, and what it took stands in the counts.
+    `prune_levels` and `prune_answers` are those of `schemas.pruned`: where the job prunes and audits rows, the levels
+    of pruning at which rows of the sample are answered, and of such a row its answers. `answer_whole` is the one at 0.
+    Seconds of the row are those of all of them, tokens those at the job's own level.
     """
 
     question: Question
@@ -144,3 +166,6 @@ class Answer:
     num_chunks: int | None = None
     copied_from: int | None = None
     answer_asked: str | None = None
+    prune_levels: tuple[float, ...] | None = None
+    prune_answers: tuple[PrunedAnswer, ...] | None = None
+    answer_whole: str | None = None

@@ -17,6 +17,7 @@ from framegate.schemas.columns import column as _column
 from framegate.schemas.columns import meaning as meaning
 from framegate.schemas.columns import optional as _optional
 from framegate.schemas.deepening import DEEPENED, WANTED
+from framegate.schemas.pruned import PRUNED
 from framegate.schemas.still import COPIED, SAME_AS
 
 INPUT_PREFIX: Final = "input_"
@@ -188,6 +189,7 @@ RESULTS: Final = pa.schema(
         _optional("audit_rank", pa.float64(), "place in the audit sample, 0 to 1; null: the row is not in it"),
         _optional("audit_rate", pa.float64(), "share of rows that were audited then; null: none"),
         *COPIED,
+        *PRUNED,
         _column("model", pa.string(), "name of the model"),
         _column("strategy", pa.string(), "the job's `gate.strategy`"),
         _column("engine", pa.string(), "what ran the model"),
@@ -223,7 +225,8 @@ NEWER_COLUMNS: Final = frozenset(
     {"clip_is_letterboxed", "video_version", "frame_height", "frame_width", "clip_fps", "question_options",
      "question_since", "answer_letter", "answer_number", "answer_bool", "answer_first_value",
      "answer_second_value", "audit_rank", "audit_rate", "prompt_seconds", "first_answer_seconds", "thinking_seconds",
-     *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED, *NEWER_OF_ANSWERS, *COPIED))})  # fmt: skip
+     *(f.name for f in (*_CLIP_CLOCK, *_OF_CLIPS, *_FACTS, *DEEPENED, *NEWER_OF_ANSWERS)),
+     *(f.name for f in (*COPIED, *PRUNED))})  # fmt: skip
 """Columns that rows of earlier versions do not have: null where they are read, and no fault of a file without them."""
 
 FAILURES: Final = pa.schema(

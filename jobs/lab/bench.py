@@ -17,6 +17,7 @@ from framegate.jobs.lab.bench_overlap import overlap
 from framegate.jobs.lab.bench_pipeline import pipeline
 from framegate.jobs.lab.bench_plan import plan
 from framegate.jobs.lab.bench_prune import prune
+from framegate.jobs.lab.bench_pruned_dock import pruned_dock
 from framegate.jobs.lab.bench_query import query
 from framegate.jobs.lab.bench_seal import seal
 from framegate.jobs.lab.bench_start import start
@@ -37,6 +38,7 @@ for command in (
     clips,
     overlap,
     prune,
+    pruned_dock,
     start,
     still,
     calibrate,

@@ -12,6 +12,7 @@ Above all confidences nothing exits. That is tested first.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +84,15 @@ def descend_in_order(
             break
         told.append(evidence(np.where(confidence >= step, exiting, thinking)))
     return down_to_first_failure(confidence, steps[: len(told) - 1], np.array(told), delta=delta)
+
+
+def num_within(bounds: Sequence[float], epsilon: float) -> int:
+    """Of settings in an order that is fixed beforehand, how many come before the first whose bound is above epsilon.
+
+    Each bound of a share holds with probability 1 - delta. With that probability all settings that are counted keep to
+    epsilon: the first whose true share is above it is counted only where its own bound is wrong.
+    """
+    return next((place for place, bound in enumerate(bounds) if bound > epsilon), len(bounds))
 
 
 def down_to_first_failure(confidence: Floats, steps: Floats, evidence: Floats, *, delta: float) -> Descent:

@@ -25,6 +25,7 @@ from framegate.pipelines.certify.by_label import certify_by_label
 from framegate.pipelines.certify.copies import CopyFindings
 from framegate.pipelines.certify.labelled_rows import label_rows
 from framegate.pipelines.certify.made import Group, Made
+from framegate.pipelines.certify.prunes import PruneFindings
 from framegate.pipelines.certify.request import Request, choose_questions
 from framegate.pipelines.certify.to_come import certify_to_come
 from framegate.pipelines.certify.yes_no import certify_yes_no
@@ -43,6 +44,7 @@ class Findings:
     measures          confidence beside the other measures that rows have; empty where they have none
     saving            of the certified threshold; None where nothing may exit. `saving_in_force`: of the gate's own
     copies            what taking over answers loses; None where no row did
+    prunes            what pruning changes; None where the job does not prune
     """
 
     calibration: Calibration
@@ -54,6 +56,7 @@ class Findings:
     saving_in_force: ThresholdSaving | None
     measures: tuple[ComparedMeasure, ...] = ()
     copies: CopyFindings | None = None
+    prunes: PruneFindings | None = None
 
 
 def calibrate(

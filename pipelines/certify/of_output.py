@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from framegate.pipelines.certify.audit_rows import find_audit_rows
 from framegate.pipelines.certify.calibrate import Findings, calibrate
 from framegate.pipelines.certify.copies import CopyFindings, find_copies
+from framegate.pipelines.certify.prunes import find_prunes
 from framegate.pipelines.certify.request import Request, open_asked, read_asked
 from framegate.pipelines.commit.calibrations import put_calibration, read_calibrations
 from framegate.pipelines.commit.labels import read_labels
@@ -93,4 +94,16 @@ def _calibrate(config: OutputConfig, request: Request) -> Findings:
             look=look,
             at=now(),
         )
-        return replace(findings, copies=_find_copies(views, request, findings.calibration.whole.delta))
+        delta = findings.calibration.whole.delta
+        prunes = find_prunes(
+            views,
+            unit=request.audit.unit,
+            epsilon=request.epsilon,
+            delta=delta,
+            tolerance=request.tolerance,
+            min_rate=request.min_rate,
+        )
+        certificates = () if prunes is None else prunes.certificates
+        calibration = replace(findings.calibration, prunes=certificates)
+        copies = _find_copies(views, request, delta)
+        return replace(findings, calibration=calibration, copies=copies, prunes=prunes)

@@ -10,7 +10,8 @@ from framegate.pipelines.commit.output import Output
 from framegate.pipelines.reason.strategies.gated import Gated
 from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.schemas.certificate import YES_NO_CLAIMS, Calibration, Certificate
-from framegate.schemas.config.gate import LATEST, CertifiedThreshold, GatePart
+from framegate.schemas.config.calibration_name import LATEST
+from framegate.schemas.config.gate import CertifiedThreshold, GatePart
 from framegate.schemas.errors import ConfigError
 from framegate.schemas.job import Job
 from framegate.schemas.qa import Question

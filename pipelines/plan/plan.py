@@ -10,6 +10,7 @@ from framegate.pipelines.commit.tombstones import read_tombstones, without_erase
 from framegate.pipelines.commit.video_log import read_video_log
 from framegate.pipelines.decode.policy import Policy
 from framegate.pipelines.plan.absent import recall_absent
+from framegate.pipelines.plan.certified_pruning import check_pruning
 from framegate.pipelines.plan.columns import read_columns
 from framegate.pipelines.plan.config_choice import ConfigChoice
 from framegate.pipelines.plan.coverage import Retries
@@ -41,10 +42,12 @@ def make_plan(
     """The videos with work left, at most `limit` of them. `retry_failed` tries all failures again.
 
     `choice` is what `choose_config` gave. `indexes` come to know those of shards that storage has no index of.
-    Raises FramegateError where the job cannot start: no videos, a column to partition by that is none.
+    Raises FramegateError where the job cannot start: no videos, a column to partition by that is none,
+    pruning that is not certified and should be.
     """
     id = choice.config_id
     output, time = Output.open(job.config.output), now()
+    check_pruning(job, output, id)
     columns = read_columns(job.config, output, id)
     found = find_input(job.config.input, indexes, types=columns.types, own=own_place(output))
     columns.check(found)

@@ -19,7 +19,7 @@ from framegate.pipelines.reason.engines.failures import describe_failure, is_fat
 from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.occupancy import Occupancy
 from framegate.pipelines.reason.questions import ClipRequest, Finished, QuestionRunner
-from framegate.pipelines.reason.strategies.protocol import Strategy
+from framegate.pipelines.reason.strategies.protocol import Capability, Strategy
 from framegate.pipelines.reason.watchdog import Late, Watchdog
 from framegate.schemas.config import EngineConfig
 from framegate.schemas.errors import EngineError, EngineTimeout
@@ -38,6 +38,7 @@ class EngineThread:
     finds a new engine. After a fatal error no engine can work in this process: `on_fatal` is called in the thread and
     should end the process; where it returns, and without it, callers get an EngineError now and ever after. What the
     factory raises is raised to all who wait. The thread is a daemon, and ends with `close` or with this object.
+    `needs` is as in QuestionRunner.
 
     With `limits`, a watchdog looks whether the model is loaded and each step comes back in time. Where a step does not,
     all who wait, and all who ask from then on, get an EngineTimeout; where loading does not, an EngineError. The engine
@@ -53,9 +54,10 @@ class EngineThread:
         on_fatal: Callable[[BaseException], None] | None = None,
         occupancy: Occupancy | None = None,
         limits: EngineConfig | None = None,
+        needs: frozenset[Capability] = frozenset(),
     ) -> None:
         self.occupancy = occupancy or Occupancy()
-        self._drive = _Drive(engine_factory, strategy, on_fatal, self.occupancy, limits)
+        self._drive = _Drive(engine_factory, strategy, on_fatal, self.occupancy, limits, needs)
         # The thread has no reference to this object, so that the thread ends when nothing else has one either.
         self._thread = threading.Thread(target=self._drive.run, name="engine", daemon=True)
         self._ends = weakref.finalize(self, _end, self._drive, self._thread)
@@ -131,6 +133,7 @@ class _Drive:
         on_fatal: Callable[[BaseException], None] | None,
         occupancy: Occupancy,
         limits: EngineConfig | None,
+        needs: frozenset[Capability],
     ) -> None:
         self.changed = threading.Condition()
         self.is_built = False
@@ -140,6 +143,7 @@ class _Drive:
         self._on_fatal = on_fatal
         self._occupancy = occupancy
         self._limits = limits
+        self._needs = needs
         self._watchdog = None if limits is None else Watchdog(self._on_late, max_seconds=limits.deadline_seconds)
         self._inbox: list[_Asked] = []
         self._taken: list[_Asked] = []  # out of the inbox, and not yet open
@@ -232,7 +236,7 @@ class _Drive:
             if self._fatal_error is not None:
                 raise self._fatal_error
             with self._occupancy.loading(), self._watch_loading():
-                self._runner = QuestionRunner(self._factory(), self._strategy)
+                self._runner = QuestionRunner(self._factory(), self._strategy, needs=self._needs)
         except BaseException as error:
             if isinstance(error, EngineError):
                 error.__traceback__ = None  # its frames may hold an engine that the strategy cannot use

@@ -13,8 +13,16 @@ import numpy as np
 
 from framegate.pipelines.reason.engines.failures import describe_failure, is_fatal
 from framegate.pipelines.reason.engines.protocol import Engine
-from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, FinishedAsk, Strategy, describe_missing
+from framegate.pipelines.reason.strategies.protocol import (
+    Ask,
+    Capability,
+    ClipFrames,
+    FinishedAsk,
+    Strategy,
+    describe_missing,
+)
 from framegate.schemas.clip import ClipSteps, FrameBatch
+from framegate.schemas.config.pruning import PruneConfig
 from framegate.schemas.deepening import GivenAnswer
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
@@ -24,7 +32,7 @@ from framegate.schemas.qa import Answer, Question
 class ClipRequest:
     """All questions that are open on one clip. `id` is the caller's, unique among the requests that are open.
 
-    `key`, `given` and `think_below` are as in ClipFrames.
+    `key`, `given`, `think_below` and `prune` are as in ClipFrames.
     """
 
     id: str
@@ -34,6 +42,7 @@ class ClipRequest:
     key: str = ""
     given: Mapping[str, GivenAnswer] = field(default_factory=dict)
     think_below: float | None = None
+    prune: PruneConfig | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +78,13 @@ class QuestionRunner:
     """Every question of every added request comes back exactly once. What the engine raises is raised; so is a fatal
     error of the strategy, while any other one fails its question alone."""
 
-    def __init__(self, engine: Engine, strategy: Strategy) -> None:
-        """Raises EngineError where the engine is not capable of what the strategy needs."""
+    def __init__(self, engine: Engine, strategy: Strategy, *, needs: frozenset[Capability] = frozenset()) -> None:
+        """`needs`: of the engine, by requests to come. Raises EngineError where it is not capable of these, or of what
+        the strategy needs."""
         if missing := strategy.needs - engine.capabilities:
             raise EngineError(f"the strategy {strategy.name} needs {describe_missing(missing)}, which the engine lacks")
+        if missing := needs - engine.capabilities:
+            raise EngineError(f"the job needs {describe_missing(missing)}, which the engine lacks")
         self.engine = engine
         self._strategy = strategy
         self._open: dict[Ask, _OpenQuestion] = {}
@@ -97,6 +109,7 @@ class QuestionRunner:
             key=request.key,
             given=request.given,
             think_below=request.think_below,
+            prune=request.prune,
         )
         questions = [_OpenQuestion(request.id, question) for question in request.questions]
         self._num_open_questions += len(questions)

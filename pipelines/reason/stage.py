@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
 
 from framegate.pipelines.reason.engine_thread import EngineThread
 from framegate.pipelines.reason.engines.protocol import EngineFactory
 from framegate.pipelines.reason.occupancy import Occupancy
+from framegate.pipelines.reason.pruned import add_answers, audited_of, prune_audit
 from framegate.pipelines.reason.questions import ClipRequest, Finished
 from framegate.pipelines.reason.still import asked_of, take_over_all, to_be_asked_again
 from framegate.pipelines.reason.strategies.protocol import Strategy
 from framegate.pipelines.reason.wear import Wear
 from framegate.schemas.audit_sample import AuditSample, clip_key
 from framegate.schemas.config import EngineConfig
+from framegate.schemas.config.pruning import PruneConfig
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
 from framegate.schemas.unanswered import Failure
@@ -30,6 +33,7 @@ class ReasonStage:
     soon as it is answered. The engine is built by the first call and not by the constructor, so that the caller gets
     what is raised there as it is. `on_fatal` and `limits`: see EngineThread; without limits nothing wears out.
     `audit`: the sample of rows that take over answers and are asked all the same.
+    `prune` is the job's: rows of the audit sample are then answered without it, too.
     """
 
     def __init__(
@@ -41,10 +45,17 @@ class ReasonStage:
         audit: AuditSample | None = None,
         on_fatal: Callable[[BaseException], None] | None = None,
         limits: EngineConfig | None = None,
+        prune: PruneConfig | None = None,
     ) -> None:
         self.occupancy = Occupancy()
+        self._prunes = prune_audit(prune, strategy)
         self._engine = EngineThread(
-            engine_factory, strategy, on_fatal=on_fatal, occupancy=self.occupancy, limits=limits
+            engine_factory,
+            strategy,
+            on_fatal=on_fatal,
+            occupancy=self.occupancy,
+            limits=limits,
+            needs=frozenset() if self._prunes is None else self._prunes.needs,
         )
         self._wear = None if limits is None else Wear(limits)
         self._audit = audit
@@ -70,6 +81,7 @@ class ReasonStage:
         who may think, as in ClipFrames. `on_answered` is called in the engine's thread for each question that comes
         back."""
         found: list[list[dict[str, Finished]]] = [[{} for _ in decoded.clips] for decoded in units]
+        others: dict[int, dict[tuple[int, float], dict[str, Finished]]] = {}  # of the audit sample
         asked = {
             self._ask(decoded, [asked_of(decoded, clip) for clip in decoded.clips], think_below, on_answered): place
             for place, decoded in enumerate(units)
@@ -79,13 +91,22 @@ class ReasonStage:
             for future in done:
                 place = asked.pop(future)
                 decoded, by_clip = units[place], found[place]
-                for one in future.result():
-                    by_clip[int(one.request_id.rpartition("/")[2])][one.question.hash] = one
-                if again := to_be_asked_again(decoded, by_clip):
-                    hashes = [again.get(number, ()) for number in range(len(by_clip))]
-                    asked[self._ask(decoded, hashes, think_below, on_answered)] = place
-                    continue
-                take_over_all(decoded, by_clip, self._audit)
+                if place in others:
+                    _sort_in(future.result(), others[place])
+                else:
+                    for one in future.result():
+                        by_clip[int(one.request_id.rpartition("/")[2])][one.question.hash] = one
+                    if again := to_be_asked_again(decoded, by_clip):
+                        hashes = [again.get(number, ()) for number in range(len(by_clip))]
+                        asked[self._ask(decoded, hashes, think_below, on_answered)] = place
+                        continue
+                    take_over_all(decoded, by_clip, self._audit)
+                    if audited := [*self._audit_requests(decoded, by_clip, think_below)]:
+                        # Their questions are answered already, and have made room at the engine for others.
+                        asked[self._engine.ask(audited)] = place
+                        others[place] = {}
+                        continue
+                add_answers(by_clip, decoded, self._prunes, others.get(place, {}))
                 yield place, _answered(decoded, by_clip)
 
     def num_questions_wanted(self) -> int | None:
@@ -111,19 +132,49 @@ class ReasonStage:
         """Of each clip the questions with these `hashes`. Requests are named `<unit>/<place of the clip>`."""
         number = next(self._unit_numbers)
         requests = [
-            ClipRequest(
-                id=f"unit-{number}/{place}",
-                frames=clip.frames,
-                clip_start_seconds=clip.clip.start_seconds,
-                questions=tuple(self._bank[question_hash] for question_hash in hashes[place]),
-                key=clip_key(decoded.video.video_id, clip.clip.index),
-                given=decoded.given(clip.clip.index),
-                think_below=think_below,
-            )
+            self._request(f"unit-{number}/{place}", decoded, clip, hashes[place], think_below)
             for place, clip in enumerate(decoded.clips)
             if hashes[place]
         ]
         return self._engine.ask(requests, on_answered)
+
+    def _audit_requests(
+        self, decoded: DecodedUnit, found: Sequence[dict[str, Finished]], think_below: float | None
+    ) -> Iterator[ClipRequest]:
+        """Of rows of the audit sample at other levels of pruning. Requests are named `<unit>/<place>/<level>`."""
+        if self._prunes is None:
+            return
+        number = next(self._unit_numbers)
+        for place, hashes in audited_of(decoded, found).items():
+            for prune in self._prunes.others:
+                name = f"unit-{number}/{place}/{prune.level!r}"
+                request = self._request(name, decoded, decoded.clips[place], hashes, think_below)
+                yield replace(request, prune=prune)
+
+    def _request(
+        self,
+        name: str,
+        decoded: DecodedUnit,
+        clip: DecodedClip,
+        hashes: Sequence[str],
+        think_below: float | None,
+    ) -> ClipRequest:
+        return ClipRequest(
+            id=name,
+            frames=clip.frames,
+            clip_start_seconds=clip.clip.start_seconds,
+            questions=tuple(self._bank[question_hash] for question_hash in hashes),
+            key=clip_key(decoded.video.video_id, clip.clip.index),
+            given=decoded.given(clip.clip.index),
+            think_below=think_below,
+        )
+
+
+def _sort_in(finished: Iterable[Finished], others: dict[tuple[int, float], dict[str, Finished]]) -> None:
+    """By place and level, as their requests are named."""
+    for one in finished:
+        _, place, level = one.request_id.split("/")
+        others.setdefault((int(place), float(level)), {})[one.question.hash] = one
 
 
 def _answered(decoded: DecodedUnit, found: Sequence[dict[str, Finished]]) -> AnsweredUnit:

@@ -125,9 +125,9 @@ class FramesConfig(Part):
         """The keys that can change an answer, for `answer_document`."""
         left_out = {"decoder", *(("fps",) if self.policy == "uniform" else ())}
         left_out |= set() if self.same_within else {"same_within"}
-        left_out |= {"prune"} if self.prune is None else set()
-        values = self.model_dump(exclude=left_out)
-        return {**values, "decoder": ",".join(self.decoders)}
+        values = self.model_dump(exclude={*left_out, "prune"})
+        pruned = {} if self.prune is None else {"prune": self.prune.document()}
+        return {**values, **pruned, "decoder": ",".join(self.decoders)}
 
 
 class DecodeConfig(Part):

@@ -20,13 +20,13 @@ A job without `gate.strategy` is gated. What a strategy does is said in `pipelin
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from framegate.schemas.certificate import CALIBRATION_ID, VIDEO, YES_NO_CLAIMS, Claim, Scope
+from framegate.schemas.certificate import VIDEO, YES_NO_CLAIMS, Claim, Scope
+from framegate.schemas.config.calibration_name import check_names_one
 from framegate.schemas.config.entropy import EntropyConfig
 from framegate.schemas.config.gate_parts import (
     AnswerTokens,
@@ -46,7 +46,6 @@ from framegate.schemas.config.many_asks import (
 from framegate.schemas.config.part import Part
 from framegate.schemas.qa import Measure
 
-LATEST: Final = "latest"
 Defer = Literal["auto", "always", "never"]
 
 
@@ -90,7 +89,9 @@ class AlwaysThinkConfig(Part):
 class CertifiedThreshold(Part):
     """A threshold that `framegate calibrate` has certified, in place of a number. Changes no answer."""
 
-    certificate: str = Field(description="`latest`, or the id of a calibration")
+    certificate: Annotated[str, AfterValidator(check_names_one)] = Field(
+        description="`latest`, or the id of a calibration"
+    )
     claim: Claim = Field(default="agreement", description="what is promised; all but `agreement` need labels")
     scope: Scope = Field(
         default="archive", description="of the rows that are there, or `future`: of videos to come that are drawn alike"
@@ -108,15 +109,6 @@ class CertifiedThreshold(Part):
     otherwise: float | None = Field(
         default=None, ge=0, le=1, description="the threshold where none is certified yet; none: the run is refused"
     )
-
-    @field_validator("certificate")
-    @classmethod
-    def _names_one(cls, text: str) -> str:
-        if text != LATEST and not re.fullmatch(CALIBRATION_ID, text):
-            raise ValueError(
-                f"'{text}' is neither `{LATEST}` nor the id of a calibration, as 20261130T081500123456Z-0a1b2c"
-            )
-        return text
 
     @model_validator(mode="after")
     def _is_promised(self) -> CertifiedThreshold:

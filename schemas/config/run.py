@@ -12,7 +12,7 @@ from framegate.schemas.config.decoding import ClipsConfig, DecodeConfig, FramesC
 from framegate.schemas.config.drift import DriftConfig
 from framegate.schemas.config.engine import EngineConfig
 from framegate.schemas.config.failures import FailuresConfig
-from framegate.schemas.config.gate import GatedConfig, StrategyConfig
+from framegate.schemas.config.gate import GatedConfig, GatePart, StrategyConfig
 from framegate.schemas.config.input import InputConfig
 from framegate.schemas.config.many_asks import ManyAsksPart
 from framegate.schemas.config.model import ModelConfig
@@ -76,14 +76,35 @@ class RunConfig(Part):
     @model_validator(mode="after")
     def _pruning_leaves_two_steps(self) -> RunConfig:
         prune = self.frames.prune
-        if isinstance(prune, PruneByRate) and prune.rate > 0:
-            num_steps = self.frames.most_steps(self.clips)
-            most = max(0.0, 1 - 2 / num_steps)
-            if prune.rate > most + _ROUNDING:
+        if not isinstance(prune, PruneByRate):
+            return self
+        num_steps = self.frames.most_steps(self.clips)
+        most = max(0.0, 1 - 2 / num_steps)
+        named = [("rate is", prune.rate), *(("audit_rates has", rate) for rate in prune.audit_rates)]
+        for name, rate in named:
+            if rate > 0 and rate > most + _ROUNDING:
                 raise ValueError(
-                    f"frames.prune.rate is {prune.rate:g}, and of the longest clip's {num_steps} temporal steps as many"
+                    f"frames.prune.{name} {rate:g}, and of the longest clip's {num_steps} temporal steps as many"
                     f" tokens as two of them have must stay: at most {math.floor(most * 1000) / 1000:g}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _pruning_is_audited(self) -> RunConfig:
+        prune, gate = self.frames.prune, self.gate
+        if prune is None or not prune.audit_levels:
+            return self
+        name = "audit_rates" if isinstance(prune, PruneByRate) else "audit_thresholds"
+        if not isinstance(gate, GatePart):
+            raise ValueError(
+                f"frames.prune.{name} is about rows of the audit sample, and gate.strategy: {gate.strategy} draws none:"
+                " leave it out, or say strategy: gated"
+            )
+        if gate.audit.rate is None and gate.audit.rows is None:
+            raise ValueError(
+                f"frames.prune.{name} is about rows of the audit sample, and gate.audit is not set: set it, such as"
+                " {rate: 0.01}, or leave it out"
+            )
         return self
 
     @model_validator(mode="after")

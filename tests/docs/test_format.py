@@ -16,6 +16,7 @@ import yaml
 from framegate.pipelines.commit.layout import UNIT, UNIT_ENDING, UNIT_ENDINGS
 from framegate.pipelines.commit.unit_format import parse_unit
 from framegate.schemas.certificate import CALIBRATION_ID
+from framegate.schemas.certified_pruning import PruneCertificate, PruneLevel
 from framegate.schemas.drift import DriftRow
 from framegate.schemas.tables import CLIPS, FAILURES, INPUT_PREFIX, RESULTS
 from tests.docs.pages import PAGES, code_blocks, rows, section
@@ -66,6 +67,8 @@ SAME_COLUMNS = ("results", "failures", "clips", "journal", "deepened")
 INNER = {
     "certificate",
     "plan history metadata",
+    "prune certificate",
+    "prune level",
     "seal plan metadata",
     "seal record answers",
     "seal record files",
@@ -161,7 +164,12 @@ def test_what_lies_inside_of_objects_is_described(objects: dict[str, list[Path]]
     for path in objects["signature"]:
         statement = json.loads(json.loads(gzip.decompress(path.read_bytes()))["statement"])
         assert set(statement) == set(DOCUMENTED["signature statement"])
-    assert [field.name for field in dataclasses.fields(DriftRow)] == DOCUMENTED["run record drift"]
+    for of, kind in (
+        (DriftRow, "run record drift"),
+        (PruneCertificate, "prune certificate"),
+        (PruneLevel, "prune level"),
+    ):
+        assert [field.name for field in dataclasses.fields(of)] == DOCUMENTED[kind]
     for kind, key in (("seal plan", b"framegate"), ("plan history", b"framegate"), ("index", b"framegate_shard")):
         for path in objects[kind]:
             about = json.loads((pq.read_schema(path).metadata or {})[key])

@@ -13,6 +13,7 @@ from framegate.pipelines.commit.calibrations import read_calibrations
 from framegate.pipelines.commit.output import Output
 from framegate.schemas.audit_sample import AuditSample
 from tests.certify.archive import Archive, put, put_rows
+from tests.certify.test_prunes import make_rows as pruned_rows
 from tests.outputs import CONFIG_ID
 
 Framegate = Callable[..., Result]
@@ -188,3 +189,22 @@ def test_without_a_gate_it_says_what_taking_over_loses_alone(
     assert "so that there is no threshold to certify" in text
     assert f"(asked for: 5.00%; {held})" in text
     assert read_calibrations(output, CONFIG_ID) == []
+
+
+def test_it_says_how_much_pruning_is_certified(framegate: Framegate, output: Output, tmp_path: Path) -> None:
+    put_rows(output, pruned_rows())
+    told = tmp_path / "told.json"
+    command = ("calibrate", str(write_job(tmp_path)), "--config-id", CONFIG_ID, "--epsilon", "5%", "--json", str(told))
+    text = " ".join(framegate(*command).output.split())
+    assert "pruning: level 0.1 of frames.prune: with probability 95.00% at most" in text
+    assert "50.0% of their video tokens stay" in text
+    [row] = json.loads(told.read_text())["rows"]
+    assert row["prunes"]["certificates"][0]["level"] == 0.1
+    assert row["calibration"]["prunes"] == row["prunes"]["certificates"]
+
+
+def test_where_pruning_changes_too_much_it_says_so(framegate: Framegate, output: Output, tmp_path: Path) -> None:
+    put_rows(output, pruned_rows(wrong={0.02: 0.3}))
+    command = ("calibrate", str(write_job(tmp_path)), "--config-id", CONFIG_ID, "--epsilon", "5%", "--dry-run")
+    text = " ".join(framegate(*command).output.split())
+    assert "pruning: no level is certified" in text

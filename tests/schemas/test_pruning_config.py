@@ -16,7 +16,13 @@ CHANGE = {"method": "change", "threshold": 0.1}
 EVS = {"method": "evs", "rate": 0.5}
 
 
-def make_config(*, engine: str = "transformers", clips: dict[str, Any] | None = None, **frames: Any) -> RunConfig:
+def make_config(
+    *,
+    engine: str = "transformers",
+    clips: dict[str, Any] | None = None,
+    gate: dict[str, Any] | None = None,
+    **frames: Any,
+) -> RunConfig:
     return RunConfig.model_validate(
         {
             "input": {"videos": "videos/"},
@@ -25,6 +31,7 @@ def make_config(*, engine: str = "transformers", clips: dict[str, Any] | None = 
             "output": {"uri": "out/"},
             "frames": frames,
             "clips": clips or {},
+            "gate": gate or {},
         }
     )
 
@@ -92,3 +99,52 @@ def test_what_is_wrong_is_told_by_its_key(tmp_path: Path, prune: str, said: str)
         load_job(file)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+GATED = {"strategy": "gated", "audit": {"rate": 0.1}}
+
+
+PROMISE = {"promise": {"certificate": "latest"}}
+
+
+@pytest.mark.parametrize(
+    "prune", [CHANGE | {"audit_thresholds": [0.3, 0.02]} | PROMISE, EVS | {"audit_rates": [0.75]} | PROMISE]
+)
+def test_what_is_audited_changes_no_config_id(prune: dict[str, Any]):
+    plain = {name: value for name, value in prune.items() if not name.startswith(("audit", "promise"))}
+    audited, without = make_config(prune=prune, gate=GATED), make_config(prune=plain, gate=GATED)
+    assert audited.frames.document() == without.frames.document()
+    assert audited.frames.prune.audit_levels == tuple(
+        prune["audit_thresholds" if "threshold" in prune else "audit_rates"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ({}, "frames.prune.audit_thresholds is about rows of the audit sample, and gate.audit is not set"),
+        ({"strategy": "direct", "audit": {"rate": 0.1}}, "and gate.strategy: direct draws none"),
+    ],
+)
+def test_levels_to_audit_without_an_audit_are_refused(gate: dict[str, Any], said: str):
+    with pytest.raises(ValidationError, match=said):
+        make_config(prune=CHANGE | {"audit_thresholds": [0.3]}, gate=gate)
+
+
+def test_a_rate_to_audit_leaves_two_steps_as_well():
+    with pytest.raises(ValidationError, match=r"frames.prune.audit_rates has 0.95, and of the longest clip's"):
+        make_config(prune=EVS | {"audit_rates": [0.5, 0.95]}, gate=GATED)
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [([0.1, 0.1], "each one is named once"), ([0.0], "greater than 0"), ([3], "less than or equal to 2")],
+)
+def test_levels_to_audit_are_above_0_and_each_is_named_once(named: list[float], said: str):
+    with pytest.raises(ValidationError, match=said):
+        make_config(prune=CHANGE | {"audit_thresholds": named}, gate=GATED)
+
+
+def test_a_promise_names_a_calibration():
+    with pytest.raises(ValidationError, match="'new' is neither `latest` nor the id of a calibration"):
+        make_config(prune=CHANGE | {"promise": {"certificate": "new"}})

@@ -24,7 +24,7 @@ from framegate.pipelines.reason.engines.own.runner import prune_clip
 from framegate.pipelines.reason.engines.own.seen_steps import SeenSteps, VideoFeatures
 from framegate.pipelines.reason.models.clip_prefix import ClipPrefix
 from framegate.schemas.clip import FrameBatch
-from framegate.schemas.config import ClipsConfig
+from framegate.schemas.config import ClipsConfig, FramesConfig
 from framegate.schemas.config.pruning import PruneByChange, PruneByRate, PruneConfig
 
 _SYSTEM_PROMPT: Final = "Answer questions about the video."
@@ -72,10 +72,10 @@ def measure_prune(
             make_still_film(film, noise=noise)
         for path in (*films, *files):
             clips = decode_clips(path, ClipsConfig(seconds=sizes.clip_seconds), sizes.frames)
-            seen, vision_seconds = _see(clips, checkpoint, sizes)
-            plain = _median(seen, checkpoint, None, num_repeats)
+            seen, vision_seconds = see_clips(clips, checkpoint, _SYSTEM_PROMPT, sizes.frames)
+            plain = time_prefills(seen, checkpoint, None, num_repeats)
             for prune in (None, *prunes):
-                outcome = plain if prune is None else _median(seen, checkpoint, prune, num_repeats)
+                outcome = plain if prune is None else time_prefills(seen, checkpoint, prune, num_repeats)
                 yield PruneFigures(
                     film=path.stem,
                     method="none" if prune is None else prune.method,
@@ -94,37 +94,39 @@ def _value(prune: PruneConfig | None) -> float:
     return prune.rate if isinstance(prune, PruneByRate) else prune.threshold
 
 
-class _Outcome(NamedTuple):
+class Outcome(NamedTuple):
+    """Video tokens that stay, and seconds of prefilling all clips."""
+
     num_kept: int
     seconds: float
 
 
-_Seen = Sequence[tuple[ClipPrefix, VideoFeatures]]
+Seen = Sequence[tuple[ClipPrefix, VideoFeatures]]
 
 
-def _see(clips: Sequence[FrameBatch], checkpoint: Checkpoint, sizes: Sizes) -> tuple[_Seen, float]:
+def see_clips(
+    clips: Sequence[FrameBatch], checkpoint: Checkpoint, system_prompt: str, limits: FramesConfig
+) -> tuple[Seen, float]:
     """What the vision tower makes of clips, and its seconds. What they share is seen once."""
     seen: list[tuple[ClipPrefix, VideoFeatures]] = []
     steps = SeenSteps()
     started = time.process_time()
     for frames in clips:
-        prefix = checkpoint.lay_out(
-            frames, float(frames.pts_seconds[0]), system_prompt=_SYSTEM_PROMPT, limits=sizes.frames
-        )
+        prefix = checkpoint.lay_out(frames, float(frames.pts_seconds[0]), system_prompt=system_prompt, limits=limits)
         (features,) = checkpoint.see([prefix.video], steps)
         seen.append((prefix, features))
     return seen, time.process_time() - started
 
 
-def _median(seen: _Seen, checkpoint: Checkpoint, prune: PruneConfig | None, num_repeats: int) -> _Outcome:
+def time_prefills(seen: Seen, checkpoint: Checkpoint, prune: PruneConfig | None, num_repeats: int) -> Outcome:
     """Of the repeats; one more goes before them, in which memory is touched for the first time."""
     cache = KVCache(checkpoint.kv_shape, checkpoint.device, memory_bytes=None)
     cache.reserve_clips(1, max(len(prefix.token_ids) for prefix, _ in seen))
     num_kept, *_ = _prefill(seen, checkpoint, cache, prune)
-    return _Outcome(num_kept, median(_prefill(seen, checkpoint, cache, prune).seconds for _ in range(num_repeats)))
+    return Outcome(num_kept, median(_prefill(seen, checkpoint, cache, prune).seconds for _ in range(num_repeats)))
 
 
-def _prefill(seen: _Seen, checkpoint: Checkpoint, cache: KVCache, prune: PruneConfig | None) -> _Outcome:
+def _prefill(seen: Seen, checkpoint: Checkpoint, cache: KVCache, prune: PruneConfig | None) -> Outcome:
     """Prune and prefill clips, each in place of the one before."""
     num_kept = 0
     started = time.process_time()
@@ -134,4 +136,4 @@ def _prefill(seen: _Seen, checkpoint: Checkpoint, cache: KVCache, prune: PruneCo
         num_kept += prefix.num_video_tokens
         prefix_pass = PrefixPass(cache.clip_store, 0, [len(prefix.token_ids)])
         checkpoint.prefill_prefixes([prefix], [features], prefix_pass)
-    return _Outcome(num_kept, time.process_time() - started)
+    return Outcome(num_kept, time.process_time() - started)

@@ -27,6 +27,7 @@ from framegate.pipelines import flow
 from framegate.pipelines.certify.copies import CopyBound, CopyFindings
 from framegate.pipelines.certify.of_output import certify_output
 from framegate.pipelines.certify.request import Request
+from framegate.pipelines.lab.bench.certificate.confirmation import check_complete
 from framegate.pipelines.reason.engines.scripted import ScriptedEngine, Written
 from framegate.pipelines.reason.strategies.protocol import Ask
 from framegate.schemas.job import Job, parse_job
@@ -174,11 +175,12 @@ def _time(jobs: Mapping[float | None, Job]) -> dict[float | None, list[dict[str,
 
 def _run(job: Job, *, by_pixels: bool = False) -> list[dict[str, Any]]:
     shutil.rmtree(job.config.output.uri, ignore_errors=True)
-    flow.run(
+    summary = flow.run(
         job,
         in_process=True,
         engine_factory=(lambda: ScriptedEngine(say_what_is_there)) if by_pixels else None,
     )
+    check_complete(summary)
     return ds.dataset(f"{job.config.output.uri}/results", format="parquet").to_table().to_pylist()
 
 

@@ -22,7 +22,7 @@ from framegate.schemas.errors import ConfigError, EngineError
 from framegate.schemas.qa import Measure, Question
 
 CAPABILITIES: Mapping[str, frozenset[Capability]] = MappingProxyType(
-    {"transformers": frozenset({"sampling", "distribution", "value_cache"}), "vllm": frozenset({"sampling"})}
+    {"transformers": frozenset({"sampling", "distribution", "value_cache", "pruning"}), "vllm": frozenset({"sampling"})}
 )
 """What each engine that a job can name is capable of: what `Engine.capabilities` says once it is loaded."""
 

@@ -47,7 +47,7 @@ class ScriptedEngine:
     `before_step` gets the asks in hand at the beginning of each step that has any: a test hangs, grows or dies there.
     """
 
-    capabilities: frozenset[Capability] = frozenset({"sampling", "distribution", "logits", "value_cache"})
+    capabilities: frozenset[Capability] = frozenset({"sampling", "distribution", "logits", "value_cache", "pruning"})
     num_slots = None
 
     def __init__(

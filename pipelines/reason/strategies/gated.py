@@ -109,7 +109,7 @@ class Gated(TwoAnswers):
         return own if self.inner is None else {**own, "inner": self.inner.document()}
 
     def ruling(self, clip: ClipFrames, question: Question) -> Ruling:
-        """A clip without a key is in no audit sample."""
+        """A clip without a key is in no audit sample, nor is one that is pruned otherwise than the job says."""
         ruling = self._ruling(clip, question)
         below = 0.0 if self.defers else clip.think_below
         return ruling if below is None else replace(ruling, decide=partial(defer, decide=ruling.decide, below=below))
@@ -120,7 +120,7 @@ class Gated(TwoAnswers):
         threshold = self.threshold_of(question)
         if threshold is None:
             raise EngineError(f"the threshold of '{question.id}' is not settled")
-        audit = self.audit if clip.key else None
+        audit = self.audit if clip.key and clip.prune is None else None
         rank = audit.rank_if_in(clip.key, question.hash) if audit else None
         return Ruling(
             decide=partial(judge, threshold=threshold, is_audited=rank is not None),

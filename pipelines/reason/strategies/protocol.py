@@ -22,6 +22,7 @@ import numpy as np
 
 from framegate.pipelines.reason.asking.prompt import PromptText
 from framegate.schemas.clip import ClipSteps, FrameBatch
+from framegate.schemas.config.pruning import PruneConfig
 from framegate.schemas.deepening import GivenAnswer
 from framegate.schemas.errors import EngineError
 from framegate.schemas.qa import Answer, Question
@@ -31,6 +32,7 @@ Capability = Literal[
     "distribution",  # tokens that carry the entropy of their distribution, and their margin
     "logits",  # courses that change the logits of the next token
     "value_cache",  # courses that change values in the cache
+    "pruning",  # clips that are pruned in another way than the job says, or not at all
 ]
 
 
@@ -40,6 +42,7 @@ CAPABILITY_MEANINGS: Mapping[Capability, str] = MappingProxyType(
         "distribution": "the distribution of each token",
         "logits": "a change of logits",
         "value_cache": "a change of values in the cache",
+        "pruning": "clips that are pruned in another way than the job says",
     }
 )
 """As a sentence says that they are missing."""
@@ -156,6 +159,7 @@ class ClipFrames:
     clip is of no archive.
     `given` has, by question_hash, first answers that are there already and are gone on from.
     `think_below` bounds who may think, as `pace` of `schemas.spending.Ledger`; 0: none does.
+    `prune` says which of its video tokens are left out, in place of the job's `frames.prune`; None: as the job says.
     """
 
     id: str
@@ -164,6 +168,7 @@ class ClipFrames:
     key: str = ""
     given: Mapping[str, GivenAnswer] = field(default_factory=dict)
     think_below: float | None = None
+    prune: PruneConfig | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -35,8 +35,14 @@ def _box(axis: np.ndarray, centre: float, half: float) -> np.ndarray:
     return np.clip(half - np.abs(axis - centre) + 0.5, 0.0, 1.0)
 
 
-def draw_film(scene: Scene, rng: random.Random, *, fps: int = FILM_FPS, size: int = FILM_SIZE) -> np.ndarray:
-    """The whole clip as uint8 RGB (len(scene) * fps, size, size, 3), with this camera's light, noise and framing."""
+def draw_film(
+    scene: Scene, rng: random.Random, *, fps: int = FILM_FPS, size: int = FILM_SIZE, idle_seconds: int = 0
+) -> np.ndarray:
+    """The whole clip as uint8 RGB (seconds * fps, size, size, 3), with this camera's light, noise and framing.
+
+    `idle_seconds` follow the last crate: the dock without one, in the dark, the same pixels in every frame. Frames of
+    crates are the same whatever their number.
+    """
     noise = np.random.default_rng(rng.getrandbits(32))
     axis = np.arange(size, dtype=np.float32)
     light = rng.uniform(0.85, 1.12)
@@ -64,6 +70,7 @@ def draw_film(scene: Scene, rng: random.Random, *, fps: int = FILM_FPS, size: in
             picture = (backdrops[crate.inward] * (1 - mask) + colour * planks * mask) * light
             picture += noise.normal(0.0, 3.0, picture.shape).astype(np.float32)
             frames.append(np.clip(picture, 0, 255).astype(np.uint8))
+    frames += [np.clip(backdrops[False] * light, 0, 255).astype(np.uint8)] * (idle_seconds * fps)
     return np.stack(frames)
 
 

@@ -46,7 +46,7 @@ class TransformersEngine:
     half as many at once, down to one, whose clip then fails with `memory_limit`. The engine goes on after all of these.
     """
 
-    capabilities: frozenset[Capability] = frozenset({"sampling", "distribution", "value_cache"})
+    capabilities: frozenset[Capability] = frozenset({"sampling", "distribution", "value_cache", "pruning"})
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class TransformersEngine:
         `reuses_steps` the vision tower runs each temporal step of each clip, for comparison: rows are the same."""
         device = checkpoint.device.type
         seen = SeenSteps(same_within=frames.same_within, reuses=reuses_steps)
-        self.runner = Runner(checkpoint, seen=seen, prune=frames.prune, memory_bytes=memory_bytes, capture=capture)
+        self.runner = Runner(checkpoint, seen=seen, memory_bytes=memory_bytes, capture=capture)
         self.scheduler = Scheduler(self.runner, num_slots=num_slots or _NUM_SLOTS.get(device, _NUM_SLOTS["cpu"]))
         self._checkpoint = checkpoint
         self._pieces, self._end_ids = checkpoint.pieces, checkpoint.end_ids
@@ -211,7 +211,7 @@ class TransformersEngine:
 
     def _measure(self, ask: Ask) -> Clip:
         """A clip that no other ask shares yet."""
-        frames, prune = select_frames(ask.clip.frames, ask.frames), self._limits.prune
+        frames, prune = select_frames(ask.clip.frames, ask.frames), ask.clip.prune or self._limits.prune
         length = self._checkpoint.measure(
             frames,
             ask.clip.start_seconds,
@@ -223,6 +223,7 @@ class TransformersEngine:
         return Clip(
             source=ask.clip,
             frames=ask.frames,
+            prune=prune,
             num_prefix_tokens=length.num_tokens - length.num_video_tokens + num_video_tokens,
             num_video_tokens=num_video_tokens,
             num_video_tokens_full=None if prune is None else length.num_video_tokens,

@@ -16,6 +16,7 @@ import numpy as np
 
 from framegate.pipelines.reason.strategies.protocol import Ask, ClipFrames, Course, start_course
 from framegate.schemas.clip import ClipSteps
+from framegate.schemas.config.pruning import PruneConfig
 
 T = TypeVar("T")
 
@@ -26,9 +27,10 @@ class Clip:
 
     source: ClipFrames
     frames: tuple[int, ...] | None = None  # as in `Ask`
-    num_prefix_tokens: int  # where the job prunes: at most, until its prefix has been run
+    prune: PruneConfig | None = None  # which video tokens are left out; None: none is
+    num_prefix_tokens: int  # where it is pruned: at most, until its prefix has been run
     num_video_tokens: int = 0  # of these
-    num_video_tokens_full: int | None = None  # before pruning; None where the job does not prune
+    num_video_tokens_full: int | None = None  # before pruning; None where it is not pruned
     num_prefix_positions: int = 0  # the position of what follows the prefix
 
     # Set by the scheduler.

@@ -49,7 +49,6 @@ class Runner:
         checkpoint: Checkpoint,
         *,
         seen: SeenSteps | None = None,
-        prune: PruneConfig | None = None,
         memory_bytes: int | None = None,
         capture: Capture | None = None,
     ) -> None:
@@ -60,7 +59,6 @@ class Runner:
         self.cache = KVCache(checkpoint.kv_shape, checkpoint.device, memory_bytes=memory_bytes)
         self._checkpoint = checkpoint
         self._seen = seen or SeenSteps()
-        self._prune = prune
         self._device = checkpoint.device
         self._sampler = Sampler(self._device)
         self._controllers = Controllers(checkpoint, self.cache)
@@ -101,7 +99,7 @@ class Runner:
         """See and run the clips' prefixes; rows may then ask about them."""
         started = time.perf_counter()
         features = self._checkpoint.see([prefix.video for prefix in clips.values()], self._seen)
-        prefixes, kept = self._prune_clips(list(clips.values()), features)
+        prefixes, kept = prune_clips(clips, features)
         seen = finished_seconds(self._device)
         lengths = [len(prefix.token_ids) for prefix in prefixes]
         first = self.cache.reserve_clips(len(clips), max(lengths))
@@ -122,15 +120,6 @@ class Runner:
             is_video_P = np.asarray(prefix.token_ids) == self._checkpoint.prompt_format.video_token_id
             clip.video_places = np.flatnonzero(is_video_P)
             self.cache.add_clip(clip, next_position=prefix.next_position)
-
-    def _prune_clips(
-        self, prefixes: Sequence[ClipPrefix], features: Sequence[VideoFeatures]
-    ) -> tuple[Sequence[ClipPrefix], Sequence[VideoFeatures]]:
-        """Prefixes and features without the tokens that the job leaves out."""
-        if self._prune is None:
-            return prefixes, features
-        pruned = [prune_clip(prefix, video, self._prune) for prefix, video in zip(prefixes, features, strict=True)]
-        return [prefix for prefix, _ in pruned], [video for _, video in pruned]
 
     def add_rows(self, requests: Sequence[Request], forced: Sequence[int | None]) -> list[NextToken]:
         """Give requests their slots and run their suffixes: the next token of each. Their clips must be in slots."""
@@ -271,6 +260,17 @@ class Runner:
             slots = [slot for slot, row in enumerate(self.rows) if not row.is_plain]
             self._not_plain = self.cache.num_changes, slots
         return self._not_plain[1]
+
+
+def prune_clips(
+    clips: Mapping[Clip, ClipPrefix], features: Sequence[VideoFeatures]
+) -> tuple[Sequence[ClipPrefix], Sequence[VideoFeatures]]:
+    """Their prefixes and features, each clip's without the tokens that are left out of it."""
+    pruned = [
+        (prefix, video) if clip.prune is None else prune_clip(prefix, video, clip.prune)
+        for (clip, prefix), video in zip(clips.items(), features, strict=True)
+    ]
+    return [prefix for prefix, _ in pruned], [video for _, video in pruned]
 
 
 def prune_clip(prefix: ClipPrefix, video: VideoFeatures, prune: PruneConfig) -> tuple[ClipPrefix, VideoFeatures]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from framegate.pipelines.decode.readers.blocks import RangeFile
 from framegate.pipelines.decode.readers.reader import open_reader
-from framegate.pipelines.lab.dock.world.film import FILM_SIZE, RGB, draw_film, encode_mp4
+from framegate.pipelines.lab.dock.world.film import FILM_FPS, FILM_SIZE, RGB, draw_film, encode_mp4
 from framegate.pipelines.lab.dock.world.scene import COLOURS, Crate, Scene
 
 SCENE = Scene(tuple(Crate(colour, inward) for colour in COLOURS for inward in (True, False)))
@@ -42,3 +42,10 @@ def test_a_crate_that_comes_in_grows_and_the_wall_is_lit():
 def test_the_same_seed_gives_the_same_bytes():
     one, other = (encode_mp4(draw_film(SCENE, random.Random(9))) for _ in range(2))
     assert one == other
+
+
+def test_an_idle_dock_follows_the_crates_and_never_changes():
+    plain, idle = (draw_film(SCENE, random.Random(9), idle_seconds=seconds) for seconds in (0, 3))
+    assert len(idle) == len(plain) + 3 * FILM_FPS
+    assert (idle[: len(plain)] == plain).all()
+    assert (idle[len(plain) :] == idle[-1]).all()

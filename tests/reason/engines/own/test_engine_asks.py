@@ -206,7 +206,7 @@ def test_seconds_of_all_asks_are_the_engines_own(bench, checkpoint):
 
 
 def test_an_engine_says_what_it_can(bench, checkpoint):
-    assert bench.engine(checkpoint).capabilities == {"sampling", "distribution", "value_cache"}
+    assert bench.engine(checkpoint).capabilities == {"sampling", "distribution", "value_cache", "pruning"}
 
 
 def test_a_failed_ask_does_not_run_again_and_its_clip_can_be_asked_anew(bench, checkpoint):

@@ -275,3 +275,32 @@ def test_asks_of_some_frames_are_pruned_as_well(engine, prune):
     [clip] = make_clips(make_frames())
     for one in ask_all(engine(prune), [clip], frames=(0, 2, 4, 6, 8, 10)):
         assert one.num_video_tokens < one.num_video_tokens_full
+
+
+@pytest.mark.parametrize("prune", PRUNES, ids=lambda prune: prune.method)
+@pytest.mark.parametrize("num_slots", [1, 64])
+def test_a_clip_may_be_pruned_otherwise_than_the_job_says_beside_others(engine, prune, num_slots):
+    """Each as an engine of that job would, token for token, whatever runs beside it; their prefixes are not shared."""
+    frames = make_frames()
+    others = [prune.at(0.0), prune.at(0.8)]
+    clips = make_clips(frames, frames, frames)
+    clips[1:] = [replace(clip, prune=other) for clip, other in zip(clips[1:], others, strict=True)]
+    together = ask_all(engine(prune, num_slots=num_slots), clips)
+    for number, each in enumerate((prune, *others)):
+        alone = ask_all(engine(each, num_slots=num_slots), make_clips(frames))
+        for one, other in zip(alone, together[2 * number :], strict=False):
+            assert one.course.token_ids == other.course.token_ids
+            assert (one.num_prompt_tokens, one.num_video_tokens) == (other.num_prompt_tokens, other.num_video_tokens)
+    plain = ask_all(engine(), make_clips(frames))
+    for one, other in zip(plain, together[2:], strict=False):
+        assert one.course.token_ids == other.course.token_ids, "without pruning, as an engine that never prunes"
+    assert len({one.num_video_tokens for one in together}) > 1
+
+
+def test_a_clip_may_be_pruned_where_the_job_does_not(engine):
+    prune = PruneByRate(method="evs", rate=0.5)
+    [clip] = make_clips(make_frames())
+    [one, *_] = ask_all(engine(), [replace(clip, prune=prune)])
+    [other, *_] = ask_all(engine(prune), [clip])
+    assert one.course.token_ids == other.course.token_ids
+    assert one.num_video_tokens * 2 == one.num_video_tokens_full

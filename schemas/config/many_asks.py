@@ -110,7 +110,7 @@ class FrameEnsembleConfig(ManyAsksPart):
     max_thinking_tokens: ThinkingTokens = 1024
 
 
-class StreamingConfig(_ManyAsks):
+class StreamingConfig(ManyAsksPart):
     """Ask chunk after chunk of a long clip, with the answers so far as text."""
 
     strategy: Literal["streaming"] = Field(

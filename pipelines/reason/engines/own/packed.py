@@ -7,7 +7,7 @@ step of 10 rows reads its weights 1.6 times as fast, and the results are bit for
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import torch
 from torch import nn
@@ -95,7 +95,7 @@ def pack_linears(module: nn.Module) -> int:
     return num_packed
 
 
-def packs(module: nn.Module) -> bool:
+def packs(module: nn.Module) -> TypeGuard[nn.Linear]:
     """Whether `pack_linears` would replace such a module."""
     return (
         type(module) is nn.Linear

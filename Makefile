@@ -13,7 +13,7 @@ VLLM_STAMP := .venv-vllm/.installed
 export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup demo test check setup-vllm test-vllm
+.PHONY: setup demo test check setup-vllm test-vllm test-infra
 
 setup: $(STAMP)
 
@@ -59,3 +59,7 @@ $(VLLM_STAMP): pyproject.toml constraints-vllm.txt
 
 test-vllm: setup-vllm
 	$(VLLM_BIN)/python -m pytest tests/vllm
+
+# The files of infra/, each by the tool that it is for, in environments of their own (see tests/infra/step): one line a part.
+test-infra: setup
+	tests/infra/step kubernetes

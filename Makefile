@@ -13,7 +13,7 @@ VLLM_STAMP := .venv-vllm/.installed
 export OMP_NUM_THREADS ?= 2
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: setup demo test check setup-vllm test-vllm test-infra
+.PHONY: setup demo test check setup-vllm test-vllm test-infra lock
 
 setup: $(STAMP)
 
@@ -63,3 +63,8 @@ test-vllm: setup-vllm
 # The files of infra/, each by the tool that it is for, in environments of their own (see tests/infra/step): one line a part.
 test-infra: setup
 	tests/infra/step kubernetes
+	tests/infra/step docker
+
+# What an image installs, by hash: after every change of dependencies. uv is needed on the PATH.
+lock:
+	infra/docker/lock

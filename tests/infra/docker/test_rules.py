@@ -30,7 +30,7 @@ def pins(name: str) -> dict[str, tuple[str, set[str]]]:
             words = line.split()
             requirement = Requirement(words[0])
             [version] = requirement.specifier
-            found[canonicalize_name(requirement.name)] = (version.version, {word for word in words[1:]})
+            found[canonicalize_name(requirement.name)] = (version.version, set(words[1:]))
     return found
 
 
@@ -59,7 +59,7 @@ def test_the_last_stage_is_confined_and_has_no_compiler(device: str) -> None:
     flat = [instruction for stage in last for instruction in stage.instructions]
     assert [each.rest for each in flat if each.word == "USER"] == ["10001:10001"]
     assert [each.words[:2] for each in flat if each.word == "ENTRYPOINT"] == [["/usr/bin/tini", "--"]]
-    assert [each.rest for each in flat if each.word == "HEALTHCHECK"][0].endswith('CMD ["framegate-check"]')
+    assert next(each.rest for each in flat if each.word == "HEALTHCHECK").endswith('CMD ["framegate-check"]')
     assert not [each.rest for each in flat if each.word == "RUN" and COMPILERS.search(each.rest)]
     assert not [each for each in flat if each.word in ("ADD", "VOLUME")]
     assert any("NVIDIA_VISIBLE_DEVICES" in each.rest for each in flat if each.word == "ENV") is (device == "cuda")

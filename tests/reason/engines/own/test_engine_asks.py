@@ -192,22 +192,23 @@ def test_what_thinks_pauses_for_a_step_and_then_stands_in_front(bench, checkpoin
 
 
 def test_seconds_of_all_asks_are_the_engines_own(bench, checkpoint):
-    """As far as it did something for an ask: what it does beside that is less than a tenth. In one of three rounds at
-    least, since a machine with other work takes the processor away at any place."""
+    """As far as it did something for an ask: what it does beside that is less than a tenth. Each holds in one of three
+    rounds, on clips of its own: a machine with other work takes the processor away at any place."""
     engine = bench.engine(checkpoint, num_slots=3)
-    clips = [make_clip(number, num_frames=8, size=(96, 96)) for number in range(3)]
-    asks = [make_ask(clip, 6, suffix=suffix) for clip in clips for suffix in ("look", "look again")]
-    shares, distances = [], []
-    for _ in range(3):
+    enough, alike = [], []
+    for round_number in range(3):
+        clips = [make_clip(3 * round_number + number, num_frames=8, size=(96, 96)) for number in range(3)]
+        asks = [make_ask(clip, 6, suffix=suffix) for clip in clips for suffix in ("look", "look again")]
         started = time.perf_counter()
         outcome = run_asks(engine, asks)
         busy_seconds = time.perf_counter() - started
-        shares.append(sum(finished.engine_seconds for finished in outcome.values()) / busy_seconds)
-        first, second = outcome[asks[4]].engine_seconds, outcome[asks[5]].engine_seconds
-        distances.append(abs(first - second) / max(first, second))
-    assert max(shares) > 0.9
-    assert max(shares) <= 1
-    assert min(distances) < 0.5, "the prefix is paid by both"
+        total = sum(finished.engine_seconds for finished in outcome.values())
+        assert total <= busy_seconds
+        enough.append(total > 0.9 * busy_seconds)
+        first, second = outcome[asks[4]], outcome[asks[5]]
+        alike.append(first.engine_seconds == pytest.approx(second.engine_seconds, rel=0.5))
+    assert any(enough)
+    assert any(alike), "the prefix is paid by both"
 
 
 def test_an_engine_says_what_it_can(bench, checkpoint):

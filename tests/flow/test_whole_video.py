@@ -189,15 +189,15 @@ def test_it_runs_in_the_flow(make_job: Callable[..., Job]) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "why"),
     [
-        ("audit", {"rate": 0.1}, "draws no audit sample"),
-        ("budget", {"thinking_tokens": 9}, "keeps to no budget"),
-        ("defer", "always", "defers no thinking"),
+        ("audit", {"rate": 0.1}, "the strategy streaming draws no audit sample but of still clips"),
+        ("budget", {"thinking_tokens": 9}, "gate: the strategy streaming keeps to no budget"),
+        ("defer", "always", "gate: the strategy streaming defers no thinking"),
     ],
 )
 def test_what_is_the_gates_is_refused_in_a_sentence(
     make_job: Callable[..., Job], key: str, value: Any, why: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"gate: the strategy streaming {why}.*: leave out gate.{key}, or say"):
+    with pytest.raises(ConfigError, match=rf"{why}.*: leave out gate.{key}, .*or say strategy: gated"):
         make_job({key: value})
     with pytest.raises(ConfigError, match="chunk_second is not a known key"):
         make_job({"chunk_second": 5})
